@@ -1,0 +1,38 @@
+/**
+ * Writes generated/ from openapi.yaml: `npm run generate`. With `--check` it writes nothing and
+ * fails when a committed file is not what the contract says now.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import openapiTypescript, { astToString } from "openapi-typescript";
+import { parse } from "yaml";
+
+const source = await readFile("openapi.yaml", "utf8");
+const contract = parse(source) as {
+  paths: Record<string, Record<string, { operationId?: string; security?: unknown }>>;
+};
+const notice = "// Generated from openapi.yaml by `npm run generate`. Do not edit.\n";
+
+const files = {
+  "generated/openapi.ts":
+    notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false })),
+  "generated/security.ts": notice + security(),
+};
+
+let drifted = 0;
+for (const [path, text] of Object.entries(files)) {
+  if (!process.argv.includes("--check")) {
+    await writeFile(path, text);
+  } else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
+    console.error(`${path} is not what openapi.yaml says. Run \`npm run generate\` and commit the result.`);
+    drifted += 1;
+  }
+}
+process.exitCode = drifted > 0 ? 1 : 0;
+
+/** openapi-typescript leaves `security` out of its types; the binding needs it to type principals. */
+function security(): string {
+  const lines = Object.values(contract.paths).flatMap((item) =>
+    Object.values(item).map((operation) => `  ${operation.operationId}: ${JSON.stringify(operation.security)},\n`),
+  );
+  return `/** Which credentials each operation takes: alternatives of scheme and scopes. */\nexport const security = {\n${lines.join("")}} as const;\n`;
+}

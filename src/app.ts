@@ -1,0 +1,50 @@
+/** The order of the middleware, on one screen. */
+import cors from "cors";
+import express, { type Express } from "express";
+import helmet from "helmet";
+import type { Logger } from "pino";
+import type { Config } from "./config.ts";
+import type { Handlers } from "./contract/binding.ts";
+import type { Contract } from "./contract/contract.ts";
+import { dispatch, problemWriter } from "./contract/dispatch.ts";
+import { ambiguity } from "./contract/framing.ts";
+import type { Authenticator } from "./contract/guard.ts";
+import { reportProblem, requestLog } from "./operations/log.ts";
+
+type AppParts = {
+  contract: Contract;
+  handlers: Handlers;
+  authenticator: Authenticator;
+  log: Logger;
+  config: Pick<Config, "trustProxy" | "corsOrigins">;
+};
+
+export function createApp({ contract, handlers, authenticator, log, config }: AppParts): Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag"); // it would answer 304, which no operation declares
+  app.enable("strict routing");
+  app.enable("case sensitive routing");
+  app.set("trust proxy", config.trustProxy ?? false);
+
+  app.use(requestLog(log));
+  app.use(
+    helmet({
+      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    }),
+  );
+  if (config.corsOrigins) app.use(cors({ origin: allowedOrigins(config.corsOrigins), exposedHeaders, maxAge: 600 }));
+  app.use((request, response, next) => {
+    const problem = ambiguity(request);
+    if (problem) response.set("Connection", "close"); // what follows on it cannot be trusted either
+    next(problem);
+  });
+  app.use(dispatch(contract, handlers, authenticator));
+  app.use(problemWriter(reportProblem));
+  return app;
+}
+
+/** What a script of another origin may read beside the body. */
+const exposedHeaders = ["Allow", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"];
+
+const allowedOrigins = (origins: string[]) => (origins.includes("*") ? "*" : origins);

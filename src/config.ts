@@ -1,0 +1,197 @@
+/**
+ * The settings: the only place that reads the environment. Every setting is described here once;
+ * `--help`, the README's table (checked by a test) and the messages of a refused start come from
+ * these descriptions.
+ */
+import { resolve } from "node:path";
+import proxyAddr from "proxy-addr";
+import { z } from "zod";
+
+type Setting = {
+  /** What holds when the setting is absent; `undefined` where absence has a meaning of its own. */
+  fallback: string | undefined;
+  /** What a message may say is allowed. Ends a sentence, so without a full stop. */
+  allowed: string;
+  help: string;
+  /** A secret is never repeated in a message. */
+  secret?: true;
+  schema: z.ZodType<unknown, string>;
+};
+
+const wholeNumber = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .pipe(z.number().int().min(minimum).max(maximum));
+
+const httpUrl = (value: string) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
+};
+
+const commaSeparated = (isAllowed: (item: string) => boolean) =>
+  z
+    .string()
+    .transform((value) => value.split(",").map((item) => item.trim()))
+    .refine((items) => items.every(isAllowed));
+
+const settings = {
+  HOST: {
+    fallback: "127.0.0.1",
+    allowed: "an IP address or a host name",
+    help: "Address to listen on. 0.0.0.0 or :: for every interface.",
+    schema: z.string().regex(/^[\w.:-]+$/),
+  },
+  PORT: {
+    fallback: "8080",
+    allowed: "a whole number from 0 to 65535",
+    help: "Port to listen on; 0 picks a free one.",
+    schema: wholeNumber(0, 65_535),
+  },
+  PUBLIC_URL: {
+    fallback: undefined,
+    allowed: "an http or https URL without query, fragment or a slash at its end",
+    help: "Where clients reach the service: the issuer and audience of tokens, and the server in the contract. Tokens issued under another value are refused.",
+    schema: z.string().refine((value) => {
+      const url = httpUrl(value);
+      return url !== undefined && !/[?#@]|\/$/.test(value);
+    }),
+  },
+  DATABASE_URL: {
+    fallback: undefined,
+    allowed: "a URL such as postgres://user:password@host:5432/database",
+    help: "A Postgres, version 14 or newer. Without it the embedded Postgres keeps its data under DATA_DIR.",
+    secret: true,
+    schema: z.string().refine((value) => URL.canParse(value) && /^postgres(ql)?:$/.test(new URL(value).protocol)),
+  },
+  DATABASE_POOL_MAX: {
+    fallback: "10",
+    allowed: "a whole number from 1 to 1000",
+    help: "Connections to Postgres that one process may hold.",
+    schema: wholeNumber(1, 1000),
+  },
+  DATA_DIR: {
+    fallback: "./data",
+    allowed: "a folder",
+    help: "Where the embedded Postgres and its secret key are kept. Unused with DATABASE_URL.",
+    schema: z.string().transform((value) => resolve(value)),
+  },
+  SECRET_KEY: {
+    fallback: undefined,
+    allowed:
+      "at least 32 characters made by chance; make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64'))\"",
+    help: "Encrypts the signing keys in the database. Required with DATABASE_URL; otherwise made once and kept under DATA_DIR. Keep it: without it the signing keys cannot be read.",
+    secret: true,
+    schema: z.string().refine((value) => value.length >= 32 && new Set(value).size >= 10),
+  },
+  TOKEN_TTL_SECONDS: {
+    fallback: "600",
+    allowed: "a whole number from 1 to 86400",
+    help: "How long a token works, in seconds.",
+    schema: wholeNumber(1, 86_400),
+  },
+  PASSWORD_MIN_LENGTH: {
+    fallback: "8",
+    allowed: "a whole number from 8 to 64",
+    help: "Code points that a new password needs at least.",
+    schema: wholeNumber(8, 64),
+  },
+  PASSWORD_BLOCKLIST: {
+    fallback: "on",
+    allowed: "on or off",
+    help: "Whether common passwords are refused.",
+    schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+  },
+  ARGON2_MEMORY_KIB: {
+    fallback: "19456",
+    allowed: "a whole number from 7168 to 1048576",
+    help: "Memory of one password hash, in KiB (argon2id). OWASP's minimum is 19456 with 2 passes, or 7168 with 5.",
+    schema: wholeNumber(7168, 1_048_576),
+  },
+  ARGON2_PASSES: {
+    fallback: "2",
+    allowed: "a whole number from 1 to 20",
+    help: "Passes of one password hash over its memory.",
+    schema: wholeNumber(1, 20),
+  },
+  LOG_LEVEL: {
+    fallback: "info",
+    allowed: "fatal, error, warn, info, debug, trace or silent",
+    help: "The least important line that is still written.",
+    schema: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]),
+  },
+  TRUST_PROXY: {
+    fallback: undefined,
+    allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",
+    help: "Which proxies may say, in X-Forwarded-For, where a request comes from. Nobody is trusted without it.",
+    schema: z.string().transform((value, context) => {
+      if (/^\d{1,2}$/.test(value)) return Number(value);
+      const networks = value.split(",").map((item) => item.trim());
+      try {
+        proxyAddr.compile(networks);
+        return networks;
+      } catch {
+        context.addIssue("not a network");
+        return z.NEVER;
+      }
+    }),
+  },
+  CORS_ORIGINS: {
+    fallback: undefined,
+    allowed: "origins separated by commas, such as https://app.example.com, or *",
+    help: "Which browser origins may call the API. None without it.",
+    schema: commaSeparated((item) => item === "*" || httpUrl(item)?.origin === item),
+  },
+} as const satisfies Record<string, Setting>;
+
+type SettingName = keyof typeof settings;
+type Value<Name extends SettingName> = (typeof settings)[Name] extends { fallback: string }
+  ? z.output<(typeof settings)[Name]["schema"]>
+  : z.output<(typeof settings)[Name]["schema"]> | undefined;
+
+/** The settings as they were given, checked and converted. */
+export type Config = Readonly<{ [Name in SettingName as CamelCase<Name>]: Value<Name> }>;
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Lowercase<Head>}${Capitalize<CamelCase<Tail>>}`
+  : Lowercase<Name>;
+
+/** The start is refused because of the settings. Its message is for the person who starts. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads and checks every setting.
+ * @throws {ConfigError} naming each wrong setting, what was given (never a secret) and what is
+ * allowed. An empty value is wrong too: whoever sets `DATABASE_URL=` did not ask for another
+ * database.
+ */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const wrong: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries<Setting>(settings)) {
+    const given = environment[name] ?? setting.fallback;
+    const parsed = given === undefined ? undefined : setting.schema.safeParse(given);
+    if (given === "" || parsed?.success === false) {
+      const shown = setting.secret && given !== "" ? "what is given (not shown)" : JSON.stringify(given);
+      wrong.push(`${name}: ${shown} is not allowed. Allowed: ${setting.allowed}.`);
+    }
+    values[camelCase(name)] = parsed?.data;
+  }
+  if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
+    wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${settings.SECRET_KEY.allowed}.`);
+  }
+  if (wrong.length > 0) throw new ConfigError(wrong.join("\n"));
+  return Object.freeze(values) as Config;
+}
+
+/** The settings for `--help`, a line each. */
+export function describeSettings(): { name: string; fallback: string; help: string; allowed: string }[] {
+  return Object.entries<Setting>(settings).map(([name, { fallback, help, allowed }]) => ({
+    name,
+    fallback: fallback ?? "",
+    help,
+    allowed,
+  }));
+}
+
+const camelCase = (name: string) => name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -1,0 +1,80 @@
+/**
+ * How a handler is bound to its operation, in types. All of it is derived from generated/: a
+ * missing handler, an undeclared status, a forgotten header or a principal that the operation
+ * does not have are compile errors (test/binding.test.ts shows each).
+ */
+import type { operations } from "../../generated/openapi.ts";
+import type { security } from "../../generated/security.ts";
+
+export type OperationId = keyof typeof security & keyof operations;
+export type Scheme = "basicAuth" | "bearerAuth";
+
+/** Who is calling, and what proved it. */
+export type Principal = PasswordPrincipal | TokenPrincipal;
+export type PasswordPrincipal = { proof: "password" } & Caller;
+export type TokenPrincipal = { proof: "token" } & Caller;
+export type Caller = {
+  userId: string;
+  username: string;
+  /** The user's token epoch when the proof was checked: a later one means that it no longer holds. */
+  epoch: number;
+};
+
+/** What an operation's handler gets: everything validated, nothing else. */
+export type Call<Id extends OperationId> = {
+  body: RequestBody<Id>;
+  path: Parameters<Id, "path">;
+  query: Parameters<Id, "query">;
+  principal: PrincipalOf<Id>;
+};
+
+/** What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems. */
+export type Reply<Id extends OperationId> = {
+  [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
+    BodyPart<operations[Id]["responses"][Status]>;
+}[SuccessStatus<Id>];
+
+export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
+export type Handlers = { [Id in OperationId]: Handler<Id> };
+
+type SchemeOf<Id extends OperationId> = (typeof security)[Id][number] extends infer Requirement
+  ? Requirement extends unknown
+    ? keyof Requirement
+    : never
+  : never;
+type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
+  ? undefined
+  :
+      | ("basicAuth" extends SchemeOf<Id> ? PasswordPrincipal : never)
+      | ("bearerAuth" extends SchemeOf<Id> ? TokenPrincipal : never);
+
+type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody: { content: infer Content } }
+  ? Content[keyof Content]
+  : undefined;
+type Parameters<Id extends OperationId, Place extends "path" | "query"> = Exclude<
+  operations[Id]["parameters"][Place],
+  undefined
+>;
+
+type SuccessStatus<Id extends OperationId> = keyof operations[Id]["responses"] & (200 | 201 | 202 | 204);
+
+/** A header whose value the contract fixes is written by dispatch, and so is the request id. */
+type HeadersPart<Response> = Response extends { headers: infer Declared }
+  ? keyof HandlersHeaders<Declared> extends never
+    ? { headers?: never }
+    : { headers: HandlersHeaders<Declared> }
+  : never;
+type HandlersHeaders<Declared> = {
+  [Name in keyof Declared as string extends Name
+    ? never
+    : Name extends "X-Request-Id"
+      ? never
+      : IsLiteral<Declared[Name]> extends true
+        ? never
+        : Name]: Declared[Name];
+};
+type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
+
+type BodyPart<Response> = Response extends { content: infer Content }
+  ? { body: Content[keyof Content] }
+  : { body?: never };

@@ -1,0 +1,147 @@
+/**
+ * The contract as the program reads it: openapi.yaml, checked for being bindable, and what
+ * dispatch needs to know about each operation, computed once.
+ */
+import { readFile } from "node:fs/promises";
+import { parse, parseDocument } from "yaml";
+import { security } from "../../generated/security.ts";
+import type { OperationId, Scheme } from "./binding.ts";
+
+/** What one declared answer looks like. */
+export type DeclaredResponse = {
+  /** The one media type it is given in; `undefined` where the body is empty. */
+  contentType: string | undefined;
+  /** Headers whose value the contract fixes with `const`: written by dispatch, not by handlers. */
+  fixedHeaders: Record<string, string>;
+};
+
+export type Operation = {
+  id: OperationId;
+  method: "get" | "put" | "post" | "delete" | "patch";
+  /** As in the contract: `/api/users/{id}`. */
+  path: string;
+  schemes: readonly Scheme[];
+  /** The one media type of the request's body; `undefined` where there is none. */
+  requestType: string | undefined;
+  responses: ReadonlyMap<number, DeclaredResponse>;
+};
+
+export type Contract = {
+  /** The document as it is served: with `PUBLIC_URL` as its server, where that is set. */
+  yaml: string;
+  document: OpenApiDocument;
+  operations: readonly Operation[];
+};
+
+/** As much of OpenAPI as is looked at here. References are resolved on the way. */
+export type OpenApiDocument = {
+  openapi: string;
+  info: { title: string; version: string };
+  servers?: { url: string }[];
+  paths: Record<string, Record<string, OpenApiOperation>>;
+  components: Record<string, Record<string, unknown>>;
+};
+type OpenApiOperation = {
+  operationId?: string;
+  security?: Record<string, string[]>[];
+  requestBody?: OpenApiBody | Reference;
+  responses: Record<string, OpenApiResponse | Reference>;
+};
+type OpenApiBody = { content?: Record<string, unknown> };
+type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
+type OpenApiHeader = { schema?: { const?: string } };
+type Reference = { $ref: string };
+
+/** The contract cannot be served. A fault of this project, found before the first request. */
+export class ContractError extends Error {}
+
+const methods = ["get", "put", "post", "delete", "patch"] as const;
+
+/**
+ * Reads the contract and refuses what could not be bound: better no service than one with an
+ * operation that nobody guards.
+ * @throws {ContractError}
+ */
+export async function loadContract(file: string | URL, publicUrl: string | undefined): Promise<Contract> {
+  const text = await readFile(file, "utf8");
+  const document = parse(text) as OpenApiDocument;
+  const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => bindable(document, path, method, operation)),
+  );
+  const generated = Object.keys(security).sort().join();
+  if (
+    generated !==
+    operations
+      .map(({ id }) => id)
+      .sort()
+      .join()
+  ) {
+    throw new ContractError("openapi.yaml has other operations than generated/. Run `npm run generate`.");
+  }
+  if (publicUrl === undefined) return { yaml: text, document, operations };
+  const served = parseDocument(text);
+  served.setIn(["servers", 0, "url"], publicUrl);
+  return { yaml: served.toString(), document: served.toJS() as OpenApiDocument, operations };
+}
+
+function bindable(document: OpenApiDocument, path: string, method: string, operation: OpenApiOperation): Operation {
+  const where = `${method.toUpperCase()} ${path}`;
+  const id = operation.operationId;
+  if (!isMethod(method)) throw new ContractError(`${where}: only ${methods.join(", ")} can be bound.`);
+  if (!isOperationId(id)) throw new ContractError(`${where}: operationId ${id} is not in generated/.`);
+  if (!operation.security) throw new ContractError(`${where}: security must be said, [] where it is open.`);
+  if (JSON.stringify(operation.security) !== JSON.stringify(security[id])) {
+    throw new ContractError(`${where}: security is not what generated/ says. Run \`npm run generate\`.`);
+  }
+  const body = resolve(document, operation.requestBody);
+  return {
+    id,
+    method,
+    path,
+    schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
+    requestType: body && onlyMediaType(body, where),
+    responses: new Map(
+      Object.entries(operation.responses).map(([status, response]) => [
+        Number(status),
+        declared(document, resolve(document, response), where),
+      ]),
+    ),
+  };
+}
+
+/** One scheme without scopes an alternative: what the guard checks, and nothing that it would overlook. */
+function schemeOf(requirement: Record<string, string[]>, where: string): Scheme {
+  const [[scheme, scopes] = ["", []], ...others] = Object.entries(requirement);
+  if (others.length > 0 || scopes.length > 0 || (scheme !== "basicAuth" && scheme !== "bearerAuth")) {
+    throw new ContractError(`${where}: the guard cannot check ${JSON.stringify(requirement)}.`);
+  }
+  return scheme;
+}
+
+function declared(document: OpenApiDocument, response: OpenApiResponse, where: string): DeclaredResponse {
+  const fixedHeaders: Record<string, string> = {};
+  for (const [name, reference] of Object.entries(response.headers ?? {})) {
+    const value = resolve(document, reference).schema?.const;
+    if (value !== undefined) fixedHeaders[name] = value;
+  }
+  return { contentType: onlyMediaType(response, where), fixedHeaders };
+}
+
+function onlyMediaType(body: OpenApiBody, where: string): string | undefined {
+  const [type, ...others] = Object.keys(body.content ?? {});
+  if (others.length > 0) throw new ContractError(`${where}: more than one media type for one body.`);
+  return type;
+}
+
+function resolve<T extends object>(document: OpenApiDocument, value: T | Reference): T;
+function resolve<T extends object>(document: OpenApiDocument, value: T | Reference | undefined): T | undefined;
+function resolve(document: OpenApiDocument, value: object | undefined): unknown {
+  if (!value || !("$ref" in value)) return value;
+  const [, section = "", name = ""] = /^#\/components\/(\w+)\/([\w-]+)$/.exec(String(value.$ref)) ?? [];
+  const found = document.components[section]?.[name];
+  if (!found) throw new ContractError(`${String(value.$ref)} does not lead anywhere.`);
+  return found;
+}
+
+const isMethod = (method: string): method is Operation["method"] => (methods as readonly string[]).includes(method);
+const isOperationId = (id: string | undefined): id is OperationId => id !== undefined && Object.hasOwn(security, id);

@@ -1,0 +1,98 @@
+/**
+ * From the contract to the handlers and back: every operation is served exactly as declared, and
+ * nothing else is. The way of a request is the body of `serve`, from top to bottom.
+ */
+import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
+import type { Handlers } from "./binding.ts";
+import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
+import { type Authenticator, authenticate, challenges } from "./guard.ts";
+import { Problem } from "./problems.ts";
+import { requestValidator } from "./validation.ts";
+
+/** Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405. */
+export function dispatch(contract: Contract, handlers: Handlers, authenticator: Authenticator): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  const validate = requestValidator(contract);
+
+  const serve = (operation: Operation) => async (request: Request, response: Response) => {
+    response.locals["operation"] = operation;
+    const principal = await authenticate(operation, request.headers.authorization, authenticator);
+    refuseUnacceptable(operation, request);
+    // The validator knows no HEAD. Node has decided already that this answer has no body.
+    if (request.method === "HEAD") request.method = "GET";
+    await validate(operation, request, response);
+    const handler = handlers[operation.id] as unknown as AnyHandler;
+    const call = { body: request.body, path: request.params, query: request.query, principal };
+    write(response, operation, await handler(call));
+  };
+
+  for (const path of [...new Set(contract.operations.map(({ path }) => path))].sort(literalFirst)) {
+    const operations = contract.operations.filter((operation) => operation.path === path);
+    const route = router.route(path.replace(/\{(\w+)\}/g, ":$1"));
+    for (const operation of operations) route[operation.method](serve(operation));
+    const allow = operations.flatMap(({ method }) => (method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()]));
+    route.all(() => {
+      throw new Problem("method-not-allowed", { headers: { Allow: allow.join(", ") } });
+    });
+  }
+  router.use(() => {
+    throw new Problem("not-found", { detail: "The API is described at /docs and in /openapi.yaml." });
+  });
+  return router;
+}
+
+/**
+ * Writes every failure, and is the only place that does. What is not a problem, or is one that the
+ * operation does not declare, is a fault of ours: a 500 that says nothing.
+ * @param report tells the log what the client is not told.
+ */
+export function problemWriter(report: (response: Response, problem: Problem) => void): ErrorRequestHandler {
+  return (error: unknown, request, response, _next) => {
+    const operation = response.locals["operation"] as Operation | undefined;
+    const problem = declaredProblem(operation, error);
+    report(response, problem);
+    if (response.headersSent) return void response.destroy();
+    if (problem.status === 401 && operation) response.set("WWW-Authenticate", challenges(operation, problem));
+    response.status(problem.status).set({ "Cache-Control": "no-store", ...problem.headers });
+    response.type("application/problem+json").send(JSON.stringify(problem.body(String(request.id))));
+  };
+}
+
+function declaredProblem(operation: Operation | undefined, error: unknown): Problem {
+  const problem =
+    error instanceof Problem ? error : (unreadable(error) ?? new Problem("internal-error", { cause: error }));
+  const isDeclared = !operation || operation.responses.has(problem.status);
+  return isDeclared ? problem : new Problem("internal-error", { cause: error });
+}
+
+/** Express' router throws these for a path that cannot be decoded, before any operation is known. */
+const unreadable = (error: unknown) =>
+  error instanceof URIError
+    ? new Problem("invalid-request", { errors: [{ parameter: "path", detail: "is not percent-encoded UTF-8" }] })
+    : undefined;
+
+/** An answer that the client cannot read is work for nothing (RFC 9110, section 12.5.1). */
+function refuseUnacceptable(operation: Operation, request: Request): void {
+  for (const [status, { contentType }] of operation.responses) {
+    if (status < 300 && contentType && !request.accepts(contentType)) {
+      throw new Problem("not-acceptable", { detail: `This operation answers with ${contentType}.` });
+    }
+  }
+}
+
+/** Writes what a handler returned, with the headers that the contract fixes. */
+function write(response: Response, operation: Operation, reply: AnyReply): void {
+  const declared = operation.responses.get(reply.status) as DeclaredResponse;
+  response.status(reply.status).set({ ...declared.fixedHeaders, ...reply.headers });
+  if (!declared.contentType) return void response.end();
+  const isJson = /[/+]json$/.test(declared.contentType);
+  response.type(declared.contentType).send(isJson ? JSON.stringify(reply.body) : reply.body);
+}
+
+/** `/api/users/me` before `/api/users/{id}`, as OpenAPI has it. */
+const literalFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.includes("{"));
+
+// Dispatch walks the contract at run time, where the types of one operation are those of any. That
+// they fit is checked where the handlers are collected: `Handlers` in src/handlers.ts.
+type AnyReply = { status: number; headers?: Record<string, string>; body?: unknown };
+type AnyHandler = (call: unknown) => AnyReply | Promise<AnyReply>;

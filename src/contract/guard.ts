@@ -1,0 +1,68 @@
+/**
+ * Who may call an operation: derived from the `security` that the contract declares for it, and
+ * nothing else. A requirement that is not met is a problem with the challenges of that operation.
+ */
+import { parseAuthorization } from "./authorization.ts";
+import type { PasswordPrincipal, Principal, Scheme, TokenPrincipal } from "./binding.ts";
+import type { Operation } from "./contract.ts";
+import { Problem } from "./problems.ts";
+
+/** How credentials are checked. Both throw the problem that says why they are not accepted. */
+export type Authenticator = {
+  /** @throws {Problem} `invalid-credentials` */
+  password(username: string, password: string): Promise<PasswordPrincipal>;
+  /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
+  token(token: string): Promise<TokenPrincipal>;
+};
+
+/**
+ * Authenticates a request for an operation. Where `bearerAuth` is declared, a token may also stand
+ * in place of the Basic username, with any password; where `basicAuth` stands alone, only the
+ * password itself counts.
+ * @returns `undefined` for an open operation, which does not look at credentials.
+ * @throws {Problem} a 401, or `invalid-request` for a malformed header.
+ */
+export async function authenticate(
+  { schemes }: Operation,
+  authorization: string | undefined,
+  authenticator: Authenticator,
+): Promise<Principal | undefined> {
+  if (schemes.length === 0) return undefined;
+  const credentials = parseAuthorization(authorization);
+  const takes = (scheme: Scheme) => schemes.includes(scheme);
+  if (credentials?.scheme === "bearer" && takes("bearerAuth")) {
+    return authenticator.token(credentials.token);
+  }
+  if (credentials?.scheme === "basic" && hasTokenShape(credentials.username)) {
+    if (takes("bearerAuth")) return authenticator.token(credentials.username);
+    throw new Problem("invalid-credentials", {
+      detail: "This operation needs the username and the password; a token is not enough.",
+    });
+  }
+  if (credentials?.scheme === "basic" && takes("basicAuth")) {
+    return authenticator.password(credentials.username, credentials.password);
+  }
+  throw new Problem("authentication-required");
+}
+
+/**
+ * The challenges of a 401, one for each scheme of the operation (RFC 9110, section 11.6.1).
+ * @param problem tells the Bearer challenge whether a token was the reason (RFC 6750, section 3.1).
+ */
+export function challenges({ schemes }: Operation, { slug }: Problem): string[] {
+  const description = tokenProblems[slug as keyof typeof tokenProblems];
+  return schemes.map((scheme) =>
+    scheme === "basicAuth"
+      ? 'Basic realm="latchkey", charset="UTF-8"'
+      : `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`,
+  );
+}
+
+const tokenProblems = {
+  "invalid-token": "The token is not valid",
+  "token-expired": "The token has expired",
+  "token-revoked": "The token has been revoked",
+};
+
+/** A compact JWS whose header is a JSON object. No username looks like this: they are lower case. */
+const hasTokenShape = (username: string) => /^eyJ[^.]*\.[^.]*\.[^.]*$/.test(username);

@@ -1,0 +1,102 @@
+/**
+ * Is the request what the contract asks for? express-openapi-validator answers; here its input is
+ * made safe before it and its errors are made problems after it.
+ */
+import { isUtf8 } from "node:buffer";
+import express, { type Request, type RequestHandler, type Response } from "express";
+import * as OpenApiValidator from "express-openapi-validator";
+import type { Contract, Operation } from "./contract.ts";
+import { invalidRequest, Problem, type RequestError } from "./problems.ts";
+
+/** No declared body comes near it. */
+export const bodyLimitBytes = 16_384;
+
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * @returns a function that reads and validates the request of an operation, leaving the validated
+ * body in `request.body` and the parameters in `request.params` and `request.query`.
+ * It throws the problem (400, 413, 415) otherwise.
+ */
+export function requestValidator(contract: Contract) {
+  const validators = OpenApiValidator.middleware({
+    // The validator changes the document that it is given.
+    apiSpec: structuredClone(contract.document) as never,
+    validateApiSpec: true,
+    validateRequests: { allErrors: true },
+    validateResponses: false,
+    // The guard authenticates: the validator would turn an outage into a 401.
+    validateSecurity: false,
+    fileUploader: false,
+    // Its own pattern also takes `urn:uuid:…`, which Postgres does not.
+    formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
+  });
+
+  return async (operation: Operation, request: Request, response: Response): Promise<void> => {
+    if (operation.requestType) {
+      await run(bodyReader(operation.requestType), request, response);
+    }
+    // The validator compiles and keeps a validator for each Content-Type that it meets: it must
+    // meet no other than the declared ones, or a client could fill the memory.
+    if (operation.requestType) request.headers["content-type"] = operation.requestType;
+    else delete request.headers["content-type"];
+    for (const validator of validators) await run(validator, request, response);
+  };
+}
+
+/** Reads the body as JSON in UTF-8, not compressed, so that its limit is the limit of the work. */
+function bodyReader(type: string): RequestHandler {
+  const read = express.json({
+    type,
+    limit: bodyLimitBytes,
+    inflate: false,
+    verify: (_request, _response, bytes) => {
+      if (!isUtf8(bytes)) throw invalidRequest({ header: "Content-Type", detail: "The body is not UTF-8." });
+    },
+  });
+  return (request, response, next) => {
+    const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
+    if (!hasBody) throw invalidRequest({ pointer: "#", detail: "a body is required" });
+    const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers["content-type"] ?? "")?.[1] ?? "utf-8";
+    if (!request.is(type) || !/^utf-?8$/i.test(charset)) throw unsupported(type);
+    read(request, response, next);
+  };
+}
+
+/** Runs one middleware as a promise: the request goes one way, readable from top to bottom. */
+function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const next = (error?: unknown) => (error === undefined ? resolve() : reject(error));
+    Promise.resolve(middleware(request, response, next)).catch(reject);
+  }).catch((error: unknown) => {
+    throw asProblem(error);
+  });
+}
+
+/** What body-parser (`type`) and the validator (`errors`) throw. Anything else is a fault and stays one. */
+function asProblem(error: unknown): unknown {
+  if (error instanceof Problem || !(error instanceof Error)) return error;
+  const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
+  if (status === 413) return new Problem("payload-too-large", { detail: `A body may have ${bodyLimitBytes} bytes.` });
+  if (status === 415) return unsupported("application/json");
+  if (status !== 400) return error;
+  const places = (errors ?? []).map(requestError);
+  const [first = { pointer: "#", detail: wordsFor(type) }, ...others] = places;
+  return new Problem("invalid-request", { errors: [first, ...others], cause: error });
+}
+
+type ValidatorError = { path: string; message: string };
+
+/** The validator's `/body/username`, `/path/id`, `/query/limit`, in the contract's words. */
+function requestError({ path, message }: ValidatorError): RequestError {
+  const [, place = "", rest = ""] = /^\/(\w+)\/?(.*)$/s.exec(path) ?? [];
+  if (place === "body") return { pointer: rest === "" ? "#" : `#/${encodeURI(rest.toWellFormed())}`, detail: message };
+  if (place === "headers") return { header: rest, detail: message };
+  return { parameter: rest.toWellFormed(), detail: message };
+}
+
+const wordsFor = (type: string | undefined) =>
+  type === "entity.parse.failed" ? "is not JSON, or neither an object nor an array" : "could not be read";
+
+const unsupported = (type: string) =>
+  new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

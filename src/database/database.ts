@@ -1,0 +1,132 @@
+/**
+ * The way to Postgres: bounded in time on every step, and with an outage told from a mistake.
+ * A frozen or unreachable database is a `database-unavailable` within 3 seconds, never a hanging
+ * request.
+ */
+import knex, { type Knex } from "knex";
+import type { ClientConfig } from "pg";
+import { Problem } from "../contract/problems.ts";
+
+export type Database = {
+  /**
+   * Runs a query that may be repeated: once more where its connection turns out to be broken, as
+   * after a restart of Postgres.
+   * @throws {Problem} `database-unavailable`
+   */
+  read<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
+  /**
+   * Runs a query that changes something, once.
+   * @throws {Problem} `database-unavailable`, after which it is not known whether it took effect
+   */
+  write<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
+  close(): Promise<void>;
+};
+
+/** Where Postgres is: a URL, or the socket folder of the embedded one. */
+export type DatabaseAddress = string | { host: string; port: number; user: string; database: string };
+
+// Together below 3 s, in the worst order: a full pool, or a new connection and a slow query on it.
+const connectTimeoutMs = 1_000;
+const acquireTimeoutMs = 1_300;
+const queryTimeoutMs = 1_500;
+
+/** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
+export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (message: string) => void): Database {
+  const pool = openKnex(address, { min: 0, max: poolMax }, warn, {
+    query_timeout: queryTimeoutMs,
+    // Postgres gives up by itself as well, so that an abandoned statement holds no lock.
+    statement_timeout: queryTimeoutMs,
+    lock_timeout: 1_000,
+    idle_in_transaction_session_timeout: 5_000,
+  });
+  const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
+    try {
+      return await query(pool);
+    } catch (error) {
+      throw isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
+    }
+  };
+  return {
+    read: (query) =>
+      attempt(query).catch((error: unknown) => {
+        if (error instanceof Problem && isBrokenConnection(error.cause)) return attempt(query);
+        throw error;
+      }),
+    write: attempt,
+    close: () => pool.destroy(),
+  };
+}
+
+/** A single connection without limits on the time of its statements, for migrations. */
+export const openForMigration = (address: DatabaseAddress, warn: (message: string) => void): Knex =>
+  openKnex(address, { min: 0, max: 1 }, warn, {});
+
+function openKnex(
+  address: DatabaseAddress,
+  pool: Knex.PoolConfig,
+  warn: (message: string) => void,
+  limits: ClientConfig,
+): Knex {
+  const connection: ClientConfig = {
+    ...(typeof address === "string" ? { connectionString: address } : address),
+    ...limits,
+    application_name: "latchkey",
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  };
+  return knex({
+    client: "pg",
+    connection: connection as Knex.PgConnectionConfig,
+    acquireConnectionTimeout: acquireTimeoutMs,
+    // Otherwise an error's message has the values in it, password hashes among them.
+    compileSqlOnError: false,
+    pool: { ...pool, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true, afterCreate: endWhenTimedOut },
+    log: { warn, error: warn, deprecate: () => {}, debug: () => {} },
+  });
+}
+
+type QueryCallback = (error: Error | null, result: unknown) => void;
+type Connection = { query(config: unknown, callback: QueryCallback): void; end(): Promise<void> };
+
+/** pg gives up on a query and keeps its connection, which would be handed out still waiting. */
+function endWhenTimedOut(connection: Connection, done: (error: Error | null, connection: Connection) => void): void {
+  const query = connection.query.bind(connection);
+  connection.query = (config, callback) =>
+    query(config, (error, result) => {
+      if (error?.message === queryTimedOut) connection.end().catch(() => {});
+      callback(error, result);
+    });
+  done(null, connection);
+}
+const queryTimedOut = "Query read timeout";
+
+type DriverError = Error & { code?: string };
+
+// Classes and codes of Postgres' appendix A: connection exceptions; role or database refused; out of
+// resources (too many connections); operator intervention (shutdown, statement timeout); lock not
+// available; idle in transaction; read-only, as after a failover. Then the system's own, and those
+// of pg and Knex, which have only a message.
+const outageCodes = /^(?:08...|28...|3D000|53...|57...|55P03|25P03|25006|E[A-Z]+)$/;
+const outageMessages =
+  /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
+// The same without what says that the server is there and has too much to do: trying again at once
+// would make that worse.
+const brokenCodes = /^(?:08...|57P0.|E(?:PIPE|CONNRESET))$/;
+const brokenMessages = /Connection terminated|Connection ended|not queryable/;
+
+/** Whether a failure means that the database is away, and not that we asked for something wrong. */
+export const isOutage = (error: unknown) => matches(error, outageCodes, outageMessages);
+const isBrokenConnection = (error: unknown) => matches(error, brokenCodes, brokenMessages);
+
+function matches(error: unknown, codes: RegExp, messages: RegExp): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, message } = error as DriverError;
+  return (code !== undefined && codes.test(code)) || messages.test(message);
+}
+
+/** Whether Postgres refused a row because of the named unique constraint (SQLSTATE 23505). */
+export function violates(error: unknown, constraint: string): boolean {
+  const { code, constraint: violated } = error as { code?: string; constraint?: string };
+  return code === "23505" && violated === constraint;
+}

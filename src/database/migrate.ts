@@ -1,0 +1,56 @@
+/**
+ * Brings the schema to what this version needs. Migrations only add what the previous version
+ * can live with, since it may still be serving while the next one starts.
+ */
+import type { Knex } from "knex";
+import type { Database } from "./database.ts";
+import * as users from "./migrations/0001-users.ts";
+import * as signingKeys from "./migrations/0002-signing-keys.ts";
+
+type Migration = { up(knex: Knex): Promise<void> };
+
+/** In their order. A name, once released, stays: the database remembers it. */
+const migrations = new Map<string, Migration>([
+  ["0001-users", users],
+  ["0002-signing-keys", signingKeys],
+]);
+
+/** Names this project's migrations among a database's advisory locks. */
+const advisoryLock = 5_391_647;
+
+/**
+ * Applies what is missing, all of it or nothing. Instances that start together wait for the first.
+ * The lock is the transaction's own, so that a crash releases it; Knex' lock table is written in
+ * the same transaction and so never stays locked.
+ * @returns the names of the migrations that were applied.
+ */
+export async function migrate(knex: Knex): Promise<string[]> {
+  return knex.transaction(async (transaction) => {
+    await transaction.raw("SET LOCAL lock_timeout = '60s'");
+    await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
+    const [, applied] = (await transaction.migrate.latest({
+      migrationSource: {
+        getMigrations: () => Promise.resolve([...migrations.keys()]),
+        getMigrationName: (name) => name,
+        getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
+      } satisfies Knex.MigrationSource<string>,
+      tableName: "migrations",
+      // A newer version may have migrated further; going back to this one must be possible.
+      disableMigrationsListValidation: true,
+    })) as [number, string[]];
+    return applied;
+  });
+}
+
+/** Whether every migration that this version needs has been applied. */
+export async function isMigrated(database: Database): Promise<boolean> {
+  const applied = await database
+    .read((knex) => knex("migrations").pluck<string[]>("name"))
+    .catch((error: { code?: string }): string[] => {
+      if (error.code === "42P01") return []; // undefined_table: nothing was ever applied
+      throw error;
+    });
+  return [...migrations.keys()].every((name) => applied.includes(name));
+}
+
+const irreversible = () => Promise.reject(new Error("Migrations go forward only: restore a backup to go back."));

@@ -1,0 +1,25 @@
+import type { Handler } from "../contract/binding.ts";
+import type { Contract } from "../contract/contract.ts";
+import { Problem, problems } from "../contract/problems.ts";
+import { contentSecurityPolicy, problemPage } from "./pages.ts";
+
+/** @param page the Redoc page that `npm run build` makes of the contract. */
+export const getDocs = (page: string): Handler<"getDocs"> => {
+  const headers = { "Content-Security-Policy": contentSecurityPolicy(page) };
+  return () => ({ status: 200, headers, body: page });
+};
+
+export const getOpenapiYaml =
+  (contract: Contract): Handler<"getOpenapiYaml"> =>
+  () => ({ status: 200, body: contract.yaml });
+
+export const getOpenapiJson =
+  (contract: Contract): Handler<"getOpenapiJson"> =>
+  () => ({ status: 200, body: contract.document });
+
+export const getProblem: Handler<"getProblem"> = ({ path: { slug } }) => {
+  const problem = Object.hasOwn(problems, slug) ? problems[slug as keyof typeof problems] : undefined;
+  if (!problem) throw new Problem("not-found");
+  const page = problemPage(slug, problem);
+  return { status: 200, headers: { "Content-Security-Policy": contentSecurityPolicy(page) }, body: page };
+};

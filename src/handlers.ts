@@ -1,0 +1,43 @@
+/** The whole API on one screen: which handler answers which operation. A missing one does not compile. */
+import type { Handlers } from "./contract/binding.ts";
+import type { Contract } from "./contract/contract.ts";
+import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
+import { getLiveness, getReadiness } from "./operations/handlers.ts";
+import { getResource } from "./resource/handlers.ts";
+import type { AccessTokens } from "./tokens/accessTokens.ts";
+import { getJwks, issueToken } from "./tokens/handlers.ts";
+import type { SigningKeys } from "./tokens/signingKeys.ts";
+import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
+import type { Users } from "./users/users.ts";
+
+/** What the handlers work with. */
+export type Services = {
+  users: Users;
+  tokens: AccessTokens;
+  keys: SigningKeys;
+  contract: Contract;
+  docsPage: string;
+  publicUrl: string | undefined;
+  isMigrated(): Promise<boolean>;
+};
+
+export const handlers = (services: Services): Handlers => ({
+  createUser: createUser(services.users, services.publicUrl),
+  getUser: getUser(services.users),
+  getCurrentUser: getCurrentUser(services.users),
+  changePassword: changePassword(services.users),
+  deleteUser: deleteUser(services.users),
+
+  issueToken: issueToken(services.tokens),
+  getJwks: getJwks(services.keys),
+
+  getResource,
+
+  getLiveness,
+  getReadiness: getReadiness(services.isMigrated),
+
+  getDocs: getDocs(services.docsPage),
+  getOpenapiYaml: getOpenapiYaml(services.contract),
+  getOpenapiJson: getOpenapiJson(services.contract),
+  getProblem,
+});

@@ -1,0 +1,112 @@
+#!/usr/bin/env node
+/** The command line. */
+import { createRequire } from "node:module";
+import { parseArgs } from "node:util";
+import type { Logger } from "pino";
+import { type Config, ConfigError, describeSettings, readConfig } from "./config.ts";
+import { EmbeddedPostgresError } from "./database/embedded.ts";
+import { createLog } from "./operations/log.ts";
+import { migrateOnly, StartError, startService } from "./service.ts";
+
+// sysexits.h: what a supervisor can tell apart.
+const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
+
+const commands: Record<string, (config: Config, log: Logger) => Promise<void>> = { serve, migrate };
+
+try {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { help: { type: "boolean", short: "h" }, version: { type: "boolean", short: "v" } },
+  });
+  const [name = "serve", ...rest] = positionals;
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (values.help) {
+    process.stdout.write(help());
+  } else if (values.version) {
+    process.stdout.write(`${version()}\n`);
+  } else if (!command || rest.length > 0) {
+    refuse(`There is no command "${positionals.join(" ")}". See latchkey --help.`, exit.usage);
+  } else {
+    const config = readConfig(process.env);
+    await command(config, createLog(config.logLevel, process.stdout.isTTY));
+  }
+} catch (error) {
+  if (error instanceof ConfigError) refuse(error.message, exit.config);
+  else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
+    refuse(error.message, exit.unavailable);
+  else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
+    refuse(`${error.message} See latchkey --help.`, exit.usage);
+  } else {
+    console.error(error);
+    process.exitCode = exit.software;
+  }
+}
+
+async function serve(config: Config, log: Logger): Promise<void> {
+  const service = await startService(config, log);
+  log.info({ url: service.url }, "listening");
+  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
+
+  let stopping = false;
+  const stop = (reason: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ reason }, "stopping");
+    service.close().then(
+      () => log.info("stopped"),
+      (error: unknown) => {
+        log.error({ err: error }, "could not stop cleanly");
+        process.exitCode = exit.software;
+      },
+    );
+  };
+  process.on("SIGTERM", stop).on("SIGINT", stop);
+  void service.failed.then((reason) => {
+    process.exitCode = exit.unavailable;
+    stop(reason);
+  });
+}
+
+async function migrate(config: Config, log: Logger): Promise<void> {
+  const applied = await migrateOnly(config, log);
+  log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
+}
+
+function refuse(message: string, status: number): void {
+  process.stderr.write(`latchkey: ${message}\n`);
+  process.exitCode = status;
+}
+
+function greeting(url: string): string {
+  return `
+  Latchkey is listening.
+
+    API      ${url}/api
+    Docs     ${url}/docs
+    Try it   curl -i -X POST -H 'Content-Type: application/json' \\
+               -d '{"username":"miguel","password":"correct horse battery"}' ${url}/api/users
+
+`;
+}
+
+function help(): string {
+  const settings = describeSettings().map(
+    ({ name, fallback, help, allowed }) =>
+      `  ${name}${fallback && `=${fallback}`}\n      ${help}\n      Allowed: ${allowed}.\n`,
+  );
+  return `Usage: latchkey [serve | migrate] [--help] [--version]
+
+  serve     brings the database schema up to date, then serves (the default)
+  migrate   brings the database schema up to date
+
+Settings, from the environment:
+
+${settings.join("")}
+Exit status: 0 stopped as asked, 64 wrong usage, 69 something needed is not available,
+70 a fault of Latchkey, 78 wrong settings.
+`;
+}
+
+function version(): string {
+  return (createRequire(import.meta.url)("latchkey/package.json") as { version: string }).version;
+}

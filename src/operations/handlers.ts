@@ -1,0 +1,12 @@
+import type { Handler } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+
+export const getLiveness: Handler<"getLiveness"> = () => ({ status: 200, body: { status: "ok" } });
+
+/** @param isMigrated asks the database; its problem `database-unavailable` is an answer too. */
+export const getReadiness =
+  (isMigrated: () => Promise<boolean>): Handler<"getReadiness"> =>
+  async () => {
+    if (!(await isMigrated())) throw new Problem("schema-mismatch");
+    return { status: 200, body: { status: "ok" } };
+  };

@@ -1,0 +1,68 @@
+/**
+ * The log: JSON lines with the id that the client got in `X-Request-Id`. What a request carries
+ * (headers, query, body, the values in its path) is never in it: there may be a secret anywhere.
+ */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { RequestHandler, Response } from "express";
+import { type DestinationStream, type Logger, pino } from "pino";
+import { type HttpLogger, pinoHttp } from "pino-http";
+import pretty from "pino-pretty";
+import type { Operation } from "../contract/contract.ts";
+import type { Problem } from "../contract/problems.ts";
+
+export function createLog(level: string, toTerminal: boolean): Logger {
+  const options = { level, serializers: { err: describeError } };
+  return toTerminal
+    ? pino(options, pretty({ sync: true, ignore: "pid,hostname" }) as DestinationStream)
+    : pino(options);
+}
+
+/** Gives each request its id, and writes a line when it has been answered. */
+export function requestLog(log: Logger): RequestHandler {
+  const http: HttpLogger = pinoHttp({
+    logger: log,
+    genReqId: () => randomUUID(),
+    wrapSerializers: false,
+    serializers: {
+      req: describeRequest,
+      res: (response: ServerResponse) => ({ status: response.statusCode }),
+      err: describeError,
+    },
+    customProps: (_request, response) => {
+      const { operation, problem } = (response as Response).locals as Locals;
+      return { operation: operation?.id, problem };
+    },
+    customLogLevel: (_request, response) => (response.statusCode >= 500 ? "error" : "info"),
+  });
+  return (request, response, next) => {
+    http(request, response);
+    response.set("X-Request-Id", String(request.id));
+    next();
+  };
+}
+
+/** Tells the line of a request which problem it got, and the cause that the client is not told. */
+export function reportProblem(response: Response, problem: Problem): void {
+  response.locals["problem"] = problem.slug;
+  if (problem.status >= 500) response.err = problem.cause instanceof Error ? problem.cause : problem;
+}
+
+type Locals = { operation?: Operation; problem?: string };
+
+const describeRequest = (request: IncomingMessage & { id?: unknown; ip?: string }) => ({
+  id: request.id,
+  method: request.method,
+  address: request.ip,
+});
+
+/** Not pino's own serializer: it would write whatever a driver hangs on its errors, such as the values of a row. */
+function describeError(error: Error & { code?: unknown }): Record<string, unknown> {
+  return {
+    type: error.name,
+    message: error.message,
+    code: error.code,
+    stack: error.stack,
+    ...(error.cause instanceof Error && { cause: describeError(error.cause) }),
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * Password hashes: argon2id in PHC form, computed a few at a time so that they cannot starve the
+ * rest of the process, and always with the same work for a wrong password, so that nobody learns
+ * from the time whether a user exists.
+ */
+import { randomBytes } from "node:crypto";
+import { hash as argon2, verify as argon2Verify } from "@node-rs/argon2";
+import pLimit from "p-limit";
+import { Problem } from "../contract/problems.ts";
+
+/** The cost of one hash (RFC 9106): memory in KiB, passes over it. One lane. */
+export type HashCost = { memoryKiB: number; passes: number };
+
+export type Verification = {
+  matches: boolean;
+  /** The password hashed at today's cost, where it matches and the stored hash has another one. */
+  upgraded?: string;
+};
+
+export type PasswordHasher = {
+  /** @throws {Problem} `overloaded` */
+  hash(password: string): Promise<string>;
+  /**
+   * Compares a password with a stored hash. Without a hash (there is no such user) or without a
+   * password (it is no possible one) nothing matches, after the same work.
+   * @throws {Problem} `overloaded`
+   */
+  verify(stored: string | undefined, password: string | undefined): Promise<Verification>;
+  /** All work so far, in KiB times passes: what a test can count and a clock cannot. */
+  workDone(): number;
+};
+
+// argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
+const concurrentHashes = 2;
+// At some 40 hashes a second and core, the last in this queue waits for about a second.
+const queueLength = 64;
+// No setting makes a dearer hash: one that claims more was put there to make us compute it.
+const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
+// Argon2's own minimum for one lane (RFC 9106, section 3.1).
+const minimumMemoryKiB = 8;
+
+export function passwordHasher(cost: HashCost, warn: (message: string) => void): PasswordHasher {
+  const limit = pLimit(concurrentHashes);
+  let work = 0;
+
+  const compute = (password: string, { memoryKiB, passes }: HashCost) => {
+    work += memoryKiB * passes;
+    return argon2(password, { memoryCost: memoryKiB, timeCost: passes, parallelism: 1 });
+  };
+  const compare = (stored: string, storedCost: HashCost, password: string) => {
+    work += storedCost.memoryKiB * storedCost.passes;
+    return argon2Verify(stored, password);
+  };
+  const queued = <T>(task: () => Promise<T>): Promise<T> => {
+    if (limit.pendingCount >= queueLength) throw new Problem("overloaded");
+    return limit(task);
+  };
+
+  const impossible = randomBytes(32).toString("base64");
+
+  return {
+    hash: async (password) => queued(() => compute(password, cost)),
+    verify: async (stored, password) =>
+      queued(async () => {
+        const storedCost = stored === undefined ? undefined : costOf(stored);
+        if (stored !== undefined && !storedCost)
+          warn("A stored password hash is not one of ours, or costs too much; refused.");
+        if (stored === undefined || !storedCost) {
+          await compute(password ?? impossible, cost);
+          return { matches: false };
+        }
+        const matches = (await compare(stored, storedCost, password ?? impossible)) && password !== undefined;
+        const isCurrent = storedCost.memoryKiB === cost.memoryKiB && storedCost.passes === cost.passes;
+        if (isCurrent) return { matches };
+        if (matches) return { matches, upgraded: await compute(password, cost) };
+        await computeDifference(storedCost);
+        return { matches };
+      }),
+    workDone: () => work,
+  };
+
+  /**
+   * An old, cheaper hash must not show in the time that a wrong password takes. The work of argon2
+   * is memory times passes, so one pass over the missing memory makes up for it. A dearer hash than
+   * today's does show, until its owner signs in: that is the price of lowering the cost.
+   */
+  async function computeDifference(storedCost: HashCost): Promise<void> {
+    const missing = cost.memoryKiB * cost.passes - storedCost.memoryKiB * storedCost.passes;
+    if (missing >= minimumMemoryKiB) await compute(impossible, { memoryKiB: missing, passes: 1 });
+  }
+}
+
+/** The cost that a PHC string states; `undefined` for another algorithm, more lanes or a cost above the ceiling. */
+function costOf(stored: string): HashCost | undefined {
+  const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=1\$/.exec(stored) ?? [];
+  const cost = { memoryKiB: Number(memory), passes: Number(passes) };
+  return cost.memoryKiB <= ceiling.memoryKiB && cost.passes <= ceiling.passes ? cost : undefined;
+}

@@ -1,0 +1,176 @@
+/** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import { createApp } from "./app.ts";
+import { type Config, ConfigError } from "./config.ts";
+import { type Contract, loadContract } from "./contract/contract.ts";
+import type { Authenticator } from "./contract/guard.ts";
+import { type DatabaseAddress, isOutage, openDatabase, openForMigration } from "./database/database.ts";
+import { startEmbeddedPostgres } from "./database/embedded.ts";
+import { isMigrated, migrate } from "./database/migrate.ts";
+import { handlers, type Services } from "./handlers.ts";
+import { passwordHasher } from "./passwords/hashing.ts";
+import { listen } from "./server.ts";
+import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
+import { createSeal } from "./tokens/sealing.ts";
+import { readOrMakeSecretKey } from "./tokens/secretKey.ts";
+import { loadSigningKeys, SealedKeysError } from "./tokens/signingKeys.ts";
+import { signingKeyStore } from "./tokens/store.ts";
+import { userStore } from "./users/store.ts";
+import { createUsers } from "./users/users.ts";
+
+export type Service = {
+  url: string;
+  /** Finishes what is in flight, then lets go of the database; within a bounded time. */
+  close(): Promise<void>;
+  /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
+  failed: Promise<string>;
+  /** Password hashing done so far, in KiB times passes. */
+  hashingWork(): number;
+};
+
+/** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
+export class StartError extends Error {}
+
+/** How long a start waits for a database that is away. */
+const databasePatienceMs = 10_000;
+/** What tokens are issued by and for until `PUBLIC_URL` says it. */
+const defaultIssuer = "latchkey";
+/** Needed because of what the schema uses, and the oldest that its makers still mend. */
+const oldestPostgres = 14;
+
+/**
+ * Starts the service: migrates, then listens.
+ * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
+ */
+export async function startService(config: Config, log: Logger, clock: Clock = () => new Date()): Promise<Service> {
+  // In the order of their making; let go of in the other.
+  const held: { close(): Promise<unknown> }[] = [];
+  const release = async () => {
+    for (const part of held.splice(0).reverse()) await part.close();
+  };
+  try {
+    const postgres = await openPostgres(config, log);
+    held.push(postgres);
+    await migrateWithPatience(postgres.address, log);
+
+    const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
+    held.push(database);
+    const seal = createSeal(config.secretKey ?? (await readOrMakeSecretKey(config.dataDir)));
+    const keys = await loadSigningKeys(signingKeyStore(database), seal).catch((error: unknown) => {
+      throw error instanceof SealedKeysError ? new ConfigError(error.message, { cause: error }) : error;
+    });
+    const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
+    const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
+      log.warn(message),
+    );
+    const users = createUsers(userStore(database), hasher, {
+      minimumLength: config.passwordMinLength,
+      blocklist: config.passwordBlocklist,
+    });
+    const authenticator: Authenticator = {
+      password: users.signIn,
+      async token(token) {
+        const principal = await tokens.verify(token);
+        await users.requireCurrent(principal);
+        return principal;
+      },
+    };
+    const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
+    const services: Services = {
+      users,
+      tokens,
+      keys,
+      contract,
+      docsPage: await readDocsPage(),
+      publicUrl: config.publicUrl,
+      isMigrated: () => isMigrated(database),
+    };
+    const app = createApp({ contract, handlers: handlers(services), authenticator, log, config });
+    await rehearse(app, contract);
+    const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
+      throw new StartError(`Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}.`, {
+        cause: error,
+      });
+    });
+    held.push(server);
+    return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Applies the missing migrations and nothing else. @returns their names */
+export async function migrateOnly(config: Config, log: Logger): Promise<string[]> {
+  const postgres = await openPostgres(config, log);
+  try {
+    return await migrateWithPatience(postgres.address, log);
+  } finally {
+    await postgres.close();
+  }
+}
+
+type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
+
+async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger): Promise<Postgres> {
+  if (databaseUrl !== undefined) {
+    return { address: databaseUrl, close: () => Promise.resolve(), failed: new Promise(() => {}) };
+  }
+  const postgres = await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) });
+  return {
+    address: postgres.connection,
+    close: postgres.stop,
+    failed: postgres.exited.then(({ expected }) =>
+      expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
+    ),
+  };
+}
+
+async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promise<string[]> {
+  const deadline = Date.now() + databasePatienceMs;
+  for (;;) {
+    const knex = openForMigration(address, (message) => log.warn(message));
+    try {
+      const { rows } = (await knex.raw("SHOW server_version_num")) as { rows: [{ server_version_num: string }] };
+      const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
+      if (major < oldestPostgres)
+        throw new StartError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed.`);
+      const applied = await migrate(knex);
+      if (applied.length > 0) log.info({ applied }, "migrated");
+      return applied;
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      const { message } = error as Error;
+      if (Date.now() > deadline) {
+        throw new StartError(`The database of DATABASE_URL does not let us in: ${message}.`, { cause: error });
+      }
+      log.warn({ err: error }, "the database does not answer yet");
+      await sleep(500);
+    } finally {
+      await knex.destroy();
+    }
+  }
+}
+
+/** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
+async function rehearse(app: Parameters<typeof listen>[0], contract: Contract): Promise<void> {
+  const silent = { info: () => {} } as unknown as Logger;
+  const server = await listen(app, "127.0.0.1", 0, silent);
+  try {
+    const answer = await fetch(`${server.url}/livez`);
+    if (answer.status !== 200)
+      throw new Error(`The contract ${contract.document.info.version} cannot be served: ${await answer.text()}`);
+  } finally {
+    await server.close();
+  }
+}
+
+/** The same whether this runs from src/ or from dist/. */
+const projectFile = (name: string) => createRequire(import.meta.url).resolve(`latchkey/${name}`);
+
+async function readDocsPage(): Promise<string> {
+  return readFile(projectFile("dist/docs.html"), "utf8");
+}

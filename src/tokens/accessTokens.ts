@@ -1,0 +1,84 @@
+/** Access tokens: signed JWTs (RFC 9068) that say who the user is and until when. */
+import { randomUUID } from "node:crypto";
+import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
+import { z } from "zod";
+import type { Caller, TokenPrincipal } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+import type { SigningKeys } from "./signingKeys.ts";
+
+/** The present time, passed in so that a test can be in the future. */
+export type Clock = () => Date;
+
+export type AccessTokens = {
+  ttlSeconds: number;
+  issue(caller: Caller): Promise<string>;
+  /**
+   * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere.
+   * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
+   */
+  verify(token: string): Promise<TokenPrincipal>;
+};
+
+/** @param issuer is issuer and audience: the tokens are for this service. */
+export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: number, clock: Clock): AccessTokens {
+  return {
+    ttlSeconds,
+
+    issue({ userId, username, epoch }) {
+      const issuedAt = Math.floor(clock().getTime() / 1000);
+      return new SignJWT({ username, epoch })
+        .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: keys.signing.kid })
+        .setIssuer(issuer)
+        .setAudience(issuer)
+        .setSubject(userId)
+        .setIssuedAt(issuedAt)
+        .setExpirationTime(issuedAt + ttlSeconds)
+        .setJti(randomUUID())
+        .sign(keys.signing.key);
+    },
+
+    async verify(token) {
+      const key = keys.find(keyId(token));
+      if (!key) throw new Problem("invalid-token");
+      try {
+        const { payload } = await jwtVerify(token, key, {
+          algorithms: ["EdDSA"],
+          issuer,
+          audience: issuer,
+          typ: "at+jwt",
+          requiredClaims: ["exp", "iat", "jti", "sub"],
+          currentDate: clock(),
+        });
+        const { sub, username, epoch } = claims.parse(payload);
+        return { proof: "token", userId: sub, username, epoch };
+      } catch (cause) {
+        // jose looks at `exp` last: the signature and every other claim were right.
+        if (cause instanceof errors.JWTExpired) throw expired(cause);
+        throw new Problem("invalid-token", { cause });
+      }
+    },
+  };
+}
+
+const claims = z.object({ sub: z.uuid(), username: z.string(), epoch: z.int().nonnegative() });
+
+const expired = (cause: errors.JWTExpired) =>
+  new Problem("token-expired", {
+    detail: `The token expired at ${new Date(Number(cause.payload.exp) * 1000).toISOString()}.`,
+    cause,
+  });
+
+/**
+ * Three parts of canonical base64url, and in the first the id of a key. Node's decoder accepts
+ * spaces, other alphabets and unused bits, so that one token could be written in many ways.
+ */
+function keyId(token: string): string {
+  const parts = token.split(".");
+  const isCanonical = (part: string) => part !== "" && Buffer.from(part, "base64url").toString("base64url") === part;
+  if (parts.length !== 3 || !parts.every(isCanonical)) throw new Problem("invalid-token");
+  try {
+    return String(decodeProtectedHeader(token).kid);
+  } catch (cause) {
+    throw new Problem("invalid-token", { cause });
+  }
+}

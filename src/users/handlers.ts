@@ -1,0 +1,39 @@
+import type { components } from "../../generated/openapi.ts";
+import type { Handler } from "../contract/binding.ts";
+import type { User, Users } from "./users.ts";
+
+/** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
+export const createUser =
+  (users: Users, publicUrl = ""): Handler<"createUser"> =>
+  async ({ body }) => {
+    const user = await users.register(body.username, body.password);
+    return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: represent(user) };
+  };
+
+export const getUser =
+  (users: Users): Handler<"getUser"> =>
+  async ({ principal, path }) => ({ status: 200, body: represent(await users.read(principal, path.id)) });
+
+export const getCurrentUser =
+  (users: Users): Handler<"getCurrentUser"> =>
+  async ({ principal }) => ({ status: 200, body: represent(await users.readSelf(principal)) });
+
+export const changePassword =
+  (users: Users): Handler<"changePassword"> =>
+  async ({ principal, body }) => {
+    await users.changePassword(principal, body.current_password, body.new_password);
+    return { status: 204 };
+  };
+
+export const deleteUser =
+  (users: Users): Handler<"deleteUser"> =>
+  async ({ principal }) => {
+    await users.remove(principal);
+    return { status: 204 };
+  };
+
+const represent = ({ id, username, createdAt }: User): components["schemas"]["User"] => ({
+  id,
+  username,
+  created_at: createdAt.toISOString(),
+});

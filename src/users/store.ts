@@ -1,0 +1,47 @@
+import { Problem } from "../contract/problems.ts";
+import { type Database, violates } from "../database/database.ts";
+import type { Account, User, UserStore } from "./users.ts";
+
+const userColumns = { id: "id", username: "username", createdAt: "created_at" };
+const accountColumns = { id: "id", username: "username", passwordHash: "password_hash", tokenEpoch: "token_epoch" };
+
+export function userStore(database: Database): UserStore {
+  return {
+    async insert({ id, username, passwordHash }) {
+      const insertion = database.write((knex) =>
+        knex("users").insert({ id, username, password_hash: passwordHash }).returning<User[]>(returned(userColumns)),
+      );
+      // The constraint decides, so that of many at once exactly one gets the name.
+      const [user] = await insertion.catch((error: unknown) => {
+        throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
+      });
+      return user as User;
+    },
+
+    find: (id) => database.read((knex) => knex("users").first<User | undefined>(userColumns).where({ id })),
+
+    findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
+
+    async changePassword(id, epoch, passwordHash) {
+      const changed = await database.write((knex) =>
+        knex("users")
+          .where({ id, token_epoch: epoch })
+          .update({ password_hash: passwordHash, token_epoch: knex.raw("token_epoch + 1") }),
+      );
+      return changed === 1;
+    },
+
+    async upgradeHash(id, from, to) {
+      await database.write((knex) => knex("users").where({ id, password_hash: from }).update({ password_hash: to }));
+    },
+
+    async delete(id, epoch) {
+      const deleted = await database.write((knex) => knex("users").where({ id, token_epoch: epoch }).delete());
+      return deleted === 1;
+    },
+  };
+}
+
+/** `returning` takes `column as alias`, not the object that `select` takes. */
+const returned = (columns: Record<string, string>) =>
+  Object.entries(columns).map(([alias, column]) => `${column} as ${alias}`);

@@ -1,0 +1,117 @@
+/** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
+import { v7 as uuidv7 } from "uuid";
+import type { Caller, PasswordPrincipal, Principal } from "../contract/binding.ts";
+import { invalidRequest, Problem } from "../contract/problems.ts";
+import type { PasswordHasher } from "../passwords/hashing.ts";
+import { explainRefusal, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
+import { opaqueString } from "../unicode/precis.ts";
+import { canonicalUsername } from "./username.ts";
+
+export type User = { id: string; username: string; createdAt: Date };
+
+/** A user as sign-in needs it. */
+export type Account = { id: string; username: string; passwordHash: string; tokenEpoch: number };
+
+/** What is kept of users. Every method may throw the problem `database-unavailable`. */
+export type UserStore = {
+  /** @throws {Problem} `username-taken` */
+  insert(user: { id: string; username: string; passwordHash: string }): Promise<User>;
+  find(id: string): Promise<User | undefined>;
+  findAccount(by: { id: string } | { username: string }): Promise<Account | undefined>;
+  /** Sets the hash and raises the epoch, if the epoch is still the given one. @returns whether it was */
+  changePassword(id: string, epoch: number, passwordHash: string): Promise<boolean>;
+  /** Replaces a hash by one of the same password, if it is still the given one. */
+  upgradeHash(id: string, from: string, to: string): Promise<void>;
+  /** Deletes the user, if the epoch is still the given one. @returns whether it was */
+  delete(id: string, epoch: number): Promise<boolean>;
+};
+
+export type Users = ReturnType<typeof createUsers>;
+
+export function createUsers(store: UserStore, hasher: PasswordHasher, policy: PasswordPolicy) {
+  /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `overloaded` */
+  async function register(name: string, password: string): Promise<User> {
+    const username = canonicalUsername(name);
+    if (username === undefined) {
+      throw invalidRequest({
+        pointer: "#/username",
+        detail: "is not a username (RFC 8265, at most 64 characters, no colon)",
+      });
+    }
+    const accepted = acceptedPassword(password, username, "#/password");
+    return store.insert({ id: uuidv7(), username, passwordHash: await hasher.hash(accepted) });
+  }
+
+  /**
+   * Checks a username and a password, with the same work whether or not there is such a user.
+   * @throws {Problem} `invalid-credentials`, `overloaded`
+   */
+  async function signIn(name: string, password: string): Promise<PasswordPrincipal> {
+    const username = canonicalUsername(name);
+    const account = username === undefined ? undefined : await store.findAccount({ username });
+    return verify(account, password, new Problem("invalid-credentials"));
+  }
+
+  /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
+  async function readSelf(principal: Principal): Promise<User> {
+    const user = await store.find(principal.userId);
+    if (!user) throw new Problem(principal.proof === "token" ? "token-revoked" : "invalid-credentials");
+    return user;
+  }
+
+  /** @throws {Problem} `not-found` where the user is another one, or was deleted meanwhile */
+  async function read(caller: Caller, id: string): Promise<User> {
+    const user = id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined;
+    if (!user) throw new Problem("not-found");
+    return user;
+  }
+
+  /**
+   * Refuses a token from before the last change of password, or of a user who is gone.
+   * @throws {Problem} `token-revoked`
+   */
+  async function requireCurrent(caller: Caller): Promise<void> {
+    const account = await store.findAccount({ id: caller.userId });
+    if (account?.tokenEpoch !== caller.epoch) throw new Problem("token-revoked");
+  }
+
+  /**
+   * Changes the password, and ends every token of the user.
+   * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
+   * came first; `invalid-request`, `password-refused`, `overloaded`
+   */
+  async function changePassword(caller: Caller, current: string, next: string): Promise<void> {
+    const accepted = acceptedPassword(next, caller.username, "#/new_password");
+    const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
+    const { epoch } = await verify(await store.findAccount({ id: caller.userId }), current, wrong);
+    const passwordHash = await hasher.hash(accepted);
+    if (!(await store.changePassword(caller.userId, epoch, passwordHash))) throw wrong;
+  }
+
+  /** @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile */
+  async function remove(caller: PasswordPrincipal): Promise<void> {
+    if (!(await store.delete(caller.userId, caller.epoch))) throw new Problem("invalid-credentials");
+  }
+
+  async function verify(account: Account | undefined, password: string, wrong: Problem): Promise<PasswordPrincipal> {
+    const { matches, upgraded } = await hasher.verify(account?.passwordHash, opaqueString(password));
+    if (!account || !matches) throw wrong;
+    if (upgraded !== undefined) {
+      // Not worth failing for: the next sign-in tries again.
+      await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
+    }
+    return { proof: "password", userId: account.id, username: account.username, epoch: account.tokenEpoch };
+  }
+
+  function acceptedPassword(text: string, username: string, pointer: string): string {
+    const password = opaqueString(text);
+    if (password === undefined) {
+      throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
+    }
+    const reason = refusalOf(password, username, policy);
+    if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
+    return password;
+  }
+
+  return { register, signIn, read, readSelf, requireCurrent, changePassword, remove };
+}
