@@ -21,3 +21,9 @@ export function ambiguity({ rawHeaders, headers, httpVersion }: IncomingMessage)
   }
   return undefined;
 }
+
+/**
+ * The absolute form of a target (RFC 9112, section 3.2.2) is served as its origin form, which
+ * everything behind this looks at.
+ */
+export const originForm = (target: string): string => target.replace(/^https?:\/\/[^/?#]*\/?/i, "/");

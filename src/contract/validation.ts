@@ -41,6 +41,9 @@ export function requestValidator(contract: Contract) {
     if (operation.requestType) request.headers["content-type"] = operation.requestType;
     else delete request.headers["content-type"];
     for (const validator of validators) await run(validator, request, response);
+    // It looks the operation up by itself. Should it ever find another, nothing has been validated.
+    const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
+    if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
   };
 }
 
@@ -51,7 +54,7 @@ function bodyReader(type: string): RequestHandler {
     limit: bodyLimitBytes,
     inflate: false,
     verify: (_request, _response, bytes) => {
-      if (!isUtf8(bytes)) throw invalidRequest({ header: "Content-Type", detail: "The body is not UTF-8." });
+      if (!isUtf8(bytes)) throw new Error("not UTF-8"); // body-parser makes it `entity.verify.failed`
     },
   });
   return (request, response, next) => {
@@ -79,9 +82,9 @@ function asProblem(error: unknown): unknown {
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
   if (status === 413) return new Problem("payload-too-large", { detail: `A body may have ${bodyLimitBytes} bytes.` });
   if (status === 415) return unsupported("application/json");
-  if (status !== 400) return error;
+  if (status !== 400 && type !== "entity.verify.failed") return error;
   const places = (errors ?? []).map(requestError);
-  const [first = { pointer: "#", detail: wordsFor(type) }, ...others] = places;
+  const [first = { pointer: "#", detail: bodyErrors[type ?? ""] ?? "could not be read" }, ...others] = places;
   return new Problem("invalid-request", { errors: [first, ...others], cause: error });
 }
 
@@ -95,8 +98,10 @@ function requestError({ path, message }: ValidatorError): RequestError {
   return { parameter: rest.toWellFormed(), detail: message };
 }
 
-const wordsFor = (type: string | undefined) =>
-  type === "entity.parse.failed" ? "is not JSON, or neither an object nor an array" : "could not be read";
+const bodyErrors: Record<string, string> = {
+  "entity.parse.failed": "is not JSON, or neither an object nor an array",
+  "entity.verify.failed": "is not UTF-8",
+};
 
 const unsupported = (type: string) =>
   new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

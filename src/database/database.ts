@@ -104,10 +104,10 @@ const queryTimedOut = "Query read timeout";
 type DriverError = Error & { code?: string };
 
 // Classes and codes of Postgres' appendix A: connection exceptions; role or database refused; out of
-// resources (too many connections); operator intervention (shutdown, statement timeout); lock not
-// available; idle in transaction; read-only, as after a failover. Then the system's own, and those
-// of pg and Knex, which have only a message.
-const outageCodes = /^(?:08...|28...|3D000|53...|57...|55P03|25P03|25006|E[A-Z]+)$/;
+// resources (too many connections); operator intervention (shutdown, statement timeout); closed for
+// maintenance; lock not available; idle in transaction; read-only, as after a failover. Then the
+// system's own, and those of pg and Knex, which have only a message.
+const outageCodes = /^(?:08...|28...|3D000|53...|57...|55000|55P03|25P03|25006|E[A-Z]+)$/;
 const outageMessages =
   /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
 // The same without what says that the server is there and has too much to do: trying again at once

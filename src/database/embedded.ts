@@ -237,8 +237,12 @@ async function postmasterOf(cluster: string): Promise<number | undefined> {
 }
 
 async function recordedPid(cluster: string): Promise<number | undefined> {
-  const record = await readFile(join(cluster, "postmaster.pid"), "utf8").catch(() => "");
-  return Number.parseInt(record, 10) || undefined;
+  return Number.parseInt(await readRecord(cluster), 10) || undefined;
+}
+
+/** What a postmaster writes down about itself: its process id first, its state last. */
+async function readRecord(cluster: string): Promise<string> {
+  return readFile(join(cluster, "postmaster.pid"), "utf8").catch(() => "");
 }
 
 /** Empty when there is no such process. */
@@ -372,9 +376,10 @@ async function launch(
   };
 
   const connection = { host: sockets, port: PORT, user: "latchkey", database: "latchkey" };
-  let reason = "";
+  let reason = "it did not become ready";
   const ready = await poll(START_PATIENCE_MS, async () => {
     if (ended) return false;
+    if (!(await readRecord(cluster)).includes("\nready")) return undefined;
     reason = await tryDatabase(connection);
     return reason === "" ? true : undefined;
   });

@@ -17,6 +17,7 @@ export type Account = { uid: number; gid: number };
 export type Binaries = { initdb: string; postgres: string; majorVersion: string };
 
 /** All that a child process gets to know. PG* variables of the caller would change what Postgres does. */
+// biome-ignore lint/style/noProcessEnv: where the programs of the system are is no setting of ours
 export const childEnvironment = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 
 const SHARED_FOLDER = "/var/lib/latchkey";

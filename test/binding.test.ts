@@ -1,0 +1,51 @@
+/**
+ * Wrong bindings do not compile: `npm run typecheck` fails where a line below an expected error
+ * has none. At run time this file only has to load.
+ */
+import { expect, test } from "vitest";
+import type { Call, Handler, Handlers, PasswordPrincipal, Reply, TokenPrincipal } from "../src/contract/binding.ts";
+import { Problem, problems } from "../src/contract/problems.ts";
+
+const user = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", username: "miguel", created_at: "2026-11-23T09:30:00.000Z" };
+
+export const right: Pick<Handlers, "createUser" | "deleteUser" | "getResource"> = {
+  createUser: ({ body }) => ({ status: 201, headers: { Location: `/api/users/${body.username}` }, body: user }),
+  deleteUser: () => ({ status: 204 }),
+  getResource: ({ principal }) => ({ status: 200, body: { data: principal.username } }),
+};
+
+// @ts-expect-error a handler is missing
+export const missing: Handlers = right;
+// @ts-expect-error there is no such operation
+export type Unknown = Handler<"dropTable">;
+// @ts-expect-error the status is not declared
+export const wrongStatus: Handler<"getUser"> = () => ({ status: 201, body: user });
+// @ts-expect-error a failure is thrown, not returned
+export const returnedProblem: Handler<"getUser"> = () => ({ status: 404 });
+// @ts-expect-error the Location is missing
+export const missingHeader: Handler<"createUser"> = () => ({ status: 201, body: user });
+// @ts-expect-error the contract fixes Cache-Control: it is not the handler's
+export const fixedHeader: Handler<"getUser"> = () => ({ status: 200, headers: { "Cache-Control": "x" }, body: user });
+// @ts-expect-error a member of the body is missing
+export const wrongBody: Handler<"issueToken"> = () => ({ status: 200, body: { token: "a.b.c" } });
+// @ts-expect-error there is no body with 204
+export const needlessBody: Handler<"deleteUser"> = () => ({ status: 204, body: user });
+// @ts-expect-error an open operation has no principal
+export const noPrincipal: Handler<"createUser"> = ({ principal }) => principal.username;
+// @ts-expect-error the parameter is not declared
+export const noParameter: Handler<"getUser"> = ({ path }) => path.name;
+// @ts-expect-error the operation has no body
+export const noRequestBody: Handler<"deleteUser"> = ({ body }) => body.password;
+// @ts-expect-error the problem is not in the catalogue
+export const unknownProblem = () => new Problem("bad-mood");
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const assertType = <_ extends true>() => {};
+assertType<Equal<Call<"deleteUser">["principal"], PasswordPrincipal>>();
+assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipal>>();
+assertType<Equal<Call<"createUser">["principal"], undefined>>();
+assertType<Equal<Reply<"deleteUser">["status"], 204>>();
+
+test("the catalogue has the statuses that the slugs stand for", () => {
+  for (const { status } of Object.values(problems)) expect(status).toBeGreaterThanOrEqual(400);
+});

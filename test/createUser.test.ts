@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import {
+  refusesOtherBodies,
+  refusesUnreadableForms,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
+import { password, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+const register = (username: unknown, secret: unknown = password) =>
+  service.send("POST", "/api/users", { json: { username, password: secret } });
+
+describe("POST /api/users", () => {
+  let count = 0;
+  const request = {
+    method: "POST",
+    target: "/api/users",
+    good: () => Promise.resolve({ json: { username: `good${++count}`, password } }),
+  };
+
+  test("201 with the user, and where to read it", async () => {
+    const answer = await register("miguel");
+    expect(answer).toMatchObject({ status: 201, json: { username: "miguel" } });
+    expect(answer.header("location")).toBe(`/api/users/${answer.json.id}`);
+    const read = await service.send("GET", String(answer.header("location")), { basic: ["miguel", password] });
+    expect(read.json).toEqual(answer.json);
+  });
+
+  test("the password is stored as an argon2id hash only", async () => {
+    await register("hashed", "a password that is looked for");
+    const [row] = await service.sql("SELECT * FROM users WHERE username = 'hashed'");
+    expect(row?.["password_hash"]).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(JSON.stringify(row)).not.toContain("looked for");
+  });
+
+  test("201 for an e-mail address and for names in other scripts", async () => {
+    for (const username of ["miguel@example.com", "miguel.g+x@example.com", "Ольга", "אבי", "小林", "عمر"]) {
+      expect((await register(username)).status, username).toBe(201);
+    }
+  });
+
+  refusesUnsoundRequests(service, request);
+
+  test("400 names each place that is wrong", async () => {
+    const answer = await service.send("POST", "/api/users", { json: { username: 7, extra: true } });
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    const pointers = answer.json.errors.map(({ pointer }: { pointer: string }) => pointer);
+    expect(pointers.sort()).toEqual(["#/extra", "#/password", "#/username"]);
+  });
+
+  test.each([
+    ["an empty name", ""],
+    ["a colon", "mi:guel"],
+    ["a space", "mi guel"],
+    ["NUL", "mi\u0000guel"],
+    ["a lone surrogate", "mi\ud800guel"],
+    ["65 code points", "x".repeat(65)],
+    ["a zero-width joiner", "mi\u200dguel"],
+    ["an emoji", "miguel😀"],
+    ["a mix of directions", "miguelאבי"],
+  ])("400 for a username with %s", async (_name, username) => {
+    const answer = await register(username);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.json.errors[0].pointer).toBe("#/username");
+  });
+
+  test.each([
+    ["NUL", "correct\u0000horse"],
+    ["a lone surrogate", "correct horse \udfff"],
+    ["nothing", ""],
+  ])("400 for a password with %s", async (_name, secret) => {
+    const answer = await register("somebody", secret);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.json.errors[0].pointer).toBe("#/password");
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["no JSON", "{username:"],
+    ["another type", '"miguel"'],
+    ["an array", "[]"],
+    ["null", "null"],
+    ["bytes that are not UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d])],
+    ["deep nesting", `${"[".repeat(8000)}${"]".repeat(8000)}`],
+    ["__proto__", '{"username":"proto","password":"correct horse battery","__proto__":{"admin":true}}'],
+    ["constructor", '{"username":"proto","password":"correct horse battery","constructor":{"prototype":1}}'],
+  ])("400 for a body of %s", async (_name, body) => {
+    const answer = await service.send("POST", "/api/users", { body, headers: { "content-type": "application/json" } });
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
+  test("nothing that was refused is stored", async () => {
+    expect(await service.sql("SELECT 1 FROM users WHERE username IN ('proto', 'somebody')")).toEqual([]);
+  });
+
+  refusesUnreadableForms(service, request);
+
+  test("409 for a name that is taken, in any case and normal form", async () => {
+    expect((await register("José")).status).toBe(201);
+    for (const same of ["José", "JOSÉ", "jose\u0301", "ＪＯＳÉ"]) {
+      expect(await register(same), same).toMatchObject({ status: 409, problem: "username-taken" });
+    }
+  });
+
+  refusesOtherBodies(service, request);
+
+  test.each([
+    ["too-short", "python"],
+    ["too-long", "long ".repeat(30)],
+    ["too-common", "Password123"],
+    ["contains-username", "the one and only WEAKLING"],
+  ])("422 %s", async (reason, secret) => {
+    const answer = await register("weakling", secret);
+    expect(answer).toMatchObject({ status: 422, problem: "password-refused", json: { reason } });
+  });
+
+  survivesFaults(service, request);
+});

@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { asksForThePassword, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import { password, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+
+describe("DELETE /api/users/me", () => {
+  const request = {
+    method: "DELETE",
+    target: "/api/users/me",
+    good: async () => ({ basic: [(await service.register()).username, password] as [string, string] }),
+  };
+
+  test("204, and neither the password nor a token opens anything", async () => {
+    const { id, username } = await service.register();
+    const bearer = await service.token(username);
+    expect((await service.send("DELETE", "/api/users/me", { basic: [username, password] })).status).toBe(204);
+    expect(await service.send("GET", "/api/resource", { bearer })).toMatchObject({
+      status: 401,
+      problem: "token-revoked",
+    });
+    expect(await service.send("GET", "/api/resource", { basic: [username, password] })).toMatchObject({
+      status: 401,
+      problem: "invalid-credentials",
+    });
+    expect(await service.sql("SELECT 1 FROM users WHERE id = $1", [id])).toEqual([]);
+  });
+
+  test("the name is free again, and an old token is not the new user's", async () => {
+    const first = await service.register("phoenix");
+    const bearer = await service.token("phoenix");
+    await service.send("DELETE", "/api/users/me", { basic: ["phoenix", password] });
+    const second = await service.register("phoenix");
+    expect(second.id).not.toBe(first.id);
+    expect((await service.send("GET", "/api/resource", { bearer })).status).toBe(401);
+  });
+
+  test("of two deletions at once exactly one is made", async () => {
+    const { basic } = await request.good();
+    const answers = await Promise.all([1, 2].map(() => service.send("DELETE", "/api/users/me", { basic })));
+    expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
+  });
+
+  refusesUnsoundRequests(service, request);
+  asksForThePassword(service, request);
+  survivesFaults(service, request);
+});

@@ -1,0 +1,89 @@
+/** What is not sound HTTP, or not in the contract, gets a precise 4xx and reaches no handler. */
+import { describe, expect, test } from "vitest";
+import { sendRaw } from "./support/client.ts";
+import { startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+
+describe("a request with", () => {
+  test.each([
+    ["no Host", "GET /livez HTTP/1.1\r\n\r\n"],
+    ["two Hosts", "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
+    [
+      "both lengths",
+      "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    ],
+    ["two lengths", "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
+    ["a length that is none", "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"],
+    ["an encoding that is not chunked", "POST /api/users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n"],
+    ["chunked twice", "POST /api/users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"],
+    [
+      "two types",
+      "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ["a folded header", "GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n"],
+    ["a space before the colon", "GET /livez HTTP/1.1\r\nHost : x\r\n\r\n"],
+    ["headers of 20 KB", `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${"a".repeat(20_000)}\r\n\r\n`],
+    ["NUL in a header", "GET /livez HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n"],
+    ["an unknown method", "BREW /livez HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a tunnel", "CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["no HTTP at all", "hello\r\n\r\n"],
+  ])("%s is a 400 and the end of its connection", async (_name, bytes) => {
+    const [method = "", target = ""] = bytes.split(" ");
+    const answer = await sendRaw(service.url, bytes, method, target);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.header("connection")).toBe("close");
+  });
+
+  test("an answer to garbage never stands in place of another's on the same connection", async () => {
+    const bytes = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGARBAGE\r\n\r\n";
+    const answer = await sendRaw(service.url, bytes, "GET", "/livez").catch(() => undefined);
+    expect(answer?.status ?? 200).toBe(200);
+  });
+
+  test("HTTP/1.0, an absolute target or an Expect is served", async () => {
+    expect((await sendRaw(service.url, "GET /livez HTTP/1.0\r\n\r\n", "GET", "/livez")).status).toBe(200);
+    const absolute = "GET http://example.com/livez HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
+    expect((await sendRaw(service.url, absolute, "GET", "/livez")).status).toBe(200);
+    const expecting = "GET /livez HTTP/1.1\r\nHost: x\r\nExpect: the-impossible\r\n\r\n";
+    expect((await sendRaw(service.url, expecting, "GET", "/livez")).status).toBe(200);
+  });
+});
+
+describe("a path that is not in the contract", () => {
+  test.each([
+    "/",
+    "/api",
+    "/api/",
+    "/api/users/",
+    "/API/users",
+    "/api//users",
+    "/api/users/me/",
+    "/api/%75sers",
+    "/api/users%2fme",
+    "/api/users/../token",
+    "/api/users/me/password/x",
+    "/api/resource;a=b",
+    "/api/resource%00",
+    "/.well-known/",
+    "/docs/",
+    "/docs/..%2f..%2fpackage.json",
+    "//livez",
+  ])("%s is a 404", async (target) => {
+    const answer = await service.send("GET", target);
+    expect(answer).toMatchObject({ status: 404, problem: "not-found" });
+  });
+
+  test.each([
+    ["DELETE", "/api/resource"],
+    ["PATCH", "/api/users/me"],
+    ["HEAD", "/api/users"],
+    ["OPTIONS", "/api/token"],
+    ["TRACE", "/livez"],
+    ["PUT", "/api/users/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b"],
+  ])("%s %s is a 405 with Allow", async (method, target) => {
+    const answer = await service.send(method, target);
+    expect(answer.status).toBe(405);
+    expect(answer.header("allow")).toBeDefined();
+  });
+});

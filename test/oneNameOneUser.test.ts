@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { password, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+
+test("of fifty simultaneous registrations of one name, in any case and normal form, exactly one succeeds", async () => {
+  const spellings = ["zoë", "ZOË", "Zoë", "zoe\u0308", "ZOE\u0308", "ｚｏë"];
+  for (let round = 0; round < 3; round += 1) {
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        service.send("POST", "/api/users", {
+          json: { username: `${round}${spellings[index % spellings.length]}`, password },
+        }),
+      ),
+    );
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(1);
+    expect(statuses.filter((status) => status === 409)).toHaveLength(49);
+  }
+  expect(await service.sql("SELECT 1 FROM users")).toHaveLength(3);
+});

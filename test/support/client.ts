@@ -1,0 +1,108 @@
+/** Sends requests exactly as written (fetch would tidy them) and checks every answer against the contract. */
+import { type OutgoingHttpHeaders, request } from "node:http";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
+import { type Answer, checkAnswer } from "./answers.ts";
+
+export type Sent = {
+  /** Username and password for Basic. */
+  basic?: [string, string];
+  bearer?: string;
+  json?: unknown;
+  body?: string | Buffer;
+  headers?: OutgoingHttpHeaders;
+};
+
+export type Received = Answer & {
+  /** The body, where it is JSON. Tests know what they expect in it. */
+  // biome-ignore lint/suspicious/noExplicitAny: its schema has been checked against the contract
+  json: any;
+  /** The slug of a problem. */
+  problem: string | undefined;
+  header(name: string): string | undefined;
+};
+
+export type Client = (method: string, target: string, sent?: Sent) => Promise<Received>;
+
+export const basicAuthorization = ([username, password]: [string, string]) =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+
+/** @param url where the service listens */
+export function createClient(url: string): Client {
+  return async (method, target, { basic, bearer, json, body, headers } = {}) => {
+    const payload = json === undefined ? body : JSON.stringify(json);
+    const { hostname, port } = new URL(url);
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      const outgoing = request(
+        {
+          hostname,
+          port,
+          method,
+          path: target,
+          agent: false,
+          timeout: 15_000,
+          headers: {
+            ...(basic && { authorization: basicAuthorization(basic) }),
+            ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+            ...(json !== undefined && { "content-type": "application/json" }),
+            ...(payload !== undefined && { "content-length": Buffer.byteLength(payload) }),
+            ...headers,
+          },
+        },
+        (incoming) => {
+          text(incoming).then((body) => {
+            const { statusCode: status = 0, headersDistinct } = incoming;
+            resolve({ status, headers: headersDistinct as Record<string, string[]>, text: body });
+          }, reject);
+        },
+      );
+      outgoing.once("timeout", () => outgoing.destroy(new Error(`${method} ${target}: no answer in 15 s`)));
+      outgoing.once("error", reject).end(payload);
+    });
+    return received(method, target, answer);
+  };
+}
+
+/** Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there. */
+export function sendRaw(url: string, bytes: string, method = "GET", target = "/"): Promise<Received> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => socket.write(bytes, "latin1"));
+    let read = "";
+    socket.setTimeout(15_000, () => socket.destroy(new Error("no answer in 15 s")));
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => {
+      read += chunk;
+      const [head = "", body = ""] = read.split("\r\n\r\n", 2);
+      const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? Number.NaN);
+      if (Buffer.byteLength(body) >= length) socket.end();
+    });
+    socket.once("error", reject);
+    socket.once("close", () => {
+      const [head = "", body = ""] = read.split("\r\n\r\n", 2);
+      const [statusLine = "", ...lines] = head.split("\r\n");
+      const headers: Record<string, string[]> = {};
+      for (const line of lines) {
+        const [, name = "", value = ""] = /^([^:]+): *(.*)$/.exec(line) ?? [];
+        headers[name.toLowerCase()] = [...(headers[name.toLowerCase()] ?? []), value];
+      }
+      try {
+        resolve(received(method, target, { status: Number(statusLine.split(" ")[1]), headers, text: body }));
+      } catch (error) {
+        reject(error as Error);
+      }
+    });
+  });
+}
+
+function received(method: string, target: string, answer: Answer): Received {
+  checkAnswer(method, target, answer);
+  const type = answer.headers["content-type"]?.[0] ?? "";
+  const json = /json/.test(type) && answer.text !== "" ? JSON.parse(answer.text) : undefined;
+  return {
+    ...answer,
+    json,
+    problem: type.startsWith("application/problem+json") ? json?.type.replace("/problems/", "") : undefined,
+    header: (name) => answer.headers[name.toLowerCase()]?.join(", "),
+  };
+}

@@ -1,0 +1,145 @@
+/** The answers that many operations share, each a test of its own. */
+import { expect, test } from "vitest";
+import type { Received, Sent } from "./client.ts";
+import type { TestService } from "./service.ts";
+
+type Request = { method: string; target: string /** What makes it succeed. */; good: () => Promise<Sent> };
+
+/** 400: every operation refuses what it does not declare, and what can be read in two ways. */
+export function refusesUnsoundRequests(service: TestService, { method, target, good }: Request): void {
+  test("400 for an undeclared query parameter", async () => {
+    const answer = await service.send(method, `${target}?surprise=1`, await good());
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.json.errors).toMatchObject([{ parameter: "surprise" }]);
+  });
+
+  test("400 for two Authorization headers", async () => {
+    const sent = await good();
+    const headers = { ...sent.headers, authorization: ["Basic YTpi", "Basic YTpi"] as never };
+    const answer = await service.send(method, target, { ...withoutCredentials(sent), headers });
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+}
+
+/** 406: the client cannot read the only form there is. */
+export function refusesUnreadableForms(service: TestService, { method, target, good }: Request): void {
+  test("406 where Accept rules out the answer", async () => {
+    const sent = await good();
+    const answer = await service.send(method, target, { ...sent, headers: { ...sent.headers, accept: "image/png" } });
+    expect(answer).toMatchObject({ status: 406, problem: "not-acceptable" });
+  });
+}
+
+/** 413 and 415: bodies that are not read. */
+export function refusesOtherBodies(service: TestService, { method, target, good }: Request): void {
+  const withoutBody = async (): Promise<Sent> => {
+    const { json: _, ...rest } = await good();
+    return rest;
+  };
+
+  test("413 for a body of 10 MB", async () => {
+    const answer = await service.send(method, target, {
+      ...(await withoutBody()),
+      body: `"${"x".repeat(10_000_000)}"`,
+      headers: { "content-type": "application/json" },
+    });
+    expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
+  });
+
+  test.each([
+    ["another type", { "content-type": "text/plain" }],
+    ["no type", {}],
+    ["another encoding of characters", { "content-type": "application/json; charset=utf-16" }],
+    ["a compressed body", { "content-type": "application/json", "content-encoding": "gzip" }],
+  ])("415 for %s", async (_name, headers) => {
+    const body = JSON.stringify((await good()).json);
+    const answer = await service.send(method, target, { ...(await withoutBody()), body, headers });
+    expect(answer).toMatchObject({ status: 415, problem: "unsupported-media-type" });
+  });
+}
+
+/** 401 of an operation that takes a token: each reason has its problem and its challenge. */
+export function refusesStrangers(service: TestService, { method, target, good }: Request): void {
+  const without = async () => withoutCredentials(await good());
+
+  test("401 without credentials, with both challenges", async () => {
+    const answer = await service.send(method, target, await without());
+    expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
+    expect(answer.headers["www-authenticate"]).toEqual([
+      'Basic realm="latchkey", charset="UTF-8"',
+      'Bearer realm="latchkey"',
+    ]);
+  });
+
+  test("401 for a token that is not one, as Bearer and as Basic username", async () => {
+    const forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.";
+    for (const credentials of [{ bearer: forged }, { basic: [forged, "unused"] as [string, string] }]) {
+      const answer = await service.send(method, target, { ...(await without()), ...credentials });
+      expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
+      expect(answer.header("www-authenticate")).toContain('Bearer realm="latchkey", error="invalid_token"');
+    }
+  });
+
+  test("401 for a wrong password", async () => {
+    const answer = await service.send(method, target, { ...(await without()), basic: ["nobody", "wrong password"] });
+    expect(answer).toMatchObject({ status: 401, problem: "invalid-credentials" });
+  });
+}
+
+/** 401 of an operation that asks for the password itself. */
+export function asksForThePassword(service: TestService, { method, target }: Request): void {
+  test("401 without credentials, with the Basic challenge alone", async () => {
+    const answer = await service.send(method, target);
+    expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
+    expect(answer.headers["www-authenticate"]).toEqual(['Basic realm="latchkey", charset="UTF-8"']);
+  });
+
+  test("401 for a token, as Bearer and as Basic username", async () => {
+    const { username } = await service.register();
+    const token = await service.token(username);
+    const asBearer = await service.send(method, target, { bearer: token });
+    expect(asBearer).toMatchObject({ status: 401, problem: "authentication-required" });
+    const asUsername = await service.send(method, target, { basic: [token, "unused"] });
+    expect(asUsername).toMatchObject({ status: 401, problem: "invalid-credentials" });
+    expect((await service.send("GET", "/api/users/me", { bearer: token })).status).toBe(200);
+  });
+
+  test("401 for a wrong password", async () => {
+    const { username } = await service.register();
+    const answer = await service.send(method, target, { basic: [username, "wrong password"] });
+    expect(answer).toMatchObject({ status: 401, problem: "invalid-credentials" });
+  });
+}
+
+/** 500 and 503: what is not the client's fault, said without a word of why. */
+export function survivesFaults(service: TestService, { method, target, good }: Request): void {
+  const saysNothing = (answer: Received) => {
+    expect(answer.json.detail).toBeUndefined();
+    expect(answer.text).not.toMatch(/users|relation|select|\/src\//i);
+  };
+
+  test("500 for a fault of the service", async () => {
+    const sent = await good();
+    await service.withBrokenTables(async () => {
+      const answer = await service.send(method, target, sent);
+      expect(answer).toMatchObject({ status: 500, problem: "internal-error" });
+      saysNothing(answer);
+      expect(service.log.at(-1)).toContain("users");
+    });
+  });
+
+  test("503 while the database is away, and at once again when it is back", async () => {
+    const sent = await good();
+    await service.withoutDatabase(async () => {
+      const answer = await service.send(method, target, sent);
+      expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
+      expect(Number(answer.header("retry-after"))).toBeGreaterThan(0);
+      saysNothing(answer);
+    });
+    expect((await service.send(method, target, sent)).status).toBeLessThan(300);
+  });
+}
+
+function withoutCredentials({ basic: _basic, bearer: _bearer, ...rest }: Sent): Sent {
+  return rest;
+}

@@ -1,0 +1,41 @@
+/** One Postgres for the whole run, with a migrated template that each test file's database is copied from. */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import type { TestProject } from "vitest/node";
+import { openForMigration } from "../../src/database/database.ts";
+import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { answersFolder } from "./answers.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    postgres: { host: string; port: number; user: string; database: string };
+  }
+}
+
+export const templateDatabase = "latchkey_template";
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await rm(answersFolder, { recursive: true, force: true });
+  await mkdir(answersFolder, { recursive: true });
+  const dataDir = await mkdtemp(join(tmpdir(), "latchkey-test-"));
+  // Nothing here has to survive a power cut, and the disk is the slowest part.
+  const postgres = await startEmbeddedPostgres({
+    dataDir,
+    parameters: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" },
+  });
+  const admin = new pg.Client(postgres.connection);
+  await admin.connect();
+  await admin.query(`CREATE DATABASE ${templateDatabase}`);
+  await admin.end();
+  const knex = openForMigration({ ...postgres.connection, database: templateDatabase }, () => {});
+  await migrate(knex);
+  await knex.destroy();
+  project.provide("postgres", postgres.connection);
+  return async () => {
+    await postgres.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+}

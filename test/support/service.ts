@@ -1,0 +1,127 @@
+/** A service of the test's own, in this process, on a database of its own. */
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+import { pino } from "pino";
+import { afterAll, inject } from "vitest";
+import { readConfig } from "../../src/config.ts";
+import { startService } from "../../src/service.ts";
+import { type Client, createClient, type Received } from "./client.ts";
+import { templateDatabase } from "./postgres.ts";
+
+export const secretKey = "a test's secret key, long enough: 0123456789";
+export const password = "correct horse battery";
+
+export type TestService = {
+  url: string;
+  databaseUrl: string;
+  send: Client;
+  /** Registers a user with the `password` above. */
+  register(username?: string): Promise<{ id: string; username: string }>;
+  /** Takes a token for a registered user. */
+  token(username: string): Promise<string>;
+  /** SQL on this service's database. */
+  sql(text: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
+  /** Moves the service's clock. */
+  advance(seconds: number): void;
+  /** The lines of its log so far. */
+  log: string[];
+  hashingWork(): number;
+  /** Nobody can connect to its database meanwhile. */
+  withoutDatabase(test: () => Promise<void>): Promise<void>;
+  /** Its queries meet tables that are not there meanwhile: a fault that nobody foresaw. */
+  withBrokenTables(test: () => Promise<void>): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Makes a database for one test file. @returns its URL */
+export async function createDatabase(template: string = templateDatabase): Promise<string> {
+  const name = `test_${randomBytes(8).toString("hex")}`;
+  await admin(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+  const { host, user } = inject("postgres");
+  return `postgres://${user}@${encodeURIComponent(host)}:${inject("postgres").port}/${name}`;
+}
+
+/** Starts a service, and stops it after the tests of the file. */
+export async function startTestService(
+  settings: Record<string, string> = {},
+  databaseUrl?: string,
+): Promise<TestService> {
+  const url = databaseUrl ?? (await createDatabase());
+  const database = new URL(url).pathname.slice(1);
+  let offsetMs = 0;
+  const log: string[] = [];
+  const service = await startService(
+    readConfig({ PORT: "0", DATABASE_URL: url, SECRET_KEY: secretKey, DATABASE_POOL_MAX: "5", ...settings }),
+    pino({ level: "info" }, { write: (line) => void log.push(line) }),
+    () => new Date(Date.now() + offsetMs),
+  );
+  const send = createClient(service.url);
+  const sql = async (text: string, values: unknown[] = []) => {
+    const client = new pg.Client(url);
+    await client.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= service.close();
+    return closing;
+  };
+  afterAll(close);
+
+  let users = 0;
+  return {
+    url: service.url,
+    databaseUrl: url,
+    send,
+    async register(username = `user${++users}`) {
+      return created(await send("POST", "/api/users", { json: { username, password } }));
+    },
+    async token(username) {
+      const answer = await send("GET", "/api/token", { basic: [username, password] });
+      return answer.json.token as string;
+    },
+    sql,
+    advance: (seconds) => {
+      offsetMs += seconds * 1000;
+    },
+    log,
+    hashingWork: service.hashingWork,
+    async withoutDatabase(test) {
+      await admin(`ALTER DATABASE ${database} ALLOW_CONNECTIONS false`);
+      await admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", [database]);
+      try {
+        await test();
+      } finally {
+        await admin(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true`);
+      }
+    },
+    async withBrokenTables(test) {
+      await sql("ALTER TABLE users RENAME TO users_gone");
+      try {
+        await test();
+      } finally {
+        await sql("ALTER TABLE users_gone RENAME TO users");
+      }
+    },
+    close,
+  };
+}
+
+function created(answer: Received): { id: string; username: string } {
+  if (answer.status !== 201) throw new Error(`not registered: ${answer.status} ${answer.text}`);
+  return answer.json;
+}
+
+async function admin(text: string, values: unknown[] = []): Promise<void> {
+  const client = new pg.Client(inject("postgres"));
+  await client.connect();
+  try {
+    await client.query(text, values);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,19 @@
+import { defineConfig } from "vitest/config";
+
+const everyAnswer = "test/everyAnswer.test.ts";
+
+export default defineConfig({
+  test: {
+    globalSetup: "test/support/postgres.ts",
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    // What all the others saw is counted after them.
+    projects: [
+      {
+        extends: true,
+        test: { name: "tests", include: ["test/*.test.ts"], exclude: [everyAnswer], sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: "last", include: [everyAnswer], sequence: { groupOrder: 1 } } },
+    ],
+  },
+});
