@@ -1,0 +1,91 @@
+/** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { password, startTestService } from "./support/service.ts";
+
+const dataDir = await mkdtemp(join(tmpdir(), "latchkey-away-"));
+// Run by root, Postgres is another user; behind a private folder its socket would move at each start.
+await chmod(dataDir, 0o755);
+let postgres: EmbeddedPostgres = await startEmbeddedPostgres({ dataDir });
+afterAll(async () => {
+  await postgres.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+const { host, port, user, database } = postgres.connection;
+const service = await startTestService({}, `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`);
+await service.register("miguel");
+const basic: [string, string] = ["miguel", password];
+
+/** Every door to the database answers 503 within 3 s. */
+async function expectAway(): Promise<void> {
+  const bearer = { bearer: aToken };
+  const answers = [
+    service.send("GET", "/api/resource", { basic }),
+    service.send("GET", "/api/resource", bearer),
+    service.send("GET", "/api/token", { basic }),
+    service.send("POST", "/api/users", { json: { username: "susan", password } }),
+    service.send("GET", "/readyz"),
+  ].map(async (sent) => {
+    const started = performance.now();
+    const answer = await sent;
+    return { answer, tookMs: performance.now() - started };
+  });
+  for (const { answer, tookMs } of await Promise.all(answers)) {
+    expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
+    expect(answer.header("retry-after")).toBe("2");
+    expect(tookMs).toBeLessThan(3000);
+  }
+}
+
+/** Serves again within 2 s, without a restart. */
+async function expectBack(): Promise<void> {
+  const deadline = performance.now() + 2000;
+  for (;;) {
+    const answer = await service.send("GET", "/api/resource", { basic });
+    if (answer.status === 200) break;
+    expect(answer.status).toBe(503);
+    expect(performance.now()).toBeLessThan(deadline);
+  }
+  expect((await service.send("GET", "/readyz")).status).toBe(200);
+}
+
+const aToken = await service.token("miguel");
+
+test("stopped and started again", async () => {
+  await postgres.stop();
+  await expectAway();
+  postgres = await startEmbeddedPostgres({ dataDir });
+  await expectBack();
+});
+
+test("restarted between two requests: the second does not notice", async () => {
+  await Promise.all(Array.from({ length: 5 }, () => service.send("GET", "/api/resource", { bearer: aToken })));
+  await service.sql(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
+  );
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, () => service.send("GET", "/api/resource", { bearer: aToken })),
+  );
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+});
+
+test("frozen: connected, and silent", async () => {
+  const postmaster = Number((await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8")).split("\n")[0]);
+  const backends = (
+    await service.sql(
+      "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+  ).map(({ pid }) => Number(pid));
+  const frozen = [postmaster, ...backends];
+  for (const pid of frozen) process.kill(pid, "SIGSTOP");
+  try {
+    await expectAway();
+    await expectAway();
+  } finally {
+    for (const pid of frozen) process.kill(pid, "SIGCONT");
+  }
+  await expectBack();
+});

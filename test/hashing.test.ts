@@ -1,0 +1,95 @@
+/** Password hashing: bounded, equal in work for wrong passwords, upgraded in time. */
+import { hash } from "@node-rs/argon2";
+import { describe, expect, test } from "vitest";
+import { passwordHasher } from "../src/passwords/hashing.ts";
+import { password, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+const signIn = (username: string, secret: string) =>
+  service.send("GET", "/api/resource", { basic: [username, secret] });
+/** The hashing that a request causes, in KiB times passes. */
+const workOf = async (request: () => Promise<unknown>) => {
+  const before = service.hashingWork();
+  await request();
+  return service.hashingWork() - before;
+};
+const storedHash = async (username: string) =>
+  String((await service.sql("SELECT password_hash FROM users WHERE username = $1", [username]))[0]?.["password_hash"]);
+const storeHash = (username: string, value: string) =>
+  service.sql("UPDATE users SET password_hash = $2 WHERE username = $1", [username, value]);
+const cheap = { memoryCost: 8192, timeCost: 1, parallelism: 1 };
+
+describe("a wrong password costs the same work", () => {
+  test("for a user that exists, one that does not, and a name that cannot exist", async () => {
+    await service.register("known");
+    const works = [
+      await workOf(() => signIn("known", "wrong password")),
+      await workOf(() => signIn("unknown", "wrong password")),
+      await workOf(() => signIn("not a name", "wrong password")),
+      await workOf(() => signIn("known", "impossible\u0007password")),
+      await workOf(() => signIn("unknown", "impossible\u0007password")),
+    ];
+    expect(works).toEqual(works.map(() => 19_456 * 2));
+  });
+
+  test("whatever the age of the hash", async () => {
+    await service.register("veteran");
+    await storeHash("veteran", await hash(password, cheap));
+    expect(await workOf(() => signIn("veteran", "wrong password"))).toBe(19_456 * 2);
+  });
+});
+
+describe("a stored hash", () => {
+  test("of another cost is upgraded at the next right password, and only then", async () => {
+    await service.register("upgraded");
+    await storeHash("upgraded", await hash(password, cheap));
+    expect((await signIn("upgraded", "wrong password")).status).toBe(401);
+    expect(await storedHash("upgraded")).toContain("$m=8192,t=1,p=1$");
+    const token = await service.token("upgraded");
+    expect(await storedHash("upgraded")).toContain("$m=19456,t=2,p=1$");
+    expect((await signIn("upgraded", password)).status).toBe(200);
+    expect((await service.send("GET", "/api/resource", { bearer: token })).status).toBe(200);
+  });
+
+  test.each([
+    ["4 GiB", "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"],
+    ["a million passes", "$argon2id$v=19$m=8192,t=1000000,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"],
+    ["64 lanes", "$argon2id$v=19$m=8192,t=1,p=64$c29tZXNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"],
+    ["another algorithm", "$2b$12$abcdefghijklmnopqrstuuJ8Z1q3Z5Z5Z5Z5Z5Z5Z5Z5Z5Z5Z5Z5Z"],
+    ["nothing", ""],
+  ])("that claims %s is refused without computing it", async (claim, value) => {
+    const username = claim.replace(/ /g, "").toLowerCase();
+    await service.register(username);
+    await storeHash(username, value);
+    expect(await workOf(() => signIn(username, password))).toBe(19_456 * 2);
+    expect((await signIn(username, password)).status).toBe(401);
+    expect(service.log.some((line) => line.includes("stored password hash"))).toBe(true);
+  });
+
+  test("that is broken inside is a 500, and lets nobody in", async () => {
+    await service.register("broken");
+    await storeHash("broken", "$argon2id$v=19$m=19456,t=2,p=1$***$***");
+    expect((await signIn("broken", password)).status).toBe(500);
+  });
+});
+
+test("more sign-ins than can be checked in time get a 503 overloaded at once; the rest succeed", async () => {
+  await service.register("busy");
+  const answers = await Promise.all(Array.from({ length: 150 }, () => signIn("busy", password)));
+  const served = answers.filter(({ status }) => status === 200);
+  const refused = answers.filter(({ problem }) => problem === "overloaded");
+  expect(served.length + refused.length).toBe(150);
+  expect(served.length).toBeGreaterThanOrEqual(64);
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused[0]?.header("retry-after")).toBe("2");
+  expect((await signIn("busy", password)).status).toBe(200);
+});
+
+test("at most two hashes are computed at a time, and the queue has an end", async () => {
+  const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
+  const tasks = Array.from({ length: 70 }, () => hasher.hash("x"));
+  await Promise.resolve();
+  expect(hasher.workDone()).toBeLessThanOrEqual(2 * 8192);
+  const refused = (await Promise.allSettled(tasks)).filter(({ status }) => status === "rejected");
+  expect(refused.length).toBeGreaterThan(0);
+});

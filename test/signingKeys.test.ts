@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { ConfigError } from "../src/config.ts";
+import { createSeal } from "../src/tokens/sealing.ts";
+import { secretKey, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+await service.register("miguel");
+const storedKey = async () =>
+  (await service.sql("SELECT kid, private_jwe FROM signing_keys"))[0] as Record<string, string>;
+
+test("the private half in the database cannot be read without SECRET_KEY", async () => {
+  const { kid = "", private_jwe = "" } = await storedKey();
+  const jwk = await createSeal(secretKey).open(kid, private_jwe);
+  const [row] = await service.sql("SELECT signing_keys::text AS text FROM signing_keys");
+  expect(jwk.d).toMatch(/^[\w-]{43}$/);
+  expect(String(row?.["text"])).not.toContain(jwk.d);
+  await expect(createSeal(`${secretKey}x`).open(kid, private_jwe)).rejects.toThrow();
+  await expect(createSeal(secretKey).open("another-kid", private_jwe)).rejects.toThrow();
+});
+
+test("a restart keeps the key, and tokens stay valid", async () => {
+  const bearer = await service.token("miguel");
+  const again = await startTestService({}, service.databaseUrl);
+  expect((await again.send("GET", "/api/resource", { bearer })).status).toBe(200);
+});
+
+test("another SECRET_KEY refuses the start, and changes nothing", async () => {
+  const before = await storedKey();
+  const start = startTestService({ SECRET_KEY: `another ${secretKey}` }, service.databaseUrl);
+  await expect(start).rejects.toThrow(ConfigError);
+  expect(await storedKey()).toEqual(before);
+});

@@ -1,0 +1,38 @@
+/** The program as it is shipped, in a process of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { afterAll } from "vitest";
+
+export type Program = {
+  process: ChildProcess;
+  /** Where it listens; rejects when it ends before. */
+  url: Promise<string>;
+  stdout: string[];
+  stderr: string[];
+  /** Its exit status, when it has ended; a signal's name where one ended it. */
+  exit: Promise<number | string>;
+};
+
+/** Runs `latchkey` with these settings and no others. It is killed after the tests of the file, should it still run. */
+export function runProgram(args: string[], settings: Record<string, string>): Program {
+  const child = spawn(process.execPath, ["dist/src/main.js", ...args], {
+    env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...settings },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  afterAll(() => void child.kill("SIGKILL"));
+  const stdout: string[] = [];
+  const stderr: string[] = [];
+  createInterface(child.stderr).on("line", (line) => stderr.push(line));
+  const exit = once(child, "close").then(([code, signal]) => (code ?? signal) as number | string);
+  const url = new Promise<string>((resolve, reject) => {
+    createInterface(child.stdout).on("line", (line) => {
+      stdout.push(line);
+      const { msg, url } = line.startsWith("{") ? JSON.parse(line) : {};
+      if (msg === "listening") resolve(url);
+    });
+    exit.then((status) => reject(new Error(`ended with ${status}: ${stderr.join("\n")}`)), reject);
+  });
+  url.catch(() => {}); // for whom only the exit matters
+  return { process: child, url, stdout, stderr, exit };
+}
