@@ -41,6 +41,9 @@ describe("GET /api/token", () => {
     const payload = JSON.parse(Buffer.from(answer.json.token.split(".")[1], "base64url").toString());
     expect(payload).toMatchObject({ iss: "https://auth.example.com/v1", aud: "https://auth.example.com/v1" });
     expect((await other.send("GET", "/api/resource", { bearer: answer.json.token })).status).toBe(200);
+    // The path of PUBLIC_URL is the proxy's: requests are validated all the same.
+    const unsound = { username: "ann", password, admin: true };
+    expect((await other.send("POST", "/api/users", { json: unsound })).status).toBe(400);
     other.advance(6);
     expect(await other.send("GET", "/api/resource", { bearer: answer.json.token })).toMatchObject({
       status: 401,

@@ -27,10 +27,11 @@ export type Operation = {
 };
 
 export type Contract = {
-  /** The document as it is served: with `PUBLIC_URL` as its server, where that is set. */
-  yaml: string;
+  /** As it is written: what requests are held against. */
   document: OpenApiDocument;
   operations: readonly Operation[];
+  /** As it is shown to clients: with `PUBLIC_URL` as its server, where that is set. */
+  published: { yaml: string; document: OpenApiDocument };
 };
 
 /** As much of OpenAPI as is looked at here. References are resolved on the way. */
@@ -78,10 +79,14 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
   ) {
     throw new ContractError("openapi.yaml has other operations than generated/. Run `npm run generate`.");
   }
-  if (publicUrl === undefined) return { yaml: text, document, operations };
-  const served = parseDocument(text);
-  served.setIn(["servers", 0, "url"], publicUrl);
-  return { yaml: served.toString(), document: served.toJS() as OpenApiDocument, operations };
+  return { document, operations, published: publish(text, publicUrl) };
+}
+
+function publish(text: string, publicUrl: string | undefined): Contract["published"] {
+  const published = parseDocument(text);
+  if (publicUrl !== undefined) published.setIn(["servers", 0, "url"], publicUrl);
+  const yaml = publicUrl === undefined ? text : published.toString();
+  return { yaml, document: published.toJS() as OpenApiDocument };
 }
 
 function bindable(document: OpenApiDocument, path: string, method: string, operation: OpenApiOperation): Operation {

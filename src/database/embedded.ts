@@ -134,7 +134,7 @@ export async function startEmbeddedPostgres(options: {
   } catch (error) {
     for (const lock of locks) await lock.close();
     const { code, message } = error as NodeJS.ErrnoException;
-    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOSPC"].includes(code ?? "")) throw error;
+    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EINVAL", "ENOSPC"].includes(code ?? "")) throw error;
     throw new EmbeddedPostgresError(
       `The data directory ${resolve(options.dataDir)} cannot be used (${message}). ` +
         "Choose another one, or set DATABASE_URL to use a Postgres of your own.",
@@ -294,9 +294,17 @@ async function makeCluster({ dataDir, cluster, account, binaries }: Place, postg
 
 /** Replaces whatever has this name by an empty folder that only Postgres can enter. */
 async function makePrivateFolder(path: string, account: Account | undefined): Promise<void> {
-  await rm(path, { recursive: true, force: true });
+  await removeFolder(path);
   await mkdir(path, { mode: 0o700 });
   if (account) await lchown(path, account.uid, account.gid);
+}
+
+/**
+ * By rm(1), which unlike Node's cannot be led elsewhere by symbolic links that appear meanwhile: we may be root,
+ * and the folder may belong to somebody else.
+ */
+async function removeFolder(path: string): Promise<void> {
+  await run("rm", ["-rf", "--", path]);
 }
 
 /**
@@ -315,7 +323,7 @@ async function makeSocketFolder(dataDir: string, account: Account | undefined): 
   const socket = join(folder, `.s.PGSQL.${PORT}`);
   const inReach = await run("/bin/sh", ["-c", 'test -w "$0"', folder], { account });
   if (inReach.code === 0 && Buffer.byteLength(socket) <= LONGEST_SOCKET_PATH_BYTES) return folder;
-  await rm(folder, { recursive: true });
+  await removeFolder(folder);
   const elsewhere = await mkdtemp(join(tmpdir(), "latchkey-"));
   if (account) await lchown(elsewhere, account.uid, account.gid);
   return elsewhere;
@@ -359,7 +367,7 @@ async function launch(
   const exited = once(watchdog, "exit").then(async ([code, signal]): Promise<PostgresExit> => {
     ended = true;
     watchdog.stdin?.destroy(); // had somebody killed the watchdog, its other half would now stop Postgres
-    await rm(sockets, { recursive: true, force: true }).catch(() => undefined);
+    await removeFolder(sockets);
     for (const lock of locks) await lock.close();
     return { ...readStatus(code, signal), expected: stopping };
   });

@@ -11,11 +11,11 @@ export const getDocs = (page: string): Handler<"getDocs"> => {
 
 export const getOpenapiYaml =
   (contract: Contract): Handler<"getOpenapiYaml"> =>
-  () => ({ status: 200, body: contract.yaml });
+  () => ({ status: 200, body: contract.published.yaml });
 
 export const getOpenapiJson =
   (contract: Contract): Handler<"getOpenapiJson"> =>
-  () => ({ status: 200, body: contract.document });
+  () => ({ status: 200, body: contract.published.document });
 
 export const getProblem: Handler<"getProblem"> = ({ path: { slug } }) => {
   const problem = Object.hasOwn(problems, slug) ? problems[slug as keyof typeof problems] : undefined;
