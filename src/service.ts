@@ -1,11 +1,12 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
 import { readFile } from "node:fs/promises";
+import type { RequestListener } from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import { type Config, ConfigError } from "./config.ts";
-import { type Contract, loadContract } from "./contract/contract.ts";
+import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { type DatabaseAddress, isOutage, openDatabase, openForMigration } from "./database/database.ts";
 import { startEmbeddedPostgres } from "./database/embedded.ts";
@@ -88,8 +89,10 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
     };
-    const app = createApp({ contract, handlers: handlers(services), authenticator, log, config });
-    await rehearse(app, contract);
+    const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
+    const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config });
+    await rehearse(app, requests);
+    requests.level = log.level;
     const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
       throw new StartError(`Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}.`, {
         cause: error,
@@ -156,13 +159,11 @@ async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promi
 }
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
-async function rehearse(app: Parameters<typeof listen>[0], contract: Contract): Promise<void> {
-  const silent = { info: () => {} } as unknown as Logger;
-  const server = await listen(app, "127.0.0.1", 0, silent);
+async function rehearse(app: RequestListener, log: Logger): Promise<void> {
+  const server = await listen(app, "127.0.0.1", 0, log);
   try {
-    const answer = await fetch(`${server.url}/livez`);
-    if (answer.status !== 200)
-      throw new Error(`The contract ${contract.document.info.version} cannot be served: ${await answer.text()}`);
+    const { status } = await fetch(`${server.url}/livez`);
+    if (status !== 200) throw new Error("The contract cannot be served; the log says why.");
   } finally {
     await server.close();
   }

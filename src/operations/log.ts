@@ -14,7 +14,7 @@ import type { Problem } from "../contract/problems.ts";
 export function createLog(level: string, toTerminal: boolean): Logger {
   const options = { level, serializers: { err: describeError } };
   return toTerminal
-    ? pino(options, pretty({ sync: true, ignore: "pid,hostname" }) as DestinationStream)
+    ? pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname" }) as DestinationStream)
     : pino(options);
 }
 
