@@ -124,7 +124,7 @@ async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger): Prom
   }
   const postgres = await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) });
   return {
-    address: postgres.connection,
+    address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
     close: postgres.stop,
     failed: postgres.exited.then(({ expected }) =>
       expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,

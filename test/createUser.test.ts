@@ -81,7 +81,7 @@ describe("POST /api/users", () => {
     ["another type", '"miguel"'],
     ["an array", "[]"],
     ["null", "null"],
-    ["bytes that are not UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d])],
+    ["bytes that are not UTF-8", Buffer.from('{"username":"proto","password":"correct \xff horse"}', "latin1")],
     ["deep nesting", `${"[".repeat(8000)}${"]".repeat(8000)}`],
     ["__proto__", '{"username":"proto","password":"correct horse battery","__proto__":{"admin":true}}'],
     ["constructor", '{"username":"proto","password":"correct horse battery","constructor":{"prototype":1}}'],

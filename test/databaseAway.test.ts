@@ -61,25 +61,45 @@ test("stopped and started again", async () => {
   await expectBack();
 });
 
-test("restarted between two requests: the second does not notice", async () => {
-  await Promise.all(Array.from({ length: 5 }, () => service.send("GET", "/api/resource", { bearer: aToken })));
-  await service.sql(
+const terminateBackends = () =>
+  service.sql(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
   );
-  const answers = await Promise.all(
-    Array.from({ length: 10 }, () => service.send("GET", "/api/resource", { bearer: aToken })),
+const backends = async () => {
+  const rows = await service.sql(
+    "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
   );
-  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  return rows.map(({ pid }) => Number(pid));
+};
+const checks = (count: number) =>
+  Promise.all(Array.from({ length: count }, () => service.send("GET", "/api/resource", { bearer: aToken })));
+
+test("connections cut, before requests and amid them: no reader notices", async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const amid = checks(20);
+    await terminateBackends();
+    for (const { status } of await amid) expect(status).toBe(200);
+    for (const { status } of await checks(5)) expect(status).toBe(200);
+  }
+});
+
+test("connections that fall silent are given up: the next requests get new ones", async () => {
+  await checks(10);
+  const silent = await backends();
+  expect(silent.length).toBeGreaterThan(0);
+  for (const pid of silent) process.kill(pid, "SIGSTOP");
+  try {
+    for (const { status } of await checks(10)) expect([200, 503]).toContain(status);
+    await expectBack();
+    for (const { status } of await checks(10)) expect(status).toBe(200);
+  } finally {
+    for (const pid of silent) process.kill(pid, "SIGCONT");
+  }
 });
 
 test("frozen: connected, and silent", async () => {
   const postmaster = Number((await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8")).split("\n")[0]);
-  const backends = (
-    await service.sql(
-      "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
-    )
-  ).map(({ pid }) => Number(pid));
-  const frozen = [postmaster, ...backends];
+  const frozen = [postmaster, ...(await backends())];
   for (const pid of frozen) process.kill(pid, "SIGSTOP");
   try {
     await expectAway();

@@ -41,6 +41,18 @@ describe("DELETE /api/users/me", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
   });
 
+  test("of a deletion and a change of password at once exactly one is made", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const { basic } = await request.good();
+      const json = { current_password: password, new_password: "staple horse correct" };
+      const answers = await Promise.all([
+        service.send("DELETE", "/api/users/me", { basic }),
+        service.send("PUT", "/api/users/me/password", { basic, json }),
+      ]);
+      expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
+    }
+  });
+
   refusesUnsoundRequests(service, request);
   asksForThePassword(service, request);
   survivesFaults(service, request);

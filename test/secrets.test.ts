@@ -38,6 +38,12 @@ test("secrets that are planted everywhere are not in the log", async () => {
     answers.push(await service.send("GET", "/api/resource", { bearer: token }));
   });
 
+  // Postgres tells the whole row of a violated constraint, the hash in it too.
+  await service.sql(`ALTER TABLE users ADD CONSTRAINT never CHECK (username <> '${secret("row")}')`);
+  const unforeseen = await service.send("POST", "/api/users", { json: { username: secret("row"), password } });
+  expect(unforeseen).toMatchObject({ status: 500 });
+  answers.push(unforeseen);
+
   const log = service.log.join("");
   expect(log).toContain("invalid-credentials");
   expect(log).toContain("internal-error");

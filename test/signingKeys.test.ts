@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 import { ConfigError } from "../src/config.ts";
+import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
-import { secretKey, startTestService } from "./support/service.ts";
+import { loadSigningKeys } from "../src/tokens/signingKeys.ts";
+import { signingKeyStore } from "../src/tokens/store.ts";
+import { createDatabase, secretKey, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
 await service.register("miguel");
@@ -16,6 +19,14 @@ test("the private half in the database cannot be read without SECRET_KEY", async
   expect(String(row?.["text"])).not.toContain(jwk.d);
   await expect(createSeal(`${secretKey}x`).open(kid, private_jwe)).rejects.toThrow();
   await expect(createSeal(secretKey).open("another-kid", private_jwe)).rejects.toThrow();
+});
+
+test("of ten who look for the first key at once, all get the same", async () => {
+  const database = openDatabase(await createDatabase(), 10, () => {});
+  const loads = Array.from({ length: 10 }, () => loadSigningKeys(signingKeyStore(database), createSeal(secretKey)));
+  const kids = (await Promise.all(loads)).map(({ signing }) => signing.kid);
+  await database.close();
+  expect(new Set(kids).size).toBe(1);
 });
 
 test("a restart keeps the key, and tokens stay valid", async () => {

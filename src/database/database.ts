@@ -9,8 +9,8 @@ import { Problem } from "../contract/problems.ts";
 
 export type Database = {
   /**
-   * Runs a query that may be repeated: once more where its connection turns out to be broken, as
-   * after a restart of Postgres.
+   * Runs a query that may be repeated: again where its connection turns out to be broken, as after
+   * a restart of Postgres.
    * @throws {Problem} `database-unavailable`
    */
   read<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
@@ -23,7 +23,7 @@ export type Database = {
 };
 
 /** Where Postgres is: a URL, or the socket folder of the embedded one. */
-export type DatabaseAddress = string | { host: string; port: number; user: string; database: string };
+export type DatabaseAddress = string | { host: string; port: number; user: string; database: string; ssl?: false };
 
 // Together below 3 s, in the worst order: a full pool, or a new connection and a slow query on it.
 const connectTimeoutMs = 1_000;
@@ -47,11 +47,16 @@ export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (m
     }
   };
   return {
-    read: (query) =>
-      attempt(query).catch((error: unknown) => {
-        if (error instanceof Problem && isBrokenConnection(error.cause)) return attempt(query);
-        throw error;
-      }),
+    async read(query) {
+      // Each failure takes one broken connection out of the pool: after `poolMax` all are new.
+      for (let broken = 0; ; broken += 1) {
+        try {
+          return await attempt(query);
+        } catch (error) {
+          if (broken >= poolMax || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
+        }
+      }
+    },
     write: attempt,
     close: () => pool.destroy(),
   };

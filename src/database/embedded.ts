@@ -364,9 +364,9 @@ async function launch(
   watchdog.stdin?.on("error", () => undefined);
   let stopping = false;
   let ended = false;
+  // If somebody killed the watchdog, its other half stops Postgres now, since Node closes the pipe on "exit".
   const exited = once(watchdog, "exit").then(async ([code, signal]): Promise<PostgresExit> => {
     ended = true;
-    watchdog.stdin?.destroy(); // had somebody killed the watchdog, its other half would now stop Postgres
     await removeFolder(sockets);
     for (const lock of locks) await lock.close();
     return { ...readStatus(code, signal), expected: stopping };

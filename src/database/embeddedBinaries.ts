@@ -44,21 +44,26 @@ export async function findBinaries(account: Account | undefined, log: (message: 
   const attempts = [
     async () => installed,
     () => finishInstallation(installed),
-    ...(account ? [() => copyForAccount(installed, log)] : []),
+    ...(account ? [() => copyForAccount(installed, account, log)] : []),
   ];
   let complaint = "";
   for (const attempt of attempts) {
     const folder = await attempt();
-    const binaries = { initdb: join(folder, "bin", "initdb"), postgres: join(folder, "bin", "postgres") };
-    const { code, output } = await run(binaries.postgres, ["--version"], { account });
-    const majorVersion = /PostgreSQL\) (\d+)/.exec(output)?.[1];
-    if (code === 0 && majorVersion) return { ...binaries, majorVersion };
+    const { majorVersion, output } = await tryToRun(folder, account);
+    if (majorVersion)
+      return { initdb: join(folder, "bin/initdb"), postgres: join(folder, "bin/postgres"), majorVersion };
     complaint = output;
   }
   throw new EmbeddedPostgresError(
     `The embedded Postgres of ${name} does not run here: ${complaint.trim()}. ` +
       'Run "npm rebuild --ignore-scripts=false", or set DATABASE_URL to use a Postgres of your own.',
   );
+}
+
+/** Asks the `postgres` in this folder for its version, which loads all of its libraries. */
+async function tryToRun(folder: string, account: Account | undefined) {
+  const { code, output } = await run(join(folder, "bin/postgres"), ["--version"], { account });
+  return { majorVersion: code === 0 ? /PostgreSQL\) (\d+)/.exec(output)?.[1] : undefined, output };
 }
 
 /**
@@ -77,10 +82,10 @@ async function finishInstallation(native: string): Promise<string> {
 }
 
 /**
- * Copies the programs to a folder that every account can reach, once per version. They hold no secrets.
+ * Copies the programs to a folder that every account can reach, once per version, if they run there at all.
  * Other users must not be able to plant programs there, so each folder has to be root's alone.
  */
-async function copyForAccount(native: string, log: (message: string) => void): Promise<string> {
+async function copyForAccount(native: string, account: Account, log: (message: string) => void): Promise<string> {
   const { version } = JSON.parse(await readFile(join(native, "..", "package.json"), "utf8")) as { version: string };
   const copy = join(SHARED_FOLDER, `postgres-${version}`);
   if (await mkdir(SHARED_FOLDER, { recursive: true })) await chmod(SHARED_FOLDER, 0o755);
@@ -91,14 +96,16 @@ async function copyForAccount(native: string, log: (message: string) => void): P
       await cp(native, fresh, { recursive: true, verbatimSymlinks: true });
       // The modes are those of an installation that may have been made under a strict umask.
       await run("chmod", ["-R", "u=rwX,go=rX", fresh]);
+      if (!(await tryToRun(fresh, account)).majorVersion) return native; // not worth keeping: others would find it
       // A power cut must not leave a finished name with unfinished contents.
       await run("sync", ["-f", fresh]);
       await rename(fresh, copy);
       log(`Copied the programs of Postgres to ${copy}, since an unprivileged account cannot run them in ${native}.`);
     } catch (error) {
-      await rm(fresh, { recursive: true, force: true });
       // Another service that started at the same time may have been faster; its copy is as good.
       if ((await lstat(copy).catch(() => undefined)) === undefined) throw error;
+    } finally {
+      await rm(fresh, { recursive: true, force: true });
     }
   }
   await refuseUnlessRootAlone(copy);

@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
  * The secret key of a service with the embedded Postgres: made once, kept beside the data,
  * readable by its owner only.
+ * @param dataDir a folder that is there.
  * @throws where the folder cannot be written or the file cannot be read.
  */
 export async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   const file = join(dataDir, "secret-key");
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   await writeFile(draft, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600, flush: true });
   try {
