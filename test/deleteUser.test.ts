@@ -1,3 +1,4 @@
+import pg from "pg";
 import { describe, expect, test } from "vitest";
 import { asksForThePassword, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
@@ -41,16 +42,31 @@ describe("DELETE /api/users/me", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
   });
 
-  test("of a deletion and a change of password at once exactly one is made", async () => {
-    for (let round = 0; round < 5; round += 1) {
-      const { basic } = await request.good();
-      const json = { current_password: password, new_password: "staple horse correct" };
-      const answers = await Promise.all([
-        service.send("DELETE", "/api/users/me", { basic }),
-        service.send("PUT", "/api/users/me/password", { basic, json }),
-      ]);
-      expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
-    }
+  test("a deletion that began before a change of password does not end after it", async () => {
+    const { id, username } = await service.register();
+    const basic: [string, string] = [username, password];
+    const holder = new pg.Client(service.databaseUrl);
+    await holder.connect();
+    const waiting = async (count: number) => {
+      for (;;) {
+        const rows = await service.sql(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        );
+        if (rows.length >= count) return;
+      }
+    };
+    // Both have checked the password when they come to the row, which is locked until then.
+    await holder.query("BEGIN");
+    await holder.query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", [id]);
+    const json = { current_password: password, new_password: "staple horse correct" };
+    const change = service.send("PUT", "/api/users/me/password", { basic, json });
+    await waiting(1);
+    const deletion = service.send("DELETE", "/api/users/me", { basic });
+    await waiting(2);
+    await holder.query("COMMIT");
+    await holder.end();
+    expect((await change).status).toBe(204);
+    expect((await deletion).status).toBe(401);
   });
 
   refusesUnsoundRequests(service, request);
