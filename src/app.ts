@@ -7,7 +7,7 @@ import type { Config } from "./config.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { dispatch, problemWriter } from "./contract/dispatch.ts";
-import { ambiguity, originForm } from "./contract/framing.ts";
+import { ambiguity } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
 
@@ -29,10 +29,6 @@ export function createApp({ contract, handlers, authenticator, log, config }: Ap
   app.set("trust proxy", config.trustProxy ?? false);
 
   app.use(requestLog(log));
-  app.use((request, _response, next) => {
-    request.url = request.originalUrl = originForm(request.url);
-    next();
-  });
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },

@@ -55,7 +55,8 @@ const settings = {
     help: "Where clients reach the service: the issuer and audience of tokens, and the server in the contract. Tokens issued under another value are refused.",
     schema: z.string().refine((value) => {
       const url = httpUrl(value);
-      return url !== undefined && !/[?#@]|\/$/.test(value);
+      // As the URL standard writes it, so that it can stand in a header and be compared.
+      return url !== undefined && [value, `${value}/`].includes(url.href) && !/[?#@]|\/$/.test(value);
     }),
   },
   DATABASE_URL: {
@@ -145,6 +146,9 @@ const settings = {
   },
 } as const satisfies Record<string, Setting>;
 
+/** The least of the parameters that OWASP recommends for argon2id: 7168 KiB with 5 passes. */
+const leastHashingWork = 7168 * 5;
+
 type SettingName = keyof typeof settings;
 type Value<Name extends SettingName> = (typeof settings)[Name] extends { fallback: string }
   ? z.output<(typeof settings)[Name]["schema"]>
@@ -179,6 +183,12 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   }
   if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
     wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${settings.SECRET_KEY.allowed}.`);
+  }
+  const { argon2MemoryKib, argon2Passes } = values as Partial<Config>;
+  if (argon2MemoryKib && argon2Passes && argon2MemoryKib * argon2Passes < leastHashingWork) {
+    wrong.push(
+      `ARGON2_MEMORY_KIB and ARGON2_PASSES: ${argon2MemoryKib} times ${argon2Passes} is not allowed. Allowed: a product of ${leastHashingWork} or more (OWASP).`,
+    );
   }
   if (wrong.length > 0) throw new ConfigError(wrong.join("\n"));
   return Object.freeze(values) as Config;

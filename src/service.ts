@@ -16,7 +16,7 @@ import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { createSeal } from "./tokens/sealing.ts";
-import { readOrMakeSecretKey } from "./tokens/secretKey.ts";
+import { readOrMakeSecretKey, SecretKeyError } from "./tokens/secretKey.ts";
 import { loadSigningKeys, SealedKeysError } from "./tokens/signingKeys.ts";
 import { signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
@@ -60,9 +60,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
     held.push(database);
     const seal = createSeal(config.secretKey ?? (await readOrMakeSecretKey(config.dataDir)));
-    const keys = await loadSigningKeys(signingKeyStore(database), seal).catch((error: unknown) => {
-      throw error instanceof SealedKeysError ? new ConfigError(error.message, { cause: error }) : error;
-    });
+    const keys = await loadSigningKeys(signingKeyStore(database), seal);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
@@ -102,7 +100,8 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
     await release();
-    throw error;
+    const isAboutTheSecret = error instanceof SealedKeysError || error instanceof SecretKeyError;
+    throw isAboutTheSecret ? new ConfigError(error.message, { cause: error }) : error;
   }
 }
 

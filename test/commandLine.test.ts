@@ -1,5 +1,5 @@
 /** The program from outside: how it starts, refuses to, stops, and what it keeps. */
-import { chmod, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -114,7 +114,7 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
 
   test("killed during writes, starts again at once and has every acknowledged user", async () => {
     const DATA_DIR = await dataFolder();
-    const first = runProgram([], { DATA_DIR, ARGON2_MEMORY_KIB: "7168", ARGON2_PASSES: "1" });
+    const first = runProgram([], { DATA_DIR });
     const send = createClient(await first.url);
     const acknowledged: string[] = [];
     const writers = Array.from({ length: 4 }, async (_, writer) => {
@@ -138,6 +138,21 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     }
     second.process.kill("SIGTERM");
     expect(await second.exit).toBe(0);
+  });
+
+  test.each([
+    ["was emptied", (file: string) => writeFile(file, "")],
+    ["can be read by others", (file: string) => chmod(file, 0o644)],
+  ])("refuses a secret key that %s: exit status 78", async (_name, spoil) => {
+    const DATA_DIR = await dataFolder();
+    const first = runProgram([], { DATA_DIR });
+    await first.url;
+    first.process.kill("SIGTERM");
+    await first.exit;
+    await spoil(join(DATA_DIR, "secret-key"));
+    const second = runProgram([], { DATA_DIR });
+    expect(await second.exit).toBe(78);
+    expect(second.stderr.join("\n")).toContain("secret-key");
   });
 
   test("a second one on the same data is refused, and the first does not notice", async () => {

@@ -56,6 +56,9 @@ describe("settings", () => {
     ["PUBLIC_URL", "https://auth.example.com/"],
     ["PUBLIC_URL", "https://auth.example.com?x=1"],
     ["PUBLIC_URL", "javascript:alert(1)"],
+    ["PUBLIC_URL", "https://例え.jp"],
+    ["PUBLIC_URL", " https://a.example"],
+    ["PUBLIC_URL", 'https://a.example/"b'],
     ["DATABASE_POOL_MAX", "0"],
     ["TOKEN_TTL_SECONDS", "0"],
     ["TOKEN_TTL_SECONDS", "86401"],
@@ -86,6 +89,11 @@ describe("settings", () => {
     const read = () => readConfig({ SECRET_KEY: secret, [name]: given });
     expect(read).toThrow(`${name}: what is given (not shown) is not allowed.`);
     expect(read).not.toThrow(given);
+  });
+
+  test("hashes cheaper than OWASP's least are refused, however they are made up", () => {
+    expect(() => readConfig({ ARGON2_MEMORY_KIB: "7168", ARGON2_PASSES: "4" })).toThrow("7168 times 4 is not allowed");
+    expect(readConfig({ ARGON2_MEMORY_KIB: "7168", ARGON2_PASSES: "5" })).toMatchObject({ argon2Passes: 5 });
   });
 
   test("a database of one's own asks for a SECRET_KEY", () => {

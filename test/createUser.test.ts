@@ -49,6 +49,19 @@ describe("POST /api/users", () => {
     expect(pointers.sort()).toEqual(["#/extra", "#/password", "#/username"]);
   });
 
+  test("400 names at most twenty of them", async () => {
+    const json = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`unknown${index}`, 0]));
+    const answer = await service.send("POST", "/api/users", { json });
+    expect(answer.status).toBe(400);
+    expect(answer.json.errors).toHaveLength(20);
+  });
+
+  test("400 for a member without a name", async () => {
+    const answer = await service.send("POST", "/api/users", { json: { username: "empty", password, "": 1 } });
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.json.errors[0]).toHaveProperty("pointer");
+  });
+
   test.each([
     ["an empty name", ""],
     ["a colon", "mi:guel"],
@@ -59,6 +72,7 @@ describe("POST /api/users", () => {
     ["a zero-width joiner", "mi\u200dguel"],
     ["an emoji", "miguel😀"],
     ["a mix of directions", "miguelאבי"],
+    ["the shape of a token", "eyJabc.def"],
   ])("400 for a username with %s", async (_name, username) => {
     const answer = await register(username);
     expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
@@ -108,6 +122,7 @@ describe("POST /api/users", () => {
   test.each([
     ["too-short", "python"],
     ["too-long", "long ".repeat(30)],
+    ["too-long", "e\u0301".repeat(129)],
     ["too-common", "Password123"],
     ["contains-username", "the one and only WEAKLING"],
   ])("422 %s", async (reason, secret) => {

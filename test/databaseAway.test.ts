@@ -1,8 +1,11 @@
 /** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
+import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { openDatabase } from "../src/database/database.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../src/database/embedded.ts";
 import { password, startTestService } from "./support/service.ts";
 
@@ -95,6 +98,24 @@ test("connections that fall silent are given up: the next requests get new ones"
   } finally {
     for (const pid of silent) process.kill(pid, "SIGCONT");
   }
+});
+
+test("a server that hangs up on every connection is given up within 3 s", async () => {
+  const connections: Socket[] = [];
+  const unfriendly = createServer((socket) => {
+    connections.push(socket);
+    socket.on("error", () => {});
+    setTimeout(() => socket.destroy(), 900);
+  }).listen(0, "127.0.0.1");
+  await once(unfriendly, "listening");
+  const { port } = unfriendly.address() as { port: number };
+  const database = openDatabase(`postgres://x@127.0.0.1:${port}/x`, 10, () => {});
+  const began = performance.now();
+  await expect(database.read((knex) => knex.raw("SELECT 1"))).rejects.toMatchObject({ slug: "database-unavailable" });
+  expect(performance.now() - began).toBeLessThan(3000);
+  await database.close();
+  for (const socket of connections) socket.destroy();
+  unfriendly.close();
 });
 
 test("frozen: connected, and silent", async () => {

@@ -1,9 +1,24 @@
 /** What is not sound HTTP, or not in the contract, gets a precise 4xx and reaches no handler. */
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
-import { sendRaw } from "./support/client.ts";
+import { basicAuthorization, sendRaw } from "./support/client.ts";
 import { startTestService } from "./support/service.ts";
 
 const service = await startTestService();
+
+/** The statuses of all that a connection answers until it closes. */
+function statusesOf(bytes: string): Promise<string[]> {
+  return new Promise((resolve) => {
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname, () => socket.write(bytes));
+    let read = "";
+    socket.setEncoding("utf8").on("data", (chunk: string) => {
+      read += chunk;
+    });
+    socket.on("error", () => {}).setTimeout(10_000, () => socket.destroy());
+    socket.once("close", () => resolve([...read.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status = ""]) => status)));
+  });
+}
 
 describe("a request with", () => {
   test.each([
@@ -22,6 +37,17 @@ describe("a request with", () => {
       "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
     ],
     ["a folded header", "GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n"],
+    ["chunks in HTTP/1.0", "POST /api/users HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    ["a target of another scheme", "GET ftp://example.com/livez HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a target that is no path", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"],
+    [
+      "two Authorizations far apart",
+      `GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\n${"a:\r\n".repeat(2100)}Authorization: b\r\n\r\n`,
+    ],
+    [
+      "a chunk that is none",
+      "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
     ["a space before the colon", "GET /livez HTTP/1.1\r\nHost : x\r\n\r\n"],
     ["headers of 20 KB", `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${"a".repeat(20_000)}\r\n\r\n`],
     ["NUL in a header", "GET /livez HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n"],
@@ -35,14 +61,34 @@ describe("a request with", () => {
     expect(answer.header("connection")).toBe("close");
   });
 
-  test("an answer to garbage never stands in place of another's on the same connection", async () => {
-    const bytes = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGARBAGE\r\n\r\n";
-    const answer = await sendRaw(service.url, bytes, "GET", "/livez").catch(() => undefined);
-    expect(answer?.status ?? 200).toBe(200);
+  test("garbage behind requests never gets an answer in place of theirs", async () => {
+    const slow = `GET /api/resource HTTP/1.1\r\nHost: x\r\nAuthorization: ${basicAuthorization(["nobody", "wrong"])}\r\n\r\n`;
+    const statuses = await statusesOf(`GET /livez HTTP/1.1\r\nHost: x\r\n\r\n${slow}${slow}GARBAGE\r\n\r\n`);
+    expect(["", "200", "200 401", "200 401 401"]).toContain(statuses.join(" "));
+  });
+
+  test("a few requests sent ahead are answered in their order; a hundred end the connection", async () => {
+    const paths = ["/livez", "/nowhere", "/livez", "/api/resource"];
+    const ahead = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join("");
+    expect(await statusesOf(`${ahead}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)).toEqual([
+      "200",
+      "404",
+      "200",
+      "401",
+      "200",
+    ]);
+    const slow = `GET /api/resource HTTP/1.1\r\nHost: x\r\nAuthorization: ${basicAuthorization(["nobody", "wrong"])}\r\n\r\n`;
+    const before = service.hashingWork();
+    expect((await statusesOf(slow.repeat(100))).length).toBeLessThanOrEqual(8);
+    expect(service.hashingWork() - before).toBeLessThanOrEqual(9 * 19_456 * 2);
   });
 
   test("HTTP/1.0, an absolute target or an Expect is served", async () => {
     expect((await sendRaw(service.url, "GET /livez HTTP/1.0\r\n\r\n", "GET", "/livez")).status).toBe(200);
+    expect(
+      (await sendRaw(service.url, "GET http://[::1/livez HTTP/1.1\r\nHost: x\r\n\r\n", "GET", "/livez")).status,
+    ).toBe(200);
+    expect((await sendRaw(service.url, "GET HTTP:// HTTP/1.1\r\nHost: x\r\n\r\n", "GET", "/")).status).toBe(404);
     const absolute = "GET http://example.com/livez HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
     expect((await sendRaw(service.url, absolute, "GET", "/livez")).status).toBe(200);
     const expecting = "GET /livez HTTP/1.1\r\nHost: x\r\nExpect: the-impossible\r\n\r\n";

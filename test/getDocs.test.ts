@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { refusesUnreadableForms, refusesUnsoundRequests } from "./support/common.ts";
 import { startTestService } from "./support/service.ts";
@@ -13,6 +15,20 @@ describe("GET /docs", () => {
     expect(answer.text).toContain("createUser");
     expect(answer.text).not.toMatch(/<(?:script|img|iframe)[^>]+src=|<link[^>]+href=/);
     expect(answer.header("content-security-policy")).toMatch(/^default-src 'none'; script-src 'sha256-/);
+  });
+
+  test("clients that do not read it cost no copy of it each", async () => {
+    const { hostname, port } = new URL(service.url);
+    const before = process.memoryUsage().rss;
+    const sockets = Array.from({ length: 200 }, () =>
+      connect(Number(port), hostname, function (this: Socket) {
+        this.pause().write("GET /docs HTTP/1.1\r\nHost: x\r\n\r\n");
+      }),
+    );
+    await Promise.all(sockets.map((socket) => once(socket, "readable")));
+    const grownMB = (process.memoryUsage().rss - before) / 1e6;
+    for (const socket of sockets) socket.destroy();
+    expect(grownMB).toBeLessThan(150); // a copy each would be 520 MB
   });
 
   refusesUnsoundRequests(service, request);

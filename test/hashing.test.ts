@@ -39,6 +39,21 @@ describe("a wrong password costs the same work", () => {
   });
 });
 
+describe("the work that makes up for a cheaper hash", () => {
+  test("takes no more memory than a hash of today", async () => {
+    const largest: number[] = [];
+    const hasher = passwordHasher(
+      { memoryKiB: 16_384, passes: 8 },
+      () => {},
+      (cost) => largest.push(cost.memoryKiB),
+    );
+    const before = hasher.workDone();
+    await hasher.verify(await hash(password, { memoryCost: 8192, timeCost: 3, parallelism: 1 }), "wrong");
+    expect(hasher.workDone() - before).toBe(16_384 * 8);
+    expect(Math.max(...largest)).toBe(16_384);
+  });
+});
+
 describe("a stored hash", () => {
   test("of another cost is upgraded at the next right password, and only then", async () => {
     await service.register("upgraded");

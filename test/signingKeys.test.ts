@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { ConfigError } from "../src/config.ts";
 import { openDatabase } from "../src/database/database.ts";
@@ -27,6 +28,15 @@ test("of ten who look for the first key at once, all get the same", async () => 
   const kids = (await Promise.all(loads)).map(({ signing }) => signing.kid);
   await database.close();
   expect(new Set(kids).size).toBe(1);
+});
+
+test("a key that was put into the database without SECRET_KEY is not trusted", async () => {
+  const other = await startTestService();
+  const { publicKey } = generateKeyPairSync("ed25519");
+  await other.sql("INSERT INTO signing_keys (kid, private_jwe) VALUES ('planted', $1)", [
+    JSON.stringify(publicKey.export({ format: "jwk" })),
+  ]);
+  await expect(startTestService({}, other.databaseUrl)).rejects.toThrow(ConfigError);
 });
 
 test("a restart keeps the key, and tokens stay valid", async () => {

@@ -41,3 +41,9 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 const malformed = (what: string) => invalidRequest({ header: "Authorization", detail: `The Basic value ${what}.` });
+
+/**
+ * Whether a Basic username is meant to be a token: it begins like a JWS with a JSON header, or is
+ * longer than the contract lets a username be. Nobody can register under such a name.
+ */
+export const hasTokenShape = (username: string): boolean => /^eyJ[^.]*\./.test(username) || username.length > 256;

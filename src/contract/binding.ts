@@ -75,6 +75,9 @@ type HandlersHeaders<Declared> = {
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 
+/** A text may be given as its bytes: those are shared by all answers, while a string is copied for each. */
 type BodyPart<Response> = Response extends { content: infer Content }
-  ? { body: Content[keyof Content] }
+  ? {
+      [Type in keyof Content]: { body: Type extends `${string}json` ? Content[Type] : Content[Type] | Buffer };
+    }[keyof Content]
   : { body?: never };

@@ -74,7 +74,7 @@ const unreadable = (error: unknown) =>
 /** An answer that the client cannot read is work for nothing (RFC 9110, section 12.5.1). */
 function refuseUnacceptable(operation: Operation, request: Request): void {
   for (const [status, { contentType }] of operation.responses) {
-    if (status < 300 && contentType && !request.accepts(contentType)) {
+    if (status < 300 && contentType && !request.accepts([contentType, `${contentType}; charset=utf-8`])) {
       throw new Problem("not-acceptable", { detail: `This operation answers with ${contentType}.` });
     }
   }

@@ -16,14 +16,18 @@ export function ambiguity({ rawHeaders, headers, httpVersion }: IncomingMessage)
   if (headers.host === undefined && httpVersion !== "1.0")
     return invalidRequest({ header: "host", detail: "is missing" });
   const encoding = headers["transfer-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "chunked") {
-    return invalidRequest({ header: "transfer-encoding", detail: "is not chunked" });
+  if (encoding !== undefined && (encoding.toLowerCase() !== "chunked" || httpVersion === "1.0")) {
+    return invalidRequest({ header: "transfer-encoding", detail: "is not chunked, or not for HTTP/1.0" });
   }
   return undefined;
 }
 
 /**
- * The absolute form of a target (RFC 9112, section 3.2.2) is served as its origin form, which
- * everything behind this looks at.
+ * The path and query of a request's target: of the absolute form too (RFC 9112, section 3.2.2),
+ * which everything behind this need not know.
+ * @returns `undefined` where there is none.
  */
-export const originForm = (target: string): string => target.replace(/^https?:\/\/[^/?#]*\/?/i, "/");
+export function originForm(target: string): string | undefined {
+  const path = target.replace(/^https?:\/\/[^/?#]*\/?/i, "/");
+  return path.startsWith("/") ? path : undefined;
+}

@@ -2,7 +2,7 @@
  * Who may call an operation: derived from the `security` that the contract declares for it, and
  * nothing else. A requirement that is not met is a problem with the challenges of that operation.
  */
-import { parseAuthorization } from "./authorization.ts";
+import { hasTokenShape, parseAuthorization } from "./authorization.ts";
 import type { PasswordPrincipal, Principal, Scheme, TokenPrincipal } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 import { Problem } from "./problems.ts";
@@ -63,9 +63,3 @@ const tokenProblems = {
   "token-expired": "The token has expired",
   "token-revoked": "The token has been revoked",
 };
-
-/**
- * What begins like a JWS with a JSON header, or is longer than the contract lets a username be. No
- * username that is kept begins like this: they are lower case.
- */
-const hasTokenShape = (username: string) => /^eyJ[^.]*\./.test(username) || username.length > 256;

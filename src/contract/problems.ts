@@ -90,7 +90,7 @@ export const problems = {
   "payload-too-large": {
     status: 413,
     title: "The body is too large",
-    meaning: "The body has more bytes than any operation needs. It was not read to its end.",
+    meaning: "The body has more bytes than any operation needs. It was not read.",
     remedy: "Send less.",
   },
   "unsupported-media-type": {

@@ -3,13 +3,16 @@
  * made safe before it and its errors are made problems after it.
  */
 import { isUtf8 } from "node:buffer";
+import { parse as parseContentType } from "content-type";
 import express, { type Request, type RequestHandler, type Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
 import type { Contract, Operation } from "./contract.ts";
 import { invalidRequest, Problem, type RequestError } from "./problems.ts";
 
 /** No declared body comes near it. */
-export const bodyLimitBytes = 16_384;
+const bodyLimitBytes = 16_384;
+/** Enough for any mistake; a body made of mistakes must not be answered with ten times as much. */
+const mostErrors = 20;
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -33,12 +36,9 @@ export function requestValidator(contract: Contract) {
   });
 
   return async (operation: Operation, request: Request, response: Response): Promise<void> => {
-    if (operation.requestType) {
-      await run(bodyReader(operation.requestType), request, response);
-    }
     // The validator compiles and keeps a validator for each Content-Type that it meets: it must
     // meet no other than the declared ones, or a client could fill the memory.
-    if (operation.requestType) request.headers["content-type"] = operation.requestType;
+    if (operation.requestType) await run(bodyReader(operation.requestType), request, response);
     else delete request.headers["content-type"];
     for (const validator of validators) await run(validator, request, response);
     // It looks the operation up by itself. Should it ever find another, nothing has been validated.
@@ -58,12 +58,30 @@ function bodyReader(type: string): RequestHandler {
     },
   });
   return (request, response, next) => {
-    const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
+    const length = Number(request.headers["content-length"] ?? 0);
+    const hasBody = length > 0 || request.headers["transfer-encoding"] !== undefined;
     if (!hasBody) throw invalidRequest({ pointer: "#", detail: "a body is required" });
-    const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers["content-type"] ?? "")?.[1] ?? "utf-8";
-    if (!request.is(type) || !/^utf-?8$/i.test(charset)) throw unsupported(type);
+    if (!isPlain(request.headers["content-type"], type)) throw unsupported(type);
+    if (length > bodyLimitBytes) throw tooLarge();
+    request.headers["content-type"] = type; // without what body-parser might read otherwise
     read(request, response, next);
+    // body-parser would read a body to its end before it says that it is too large.
+    let arrived = 0;
+    request.on("data", (chunk: Buffer) => {
+      arrived += chunk.length;
+      if (arrived > bodyLimitBytes) next(tooLarge());
+    });
   };
+}
+
+/** Whether a Content-Type is the declared one, in UTF-8. */
+function isPlain(header: string | undefined, type: string): boolean {
+  try {
+    const given = parseContentType(header ?? "");
+    return given.type === type && (given.parameters["charset"] ?? "utf-8").toLowerCase() === "utf-8";
+  } catch {
+    return false;
+  }
 }
 
 /** Runs one middleware as a promise: the request goes one way, readable from top to bottom. */
@@ -80,10 +98,10 @@ function run(middleware: RequestHandler, request: Request, response: Response): 
 function asProblem(error: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
-  if (status === 413) return new Problem("payload-too-large", { detail: `A body may have ${bodyLimitBytes} bytes.` });
+  if (status === 413) return tooLarge();
   if (status === 415) return unsupported("application/json");
   if (status !== 400 && type !== "entity.verify.failed") return error;
-  const places = (errors ?? []).map(requestError);
+  const places = (errors ?? []).slice(0, mostErrors).map(requestError);
   const [first = { pointer: "#", detail: bodyErrors[type ?? ""] ?? "could not be read" }, ...others] = places;
   return new Problem("invalid-request", { errors: [first, ...others], cause: error });
 }
@@ -95,13 +113,16 @@ function requestError({ path, message }: ValidatorError): RequestError {
   const [, place = "", rest = ""] = /^\/(\w+)\/?(.*)$/s.exec(path) ?? [];
   if (place === "body") return { pointer: rest === "" ? "#" : `#/${encodeURI(rest.toWellFormed())}`, detail: message };
   if (place === "headers") return { header: rest, detail: message };
-  return { parameter: rest.toWellFormed(), detail: message };
+  if (place === "params" || place === "query") return { parameter: rest.toWellFormed(), detail: message };
+  return { pointer: "#", detail: message };
 }
 
 const bodyErrors: Record<string, string> = {
   "entity.parse.failed": "is not JSON, or neither an object nor an array",
   "entity.verify.failed": "is not UTF-8",
 };
+
+const tooLarge = () => new Problem("payload-too-large", { detail: `A body may have ${bodyLimitBytes} bytes.` });
 
 const unsupported = (type: string) =>
   new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

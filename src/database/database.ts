@@ -29,6 +29,7 @@ export type DatabaseAddress = string | { host: string; port: number; user: strin
 const connectTimeoutMs = 1_000;
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
+const retryWithinMs = 150;
 
 /** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
 export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (message: string) => void): Database {
@@ -48,12 +49,13 @@ export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (m
   };
   return {
     async read(query) {
-      // Each failure takes one broken connection out of the pool: after `poolMax` all are new.
-      for (let broken = 0; ; broken += 1) {
+      // Each failure takes one broken connection out of the pool, until all are new.
+      for (const began = performance.now(); ; ) {
         try {
           return await attempt(query);
         } catch (error) {
-          if (broken >= poolMax || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
+          const isOver = performance.now() - began > retryWithinMs;
+          if (isOver || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
         }
       }
     },

@@ -134,7 +134,8 @@ export async function startEmbeddedPostgres(options: {
   } catch (error) {
     for (const lock of locks) await lock.close();
     const { code, message } = error as NodeJS.ErrnoException;
-    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EINVAL", "ENOSPC"].includes(code ?? "")) throw error;
+    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EINVAL", "ELOOP", "ENOSPC"].includes(code ?? ""))
+      throw error;
     throw new EmbeddedPostgresError(
       `The data directory ${resolve(options.dataDir)} cannot be used (${message}). ` +
         "Choose another one, or set DATABASE_URL to use a Postgres of your own.",
@@ -175,13 +176,14 @@ async function takeLock(path: string): Promise<FileHandle | undefined> {
   if (process.platform === "darwin") {
     const O_EXLOCK = 0x20; // open(2) of macOS locks by itself; Node does not name the flag
     try {
-      return await open(path, flags.O_RDWR | flags.O_CREAT | flags.O_NONBLOCK | O_EXLOCK, 0o600);
+      return await open(path, flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK | O_EXLOCK, 0o600);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EAGAIN") return undefined;
       throw error;
     }
   }
-  const handle = await open(path, flags.O_RDWR | flags.O_CREAT, 0o600);
+  // Not through a link: the folder may be another account's, and we may be root.
+  const handle = await open(path, flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW, 0o600);
   // Node cannot call flock(2). The program locks the open file that we share with it, so the lock outlives it.
   const { code, output } = await run("flock", ["-n", "3"], { handles: [handle.fd] });
   if (code === 0) return handle;
@@ -415,7 +417,7 @@ async function tryDatabase(connection: EmbeddedPostgres["connection"]): Promise<
 
 /** Opens the log for appending; a large one is started afresh. */
 async function openLog(path: string): Promise<FileHandle> {
-  const file = await open(path, "a", 0o600);
+  const file = await open(path, flags.O_WRONLY | flags.O_CREAT | flags.O_APPEND | flags.O_NOFOLLOW, 0o600);
   if ((await file.stat()).size > LARGEST_LOG_BYTES) await file.truncate();
   return file;
 }

@@ -6,7 +6,8 @@ import { contentSecurityPolicy, problemPage } from "./pages.ts";
 /** @param page the Redoc page that `npm run build` makes of the contract. */
 export const getDocs = (page: string): Handler<"getDocs"> => {
   const headers = { "Content-Security-Policy": contentSecurityPolicy(page) };
-  return () => ({ status: 200, headers, body: page });
+  const body = Buffer.from(page);
+  return () => ({ status: 200, headers, body });
 };
 
 export const getOpenapiYaml =

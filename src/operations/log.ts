@@ -26,7 +26,8 @@ export function requestLog(log: Logger): RequestHandler {
     wrapSerializers: false,
     serializers: {
       req: describeRequest,
-      res: (response: ServerResponse) => ({ status: response.statusCode }),
+      // Without an answer there is no status, whatever it would have been.
+      res: (response: ServerResponse) => ({ status: response.headersSent ? response.statusCode : undefined }),
       err: describeError,
     },
     customProps: (_request, response) => {

@@ -39,15 +39,22 @@ const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 // Argon2's own minimum for one lane (RFC 9106, section 3.1).
 const minimumMemoryKiB = 8;
 
-export function passwordHasher(cost: HashCost, warn: (message: string) => void): PasswordHasher {
+/** @param observe is told the cost of each computation, as it begins */
+export function passwordHasher(
+  cost: HashCost,
+  warn: (message: string) => void,
+  observe: (cost: HashCost) => void = () => {},
+): PasswordHasher {
   const limit = pLimit(concurrentHashes);
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
+    observe({ memoryKiB, passes });
     work += memoryKiB * passes;
     return argon2(password, { memoryCost: memoryKiB, timeCost: passes, parallelism: 1 });
   };
   const compare = (stored: string, storedCost: HashCost, password: string) => {
+    observe(storedCost);
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
@@ -81,12 +88,16 @@ export function passwordHasher(cost: HashCost, warn: (message: string) => void):
 
   /**
    * An old, cheaper hash must not show in the time that a wrong password takes. The work of argon2
-   * is memory times passes, so one pass over the missing memory makes up for it. A dearer hash than
-   * today's does show, until its owner signs in: that is the price of lowering the cost.
+   * is memory times passes, so the missing work is done as whole passes over today's memory, and
+   * one over a part of it. A dearer hash than today's does show, until its owner signs in: that is
+   * the price of lowering the cost.
    */
   async function computeDifference(storedCost: HashCost): Promise<void> {
     const missing = cost.memoryKiB * cost.passes - storedCost.memoryKiB * storedCost.passes;
-    if (missing >= minimumMemoryKiB) await compute(impossible, { memoryKiB: missing, passes: 1 });
+    const passes = Math.floor(missing / cost.memoryKiB);
+    const rest = missing - passes * cost.memoryKiB;
+    if (passes > 0) await compute(impossible, { memoryKiB: cost.memoryKiB, passes });
+    if (rest >= minimumMemoryKiB) await compute(impossible, { memoryKiB: rest, passes: 1 });
   }
 }
 

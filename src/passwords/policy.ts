@@ -1,7 +1,7 @@
 /** Which new passwords are refused: too short, too long, common, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
 import { dictionary } from "@zxcvbn-ts/language-common";
 import type { PasswordRefusal } from "../contract/problems.ts";
-import { codePointCount } from "../unicode/precis.ts";
+import { codePointCount, opaqueString } from "../unicode/precis.ts";
 
 export type PasswordPolicy = {
   minimumLength: number;
@@ -13,6 +13,13 @@ export type PasswordPolicy = {
 export const maximumLength = 128;
 // A username of one or two letters is part of many good passwords.
 const shortestTellingUsername = 3;
+
+// Many times what 128 code points can be written with; normalising more would be work for nothing.
+const longestTyped = 2048;
+
+/** The form in which a password is hashed and compared, or `undefined` where it cannot be one. */
+export const possiblePassword = (text: string): string | undefined =>
+  text.length <= longestTyped ? opaqueString(text) : undefined;
 
 /**
  * @param password in the form of RFC 8265 (OpaqueString); lengths are in its code points.

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { constants, link, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
  * The secret key of a service with the embedded Postgres: made once, kept beside the data,
  * readable by its owner only.
  * @param dataDir a folder that is there.
- * @throws where the folder cannot be written or the file cannot be read.
+ * @throws {SecretKeyError} where the file was cut short or others can read it.
  */
 export async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   const file = join(dataDir, "secret-key");
@@ -20,5 +20,18 @@ export async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   } finally {
     await rm(draft, { force: true });
   }
-  return (await readFile(file, "utf8")).trim();
+  const key = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const { mode } = await key.stat();
+    if ((mode & 0o077) !== 0)
+      throw new SecretKeyError(`${file} can be read by others: chmod 600 it, if it is still secret.`);
+    const text = (await key.readFile("utf8")).trim();
+    if (text.length < 44) throw new SecretKeyError(`${file} is not the key that was once written there: restore it.`);
+    return text;
+  } finally {
+    await key.close();
+  }
 }
+
+/** The file is not what was written there. Its message is for the person who starts. */
+export class SecretKeyError extends Error {}

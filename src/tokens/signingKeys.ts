@@ -5,7 +5,7 @@ import type { Seal } from "./sealing.ts";
 
 type PublicJwk = components["schemas"]["Jwk"];
 
-export type StoredKey = { kid: string; publicJwk: PublicJwk; privateJwe: string };
+export type StoredKey = { kid: string; privateJwe: string };
 
 export type SigningKeyStore = {
   /** All keys, the newest first. Where there are none, the given one becomes the first, even if many try at once. */
@@ -28,30 +28,39 @@ export async function loadSigningKeys(store: SigningKeyStore, seal: Seal): Promi
   const stored = await store.findAllOrInsert(() => makeKey(seal));
   const [newest] = stored;
   if (!newest) throw new Error("There is no signing key.");
-  const privateJwk = await seal.open(newest.kid, newest.privateJwe).catch((cause: unknown) => {
-    throw new SealedKeysError("SECRET_KEY is not the one that the signing keys in this database were sealed under.", {
-      cause,
+  // Only what the seal proves is trusted: whoever can write to the database cannot add a key.
+  const keys = new Map<string, { publicJwk: PublicJwk; publicKey: CryptoKey; privateJwk: JWK }>();
+  for (const { kid, privateJwe } of stored) {
+    const privateJwk = await seal.open(kid, privateJwe).catch((cause: unknown) => {
+      const message = "SECRET_KEY is not the one that the signing keys in this database were sealed under.";
+      throw new SealedKeysError(message, { cause });
     });
-  });
-  const publicKeys = new Map<string, CryptoKey>();
-  for (const { kid, publicJwk } of stored) publicKeys.set(kid, await importKey(publicJwk));
+    const publicJwk = publicHalf(kid, privateJwk);
+    keys.set(kid, { publicJwk, publicKey: await importKey(publicJwk), privateJwk });
+  }
+  const signing = keys.get(newest.kid) as { privateJwk: JWK };
   return {
-    signing: { kid: newest.kid, key: await importKey(privateJwk) },
-    find: (kid) => publicKeys.get(kid),
-    jwks: { keys: stored.map(({ publicJwk }) => publicJwk) },
+    signing: { kid: newest.kid, key: await importKey(signing.privateJwk) },
+    find: (kid) => keys.get(kid)?.publicKey,
+    jwks: { keys: [...keys.values()].map(({ publicJwk }) => publicJwk) },
   };
 }
 
 async function makeKey(seal: Seal): Promise<StoredKey> {
-  const { publicKey, privateKey } = await generateKeyPair("EdDSA", { extractable: true });
-  const { x = "" } = await exportJWK(publicKey);
-  const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x });
-  return {
-    kid,
-    publicJwk: { kty: "OKP", crv: "Ed25519", alg: "EdDSA", use: "sig", kid, x },
-    privateJwe: await seal.seal(kid, await exportJWK(privateKey)),
-  };
+  const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
+  const privateJwk = await exportJWK(privateKey);
+  const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: privateJwk.x ?? "" });
+  return { kid, privateJwe: await seal.seal(kid, privateJwk) };
 }
+
+const publicHalf = (kid: string, { x = "" }: JWK): PublicJwk => ({
+  kty: "OKP",
+  crv: "Ed25519",
+  alg: "EdDSA",
+  use: "sig",
+  kid,
+  x,
+});
 
 /** Imported once: importing for each signature would cost as much as the signature. */
 const importKey = async (jwk: JWK) => (await importJWK(jwk, "EdDSA")) as CryptoKey;

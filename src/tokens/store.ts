@@ -9,13 +9,13 @@ export function signingKeyStore(database: Database): SigningKeyStore {
     async findAllOrInsert(first) {
       const found = await database.read((knex) => allKeys(knex));
       if (found.length > 0) return found;
-      const { kid, publicJwk, privateJwe } = await first();
+      const { kid, privateJwe } = await first();
       return database.write((knex) =>
         knex.transaction(async (transaction) => {
           await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
           const others = await allKeys(transaction);
           if (others.length > 0) return others;
-          await transaction("signing_keys").insert({ kid, public_jwk: publicJwk, private_jwe: privateJwe });
+          await transaction("signing_keys").insert({ kid, private_jwe: privateJwe });
           return allKeys(transaction);
         }),
       );
@@ -24,6 +24,4 @@ export function signingKeyStore(database: Database): SigningKeyStore {
 }
 
 const allKeys = (knex: Parameters<Parameters<Database["read"]>[0]>[0]) =>
-  knex("signing_keys")
-    .select<StoredKey[]>({ kid: "kid", publicJwk: "public_jwk", privateJwe: "private_jwe" })
-    .orderBy("created_at", "desc");
+  knex("signing_keys").select<StoredKey[]>({ kid: "kid", privateJwe: "private_jwe" }).orderBy("created_at", "desc");

@@ -1,10 +1,10 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
+import { hasTokenShape } from "../contract/authorization.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../contract/binding.ts";
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
-import { explainRefusal, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
-import { opaqueString } from "../unicode/precis.ts";
+import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
 import { canonicalUsername } from "./username.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
@@ -31,7 +31,7 @@ export type Users = ReturnType<typeof createUsers>;
 export function createUsers(store: UserStore, hasher: PasswordHasher, policy: PasswordPolicy) {
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `overloaded` */
   async function register(name: string, password: string): Promise<User> {
-    const username = canonicalUsername(name);
+    const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
     if (username === undefined) {
       throw invalidRequest({
         pointer: "#/username",
@@ -94,7 +94,7 @@ export function createUsers(store: UserStore, hasher: PasswordHasher, policy: Pa
   }
 
   async function verify(account: Account | undefined, password: string, wrong: Problem): Promise<PasswordPrincipal> {
-    const { matches, upgraded } = await hasher.verify(account?.passwordHash, opaqueString(password));
+    const { matches, upgraded } = await hasher.verify(account?.passwordHash, possiblePassword(password));
     if (!account || !matches) throw wrong;
     if (upgraded !== undefined) {
       // Not worth failing for: the next sign-in tries again.
@@ -104,7 +104,7 @@ export function createUsers(store: UserStore, hasher: PasswordHasher, policy: Pa
   }
 
   function acceptedPassword(text: string, username: string, pointer: string): string {
-    const password = opaqueString(text);
+    const password = possiblePassword(text);
     if (password === undefined) {
       throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
     }

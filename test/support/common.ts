@@ -1,6 +1,6 @@
 /** The answers that many operations share, each a test of its own. */
 import { expect, test } from "vitest";
-import type { Received, Sent } from "./client.ts";
+import { basicAuthorization, type Received, type Sent, sendRaw } from "./client.ts";
 import type { TestService } from "./service.ts";
 
 type Request = { method: string; target: string /** What makes it succeed. */; good: () => Promise<Sent> };
@@ -23,6 +23,15 @@ export function refusesUnsoundRequests(service: TestService, { method, target, g
 
 /** 406: the client cannot read the only form there is. */
 export function refusesUnreadableForms(service: TestService, { method, target, good }: Request): void {
+  test.each([
+    "*/*",
+    "text/plain;q=0.1, */*;q=0.1",
+    "application/json;charset=utf-8, text/html;charset=utf-8, application/yaml",
+  ])("Accept: %s is content", async (accept) => {
+    const sent = await good();
+    expect((await service.send(method, target, { ...sent, headers: { accept } })).status).toBeLessThan(300);
+  });
+
   test("406 where Accept rules out the answer", async () => {
     const sent = await good();
     const answer = await service.send(method, target, { ...sent, headers: { ...sent.headers, accept: "image/png" } });
@@ -46,10 +55,22 @@ export function refusesOtherBodies(service: TestService, { method, target, good 
     expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
   });
 
+  test("413 at once for a body that says or shows that it is too large, without its rest", async () => {
+    const head = `${method} ${target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`;
+    const { basic } = await good();
+    const authorization = basic ? `Authorization: ${basicAuthorization(basic)}\r\n` : "";
+    const chunk = `${(20_000).toString(16)}\r\n${"x".repeat(20_000)}\r\n`;
+    for (const rest of ["Content-Length: 300000000\r\n\r\n{", `Transfer-Encoding: chunked\r\n\r\n${chunk}`]) {
+      const answer = await sendRaw(service.url, head + authorization + rest, method, target);
+      expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
+    }
+  });
+
   test.each([
     ["another type", { "content-type": "text/plain" }],
     ["no type", {}],
     ["another encoding of characters", { "content-type": "application/json; charset=utf-16" }],
+    ["a hidden charset", { "content-type": 'application/json; x="; charset=utf-8"; charset=utf-16le' }],
     ["a compressed body", { "content-type": "application/json", "content-encoding": "gzip" }],
   ])("415 for %s", async (_name, headers) => {
     const body = JSON.stringify((await good()).json);
