@@ -98,7 +98,11 @@ export interface paths {
         get: operations["issueToken"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Revoke the token
+         * @description The token that is sent stops working: here at once, on every other instance within a second.
+         */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -423,7 +427,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/schema-mismatch";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch";
             /**
              * @description The problem in a few words, the same for every problem of its type.
              * @example The token has expired
@@ -565,6 +569,23 @@ export interface components {
                 };
             };
         };
+        /** @description No token, or none that is accepted. A password is not enough here. */
+        TokenRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/authentication-required" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
         /** @description There is no such thing for these credentials. */
         NotFound: {
             headers: {
@@ -688,7 +709,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    type?: "/problems/overloaded" | "/problems/database-unavailable";
+                    type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
                     /** @constant */
                     status?: 503;
                 };
@@ -892,6 +913,22 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["PasswordRequired"];
             406: components["responses"]["NotAcceptable"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["TokenRequired"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };

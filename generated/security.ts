@@ -7,6 +7,7 @@ export const security = {
   changePassword: [{"basicAuth":[]},{"bearerAuth":[]}],
   getUser: [{"basicAuth":[]},{"bearerAuth":[]}],
   issueToken: [{"basicAuth":[]}],
+  revokeToken: [{"bearerAuth":[]}],
   getResource: [{"basicAuth":[]},{"bearerAuth":[]}],
   getJwks: [],
   getLiveness: [],

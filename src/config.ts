@@ -92,6 +92,12 @@ const settings = {
     help: "How long a token works, in seconds.",
     schema: wholeNumber(1, 86_400),
   },
+  REVOCATION_STALENESS_SECONDS: {
+    fallback: "5",
+    allowed: "a whole number from 2 to 300",
+    help: "How long tokens are still accepted while the database is away and revocations cannot be followed, in seconds.",
+    schema: wholeNumber(2, 300),
+  },
   PASSWORD_MIN_LENGTH: {
     fallback: "8",
     allowed: "a whole number from 8 to 64",

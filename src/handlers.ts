@@ -5,7 +5,8 @@ import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documenta
 import { getLiveness, getReadiness } from "./operations/handlers.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
-import { getJwks, issueToken } from "./tokens/handlers.ts";
+import { getJwks, issueToken, revokeToken } from "./tokens/handlers.ts";
+import type { Revocations } from "./tokens/revocations.ts";
 import type { SigningKeys } from "./tokens/signingKeys.ts";
 import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
 import type { Users } from "./users/users.ts";
@@ -15,6 +16,7 @@ export type Services = {
   users: Users;
   tokens: AccessTokens;
   keys: SigningKeys;
+  revocations: Revocations;
   contract: Contract;
   docsPage: string;
   publicUrl: string | undefined;
@@ -29,6 +31,7 @@ export const handlers = (services: Services): Handlers => ({
   deleteUser: deleteUser(services.users),
 
   issueToken: issueToken(services.tokens),
+  revokeToken: revokeToken(services.revocations),
   getJwks: getJwks(services.keys),
 
   getResource,

@@ -8,17 +8,18 @@ import { createApp } from "./app.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
-import { type DatabaseAddress, isOutage, openDatabase, openForMigration } from "./database/database.ts";
+import { type DatabaseAddress, isOutage, listenTo, openDatabase, openForMigration } from "./database/database.ts";
 import { startEmbeddedPostgres } from "./database/embedded.ts";
 import { isMigrated, migrate } from "./database/migrate.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
+import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readOrMakeSecretKey, SecretKeyError } from "./tokens/secretKey.ts";
 import { loadSigningKeys, SealedKeysError } from "./tokens/signingKeys.ts";
-import { signingKeyStore } from "./tokens/store.ts";
+import { revocationStore, signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
 import { createUsers } from "./users/users.ts";
 
@@ -65,15 +66,19 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
     );
-    const users = createUsers(userStore(database), hasher, {
-      minimumLength: config.passwordMinLength,
-      blocklist: config.passwordBlocklist,
-    });
+    const revocations = await followRevocations(
+      revocationStore(database),
+      config.revocationStalenessSeconds * 1000,
+      (err) => log.warn({ err }, "could not look for revoked tokens"),
+    );
+    held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
+    const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
+    const users = createUsers(userStore(database), hasher, policy, revocations.apply);
     const authenticator: Authenticator = {
       password: users.signIn,
       async token(token) {
         const principal = await tokens.verify(token);
-        await users.requireCurrent(principal);
+        revocations.check(principal);
         return principal;
       },
     };
@@ -82,6 +87,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       users,
       tokens,
       keys,
+      revocations,
       contract,
       docsPage: await readDocsPage(),
       publicUrl: config.publicUrl,

@@ -12,7 +12,12 @@ export type Scheme = "basicAuth" | "bearerAuth";
 /** Who is calling, and what proved it. */
 export type Principal = PasswordPrincipal | TokenPrincipal;
 export type PasswordPrincipal = { proof: "password" } & Caller;
-export type TokenPrincipal = { proof: "token" } & Caller;
+export type TokenPrincipal = {
+  proof: "token";
+  /** The token's `jti`. */
+  tokenId: string;
+  expiresAt: Date;
+} & Caller;
 export type Caller = {
   userId: string;
   username: string;

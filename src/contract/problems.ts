@@ -58,7 +58,7 @@ export const problems = {
   "token-revoked": {
     status: 401,
     title: "The token has been revoked",
-    meaning: "The token's user changed the password or was deleted after the token was issued.",
+    meaning: "The token was ended before its time: by itself, or because its user changed the password or was deleted.",
     remedy: "Take a new token with the username and the present password.",
   },
   "not-found": {
@@ -122,6 +122,13 @@ export const problems = {
     status: 503,
     title: "The database does not answer",
     meaning: "The service cannot reach its database. A change that was asked for may or may not have been made.",
+    remedy: "Try again after the seconds in Retry-After.",
+  },
+  "revocations-stale": {
+    status: 503,
+    title: "Whether the token was revoked is not known",
+    meaning:
+      "The service could not look for revoked tokens for longer than its bound, and rather accepts no token than a revoked one.",
     remedy: "Try again after the seconds in Retry-After.",
   },
   "schema-mismatch": {

@@ -4,7 +4,7 @@
  * request.
  */
 import knex, { type Knex } from "knex";
-import type { ClientConfig } from "pg";
+import pg, { type ClientConfig } from "pg";
 import { Problem } from "../contract/problems.ts";
 
 export type Database = {
@@ -68,13 +68,41 @@ export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (m
 export const openForMigration = (address: DatabaseAddress, warn: (message: string) => void): Knex =>
   openKnex(address, { min: 0, max: 1 }, warn, {});
 
-function openKnex(
-  address: DatabaseAddress,
-  pool: Knex.PoolConfig,
-  warn: (message: string) => void,
-  limits: ClientConfig,
-): Knex {
-  const connection: ClientConfig = {
+/**
+ * Calls `wake` at each notification of a channel, and at each new connection, since some may have
+ * been missed before it. A lost connection is made again; until then nobody is woken.
+ */
+export function listenTo(address: DatabaseAddress, channel: string, wake: () => void): { close(): Promise<void> } {
+  let client: pg.Client | undefined;
+  let again: NodeJS.Timeout | undefined;
+  let closed = false;
+  const connect = (): void => {
+    const listener = new pg.Client(clientConfig(address, {}));
+    client = listener;
+    const reconnect = (): void => {
+      if (closed || client !== listener) return;
+      client = undefined;
+      listener.end().catch(() => {});
+      again = setTimeout(connect, 1_000);
+    };
+    listener.on("error", reconnect).on("end", reconnect).on("notification", wake);
+    listener
+      .connect()
+      .then(() => listener.query(`LISTEN ${channel}`))
+      .then(wake, reconnect);
+  };
+  connect();
+  return {
+    async close() {
+      closed = true;
+      clearTimeout(again);
+      await client?.end().catch(() => {});
+    },
+  };
+}
+
+function clientConfig(address: DatabaseAddress, limits: ClientConfig): ClientConfig {
+  return {
     ...(typeof address === "string" ? { connectionString: address } : address),
     ...limits,
     application_name: "latchkey",
@@ -82,9 +110,17 @@ function openKnex(
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   };
+}
+
+function openKnex(
+  address: DatabaseAddress,
+  pool: Knex.PoolConfig,
+  warn: (message: string) => void,
+  limits: ClientConfig,
+): Knex {
   return knex({
     client: "pg",
-    connection: connection as Knex.PgConnectionConfig,
+    connection: clientConfig(address, limits) as Knex.PgConnectionConfig,
     acquireConnectionTimeout: acquireTimeoutMs,
     // Otherwise an error's message has the values in it, password hashes among them.
     compileSqlOnError: false,

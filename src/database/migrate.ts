@@ -6,6 +6,7 @@ import type { Knex } from "knex";
 import type { Database } from "./database.ts";
 import * as users from "./migrations/0001-users.ts";
 import * as signingKeys from "./migrations/0002-signing-keys.ts";
+import * as revocations from "./migrations/0003-revocations.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -13,6 +14,7 @@ type Migration = { up(knex: Knex): Promise<void> };
 const migrations = new Map<string, Migration>([
   ["0001-users", users],
   ["0002-signing-keys", signingKeys],
+  ["0003-revocations", revocations],
 ]);
 
 /** Names this project's migrations among a database's advisory locks. */

@@ -49,8 +49,8 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
           requiredClaims: ["exp", "iat", "jti", "sub"],
           currentDate: clock(),
         });
-        const { sub, username, epoch } = claims.parse(payload);
-        return { proof: "token", userId: sub, username, epoch };
+        const { jti, sub, username, epoch, exp } = claims.parse(payload);
+        return { proof: "token", tokenId: jti, expiresAt: new Date(exp * 1000), userId: sub, username, epoch };
       } catch (cause) {
         // jose looks at `exp` last: the signature and every other claim were right.
         if (cause instanceof errors.JWTExpired) throw expired(cause);
@@ -60,7 +60,13 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   };
 }
 
-const claims = z.object({ sub: z.uuid(), username: z.string(), epoch: z.int().nonnegative() });
+const claims = z.object({
+  jti: z.uuid(),
+  exp: z.int(),
+  sub: z.uuid(),
+  username: z.string(),
+  epoch: z.int().nonnegative(),
+});
 
 const expired = (cause: errors.JWTExpired) =>
   new Problem("token-expired", {

@@ -1,4 +1,5 @@
 import type { Database } from "../database/database.ts";
+import type { Revocation, RevocationStore } from "./revocations.ts";
 import type { SigningKeyStore, StoredKey } from "./signingKeys.ts";
 
 /** Names the making of the first key among a database's advisory locks. */
@@ -25,3 +26,48 @@ export function signingKeyStore(database: Database): SigningKeyStore {
 
 const allKeys = (knex: Parameters<Parameters<Database["read"]>[0]>[0]) =>
   knex("signing_keys").select<StoredKey[]>({ kid: "kid", privateJwe: "private_jwe" }).orderBy("created_at", "desc");
+
+const pageSize = 10_000;
+const revocationColumns = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
+
+export function revocationStore(database: Database): RevocationStore {
+  return {
+    async readAll(take) {
+      // The cursor is from before the first page: what commits during the reading is read again.
+      const { rows } = await database.read((knex) =>
+        knex.raw<{ rows: [{ cursor: string }] }>("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor"),
+      );
+      for (let last = "0"; ; ) {
+        const page = await database.read((knex) =>
+          knex.raw<{ rows: (Revocation & { id: string })[] }>(
+            `SELECT id, ${revocationColumns} FROM revocations
+             WHERE id > ? AND expires_at > now() ORDER BY id LIMIT ?`,
+            [last, pageSize],
+          ),
+        );
+        take(page.rows);
+        if (page.rows.length < pageSize) return rows[0].cursor;
+        last = page.rows.at(-1)?.id ?? last;
+      }
+    },
+
+    async readSince(cursor) {
+      // One statement, so one snapshot: what it does not show has an xid of at least its xmin.
+      const { rows } = await database.read((knex) =>
+        knex.raw<{ rows: ({ cursor: string } & Revocation)[] }>(
+          `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor, ${revocationColumns}
+           FROM (SELECT) AS always
+           LEFT JOIN revocations ON xid >= ?::xid8 AND expires_at > now()`,
+          [cursor],
+        ),
+      );
+      return { entries: rows.filter(({ subject }) => subject !== null), cursor: rows[0]?.cursor ?? cursor };
+    },
+
+    async insert({ subject, minimumEpoch, expiresAt }) {
+      await database.write((knex) =>
+        knex("revocations").insert({ subject, minimum_epoch: minimumEpoch, expires_at: expiresAt }),
+      );
+    },
+  };
+}

@@ -1,5 +1,6 @@
 import { Problem } from "../contract/problems.ts";
 import { type Database, violates } from "../database/database.ts";
+import { everyEpoch, type Revocation, userRevocationSeconds } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./users.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };
@@ -23,12 +24,19 @@ export function userStore(database: Database): UserStore {
     findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
 
     async changePassword(id, epoch, passwordHash) {
-      const changed = await database.write((knex) =>
-        knex("users")
-          .where({ id, token_epoch: epoch })
-          .update({ password_hash: passwordHash, token_epoch: knex.raw("token_epoch + 1") }),
+      const { rows } = await database.write((knex) =>
+        knex.raw<{ rows: Revocation[] }>(
+          `WITH changed AS (
+             UPDATE users SET password_hash = :passwordHash, token_epoch = token_epoch + 1
+             WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch
+           )
+           INSERT INTO revocations (subject, minimum_epoch, expires_at)
+           SELECT id, token_epoch, now() + make_interval(secs => :seconds) FROM changed
+           RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
+          { id, epoch, passwordHash, seconds: userRevocationSeconds },
+        ),
       );
-      return changed === 1;
+      return rows[0];
     },
 
     async upgradeHash(id, from, to) {
@@ -36,8 +44,16 @@ export function userStore(database: Database): UserStore {
     },
 
     async delete(id, epoch) {
-      const deleted = await database.write((knex) => knex("users").where({ id, token_epoch: epoch }).delete());
-      return deleted === 1;
+      const { rows } = await database.write((knex) =>
+        knex.raw<{ rows: Revocation[] }>(
+          `WITH deleted AS (DELETE FROM users WHERE id = :id AND token_epoch = :epoch RETURNING id)
+           INSERT INTO revocations (subject, minimum_epoch, expires_at)
+           SELECT id, :everyEpoch, now() + make_interval(secs => :seconds) FROM deleted
+           RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
+          { id, epoch, everyEpoch, seconds: userRevocationSeconds },
+        ),
+      );
+      return rows[0];
     },
   };
 }

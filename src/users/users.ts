@@ -5,6 +5,7 @@ import type { Caller, PasswordPrincipal, Principal } from "../contract/binding.t
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
+import type { Revocation } from "../tokens/revocations.ts";
 import { canonicalUsername } from "./username.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
@@ -18,17 +19,29 @@ export type UserStore = {
   insert(user: { id: string; username: string; passwordHash: string }): Promise<User>;
   find(id: string): Promise<User | undefined>;
   findAccount(by: { id: string } | { username: string }): Promise<Account | undefined>;
-  /** Sets the hash and raises the epoch, if the epoch is still the given one. @returns whether it was */
-  changePassword(id: string, epoch: number, passwordHash: string): Promise<boolean>;
+  /**
+   * Sets the hash and raises the epoch, if the epoch is still the given one.
+   * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
+   */
+  changePassword(id: string, epoch: number, passwordHash: string): Promise<Revocation | undefined>;
   /** Replaces a hash by one of the same password, if it is still the given one. */
   upgradeHash(id: string, from: string, to: string): Promise<void>;
-  /** Deletes the user, if the epoch is still the given one. @returns whether it was */
-  delete(id: string, epoch: number): Promise<boolean>;
+  /**
+   * Deletes the user, if the epoch is still the given one.
+   * @returns the revocation of all tokens, kept in the same transaction; `undefined` otherwise
+   */
+  delete(id: string, epoch: number): Promise<Revocation | undefined>;
 };
 
 export type Users = ReturnType<typeof createUsers>;
 
-export function createUsers(store: UserStore, hasher: PasswordHasher, policy: PasswordPolicy) {
+/** @param enforce puts a revocation into force on this instance; the others follow by themselves. */
+export function createUsers(
+  store: UserStore,
+  hasher: PasswordHasher,
+  policy: PasswordPolicy,
+  enforce: (revocation: Revocation) => void,
+) {
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `overloaded` */
   async function register(name: string, password: string): Promise<User> {
     const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
@@ -67,15 +80,6 @@ export function createUsers(store: UserStore, hasher: PasswordHasher, policy: Pa
   }
 
   /**
-   * Refuses a token from before the last change of password, or of a user who is gone.
-   * @throws {Problem} `token-revoked`
-   */
-  async function requireCurrent(caller: Caller): Promise<void> {
-    const account = await store.findAccount({ id: caller.userId });
-    if (account?.tokenEpoch !== caller.epoch) throw new Problem("token-revoked");
-  }
-
-  /**
    * Changes the password, and ends every token of the user.
    * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
    * came first; `invalid-request`, `password-refused`, `overloaded`
@@ -85,12 +89,16 @@ export function createUsers(store: UserStore, hasher: PasswordHasher, policy: Pa
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { epoch } = await verify(await store.findAccount({ id: caller.userId }), current, wrong);
     const passwordHash = await hasher.hash(accepted);
-    if (!(await store.changePassword(caller.userId, epoch, passwordHash))) throw wrong;
+    const revocation = await store.changePassword(caller.userId, epoch, passwordHash);
+    if (!revocation) throw wrong;
+    enforce(revocation);
   }
 
   /** @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile */
   async function remove(caller: PasswordPrincipal): Promise<void> {
-    if (!(await store.delete(caller.userId, caller.epoch))) throw new Problem("invalid-credentials");
+    const revocation = await store.delete(caller.userId, caller.epoch);
+    if (!revocation) throw new Problem("invalid-credentials");
+    enforce(revocation);
   }
 
   async function verify(account: Account | undefined, password: string, wrong: Problem): Promise<PasswordPrincipal> {
@@ -113,5 +121,5 @@ export function createUsers(store: UserStore, hasher: PasswordHasher, policy: Pa
     return password;
   }
 
-  return { register, signIn, read, readSelf, requireCurrent, changePassword, remove };
+  return { register, signIn, read, readSelf, changePassword, remove };
 }

@@ -1,0 +1,143 @@
+/**
+ * What ends tokens before their time: a list that every instance holds in memory and follows, so
+ * that checking a token costs no query and a revocation is known everywhere within a second.
+ */
+import type { TokenPrincipal } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+
+/** Tokens of the subject (a `jti`, session, user or `kid`) with an epoch below `minimumEpoch` are dead. */
+export type Revocation = {
+  subject: string;
+  minimumEpoch: number;
+  /** When the last token that it could concern has expired. */
+  expiresAt: Date;
+};
+
+/** Above every epoch: ends all tokens of a subject, for good. The largest `integer` of Postgres. */
+export const everyEpoch = 2_147_483_647;
+
+/**
+ * How long a revocation of everything that a user has must be kept: as long as any setting lets a
+ * token live, and an hour for sign-ins that were under way and for clocks that differ.
+ */
+export const userRevocationSeconds = 86_400 + 3_600;
+
+export type RevocationStore = {
+  /** All live entries, in pages, and where to go on following. */
+  readAll(take: (entries: Revocation[]) => void): Promise<string>;
+  /** The live entries that were not visible at the cursor (and perhaps some that were), and the next cursor. */
+  readSince(cursor: string): Promise<{ entries: Revocation[]; cursor: string }>;
+  /** Keeps an entry. It is in force everywhere once this has returned and the others have followed. */
+  insert(entry: Revocation): Promise<void>;
+};
+
+export type Revocations = {
+  /** Puts an entry that the database has into force here, at once. */
+  apply(entry: Revocation): void;
+  /**
+   * @throws {Problem} `token-revoked`; `revocations-stale` where this instance could not follow for
+   * longer than the bound and so cannot tell
+   */
+  check(principal: Pick<TokenPrincipal, "tokenId" | "userId" | "epoch">): void;
+  /** Keeps an entry and puts it into force. */
+  revoke(entry: Revocation): Promise<void>;
+  /** Looks now rather than at the end of the second. */
+  wake(): void;
+  /** How many subjects are held. */
+  size(): number;
+  close(): Promise<void>;
+};
+
+const followEveryMs = 1_000;
+const minuteMs = 60_000;
+
+/**
+ * Loads the list and follows it until `close`.
+ * @param stalenessMs how long a token may be accepted on what was last known.
+ * @throws {Problem} `database-unavailable`: without the list no token could be judged.
+ */
+export async function followRevocations(
+  store: RevocationStore,
+  stalenessMs: number,
+  warn: (error: unknown) => void,
+): Promise<Revocations> {
+  const held = new Map<string, { minimumEpoch: number; expiryMinute: number }>();
+  // Which subjects go in which minute, so that forgetting a million costs no walk over all of them.
+  const expiring = new Map<number, string[]>();
+
+  const apply = ({ subject, minimumEpoch, expiresAt }: Revocation): void => {
+    const expiryMinute = Math.ceil(expiresAt.getTime() / minuteMs);
+    const known = held.get(subject);
+    if (known && known.minimumEpoch >= minimumEpoch && known.expiryMinute >= expiryMinute) return;
+    held.set(subject, {
+      minimumEpoch: Math.max(minimumEpoch, known?.minimumEpoch ?? 0),
+      expiryMinute: Math.max(expiryMinute, known?.expiryMinute ?? 0),
+    });
+    const leaving = expiring.get(expiryMinute);
+    if (leaving) leaving.push(subject);
+    else expiring.set(expiryMinute, [subject]);
+  };
+  const forgetExpired = (): void => {
+    const now = Date.now() / minuteMs;
+    for (const [minute, subjects] of expiring) {
+      if (minute > now) continue;
+      expiring.delete(minute);
+      for (const subject of subjects) {
+        if ((held.get(subject)?.expiryMinute ?? Infinity) <= minute) held.delete(subject);
+      }
+    }
+  };
+
+  let asOf = performance.now();
+  let cursor = await store.readAll((entries) => entries.forEach(apply));
+
+  // One look at a time; who wakes during a look gets another one after it.
+  let looking = Promise.resolve();
+  let isLooking = false;
+  let again = false;
+  let closed = false;
+  const look = async (): Promise<void> => {
+    isLooking = true;
+    do {
+      again = false;
+      const began = performance.now();
+      try {
+        const seen = await store.readSince(cursor);
+        seen.entries.forEach(apply);
+        cursor = seen.cursor;
+        asOf = began;
+      } catch (error) {
+        warn(error);
+      }
+      forgetExpired();
+    } while (again && !closed);
+    isLooking = false;
+  };
+  const wake = (): void => {
+    if (closed) return;
+    if (isLooking) again = true;
+    else looking = look();
+  };
+  const timer = setInterval(wake, followEveryMs);
+
+  return {
+    apply,
+    wake,
+    check({ tokenId, userId, epoch }) {
+      for (const subject of [tokenId, userId]) {
+        if (epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
+      }
+      if (performance.now() - asOf > stalenessMs) throw new Problem("revocations-stale");
+    },
+    async revoke(entry) {
+      await store.insert(entry);
+      apply(entry);
+    },
+    size: () => held.size,
+    async close() {
+      closed = true;
+      clearInterval(timer);
+      await looking;
+    },
+  };
+}
