@@ -69,6 +69,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     const revocations = await followRevocations(
       revocationStore(database),
       config.revocationStalenessSeconds * 1000,
+      clock,
       (err) => log.warn({ err }, "could not look for revoked tokens"),
     );
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));

@@ -9,7 +9,7 @@ describe("GET /api/resource", () => {
   const request = {
     method: "GET",
     target: "/api/resource",
-    good: async () => ({ bearer: await service.token("miguel") }),
+    good: () => Promise.resolve({ basic: ["miguel", password] as [string, string] }),
   };
 
   test("200 with a password, a token, and a token as the username with any password", async () => {

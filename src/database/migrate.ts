@@ -17,6 +17,8 @@ const migrations = new Map<string, Migration>([
   ["0003-revocations", revocations],
 ]);
 
+export const migrationNames: readonly string[] = [...migrations.keys()];
+
 /** Names this project's migrations among a database's advisory locks. */
 const advisoryLock = 5_391_647;
 
@@ -32,7 +34,7 @@ export async function migrate(knex: Knex): Promise<string[]> {
     await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
     const [, applied] = (await transaction.migrate.latest({
       migrationSource: {
-        getMigrations: () => Promise.resolve([...migrations.keys()]),
+        getMigrations: () => Promise.resolve([...migrationNames]),
         getMigrationName: (name) => name,
         getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
       } satisfies Knex.MigrationSource<string>,
@@ -52,7 +54,7 @@ export async function isMigrated(database: Database): Promise<boolean> {
       if (error.code === "42P01") return []; // undefined_table: nothing was ever applied
       throw error;
     });
-  return [...migrations.keys()].every((name) => applied.includes(name));
+  return migrationNames.every((name) => applied.includes(name));
 }
 
 const irreversible = () => Promise.reject(new Error("Migrations go forward only: restore a backup to go back."));

@@ -54,11 +54,13 @@ const minuteMs = 60_000;
 /**
  * Loads the list and follows it until `close`.
  * @param stalenessMs how long a token may be accepted on what was last known.
+ * @param clock tells when an entry has expired; how stale the list is does not depend on it.
  * @throws {Problem} `database-unavailable`: without the list no token could be judged.
  */
 export async function followRevocations(
   store: RevocationStore,
   stalenessMs: number,
+  clock: () => Date,
   warn: (error: unknown) => void,
 ): Promise<Revocations> {
   const held = new Map<string, { minimumEpoch: number; expiryMinute: number }>();
@@ -78,7 +80,7 @@ export async function followRevocations(
     else expiring.set(expiryMinute, [subject]);
   };
   const forgetExpired = (): void => {
-    const now = Date.now() / minuteMs;
+    const now = clock().getTime() / minuteMs;
     for (const [minute, subjects] of expiring) {
       if (minute > now) continue;
       expiring.delete(minute);

@@ -134,11 +134,6 @@ export function asksForThePassword(service: TestService, { method, target }: Req
 
 /** 500 and 503: what is not the client's fault, said without a word of why. */
 export function survivesFaults(service: TestService, { method, target, good }: Request): void {
-  const saysNothing = (answer: Received) => {
-    expect(answer.json.detail).toBeUndefined();
-    expect(answer.text).not.toMatch(/users|relation|select|\/src\//i);
-  };
-
   test("500 for a fault of the service", async () => {
     const sent = await good();
     await service.withBrokenTables(async () => {
@@ -149,6 +144,11 @@ export function survivesFaults(service: TestService, { method, target, good }: R
     });
   });
 
+  survivesOutage(service, { method, target, good });
+}
+
+/** 503: the database is away. */
+export function survivesOutage(service: TestService, { method, target, good }: Request): void {
   test("503 while the database is away, and at once again when it is back", async () => {
     const sent = await good();
     await service.withoutDatabase(async () => {
@@ -159,6 +159,11 @@ export function survivesFaults(service: TestService, { method, target, good }: R
     });
     expect((await service.send(method, target, sent)).status).toBeLessThan(300);
   });
+}
+
+function saysNothing(answer: Received): void {
+  expect(answer.json.detail).toBeUndefined();
+  expect(answer.text).not.toMatch(/users|relation|select|\/src\//i);
 }
 
 function withoutCredentials({ basic: _basic, bearer: _bearer, ...rest }: Sent): Sent {
