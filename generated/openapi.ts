@@ -97,12 +97,64 @@ export interface paths {
          */
         get: operations["issueToken"];
         put?: never;
-        post?: never;
+        /**
+         * Refresh a session
+         * @description The refresh token is the credential, and is used up by this: the answer has its successor. Whoever asks again with the same one within a few seconds (`REFRESH_GRACE_SECONDS`), because the answer was lost or another tab was faster, gets that same successor. Later it counts as stolen: the session ends, with all its tokens.
+         */
+        post: operations["refreshToken"];
         /**
          * Revoke the token
-         * @description The token that is sent stops working: here at once, on every other instance within a second.
+         * @description The token that is sent stops working, and its session ends if it has one: here at once, on every other instance within a second.
          */
         delete: operations["revokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List one's sessions
+         * @description Those that are still alive, the newest first.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        /**
+         * Sign in
+         * @description Begins a session: an access token for a short time, and a refresh token to get the next one with, until the session has been idle or has lasted for too long. Asks for the password itself.
+         */
+        post: operations["createSession"];
+        /**
+         * Sign out everywhere
+         * @description Every session of the user ends, and every token of the user stops working, this one too.
+         */
+        delete: operations["endAllSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session
+         * @description One's own only; its tokens stop working.
+         */
+        delete: operations["endSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -330,6 +382,99 @@ export interface components {
              */
             duration: number;
         };
+        /** @description A refresh token to be used. */
+        Refresh: {
+            refresh_token: components["schemas"]["RefreshToken"];
+        };
+        /**
+         * @description The session's id and a secret. Works once.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+         */
+        RefreshToken: string;
+        /** @description The tokens of a session, named as OAuth 2.0 names them (RFC 6749, section 5.1). */
+        SessionTokens: {
+            /**
+             * Format: uuid
+             * @description The session's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * @description What `Bearer` takes.
+             * @example eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description Seconds until the access token expires.
+             * @example 600
+             */
+            expires_in: number;
+            refresh_token: components["schemas"]["RefreshToken"];
+            /**
+             * @description Seconds until the session ends, if it is not refreshed before.
+             * @example 1209600
+             */
+            refresh_expires_in: number;
+        };
+        /** @description Some of one's sessions. */
+        SessionPage: {
+            /** @description The newest first. */
+            sessions: components["schemas"]["Session"][];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             * @example null
+             */
+            next_cursor: string | null;
+        };
+        /** @description A session that is still alive. */
+        Session: {
+            /**
+             * Format: uuid
+             * @description The session's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last refreshed.
+             * @example 2026-11-23T09:39:50.000Z
+             */
+            last_used_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends, if it is not refreshed before.
+             * @example 2026-12-07T09:39:50.000Z
+             */
+            expires_at: string;
+            /**
+             * @description What the client called itself when the session began.
+             * @example curl/8.5.0
+             */
+            user_agent: string | null;
+            /**
+             * @description Where the session began.
+             * @example 192.0.2.7
+             */
+            address: string | null;
+            /**
+             * @description Whether the sent token is of this session.
+             * @example true
+             */
+            current: boolean;
+        };
         /** @description What is being protected. */
         Resource: {
             /**
@@ -427,7 +572,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch";
             /**
              * @description The problem in a few words, the same for every problem of its type.
              * @example The token has expired
@@ -581,6 +726,23 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     type?: "/problems/authentication-required" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description The refresh token is not accepted; `type` says why. The person has to sign in again. */
+        RefreshRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused";
                     /** @constant */
                     status?: 401;
                 };
@@ -917,6 +1079,39 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    refreshToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Refresh"];
+            };
+        };
+        responses: {
+            /** @description The next tokens of the session. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["RefreshRefused"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     revokeToken: {
         parameters: {
             query?: never;
@@ -929,6 +1124,115 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["TokenRequired"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many sessions at the most.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next_cursor` of the page before.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sessions. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            406: components["responses"]["NotAcceptable"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session and its first tokens. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description Where the session can be ended.
+                     * @example /api/sessions/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["PasswordRequired"];
+            406: components["responses"]["NotAcceptable"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endAllSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };

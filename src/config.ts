@@ -92,6 +92,24 @@ const settings = {
     help: "How long a token works, in seconds.",
     schema: wholeNumber(1, 86_400),
   },
+  SESSION_IDLE_DAYS: {
+    fallback: "14",
+    allowed: "a whole number from 1 to 365",
+    help: "After how many days without a refresh a session ends.",
+    schema: wholeNumber(1, 365),
+  },
+  SESSION_LIFETIME_DAYS: {
+    fallback: "90",
+    allowed: "a whole number from 1 to 3650",
+    help: "After how many days a session ends, however often it is refreshed.",
+    schema: wholeNumber(1, 3650),
+  },
+  REFRESH_GRACE_SECONDS: {
+    fallback: "10",
+    allowed: "a whole number from 0 to 300",
+    help: "How long a used refresh token may be asked again for the same successor, in seconds.",
+    schema: wholeNumber(0, 300),
+  },
   REVOCATION_STALENESS_SECONDS: {
     fallback: "5",
     allowed: "a whole number from 2 to 300",

@@ -4,6 +4,8 @@ import type { Contract } from "./contract/contract.ts";
 import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./operations/handlers.ts";
 import { getResource } from "./resource/handlers.ts";
+import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
+import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
 import { getJwks, issueToken, revokeToken } from "./tokens/handlers.ts";
 import type { Revocations } from "./tokens/revocations.ts";
@@ -14,6 +16,7 @@ import type { Users } from "./users/users.ts";
 /** What the handlers work with. */
 export type Services = {
   users: Users;
+  sessions: Sessions;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -31,8 +34,14 @@ export const handlers = (services: Services): Handlers => ({
   deleteUser: deleteUser(services.users),
 
   issueToken: issueToken(services.tokens),
-  revokeToken: revokeToken(services.revocations),
+  revokeToken: revokeToken(services.revocations, services.sessions.end),
   getJwks: getJwks(services.keys),
+
+  createSession: createSession(services.sessions, services.publicUrl),
+  refreshToken: refreshToken(services.sessions),
+  listSessions: listSessions(services.sessions),
+  endSession: endSession(services.sessions),
+  endAllSessions: endAllSessions(services.users),
 
   getResource,
 

@@ -14,6 +14,9 @@ import { isMigrated, migrate } from "./database/migrate.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
+import { refreshSecrets } from "./sessions/refreshSecrets.ts";
+import { createSessions } from "./sessions/sessions.ts";
+import { sessionStore } from "./sessions/store.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
@@ -38,6 +41,7 @@ export class StartError extends Error {}
 
 /** How long a start waits for a database that is away. */
 const databasePatienceMs = 10_000;
+const daySeconds = 86_400;
 /** What tokens are issued by and for until `PUBLIC_URL` says it. */
 const defaultIssuer = "latchkey";
 /** Needed because of what the schema uses, and the oldest that its makers still mend. */
@@ -60,7 +64,8 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
 
     const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
     held.push(database);
-    const seal = createSeal(config.secretKey ?? (await readOrMakeSecretKey(config.dataDir)));
+    const secretKey = config.secretKey ?? (await readOrMakeSecretKey(config.dataDir));
+    const seal = createSeal(secretKey);
     const keys = await loadSigningKeys(signingKeyStore(database), seal);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
@@ -75,6 +80,18 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
     const users = createUsers(userStore(database), hasher, policy, revocations.apply);
+    const sessions = createSessions(
+      sessionStore(database),
+      tokens,
+      refreshSecrets([secretKey]),
+      {
+        idleSeconds: config.sessionIdleDays * daySeconds,
+        lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
+        graceSeconds: config.refreshGraceSeconds,
+      },
+      revocations.apply,
+      ({ sessionId, userId }) => log.warn({ event: "refresh-token-reused", sessionId, userId }, "session ended"),
+    );
     const authenticator: Authenticator = {
       password: users.signIn,
       async token(token) {
@@ -86,6 +103,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
     const services: Services = {
       users,
+      sessions,
       tokens,
       keys,
       revocations,

@@ -37,6 +37,7 @@ describe("after the 204 of", () => {
           json: { current_password: password, new_password: "staple horse correct" },
         }),
     ],
+    ["signing out everywhere", (bearer: string) => here.send("DELETE", "/api/sessions", { bearer })],
     [
       "a deletion",
       (_: string, username: string) => here.send("DELETE", "/api/users/me", { basic: [username, password] }),
@@ -53,6 +54,25 @@ describe("after the 204 of", () => {
     }
     console.info(`refused elsewhere after ${times.sort((a, b) => a - b)[5]?.toFixed(1)} ms (median of ten)`);
   });
+});
+
+test.each([
+  ["the end of its session", (id: string, bearer: string) => here.send("DELETE", `/api/sessions/${id}`, { bearer })],
+  ["a revocation of its token", (_: string, bearer: string) => here.send("DELETE", "/api/token", { bearer })],
+])("after the 204 of %s nothing of a session works, here at once and there within a second", async (_name, revoke) => {
+  const { username } = await here.register();
+  const first = (await here.send("POST", "/api/sessions", { basic: [username, password] })).json;
+  const second = (await here.send("POST", "/api/token", { json: { refresh_token: first.refresh_token } })).json;
+  const untouched = (await here.send("POST", "/api/sessions", { basic: [username, password] })).json;
+  expect((await read(there, first.access_token)).status).toBe(200);
+  expect((await revoke(first.id, second.access_token)).status).toBe(204);
+  for (const { access_token } of [first, second]) {
+    expect((await read(here, access_token)).problem).toBe("token-revoked");
+    await refusedAfterMs(there, access_token);
+  }
+  const again = await there.send("POST", "/api/token", { json: { refresh_token: second.refresh_token } });
+  expect(again.problem).toBe("token-revoked");
+  expect((await read(there, untouched.access_token)).status).toBe(200);
 });
 
 test("checking a token needs no database: it works while that is away, and for no longer than the bound", async () => {
@@ -125,7 +145,7 @@ describe("the list", () => {
     const subject = "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b";
     const revoked = () => {
       try {
-        list.check({ tokenId: "another", userId: subject, epoch: 1 });
+        list.check({ tokenId: "another", sessionId: undefined, userId: subject, epoch: 1 });
         return false;
       } catch {
         return true;

@@ -16,6 +16,8 @@ export type TokenPrincipal = {
   proof: "token";
   /** The token's `jti`. */
   tokenId: string;
+  /** The session that it belongs to, if any: its `sid`. */
+  sessionId: string | undefined;
   expiresAt: Date;
 } & Caller;
 export type Caller = {
@@ -31,7 +33,11 @@ export type Call<Id extends OperationId> = {
   path: Parameters<Id, "path">;
   query: Parameters<Id, "query">;
   principal: PrincipalOf<Id>;
+  client: Client;
 };
+
+/** Where a request comes from, as far as it says so itself. */
+export type Client = { address: string | undefined; userAgent: string | undefined };
 
 /** What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems. */
 export type Reply<Id extends OperationId> = {

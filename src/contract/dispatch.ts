@@ -22,7 +22,8 @@ export function dispatch(contract: Contract, handlers: Handlers, authenticator: 
     if (request.method === "HEAD") request.method = "GET";
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
-    const call = { body: request.body, path: request.params, query: request.query, principal };
+    const client = { address: request.ip, userAgent: request.headers["user-agent"] };
+    const call = { body: request.body, path: request.params, query: request.query, principal, client };
     write(response, operation, await handler(call));
   };
 

@@ -51,7 +51,9 @@ export async function authenticate(
  */
 export function challenges({ schemes }: Operation, { slug }: Problem): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
-  return schemes.map((scheme) =>
+  // An open operation that refuses a token takes it in its body; a 401 has a challenge all the same.
+  const offered: readonly Scheme[] = schemes.length > 0 ? schemes : ["bearerAuth"];
+  return offered.map((scheme) =>
     scheme === "basicAuth"
       ? 'Basic realm="latchkey", charset="UTF-8"'
       : `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`,
@@ -62,4 +64,5 @@ const tokenProblems = {
   "invalid-token": "The token is not valid",
   "token-expired": "The token has expired",
   "token-revoked": "The token has been revoked",
+  "token-reused": "The token was used before",
 };

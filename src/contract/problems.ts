@@ -58,8 +58,16 @@ export const problems = {
   "token-revoked": {
     status: 401,
     title: "The token has been revoked",
-    meaning: "The token was ended before its time: by itself, or because its user changed the password or was deleted.",
+    meaning:
+      "The token was ended before its time: by itself, with its session, or because its user changed the password, signed out everywhere or was deleted.",
     remedy: "Take a new token with the username and the present password.",
+  },
+  "token-reused": {
+    status: 401,
+    title: "The refresh token was used before",
+    meaning:
+      "A refresh token works once. This one was used before, and longer ago than a lost answer explains: somebody has a copy of it. The session has ended, with all its tokens.",
+    remedy: "Sign in again, and find out how the token could be copied.",
   },
   "not-found": {
     status: 404,

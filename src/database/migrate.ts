@@ -7,6 +7,7 @@ import type { Database } from "./database.ts";
 import * as users from "./migrations/0001-users.ts";
 import * as signingKeys from "./migrations/0002-signing-keys.ts";
 import * as revocations from "./migrations/0003-revocations.ts";
+import * as sessions from "./migrations/0004-sessions.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -15,6 +16,7 @@ const migrations = new Map<string, Migration>([
   ["0001-users", users],
   ["0002-signing-keys", signingKeys],
   ["0003-revocations", revocations],
+  ["0004-sessions", sessions],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

@@ -11,7 +11,8 @@ export type Clock = () => Date;
 
 export type AccessTokens = {
   ttlSeconds: number;
-  issue(caller: Caller): Promise<string>;
+  /** @param sessionId the session that ends this token with it, if any */
+  issue(caller: Caller, sessionId?: string): Promise<string>;
   /**
    * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere.
    * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
@@ -24,9 +25,9 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   return {
     ttlSeconds,
 
-    issue({ userId, username, epoch }) {
+    issue({ userId, username, epoch }, sessionId) {
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return new SignJWT({ username, epoch })
+      return new SignJWT({ username, epoch, ...(sessionId && { sid: sessionId }) })
         .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: keys.signing.kid })
         .setIssuer(issuer)
         .setAudience(issuer)
@@ -49,8 +50,16 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
           requiredClaims: ["exp", "iat", "jti", "sub"],
           currentDate: clock(),
         });
-        const { jti, sub, username, epoch, exp } = claims.parse(payload);
-        return { proof: "token", tokenId: jti, expiresAt: new Date(exp * 1000), userId: sub, username, epoch };
+        const { jti, sid, sub, username, epoch, exp } = claims.parse(payload);
+        return {
+          proof: "token",
+          tokenId: jti,
+          sessionId: sid,
+          expiresAt: new Date(exp * 1000),
+          userId: sub,
+          username,
+          epoch,
+        };
       } catch (cause) {
         // jose looks at `exp` last: the signature and every other claim were right.
         if (cause instanceof errors.JWTExpired) throw expired(cause);
@@ -62,6 +71,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
 
 const claims = z.object({
   jti: z.uuid(),
+  sid: z.uuid().optional(),
   exp: z.int(),
   sub: z.uuid(),
   username: z.string(),

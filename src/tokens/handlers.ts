@@ -10,9 +10,14 @@ export const issueToken =
     body: { token: await tokens.issue(principal), duration: tokens.ttlSeconds },
   });
 
+/** @param endSession ends the session of a token, and so the token. */
 export const revokeToken =
-  (revocations: Revocations): Handler<"revokeToken"> =>
-  async ({ principal: { tokenId, expiresAt } }) => {
+  (
+    revocations: Revocations,
+    endSession: (userId: string, sessionId: string) => Promise<boolean>,
+  ): Handler<"revokeToken"> =>
+  async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
+    if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
     await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt });
     return { status: 204 };
   };

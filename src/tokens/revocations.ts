@@ -38,7 +38,7 @@ export type Revocations = {
    * @throws {Problem} `token-revoked`; `revocations-stale` where this instance could not follow for
    * longer than the bound and so cannot tell
    */
-  check(principal: Pick<TokenPrincipal, "tokenId" | "userId" | "epoch">): void;
+  check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "epoch">): void;
   /** Keeps an entry and puts it into force. */
   revoke(entry: Revocation): Promise<void>;
   /** Looks now rather than at the end of the second. */
@@ -125,9 +125,9 @@ export async function followRevocations(
   return {
     apply,
     wake,
-    check({ tokenId, userId, epoch }) {
-      for (const subject of [tokenId, userId]) {
-        if (epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
+    check({ tokenId, sessionId, userId, epoch }) {
+      for (const subject of [tokenId, sessionId, userId]) {
+        if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
       }
       if (performance.now() - asOf > stalenessMs) throw new Problem("revocations-stale");
     },

@@ -7,6 +7,20 @@ const userColumns = { id: "id", username: "username", createdAt: "created_at" };
 const accountColumns = { id: "id", username: "username", passwordHash: "password_hash", tokenEpoch: "token_epoch" };
 
 export function userStore(database: Database): UserStore {
+  /** A change and the revocation that follows from it: both or neither, in one statement. */
+  const revoking = async (change: string, values: Record<string, string | number>): Promise<Revocation | undefined> => {
+    const { rows } = await database.write((knex) =>
+      knex.raw<{ rows: Revocation[] }>(
+        `WITH changed AS (${change})
+         INSERT INTO revocations (subject, minimum_epoch, expires_at)
+         SELECT id, minimum_epoch, now() + make_interval(secs => :seconds) FROM changed
+         RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
+        { ...values, seconds: userRevocationSeconds },
+      ),
+    );
+    return rows[0];
+  };
+
   return {
     async insert({ id, username, passwordHash }) {
       const insertion = database.write((knex) =>
@@ -23,38 +37,29 @@ export function userStore(database: Database): UserStore {
 
     findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
 
-    async changePassword(id, epoch, passwordHash) {
-      const { rows } = await database.write((knex) =>
-        knex.raw<{ rows: Revocation[] }>(
-          `WITH changed AS (
-             UPDATE users SET password_hash = :passwordHash, token_epoch = token_epoch + 1
-             WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch
-           )
-           INSERT INTO revocations (subject, minimum_epoch, expires_at)
-           SELECT id, token_epoch, now() + make_interval(secs => :seconds) FROM changed
-           RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-          { id, epoch, passwordHash, seconds: userRevocationSeconds },
-        ),
-      );
-      return rows[0];
-    },
+    changePassword: (id, epoch, passwordHash) =>
+      revoking(
+        `UPDATE users SET password_hash = :passwordHash, token_epoch = token_epoch + 1
+         WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch AS minimum_epoch`,
+        { id, epoch, passwordHash },
+      ),
+
+    raiseEpoch: (id, epoch) =>
+      revoking(
+        `UPDATE users SET token_epoch = token_epoch + 1
+         WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch AS minimum_epoch`,
+        { id, epoch },
+      ),
 
     async upgradeHash(id, from, to) {
       await database.write((knex) => knex("users").where({ id, password_hash: from }).update({ password_hash: to }));
     },
 
-    async delete(id, epoch) {
-      const { rows } = await database.write((knex) =>
-        knex.raw<{ rows: Revocation[] }>(
-          `WITH deleted AS (DELETE FROM users WHERE id = :id AND token_epoch = :epoch RETURNING id)
-           INSERT INTO revocations (subject, minimum_epoch, expires_at)
-           SELECT id, :everyEpoch, now() + make_interval(secs => :seconds) FROM deleted
-           RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-          { id, epoch, everyEpoch, seconds: userRevocationSeconds },
-        ),
-      );
-      return rows[0];
-    },
+    delete: (id, epoch) =>
+      revoking(
+        `DELETE FROM users WHERE id = :id AND token_epoch = :epoch RETURNING id, ${everyEpoch} AS minimum_epoch`,
+        { id, epoch },
+      ),
   };
 }
 

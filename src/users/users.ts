@@ -24,6 +24,11 @@ export type UserStore = {
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
    */
   changePassword(id: string, epoch: number, passwordHash: string): Promise<Revocation | undefined>;
+  /**
+   * Raises the epoch, if it is still the given one.
+   * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
+   */
+  raiseEpoch(id: string, epoch: number): Promise<Revocation | undefined>;
   /** Replaces a hash by one of the same password, if it is still the given one. */
   upgradeHash(id: string, from: string, to: string): Promise<void>;
   /**
@@ -68,7 +73,7 @@ export function createUsers(
   /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
   async function readSelf(principal: Principal): Promise<User> {
     const user = await store.find(principal.userId);
-    if (!user) throw new Problem(principal.proof === "token" ? "token-revoked" : "invalid-credentials");
+    if (!user) throw gone(principal);
     return user;
   }
 
@@ -91,6 +96,16 @@ export function createUsers(
     const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword(caller.userId, epoch, passwordHash);
     if (!revocation) throw wrong;
+    enforce(revocation);
+  }
+
+  /**
+   * Ends every session and every token of the user.
+   * @throws {Problem} `token-revoked` or `invalid-credentials` where that has been done meanwhile
+   */
+  async function signOutEverywhere(principal: Principal): Promise<void> {
+    const revocation = await store.raiseEpoch(principal.userId, principal.epoch);
+    if (!revocation) throw gone(principal);
     enforce(revocation);
   }
 
@@ -121,5 +136,8 @@ export function createUsers(
     return password;
   }
 
-  return { register, signIn, read, readSelf, changePassword, remove };
+  return { register, signIn, read, readSelf, changePassword, signOutEverywhere, remove };
 }
+
+/** What held when the request began no longer does. */
+const gone = ({ proof }: Principal) => new Problem(proof === "token" ? "token-revoked" : "invalid-credentials");

@@ -1,0 +1,65 @@
+import type { components } from "../../generated/openapi.ts";
+import type { Handler } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+import type { Users } from "../users/users.ts";
+import type { Session, Sessions, SessionTokens } from "./sessions.ts";
+
+/** @param publicUrl what the `Location` of a new session begins with; empty for a path on this host. */
+export const createSession =
+  (sessions: Sessions, publicUrl = ""): Handler<"createSession"> =>
+  async ({ principal, client }) => {
+    const tokens = await sessions.create(principal, client);
+    const headers = { Location: `${publicUrl}/api/sessions/${tokens.id}` };
+    return { status: 201, headers, body: representTokens(tokens) };
+  };
+
+export const refreshToken =
+  (sessions: Sessions): Handler<"refreshToken"> =>
+  async ({ body }) => ({ status: 200, body: representTokens(await sessions.refresh(body.refresh_token)) });
+
+export const listSessions =
+  (sessions: Sessions): Handler<"listSessions"> =>
+  async ({ principal, query }) => {
+    const page = await sessions.list(principal, query?.limit ?? 20, query?.cursor);
+    const current = principal.proof === "token" ? principal.sessionId : undefined;
+    return {
+      status: 200,
+      body: {
+        sessions: page.sessions.map((session) => represent(session, session.id === current)),
+        next_cursor: page.nextCursor ?? null,
+      },
+    };
+  };
+
+export const endSession =
+  (sessions: Sessions): Handler<"endSession"> =>
+  async ({ principal, path }) => {
+    if (!(await sessions.end(principal.userId, path.id.toLowerCase()))) throw new Problem("not-found");
+    return { status: 204 };
+  };
+
+export const endAllSessions =
+  (users: Users): Handler<"endAllSessions"> =>
+  async ({ principal }) => {
+    await users.signOutEverywhere(principal);
+    return { status: 204 };
+  };
+
+const representTokens = (tokens: SessionTokens): components["schemas"]["SessionTokens"] => ({
+  id: tokens.id,
+  access_token: tokens.accessToken,
+  token_type: "Bearer",
+  expires_in: tokens.expiresInSeconds,
+  refresh_token: tokens.refreshToken,
+  refresh_expires_in: tokens.refreshExpiresInSeconds,
+});
+
+const represent = (session: Session, current: boolean): components["schemas"]["Session"] => ({
+  id: session.id,
+  created_at: session.createdAt.toISOString(),
+  last_used_at: session.lastUsedAt.toISOString(),
+  expires_at: session.expiresAt.toISOString(),
+  user_agent: session.userAgent,
+  address: session.address,
+  current,
+});

@@ -1,0 +1,173 @@
+/**
+ * Sessions: how somebody stays signed in for longer than an access token lives. Each refresh token
+ * works once and has exactly one successor, however many ask at once; a copy that is used later
+ * ends the session.
+ */
+import { v7 as uuidv7 } from "uuid";
+import type { Caller, Client, PasswordPrincipal } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+import type { AccessTokens } from "../tokens/accessTokens.ts";
+import type { Revocation } from "../tokens/revocations.ts";
+import { digestOf, formatToken, type PresentedToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
+
+export type Session = {
+  id: string;
+  createdAt: Date;
+  lastUsedAt: Date;
+  /** When it ends without a refresh, or in any case, whichever is first. */
+  expiresAt: Date;
+  userAgent: string | null;
+  address: string | null;
+};
+
+/** What a refresh has to know of a session, as the database sees it at one moment. */
+export type SessionState = {
+  userId: string;
+  seed: Buffer;
+  generation: number;
+  digest: Buffer;
+  /** Whether it was ended, or its user's epoch is another one by now. */
+  isEnded: boolean;
+  isExpired: boolean;
+  /** Whether the last rotation is so recent that its answer may have been lost. */
+  isInGrace: boolean;
+};
+
+/** What a session grants after a change: for whom, and for how long. */
+export type Standing = Caller & { refreshExpiresInSeconds: number };
+
+export type SessionTimes = { idleSeconds: number; lifetimeSeconds: number; graceSeconds: number };
+
+/** What is kept of sessions. All times are the database's: it is the one clock that all instances share. */
+export type SessionStore = {
+  /** @returns `undefined` where the user's epoch is another one by now */
+  insert(
+    session: { id: string; seed: Buffer; digest: Buffer; client: Client } & Caller,
+    times: SessionTimes,
+    tokenSeconds: number,
+  ): Promise<Standing | undefined>;
+  /**
+   * Moves a live session from one generation to the next, if it is still the given one: of many at
+   * once, one succeeds.
+   */
+  rotate(
+    from: { id: string; generation: number; digest: Buffer },
+    nextDigest: Buffer,
+    times: SessionTimes,
+    tokenSeconds: number,
+  ): Promise<Standing | undefined>;
+  /** Notes that another access token was issued in a generation of a live session. */
+  extend(at: { id: string; generation: number }, tokenSeconds: number): Promise<Standing | undefined>;
+  find(id: string, graceSeconds: number): Promise<SessionState | undefined>;
+  /** Live sessions, the newest first, those before the cursor. */
+  list(userId: string, limit: number, cursor: string | undefined): Promise<Session[]>;
+  /** Ends a live session of the user. @returns the revocation of its tokens, kept in the same transaction */
+  end(userId: string, id: string): Promise<Revocation | undefined>;
+};
+
+/** The tokens of a session, as a client gets them. */
+export type SessionTokens = {
+  id: string;
+  accessToken: string;
+  refreshToken: string;
+  refreshExpiresInSeconds: number;
+  expiresInSeconds: number;
+};
+
+export type Sessions = ReturnType<typeof createSessions>;
+
+/**
+ * @param enforce puts a revocation into force on this instance
+ * @param reportReuse is told of a refresh token that somebody has a copy of
+ */
+export function createSessions(
+  store: SessionStore,
+  tokens: AccessTokens,
+  secrets: RefreshSecrets,
+  times: SessionTimes,
+  enforce: (revocation: Revocation) => void,
+  reportReuse: (session: { sessionId: string; userId: string }) => void,
+) {
+  /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
+  async function create(principal: PasswordPrincipal, client: Client): Promise<SessionTokens> {
+    const id = uuidv7();
+    const seed = secrets.newSeed();
+    const secret = secrets.derive(id, seed, 0);
+    const session = { id, seed, digest: digestOf(secret), client, ...principal };
+    const standing = await store.insert(session, times, tokens.ttlSeconds);
+    if (!standing) throw new Problem("invalid-credentials");
+    return grant(id, secret, standing);
+  }
+
+  /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
+  async function refresh(text: string): Promise<SessionTokens> {
+    const token = parseToken(text);
+    const state = token && (await store.find(token.sessionId, times.graceSeconds));
+    if (!state) throw new Problem("invalid-token");
+    const isNext = digestOf(token.secret).equals(state.digest);
+    // A later generation than the next is one of ours too, after a backup was restored.
+    const isUsed = token.generation < state.generation && secrets.isGenuine(token, state.seed);
+    if (!isNext && !isUsed) throw new Problem("invalid-token");
+    if (state.isEnded) throw new Problem("token-revoked");
+    if (state.isExpired) throw new Problem("token-expired");
+    return isNext ? rotate(token, state) : repeat(token, state);
+  }
+
+  async function rotate(token: PresentedToken, { seed, digest }: SessionState): Promise<SessionTokens> {
+    const { sessionId: id, generation } = token;
+    const successor = secrets.derive(id, seed, generation + 1);
+    const standing = await store.rotate({ id, generation, digest }, digestOf(successor), times, tokens.ttlSeconds);
+    if (standing) return grant(id, successor, standing);
+    // Somebody was faster: the same token in another hand, or the end of the session.
+    const state = await store.find(id, times.graceSeconds);
+    if (!state || state.isEnded) throw new Problem("token-revoked");
+    if (state.isExpired) throw new Problem("token-expired");
+    return repeat(token, state);
+  }
+
+  /** A used token again: the same successor, if that has not been used in turn and the answer may have been lost. */
+  async function repeat({ sessionId: id, generation }: PresentedToken, state: SessionState): Promise<SessionTokens> {
+    const successor =
+      state.isInGrace && state.generation === generation + 1
+        ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
+        : undefined;
+    if (successor === undefined) {
+      reportReuse({ sessionId: id, userId: state.userId });
+      await end(state.userId, id);
+      throw new Problem("token-reused");
+    }
+    const standing = await store.extend({ id, generation: state.generation }, tokens.ttlSeconds);
+    if (!standing) throw new Problem("token-revoked");
+    return grant(id, successor, standing);
+  }
+
+  async function grant(id: string, secret: string, standing: Standing): Promise<SessionTokens> {
+    return {
+      id,
+      accessToken: await tokens.issue(standing, id),
+      expiresInSeconds: tokens.ttlSeconds,
+      refreshToken: formatToken(id, secret),
+      refreshExpiresInSeconds: standing.refreshExpiresInSeconds,
+    };
+  }
+
+  /** Ends a session of the user, and its tokens. @returns whether there was such a one */
+  async function end(userId: string, id: string): Promise<boolean> {
+    const revocation = await store.end(userId, id);
+    if (revocation) enforce(revocation);
+    return revocation !== undefined;
+  }
+
+  /** A page of the user's live sessions, and where the next one begins. */
+  async function list(
+    { userId }: Caller,
+    limit: number,
+    cursor: string | undefined,
+  ): Promise<{ sessions: Session[]; nextCursor: string | undefined }> {
+    const found = await store.list(userId, limit + 1, cursor);
+    const sessions = found.slice(0, limit);
+    return { sessions, nextCursor: found.length > limit ? sessions.at(-1)?.id : undefined };
+  }
+
+  return { create, refresh, list, end };
+}

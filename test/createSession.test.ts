@@ -1,0 +1,49 @@
+import { describe, expect, test } from "vitest";
+import {
+  asksForThePassword,
+  refusesUnreadableForms,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
+import { password, startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+await service.register("miguel");
+
+describe("POST /api/sessions", () => {
+  const request = {
+    method: "POST",
+    target: "/api/sessions",
+    good: () => Promise.resolve({ basic: ["miguel", password] as [string, string] }),
+  };
+
+  test("201 with an access token that works and a refresh token that works", async () => {
+    const answer = await service.send("POST", "/api/sessions", await request.good());
+    expect(answer).toMatchObject({ status: 201, json: { token_type: "Bearer", expires_in: 600 } });
+    expect(answer.header("location")).toBe(`/api/sessions/${answer.json.id}`);
+    expect(answer.json.refresh_token).toMatch(new RegExp(`^${answer.json.id}\\.[\\w-]{48}$`));
+    expect(answer.json.refresh_expires_in).toBeGreaterThan(14 * 86_400 - 60);
+    expect((await service.send("GET", "/api/resource", { bearer: answer.json.access_token })).status).toBe(200);
+    const refreshed = await service.send("POST", "/api/token", { json: { refresh_token: answer.json.refresh_token } });
+    expect(refreshed.status).toBe(200);
+  });
+
+  test("the refresh token is not in the database, in no form but its digest", async () => {
+    const { refresh_token } = (await service.send("POST", "/api/sessions", await request.good())).json;
+    const secret = refresh_token.split(".")[1] as string;
+    const rows = await service.sql("SELECT sessions::text AS text, refresh_digest FROM sessions");
+    const all = rows.map(({ text }) => String(text)).join();
+    for (const form of [
+      secret,
+      Buffer.from(secret).toString("hex"),
+      Buffer.from(secret, "base64url").toString("hex"),
+    ]) {
+      expect(all).not.toContain(form);
+    }
+  });
+
+  refusesUnsoundRequests(service, request);
+  asksForThePassword(service, request);
+  refusesUnreadableForms(service, request);
+  survivesFaults(service, request);
+});
