@@ -86,6 +86,19 @@ const settings = {
     secret: true,
     schema: z.string().refine((value) => value.length >= 32 && new Set(value).size >= 10),
   },
+  SECRET_KEY_PREVIOUS: {
+    fallback: undefined,
+    allowed: "the SECRET_KEY from before the present one",
+    help: "While SECRET_KEY is being changed: what was sealed under this one is opened, and sealed under the new one.",
+    secret: true,
+    schema: z.string().refine((value) => value.length >= 32 && new Set(value).size >= 10),
+  },
+  KEY_ROTATION_DAYS: {
+    fallback: "30",
+    allowed: "a whole number from 1 to 365",
+    help: "After how many days a signing key gets a successor.",
+    schema: wholeNumber(1, 365),
+  },
   TOKEN_TTL_SECONDS: {
     fallback: "600",
     allowed: "a whole number from 1 to 86400",

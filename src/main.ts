@@ -6,12 +6,21 @@ import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig } from "./config.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { createLog } from "./operations/log.ts";
-import { migrateOnly, StartError, startService } from "./service.ts";
+import { migrateOnly, StartError, startService, withKeys } from "./service.ts";
 
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
 
-const commands: Record<string, (config: Config, log: Logger) => Promise<void>> = { serve, migrate };
+type Command = { run(config: Config, log: Logger, args: string[]): Promise<void>; isUsage(args: string[]): boolean };
+
+const commands: Record<string, Command> = {
+  serve: { run: serve, isUsage: (args) => args.length === 0 },
+  migrate: { run: migrate, isUsage: (args) => args.length === 0 },
+  keys: {
+    run: keys,
+    isUsage: ([verb = "", ...rest]) => ({ list: 0, rotate: 0, revoke: 1 })[verb] === rest.length,
+  },
+};
 
 try {
   const { values, positionals } = parseArgs({
@@ -24,11 +33,11 @@ try {
     process.stdout.write(help());
   } else if (values.version) {
     process.stdout.write(`${version()}\n`);
-  } else if (!command || rest.length > 0) {
+  } else if (!command?.isUsage(rest)) {
     refuse(`There is no command "${positionals.join(" ")}". See latchkey --help.`, exit.usage);
   } else {
     const config = readConfig(process.env);
-    await command(config, createLog(config.logLevel, process.stdout.isTTY));
+    await command.run(config, createLog(config.logLevel, process.stdout.isTTY), rest);
   }
 } catch (error) {
   if (error instanceof ConfigError) refuse(error.message, exit.config);
@@ -72,6 +81,19 @@ async function migrate(config: Config, log: Logger): Promise<void> {
   log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
 }
 
+async function keys(config: Config, log: Logger, [verb, kid = ""]: string[]): Promise<void> {
+  await withKeys(config, log, async (tools) => {
+    if (verb === "rotate") process.stdout.write(`${await tools.rotate()}\n`);
+    if (verb === "revoke" && !(await tools.revoke(kid))) throw new StartError(`There is no key ${kid} to revoke.`);
+    if (verb === "list") {
+      for (const { kid, activatesAt, revokedAt } of await tools.list()) {
+        const state = revokedAt ? `revoked ${revokedAt.toISOString()}` : `signs from ${activatesAt.toISOString()}`;
+        process.stdout.write(`${kid}  ${state}\n`);
+      }
+    }
+  });
+}
+
 function refuse(message: string, status: number): void {
   process.stderr.write(`latchkey: ${message}\n`);
   process.exitCode = status;
@@ -94,10 +116,13 @@ function help(): string {
     ({ name, fallback, help, allowed }) =>
       `  ${name}${fallback && `=${fallback}`}\n      ${help}\n      Allowed: ${allowed}.\n`,
   );
-  return `Usage: latchkey [serve | migrate] [--help] [--version]
+  return `Usage: latchkey [serve | migrate | keys list | keys rotate | keys revoke KID] [--help] [--version]
 
-  serve     brings the database schema up to date, then serves (the default)
-  migrate   brings the database schema up to date
+  serve             brings the database schema up to date, then serves (the default)
+  migrate           brings the database schema up to date
+  keys list         the signing keys, the newest first
+  keys rotate       adds a signing key; it is published now and signs in six minutes
+  keys revoke KID   ends a stolen key and all its tokens, at once
 
 Settings, from the environment:
 

@@ -9,8 +9,9 @@ import { type Config, ConfigError } from "./config.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { type DatabaseAddress, isOutage, listenTo, openDatabase, openForMigration } from "./database/database.ts";
-import { startEmbeddedPostgres } from "./database/embedded.ts";
+import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
 import { isMigrated, migrate } from "./database/migrate.ts";
+import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
@@ -21,7 +22,7 @@ import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readOrMakeSecretKey, SecretKeyError } from "./tokens/secretKey.ts";
-import { loadSigningKeys, SealedKeysError } from "./tokens/signingKeys.ts";
+import { ensureKey, followSigningKeys, rotateKeys, SealedKeysError, type StoredKey } from "./tokens/signingKeys.ts";
 import { revocationStore, signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
 import { createUsers } from "./users/users.ts";
@@ -64,9 +65,15 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
 
     const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
     held.push(database);
-    const secretKey = config.secretKey ?? (await readOrMakeSecretKey(config.dataDir));
-    const seal = createSeal(secretKey);
-    const keys = await loadSigningKeys(signingKeyStore(database), seal);
+    const secretKeys = await readSecretKeys(config);
+    const keys = await followSigningKeys(
+      signingKeyStore(database),
+      createSeal(secretKeys),
+      config.keyRotationDays * daySeconds,
+      clock,
+      (err) => log.warn({ err }, "could not look for signing keys"),
+    );
+    held.push(keys, listenTo(postgres.address, "latchkey_signing_keys", keys.wake));
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
@@ -83,7 +90,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     const sessions = createSessions(
       sessionStore(database),
       tokens,
-      refreshSecrets([secretKey]),
+      refreshSecrets(secretKeys),
       {
         idleSeconds: config.sessionIdleDays * daySeconds,
         lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
@@ -100,6 +107,13 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
         return principal;
       },
     };
+    held.push(
+      sweepRegularly(
+        database,
+        (swept) => log.info({ swept }, "swept"),
+        (err) => log.warn({ err }, "could not sweep"),
+      ),
+    );
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
     const services: Services = {
       users,
@@ -138,6 +152,46 @@ export async function migrateOnly(config: Config, log: Logger): Promise<string[]
   } finally {
     await postgres.close();
   }
+}
+
+/** What can be done to signing keys from the command line, while services are running. */
+export type KeyTools = {
+  list(): Promise<StoredKey[]>;
+  /** @returns the id of the new key */
+  rotate(): Promise<string>;
+  /** @returns whether there was such a key. Its tokens are dead within a second. */
+  revoke(kid: string): Promise<boolean>;
+};
+
+/** Opens the database for as long as `use` takes. */
+export async function withKeys(config: Config, log: Logger, use: (tools: KeyTools) => Promise<void>): Promise<void> {
+  const running = config.databaseUrl === undefined && (await findRunningPostgres(config.dataDir));
+  const postgres = running ? { address: running, close: () => Promise.resolve() } : await openPostgres(config, log);
+  const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
+  try {
+    if (!(await isMigrated(database)))
+      throw new StartError("The database is not prepared: run latchkey migrate first.");
+    const store = signingKeyStore(database);
+    const seal = createSeal(await readSecretKeys(config));
+    await use({
+      list: store.findAll,
+      rotate: () => rotateKeys(store, seal),
+      async revoke(kid) {
+        const revocation = await store.revoke(kid);
+        await ensureKey(store, seal);
+        return revocation !== undefined;
+      },
+    });
+  } finally {
+    await database.close();
+    await postgres.close();
+  }
+}
+
+/** The present secret key, and the one before it while it is being changed. */
+async function readSecretKeys(config: Config): Promise<[string, ...string[]]> {
+  const present = config.secretKey ?? (await readOrMakeSecretKey(config.dataDir));
+  return config.secretKeyPrevious === undefined ? [present] : [present, config.secretKeyPrevious];
 }
 
 type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };

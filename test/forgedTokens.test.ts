@@ -77,7 +77,8 @@ describe("a token with", () => {
     const { secretKey } = await import("./support/service.ts");
     const [row] = await service.sql("SELECT kid, private_jwe FROM signing_keys");
     const kid = String(row?.["kid"]);
-    const key = await importJWK(await createSeal(secretKey).open(kid, String(row?.["private_jwe"])), "EdDSA");
+    const { privateJwk } = await createSeal([secretKey]).open(kid, String(row?.["private_jwe"]));
+    const key = await importJWK(privateJwk, "EdDSA");
     const claims = read(payload);
     const signed = (head: object, change: object) =>
       new SignJWT({ ...claims, ...change }).setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid, ...head }).sign(key);
@@ -100,7 +101,6 @@ describe("a token with", () => {
     ]) {
       expect(await status(await signed({}, change)), JSON.stringify(change)).toBe("invalid-token");
     }
-    expect(await status(await signed({}, { epoch: 1 }))).toBe("token-revoked");
     expect(await status(await signed({}, { exp: 1 }))).toBe("token-expired");
     expect(await status(await signed({}, { exp: 1, aud: "somebody" }))).toBe("invalid-token");
   });

@@ -145,7 +145,7 @@ describe("the list", () => {
     const subject = "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b";
     const revoked = () => {
       try {
-        list.check({ tokenId: "another", sessionId: undefined, userId: subject, epoch: 1 });
+        list.check({ tokenId: "another", sessionId: undefined, keyId: "a key", userId: subject, epoch: 1 });
         return false;
       } catch {
         return true;

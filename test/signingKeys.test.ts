@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { ConfigError } from "../src/config.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
-import { loadSigningKeys } from "../src/tokens/signingKeys.ts";
+import { followSigningKeys } from "../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import { createDatabase, secretKey, startTestService } from "./support/service.ts";
 
@@ -14,20 +14,29 @@ const storedKey = async () =>
 
 test("the private half in the database cannot be read without SECRET_KEY", async () => {
   const { kid = "", private_jwe = "" } = await storedKey();
-  const jwk = await createSeal(secretKey).open(kid, private_jwe);
+  const { privateJwk: jwk } = await createSeal([secretKey]).open(kid, private_jwe);
   const [row] = await service.sql("SELECT signing_keys::text AS text FROM signing_keys");
   expect(jwk.d).toMatch(/^[\w-]{43}$/);
   expect(String(row?.["text"])).not.toContain(jwk.d);
-  await expect(createSeal(`${secretKey}x`).open(kid, private_jwe)).rejects.toThrow();
-  await expect(createSeal(secretKey).open("another-kid", private_jwe)).rejects.toThrow();
+  await expect(createSeal([`${secretKey}x`]).open(kid, private_jwe)).rejects.toThrow();
+  await expect(createSeal([secretKey]).open("another-kid", private_jwe)).rejects.toThrow();
 });
 
-test("of ten who look for the first key at once, all get the same", async () => {
+test("of ten who start at once on an empty database, all get the same first key", async () => {
   const database = openDatabase(await createDatabase(), 10, () => {});
-  const loads = Array.from({ length: 10 }, () => loadSigningKeys(signingKeyStore(database), createSeal(secretKey)));
-  const kids = (await Promise.all(loads)).map(({ signing }) => signing.kid);
+  const store = signingKeyStore(database);
+  const follow = () =>
+    followSigningKeys(
+      store,
+      createSeal([secretKey]),
+      1e6,
+      () => new Date(),
+      () => {},
+    );
+  const followers = await Promise.all(Array.from({ length: 10 }, follow));
+  expect(new Set(followers.map((keys) => keys.signing().kid)).size).toBe(1);
+  for (const keys of followers) await keys.close();
   await database.close();
-  expect(new Set(kids).size).toBe(1);
 });
 
 test("a key that was put into the database without SECRET_KEY is not trusted", async () => {

@@ -14,6 +14,8 @@ export type Principal = PasswordPrincipal | TokenPrincipal;
 export type PasswordPrincipal = { proof: "password" } & Caller;
 export type TokenPrincipal = {
   proof: "token";
+  /** The key that signed it: its `kid`. */
+  keyId: string;
   /** The token's `jti`. */
   tokenId: string;
   /** The session that it belongs to, if any: its `sid`. */

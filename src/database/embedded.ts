@@ -144,6 +144,26 @@ export async function startEmbeddedPostgres(options: {
   }
 }
 
+/**
+ * Where the Postgres of a data directory listens while another process runs it.
+ * @returns undefined when it does not run, or does not answer.
+ */
+export async function findRunningPostgres(dataDir: string): Promise<EmbeddedPostgres["connection"] | undefined> {
+  // The fifth line is the folder of the socket (Postgres' documentation of postmaster.pid).
+  const record = await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8").catch(() => "");
+  const host = record.split("\n")[4];
+  if (!host) return undefined;
+  const connection = { host, port: PORT, user: "latchkey", database: "latchkey" };
+  const client = new pg.Client({ ...connection, ssl: false, connectionTimeoutMillis: 1_000 });
+  client.on("error", () => {});
+  const isThere = await client.connect().then(
+    () => true,
+    () => false,
+  );
+  await client.end();
+  return isThere ? connection : undefined;
+}
+
 /** What the steps of a start have to know. */
 type Place = { dataDir: string; cluster: string; account: Account | undefined; binaries: Binaries };
 

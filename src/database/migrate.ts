@@ -8,6 +8,7 @@ import * as users from "./migrations/0001-users.ts";
 import * as signingKeys from "./migrations/0002-signing-keys.ts";
 import * as revocations from "./migrations/0003-revocations.ts";
 import * as sessions from "./migrations/0004-sessions.ts";
+import * as keyRotation from "./migrations/0005-key-rotation.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -17,6 +18,7 @@ const migrations = new Map<string, Migration>([
   ["0002-signing-keys", signingKeys],
   ["0003-revocations", revocations],
   ["0004-sessions", sessions],
+  ["0005-key-rotation", keyRotation],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

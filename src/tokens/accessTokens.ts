@@ -26,23 +26,25 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
     ttlSeconds,
 
     issue({ userId, username, epoch }, sessionId) {
+      const { kid, key } = keys.signing();
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return new SignJWT({ username, epoch, ...(sessionId && { sid: sessionId }) })
-        .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: keys.signing.kid })
+        .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
         .setIssuer(issuer)
         .setAudience(issuer)
         .setSubject(userId)
         .setIssuedAt(issuedAt)
         .setExpirationTime(issuedAt + ttlSeconds)
         .setJti(randomUUID())
-        .sign(keys.signing.key);
+        .sign(key);
     },
 
     async verify(token) {
-      const key = keys.find(keyId(token));
-      if (!key) throw new Problem("invalid-token");
+      const kid = keyIdOf(token);
+      const found = await keys.find(kid);
+      if (!found) throw new Problem("invalid-token");
       try {
-        const { payload } = await jwtVerify(token, key, {
+        const { payload } = await jwtVerify(token, found.key, {
           algorithms: ["EdDSA"],
           issuer,
           audience: issuer,
@@ -51,9 +53,11 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
           currentDate: clock(),
         });
         const { jti, sid, sub, username, epoch, exp } = claims.parse(payload);
+        if (found.isRevoked) throw new Problem("token-revoked");
         return {
           proof: "token",
           tokenId: jti,
+          keyId: kid,
           sessionId: sid,
           expiresAt: new Date(exp * 1000),
           userId: sub,
@@ -62,6 +66,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         };
       } catch (cause) {
         // jose looks at `exp` last: the signature and every other claim were right.
+        if (cause instanceof Problem) throw cause;
         if (cause instanceof errors.JWTExpired) throw expired(cause);
         throw new Problem("invalid-token", { cause });
       }
@@ -88,7 +93,7 @@ const expired = (cause: errors.JWTExpired) =>
  * Three parts of canonical base64url, and in the first the id of a key. Node's decoder accepts
  * spaces, other alphabets and unused bits, so that one token could be written in many ways.
  */
-function keyId(token: string): string {
+function keyIdOf(token: string): string {
   const parts = token.split(".");
   const isCanonical = (part: string) => part !== "" && Buffer.from(part, "base64url").toString("base64url") === part;
   if (parts.length !== 3 || !parts.every(isCanonical)) throw new Problem("invalid-token");

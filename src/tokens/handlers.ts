@@ -24,4 +24,4 @@ export const revokeToken =
 
 export const getJwks =
   (keys: SigningKeys): Handler<"getJwks"> =>
-  () => ({ status: 200, body: keys.jwks });
+  () => ({ status: 200, body: keys.jwks() });

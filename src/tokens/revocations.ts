@@ -17,10 +17,10 @@ export type Revocation = {
 export const everyEpoch = 2_147_483_647;
 
 /**
- * How long a revocation of everything that a user has must be kept: as long as any setting lets a
+ * How long a revocation must be kept of which it is not known what tokens it concerns: as long as any setting lets a
  * token live, and an hour for sign-ins that were under way and for clocks that differ.
  */
-export const userRevocationSeconds = 86_400 + 3_600;
+export const longestRevocationSeconds = 86_400 + 3_600;
 
 export type RevocationStore = {
   /** All live entries, in pages, and where to go on following. */
@@ -38,7 +38,7 @@ export type Revocations = {
    * @throws {Problem} `token-revoked`; `revocations-stale` where this instance could not follow for
    * longer than the bound and so cannot tell
    */
-  check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "epoch">): void;
+  check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
   /** Keeps an entry and puts it into force. */
   revoke(entry: Revocation): Promise<void>;
   /** Looks now rather than at the end of the second. */
@@ -125,8 +125,8 @@ export async function followRevocations(
   return {
     apply,
     wake,
-    check({ tokenId, sessionId, userId, epoch }) {
-      for (const subject of [tokenId, sessionId, userId]) {
+    check({ tokenId, sessionId, userId, keyId, epoch }) {
+      for (const subject of [tokenId, sessionId, userId, keyId]) {
         if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
       }
       if (performance.now() - asOf > stalenessMs) throw new Problem("revocations-stale");

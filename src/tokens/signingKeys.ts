@@ -1,52 +1,172 @@
-/** The Ed25519 keys that tokens are signed with: made once, kept sealed in the database, public as a JWK Set. */
+/**
+ * The Ed25519 keys that tokens are signed with: kept sealed in the database, public as a JWK Set, and
+ * replaced by themselves while the service runs.
+ *
+ * A key is published for longer than a JWK Set may be cached before it signs, and stays published
+ * until the last token that it signed has expired.
+ */
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import type { components } from "../../generated/openapi.ts";
+import type { Revocation } from "./revocations.ts";
 import type { Seal } from "./sealing.ts";
 
 type PublicJwk = components["schemas"]["Jwk"];
 
-export type StoredKey = { kid: string; privateJwe: string };
+export type SealedKey = { kid: string; privateJwe: string };
+export type StoredKey = SealedKey & { createdAt: Date; activatesAt: Date; revokedAt: Date | null };
 
 export type SigningKeyStore = {
-  /** All keys, the newest first. Where there are none, the given one becomes the first, even if many try at once. */
-  findAllOrInsert(first: () => Promise<StoredKey>): Promise<StoredKey[]>;
+  /** All that are kept, the newest first. */
+  findAll(): Promise<StoredKey[]>;
+  /**
+   * Keeps a key, unless there is one that is not revoked and younger than this (any, without an
+   * age). Of many that ask at once, one succeeds.
+   * @returns whether it was kept
+   */
+  insertUnlessYounger(
+    key: SealedKey,
+    youngerThanSeconds: number | undefined,
+    activatesInSeconds: number,
+  ): Promise<boolean>;
+  /** Seals a key anew. */
+  reseal(key: SealedKey): Promise<void>;
+  /** @returns the revocation of its tokens, kept in the same transaction; `undefined` where there is no such key */
+  revoke(kid: string): Promise<Revocation | undefined>;
 };
 
 export type SigningKeys = {
   /** What new tokens are signed with. */
-  signing: { kid: string; key: CryptoKey };
-  /** The public half of the key with that id. */
-  find(kid: string): CryptoKey | undefined;
-  jwks: { keys: PublicJwk[] };
+  signing(): { kid: string; key: CryptoKey };
+  /** The public half of a key, and whether that was revoked. A key that is not known here is looked for, once a second at most. */
+  find(kid: string): VerificationKey | undefined | Promise<VerificationKey | undefined>;
+  jwks(): { keys: PublicJwk[] };
+  /** Looks for changes now. */
+  wake(): void;
+  close(): Promise<void>;
 };
 
-/** The signing keys cannot be opened: this `SECRET_KEY` is not the one they were sealed under. */
+export type VerificationKey = { key: CryptoKey; isRevoked: boolean };
+
+/** The signing keys cannot be opened: this `SECRET_KEY` is not the one that they were sealed under. */
 export class SealedKeysError extends Error {}
 
-/** @throws {SealedKeysError} */
-export async function loadSigningKeys(store: SigningKeyStore, seal: Seal): Promise<SigningKeys> {
-  const stored = await store.findAllOrInsert(() => makeKey(seal));
-  const [newest] = stored;
-  if (!newest) throw new Error("There is no signing key.");
-  // Only what the seal proves is trusted: whoever can write to the database cannot add a key.
-  const keys = new Map<string, { publicJwk: PublicJwk; publicKey: CryptoKey; privateJwk: JWK }>();
-  for (const { kid, privateJwe } of stored) {
-    const privateJwk = await seal.open(kid, privateJwe).catch((cause: unknown) => {
-      const message = "SECRET_KEY is not the one that the signing keys in this database were sealed under.";
-      throw new SealedKeysError(message, { cause });
-    });
-    const publicJwk = publicHalf(kid, privateJwk);
-    keys.set(kid, { publicJwk, publicKey: await importKey(publicJwk), privateJwk });
-  }
-  const signing = keys.get(newest.kid) as { privateJwk: JWK };
-  return {
-    signing: { kid: newest.kid, key: await importKey(signing.privateJwk) },
-    find: (kid) => keys.get(kid)?.publicKey,
-    jwks: { keys: [...keys.values()].map(({ publicJwk }) => publicJwk) },
+/** Longer than the JWK Set may be cached (`max-age` in the contract) and another instance may not have looked. */
+const publishedBeforeSigningSeconds = 360;
+const followEveryMs = 30_000;
+const lookForUnknownEveryMs = 1_000;
+
+type KnownKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
+
+/**
+ * Loads the keys, makes the first one where there is none, and follows and rotates them until `close`.
+ * @param rotationSeconds after how long a key gets a successor.
+ * @throws {SealedKeysError}
+ */
+export async function followSigningKeys(
+  store: SigningKeyStore,
+  seal: Seal,
+  rotationSeconds: number,
+  clock: () => Date,
+  warn: (error: unknown) => void,
+): Promise<SigningKeys> {
+  let known = new Map<string, KnownKey>();
+
+  const load = async (): Promise<void> => {
+    const loaded = new Map<string, KnownKey>();
+    for (const stored of await store.findAll()) {
+      const before = known.get(stored.kid);
+      loaded.set(stored.kid, before ? { ...before, ...stored } : await open(stored, seal, store));
+    }
+    known = loaded;
   };
+  const rotateIfDue = async (): Promise<void> => {
+    const youngest = Math.max(...usable().map(({ createdAt }) => createdAt.getTime()));
+    if (clock().getTime() - youngest < rotationSeconds * 1000) return;
+    await store.insertUnlessYounger(await makeKey(seal), rotationSeconds, publishedBeforeSigningSeconds);
+    await load();
+  };
+  const usable = () => [...known.values()].filter(({ revokedAt }) => !revokedAt);
+
+  await ensureKey(store, seal);
+  await load();
+
+  // One look at a time. Who asks during a look gets the next one: the first may have been too early.
+  let looking: Promise<void> = Promise.resolve();
+  let next: Promise<void> | undefined;
+  let lastLook = performance.now();
+  const look = (): Promise<void> => {
+    next ??= looking.then(async () => {
+      next = undefined;
+      lastLook = performance.now();
+      await load();
+      await rotateIfDue();
+    });
+    looking = next.catch(() => {});
+    return next;
+  };
+  const wake = (): void => {
+    look().catch(warn);
+  };
+  const timer = setInterval(wake, followEveryMs);
+
+  const verificationKey = (kid: string): VerificationKey | undefined => {
+    const found = known.get(kid);
+    return found && { key: found.publicKey, isRevoked: found.revokedAt !== null };
+  };
+
+  return {
+    signing() {
+      const now = clock();
+      const active = usable().find(({ activatesAt }) => activatesAt <= now);
+      // All active ones were revoked: the next signs before its time, rather than nobody.
+      const signing = active ?? usable().at(-1);
+      if (!signing) throw new Error("There is no signing key.");
+      return { kid: signing.kid, key: signing.privateKey };
+    },
+    find: (kid) => verificationKey(kid) ?? findAfterLook(kid),
+    jwks: () => ({ keys: usable().map(({ publicJwk }) => publicJwk) }),
+    wake,
+    async close() {
+      clearInterval(timer);
+      await looking;
+    },
+  };
+
+  /** A key may be newer than the last look. Made-up ids must not make us ask the database for each. */
+  async function findAfterLook(kid: string): Promise<VerificationKey | undefined> {
+    const waitMs = lastLook + lookForUnknownEveryMs - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (!known.has(kid)) await look();
+    return verificationKey(kid);
+  }
 }
 
-async function makeKey(seal: Seal): Promise<StoredKey> {
+/** Makes the first key, or the one after all others were revoked. It signs at once. */
+export async function ensureKey(store: SigningKeyStore, seal: Seal): Promise<void> {
+  const isThere = (await store.findAll()).some(({ revokedAt }) => !revokedAt);
+  if (!isThere) await store.insertUnlessYounger(await makeKey(seal), undefined, 0);
+}
+
+/** Adds a key that will sign once it has been published for long enough. @returns its id */
+export async function rotateKeys(store: SigningKeyStore, seal: Seal): Promise<string> {
+  const key = await makeKey(seal);
+  await store.insertUnlessYounger(key, 0, publishedBeforeSigningSeconds);
+  return key.kid;
+}
+
+/** Only what the seal proves is trusted: whoever can write to the database cannot add a key. */
+async function open(stored: StoredKey, seal: Seal, store: SigningKeyStore): Promise<KnownKey> {
+  const { kid, privateJwe } = stored;
+  const { privateJwk, isOld } = await seal.open(kid, privateJwe).catch((cause: unknown) => {
+    const message = "SECRET_KEY is not the one that the signing keys in this database were sealed under.";
+    throw new SealedKeysError(message, { cause });
+  });
+  if (isOld) await store.reseal({ kid, privateJwe: await seal.seal(kid, privateJwk) });
+  const publicJwk = publicHalf(kid, privateJwk);
+  return { ...stored, publicJwk, publicKey: await importKey(publicJwk), privateKey: await importKey(privateJwk) };
+}
+
+async function makeKey(seal: Seal): Promise<SealedKey> {
   const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
   const privateJwk = await exportJWK(privateKey);
   const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: privateJwk.x ?? "" });

@@ -1,31 +1,59 @@
 import type { Database } from "../database/database.ts";
-import type { Revocation, RevocationStore } from "./revocations.ts";
+import { everyEpoch, longestRevocationSeconds, type Revocation, type RevocationStore } from "./revocations.ts";
 import type { SigningKeyStore, StoredKey } from "./signingKeys.ts";
 
-/** Names the making of the first key among a database's advisory locks. */
+/** Names the making of a key among a database's advisory locks. */
 const advisoryLock = 5_391_648;
 
 export function signingKeyStore(database: Database): SigningKeyStore {
   return {
-    async findAllOrInsert(first) {
-      const found = await database.read((knex) => allKeys(knex));
-      if (found.length > 0) return found;
-      const { kid, privateJwe } = await first();
-      return database.write((knex) =>
+    async findAll() {
+      const { rows } = await database.read((knex) =>
+        knex.raw<{ rows: StoredKey[] }>(
+          `SELECT kid, private_jwe AS "privateJwe", created_at AS "createdAt",
+                  activates_at AS "activatesAt", revoked_at AS "revokedAt"
+           FROM signing_keys ORDER BY activates_at DESC, kid`,
+        ),
+      );
+      return rows;
+    },
+
+    async insertUnlessYounger({ kid, privateJwe }, youngerThanSeconds, activatesInSeconds) {
+      const inserted = await database.write((knex) =>
         knex.transaction(async (transaction) => {
           await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
-          const others = await allKeys(transaction);
-          if (others.length > 0) return others;
-          await transaction("signing_keys").insert({ kid, private_jwe: privateJwe });
-          return allKeys(transaction);
+          return transaction.raw<{ rowCount: number }>(
+            `INSERT INTO signing_keys (kid, private_jwe, activates_at)
+             SELECT :kid, :privateJwe, now() + make_interval(secs => :activatesIn)
+             WHERE NOT EXISTS (SELECT FROM signing_keys WHERE revoked_at IS NULL
+               AND (:youngerThan::float8 IS NULL OR created_at > now() - make_interval(secs => :youngerThan)))`,
+            { kid, privateJwe, activatesIn: activatesInSeconds, youngerThan: youngerThanSeconds ?? null } as never,
+          );
         }),
       );
+      return inserted.rowCount === 1;
+    },
+
+    async reseal({ kid, privateJwe }) {
+      await database.write((knex) => knex("signing_keys").where({ kid }).update({ private_jwe: privateJwe }));
+    },
+
+    async revoke(kid) {
+      const { rows } = await database.write((knex) =>
+        knex.raw<{ rows: Revocation[] }>(
+          `WITH revoked AS (
+             UPDATE signing_keys SET revoked_at = now() WHERE kid = :kid AND revoked_at IS NULL RETURNING kid
+           )
+           INSERT INTO revocations (subject, minimum_epoch, expires_at)
+           SELECT kid, :everyEpoch, now() + make_interval(secs => :seconds) FROM revoked
+           RETURNING ${revocationColumns}`,
+          { kid, everyEpoch, seconds: longestRevocationSeconds },
+        ),
+      );
+      return rows[0];
     },
   };
 }
-
-const allKeys = (knex: Parameters<Parameters<Database["read"]>[0]>[0]) =>
-  knex("signing_keys").select<StoredKey[]>({ kid: "kid", privateJwe: "private_jwe" }).orderBy("created_at", "desc");
 
 const pageSize = 10_000;
 const revocationColumns = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';

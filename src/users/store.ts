@@ -1,6 +1,6 @@
 import { Problem } from "../contract/problems.ts";
 import { type Database, violates } from "../database/database.ts";
-import { everyEpoch, type Revocation, userRevocationSeconds } from "../tokens/revocations.ts";
+import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./users.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };
@@ -15,7 +15,7 @@ export function userStore(database: Database): UserStore {
          INSERT INTO revocations (subject, minimum_epoch, expires_at)
          SELECT id, minimum_epoch, now() + make_interval(secs => :seconds) FROM changed
          RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-        { ...values, seconds: userRevocationSeconds },
+        { ...values, seconds: longestRevocationSeconds },
       ),
     );
     return rows[0];

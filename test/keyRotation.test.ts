@@ -1,0 +1,166 @@
+/** Keys are replaced while the service runs, and nobody with a valid token notices. */
+import { decodeProtectedHeader } from "jose";
+import { describe, expect, test } from "vitest";
+import { createClient } from "./support/client.ts";
+import { runProgram } from "./support/process.ts";
+import { createDatabase, password, secretKey, startTestService, type TestService } from "./support/service.ts";
+
+/** Two instances on one database of their own, and a user. */
+async function pair() {
+  const here = await startTestService();
+  const there = await startTestService({}, here.databaseUrl);
+  await here.register("miguel");
+  return { here, there };
+}
+const kidsOf = async (service: TestService): Promise<string[]> =>
+  (await service.send("GET", "/.well-known/jwks.json")).json.keys.map(({ kid }: { kid: string }) => kid);
+const kidOf = (token: string) => String(decodeProtectedHeader(token).kid);
+const read = (service: TestService, bearer: string) => service.send("GET", "/api/resource", { bearer });
+const latchkey = (args: string[], databaseUrl: string) =>
+  runProgram(args, { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey });
+
+/** Repeats a question until its answer is as expected, for two seconds. */
+async function soon<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
+  for (const began = performance.now(); ; ) {
+    const answer = await ask();
+    if (isRight(answer)) return answer;
+    expect(performance.now() - began, JSON.stringify(answer)).toBeLessThan(2000);
+    await new Promise(setImmediate);
+  }
+}
+
+describe("a signing key", { timeout: 60_000 }, () => {
+  test("that is 30 days old gets one successor, which is published before it signs", async () => {
+    const { here, there } = await pair();
+    const old = await here.token("miguel");
+    await here.sql("UPDATE signing_keys SET created_at = now() - interval '29 days 23 hours'");
+    await here.sql("UPDATE signing_keys SET created_at = now() - interval '30 days 1 minute'");
+    for (const service of [here, there])
+      await soon(
+        () => kidsOf(service),
+        (kids) => kids.length === 2,
+      );
+    expect(await here.sql("SELECT 1 FROM signing_keys")).toHaveLength(2);
+    const [row] = await here.sql(
+      "SELECT extract(epoch FROM activates_at - now()) AS seconds FROM signing_keys ORDER BY activates_at DESC",
+    );
+    expect(Number(row?.["seconds"])).toBeGreaterThan(300); // what the JWK Set may be cached
+    expect(kidOf(await here.token("miguel"))).toBe(kidOf(old));
+
+    here.advance(361);
+    there.advance(361);
+    const young = await here.token("miguel");
+    expect(kidOf(young)).not.toBe(kidOf(old));
+    expect(kidOf(await there.token("miguel"))).toBe(kidOf(young));
+    for (const service of [here, there]) {
+      expect((await read(service, young)).status).toBe(200);
+      expect((await read(service, old)).status).toBe(200);
+      expect(await kidsOf(service)).toEqual([kidOf(young), kidOf(old)]);
+    }
+  });
+
+  test("is replaced under load, three times, without one refused token", async () => {
+    const { here, there } = await pair();
+    let isOver = false;
+    const seen = new Set<string>();
+    const clients = [here, there].map(async (service, index, services) => {
+      while (!isOver) {
+        const bearer = await service.token("miguel");
+        seen.add(kidOf(bearer));
+        for (const reader of services) expect((await read(reader, bearer)).status).toBe(200);
+      }
+      return index;
+    });
+    for (let rotation = 2; rotation <= 4; rotation += 1) {
+      const program = latchkey(["keys", "rotate"], here.databaseUrl);
+      expect(await program.exit).toBe(0);
+      await soon(
+        () => Promise.resolve(seen.size),
+        (size) => size >= rotation - 1,
+      );
+      for (const service of [here, there])
+        await soon(
+          () => kidsOf(service),
+          (kids) => kids.length === rotation,
+        );
+      // Both clocks pass its activation, one after the other.
+      here.advance(361);
+      there.advance(361);
+      await soon(
+        () => Promise.resolve(seen.size),
+        (size) => size >= rotation,
+      );
+    }
+    isOver = true;
+    await Promise.all(clients);
+    expect(seen.size).toBe(4);
+  });
+
+  test("that was stolen is revoked: its tokens are dead on every instance within a second, and new ones work", async () => {
+    const { here, there } = await pair();
+    const stolen = await here.token("miguel");
+    expect((await read(there, stolen)).status).toBe(200);
+    expect(await latchkey(["keys", "revoke", kidOf(stolen)], here.databaseUrl).exit).toBe(0);
+    for (const service of [here, there]) {
+      const answer = await soon(
+        () => read(service, stolen),
+        ({ status }) => status === 401,
+      );
+      expect(answer.problem).toBe("token-revoked");
+      await soon(
+        () => kidsOf(service),
+        (kids) => !kids.includes(kidOf(stolen)),
+      );
+    }
+    const bearer = await here.token("miguel");
+    expect(kidOf(bearer)).not.toBe(kidOf(stolen));
+    expect((await read(there, bearer)).status).toBe(200);
+    const restarted = await startTestService({}, here.databaseUrl);
+    expect((await read(restarted, stolen)).problem).toBe("token-revoked");
+
+    const list = latchkey(["keys", "list"], here.databaseUrl);
+    expect(await list.exit).toBe(0);
+    expect(list.stdout.join("\n")).toMatch(new RegExp(`^${kidOf(stolen)}  revoked \\d{4}-`, "m"));
+    const again = latchkey(["keys", "revoke", kidOf(stolen)], here.databaseUrl);
+    expect(await again.exit).toBe(69);
+    expect(await latchkey(["keys", "revoke"], here.databaseUrl).exit).toBe(64);
+  });
+
+  test("of the embedded Postgres can be rotated while the service runs", async () => {
+    const { mkdtemp, rm } = await import("node:fs/promises");
+    const DATA_DIR = await mkdtemp("/tmp/latchkey-keys-");
+    const service = runProgram([], { DATA_DIR });
+    const send = createClient(await service.url);
+    const rotate = runProgram(["keys", "rotate"], { DATA_DIR });
+    expect(await rotate.exit).toBe(0);
+    const jwks = () => send("GET", "/.well-known/jwks.json");
+    const { json } = await soon(jwks, ({ json }) => json.keys.length === 2);
+    expect(json.keys[0].kid).toBe(rotate.stdout.at(-1));
+    service.process.kill("SIGTERM");
+    expect(await service.exit).toBe(0);
+    await rm(DATA_DIR, { recursive: true });
+  });
+});
+
+test("SECRET_KEY can be changed: tokens, sessions and keys live on, also once the old one is forgotten", async () => {
+  const databaseUrl = await createDatabase();
+  const before = await startTestService({}, databaseUrl);
+  await before.register("miguel");
+  const session = (await before.send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
+  const refresh = (service: TestService, refresh_token: string) =>
+    service.send("POST", "/api/token", { json: { refresh_token } });
+  const lost = (await refresh(before, session.refresh_token)).json;
+
+  const changed = { SECRET_KEY: `another ${secretKey}`, SECRET_KEY_PREVIOUS: secretKey };
+  const during = await startTestService(changed, databaseUrl);
+  expect((await read(during, session.access_token)).status).toBe(200);
+  // The lost answer can still be asked for, and is the same.
+  const repeated = (await refresh(during, session.refresh_token)).json;
+  expect(repeated.refresh_token).toBe(lost.refresh_token);
+
+  const after = await startTestService({ SECRET_KEY: changed.SECRET_KEY }, databaseUrl);
+  expect((await read(after, session.access_token)).status).toBe(200);
+  expect((await refresh(after, repeated.refresh_token)).status).toBe(200);
+  // The instance that still has the old one goes on with what it knows.
+  expect((await read(before, session.access_token)).status).toBe(200);
+});
