@@ -189,7 +189,7 @@ export interface paths {
         };
         /**
          * Read the keys that verify tokens
-         * @description A JWK Set (RFC 7517), for a service that verifies tokens by itself.
+         * @description A JWK Set (RFC 7517), for a service that verifies tokens by itself. A new key is in it for longer than this answer may be cached before it signs. Such a service does not learn of revocations before a token expires.
          */
         get: operations["getJwks"];
         put?: never;

@@ -69,7 +69,7 @@ const settings = {
   DATABASE_POOL_MAX: {
     fallback: "10",
     allowed: "a whole number from 1 to 1000",
-    help: "Connections to Postgres that one process may hold.",
+    help: "Connections to Postgres that one process may hold for requests. It has three more to follow changes.",
     schema: wholeNumber(1, 1000),
   },
   DATA_DIR: {

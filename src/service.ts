@@ -65,9 +65,12 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
 
     const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
     held.push(database);
+    // What every check of a token depends on does not queue for a connection with the requests.
+    const following = openDatabase(postgres.address, 1, (message) => log.warn(message));
+    held.push(following);
     const secretKeys = await readSecretKeys(config);
     const keys = await followSigningKeys(
-      signingKeyStore(database),
+      signingKeyStore(following),
       createSeal(secretKeys),
       config.keyRotationDays * daySeconds,
       clock,
@@ -79,7 +82,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       log.warn(message),
     );
     const revocations = await followRevocations(
-      revocationStore(database),
+      revocationStore(following),
       config.revocationStalenessSeconds * 1000,
       clock,
       (err) => log.warn({ err }, "could not look for revoked tokens"),

@@ -59,7 +59,7 @@ export const problems = {
     status: 401,
     title: "The token has been revoked",
     meaning:
-      "The token was ended before its time: by itself, with its session, or because its user changed the password, signed out everywhere or was deleted.",
+      "The token was ended before its time: by itself, with its session, or because its user changed the password, signed out everywhere or was deleted, or because the key that signed it was revoked.",
     remedy: "Take a new token with the username and the present password.",
   },
   "token-reused": {
