@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig } from "./config.ts";
+import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { createLog } from "./operations/log.ts";
 import { migrateOnly, StartError, startService, withKeys } from "./service.ts";
@@ -44,8 +45,9 @@ try {
   else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
     refuse(error.message, exit.unavailable);
   else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
-    refuse(`${error.message} See latchkey --help.`, exit.usage);
-  } else {
+    refuse(`${error.message.split(". ")[0]}. See latchkey --help.`, exit.usage);
+  } else if (error instanceof ContractError) refuse(error.message, exit.software);
+  else {
     console.error(error);
     process.exitCode = exit.software;
   }
@@ -53,9 +55,6 @@ try {
 
 async function serve(config: Config, log: Logger): Promise<void> {
   const service = await startService(config, log);
-  log.info({ url: service.url }, "listening");
-  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
-
   let stopping = false;
   const stop = (reason: string): void => {
     if (stopping) return;
@@ -70,6 +69,8 @@ async function serve(config: Config, log: Logger): Promise<void> {
     );
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
+  log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
+  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
     stop(reason);

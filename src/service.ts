@@ -8,7 +8,14 @@ import { createApp } from "./app.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
-import { type DatabaseAddress, isOutage, listenTo, openDatabase, openForMigration } from "./database/database.ts";
+import {
+  type DatabaseAddress,
+  isOutage,
+  isRefusal,
+  listenTo,
+  openDatabase,
+  openForMigration,
+} from "./database/database.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
 import { isMigrated, migrate } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
@@ -134,9 +141,12 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     await rehearse(app, requests);
     requests.level = log.level;
     const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
-      throw new StartError(`Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}.`, {
-        cause: error,
-      });
+      throw new StartError(
+        `Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}. Set another one.`,
+        {
+          cause: error,
+        },
+      );
     });
     held.push(server);
     return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
@@ -215,8 +225,8 @@ async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger): Prom
 
 async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promise<string[]> {
   const deadline = Date.now() + databasePatienceMs;
-  for (;;) {
-    const knex = openForMigration(address, (message) => log.warn(message));
+  for (let attempt = 0; ; attempt += 1) {
+    const knex = openForMigration(address, () => {}); // what it would warn of is thrown as well
     try {
       const { rows } = (await knex.raw("SHOW server_version_num")) as { rows: [{ server_version_num: string }] };
       const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
@@ -226,12 +236,12 @@ async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promi
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
-      if (!isOutage(error)) throw error;
+      if (error instanceof StartError) throw error;
       const { message } = error as Error;
-      if (Date.now() > deadline) {
-        throw new StartError(`The database of DATABASE_URL does not let us in: ${message}.`, { cause: error });
+      if (!isOutage(error) || isRefusal(error) || Date.now() > deadline) {
+        throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
-      log.warn({ err: error }, "the database does not answer yet");
+      if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");
       await sleep(500);
     } finally {
       await knex.destroy();

@@ -3,7 +3,8 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import pg from "pg";
+import { afterAll, describe, expect, inject, test } from "vitest";
 import { describeSettings } from "../src/config.ts";
 import { createClient } from "./support/client.ts";
 import { runProgram } from "./support/process.ts";
@@ -80,6 +81,27 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(performance.now() - started).toBeLessThan(15_000);
     expect(program.stderr).toEqual([expect.stringContaining("DATABASE_URL")]);
     expect([...program.stdout, ...program.stderr].join("\n")).not.toContain("hunter4");
+  });
+
+  test.each([
+    [
+      "a role that may not create tables",
+      async () => (await createDatabase("template0")).replace(/\/\/\w+@/, "//latchkey_visitor@"),
+    ],
+    ["a database that does not exist", async () => `${await createDatabase()}_not`],
+    ["a server without TLS where TLS is asked for", async () => `${await createDatabase()}?sslmode=verify-full`],
+  ])("%s: exit status 69 at once, in a sentence", async (_name, databaseUrl) => {
+    const admin = new pg.Client(inject("postgres"));
+    await admin.connect();
+    await admin.query(
+      "DO $$ BEGIN CREATE ROLE latchkey_visitor LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    );
+    await admin.end();
+    const started = performance.now();
+    const program = runProgram([], { DATABASE_URL: await databaseUrl(), SECRET_KEY: secretKey });
+    expect(await program.exit).toBe(69);
+    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(program.stderr).toEqual([expect.stringContaining("The database of DATABASE_URL cannot be used: ")]);
   });
 
   test("migrate migrates, and says when there was nothing to do", async () => {

@@ -1,12 +1,13 @@
 /** A contract that could not be bound, or not guarded, stops the start. */
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { ContractError, loadContract } from "../src/contract/contract.ts";
 
 const text = await readFile("openapi.yaml", "utf8");
 const folder = await mkdtemp(join(tmpdir(), "latchkey-contract-"));
+afterAll(() => rm(folder, { recursive: true }));
 
 /** Loads the contract with the first occurrence of some text replaced. */
 async function load(from: string, to: string) {

@@ -48,12 +48,12 @@ const SERVICE = `
   const ms = () => performance.now() - start;
   try {
     const postgres = await startEmbeddedPostgres({ dataDir, log: (log) => say({ log }) });
-    say({ connection: postgres.connection, dataDirectory: postgres.dataDirectory, ms: ms() });
     postgres.exited.then((exit) => say({ exit }));
     process.once("SIGTERM", () => postgres.stop());
     process.once("SIGINT", () => say({ interrupted: true }));
     process.once("SIGUSR2", () => process.exit(3));
     process.once("SIGHUP", () => { throw new Error("a bug"); });
+    say({ connection: postgres.connection, dataDirectory: postgres.dataDirectory, ms: ms() });
   } catch (error) {
     say({ error: error.name, message: error.message, ms: ms() });
   }`;

@@ -56,6 +56,7 @@ type Reference = { $ref: string };
 /** The contract cannot be served. A fault of this project, found before the first request. */
 export class ContractError extends Error {}
 
+const howToCatchUp = "Run `npm run generate` and `npm run build`.";
 const methods = ["get", "put", "post", "delete", "patch"] as const;
 
 /**
@@ -77,7 +78,7 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
       .sort()
       .join()
   ) {
-    throw new ContractError("openapi.yaml has other operations than generated/. Run `npm run generate`.");
+    throw new ContractError(`openapi.yaml has other operations than this program was built for. ${howToCatchUp}`);
   }
   return { document, operations, published: publish(text, publicUrl) };
 }
@@ -93,10 +94,11 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
   const where = `${method.toUpperCase()} ${path}`;
   const id = operation.operationId;
   if (!isMethod(method)) throw new ContractError(`${where}: only ${methods.join(", ")} can be bound.`);
-  if (!isOperationId(id)) throw new ContractError(`${where}: operationId ${id} is not in generated/.`);
+  if (!isOperationId(id))
+    throw new ContractError(`${where}: this program was built without operationId ${id}. ${howToCatchUp}`);
   if (!operation.security) throw new ContractError(`${where}: security must be said, [] where it is open.`);
   if (JSON.stringify(operation.security) !== JSON.stringify(security[id])) {
-    throw new ContractError(`${where}: security is not what generated/ says. Run \`npm run generate\`.`);
+    throw new ContractError(`${where}: this program was built for another security. ${howToCatchUp}`);
   }
   const body = resolve(document, operation.requestBody);
   return {

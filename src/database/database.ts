@@ -168,6 +168,9 @@ function matches(error: unknown, codes: RegExp, messages: RegExp): boolean {
   return (code !== undefined && codes.test(code)) || messages.test(message);
 }
 
+/** Whether Postgres answers, and refuses the role, its password or the database: waiting does not help. */
+export const isRefusal = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
+
 /** Whether Postgres refused a row because of the named unique constraint (SQLSTATE 23505). */
 export function violates(error: unknown, constraint: string): boolean {
   const { code, constraint: violated } = error as { code?: string; constraint?: string };

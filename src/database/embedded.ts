@@ -222,7 +222,7 @@ async function lockForService(dataDir: string): Promise<FileHandle> {
     const owner = (await readFile(path, "utf8")).trim();
     throw new EmbeddedPostgresError(
       `The data directory ${dataDir} is in use by another Latchkey${owner && ` (${owner})`}. ` +
-        "Stop that one first, or choose another data directory.",
+        "Stop that one first, or set DATA_DIR to another folder.",
     );
   }
   await lock.truncate();
