@@ -1,3 +1,4 @@
+import pg from "pg";
 import { describe, expect, test } from "vitest";
 import {
   asksForThePassword,
@@ -40,6 +41,22 @@ describe("POST /api/sessions", () => {
     ]) {
       expect(all).not.toContain(form);
     }
+  });
+
+  test("401 where the password was changed between its check and the session", async () => {
+    const { username } = await service.register();
+    const basic: [string, string] = [username, password];
+    const holder = new pg.Client(service.databaseUrl);
+    await holder.connect();
+    await holder.query("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE");
+    const beginning = service.send("POST", "/api/sessions", { basic });
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ((await service.sql(waiting)).length === 0);
+    const json = { current_password: password, new_password: "staple horse correct" };
+    expect((await service.send("PUT", "/api/users/me/password", { basic, json })).status).toBe(204);
+    await holder.query("COMMIT");
+    await holder.end();
+    expect(await beginning).toMatchObject({ status: 401, problem: "invalid-credentials" });
   });
 
   refusesUnsoundRequests(service, request);
