@@ -29,7 +29,14 @@ import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readOrMakeSecretKey, SecretKeyError } from "./tokens/secretKey.ts";
-import { ensureKey, followSigningKeys, rotateKeys, SealedKeysError, type StoredKey } from "./tokens/signingKeys.ts";
+import {
+  ensureKey,
+  followSigningKeys,
+  requireSecretKey,
+  rotateKeys,
+  SealedKeysError,
+  type StoredKey,
+} from "./tokens/signingKeys.ts";
 import { revocationStore, signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
 import { createUsers } from "./users/users.ts";
@@ -152,9 +159,14 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
     await release();
-    const isAboutTheSecret = error instanceof SealedKeysError || error instanceof SecretKeyError;
-    throw isAboutTheSecret ? new ConfigError(error.message, { cause: error }) : error;
+    throw aboutTheSecret(error);
   }
+}
+
+/** A wrong secret key is a wrong setting. */
+function aboutTheSecret(error: unknown): unknown {
+  const isIt = error instanceof SealedKeysError || error instanceof SecretKeyError;
+  return isIt ? new ConfigError(error.message, { cause: error }) : error;
 }
 
 /** Applies the missing migrations and nothing else. @returns their names */
@@ -186,6 +198,7 @@ export async function withKeys(config: Config, log: Logger, use: (tools: KeyTool
       throw new StartError("The database is not prepared: run latchkey migrate first.");
     const store = signingKeyStore(database);
     const seal = createSeal(await readSecretKeys(config));
+    await requireSecretKey(store, seal);
     await use({
       list: store.findAll,
       rotate: () => rotateKeys(store, seal),
@@ -195,6 +208,8 @@ export async function withKeys(config: Config, log: Logger, use: (tools: KeyTool
         return revocation !== undefined;
       },
     });
+  } catch (error) {
+    throw aboutTheSecret(error);
   } finally {
     await database.close();
     await postgres.close();

@@ -33,7 +33,6 @@ describe("a signing key", { timeout: 60_000 }, () => {
   test("that is 30 days old gets one successor, which is published before it signs", async () => {
     const { here, there } = await pair();
     const old = await here.token("miguel");
-    await here.sql("UPDATE signing_keys SET created_at = now() - interval '29 days 23 hours'");
     await here.sql("UPDATE signing_keys SET created_at = now() - interval '30 days 1 minute'");
     for (const service of [here, there])
       await soon(
@@ -126,6 +125,25 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const again = latchkey(["keys", "revoke", kidOf(stolen)], here.databaseUrl);
     expect(await again.exit).toBe(69);
     expect(await latchkey(["keys", "revoke"], here.databaseUrl).exit).toBe(64);
+  });
+
+  test("is not added under another SECRET_KEY: exit status 78, and nothing has changed", async () => {
+    const { here } = await pair();
+    const before = await kidsOf(here);
+    for (const args of [
+      ["keys", "rotate"],
+      ["keys", "revoke", before[0] as string],
+      ["keys", "list"],
+    ]) {
+      const program = runProgram(args, { DATABASE_URL: here.databaseUrl, SECRET_KEY: `another ${secretKey}` });
+      expect(await program.exit).toBe(78);
+    }
+    expect(await kidsOf(here)).toEqual(before);
+    // Should such a key get there all the same, the service goes on without it.
+    await here.sql("INSERT INTO signing_keys (kid, private_jwe) VALUES ('alien', 'x')");
+    const bearer = await here.token("miguel");
+    expect((await read(here, bearer)).status).toBe(200);
+    expect(await kidsOf(here)).toEqual(before);
   });
 
   test("of the embedded Postgres can be rotated while the service runs", async () => {

@@ -15,7 +15,7 @@ const refresh = (refresh_token: string) => service.send("POST", "/api/token", { 
 /** Lets time pass for one session, whose times are all the database's. */
 const age = (id: string, interval: string) =>
   service.sql(
-    `UPDATE sessions SET rotated_at = rotated_at - $2::interval, idle_expires_at = idle_expires_at - $2::interval,
+    `UPDATE sessions SET recent_rotations = ARRAY(SELECT at - $2::interval FROM unnest(recent_rotations) AS at), idle_expires_at = idle_expires_at - $2::interval,
        expires_at = expires_at - $2::interval WHERE id = $1`,
     [id, interval],
   );
@@ -116,6 +116,8 @@ describe("POST /api/token", () => {
     const first = await begin();
     let last = first;
     for (let count = 0; count < 5; count += 1) last = (await refresh(last.refresh_token)).json;
+    await age(first.id, "11 seconds");
+    last = (await refresh(last.refresh_token)).json;
     expect(await refresh(first.refresh_token)).toMatchObject({ status: 401, problem: "token-reused" });
     expect((await refresh(last.refresh_token)).problem).toBe("token-revoked");
   });

@@ -134,6 +134,40 @@ test("revocations that commit in another order than they were made are not misse
   await refusedAfterMs(there, early);
 });
 
+test("a list that was read from another server is read anew, all of it", async () => {
+  const { username } = await here.register();
+  const bearer = await here.token(username);
+  const database = openDatabase(here.databaseUrl, 1, () => {});
+  const store = revocationStore(database);
+  const cursor = JSON.parse(await store.readAll(() => {}));
+  expect(await store.readSince(JSON.stringify({ ...cursor, server: "before the failover" }), () => {})).toBeUndefined();
+  expect(await store.readSince(JSON.stringify(cursor), () => {})).toBeDefined();
+  expect((await here.send("DELETE", "/api/token", { bearer })).status).toBe(204);
+  const seen: string[] = [];
+  await store.readSince(JSON.stringify(cursor), (entries) => seen.push(...entries.map(({ subject }) => subject)));
+  expect(seen).toHaveLength(1);
+  await database.close();
+});
+
+test("300,000 revocations at once, with a transaction open elsewhere, do not make it stale", {
+  timeout: 60_000,
+}, async () => {
+  const { username } = await here.register();
+  const bearer = await here.token(username);
+  const open = new pg.Client(here.databaseUrl);
+  await open.connect();
+  await open.query("BEGIN");
+  await open.query("SELECT pg_current_xact_id()"); // holds back the oldest number that a snapshot tells
+  await here.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
+    SELECT gen_random_uuid(), 1, now() + interval '10 seconds' FROM generate_series(1, 300000)`);
+  for (const began = performance.now(); performance.now() - began < 8000; ) {
+    expect((await read(there, bearer)).status).toBe(200);
+    await new Promise(setImmediate);
+  }
+  await open.query("ROLLBACK");
+  await open.end();
+});
+
 describe("the list", () => {
   test("forgets an entry when the last token that it could concern has expired, and not before", async () => {
     const database = openDatabase(await createDatabase(), 2, () => {});

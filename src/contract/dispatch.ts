@@ -2,6 +2,7 @@
  * From the contract to the handlers and back: every operation is served exactly as declared, and
  * nothing else is. The way of a request is the body of `serve`, from top to bottom.
  */
+import { isIP } from "node:net";
 import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
 import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
@@ -22,7 +23,8 @@ export function dispatch(contract: Contract, handlers: Handlers, authenticator: 
     if (request.method === "HEAD") request.method = "GET";
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
-    const client = { address: request.ip, userAgent: request.headers["user-agent"] };
+    const address = isIP(request.ip ?? "") ? request.ip : undefined; // a trusted proxy may forward rubbish
+    const client = { address, userAgent: request.headers["user-agent"] };
     const call = { body: request.body, path: request.params, query: request.query, principal, client };
     write(response, operation, await handler(call));
   };

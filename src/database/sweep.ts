@@ -11,24 +11,27 @@ const sweepEveryMs = 60_000;
 /** Names the sweeps among a database's advisory locks, with a hash of the table. */
 const advisoryLock = 5_391_649;
 
-/** What may go, and why. Each is a query for the `ctid` of rows. */
-const garbage: Record<string, string> = {
+/** What may go, and why: a table, and the condition of a row. Each finds its rows by an index. */
+const garbage: [string, string][] = [
   // The last token that it could concern has expired.
-  revocations: "SELECT ctid FROM revocations WHERE expires_at < now()",
-  // Kept for as long as its end has to be told from a token that never was, and its tokens live.
-  sessions: `SELECT ctid FROM sessions
-    WHERE tokens_expire_at < now() AND (expires_at < now() OR idle_expires_at < now() OR ended_at < now() - interval '1 day')`,
+  ["revocations", "expires_at < now()"],
+  // Ended rows are kept while a token of theirs lives, and for a day in which their end can be told.
+  ["sessions", "idle_expires_at < now() AND tokens_expire_at < now()"],
+  ["sessions", "expires_at < now() AND tokens_expire_at < now()"],
+  ["sessions", "ended_at < now() - interval '1 day' AND tokens_expire_at < now()"],
   // A successor has been signing for longer than any token lives.
-  signing_keys: `SELECT old.ctid FROM signing_keys AS old
-    WHERE EXISTS (SELECT FROM signing_keys AS successor
-      WHERE successor.revoked_at IS NULL AND successor.activates_at > old.activates_at
-        AND successor.activates_at < now() - interval '25 hours')`,
-};
+  [
+    "signing_keys",
+    `EXISTS (SELECT FROM signing_keys AS successor
+       WHERE successor.revoked_at IS NULL AND successor.activates_at > signing_keys.activates_at
+         AND successor.activates_at < now() - interval '25 hours')`,
+  ],
+];
 
 /** Sweeps once. @returns how many rows went, by table; nothing where another instance is at it. */
 export async function sweep(database: Database): Promise<Record<string, number>> {
   const swept: Record<string, number> = {};
-  for (const [table, rows] of Object.entries(garbage)) {
+  for (const [table, condition] of garbage) {
     for (let batch = 0; batch < mostBatches; batch += 1) {
       const deleted = await database.write((knex) =>
         knex.transaction(async (transaction) => {
@@ -38,7 +41,8 @@ export async function sweep(database: Database): Promise<Record<string, number>>
           );
           if (!lock[0].mine) return 0;
           const { rowCount } = await transaction.raw<{ rowCount: number }>(
-            `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(${rows} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
+            `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
+               SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
           );
           return rowCount;
         }),

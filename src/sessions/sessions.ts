@@ -29,8 +29,8 @@ export type SessionState = {
   /** Whether it was ended, or its user's epoch is another one by now. */
   isEnded: boolean;
   isExpired: boolean;
-  /** Whether the last rotation is so recent that its answer may have been lost. */
-  isInGrace: boolean;
+  /** How many of the last rotations are so recent that their answers may have been lost. */
+  generationsInGrace: number;
 };
 
 /** What a session grants after a change: for whom, and for how long. */
@@ -73,6 +73,9 @@ export type SessionTokens = {
   refreshExpiresInSeconds: number;
   expiresInSeconds: number;
 };
+
+/** Each try is lost to another refresh of the same session: more are not to be expected. */
+const mostTries = 10;
 
 export type Sessions = ReturnType<typeof createSessions>;
 
@@ -117,35 +120,52 @@ export function createSessions(
     const { sessionId: id, generation } = token;
     const successor = secrets.derive(id, seed, generation + 1);
     const standing = await store.rotate({ id, generation, digest }, digestOf(successor), times, tokens.ttlSeconds);
-    if (standing) return grant(id, successor, standing);
-    // Somebody was faster: the same token in another hand, or the end of the session.
+    // Without it somebody was faster: the same token in another hand, or the end of the session.
+    return standing ? grant(id, successor, standing) : repeat(token, await living(id));
+  }
+
+  /**
+   * A used token again: the same successor, where the answer may have been lost or another tab was
+   * faster. Otherwise somebody has a copy of it.
+   */
+  async function repeat(token: PresentedToken, first: SessionState): Promise<SessionTokens> {
+    const { sessionId: id, generation } = token;
+    let state = first;
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      const distance = state.generation - generation;
+      if (distance > state.generationsInGrace) {
+        reportReuse({ sessionId: id, userId: state.userId });
+        await end(state.userId, id);
+        throw new Problem("token-reused");
+      }
+      const successor =
+        distance === 1
+          ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
+          : secrets.derive(id, state.seed, generation + 1);
+      // Derived by an instance with another SECRET_KEY, while that is being changed: no theft.
+      if (successor === undefined) throw new Problem("overloaded");
+      const standing = await store.extend({ id, generation: state.generation }, tokens.ttlSeconds);
+      if (standing) return grant(id, successor, standing);
+      state = await living(id);
+    }
+    throw new Problem("overloaded");
+  }
+
+  /** @throws {Problem} `token-revoked`, `token-expired` */
+  async function living(id: string): Promise<SessionState> {
     const state = await store.find(id, times.graceSeconds);
     if (!state || state.isEnded) throw new Problem("token-revoked");
     if (state.isExpired) throw new Problem("token-expired");
-    return repeat(token, state);
-  }
-
-  /** A used token again: the same successor, if that has not been used in turn and the answer may have been lost. */
-  async function repeat({ sessionId: id, generation }: PresentedToken, state: SessionState): Promise<SessionTokens> {
-    const successor =
-      state.isInGrace && state.generation === generation + 1
-        ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
-        : undefined;
-    if (successor === undefined) {
-      reportReuse({ sessionId: id, userId: state.userId });
-      await end(state.userId, id);
-      throw new Problem("token-reused");
-    }
-    const standing = await store.extend({ id, generation: state.generation }, tokens.ttlSeconds);
-    if (!standing) throw new Problem("token-revoked");
-    return grant(id, successor, standing);
+    return state;
   }
 
   async function grant(id: string, secret: string, standing: Standing): Promise<SessionTokens> {
+    // No token outlives its session.
+    const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, standing.refreshExpiresInSeconds));
     return {
       id,
-      accessToken: await tokens.issue(standing, id),
-      expiresInSeconds: tokens.ttlSeconds,
+      accessToken: await tokens.issue(standing, id, expiresInSeconds),
+      expiresInSeconds,
       refreshToken: formatToken(id, secret),
       refreshExpiresInSeconds: standing.refreshExpiresInSeconds,
     };

@@ -1,9 +1,6 @@
 import type { Database } from "../database/database.ts";
-import { everyEpoch, type Revocation } from "../tokens/revocations.ts";
+import { clockSlackSeconds, everyEpoch, type Revocation } from "../tokens/revocations.ts";
 import type { Session, SessionState, SessionStore, SessionTimes, Standing } from "./sessions.ts";
-
-// A token is issued a moment after its row was written, by a clock that may differ from the database's.
-const slackSeconds = 300;
 
 const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
 const standing = `user_id AS "userId", username, token_epoch AS epoch,
@@ -18,7 +15,7 @@ export function sessionStore(database: Database): SessionStore {
   const seconds = ({ idleSeconds, lifetimeSeconds }: SessionTimes, tokenSeconds: number) => ({
     idle: idleSeconds,
     lifetime: lifetimeSeconds,
-    tokens: tokenSeconds + slackSeconds,
+    tokens: tokenSeconds + clockSlackSeconds,
   });
 
   return {
@@ -30,6 +27,7 @@ export function sessionStore(database: Database): SessionStore {
            SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
                   now() + make_interval(secs => :lifetime), now() + make_interval(secs => :tokens), :userAgent, :address
            FROM users WHERE id = :userId AND token_epoch = :epoch
+           FOR KEY SHARE -- a deletion under way is waited for
            RETURNING *
          )
          SELECT ${standing} FROM sessions JOIN users ON users.id = user_id`,
@@ -48,14 +46,15 @@ export function sessionStore(database: Database): SessionStore {
     rotate: ({ id, generation, digest }, nextDigest, times, tokenSeconds) =>
       one<Standing>(
         `UPDATE sessions
-         SET generation = generation + 1, refresh_digest = :nextDigest, rotated_at = now(), last_used_at = now(),
+         SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(),
+             recent_rotations = (ARRAY[now()] || recent_rotations)[1:20],
              idle_expires_at = now() + make_interval(secs => :idle),
              tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
          FROM users
          WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
            AND users.id = user_id AND token_epoch = user_epoch
          RETURNING ${standing}`,
-        { id, generation, digest, nextDigest, idle: times.idleSeconds, tokens: tokenSeconds + slackSeconds },
+        { id, generation, digest, nextDigest, idle: times.idleSeconds, tokens: tokenSeconds + clockSlackSeconds },
       ),
 
     extend: ({ id, generation }, tokenSeconds) =>
@@ -66,7 +65,7 @@ export function sessionStore(database: Database): SessionStore {
          WHERE sessions.id = :id AND generation = :generation AND ${alive}
            AND users.id = user_id AND token_epoch = user_epoch
          RETURNING ${standing}`,
-        { id, generation, tokens: tokenSeconds + slackSeconds },
+        { id, generation, tokens: tokenSeconds + clockSlackSeconds },
       ),
 
     async find(id, graceSeconds) {
@@ -75,7 +74,8 @@ export function sessionStore(database: Database): SessionStore {
           `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest,
                   ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
                   least(idle_expires_at, expires_at) <= now() AS "isExpired",
-                  coalesce(rotated_at > now() - make_interval(secs => :graceSeconds), false) AS "isInGrace"
+                  (SELECT count(*)::integer FROM unnest(recent_rotations) AS rotated_at
+                   WHERE rotated_at > now() - make_interval(secs => :graceSeconds)) AS "generationsInGrace"
            FROM sessions JOIN users ON users.id = user_id
            WHERE sessions.id = :id`,
           { id, graceSeconds },

@@ -11,8 +11,11 @@ export type Clock = () => Date;
 
 export type AccessTokens = {
   ttlSeconds: number;
-  /** @param sessionId the session that ends this token with it, if any */
-  issue(caller: Caller, sessionId?: string): Promise<string>;
+  /**
+   * @param sessionId the session that ends this token with it, if any
+   * @param seconds how long it works, where that is not as long as usual
+   */
+  issue(caller: Caller, sessionId?: string, seconds?: number): Promise<string>;
   /**
    * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere.
    * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
@@ -25,7 +28,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   return {
     ttlSeconds,
 
-    issue({ userId, username, epoch }, sessionId) {
+    issue({ userId, username, epoch }, sessionId, seconds = ttlSeconds) {
       const { kid, key } = keys.signing();
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return new SignJWT({ username, epoch, ...(sessionId && { sid: sessionId }) })
@@ -34,7 +37,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         .setAudience(issuer)
         .setSubject(userId)
         .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + ttlSeconds)
+        .setExpirationTime(issuedAt + seconds)
         .setJti(randomUUID())
         .sign(key);
     },

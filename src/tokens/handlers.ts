@@ -1,6 +1,6 @@
 import type { Handler } from "../contract/binding.ts";
 import type { AccessTokens } from "./accessTokens.ts";
-import { everyEpoch, type Revocations } from "./revocations.ts";
+import { clockSlackSeconds, everyEpoch, type Revocations } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =
@@ -18,7 +18,8 @@ export const revokeToken =
   ): Handler<"revokeToken"> =>
   async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
     if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
-    await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt });
+    const forgettable = new Date(expiresAt.getTime() + clockSlackSeconds * 1000);
+    await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt: forgettable });
     return { status: 204 };
   };
 

@@ -22,11 +22,17 @@ export const everyEpoch = 2_147_483_647;
  */
 export const longestRevocationSeconds = 86_400 + 3_600;
 
+/** An instance's clock and the database's may differ by this. */
+export const clockSlackSeconds = 300;
+
 export type RevocationStore = {
   /** All live entries, in pages, and where to go on following. */
   readAll(take: (entries: Revocation[]) => void): Promise<string>;
-  /** The live entries that were not visible at the cursor (and perhaps some that were), and the next cursor. */
-  readSince(cursor: string): Promise<{ entries: Revocation[]; cursor: string }>;
+  /**
+   * The live entries that were not visible at the cursor, in pages.
+   * @returns the next cursor; `undefined` where the cursor means nothing to the server any more
+   */
+  readSince(cursor: string, take: (entries: Revocation[]) => void): Promise<string | undefined>;
   /** Keeps an entry. It is in force everywhere once this has returned and the others have followed. */
   insert(entry: Revocation): Promise<void>;
 };
@@ -91,7 +97,8 @@ export async function followRevocations(
   };
 
   let asOf = performance.now();
-  let cursor = await store.readAll((entries) => entries.forEach(apply));
+  const takeAll = (entries: Revocation[]) => entries.forEach(apply);
+  let cursor = await store.readAll(takeAll);
 
   // One look at a time; who wakes during a look gets another one after it.
   let looking = Promise.resolve();
@@ -104,9 +111,7 @@ export async function followRevocations(
       again = false;
       const began = performance.now();
       try {
-        const seen = await store.readSince(cursor);
-        seen.entries.forEach(apply);
-        cursor = seen.cursor;
+        cursor = (await store.readSince(cursor, takeAll)) ?? (await store.readAll(takeAll));
         asOf = began;
       } catch (error) {
         warn(error);

@@ -37,7 +37,7 @@ export type SigningKeyStore = {
 export type SigningKeys = {
   /** What new tokens are signed with. */
   signing(): { kid: string; key: CryptoKey };
-  /** The public half of a key, and whether that was revoked. A key that is not known here is looked for, once a second at most. */
+  /** The public half of a key, and whether that was revoked. A key that is not known here is looked for, about once a second at most. */
   find(kid: string): VerificationKey | undefined | Promise<VerificationKey | undefined>;
   jwks(): { keys: PublicJwk[] };
   /** Looks for changes now. */
@@ -71,11 +71,18 @@ export async function followSigningKeys(
 ): Promise<SigningKeys> {
   let known = new Map<string, KnownKey>();
 
+  const unopened = (error: unknown): undefined => {
+    if (known.size === 0) throw error;
+    warn(error);
+  };
   const load = async (): Promise<void> => {
     const loaded = new Map<string, KnownKey>();
     for (const stored of await store.findAll()) {
       const before = known.get(stored.kid);
-      loaded.set(stored.kid, before ? { ...before, ...stored } : await open(stored, seal, store));
+      // A key that only another SECRET_KEY opens stops the start, but not a service that is running
+      // well without it; a revoked one does neither.
+      const opened = before ?? (await open(stored, seal, store).catch(stored.revokedAt ? () => undefined : unopened));
+      if (opened) loaded.set(stored.kid, { ...opened, ...stored });
     }
     known = loaded;
   };
@@ -145,6 +152,11 @@ export async function followSigningKeys(
 export async function ensureKey(store: SigningKeyStore, seal: Seal): Promise<void> {
   const isThere = (await store.findAll()).some(({ revokedAt }) => !revokedAt);
   if (!isThere) await store.insertUnlessYounger(await makeKey(seal), undefined, 0);
+}
+
+/** @throws {SealedKeysError} where a key that may sign cannot be opened: a new one would not be opened either. */
+export async function requireSecretKey(store: SigningKeyStore, seal: Seal): Promise<void> {
+  for (const stored of await store.findAll()) if (!stored.revokedAt) await open(stored, seal, store);
 }
 
 /** Adds a key that will sign once it has been published for long enough. @returns its id */

@@ -55,6 +55,13 @@ export function signingKeyStore(database: Database): SigningKeyStore {
   };
 }
 
+/**
+ * Up to where somebody has read: the snapshot, and the start of the server that it is of. Another
+ * server (after a failover) may lack transactions and give their numbers to others.
+ */
+type Cursor = { server: string; snapshot: string };
+const cursorColumns = "pg_postmaster_start_time()::text AS server, pg_current_snapshot()::text AS snapshot";
+
 const pageSize = 10_000;
 const revocationColumns = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
@@ -62,9 +69,7 @@ export function revocationStore(database: Database): RevocationStore {
   return {
     async readAll(take) {
       // The cursor is from before the first page: what commits during the reading is read again.
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [{ cursor: string }] }>("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor"),
-      );
+      const { rows } = await database.read((knex) => knex.raw<{ rows: [Cursor] }>(`SELECT ${cursorColumns}`));
       for (let last = "0"; ; ) {
         const page = await database.read((knex) =>
           knex.raw<{ rows: (Revocation & { id: string })[] }>(
@@ -74,22 +79,38 @@ export function revocationStore(database: Database): RevocationStore {
           ),
         );
         take(page.rows);
-        if (page.rows.length < pageSize) return rows[0].cursor;
+        if (page.rows.length < pageSize) return JSON.stringify(rows[0]);
         last = page.rows.at(-1)?.id ?? last;
       }
     },
 
-    async readSince(cursor) {
-      // One statement, so one snapshot: what it does not show has an xid of at least its xmin.
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: ({ cursor: string } & Revocation)[] }>(
-          `SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor, ${revocationColumns}
-           FROM (SELECT) AS always
-           LEFT JOIN revocations ON xid >= ?::xid8 AND expires_at > now()`,
-          [cursor],
-        ),
-      );
-      return { entries: rows.filter(({ subject }) => subject !== null), cursor: rows[0]?.cursor ?? cursor };
+    async readSince(cursor, take) {
+      const before = JSON.parse(cursor) as Cursor;
+      let next: Cursor | undefined;
+      for (let last = { xid: "0", id: "0" }; ; ) {
+        const { rows } = await database.read((knex) =>
+          knex.raw<{ rows: (Cursor & Revocation & { xid: string; id: string })[] }>(
+            // What was not visible then: transactions that began later, or were under way.
+            `SELECT ${cursorColumns}, xid::text, id, ${revocationColumns}
+             FROM (SELECT) AS always
+             LEFT JOIN (
+               SELECT * FROM revocations
+               WHERE (xid >= pg_snapshot_xmax(:snapshot::pg_snapshot)
+                      OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot::pg_snapshot))))
+                 AND (xid, id) > (:xid::xid8, :id::bigint) AND expires_at > now()
+               ORDER BY xid, id LIMIT :pageSize
+             ) AS page ON true`,
+            { snapshot: before.snapshot, ...last, pageSize },
+          ),
+        );
+        // The first page's cursor: what commits while the others are read is read again.
+        next ??= { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
+        if (next.server !== before.server) return undefined;
+        const entries = rows.filter(({ subject }) => subject !== null);
+        take(entries);
+        if (entries.length < pageSize) return JSON.stringify(next);
+        last = entries.at(-1) ?? last;
+      }
     },
 
     async insert({ subject, minimumEpoch, expiresAt }) {

@@ -13,10 +13,10 @@ export async function up(knex: Knex): Promise<void> {
       -- When the last token that it could concern has expired: then the row means nothing any more.
       expires_at timestamptz NOT NULL,
       -- Rows commit in another order than their ids: a reader that goes by ids would miss some. It
-      -- goes by this and by what was still uncommitted when it last looked.
+      -- goes by what was not visible when it last looked.
       xid xid8 NOT NULL DEFAULT pg_current_xact_id()
     );
-    CREATE INDEX revocations_xid_idx ON revocations (xid);
+    CREATE INDEX revocations_xid_idx ON revocations (xid, id);
     CREATE INDEX revocations_expires_at_idx ON revocations (expires_at);
 
     -- Only wakes the followers early. They look every second by themselves.

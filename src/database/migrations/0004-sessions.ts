@@ -14,7 +14,9 @@ export async function up(knex: Knex): Promise<void> {
       generation integer NOT NULL DEFAULT 0,
       refresh_digest bytea NOT NULL,
       seed bytea NOT NULL,
-      rotated_at timestamptz,
+      -- When the last rotations were, the newest first: which used tokens may still be asked again for
+      -- their successor.
+      recent_rotations timestamptz[] NOT NULL DEFAULT '{}',
       created_at timestamptz NOT NULL DEFAULT now(),
       last_used_at timestamptz NOT NULL DEFAULT now(),
       -- Without a refresh, and in any case.
@@ -28,5 +30,6 @@ export async function up(knex: Knex): Promise<void> {
     );
     CREATE INDEX sessions_user_id_idx ON sessions (user_id, id);
     CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
-    CREATE INDEX sessions_idle_expires_at_idx ON sessions (idle_expires_at);`);
+    CREATE INDEX sessions_idle_expires_at_idx ON sessions (idle_expires_at);
+    CREATE INDEX sessions_ended_at_idx ON sessions (ended_at) WHERE ended_at IS NOT NULL;`);
 }
