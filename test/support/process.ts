@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { afterAll } from "vitest";
+import { afterwards } from "./afterwards.ts";
 
 export type Program = {
   process: ChildProcess;
@@ -14,13 +14,13 @@ export type Program = {
   exit: Promise<number | string>;
 };
 
-/** Runs `latchkey` with these settings and no others. It is killed after the tests of the file, should it still run. */
+/** Runs `latchkey` with these settings and no others. It is killed after the test, should it still run. */
 export function runProgram(args: string[], settings: Record<string, string>): Program {
   const child = spawn(process.execPath, ["dist/src/main.js", ...args], {
     env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  afterAll(() => void child.kill("SIGKILL"));
+  afterwards(() => child.kill("SIGKILL"));
   const stdout: string[] = [];
   const stderr: string[] = [];
   createInterface(child.stderr).on("line", (line) => stderr.push(line));

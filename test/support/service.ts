@@ -2,9 +2,10 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { pino } from "pino";
-import { afterAll, inject } from "vitest";
+import { inject } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { startService } from "../../src/service.ts";
+import { afterwards } from "./afterwards.ts";
 import { type Client, createClient, type Received } from "./client.ts";
 import { templateDatabase } from "./postgres.ts";
 
@@ -41,7 +42,7 @@ export async function createDatabase(template: string = templateDatabase): Promi
   return `postgres://${user}@${encodeURIComponent(host)}:${inject("postgres").port}/${name}`;
 }
 
-/** Starts a service, and stops it after the tests of the file. */
+/** Starts a service, and stops it after the test that started it, or after all of the file. */
 export async function startTestService(
   settings: Record<string, string> = {},
   databaseUrl?: string,
@@ -70,7 +71,7 @@ export async function startTestService(
     closing ??= service.close();
     return closing;
   };
-  afterAll(close);
+  afterwards(close);
 
   let users = 0;
   return {
