@@ -35,8 +35,10 @@ export async function listen(app: RequestListener, host: string, port: number, l
   const answering = answersOf(server, refuse);
   server.on("request", (request, response) => {
     const path = originForm(request.url ?? "");
+    const pending = answering(request.socket).size; // this one's answer is among them
+    // A refusal is written at once: it must not stand in place of an answer that is due before it.
+    if (pending > (path === undefined ? 1 : pipelineLength)) return void request.socket.destroy();
     if (path === undefined) return refuse(request.socket, "TARGET");
-    if (answering(request.socket).size > pipelineLength) return void request.socket.destroy();
     request.url = path;
     app(request, response);
   });
@@ -89,7 +91,9 @@ function answersOf(server: Server, refuse: Refuse): (socket: Socket) => Set<Serv
   });
   // Without a listener, Node answers with a status that is not in the contract or hangs up.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response));
-  server.on("connect", (_request, socket: Socket) => refuse(socket, "CONNECT"));
+  server.on("connect", (_request, socket: Socket) =>
+    exchangeOf(socket).pending.size > 0 ? void socket.destroy() : refuse(socket, "CONNECT"),
+  );
   return (socket) => exchangeOf(socket).pending;
 }
 

@@ -191,7 +191,9 @@ export type KeyTools = {
 /** Opens the database for as long as `use` takes. */
 export async function withKeys(config: Config, log: Logger, use: (tools: KeyTools) => Promise<void>): Promise<void> {
   const running = config.databaseUrl === undefined && (await findRunningPostgres(config.dataDir));
-  const postgres = running ? { address: running, close: () => Promise.resolve() } : await openPostgres(config, log);
+  const postgres = running
+    ? { address: { ...running, ssl: false as const }, close: () => Promise.resolve() }
+    : await openPostgres(config, log);
   const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
   try {
     if (!(await isMigrated(database)))

@@ -35,10 +35,14 @@ export function requestValidator(contract: Contract) {
     formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
   });
 
+  const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
+  const readers = new Map(types.map((type) => [type, bodyReader(type)]));
+
   return async (operation: Operation, request: Request, response: Response): Promise<void> => {
     // The validator compiles and keeps a validator for each Content-Type that it meets: it must
     // meet no other than the declared ones, or a client could fill the memory.
-    if (operation.requestType) await run(bodyReader(operation.requestType), request, response);
+    const reader = operation.requestType && readers.get(operation.requestType);
+    if (reader) await run(reader, request, response);
     else delete request.headers["content-type"];
     for (const validator of validators) await run(validator, request, response);
     // It looks the operation up by itself. Should it ever find another, nothing has been validated.

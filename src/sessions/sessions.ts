@@ -74,6 +74,12 @@ export type SessionTokens = {
   expiresInSeconds: number;
 };
 
+/** @throws {Problem} `token-revoked`, `token-expired` */
+function requireLife({ isEnded, isExpired }: SessionState): void {
+  if (isEnded) throw new Problem("token-revoked");
+  if (isExpired) throw new Problem("token-expired");
+}
+
 /** Each try is lost to another refresh of the same session: more are not to be expected. */
 const mostTries = 10;
 
@@ -111,8 +117,7 @@ export function createSessions(
     // A later generation than the next is one of ours too, after a backup was restored.
     const isUsed = token.generation < state.generation && secrets.isGenuine(token, state.seed);
     if (!isNext && !isUsed) throw new Problem("invalid-token");
-    if (state.isEnded) throw new Problem("token-revoked");
-    if (state.isExpired) throw new Problem("token-expired");
+    requireLife(state);
     return isNext ? rotate(token, state) : repeat(token, state);
   }
 
@@ -138,6 +143,8 @@ export function createSessions(
         await end(state.userId, id);
         throw new Problem("token-reused");
       }
+      // Not rotated after all: the database has gone back, to a standby that had not got so far.
+      if (distance < 1) throw new Problem("overloaded");
       const successor =
         distance === 1
           ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
@@ -154,8 +161,8 @@ export function createSessions(
   /** @throws {Problem} `token-revoked`, `token-expired` */
   async function living(id: string): Promise<SessionState> {
     const state = await store.find(id, times.graceSeconds);
-    if (!state || state.isEnded) throw new Problem("token-revoked");
-    if (state.isExpired) throw new Problem("token-expired");
+    if (!state) throw new Problem("token-revoked");
+    requireLife(state);
     return state;
   }
 

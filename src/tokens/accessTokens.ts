@@ -68,8 +68,8 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
           epoch,
         };
       } catch (cause) {
-        // jose looks at `exp` last: the signature and every other claim were right.
         if (cause instanceof Problem) throw cause;
+        // jose looks at `exp` last: the signature and every other claim were right.
         if (cause instanceof errors.JWTExpired) throw expired(cause);
         throw new Problem("invalid-token", { cause });
       }
@@ -101,8 +101,11 @@ function keyIdOf(token: string): string {
   const isCanonical = (part: string) => part !== "" && Buffer.from(part, "base64url").toString("base64url") === part;
   if (parts.length !== 3 || !parts.every(isCanonical)) throw new Problem("invalid-token");
   try {
-    return String(decodeProtectedHeader(token).kid);
+    return thumbprint.parse(decodeProtectedHeader(token).kid);
   } catch (cause) {
     throw new Problem("invalid-token", { cause });
   }
 }
+
+/** What the id of a key of ours looks like (RFC 7638 with SHA-256): no other is worth looking for. */
+const thumbprint = z.string().regex(/^[\w-]{43}$/);
