@@ -49,6 +49,19 @@ test("rows that somebody works on are left for later, and nobody waits", async (
   expect(await sweep(database)).toEqual({ revocations: 1 });
 });
 
+test("a table that cannot be swept does not keep the others from it", async () => {
+  await service.sql(
+    "INSERT INTO signing_keys (kid, private_jwe, activates_at) VALUES ('a', '', now() - interval '90 days'), ('b', '', now() - interval '26 hours')",
+  );
+  await service.sql("ALTER TABLE sessions RENAME TO sessions_gone");
+  await expect(sweep(database)).rejects.toThrow("sessions");
+  await service.sql("ALTER TABLE sessions_gone RENAME TO sessions");
+  const kids = (await service.sql("SELECT kid FROM signing_keys")).map(({ kid }) => kid);
+  expect(kids).toContain("b");
+  expect(kids).not.toContain("a");
+  await service.sql("DELETE FROM signing_keys WHERE kid = 'b'");
+});
+
 test("one instance sweeps a table at a time", async () => {
   await service.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
     SELECT 'y' || n, 1, now() - interval '1 minute' FROM generate_series(1, 3000) AS n`);

@@ -28,30 +28,47 @@ const garbage: [string, string][] = [
   ],
 ];
 
-/** Sweeps once. @returns how many rows went, by table; nothing where another instance is at it. */
+/**
+ * Sweeps once.
+ * @returns how many rows went, by table; nothing where another instance is at it
+ * @throws the first failure, after the rest was swept all the same
+ */
 export async function sweep(database: Database): Promise<Record<string, number>> {
   const swept: Record<string, number> = {};
+  const failures: unknown[] = [];
   for (const [table, condition] of garbage) {
-    for (let batch = 0; batch < mostBatches; batch += 1) {
-      const deleted = await database.write((knex) =>
-        knex.transaction(async (transaction) => {
-          const { rows: lock } = await transaction.raw<{ rows: [{ mine: boolean }] }>(
-            "SELECT pg_try_advisory_xact_lock(?, hashtext(?)) AS mine",
-            [advisoryLock, table],
-          );
-          if (!lock[0].mine) return 0;
-          const { rowCount } = await transaction.raw<{ rowCount: number }>(
-            `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
-               SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
-          );
-          return rowCount;
-        }),
-      );
+    try {
+      const deleted = await sweepTable(database, table, condition);
       if (deleted > 0) swept[table] = (swept[table] ?? 0) + deleted;
-      if (deleted < batchSize) break;
+    } catch (error) {
+      failures.push(error);
     }
   }
+  if (failures.length > 0) throw failures[0];
   return swept;
+}
+
+async function sweepTable(database: Database, table: string, condition: string): Promise<number> {
+  let total = 0;
+  for (let batch = 0; batch < mostBatches; batch += 1) {
+    const deleted = await database.write((knex) =>
+      knex.transaction(async (transaction) => {
+        const { rows: lock } = await transaction.raw<{ rows: [{ mine: boolean }] }>(
+          "SELECT pg_try_advisory_xact_lock(?, hashtext(?)) AS mine",
+          [advisoryLock, table],
+        );
+        if (!lock[0].mine) return 0;
+        const { rowCount } = await transaction.raw<{ rowCount: number }>(
+          `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
+        );
+        return rowCount;
+      }),
+    );
+    total += deleted;
+    if (deleted < batchSize) break;
+  }
+  return total;
 }
 
 /** Sweeps every minute until `close`. */
