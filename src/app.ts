@@ -1,6 +1,6 @@
 /** The order of the middleware, on one screen. */
 import cors from "cors";
-import express, { type Express } from "express";
+import express, { type Express, type RequestHandler } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
@@ -29,6 +29,7 @@ export function createApp({ contract, handlers, authenticator, log, config }: Ap
   app.set("trust proxy", config.trustProxy ?? false);
 
   app.use(requestLog(log));
+  if (config.trustProxy === undefined) app.use(warnOfProxy(log));
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
@@ -45,7 +46,27 @@ export function createApp({ contract, handlers, authenticator, log, config }: Ap
   return app;
 }
 
+/** Without `TRUST_PROXY` all who come through a proxy are one client, and lock each other out. */
+function warnOfProxy(log: Logger): RequestHandler {
+  let warned = false;
+  return (request, _response, next) => {
+    if (!warned && request.headers["x-forwarded-for"] !== undefined) {
+      warned = true;
+      log.warn("Requests come through a proxy, and TRUST_PROXY is not set: all of its clients count as one.");
+    }
+    next();
+  };
+}
+
 /** What a script of another origin may read beside the body. */
-const exposedHeaders = ["Allow", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"];
+const exposedHeaders = [
+  "Allow",
+  "Location",
+  "RateLimit",
+  "RateLimit-Policy",
+  "Retry-After",
+  "WWW-Authenticate",
+  "X-Request-Id",
+];
 
 const allowedOrigins = (origins: string[]) => (origins.includes("*") ? "*" : origins);

@@ -153,6 +153,36 @@ const settings = {
     help: "Passes of one password hash over its memory.",
     schema: wholeNumber(1, 20),
   },
+  THROTTLE: {
+    fallback: "on",
+    allowed: "on or off",
+    help: "Whether tries are counted and limited. Off is for benchmarks: passwords can then be guessed without end.",
+    schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+  },
+  THROTTLE_ACCOUNT_ADDRESS: {
+    fallback: "5",
+    allowed: "a whole number from 1 to 1000000",
+    help: "Wrong passwords that one address may send for one account in 15 minutes.",
+    schema: wholeNumber(1, 1_000_000),
+  },
+  THROTTLE_ACCOUNT: {
+    fallback: "5",
+    allowed: "a whole number from 1 to 1000000",
+    help: "Wrong passwords for one account in 15 minutes from all addresses together that it has not been signed in to from of late.",
+    schema: wholeNumber(1, 1_000_000),
+  },
+  THROTTLE_ADDRESS: {
+    fallback: "50",
+    allowed: "a whole number from 1 to 1000000",
+    help: "Wrong passwords that one address may send in 15 minutes, whatever the accounts. An account that was signed in to from there of late is let in all the same.",
+    schema: wholeNumber(1, 1_000_000),
+  },
+  THROTTLE_REGISTRATIONS: {
+    fallback: "30",
+    allowed: "a whole number from 1 to 1000000",
+    help: "Registrations that one address may try in 15 minutes.",
+    schema: wholeNumber(1, 1_000_000),
+  },
   LOG_LEVEL: {
     fallback: "info",
     allowed: "fatal, error, warn, info, debug, trace or silent",

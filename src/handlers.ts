@@ -1,4 +1,5 @@
 /** The whole API on one screen: which handler answers which operation. A missing one does not compile. */
+import type { Audit } from "./audit/audit.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
@@ -24,6 +25,7 @@ export type Services = {
   docsPage: string;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
+  audit: Audit;
 };
 
 export const handlers = (services: Services): Handlers => ({
@@ -33,8 +35,8 @@ export const handlers = (services: Services): Handlers => ({
   changePassword: changePassword(services.users),
   deleteUser: deleteUser(services.users),
 
-  issueToken: issueToken(services.tokens),
-  revokeToken: revokeToken(services.revocations, services.sessions.end),
+  issueToken: issueToken(services.tokens, services.audit),
+  revokeToken: revokeToken(services.revocations, services.sessions.end, services.audit),
   getJwks: getJwks(services.keys),
 
   createSession: createSession(services.sessions, services.publicUrl),

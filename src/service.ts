@@ -6,8 +6,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import { type Config, ConfigError } from "./config.ts";
+import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
+import { Problem } from "./contract/problems.ts";
 import {
   type DatabaseAddress,
   isOutage,
@@ -20,11 +22,14 @@ import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.
 import { isMigrated, migrate } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
+import { auditLog } from "./operations/log.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { countStore } from "./throttling/store.ts";
+import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
@@ -72,6 +77,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
   const release = async () => {
     for (const part of held.splice(0).reverse()) await part.close();
   };
+  const audit = auditLog(log);
   try {
     const postgres = await openPostgres(config, log);
     held.push(postgres);
@@ -102,8 +108,16 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       (err) => log.warn({ err }, "could not look for revoked tokens"),
     );
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
+    if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
+    const limits = {
+      "account-address": config.throttleAccountAddress,
+      account: config.throttleAccount,
+      address: config.throttleAddress,
+      registrations: config.throttleRegistrations,
+    };
+    const throttle = config.throttle ? createThrottle(limits, countStore(database)) : noThrottle;
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
-    const users = createUsers(userStore(database), hasher, policy, revocations.apply);
+    const users = createUsers(userStore(database), hasher, policy, throttle, revocations.apply, audit);
     const sessions = createSessions(
       sessionStore(database),
       tokens,
@@ -114,14 +128,22 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
         graceSeconds: config.refreshGraceSeconds,
       },
       revocations.apply,
-      ({ sessionId, userId }) => log.warn({ event: "refresh-token-reused", sessionId, userId }, "session ended"),
+      audit,
     );
     const authenticator: Authenticator = {
       password: users.signIn,
-      async token(token) {
-        const principal = await tokens.verify(token);
-        revocations.check(principal);
-        return principal;
+      async token(token, client) {
+        let principal: TokenPrincipal | undefined;
+        try {
+          principal = await tokens.verify(token);
+          revocations.check(principal);
+          return principal;
+        } catch (error) {
+          if (error instanceof Problem && error.status === 401) {
+            audit("token-refused", client, { userId: principal?.userId, reason: error.slug });
+          }
+          throw error;
+        }
       },
     };
     held.push(
@@ -142,6 +164,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       docsPage: await readDocsPage(),
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
+      audit,
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config });

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesOtherBodies, refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesOtherBodies,
+  refusesStrangers,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -62,6 +68,7 @@ describe("PUT /api/users/me/password", () => {
   });
 
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
 
   test("401 for a wrong current password, and nothing changes", async () => {
     const { username } = await service.register();

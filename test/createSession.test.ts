@@ -2,6 +2,7 @@ import pg from "pg";
 import { describe, expect, test } from "vitest";
 import {
   asksForThePassword,
+  refusesGuessing,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
@@ -61,6 +62,7 @@ describe("POST /api/sessions", () => {
 
   refusesUnsoundRequests(service, request);
   asksForThePassword(service, request);
+  refusesGuessing(service, request);
   refusesUnreadableForms(service, request);
   survivesFaults(service, request);
 });

@@ -40,6 +40,13 @@ describe("POST /api/users", () => {
     }
   });
 
+  test("429 after too many from one address", async () => {
+    const strict = await startTestService({ THROTTLE_REGISTRATIONS: "1" });
+    expect((await strict.send("POST", "/api/users", { json: { username: "first", password } })).status).toBe(201);
+    const answer = await strict.send("POST", "/api/users", { json: { username: "second", password } });
+    expect(answer).toMatchObject({ status: 429, problem: "too-many-requests" });
+  });
+
   refusesUnsoundRequests(service, request);
 
   test("400 names each place that is wrong", async () => {

@@ -1,6 +1,6 @@
 import pg from "pg";
 import { describe, expect, test } from "vitest";
-import { asksForThePassword, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import { asksForThePassword, refusesGuessing, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -71,5 +71,6 @@ describe("DELETE /api/users/me", () => {
 
   refusesUnsoundRequests(service, request);
   asksForThePassword(service, request);
+  refusesGuessing(service, request);
   survivesFaults(service, request);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import { refusesGuessing, refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -26,5 +26,6 @@ describe("DELETE /api/sessions", () => {
 
   refusesUnsoundRequests(service, request);
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
   survivesFaults(service, request);
 });

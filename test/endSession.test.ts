@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import { refusesGuessing, refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -35,5 +35,6 @@ describe("DELETE /api/sessions/{id}", () => {
   const request = { method: "DELETE", target: `/api/sessions/${alive}`, good: () => Promise.resolve({ basic }) };
   refusesUnsoundRequests(service, request);
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
   survivesFaults(service, request);
 });

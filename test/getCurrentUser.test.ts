@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesStrangers, refusesUnreadableForms, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesStrangers,
+  refusesUnreadableForms,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -33,6 +39,7 @@ describe("GET /api/users/me", () => {
 
   refusesUnsoundRequests(service, request);
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
   refusesUnreadableForms(service, request);
   survivesFaults(service, request);
 });

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesStrangers, refusesUnreadableForms, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesStrangers,
+  refusesUnreadableForms,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -40,6 +46,7 @@ describe("GET /api/resource", () => {
 
   refusesUnsoundRequests(service, request);
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
 
   test("401 token-expired says when, and is told from a forged one", async () => {
     const bearer = await service.token("miguel");

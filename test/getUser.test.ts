@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesStrangers, refusesUnreadableForms, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesStrangers,
+  refusesUnreadableForms,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -45,6 +51,7 @@ describe("GET /api/users/{id}", () => {
   });
 
   refusesStrangers(service, request);
+  refusesGuessing(service, request);
 
   test("404 for another's id, the same as for one that does not exist", async () => {
     const another = await service.send("GET", `/api/users/${susan.id}`, await request.good());

@@ -2,6 +2,7 @@ import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
 import {
   asksForThePassword,
+  refusesGuessing,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
@@ -53,6 +54,7 @@ describe("GET /api/token", () => {
 
   refusesUnsoundRequests(service, request);
   asksForThePassword(service, request);
+  refusesGuessing(service, request);
   refusesUnreadableForms(service, request);
   survivesFaults(service, request);
 });

@@ -38,8 +38,8 @@ export type Call<Id extends OperationId> = {
   client: Client;
 };
 
-/** Where a request comes from, as far as it says so itself. */
-export type Client = { address: string | undefined; userAgent: string | undefined };
+/** Where a request comes from, as far as it says so itself, and what it is called in the log. */
+export type Client = { address: string | undefined; userAgent: string | undefined; requestId: string };
 
 /** What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems. */
 export type Reply<Id extends OperationId> = {

@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
-import type { Handlers } from "./binding.ts";
+import type { Client, Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
 import { Problem } from "./problems.ts";
@@ -17,14 +17,13 @@ export function dispatch(contract: Contract, handlers: Handlers, authenticator: 
 
   const serve = (operation: Operation) => async (request: Request, response: Response) => {
     response.locals["operation"] = operation;
-    const principal = await authenticate(operation, request.headers.authorization, authenticator);
+    const client = clientOf(request);
+    const principal = await authenticate(operation, request.headers.authorization, client, authenticator);
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
     if (request.method === "HEAD") request.method = "GET";
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
-    const address = isIP(request.ip ?? "") ? request.ip : undefined; // a trusted proxy may forward rubbish
-    const client = { address, userAgent: request.headers["user-agent"] };
     const call = { body: request.body, path: request.params, query: request.query, principal, client };
     write(response, operation, await handler(call));
   };
@@ -73,6 +72,12 @@ const unreadable = (error: unknown) =>
   error instanceof URIError
     ? new Problem("invalid-request", { errors: [{ parameter: "path", detail: "is not percent-encoded UTF-8" }] })
     : undefined;
+
+const clientOf = (request: Request): Client => ({
+  address: isIP(request.ip ?? "") ? request.ip : undefined, // a trusted proxy may forward rubbish
+  userAgent: request.headers["user-agent"],
+  requestId: String(request.id),
+});
 
 /** An answer that the client cannot read is work for nothing (RFC 9110, section 12.5.1). */
 function refuseUnacceptable(operation: Operation, request: Request): void {

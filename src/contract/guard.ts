@@ -3,16 +3,16 @@
  * nothing else. A requirement that is not met is a problem with the challenges of that operation.
  */
 import { hasTokenShape, parseAuthorization } from "./authorization.ts";
-import type { PasswordPrincipal, Principal, Scheme, TokenPrincipal } from "./binding.ts";
+import type { Client, PasswordPrincipal, Principal, Scheme, TokenPrincipal } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 import { Problem } from "./problems.ts";
 
 /** How credentials are checked. Both throw the problem that says why they are not accepted. */
 export type Authenticator = {
-  /** @throws {Problem} `invalid-credentials` */
-  password(username: string, password: string): Promise<PasswordPrincipal>;
+  /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
+  password(username: string, password: string, client: Client): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
-  token(token: string): Promise<TokenPrincipal>;
+  token(token: string, client: Client): Promise<TokenPrincipal>;
 };
 
 /**
@@ -25,22 +25,23 @@ export type Authenticator = {
 export async function authenticate(
   { schemes }: Operation,
   authorization: string | undefined,
+  client: Client,
   authenticator: Authenticator,
 ): Promise<Principal | undefined> {
   if (schemes.length === 0) return undefined;
   const credentials = parseAuthorization(authorization);
   const takes = (scheme: Scheme) => schemes.includes(scheme);
   if (credentials?.scheme === "bearer" && takes("bearerAuth")) {
-    return authenticator.token(credentials.token);
+    return authenticator.token(credentials.token, client);
   }
   if (credentials?.scheme === "basic" && hasTokenShape(credentials.username)) {
-    if (takes("bearerAuth")) return authenticator.token(credentials.username);
+    if (takes("bearerAuth")) return authenticator.token(credentials.username, client);
     throw new Problem("invalid-credentials", {
       detail: "This operation needs the username and the password; a token is not enough.",
     });
   }
   if (credentials?.scheme === "basic" && takes("basicAuth")) {
-    return authenticator.password(credentials.username, credentials.password);
+    return authenticator.password(credentials.username, credentials.password, client);
   }
   throw new Problem("authentication-required");
 }

@@ -114,6 +114,14 @@ export const problems = {
       "The password is too short, too long, among those that everyone tries first, or has the username in it. The member reason says which.",
     remedy: "Choose another password. A few unrelated words are good.",
   },
+  "too-many-requests": {
+    status: 429,
+    title: "Too many tries",
+    meaning:
+      "There were too many wrong passwords for this account or from this address, or too many registrations from it. The password was not looked at, and whether there is such a user is not said.",
+    remedy:
+      "Wait for the seconds in Retry-After: 15 minutes at the most. Who has many requests takes a token once and sends that.",
+  },
   "internal-error": {
     status: 500,
     title: "The service made a mistake",

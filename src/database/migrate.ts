@@ -9,6 +9,7 @@ import * as signingKeys from "./migrations/0002-signing-keys.ts";
 import * as revocations from "./migrations/0003-revocations.ts";
 import * as sessions from "./migrations/0004-sessions.ts";
 import * as keyRotation from "./migrations/0005-key-rotation.ts";
+import * as throttle from "./migrations/0006-throttle.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -19,6 +20,7 @@ const migrations = new Map<string, Migration>([
   ["0003-revocations", revocations],
   ["0004-sessions", sessions],
   ["0005-key-rotation", keyRotation],
+  ["0006-throttle", throttle],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

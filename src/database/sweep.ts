@@ -15,6 +15,9 @@ const advisoryLock = 5_391_649;
 const garbage: [string, string][] = [
   // The last token that it could concern has expired.
   ["revocations", "expires_at < now()"],
+  // Their windows are over; an hour more, for clocks that differ.
+  ["throttle", "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint"],
+  ["familiar_networks", "last_seen_at < now() - interval '90 days'"],
   // Ended rows are kept while a token of theirs lives, and for a day in which their end can be told.
   ["sessions", "idle_expires_at < now() AND tokens_expire_at < now()"],
   ["sessions", "expires_at < now() AND tokens_expire_at < now()"],

@@ -8,6 +8,7 @@ import type { RequestHandler, Response } from "express";
 import { type DestinationStream, type Logger, pino } from "pino";
 import { type HttpLogger, pinoHttp } from "pino-http";
 import pretty from "pino-pretty";
+import type { Audit } from "../audit/audit.ts";
 import type { Operation } from "../contract/contract.ts";
 import type { Problem } from "../contract/problems.ts";
 
@@ -47,6 +48,18 @@ export function requestLog(log: Logger): RequestHandler {
 export function reportProblem(response: Response, problem: Problem): void {
   response.locals["problem"] = problem.slug;
   if (problem.status >= 500) response.err = problem.cause instanceof Error ? problem.cause : problem;
+}
+
+/**
+ * Writes audit events into the log, each a line with `event`. They are written whatever `LOG_LEVEL`
+ * leaves out, except for `silent`.
+ */
+export function auditLog(log: Logger): Audit {
+  const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
+  return (event, client, { userId, sessionId, keyId, reason, limit }) => {
+    const req = client && { id: client.requestId, address: client.address };
+    lines.info({ event, userId, sessionId, keyId, reason, limit, req }, "audit");
+  };
 }
 
 type Locals = { operation?: Operation; problem?: string };

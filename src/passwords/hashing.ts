@@ -18,56 +18,81 @@ export type Verification = {
 };
 
 export type PasswordHasher = {
+  /** @throws {Problem} `overloaded` where no more can wait: for who would do other work before. */
+  requireRoom(): void;
   /** @throws {Problem} `overloaded` */
   hash(password: string): Promise<string>;
   /**
    * Compares a password with a stored hash. Without a hash (there is no such user) or without a
    * password (it is no possible one) nothing matches, after the same work.
+   * @param deadline when it is too late to begin, on the clock of `performance.now()`
    * @throws {Problem} `overloaded`
    */
-  verify(stored: string | undefined, password: string | undefined): Promise<Verification>;
+  verify(stored: string | undefined, password: string | undefined, deadline?: number): Promise<Verification>;
   /** All work so far, in KiB times passes: what a test can count and a clock cannot. */
   workDone(): number;
+  /** How many are being computed, and how many wait. */
+  load(): { running: number; waiting: number };
+};
+
+/** What a passing hour of the service wants to know of it. */
+export type HashingObserver = {
+  /** The cost of a computation, as it begins. */
+  computing?(cost: HashCost): void;
+  /** How long a password waited for its turn, in seconds. */
+  waited?(seconds: number): void;
 };
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
 const concurrentHashes = 2;
-// At some 40 hashes a second and core, the last in this queue waits for about a second.
+// At some 40 hashes a second and core, the last in this queue waits for about as long as any may.
 const queueLength = 64;
+/** Whoever waits longer has perhaps gone, and is answered before a second is over. */
+const patienceMs = 800;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
 const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 // Argon2's own minimum for one lane (RFC 9106, section 3.1).
 const minimumMemoryKiB = 8;
 
-/** @param observe is told the cost of each computation, as it begins */
 export function passwordHasher(
   cost: HashCost,
   warn: (message: string) => void,
-  observe: (cost: HashCost) => void = () => {},
+  observer: HashingObserver = {},
 ): PasswordHasher {
   const limit = pLimit(concurrentHashes);
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
-    observe({ memoryKiB, passes });
+    observer.computing?.({ memoryKiB, passes });
     work += memoryKiB * passes;
     return argon2(password, { memoryCost: memoryKiB, timeCost: passes, parallelism: 1 });
   };
   const compare = (stored: string, storedCost: HashCost, password: string) => {
-    observe(storedCost);
+    observer.computing?.(storedCost);
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  const queued = <T>(task: () => Promise<T>): Promise<T> => {
+  const requireRoom = (): void => {
     if (limit.pendingCount >= queueLength) throw new Problem("overloaded");
-    return limit(task);
+  };
+  const queued = async <T>(task: () => Promise<T>, deadline = performance.now() + patienceMs): Promise<T> => {
+    requireRoom();
+    const arrived = performance.now();
+    return limit(() => {
+      const now = performance.now();
+      observer.waited?.((now - arrived) / 1000);
+      // Once the first in the queue is too late, so are all that came with it: they end at once.
+      if (now > deadline) throw new Problem("overloaded");
+      return task();
+    });
   };
 
   const impossible = randomBytes(32).toString("base64");
 
   return {
-    hash: async (password) => queued(() => compute(password, cost)),
-    verify: async (stored, password) =>
+    requireRoom,
+    hash: (password) => queued(() => compute(password, cost)),
+    verify: (stored, password, deadline) =>
       queued(async () => {
         const storedCost = stored === undefined ? undefined : costOf(stored);
         if (stored !== undefined && !storedCost)
@@ -82,8 +107,9 @@ export function passwordHasher(
         if (matches) return { matches, upgraded: await compute(password, cost) };
         await computeDifference(storedCost);
         return { matches };
-      }),
+      }, deadline),
     workDone: () => work,
+    load: () => ({ running: limit.activeCount, waiting: limit.pendingCount }),
   };
 
   /**

@@ -15,7 +15,10 @@ export const createSession =
 
 export const refreshToken =
   (sessions: Sessions): Handler<"refreshToken"> =>
-  async ({ body }) => ({ status: 200, body: representTokens(await sessions.refresh(body.refresh_token)) });
+  async ({ body, client }) => ({
+    status: 200,
+    body: representTokens(await sessions.refresh(body.refresh_token, client)),
+  });
 
 export const listSessions =
   (sessions: Sessions): Handler<"listSessions"> =>
@@ -33,15 +36,15 @@ export const listSessions =
 
 export const endSession =
   (sessions: Sessions): Handler<"endSession"> =>
-  async ({ principal, path }) => {
-    if (!(await sessions.end(principal.userId, path.id.toLowerCase()))) throw new Problem("not-found");
+  async ({ principal, path, client }) => {
+    if (!(await sessions.end(principal.userId, path.id.toLowerCase(), client))) throw new Problem("not-found");
     return { status: 204 };
   };
 
 export const endAllSessions =
   (users: Users): Handler<"endAllSessions"> =>
-  async ({ principal }) => {
-    await users.signOutEverywhere(principal);
+  async ({ principal, client }) => {
+    await users.signOutEverywhere(principal, client);
     return { status: 204 };
   };
 

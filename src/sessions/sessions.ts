@@ -4,6 +4,7 @@
  * ends the session.
  */
 import { v7 as uuidv7 } from "uuid";
+import type { Audit } from "../audit/audit.ts";
 import type { Caller, Client, PasswordPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 import type { AccessTokens } from "../tokens/accessTokens.ts";
@@ -68,6 +69,7 @@ export type SessionStore = {
 /** The tokens of a session, as a client gets them. */
 export type SessionTokens = {
   id: string;
+  userId: string;
   accessToken: string;
   refreshToken: string;
   refreshExpiresInSeconds: number;
@@ -85,17 +87,14 @@ const mostTries = 10;
 
 export type Sessions = ReturnType<typeof createSessions>;
 
-/**
- * @param enforce puts a revocation into force on this instance
- * @param reportReuse is told of a refresh token that somebody has a copy of
- */
+/** @param enforce puts a revocation into force on this instance */
 export function createSessions(
   store: SessionStore,
   tokens: AccessTokens,
   secrets: RefreshSecrets,
   times: SessionTimes,
   enforce: (revocation: Revocation) => void,
-  reportReuse: (session: { sessionId: string; userId: string }) => void,
+  audit: Audit,
 ) {
   /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, client: Client): Promise<SessionTokens> {
@@ -105,12 +104,26 @@ export function createSessions(
     const session = { id, seed, digest: digestOf(secret), client, ...principal };
     const standing = await store.insert(session, times, tokens.ttlSeconds);
     if (!standing) throw new Problem("invalid-credentials");
+    audit("session-created", client, { userId: principal.userId, sessionId: id });
     return grant(id, secret, standing);
   }
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
-  async function refresh(text: string): Promise<SessionTokens> {
+  async function refresh(text: string, client: Client): Promise<SessionTokens> {
     const token = parseToken(text);
+    try {
+      const tokens = await exchange(token, client);
+      audit("session-refreshed", client, { userId: tokens.userId, sessionId: tokens.id });
+      return tokens;
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) {
+        audit("refresh-refused", client, { sessionId: token?.sessionId, reason: error.slug });
+      }
+      throw error;
+    }
+  }
+
+  async function exchange(token: PresentedToken | undefined, client: Client): Promise<SessionTokens> {
     const state = token && (await store.find(token.sessionId, times.graceSeconds));
     if (!state) throw new Problem("invalid-token");
     const isNext = digestOf(token.secret).equals(state.digest);
@@ -118,29 +131,29 @@ export function createSessions(
     const isUsed = token.generation < state.generation && secrets.isGenuine(token, state.seed);
     if (!isNext && !isUsed) throw new Problem("invalid-token");
     requireLife(state);
-    return isNext ? rotate(token, state) : repeat(token, state);
+    return isNext ? rotate(token, state, client) : repeat(token, state, client);
   }
 
-  async function rotate(token: PresentedToken, { seed, digest }: SessionState): Promise<SessionTokens> {
+  async function rotate(token: PresentedToken, { seed, digest }: SessionState, client: Client): Promise<SessionTokens> {
     const { sessionId: id, generation } = token;
     const successor = secrets.derive(id, seed, generation + 1);
     const standing = await store.rotate({ id, generation, digest }, digestOf(successor), times, tokens.ttlSeconds);
     // Without it somebody was faster: the same token in another hand, or the end of the session.
-    return standing ? grant(id, successor, standing) : repeat(token, await living(id));
+    return standing ? grant(id, successor, standing) : repeat(token, await living(id), client);
   }
 
   /**
    * A used token again: the same successor, where the answer may have been lost or another tab was
    * faster. Otherwise somebody has a copy of it.
    */
-  async function repeat(token: PresentedToken, first: SessionState): Promise<SessionTokens> {
+  async function repeat(token: PresentedToken, first: SessionState, client: Client): Promise<SessionTokens> {
     const { sessionId: id, generation } = token;
     let state = first;
     for (let tries = 0; tries < mostTries; tries += 1) {
       const distance = state.generation - generation;
       if (distance > state.generationsInGrace) {
-        reportReuse({ sessionId: id, userId: state.userId });
-        await end(state.userId, id);
+        audit("refresh-token-reused", client, { sessionId: id, userId: state.userId });
+        await finish(state.userId, id);
         throw new Problem("token-reused");
       }
       // Not rotated after all: the database has gone back, to a standby that had not got so far.
@@ -171,6 +184,7 @@ export function createSessions(
     const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, standing.refreshExpiresInSeconds));
     return {
       id,
+      userId: standing.userId,
       accessToken: await tokens.issue(standing, id, expiresInSeconds),
       expiresInSeconds,
       refreshToken: formatToken(id, secret),
@@ -179,7 +193,13 @@ export function createSessions(
   }
 
   /** Ends a session of the user, and its tokens. @returns whether there was such a one */
-  async function end(userId: string, id: string): Promise<boolean> {
+  async function end(userId: string, id: string, client: Client): Promise<boolean> {
+    const hasEnded = await finish(userId, id);
+    if (hasEnded) audit("session-ended", client, { userId, sessionId: id });
+    return hasEnded;
+  }
+
+  async function finish(userId: string, id: string): Promise<boolean> {
     const revocation = await store.end(userId, id);
     if (revocation) enforce(revocation);
     return revocation !== undefined;

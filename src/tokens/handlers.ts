@@ -1,25 +1,29 @@
-import type { Handler } from "../contract/binding.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { Client, Handler } from "../contract/binding.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import { clockSlackSeconds, everyEpoch, type Revocations } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =
-  (tokens: AccessTokens): Handler<"issueToken"> =>
-  async ({ principal }) => ({
-    status: 200,
-    body: { token: await tokens.issue(principal), duration: tokens.ttlSeconds },
-  });
+  (tokens: AccessTokens, audit: Audit): Handler<"issueToken"> =>
+  async ({ principal, client }) => {
+    const token = await tokens.issue(principal);
+    audit("token-issued", client, { userId: principal.userId });
+    return { status: 200, body: { token, duration: tokens.ttlSeconds } };
+  };
 
 /** @param endSession ends the session of a token, and so the token. */
 export const revokeToken =
   (
     revocations: Revocations,
-    endSession: (userId: string, sessionId: string) => Promise<boolean>,
+    endSession: (userId: string, sessionId: string, client: Client) => Promise<boolean>,
+    audit: Audit,
   ): Handler<"revokeToken"> =>
-  async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
-    if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
+  async ({ principal: { userId, sessionId, tokenId, expiresAt }, client }) => {
+    if (sessionId !== undefined && (await endSession(userId, sessionId, client))) return { status: 204 };
     const forgettable = new Date(expiresAt.getTime() + clockSlackSeconds * 1000);
     await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt: forgettable });
+    audit("token-revoked", client, { userId });
     return { status: 204 };
   };
 

@@ -5,8 +5,8 @@ import type { User, Users } from "./users.ts";
 /** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
 export const createUser =
   (users: Users, publicUrl = ""): Handler<"createUser"> =>
-  async ({ body }) => {
-    const user = await users.register(body.username, body.password);
+  async ({ body, client }) => {
+    const user = await users.register(body.username, body.password, client);
     return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: represent(user) };
   };
 
@@ -20,15 +20,15 @@ export const getCurrentUser =
 
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
-  async ({ principal, body }) => {
-    await users.changePassword(principal, body.current_password, body.new_password);
+  async ({ principal, body, client }) => {
+    await users.changePassword(principal, body.current_password, body.new_password, client);
     return { status: 204 };
   };
 
 export const deleteUser =
   (users: Users): Handler<"deleteUser"> =>
-  async ({ principal }) => {
-    await users.remove(principal);
+  async ({ principal, client }) => {
+    await users.remove(principal, client);
     return { status: 204 };
   };
 

@@ -1,10 +1,17 @@
 import { Problem } from "../contract/problems.ts";
 import { type Database, violates } from "../database/database.ts";
+import { familiarNetworks } from "../throttling/throttling.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./users.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };
-const accountColumns = { id: "id", username: "username", passwordHash: "password_hash", tokenEpoch: "token_epoch" };
+const accountColumns = {
+  id: "id",
+  username: "username",
+  passwordHash: "password_hash",
+  tokenEpoch: "token_epoch",
+  familiarAt: "last_seen_at",
+};
 
 export function userStore(database: Database): UserStore {
   /** A change and the revocation that follows from it: both or neither, in one statement. */
@@ -22,20 +29,51 @@ export function userStore(database: Database): UserStore {
   };
 
   return {
-    async insert({ id, username, passwordHash }) {
+    async insert(user) {
       const insertion = database.write((knex) =>
-        knex("users").insert({ id, username, password_hash: passwordHash }).returning<User[]>(returned(userColumns)),
+        knex.raw<{ rows: [User] }>(
+          `WITH registered AS (
+             INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash) RETURNING *
+           ), remembered AS (
+             INSERT INTO familiar_networks (user_id, network) SELECT id, :network FROM registered
+           )
+           SELECT id, username, created_at AS "createdAt" FROM registered`,
+          user,
+        ),
       );
       // The constraint decides, so that of many at once exactly one gets the name.
-      const [user] = await insertion.catch((error: unknown) => {
+      const { rows } = await insertion.catch((error: unknown) => {
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
       });
-      return user as User;
+      return rows[0];
     },
 
     find: (id) => database.read((knex) => knex("users").first<User | undefined>(userColumns).where({ id })),
 
-    findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
+    findAccount: (by, network) =>
+      database.read((knex) =>
+        knex("users")
+          .leftJoin("familiar_networks", (join) =>
+            join.on("user_id", "users.id").andOnVal("familiar_networks.network", network),
+          )
+          .first<Account | undefined>(accountColumns)
+          .where(by),
+      ),
+
+    async rememberNetwork(id, network) {
+      await database.write((knex) =>
+        knex.raw(
+          `WITH remembered AS (
+             INSERT INTO familiar_networks (user_id, network) VALUES (:id, :network)
+             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now()
+           )
+           DELETE FROM familiar_networks WHERE user_id = :id AND network IN (
+             SELECT network FROM familiar_networks WHERE user_id = :id AND network <> :network
+             ORDER BY last_seen_at DESC OFFSET :others)`,
+          { id, network, others: familiarNetworks - 1 },
+        ),
+      );
+    },
 
     changePassword: (id, epoch, passwordHash) =>
       revoking(
@@ -62,7 +100,3 @@ export function userStore(database: Database): UserStore {
       ),
   };
 }
-
-/** `returning` takes `column as alias`, not the object that `select` takes. */
-const returned = (columns: Record<string, string>) =>
-  Object.entries(columns).map(([alias, column]) => `${column} as ${alias}`);

@@ -1,24 +1,36 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
+import type { Audit } from "../audit/audit.ts";
 import { hasTokenShape } from "../contract/authorization.ts";
-import type { Caller, PasswordPrincipal, Principal } from "../contract/binding.ts";
+import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/binding.ts";
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
+import { networkOf } from "../throttling/network.ts";
+import { type Throttle, Throttled } from "../throttling/throttling.ts";
 import type { Revocation } from "../tokens/revocations.ts";
 import { canonicalUsername } from "./username.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
 
 /** A user as sign-in needs it. */
-export type Account = { id: string; username: string; passwordHash: string; tokenEpoch: number };
+export type Account = {
+  id: string;
+  username: string;
+  passwordHash: string;
+  tokenEpoch: number;
+  /** When the account was last signed in to from the network that asks; `null` where it never was. */
+  familiarAt: Date | null;
+};
 
 /** What is kept of users. Every method may throw the problem `database-unavailable`. */
 export type UserStore = {
   /** @throws {Problem} `username-taken` */
-  insert(user: { id: string; username: string; passwordHash: string }): Promise<User>;
+  insert(user: { id: string; username: string; passwordHash: string; network: string }): Promise<User>;
   find(id: string): Promise<User | undefined>;
-  findAccount(by: { id: string } | { username: string }): Promise<Account | undefined>;
+  findAccount(by: { id: string } | { username: string }, network: string): Promise<Account | undefined>;
+  /** Notes that the account is signed in to from a network; the oldest others are forgotten. */
+  rememberNetwork(id: string, network: string): Promise<void>;
   /**
    * Sets the hash and raises the epoch, if the epoch is still the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
@@ -40,15 +52,20 @@ export type UserStore = {
 
 export type Users = ReturnType<typeof createUsers>;
 
+/** Noting it at each sign-in would be a write for nothing. */
+const rememberAgainAfterMs = 86_400_000;
+
 /** @param enforce puts a revocation into force on this instance; the others follow by themselves. */
 export function createUsers(
   store: UserStore,
   hasher: PasswordHasher,
   policy: PasswordPolicy,
+  throttle: Throttle,
   enforce: (revocation: Revocation) => void,
+  audit: Audit,
 ) {
-  /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `overloaded` */
-  async function register(name: string, password: string): Promise<User> {
+  /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
+  async function register(name: string, password: string, client: Client): Promise<User> {
     const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
     if (username === undefined) {
       throw invalidRequest({
@@ -57,17 +74,26 @@ export function createUsers(
       });
     }
     const accepted = acceptedPassword(password, username, "#/password");
-    return store.insert({ id: uuidv7(), username, passwordHash: await hasher.hash(accepted) });
+    const network = networkOf(client.address);
+    await throttle.registration(network).catch(auditThrottled(client));
+    const passwordHash = await hasher.hash(accepted);
+    const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
+    audit("user-registered", client, { userId: user.id });
+    return user;
   }
 
   /**
    * Checks a username and a password, with the same work whether or not there is such a user.
-   * @throws {Problem} `invalid-credentials`, `overloaded`
+   * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
-  async function signIn(name: string, password: string): Promise<PasswordPrincipal> {
+  async function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
+    hasher.requireRoom();
     const username = canonicalUsername(name);
-    const account = username === undefined ? undefined : await store.findAccount({ username });
-    return verify(account, password, new Problem("invalid-credentials"));
+    const network = networkOf(client.address);
+    const account = username === undefined ? undefined : await store.findAccount({ username }, network);
+    const principal = await verify(username ?? name, account, password, client);
+    if (!principal) throw new Problem("invalid-credentials");
+    return principal;
   }
 
   /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
@@ -87,44 +113,86 @@ export function createUsers(
   /**
    * Changes the password, and ends every token of the user.
    * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
-   * came first; `invalid-request`, `password-refused`, `overloaded`
+   * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
-  async function changePassword(caller: Caller, current: string, next: string): Promise<void> {
+  async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
     const accepted = acceptedPassword(next, caller.username, "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
-    const { epoch } = await verify(await store.findAccount({ id: caller.userId }), current, wrong);
+    const account = await store.findAccount({ id: caller.userId }, networkOf(client.address));
+    const confirmed = await verify(caller.username, account, current, client);
+    if (!confirmed) throw wrong;
     const passwordHash = await hasher.hash(accepted);
-    const revocation = await store.changePassword(caller.userId, epoch, passwordHash);
+    const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash);
     if (!revocation) throw wrong;
     enforce(revocation);
+    audit("password-changed", client, caller);
   }
 
   /**
    * Ends every session and every token of the user.
    * @throws {Problem} `token-revoked` or `invalid-credentials` where that has been done meanwhile
    */
-  async function signOutEverywhere(principal: Principal): Promise<void> {
+  async function signOutEverywhere(principal: Principal, client: Client): Promise<void> {
     const revocation = await store.raiseEpoch(principal.userId, principal.epoch);
     if (!revocation) throw gone(principal);
     enforce(revocation);
+    audit("sessions-ended", client, principal);
   }
 
   /** @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile */
-  async function remove(caller: PasswordPrincipal): Promise<void> {
+  async function remove(caller: PasswordPrincipal, client: Client): Promise<void> {
     const revocation = await store.delete(caller.userId, caller.epoch);
     if (!revocation) throw new Problem("invalid-credentials");
     enforce(revocation);
+    audit("user-deleted", client, caller);
   }
 
-  async function verify(account: Account | undefined, password: string, wrong: Problem): Promise<PasswordPrincipal> {
-    const { matches, upgraded } = await hasher.verify(account?.passwordHash, possiblePassword(password));
-    if (!account || !matches) throw wrong;
-    if (upgraded !== undefined) {
-      // Not worth failing for: the next sign-in tries again.
-      await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
+  /**
+   * Has the password of an account looked at, if there may be another guess.
+   * @param name what the account was looked for by, for the counting of guesses
+   * @returns `undefined` where it is wrong, or there is no such account
+   * @throws {Problem} `too-many-requests`, `overloaded`
+   */
+  async function verify(
+    name: string,
+    account: Account | undefined,
+    password: string,
+    client: Client,
+  ): Promise<PasswordPrincipal | undefined> {
+    const network = networkOf(client.address);
+    const attempt = { account: name, network, isFamiliar: account?.familiarAt instanceof Date };
+    const verification = await throttle
+      .password(attempt, async (deadline) => {
+        const verified = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
+        return verified.matches ? verified : undefined;
+      })
+      .catch(auditThrottled(client, account));
+    if (!account || !verification) {
+      const reason = account ? "wrong-password" : "unknown-user";
+      audit("password-refused", client, { userId: account?.id, reason });
+      return undefined;
     }
+    await afterwards(account, network, verification.upgraded);
+    audit("password-accepted", client, { userId: account.id });
     return { proof: "password", userId: account.id, username: account.username, epoch: account.tokenEpoch };
   }
+
+  /** What is not worth failing for: the next sign-in tries again. */
+  async function afterwards(account: Account, network: string, upgraded: string | undefined): Promise<void> {
+    if (upgraded !== undefined) {
+      await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
+    }
+    if (Date.now() - (account.familiarAt?.getTime() ?? 0) > rememberAgainAfterMs) {
+      await store.rememberNetwork(account.id, network).catch(() => {});
+    }
+  }
+
+  const auditThrottled =
+    (client: Client, account?: Account) =>
+    (error: unknown): never => {
+      if (error instanceof Throttled) audit("throttled", client, { userId: account?.id, limit: error.limit });
+      throw error;
+    };
 
   function acceptedPassword(text: string, username: string, pointer: string): string {
     const password = possiblePassword(text);

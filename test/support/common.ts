@@ -1,7 +1,7 @@
 /** The answers that many operations share, each a test of its own. */
 import { expect, test } from "vitest";
 import { basicAuthorization, type Received, type Sent, sendRaw } from "./client.ts";
-import type { TestService } from "./service.ts";
+import { password, startTestService, type TestService } from "./service.ts";
 
 type Request = { method: string; target: string /** What makes it succeed. */; good: () => Promise<Sent> };
 
@@ -130,6 +130,28 @@ export function asksForThePassword(service: TestService, { method, target }: Req
     const answer = await service.send(method, target, { basic: [username, "wrong password"] });
     expect(answer).toMatchObject({ status: 401, problem: "invalid-credentials" });
   });
+}
+
+/** 429: passwords are guessed. */
+export function refusesGuessing(service: TestService, { method, target, good }: Request): void {
+  test("429 after too many wrong passwords, and for the right one then", async () => {
+    const { basic: [username, password] = ["", ""], ...rest } = await withPassword(service, await good());
+    const strict = await startTestService({ THROTTLE_ACCOUNT_ADDRESS: "1" }, service.databaseUrl);
+    const guess = (secret: string) => strict.send(method, target, { ...rest, basic: [username, secret] });
+    expect(await guess("wrong password")).toMatchObject({ status: 401, problem: "invalid-credentials" });
+    for (const secret of ["wrong password", password]) {
+      const answer = await guess(secret);
+      expect(answer).toMatchObject({ status: 429, problem: "too-many-requests" });
+      expect(Number(answer.header("retry-after"))).toBeLessThanOrEqual(900);
+    }
+  });
+}
+
+/** Where the request has a token, its user's password will do as well. */
+async function withPassword(service: TestService, sent: Sent): Promise<Sent> {
+  if (sent.basic) return sent;
+  const { json } = await service.send("GET", "/api/users/me", sent);
+  return { ...withoutCredentials(sent), basic: [json.username, password] };
 }
 
 /** 500 and 503: what is not the client's fault, said without a word of why. */

@@ -12,6 +12,14 @@ import { templateDatabase } from "./postgres.ts";
 export const secretKey = "a test's secret key, long enough: 0123456789";
 export const password = "correct horse battery";
 
+/** Tests sign in and register all day, from one address. */
+const generous = {
+  THROTTLE_ACCOUNT_ADDRESS: "10000",
+  THROTTLE_ACCOUNT: "10000",
+  THROTTLE_ADDRESS: "10000",
+  THROTTLE_REGISTRATIONS: "10000",
+};
+
 export type TestService = {
   url: string;
   databaseUrl: string;
@@ -52,7 +60,14 @@ export async function startTestService(
   let offsetMs = 0;
   const log: string[] = [];
   const service = await startService(
-    readConfig({ PORT: "0", DATABASE_URL: url, SECRET_KEY: secretKey, DATABASE_POOL_MAX: "5", ...settings }),
+    readConfig({
+      PORT: "0",
+      DATABASE_URL: url,
+      SECRET_KEY: secretKey,
+      DATABASE_POOL_MAX: "5",
+      ...generous,
+      ...settings,
+    }),
     pino({ level: "info" }, { write: (line) => void log.push(line) }),
     () => new Date(Date.now() + offsetMs),
   );
