@@ -10,6 +10,7 @@ import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { Problem } from "./contract/problems.ts";
+import { followDatabaseClock } from "./database/clock.ts";
 import {
   type DatabaseAddress,
   isOutage,
@@ -69,9 +70,10 @@ const oldestPostgres = 14;
 
 /**
  * Starts the service: migrates, then listens.
+ * @param clockOffsetMs moves its clock, for tests
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
-export async function startService(config: Config, log: Logger, clock: Clock = () => new Date()): Promise<Service> {
+export async function startService(config: Config, log: Logger, clockOffsetMs = () => 0): Promise<Service> {
   // In the order of their making; let go of in the other.
   const held: { close(): Promise<unknown> }[] = [];
   const release = async () => {
@@ -88,6 +90,13 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     // What every check of a token depends on does not queue for a connection with the requests.
     const following = openDatabase(postgres.address, 1, (message) => log.warn(message));
     held.push(following);
+    let reload = (): void => {};
+    const databaseClock = await followDatabaseClock(following, () => {
+      log.warn("the clock of the database was set back");
+      reload();
+    });
+    held.push(databaseClock);
+    const clock: Clock = () => new Date(databaseClock.now().getTime() + clockOffsetMs());
     const secretKeys = await readSecretKeys(config);
     const keys = await followSigningKeys(
       signingKeyStore(following),
@@ -107,6 +116,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       clock,
       (err) => log.warn({ err }, "could not look for revoked tokens"),
     );
+    reload = revocations.reload;
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const limits = {

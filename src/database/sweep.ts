@@ -13,8 +13,8 @@ const advisoryLock = 5_391_649;
 
 /** What may go, and why: a table, and the condition of a row. Each finds its rows by an index. */
 const garbage: [string, string][] = [
-  // The last token that it could concern has expired.
-  ["revocations", "expires_at < now()"],
+  // The last token that it could concern has expired; two hours more, should the clock be set back.
+  ["revocations", "expires_at < now() - interval '2 hours'"],
   // Their windows are over; an hour more, for clocks that differ.
   ["throttle", "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint"],
   ["familiar_networks", "last_seen_at < now() - interval '90 days'"],

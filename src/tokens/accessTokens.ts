@@ -55,7 +55,9 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
           requiredClaims: ["exp", "iat", "jti", "sub"],
           currentDate: clock(),
         });
-        const { jti, sid, sub, username, epoch, exp } = claims.parse(payload);
+        const { jti, sid, sub, username, epoch, iat, exp } = claims.parse(payload);
+        // The clock was set back, and so nobody can say whether this has expired.
+        if (iat > clock().getTime() / 1000 + clockSkewSeconds) throw new Problem("invalid-token");
         if (found.isRevoked) throw new Problem("token-revoked");
         return {
           proof: "token",
@@ -77,9 +79,13 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   };
 }
 
+/** By so much a token may seem to have been issued in the future, by an instance that learned the time a little earlier. */
+const clockSkewSeconds = 60;
+
 const claims = z.object({
   jti: z.uuid(),
   sid: z.uuid().optional(),
+  iat: z.int(),
   exp: z.int(),
   sub: z.uuid(),
   username: z.string(),

@@ -49,6 +49,8 @@ export type Revocations = {
   revoke(entry: Revocation): Promise<void>;
   /** Looks now rather than at the end of the second. */
   wake(): void;
+  /** Looks now at all live entries anew: the clock was wrong, and some may have been forgotten. */
+  reload(): void;
   /** How many subjects are held. */
   size(): number;
   close(): Promise<void>;
@@ -99,6 +101,8 @@ export async function followRevocations(
   let asOf = performance.now();
   const takeAll = (entries: Revocation[]) => entries.forEach(apply);
   let cursor = await store.readAll(takeAll);
+  // Otherwise it is not enough to go on from the cursor.
+  let isSound = true;
 
   // One look at a time; who wakes during a look gets another one after it.
   let looking = Promise.resolve();
@@ -110,10 +114,14 @@ export async function followRevocations(
     do {
       again = false;
       const began = performance.now();
+      const goesOn = isSound;
+      isSound = true;
       try {
-        cursor = (await store.readSince(cursor, takeAll)) ?? (await store.readAll(takeAll));
+        const next = goesOn ? await store.readSince(cursor, takeAll) : undefined;
+        cursor = next ?? (await store.readAll(takeAll));
         asOf = began;
       } catch (error) {
+        isSound &&= goesOn;
         warn(error);
       }
       forgetExpired();
@@ -130,6 +138,10 @@ export async function followRevocations(
   return {
     apply,
     wake,
+    reload() {
+      isSound = false;
+      wake();
+    },
     check({ tokenId, sessionId, userId, keyId, epoch }) {
       for (const subject of [tokenId, sessionId, userId, keyId]) {
         if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");

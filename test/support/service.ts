@@ -69,7 +69,7 @@ export async function startTestService(
       ...settings,
     }),
     pino({ level: "info" }, { write: (line) => void log.push(line) }),
-    () => new Date(Date.now() + offsetMs),
+    () => offsetMs,
   );
   const send = createClient(service.url);
   const sql = async (text: string, values: unknown[] = []) => {
