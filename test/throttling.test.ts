@@ -105,6 +105,16 @@ describe("the right password", () => {
     expect(new Set(statusesOf(await repeated(40, () => signIn("busy", password, home))))).toEqual(new Set([200]));
   });
 
+  test("does not count on two instances at the same moment, either", async () => {
+    const second = await startTestService(usual, service.databaseUrl);
+    const home = await register("everywhere");
+    await repeated(4, () => signIn("everywhere", "wrong password", home));
+    for (let round = 0; round < 10; round += 1) {
+      const answers = [service, second].map((at) => signIn("everywhere", password, home, at));
+      expect(statusesOf(await Promise.all(answers))).toEqual([200, 200]);
+    }
+  });
+
   test("does not make good for wrong ones", async () => {
     const home = await register("careless");
     for (let round = 0; round < 5; round += 1) {
