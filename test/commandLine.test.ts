@@ -135,8 +135,8 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
   });
 
   test("killed during writes, starts again at once and has every acknowledged user", async () => {
-    const DATA_DIR = await dataFolder();
-    const first = runProgram([], { DATA_DIR });
+    const settings = { DATA_DIR: await dataFolder(), THROTTLE: "off" };
+    const first = runProgram([], settings);
     const send = createClient(await first.url);
     const acknowledged: string[] = [];
     const writers = Array.from({ length: 4 }, async (_, writer) => {
@@ -152,7 +152,7 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     expect(await first.exit).toBe("SIGKILL");
     expect(acknowledged.length).toBeGreaterThanOrEqual(60);
 
-    const second = runProgram([], { DATA_DIR });
+    const second = runProgram([], settings);
     const again = createClient(await second.url);
     for (const username of acknowledged) {
       const answer = await again("POST", "/api/users", { json: { username, password } });
