@@ -10,6 +10,7 @@ import { dispatch, problemWriter } from "./contract/dispatch.ts";
 import { ambiguity } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
+import type { Metrics } from "./operations/metrics.ts";
 
 type AppParts = {
   contract: Contract;
@@ -17,9 +18,10 @@ type AppParts = {
   authenticator: Authenticator;
   log: Logger;
   config: Pick<Config, "trustProxy" | "corsOrigins">;
+  metrics?: Metrics | undefined;
 };
 
-export function createApp({ contract, handlers, authenticator, log, config }: AppParts): Express {
+export function createApp({ contract, handlers, authenticator, log, config, metrics }: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
   app.set("env", "production"); // should all else fail, Express itself answers without a stack trace
@@ -28,6 +30,7 @@ export function createApp({ contract, handlers, authenticator, log, config }: Ap
   app.enable("case sensitive routing");
   app.set("trust proxy", config.trustProxy ?? false);
 
+  if (metrics) app.use(metrics.countRequests);
   app.use(requestLog(log));
   if (config.trustProxy === undefined) app.use(warnOfProxy(log));
   app.use(

@@ -189,6 +189,12 @@ const settings = {
     help: "The least important line that is still written.",
     schema: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]),
   },
+  METRICS_PORT: {
+    fallback: undefined,
+    allowed: "a whole number from 0 to 65535",
+    help: "Port, on HOST, where Prometheus reads /metrics; 0 picks a free one. Without it there are none. Keep it from strangers.",
+    schema: wholeNumber(0, 65_535),
+  },
   TRUST_PROXY: {
     fallback: undefined,
     allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",

@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 /** The command line. */
-import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { createLog } from "./operations/log.ts";
-import { migrateOnly, StartError, startService, withKeys } from "./service.ts";
+import { migrateOnly, StartError, startService, version, withKeys } from "./service.ts";
 
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
@@ -38,7 +37,9 @@ try {
     refuse(`There is no command "${positionals.join(" ")}". See latchkey --help.`, exit.usage);
   } else {
     const config = readConfig(process.env);
-    await command.run(config, createLog(config.logLevel, process.stdout.isTTY), rest);
+    // What `keys` prints is for programs; its log is not.
+    const stream = name === "keys" ? process.stderr : process.stdout;
+    await command.run(config, createLog(config.logLevel, stream), rest);
   }
 } catch (error) {
   if (error instanceof ConfigError) refuse(error.message, exit.config);
@@ -131,8 +132,4 @@ ${settings.join("")}
 Exit status: 0 stopped as asked, 64 wrong usage, 69 something needed is not available,
 70 a fault of Latchkey, 78 wrong settings.
 `;
-}
-
-function version(): string {
-  return (createRequire(import.meta.url)("latchkey/package.json") as { version: string }).version;
 }

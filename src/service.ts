@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
+import type { Audit } from "./audit/audit.ts";
 import { type Config, ConfigError } from "./config.ts";
 import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
@@ -24,6 +25,7 @@ import { isMigrated, migrate } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
+import { createMetrics, serveMetrics } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
@@ -79,7 +81,12 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
   const release = async () => {
     for (const part of held.splice(0).reverse()) await part.close();
   };
-  const audit = auditLog(log);
+  const metrics = config.metricsPort === undefined ? undefined : createMetrics(version());
+  const writeAudit = auditLog(log);
+  const audit: Audit = (event, client, details) => {
+    writeAudit(event, client, details);
+    metrics?.audited(event, details);
+  };
   try {
     const postgres = await openPostgres(config, log);
     held.push(postgres);
@@ -103,12 +110,15 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       createSeal(secretKeys),
       config.keyRotationDays * daySeconds,
       clock,
+      (keyId) => audit("signing-key-rotated", undefined, { keyId }),
       (err) => log.warn({ err }, "could not look for signing keys"),
     );
     held.push(keys, listenTo(postgres.address, "latchkey_signing_keys", keys.wake));
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
-    const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
-      log.warn(message),
+    const hasher = passwordHasher(
+      { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
+      (message) => log.warn(message),
+      { waited: metrics?.waited },
     );
     const revocations = await followRevocations(
       revocationStore(following),
@@ -177,17 +187,24 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       audit,
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
-    const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config });
+    const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config, metrics });
     await rehearse(app, requests);
     requests.level = log.level;
-    const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
-      throw new StartError(
-        `Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}. Set another one.`,
-        {
-          cause: error,
-        },
+    if (metrics && config.metricsPort !== undefined) {
+      metrics.read({
+        hashing: hasher.load,
+        database: database.load,
+        revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
+      });
+      const metricsServer = await serveMetrics(metrics, config.host, config.metricsPort).catch(
+        cannotListen("METRICS_PORT", config.host, config.metricsPort),
       );
-    });
+      held.push(metricsServer);
+      log.info({ url: metricsServer.url }, "metrics");
+    }
+    const server = await listen(app, config.host, config.port, log).catch(
+      cannotListen("PORT", config.host, config.port),
+    );
     held.push(server);
     return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
@@ -195,6 +212,12 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     throw aboutTheSecret(error);
   }
 }
+
+const cannotListen = (setting: string, host: string, port: number) => (cause: Error) => {
+  throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
+    cause,
+  });
+};
 
 /** A wrong secret key is a wrong setting. */
 function aboutTheSecret(error: unknown): unknown {
@@ -228,6 +251,7 @@ export async function withKeys(config: Config, log: Logger, use: (tools: KeyTool
     ? { address: { ...running, ssl: false as const }, close: () => Promise.resolve() }
     : await openPostgres(config, log);
   const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
+  const audit = auditLog(log);
   try {
     if (!(await isMigrated(database)))
       throw new StartError("The database is not prepared: run latchkey migrate first.");
@@ -236,9 +260,14 @@ export async function withKeys(config: Config, log: Logger, use: (tools: KeyTool
     await requireSecretKey(store, seal);
     await use({
       list: store.findAll,
-      rotate: () => rotateKeys(store, seal),
+      async rotate() {
+        const keyId = await rotateKeys(store, seal);
+        audit("signing-key-rotated", undefined, { keyId });
+        return keyId;
+      },
       async revoke(kid) {
         const revocation = await store.revoke(kid);
+        if (revocation) audit("signing-key-revoked", undefined, { keyId: kid });
         await ensureKey(store, seal);
         return revocation !== undefined;
       },
@@ -315,4 +344,9 @@ const projectFile = (name: string) => createRequire(import.meta.url).resolve(`la
 
 async function readDocsPage(): Promise<string> {
   return readFile(projectFile("dist/docs.html"), "utf8");
+}
+
+/** The version of this program, as package.json has it. */
+export function version(): string {
+  return (createRequire(import.meta.url)("latchkey/package.json") as { version: string }).version;
 }

@@ -32,6 +32,7 @@ test("of ten who start at once on an empty database, all get the same first key"
       1e6,
       () => new Date(),
       () => {},
+      () => {},
     );
   const followers = await Promise.all(Array.from({ length: 10 }, follow));
   expect(new Set(followers.map((keys) => keys.signing().kid)).size).toBe(1);

@@ -19,6 +19,8 @@ export type Database = {
    * @throws {Problem} `database-unavailable`, after which it is not known whether it took effect
    */
   write<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
+  /** How many of its connections are in use, how many are not, and how many wait for one. */
+  load(): { used: number; free: number; waiting: number };
   close(): Promise<void>;
 };
 
@@ -60,9 +62,20 @@ export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (m
       }
     },
     write: attempt,
+    load() {
+      const { pool: connections } = pool.client as { pool: Pool };
+      return {
+        used: connections.numUsed(),
+        free: connections.numFree(),
+        waiting: connections.numPendingAcquires(),
+      };
+    },
     close: () => pool.destroy(),
   };
 }
+
+/** As much of tarn's pool, which Knex does not type, as is looked at here. */
+type Pool = { numUsed(): number; numFree(): number; numPendingAcquires(): number };
 
 /** A single connection without limits on the time of its statements, for migrations. */
 export const openForMigration = (address: DatabaseAddress, warn: (message: string) => void): Knex =>

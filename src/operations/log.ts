@@ -12,11 +12,13 @@ import type { Audit } from "../audit/audit.ts";
 import type { Operation } from "../contract/contract.ts";
 import type { Problem } from "../contract/problems.ts";
 
-export function createLog(level: string, toTerminal: boolean): Logger {
+/** @param stream where it is written, for people if that is a terminal */
+export function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Logger {
   const options = { level, serializers: { err: describeError } };
-  return toTerminal
-    ? pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname" }) as DestinationStream)
-    : pino(options);
+  const destination = stream.fd;
+  return stream.isTTY
+    ? pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }) as DestinationStream)
+    : pino(options, pino.destination({ fd: destination, sync: true }));
 }
 
 /** Gives each request its id, and writes a line when it has been answered. */

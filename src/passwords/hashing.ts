@@ -35,12 +35,12 @@ export type PasswordHasher = {
   load(): { running: number; waiting: number };
 };
 
-/** What a passing hour of the service wants to know of it. */
+/** Who wants to know of each. */
 export type HashingObserver = {
   /** The cost of a computation, as it begins. */
-  computing?(cost: HashCost): void;
+  computing?: (cost: HashCost) => void;
   /** How long a password waited for its turn, in seconds. */
-  waited?(seconds: number): void;
+  waited?: ((seconds: number) => void) | undefined;
 };
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.

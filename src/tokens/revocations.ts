@@ -51,6 +51,8 @@ export type Revocations = {
   wake(): void;
   /** Looks now at all live entries anew: the clock was wrong, and some may have been forgotten. */
   reload(): void;
+  /** How long ago the list was known to be complete, in seconds. */
+  stalenessSeconds(): number;
   /** How many subjects are held. */
   size(): number;
   close(): Promise<void>;
@@ -61,13 +63,13 @@ const minuteMs = 60_000;
 
 /**
  * Loads the list and follows it until `close`.
- * @param stalenessMs how long a token may be accepted on what was last known.
+ * @param boundMs how long a token may be accepted on what was last known.
  * @param clock tells when an entry has expired; how stale the list is does not depend on it.
  * @throws {Problem} `database-unavailable`: without the list no token could be judged.
  */
 export async function followRevocations(
   store: RevocationStore,
-  stalenessMs: number,
+  boundMs: number,
   clock: () => Date,
   warn: (error: unknown) => void,
 ): Promise<Revocations> {
@@ -146,12 +148,13 @@ export async function followRevocations(
       for (const subject of [tokenId, sessionId, userId, keyId]) {
         if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
       }
-      if (performance.now() - asOf > stalenessMs) throw new Problem("revocations-stale");
+      if (performance.now() - asOf > boundMs) throw new Problem("revocations-stale");
     },
     async revoke(entry) {
       await store.insert(entry);
       apply(entry);
     },
+    stalenessSeconds: () => (performance.now() - asOf) / 1000,
     size: () => held.size,
     async close() {
       closed = true;

@@ -60,6 +60,7 @@ type KnownKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privat
 /**
  * Loads the keys, makes the first one where there is none, and follows and rotates them until `close`.
  * @param rotationSeconds after how long a key gets a successor.
+ * @param reportRotation is told of a successor that this instance made
  * @throws {SealedKeysError}
  */
 export async function followSigningKeys(
@@ -67,6 +68,7 @@ export async function followSigningKeys(
   seal: Seal,
   rotationSeconds: number,
   clock: () => Date,
+  reportRotation: (kid: string) => void,
   warn: (error: unknown) => void,
 ): Promise<SigningKeys> {
   let known = new Map<string, KnownKey>();
@@ -89,7 +91,9 @@ export async function followSigningKeys(
   const rotateIfDue = async (): Promise<void> => {
     const youngest = Math.max(...usable().map(({ createdAt }) => createdAt.getTime()));
     if (clock().getTime() - youngest < rotationSeconds * 1000) return;
-    await store.insertUnlessYounger(await makeKey(seal), rotationSeconds, publishedBeforeSigningSeconds);
+    const key = await makeKey(seal);
+    const isMine = await store.insertUnlessYounger(key, rotationSeconds, publishedBeforeSigningSeconds);
+    if (isMine) reportRotation(key.kid);
     await load();
   };
   const usable = () => [...known.values()].filter(({ revokedAt }) => !revokedAt);

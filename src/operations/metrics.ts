@@ -1,0 +1,139 @@
+/** What Prometheus reads: how the service is doing, in numbers. test/metrics.test.ts holds the dashboard and the alerts against these names. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { RequestHandler } from "express";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { AuditDetails, AuditEvent } from "../audit/audit.ts";
+import type { Operation } from "../contract/contract.ts";
+
+/** What is asked for at each reading. */
+export type Gauges = {
+  hashing(): { running: number; waiting: number };
+  database(): { used: number; free: number; waiting: number };
+  revocations(): { stalenessSeconds: number; held: number };
+};
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics(version: string) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+
+  new Gauge({ name: "latchkey_info", help: "1, with the version.", labelNames: ["version"], registers }).set(
+    { version },
+    1,
+  );
+  const requests = new Counter({
+    name: "latchkey_http_requests_total",
+    help: "Requests answered, by operation, status and problem (empty where there was none).",
+    labelNames: ["operation", "status", "problem"],
+    registers,
+  });
+  const durations = new Histogram({
+    name: "latchkey_http_request_duration_seconds",
+    help: "From the end of a request's headers to the end of its answer.",
+    labelNames: ["operation"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
+    registers,
+  });
+  const hashingWait = new Histogram({
+    name: "latchkey_hashing_wait_seconds",
+    help: "How long a password waited for its turn to be hashed.",
+    buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8, 1],
+    registers,
+  });
+  const throttled = new Counter({
+    name: "latchkey_throttled_total",
+    help: "Passwords not looked at and registrations not made, by the limit that was reached.",
+    labelNames: ["limit"],
+    registers,
+  });
+  const audited = new Counter({
+    name: "latchkey_audit_events_total",
+    help: "Audit events, as in the log.",
+    labelNames: ["event"],
+    registers,
+  });
+
+  return {
+    registry,
+
+    /** Counts a request when its answer has ended. */
+    countRequests: ((_request, response, next) => {
+      const began = performance.now();
+      response.once("close", () => {
+        const { operation, problem = "" } = response.locals as { operation?: Operation; problem?: string };
+        const id = operation?.id ?? "none";
+        // Without an answer there is no status, whatever it would have been.
+        requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
+        durations.observe({ operation: id }, (performance.now() - began) / 1000);
+      });
+      next();
+    }) satisfies RequestHandler,
+
+    waited: (seconds: number) => hashingWait.observe(seconds),
+
+    audited(event: AuditEvent, { limit = "none" }: AuditDetails): void {
+      audited.inc({ event });
+      if (event === "throttled") throttled.inc({ limit });
+    },
+
+    /** Registers what is asked for at each reading. */
+    read({ hashing, database, revocations }: Gauges): void {
+      const gauge = (name: string, help: string, read: () => number) =>
+        new Gauge({
+          name,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      gauge("latchkey_hashing_running", "Passwords being hashed.", () => hashing().running);
+      gauge("latchkey_hashing_waiting", "Passwords waiting to be hashed.", () => hashing().waiting);
+      gauge("latchkey_database_connections_used", "Connections of the pool in use.", () => database().used);
+      gauge("latchkey_database_connections_free", "Connections of the pool not in use.", () => database().free);
+      gauge("latchkey_database_requests_waiting", "Who waits for a connection of the pool.", () => database().waiting);
+      gauge(
+        "latchkey_revocations_staleness_seconds",
+        "How long ago the list of revocations was known to be complete.",
+        () => revocations().stalenessSeconds,
+      );
+      gauge("latchkey_revocations", "Live revocations that are held.", () => revocations().held);
+    },
+  };
+}
+
+/**
+ * Serves the metrics at `/metrics`, and nothing else.
+ * @returns its URL, with the port that was picked
+ * @throws the system's error, such as EADDRINUSE
+ */
+export async function serveMetrics(
+  { registry }: Metrics,
+  host: string,
+  port: number,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const server = createServer({ requestTimeout: 5_000, headersTimeout: 3_000, keepAliveTimeout: 65_000 });
+  server.on("request", (request, response) => {
+    if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
+    registry.metrics().then(
+      (text) =>
+        response.writeHead(200, { "Content-Type": registry.contentType, "Cache-Control": "no-store" }).end(text),
+      () => response.writeHead(500).end(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(port, host, resolve);
+  });
+  const { address, family, port: picked } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${picked}/metrics`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
