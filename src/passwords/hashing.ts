@@ -18,8 +18,11 @@ export type Verification = {
 };
 
 export type PasswordHasher = {
-  /** @throws {Problem} `overloaded` where no more can wait: for who would do other work before. */
-  requireRoom(): void;
+  /**
+   * Runs what will come to a hash, if not too many are at it: looking up what to compare with is work, too.
+   * @throws {Problem} `overloaded`, at once
+   */
+  admit<T>(task: () => Promise<T>): Promise<T>;
   /** @throws {Problem} `overloaded` */
   hash(password: string): Promise<string>;
   /**
@@ -45,8 +48,8 @@ export type HashingObserver = {
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
 const concurrentHashes = 2;
-// At some 40 hashes a second and core, the last in this queue waits for about as long as any may.
-const queueLength = 64;
+// At some 40 hashes a second and core, the last of so many waits for about as long as any may.
+const mostAdmitted = 64;
 /** Whoever waits longer has perhaps gone, and is answered before a second is over. */
 const patienceMs = 800;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
@@ -72,13 +75,19 @@ export function passwordHasher(
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  const requireRoom = (): void => {
-    if (limit.pendingCount >= queueLength) throw new Problem("overloaded");
+  let admitted = 0;
+  const admit = async <T>(task: () => Promise<T>): Promise<T> => {
+    if (admitted >= mostAdmitted) throw new Problem("overloaded");
+    admitted += 1;
+    try {
+      return await task();
+    } finally {
+      admitted -= 1;
+    }
   };
-  const queued = async <T>(task: () => Promise<T>, deadline = performance.now() + patienceMs): Promise<T> => {
-    requireRoom();
+  const queued = <T>(task: () => Promise<T>, deadline = performance.now() + patienceMs): Promise<T> => {
     const arrived = performance.now();
-    return limit(() => {
+    return limit(async () => {
       const now = performance.now();
       observer.waited?.((now - arrived) / 1000);
       // Once the first in the queue is too late, so are all that came with it: they end at once.
@@ -90,7 +99,7 @@ export function passwordHasher(
   const impossible = randomBytes(32).toString("base64");
 
   return {
-    requireRoom,
+    admit,
     hash: (password) => queued(() => compute(password, cost)),
     verify: (stored, password, deadline) =>
       queued(async () => {

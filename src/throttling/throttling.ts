@@ -70,9 +70,8 @@ export class Throttled extends Problem {
   }
 }
 
-/** How long a password may wait to be looked at, and how many of one account and address at most. */
+/** How long a password may wait to be looked at. */
 const patienceMs = 800;
-const queueLength = 64;
 /** A place that was taken by a right password on another instance is free again soon. */
 const tries = 3;
 const betweenTriesMs = 100;
@@ -129,7 +128,6 @@ export function createThrottle(limits: Limits, store: CountStore): Throttle {
   /** One at a time: right passwords that come all at once do not use up what each gives back. */
   const inTurn = async <T>(key: string, task: () => Promise<T>): Promise<T> => {
     const queue = queues.get(key) ?? pLimit(1);
-    if (queue.pendingCount >= queueLength) throw new Problem("overloaded");
     queues.set(key, queue);
     try {
       return await queue(task);

@@ -74,26 +74,29 @@ export function createUsers(
       });
     }
     const accepted = acceptedPassword(password, username, "#/password");
-    const network = networkOf(client.address);
-    await throttle.registration(network).catch(auditThrottled(client));
-    const passwordHash = await hasher.hash(accepted);
-    const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
-    audit("user-registered", client, { userId: user.id });
-    return user;
+    return hasher.admit(async () => {
+      const network = networkOf(client.address);
+      await throttle.registration(network).catch(auditThrottled(client));
+      const passwordHash = await hasher.hash(accepted);
+      const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
+      audit("user-registered", client, { userId: user.id });
+      return user;
+    });
   }
 
   /**
    * Checks a username and a password, with the same work whether or not there is such a user.
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
-  async function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
-    hasher.requireRoom();
-    const username = canonicalUsername(name);
-    const network = networkOf(client.address);
-    const account = username === undefined ? undefined : await store.findAccount({ username }, network);
-    const principal = await verify(username ?? name, account, password, client);
-    if (!principal) throw new Problem("invalid-credentials");
-    return principal;
+  function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
+    return hasher.admit(async () => {
+      const username = canonicalUsername(name);
+      const network = networkOf(client.address);
+      const account = username === undefined ? undefined : await store.findAccount({ username }, network);
+      const principal = await verify(username ?? name, account, password, client);
+      if (!principal) throw new Problem("invalid-credentials");
+      return principal;
+    });
   }
 
   /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
@@ -118,14 +121,16 @@ export function createUsers(
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
     const accepted = acceptedPassword(next, caller.username, "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
-    const account = await store.findAccount({ id: caller.userId }, networkOf(client.address));
-    const confirmed = await verify(caller.username, account, current, client);
-    if (!confirmed) throw wrong;
-    const passwordHash = await hasher.hash(accepted);
-    const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash);
-    if (!revocation) throw wrong;
-    enforce(revocation);
-    audit("password-changed", client, caller);
+    await hasher.admit(async () => {
+      const account = await store.findAccount({ id: caller.userId }, networkOf(client.address));
+      const confirmed = await verify(caller.username, account, current, client);
+      if (!confirmed) throw wrong;
+      const passwordHash = await hasher.hash(accepted);
+      const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash);
+      if (!revocation) throw wrong;
+      enforce(revocation);
+      audit("password-changed", client, caller);
+    });
   }
 
   /**
