@@ -48,14 +48,19 @@ test("the walk-through with curl, from a freshly started service", { timeout: 60
   }
 });
 
-test("every link to a place in this project leads there", async () => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link = ""]) => link);
-  const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(
-    ([, text = ""]) => `#${text.toLowerCase().replaceAll(" ", "-")}`,
-  );
-  expect(links.length).toBeGreaterThan(0);
-  for (const link of links) {
-    if (link.startsWith("#")) expect(headings).toContain(link);
-    else await expect(readFile(link), link).resolves.toBeDefined();
-  }
-});
+test.each(["README.md", "RUNBOOK.md", "SECURITY.md"])(
+  "every link of %s to a place in this project leads there",
+  async (page) => {
+    const links = [...(await readFile(page, "utf8")).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(
+      ([, link = ""]) => link,
+    );
+    expect(links.length).toBeGreaterThan(0);
+    for (const link of links) {
+      const [file, heading] = link.split("#");
+      await expect(access(file || page), link).resolves.toBeUndefined();
+      if (heading === undefined) continue;
+      const headings = [...(await readFile(file || page, "utf8")).matchAll(/^#+ (.+)$/gm)];
+      expect(headings.map(([, text = ""]) => text.toLowerCase().replaceAll(" ", "-"))).toContain(heading);
+    }
+  },
+);

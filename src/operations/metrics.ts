@@ -40,7 +40,7 @@ export function createMetrics(version: string) {
   const hashingWait = new Histogram({
     name: "latchkey_hashing_wait_seconds",
     help: "How long a password waited for its turn to be hashed.",
-    buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.8, 1],
+    buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 1],
     registers,
   });
   const throttled = new Counter({

@@ -51,7 +51,7 @@ const concurrentHashes = 2;
 // At some 40 hashes a second and core, the last of so many waits for about as long as any may.
 const mostAdmitted = 64;
 /** Whoever waits longer has perhaps gone, and is answered before a second is over. */
-const patienceMs = 800;
+const patienceMs = 700;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
 const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 // Argon2's own minimum for one lane (RFC 9106, section 3.1).

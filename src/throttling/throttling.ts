@@ -71,7 +71,7 @@ export class Throttled extends Problem {
 }
 
 /** How long a password may wait to be looked at. */
-const patienceMs = 800;
+const patienceMs = 700;
 /** A place that was taken by a right password on another instance is free again soon. */
 const tries = 3;
 const betweenTriesMs = 100;
