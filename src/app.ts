@@ -1,6 +1,6 @@
 /** The order of the middleware, on one screen. */
 import cors from "cors";
-import express, { type Express } from "express";
+import express, { type Express, type RequestHandler } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
@@ -17,9 +17,11 @@ type AppParts = {
   authenticator: Authenticator;
   log: Logger;
   config: Pick<Config, "trustProxy" | "corsOrigins">;
+  /** Makes a span of each request. */
+  trace?: RequestHandler | undefined;
 };
 
-export function createApp({ contract, handlers, authenticator, log, config }: AppParts): Express {
+export function createApp({ contract, handlers, authenticator, log, config, trace }: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
   app.set("env", "production"); // should all else fail, Express itself answers without a stack trace
@@ -29,6 +31,7 @@ export function createApp({ contract, handlers, authenticator, log, config }: Ap
   app.set("trust proxy", config.trustProxy ?? false);
 
   app.use(requestLog(log));
+  if (trace) app.use(trace);
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },

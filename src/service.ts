@@ -73,11 +73,17 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     for (const part of held.splice(0).reverse()) await part.close();
   };
   try {
+    // Loaded only where it is wanted: most do not need the time and the memory that it takes.
+    const tracing = config.otelExporterOtlpEndpoint
+      ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
+      : undefined;
+    if (tracing) held.push(tracing);
     const postgres = await openPostgres(config, log);
     held.push(postgres);
     await migrateWithPatience(postgres.address, log);
 
-    const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
+    const warn = (message: string) => log.warn(message);
+    const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
     held.push(database);
     // What every check of a token depends on does not queue for a connection with the requests.
     const following = openDatabase(postgres.address, 1, (message) => log.warn(message));
@@ -103,7 +109,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     );
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
-    const users = createUsers(userStore(database), hasher, policy, revocations.apply);
+    const users = createUsers(userStore(database), tracing?.hashing(hasher) ?? hasher, policy, revocations.apply);
     const sessions = createSessions(
       sessionStore(database),
       tokens,
@@ -144,7 +150,14 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       isMigrated: () => isMigrated(database),
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
-    const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config });
+    const app = createApp({
+      contract,
+      handlers: handlers(services),
+      authenticator,
+      log: requests,
+      config,
+      trace: tracing?.request,
+    });
     await rehearse(app, requests);
     requests.level = log.level;
     const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
