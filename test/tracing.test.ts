@@ -181,7 +181,7 @@ describe("traces", { timeout: 60_000 }, () => {
   test("its name is latchkey, or what OTEL_SERVICE_NAME says; nothing but traces is sent", async () => {
     for (const [name, settings] of [
       ["latchkey", {}],
-      ["front-door", { OTEL_SERVICE_NAME: "front-door" }],
+      ["front-door", { OTEL_SERVICE_NAME: "front-door", OTEL_NODE_EXPERIMENTAL_SDK_METRICS: "true" }],
     ] as const) {
       const collector = await startCollector();
       const { program, send } = await run({ ...tracedTo(collector.url), ...settings });

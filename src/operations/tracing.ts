@@ -41,7 +41,7 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
     resource: resources.defaultResource().merge(resources.resourceFromAttributes({ "service.name": "latchkey" })),
     // Not the one that tells the command line, the user and the folders of the process.
     resourceDetectors: [resources.envDetector, resources.serviceInstanceIdDetector],
-    // Traces only: without these it would send metrics and logs as well.
+    // Traces only: without these it would be ready to send metrics and logs as well.
     metricReaders: [],
     logRecordProcessors: [],
   });
