@@ -19,9 +19,11 @@ type AppParts = {
   log: Logger;
   config: Pick<Config, "trustProxy" | "corsOrigins">;
   metrics?: Metrics | undefined;
+  /** Makes a span of each request. */
+  trace?: RequestHandler | undefined;
 };
 
-export function createApp({ contract, handlers, authenticator, log, config, metrics }: AppParts): Express {
+export function createApp({ contract, handlers, authenticator, log, config, metrics, trace }: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
   app.set("env", "production"); // should all else fail, Express itself answers without a stack trace
@@ -33,6 +35,7 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
   if (metrics) app.use(metrics.countRequests);
   app.use(requestLog(log));
   if (config.trustProxy === undefined) app.use(warnOfProxy(log));
+  if (trace) app.use(trace);
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },

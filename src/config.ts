@@ -195,6 +195,13 @@ const settings = {
     help: "Port, on HOST, where Prometheus reads /metrics; 0 picks a free one. Without it there are none. Keep it from strangers.",
     schema: wholeNumber(0, 65_535),
   },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    fallback: undefined,
+    allowed: "an http or https URL without a user, query or fragment",
+    help: "The OpenTelemetry collector that gets traces, such as http://localhost:4318. None are made without it. The SDK reads the other OTEL_ variables itself.",
+    secret: true, // some vendors want a key in its path
+    schema: z.string().refine((value) => httpUrl(value) && !/[?#@\s]/.test(value)),
+  },
   TRUST_PROXY: {
     fallback: undefined,
     allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",

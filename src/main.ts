@@ -61,13 +61,19 @@ async function serve(config: Config, log: Logger): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
-    service.close().then(
-      () => log.info("stopped"),
-      (error: unknown) => {
-        log.error({ err: error }, "could not stop cleanly");
-        process.exitCode = exit.software;
-      },
-    );
+    service
+      .close()
+      .then(
+        () => log.info("stopped"),
+        (error: unknown) => {
+          log.error({ err: error }, "could not stop cleanly");
+          process.exitCode = exit.software;
+        },
+      )
+      .finally(() => {
+        // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
+        if (config.otelExporterOtlpEndpoint) process.exit();
+      });
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
   log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");

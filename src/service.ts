@@ -25,7 +25,6 @@ import { isMigrated, migrate } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
-import { createMetrics, serveMetrics } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
@@ -81,18 +80,27 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
   const release = async () => {
     for (const part of held.splice(0).reverse()) await part.close();
   };
-  const metrics = config.metricsPort === undefined ? undefined : createMetrics(version());
+  // Like tracing below, loaded only where it is wanted: most do not need the time and the memory that it takes.
+  const metrics =
+    config.metricsPort === undefined
+      ? undefined
+      : (await import("./operations/metrics.ts")).createMetrics(version(), config.host, config.metricsPort);
   const writeAudit = auditLog(log);
   const audit: Audit = (event, client, details) => {
     writeAudit(event, client, details);
     metrics?.audited(event, details);
   };
   try {
+    const tracing = config.otelExporterOtlpEndpoint
+      ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
+      : undefined;
+    if (tracing) held.push(tracing);
     const postgres = await openPostgres(config, log);
     held.push(postgres);
     await migrateWithPatience(postgres.address, log);
 
-    const database = openDatabase(postgres.address, config.databasePoolMax, (message) => log.warn(message));
+    const warn = (message: string) => log.warn(message);
+    const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
     held.push(database);
     // What every check of a token depends on does not queue for a connection with the requests.
     const following = openDatabase(postgres.address, 1, (message) => log.warn(message));
@@ -137,7 +145,14 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     };
     const throttle = config.throttle ? createThrottle(limits, countStore(database)) : noThrottle;
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
-    const users = createUsers(userStore(database), hasher, policy, throttle, revocations.apply, audit);
+    const users = createUsers(
+      userStore(database),
+      tracing?.hashing(hasher) ?? hasher,
+      policy,
+      throttle,
+      revocations.apply,
+      audit,
+    );
     const sessions = createSessions(
       sessionStore(database),
       tokens,
@@ -187,18 +202,24 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       audit,
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
-    const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config, metrics });
+    const app = createApp({
+      contract,
+      handlers: handlers(services),
+      authenticator,
+      log: requests,
+      config,
+      metrics,
+      trace: tracing?.request,
+    });
     await rehearse(app, requests);
     requests.level = log.level;
-    if (metrics && config.metricsPort !== undefined) {
+    if (metrics) {
       metrics.read({
         hashing: hasher.load,
         database: database.load,
         revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
       });
-      const metricsServer = await serveMetrics(metrics, config.host, config.metricsPort).catch(
-        cannotListen("METRICS_PORT", config.host, config.metricsPort),
-      );
+      const metricsServer = await metrics.serve().catch(cannotListen("METRICS_PORT", config.host, config.metricsPort));
       held.push(metricsServer);
       log.info({ url: metricsServer.url }, "metrics");
     }
@@ -213,11 +234,13 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
   }
 }
 
-const cannotListen = (setting: string, host: string, port: number) => (cause: Error) => {
-  throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
-    cause,
-  });
-};
+const cannotListen =
+  (setting: string, host: string, port = 0) =>
+  (cause: Error) => {
+    throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
+      cause,
+    });
+  };
 
 /** A wrong secret key is a wrong setting. */
 function aboutTheSecret(error: unknown): unknown {

@@ -32,6 +32,12 @@ describe("settings", () => {
     ],
     ["DATABASE_URL", "postgresql:///x?host=/run/postgresql", "databaseUrl", "postgresql:///x?host=/run/postgresql"],
     ["PASSWORD_BLOCKLIST", "off", "passwordBlocklist", false],
+    [
+      "OTEL_EXPORTER_OTLP_ENDPOINT",
+      "https://collector:4318/otlp",
+      "otelExporterOtlpEndpoint",
+      "https://collector:4318/otlp",
+    ],
     ["TRUST_PROXY", "1", "trustProxy", 1],
     ["TRUST_PROXY", "loopback, 10.0.0.0/8", "trustProxy", ["loopback", "10.0.0.0/8"]],
     [
@@ -85,6 +91,10 @@ describe("settings", () => {
     ["SECRET_KEY", "changeme".repeat(8)],
     ["DATABASE_URL", "mysql://root:hunter2@db/x"],
     ["DATABASE_URL", "hunter2"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "hunter2"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector:4317"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "https://u:hunter2@collector"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector?key=hunter2"],
   ])("%s: a wrong one (%s) is refused and not repeated", (name, given) => {
     const read = () => readConfig({ SECRET_KEY: secret, [name]: given });
     expect(read).toThrow(`${name}: what is given (not shown) is not allowed.`);

@@ -27,6 +27,12 @@ export type Database = {
 /** Where Postgres is: a URL, or the socket folder of the embedded one. */
 export type DatabaseAddress = string | { host: string; port: number; user: string; database: string; ssl?: false };
 
+/**
+ * Is told of each statement as it begins, without its values. What it returns is called when the
+ * statement has ended.
+ */
+export type QueryObserver = (statement: string) => (error: Error | null) => void;
+
 // Together below 3 s, in the worst order: a full pool, or a new connection and a slow query on it.
 const connectTimeoutMs = 1_000;
 const acquireTimeoutMs = 1_300;
@@ -34,14 +40,20 @@ const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
 
 /** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
-export function openDatabase(address: DatabaseAddress, poolMax: number, warn: (message: string) => void): Database {
-  const pool = openKnex(address, { min: 0, max: poolMax }, warn, {
+export function openDatabase(
+  address: DatabaseAddress,
+  poolMax: number,
+  warn: (message: string) => void,
+  observe?: QueryObserver,
+): Database {
+  const limits = {
     query_timeout: queryTimeoutMs,
     // Postgres gives up by itself as well, so that an abandoned statement holds no lock.
     statement_timeout: queryTimeoutMs,
     lock_timeout: 1_000,
     idle_in_transaction_session_timeout: 5_000,
-  });
+  };
+  const pool = openKnex(address, { min: 0, max: poolMax }, warn, limits, observe);
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
     try {
       return await query(pool);
@@ -130,6 +142,7 @@ function openKnex(
   pool: Knex.PoolConfig,
   warn: (message: string) => void,
   limits: ClientConfig,
+  observe: QueryObserver = () => () => {},
 ): Knex {
   return knex({
     client: "pg",
@@ -137,23 +150,34 @@ function openKnex(
     acquireConnectionTimeout: acquireTimeoutMs,
     // Otherwise an error's message has the values in it, password hashes among them.
     compileSqlOnError: false,
-    pool: { ...pool, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true, afterCreate: endWhenTimedOut },
+    pool: {
+      ...pool,
+      acquireTimeoutMillis: acquireTimeoutMs,
+      propagateCreateError: true,
+      afterCreate: (connection: Connection, done: (error: Error | null, connection: Connection) => void) => {
+        watchQueries(connection, observe);
+        done(null, connection);
+      },
+    },
     log: { warn, error: warn, deprecate: () => {}, debug: () => {} },
   });
 }
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
-type Connection = { query(config: unknown, callback: QueryCallback): void; end(): Promise<void> };
+type Query = string | { text: string };
+type Connection = { query(query: Query, callback: QueryCallback): void; end(): Promise<void> };
 
-/** pg gives up on a query and keeps its connection, which would be handed out still waiting. */
-function endWhenTimedOut(connection: Connection, done: (error: Error | null, connection: Connection) => void): void {
-  const query = connection.query.bind(connection);
-  connection.query = (config, callback) =>
-    query(config, (error, result) => {
+function watchQueries(connection: Connection, observe: QueryObserver): void {
+  const run = connection.query.bind(connection);
+  connection.query = (query, callback) => {
+    const ended = observe(typeof query === "string" ? query : query.text);
+    run(query, (error, result) => {
+      // pg gives up on a query and keeps its connection, which would be handed out still waiting.
       if (error?.message === queryTimedOut) connection.end().catch(() => {});
+      ended(error);
       callback(error, result);
     });
-  done(null, connection);
+  };
 }
 const queryTimedOut = "Query read timeout";
 

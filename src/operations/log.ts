@@ -34,8 +34,8 @@ export function requestLog(log: Logger): RequestHandler {
       err: describeError,
     },
     customProps: (_request, response) => {
-      const { operation, problem } = (response as Response).locals as Locals;
-      return { operation: operation?.id, problem };
+      const { operation, problem, traceId } = (response as Response).locals as Locals;
+      return { operation: operation?.id, problem, trace_id: traceId };
     },
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? "error" : "info"),
   });
@@ -64,7 +64,8 @@ export function auditLog(log: Logger): Audit {
   };
 }
 
-type Locals = { operation?: Operation; problem?: string };
+/** What is known of a request beside itself, for its line in the log and for its trace. */
+export type Locals = { operation?: Operation; problem?: string; traceId?: string };
 
 const describeRequest = (request: IncomingMessage & { id?: unknown; ip?: string }) => ({
   id: request.id,

@@ -15,7 +15,8 @@ export type Gauges = {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-export function createMetrics(version: string) {
+/** @param port of `host`, where they will be served */
+export function createMetrics(version: string, host: string, port: number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -57,7 +58,8 @@ export function createMetrics(version: string) {
   });
 
   return {
-    registry,
+    /** @throws the system's error, such as EADDRINUSE */
+    serve: () => serve(registry, host, port),
 
     /** Counts a request when its answer has ended. */
     countRequests: ((_request, response, next) => {
@@ -108,13 +110,8 @@ export function createMetrics(version: string) {
 /**
  * Serves the metrics at `/metrics`, and nothing else.
  * @returns its URL, with the port that was picked
- * @throws the system's error, such as EADDRINUSE
  */
-export async function serveMetrics(
-  { registry }: Metrics,
-  host: string,
-  port: number,
-): Promise<{ url: string; close(): Promise<void> }> {
+async function serve(registry: Registry, host: string, port: number): Promise<{ url: string; close(): Promise<void> }> {
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 3_000, keepAliveTimeout: 65_000 });
   server.on("request", (request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
