@@ -23,7 +23,7 @@ test("all connections killed every half second for a minute: no reader notices, 
   const outcomes: Outcome[] = [];
   const send = recording(client, outcomes);
   const ledger = await createLedger(send);
-  const stop = startLoad(30, [ledger.check, ledger.signIn, ledger.register, ledger.refresh, ...watch(send)]);
+  const stop = startLoad(60, [ledger.check, ledger.signIn, ledger.register, ledger.refresh, ...watch(send)]);
   for (let round = 0; round < rounds; round += 1) {
     await query(
       databaseUrl,

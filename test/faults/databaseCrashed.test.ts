@@ -6,6 +6,7 @@ import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
 import {
   backWithinMs,
+  expectBack,
   expectWithinBounds,
   type Outcome,
   recording,
@@ -23,8 +24,17 @@ test("crashed twenty times amid writes: each acknowledged one is there in the en
   const outcomes: Outcome[] = [];
   const send = recording(client, outcomes);
   const ledger = await createLedger(send);
-  const { register, changePassword, revoke, refresh, check } = ledger;
-  const stop = startLoad(30, [register, changePassword, register, revoke, refresh, check, ...watch(send)]);
+  const { register, changePassword, revoke, refresh, beginSession, check } = ledger;
+  const stop = startLoad(30, [
+    register,
+    changePassword,
+    register,
+    revoke,
+    refresh,
+    beginSession,
+    check,
+    ...watch(send),
+  ]);
   for (let crash = 0; crash < crashes; crash += 1) {
     await sleep(500 + 50 * (crash % 10)); // at another moment each time
     await postgres.crash();

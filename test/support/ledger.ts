@@ -17,6 +17,7 @@ export type Ledger = {
   changePassword(): Promise<void>;
   revoke(): Promise<void>;
   refresh(): Promise<void>;
+  beginSession(): Promise<void>;
   /** A token of a user that nothing is written to. */
   check(): Promise<void>;
   /** The same user's password. */
@@ -28,16 +29,17 @@ export type Ledger = {
   expectKept(client: Client, database: string | pg.ClientConfig): Promise<void>;
 };
 
-// Few enough that each has its turn again well within the grace in which a lost answer may be asked for.
-const mostSessions = 8;
-
-export async function createLedger(send: Client): Promise<Ledger> {
+/**
+ * @param sessions how many are refreshed in turn: few enough that each has its next turn well within the grace in
+ *   which a lost answer may be asked for again
+ */
+export async function createLedger(send: Client, sessions = 8): Promise<Ledger> {
   const accounts: Account[] = [];
   // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
   // Whose answer was lost is not used again.
   const idle: Account[] = [];
   const refreshTokens: string[] = [];
-  let sessions = 0;
+  const unusedRefreshTokens: string[] = [];
   const revoked: string[] = [];
   let changes = 0;
 
@@ -51,16 +53,15 @@ export async function createLedger(send: Client): Promise<Ledger> {
     return account.acknowledged ? account : undefined;
   };
 
-  const beginSession = async ({ username }: Account): Promise<void> => {
-    sessions += 1;
+  const beginSession = async ({ username }: Account, tokens: string[]): Promise<void> => {
     const { status, json } = await send("POST", "/api/sessions", { basic: [username, password] });
-    if (status === 201) refreshTokens.push(json.refresh_token);
-    else sessions -= 1;
+    if (status === 201) tokens.push(json.refresh_token);
   };
 
   const reader = await register("reader");
   const readersToken = reader && (await takeToken(reader));
   if (!readersToken) throw new Error("The service did not serve to begin with.");
+  for (let begun = 0; begun < sessions; begun += 1) await beginSession(reader, refreshTokens);
 
   return {
     async register() {
@@ -92,7 +93,6 @@ export async function createLedger(send: Client): Promise<Ledger> {
     },
 
     async refresh() {
-      if (sessions < mostSessions) return beginSession(reader);
       const used = refreshTokens.shift();
       if (used === undefined) return;
       let next = used;
@@ -104,11 +104,12 @@ export async function createLedger(send: Client): Promise<Ledger> {
       }
     },
 
+    beginSession: () => beginSession(reader, unusedRefreshTokens),
     check: async () => void (await send("GET", "/api/resource", { bearer: readersToken })),
     signIn: async () => void (await takeToken(reader)),
 
     async expectKept(client, database) {
-      for (const refresh_token of refreshTokens) {
+      for (const refresh_token of [...refreshTokens, ...unusedRefreshTokens]) {
         const answer = await client("POST", "/api/token", { json: { refresh_token } });
         expect(answer.status).toBe(200);
       }
@@ -130,7 +131,7 @@ export async function createLedger(send: Client): Promise<Ledger> {
       expect(kept.size).toBe(accounts.filter(({ username }) => kept.has(username)).length);
       console.info(
         `kept: ${accounts.filter(({ acknowledged }) => acknowledged).length} users and ${unacknowledged} more whose ` +
-          `answer was lost, ${changes} changes of password, ${revoked.length} revoked tokens, ${sessions} sessions`,
+          `answer was lost, ${changes} changes of password, ${revoked.length} revoked tokens, ${sessions + unusedRefreshTokens.length} sessions`,
       );
     },
   };
