@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
 import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { createClient } from "../support/client.ts";
@@ -32,7 +33,11 @@ async function installNextVersion(): Promise<string> {
   return folder;
 }
 
-test("four instances of the next version migrate once, and this version serves all along without a 503", async () => {
+/**
+ * Starts four instances of the next version at once, while this one serves.
+ * @param meanwhile begins when they do
+ */
+async function race(meanwhile: (databaseUrl: string) => Promise<unknown>): Promise<void> {
   const folder = await installNextVersion();
   const databaseUrl = await createDatabase();
   const client = createClient(await serveOn(databaseUrl).url);
@@ -43,7 +48,7 @@ test("four instances of the next version migrate once, and this version serves a
   const stop = startLoad(20, [register, check, refresh, changePassword, revoke, ...watch(send)]);
   await sleep(500);
   const next = [1, 2, 3, 4].map(() => serveOn(databaseUrl, {}, folder));
-  const urls = await Promise.all(next.map(({ url }) => url));
+  const [urls] = await Promise.all([Promise.all(next.map(({ url }) => url)), meanwhile(databaseUrl)]);
   await sleep(1_000);
   await stop();
 
@@ -55,4 +60,20 @@ test("four instances of the next version migrate once, and this version serves a
   expect(await query(databaseUrl, "SELECT FROM migrations WHERE name = '9999-nickname'")).toHaveLength(1);
   for (const url of urls) expect((await createClient(url)("GET", "/readyz")).status).toBe(200);
   await ledger.expectKept(createClient(urls[0] as string), databaseUrl);
+}
+
+test("four instances of the next version migrate once, and this version serves all along without a 503", async () => {
+  await race(async () => {});
+});
+
+test("the same while a backup reads the table that changes: the migration waits, and nobody else", async () => {
+  await race(async (databaseUrl) => {
+    const backup = new pg.Client(databaseUrl);
+    await backup.connect();
+    afterwards(() => backup.end());
+    await backup.query("BEGIN");
+    await backup.query("SELECT FROM users"); // holds the lock of a reader until its transaction ends
+    await sleep(8_000);
+    await backup.query("COMMIT");
+  });
 });
