@@ -29,10 +29,7 @@ export type Ledger = {
   expectKept(client: Client, database: string | pg.ClientConfig): Promise<void>;
 };
 
-/**
- * @param sessions how many are refreshed in turn: few enough that each has its next turn well within the grace in
- *   which a lost answer may be asked for again
- */
+/** @param sessions how many are refreshed in turn */
 export async function createLedger(send: Client, sessions = 8): Promise<Ledger> {
   const accounts: Account[] = [];
   // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
@@ -95,12 +92,14 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
     async refresh() {
       const used = refreshTokens.shift();
       if (used === undefined) return;
-      let next = used;
+      let next: string | undefined;
       try {
         const { status, json } = await send("POST", "/api/token", { json: { refresh_token: used } });
         if (status === 200) next = json.refresh_token;
       } finally {
-        refreshTokens.push(next);
+        // Asked for again at once where the answer was lost, since there is a grace for that.
+        if (next === undefined) refreshTokens.unshift(used);
+        else refreshTokens.push(next);
       }
     },
 
