@@ -6,16 +6,7 @@ import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import {
-  backWithinMs,
-  during,
-  expectWithinBounds,
-  type Outcome,
-  recording,
-  report,
-  startLoad,
-  watch,
-} from "../support/load.ts";
+import { during, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 import { query, urlOf } from "../support/service.ts";
 
@@ -29,8 +20,7 @@ test("every slot taken by others: a quick 503 that says so, and all is back once
   await query(postgres.connection, "ALTER DATABASE latchkey OWNER TO service");
   const url = urlOf({ ...postgres.connection, user: "service" });
   const client = createClient(await serveOn(url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) }).url);
-  const outcomes: Outcome[] = [];
-  const send = recording(client, outcomes);
+  const { send, outcomes } = recording(client);
   const ledger = await createLedger(send);
   const stop = startLoad(30, [ledger.check, ledger.signIn, ledger.register, ledger.refresh, ...watch(send)]);
   await sleep(1_000);
@@ -63,12 +53,7 @@ test("every slot taken by others: a quick 503 that says so, and all is back once
   await sleep(2 * stalenessMs);
   const leftAt = performance.now();
   await leave();
-  const goneAt = performance.now();
-  await sleep(2 * backWithinMs);
-  await stop();
-
-  report(outcomes, goneAt);
-  expectWithinBounds(outcomes, goneAt);
+  await expectRecovery(outcomes, stop);
   const lastBegin = leftAt - 1_500; // later ones may have been answered after it
   for (const request of ["GET /api/token", "POST /api/users", "POST /api/token", "GET /readyz"]) {
     for (const outcome of during(outcomes, request, takenAt, lastBegin)) {

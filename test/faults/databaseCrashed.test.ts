@@ -4,16 +4,7 @@ import { test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import {
-  backWithinMs,
-  expectBack,
-  expectWithinBounds,
-  type Outcome,
-  recording,
-  report,
-  startLoad,
-  watch,
-} from "../support/load.ts";
+import { expectBack, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 
 const crashes = 20;
@@ -21,8 +12,7 @@ const crashes = 20;
 test("crashed twenty times amid writes: each acknowledged one is there in the end", async () => {
   const postgres = await startBreakablePostgres();
   const client = createClient(await serveOn(postgres.url).url);
-  const outcomes: Outcome[] = [];
-  const send = recording(client, outcomes);
+  const { send, outcomes } = recording(client);
   const ledger = await createLedger(send);
   const { register, changePassword, revoke, refresh, beginSession, check } = ledger;
   const stop = startLoad(30, [
@@ -41,11 +31,6 @@ test("crashed twenty times amid writes: each acknowledged one is there in the en
     await postgres.start();
     await expectBack(client);
   }
-  const goneAt = performance.now();
-  await sleep(2 * backWithinMs);
-  await stop();
-
-  report(outcomes, goneAt);
-  expectWithinBounds(outcomes, goneAt);
+  await expectRecovery(outcomes, stop);
   await ledger.expectKept(client, postgres.connection);
 });

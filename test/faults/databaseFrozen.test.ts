@@ -4,16 +4,7 @@ import { expect, test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import {
-  backWithinMs,
-  during,
-  expectWithinBounds,
-  type Outcome,
-  recording,
-  report,
-  startLoad,
-  watch,
-} from "../support/load.ts";
+import { during, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 
 const frozenMs = 30_000;
@@ -26,21 +17,15 @@ test("frozen for 30 s: tokens work for five more seconds, everything else is a q
   const postgres = await startBreakablePostgres();
   const program = serveOn(postgres.url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) });
   const client = createClient(await program.url);
-  const outcomes: Outcome[] = [];
-  const send = recording(client, outcomes);
+  const { send, outcomes } = recording(client);
   const ledger = await createLedger(send);
   const stop = startLoad(30, [ledger.check, ledger.signIn, ledger.register, ...watch(send)]);
   await sleep(2_000);
   const frozenAt = performance.now();
   await postgres.freeze();
   await sleep(frozenMs);
-  const thawedAt = performance.now();
   postgres.thaw();
-  await sleep(2 * backWithinMs);
-  await stop();
-
-  report(outcomes, thawedAt);
-  expectWithinBounds(outcomes, thawedAt);
+  const thawedAt = await expectRecovery(outcomes, stop);
   const staleAt = frozenAt + stalenessMs;
   for (const outcome of during(outcomes, "GET /api/resource", 0, staleAt - followEveryMs - noiseMs)) {
     expect(outcome.status).toBe(200);

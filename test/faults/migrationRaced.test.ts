@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import { expectWithinBounds, type Outcome, recording, report, startLoad, watch } from "../support/load.ts";
+import { expectWithinBounds, recording, report, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase, query } from "../support/service.ts";
 
@@ -41,8 +41,7 @@ async function race(meanwhile: (databaseUrl: string) => Promise<unknown>): Promi
   const folder = await installNextVersion();
   const databaseUrl = await createDatabase();
   const client = createClient(await serveOn(databaseUrl).url);
-  const outcomes: Outcome[] = [];
-  const send = recording(client, outcomes);
+  const { send, outcomes } = recording(client);
   const ledger = await createLedger(send);
   const { register, changePassword, revoke, refresh, check } = ledger;
   const stop = startLoad(20, [register, check, refresh, changePassword, revoke, ...watch(send)]);

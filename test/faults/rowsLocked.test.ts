@@ -5,15 +5,7 @@ import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import {
-  backWithinMs,
-  expectWithinBounds,
-  type Outcome,
-  recording,
-  report,
-  startLoad,
-  watch,
-} from "../support/load.ts";
+import { expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
@@ -26,8 +18,7 @@ test.each([
 ])("%s locked for 8 s: a quick 503 for who needs it, tokens work all along", async (_name, locks) => {
   const databaseUrl = await createDatabase();
   const client = createClient(await serveOn(databaseUrl).url);
-  const outcomes: Outcome[] = [];
-  const send = recording(client, outcomes);
+  const { send, outcomes } = recording(client);
   const ledger = await createLedger(send, 40);
   const { register, changePassword, refresh, signIn, check } = ledger;
   const stop = startLoad(80, [
@@ -50,12 +41,7 @@ test.each([
   for (const lock of locks) await other.query(lock);
   await sleep(heldMs);
   await other.query("ROLLBACK");
-  const goneAt = performance.now();
-  await sleep(2 * backWithinMs);
-  await stop();
-
-  report(outcomes, goneAt);
+  await expectRecovery(outcomes, stop);
   expect(outcomes.filter(({ request, status }) => request === "GET /api/resource" && status !== 200)).toEqual([]);
-  expectWithinBounds(outcomes, goneAt);
   await ledger.expectKept(client, databaseUrl);
 });

@@ -8,7 +8,7 @@ import { findRunningPostgres } from "../../src/database/embedded.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { createLedger, type Ledger } from "../support/ledger.ts";
-import { expectWithinBounds, type Outcome, recording, report, startLoad } from "../support/load.ts";
+import { expectWithinBounds, recording, report, startLoad } from "../support/load.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
@@ -16,8 +16,8 @@ import { createDatabase } from "../support/service.ts";
 async function killAmidWrites(kills: number, serve: () => Program): Promise<{ client: Client; ledger: Ledger }> {
   let program = serve();
   let client = createClient(await program.url);
-  const outcomes: Outcome[] = [];
-  const ledger = await createLedger(recording((...request) => client(...request), outcomes));
+  const { send, outcomes } = recording((...request) => client(...request)); // whoever serves just then
+  const ledger = await createLedger(send);
   const { register, changePassword, revoke, refresh, beginSession } = ledger;
   const stop = startLoad(30, [register, changePassword, register, revoke, refresh, beginSession]);
   for (let kill = 0; kill < kills; kill += 1) {

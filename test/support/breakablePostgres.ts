@@ -12,6 +12,8 @@ export type BreakablePostgres = {
   /** It keeps its connections and takes new ones, and says nothing any more. */
   freeze(): Promise<void>;
   thaw(): void;
+  /** It ends as it should. */
+  stop(): Promise<void>;
   /** It ends at once, without a checkpoint, as when its machine fails. */
   crash(): Promise<void>;
   /** Starts it again, on the same data and at the same place. */
@@ -49,6 +51,7 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
       frozen.push(...children);
     },
     thaw,
+    stop: () => postgres.stop(),
     async crash() {
       process.kill(await postmaster(), "SIGQUIT");
       await postgres.exited;

@@ -19,8 +19,9 @@ export type Outcome = {
 };
 
 /** The same client, which notes what becomes of each request. */
-export function recording(client: Client, outcomes: Outcome[]): Client {
-  return async (method, target, sent) => {
+export function recording(client: Client): { send: Client; outcomes: Outcome[] } {
+  const outcomes: Outcome[] = [];
+  const send: Client = async (method, target, sent) => {
     const outcome: Outcome = { request: `${method} ${target}`, beganMs: performance.now(), tookMs: 0 };
     try {
       const answer = await client(method, target, sent);
@@ -36,6 +37,7 @@ export function recording(client: Client, outcomes: Outcome[]): Client {
       outcomes.push(outcome);
     }
   };
+  return { send, outcomes };
 }
 
 /**
@@ -67,7 +69,7 @@ export const watch = (send: Client) => [() => send("GET", "/livez"), () => send(
 
 const answerWithinMs = 3_000;
 /** How soon everything is as before once the cause has gone. */
-export const backWithinMs = 2_000;
+const backWithinMs = 2_000;
 
 const succeeded = ({ status = 0 }: Outcome) => status >= 200 && status < 300;
 
@@ -83,6 +85,19 @@ export function expectWithinBounds(outcomes: Outcome[], causeGoneMs = Infinity):
     return !(succeeded(outcome) || (mayFail && isRefused)) || outcome.tookMs > answerWithinMs;
   });
   expect(outOfBounds).toEqual([]);
+}
+
+/**
+ * For when the cause has gone: goes on for a while, and holds all that was seen to the bound.
+ * @returns when that was
+ */
+export async function expectRecovery(outcomes: Outcome[], stopLoad: () => Promise<void>): Promise<number> {
+  const causeGoneMs = performance.now();
+  await sleep(2 * backWithinMs);
+  await stopLoad();
+  report(outcomes, causeGoneMs);
+  expectWithinBounds(outcomes, causeGoneMs);
+  return causeGoneMs;
 }
 
 /** Waits until it is ready again, which it must soon be. */
