@@ -1,24 +1,13 @@
 /** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
-import { type EmbeddedPostgres, startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { startBreakablePostgres } from "./support/breakablePostgres.ts";
 import { password, startTestService } from "./support/service.ts";
 
-const dataDir = await mkdtemp(join(tmpdir(), "latchkey-away-"));
-// Run by root, Postgres is another user; behind a private folder its socket would move at each start.
-await chmod(dataDir, 0o755);
-let postgres: EmbeddedPostgres = await startEmbeddedPostgres({ dataDir });
-afterAll(async () => {
-  await postgres.stop();
-  await rm(dataDir, { recursive: true, force: true });
-});
-const { host, port, user, database } = postgres.connection;
-const service = await startTestService({}, `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`);
+const postgres = await startBreakablePostgres();
+const service = await startTestService({}, postgres.url);
 await service.register("miguel");
 const basic: [string, string] = ["miguel", password];
 
@@ -58,7 +47,7 @@ const aToken = await service.token("miguel");
 test("stopped and started again", async () => {
   await postgres.stop();
   await expectAway();
-  postgres = await startEmbeddedPostgres({ dataDir });
+  await postgres.start();
   await expectBack();
 });
 
@@ -117,14 +106,9 @@ test("a server that hangs up on every connection is given up within 3 s", async 
 });
 
 test("frozen: connected, and silent", async () => {
-  const postmaster = Number((await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8")).split("\n")[0]);
-  const frozen = [postmaster, ...(await backends())];
-  for (const pid of frozen) process.kill(pid, "SIGSTOP");
-  try {
-    await expectAway();
-    await expectAway();
-  } finally {
-    for (const pid of frozen) process.kill(pid, "SIGCONT");
-  }
+  await postgres.freeze();
+  await expectAway();
+  await expectAway();
+  postgres.thaw();
   await expectBack();
 });

@@ -38,6 +38,9 @@ export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
     await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
+    // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
+    // gives up before they do, and the start tries again.
+    await transaction.raw("SET LOCAL lock_timeout = '500ms'");
     const [, applied] = (await transaction.migrate.latest({
       migrationSource: {
         getMigrations: () => Promise.resolve([...migrationNames]),

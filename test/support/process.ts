@@ -1,8 +1,10 @@
 /** The program as it is shipped, in a process of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterwards } from "./afterwards.ts";
+import { secretKey } from "./service.ts";
 
 export type Program = {
   process: ChildProcess;
@@ -14,9 +16,12 @@ export type Program = {
   exit: Promise<number | string>;
 };
 
-/** Runs `latchkey` with these settings and no others. It is killed after the test, should it still run. */
-export function runProgram(args: string[], settings: Record<string, string>): Program {
-  const child = spawn(process.execPath, ["dist/src/main.js", ...args], {
+/**
+ * Runs `latchkey` with these settings and no others. It is killed after the test, should it still run.
+ * @param folder where it is installed
+ */
+export function runProgram(args: string[], settings: Record<string, string>, folder = "."): Program {
+  const child = spawn(process.execPath, [join(folder, "dist/src/main.js"), ...args], {
     env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -36,3 +41,7 @@ export function runProgram(args: string[], settings: Record<string, string>): Pr
   url.catch(() => {}); // for whom only the exit matters
   return { process: child, url, stdout, stderr, exit };
 }
+
+/** Serves on this database, without a limit on how often somebody may ask. */
+export const serveOn = (databaseUrl: string, settings: Record<string, string> = {}, folder?: string): Program =>
+  runProgram([], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, THROTTLE: "off", ...settings }, folder);

@@ -4,6 +4,7 @@ import pg from "pg";
 import { pino } from "pino";
 import { inject } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import type { EmbeddedPostgres } from "../../src/database/embedded.ts";
 import { startService } from "../../src/service.ts";
 import { afterwards } from "./afterwards.ts";
 import { type Client, createClient, type Received } from "./client.ts";
@@ -42,12 +43,16 @@ export type TestService = {
   close(): Promise<void>;
 };
 
+/** As a URL, since that is what the program takes. */
+export const urlOf = ({ host, port, user, database }: EmbeddedPostgres["connection"]) =>
+  `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
+
 /** Makes a database for one test file. @returns its URL */
 export async function createDatabase(template: string = templateDatabase): Promise<string> {
   const name = `test_${randomBytes(8).toString("hex")}`;
   await admin(`CREATE DATABASE ${name} TEMPLATE ${template}`);
-  const { host, user } = inject("postgres");
-  return `postgres://${user}@${encodeURIComponent(host)}:${inject("postgres").port}/${name}`;
+  const { host, port, user } = inject("postgres");
+  return urlOf({ host, port, user, database: name });
 }
 
 /** Starts a service, and stops it after the test that started it, or after all of the file. */
@@ -72,15 +77,6 @@ export async function startTestService(
     () => offsetMs,
   );
   const send = createClient(service.url);
-  const sql = async (text: string, values: unknown[] = []) => {
-    const client = new pg.Client(url);
-    await client.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(text, values)).rows;
-    } finally {
-      await client.end();
-    }
-  };
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= service.close();
@@ -100,7 +96,7 @@ export async function startTestService(
       const answer = await send("GET", "/api/token", { basic: [username, password] });
       return answer.json.token as string;
     },
-    sql,
+    sql: (text, values) => query(url, text, values),
     advance: (seconds) => {
       offsetMs += seconds * 1000;
     },
@@ -116,11 +112,11 @@ export async function startTestService(
       }
     },
     async withBrokenTables(test) {
-      await sql("ALTER TABLE users RENAME TO users_gone");
+      await query(url, "ALTER TABLE users RENAME TO users_gone");
       try {
         await test();
       } finally {
-        await sql("ALTER TABLE users_gone RENAME TO users");
+        await query(url, "ALTER TABLE users_gone RENAME TO users");
       }
     },
     close,
@@ -132,11 +128,18 @@ function created(answer: Received): { id: string; username: string } {
   return answer.json;
 }
 
-async function admin(text: string, values: unknown[] = []): Promise<void> {
-  const client = new pg.Client(inject("postgres"));
+const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
+
+/** SQL on any database, over a connection of its own. */
+export async function query(
+  database: string | pg.ClientConfig,
+  text: string,
+  values: unknown[] = [],
+): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client(database);
   await client.connect();
   try {
-    await client.query(text, values);
+    return (await client.query<Record<string, unknown>>(text, values)).rows;
   } finally {
     await client.end();
   }

@@ -1,0 +1,102 @@
+/** The clock of the service's machine is set wrong while it runs. The database's is right. */
+import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { decodeJwt } from "jose";
+import { expect, test } from "vitest";
+import { afterwards } from "../support/afterwards.ts";
+import { type Client, createClient } from "../support/client.ts";
+import { serveOn } from "../support/process.ts";
+import { createDatabase, password } from "../support/service.ts";
+
+const tokenTtlSeconds = 12;
+const basic: [string, string] = ["miguel", password];
+
+/** @returns the settings of a program whose clock `set` moves from then on, by such as "+1h" */
+async function movableClock() {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-clock-"));
+  afterwards(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "offset");
+  const set = async (offset: string) => {
+    await writeFile(`${file}.new`, `${offset}\n`);
+    await rename(`${file}.new`, file); // it is read at any moment
+  };
+  await set("+0");
+  const settings = {
+    LD_PRELOAD: await findLibfaketime(),
+    FAKETIME_TIMESTAMP_FILE: file,
+    FAKETIME_NO_CACHE: "1",
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  };
+  return { set, settings };
+}
+
+/** Below the folder of whatever architecture this is. */
+async function findLibfaketime(): Promise<string> {
+  for (const architecture of await readdir("/usr/lib")) {
+    const folder = join("/usr/lib", architecture, "faketime");
+    const names = await readdir(folder).catch((): string[] => []);
+    if (names.includes("libfaketimeMT.so.1")) return join(folder, "libfaketimeMT.so.1");
+  }
+  throw new Error("This needs libfaketime (the package faketime of Debian and Ubuntu).");
+}
+
+const read = (send: Client, bearer: string) => send("GET", "/api/resource", { bearer });
+
+/** Until then, again and again. */
+async function watchUntil(untilMs: number, look: () => Promise<void>): Promise<void> {
+  while (Date.now() < untilMs) {
+    await look();
+    await sleep(50);
+  }
+}
+
+test.each([
+  ["forward an hour", "+1h"],
+  ["back a day", "-1d"],
+])("set %s, and right again: nothing at all changes", async (_name, offset) => {
+  const clock = await movableClock();
+  const settings = { ...clock.settings, TOKEN_TTL_SECONDS: String(tokenTtlSeconds) };
+  const send = createClient(await serveOn(await createDatabase(), settings).url);
+  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  const signIn = async () => (await send("POST", "/api/sessions", { basic })).json;
+  const takeToken = async (): Promise<string> => (await send("GET", "/api/token", { basic })).json.token;
+
+  const bearer = await takeToken();
+  const revoked = await takeToken(); // the later one: while the first works it would too
+  expect((await send("DELETE", "/api/token", { bearer: revoked })).status).toBe(204);
+  let { refresh_token } = await signIn();
+  // This process has the database's clock.
+  const expiresAtMs = Number(decodeJwt(bearer).exp) * 1_000;
+  const issuedAtMs = expiresAtMs - tokenTtlSeconds * 1_000;
+
+  const expectAsEver = async () => {
+    expect(await read(send, bearer)).toMatchObject({ status: 200 });
+    expect(await read(send, revoked)).toMatchObject({ status: 401, problem: "token-revoked" });
+    const signedIn = await signIn();
+    expect(await read(send, signedIn.access_token)).toMatchObject({ status: 200 });
+    expect(Math.abs(Number(decodeJwt(signedIn.access_token).iat) * 1_000 - Date.now())).toBeLessThan(3_000);
+    const refreshed = await send("POST", "/api/token", { json: { refresh_token } });
+    expect(refreshed.status).toBe(200);
+    refresh_token = refreshed.json.refresh_token;
+    expect(await read(send, refreshed.json.access_token)).toMatchObject({ status: 200 });
+  };
+  await expectAsEver();
+  await clock.set(offset);
+  await watchUntil(issuedAtMs + 5_000, expectAsEver); // it asks the database each second, so some times
+  await clock.set("+0");
+  await watchUntil(issuedAtMs + 7_000, expectAsEver);
+  await clock.set(offset);
+  await watchUntil(expiresAtMs - 1_000, expectAsEver);
+
+  await watchUntil(expiresAtMs + 1_000, async () => {}); // between, it is the one or the other
+  const expectOver = async () => {
+    expect(await read(send, bearer)).toMatchObject({ status: 401, problem: "token-expired" });
+    expect((await read(send, revoked)).status).toBe(401);
+    expect(await read(send, (await signIn()).access_token)).toMatchObject({ status: 200 });
+  };
+  await watchUntil(expiresAtMs + 3_000, expectOver);
+  await clock.set("+0");
+  await watchUntil(expiresAtMs + 5_000, expectOver);
+});

@@ -1,0 +1,67 @@
+/** A Postgres whose connection slots others have taken, all of them. */
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { expect, test } from "vitest";
+import { afterwards } from "../support/afterwards.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { createClient } from "../support/client.ts";
+import { createLedger } from "../support/ledger.ts";
+import { during, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
+import { serveOn } from "../support/process.ts";
+import { query, urlOf } from "../support/service.ts";
+
+const slots = 20;
+const stalenessMs = 5_000;
+
+test("every slot taken by others: a quick 503 that says so, and all is back once they have left", async () => {
+  const postgres = await startBreakablePostgres({ max_connections: String(slots) });
+  // An ordinary role, as in production: a superuser has slots of its own.
+  await query(postgres.connection, "CREATE ROLE service LOGIN");
+  await query(postgres.connection, "ALTER DATABASE latchkey OWNER TO service");
+  const url = urlOf({ ...postgres.connection, user: "service" });
+  const client = createClient(await serveOn(url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) }).url);
+  const { send, outcomes } = recording(client);
+  const ledger = await createLedger(send);
+  const stop = startLoad(30, [ledger.check, ledger.signIn, ledger.register, ledger.refresh, ...watch(send)]);
+  await sleep(1_000);
+
+  const others: pg.Client[] = [];
+  const takeWhatIsFree = async (): Promise<void> => {
+    while (others.length < slots) {
+      const other = new pg.Client(url).on("error", () => {});
+      try {
+        await other.connect();
+      } catch (error) {
+        return expect(error).toMatchObject({ code: "53300" }); // too_many_connections
+      }
+      others.push(other);
+    }
+  };
+  const leave = async () => {
+    for (const other of others.splice(0)) await other.end();
+  };
+  afterwards(leave);
+  for (const deadline = performance.now() + 10_000; ; expect(performance.now()).toBeLessThan(deadline)) {
+    await takeWhatIsFree();
+    const cut = await query(
+      postgres.connection,
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'",
+    );
+    if (cut.length === 0) break;
+  }
+  const takenAt = performance.now();
+  await sleep(2 * stalenessMs);
+  const leftAt = performance.now();
+  await leave();
+  await expectRecovery(outcomes, stop);
+  const lastBegin = leftAt - 1_500; // later ones may have been answered after it
+  for (const request of ["GET /api/token", "POST /api/users", "POST /api/token", "GET /readyz"]) {
+    for (const outcome of during(outcomes, request, takenAt, lastBegin)) {
+      expect(outcome).toMatchObject({ status: 503, problem: "database-unavailable" });
+    }
+  }
+  for (const outcome of during(outcomes, "GET /api/resource", takenAt + stalenessMs, lastBegin)) {
+    expect(outcome).toMatchObject({ status: 503, problem: "revocations-stale" });
+  }
+  await ledger.expectKept(client, postgres.connection);
+});

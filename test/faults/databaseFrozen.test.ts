@@ -1,0 +1,43 @@
+/** A Postgres that says nothing any more: nobody waits for it, and no token is accepted on what is no longer known. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { createClient } from "../support/client.ts";
+import { createLedger } from "../support/ledger.ts";
+import { during, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
+import { serveOn } from "../support/process.ts";
+
+const frozenMs = 30_000;
+const stalenessMs = 5_000;
+const followEveryMs = 1_000;
+/** What a request takes here at most, where nothing is broken. */
+const noiseMs = 500;
+
+test("frozen for 30 s: tokens work for five more seconds, everything else is a quick 503, and all is back in 2 s", async () => {
+  const postgres = await startBreakablePostgres();
+  const program = serveOn(postgres.url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) });
+  const client = createClient(await program.url);
+  const { send, outcomes } = recording(client);
+  const ledger = await createLedger(send);
+  const stop = startLoad(30, [ledger.check, ledger.signIn, ledger.register, ...watch(send)]);
+  await sleep(2_000);
+  const frozenAt = performance.now();
+  await postgres.freeze();
+  await sleep(frozenMs);
+  postgres.thaw();
+  const thawedAt = await expectRecovery(outcomes, stop);
+  const staleAt = frozenAt + stalenessMs;
+  for (const outcome of during(outcomes, "GET /api/resource", 0, staleAt - followEveryMs - noiseMs)) {
+    expect(outcome.status).toBe(200);
+  }
+  for (const outcome of during(outcomes, "GET /api/resource", staleAt, thawedAt - noiseMs)) {
+    expect(outcome).toMatchObject({ status: 503, problem: "revocations-stale" });
+  }
+  for (const request of ["GET /api/token", "POST /api/users", "GET /readyz"]) {
+    // Who asked less than three seconds before the end may have been answered after it.
+    for (const outcome of during(outcomes, request, frozenAt, thawedAt - 3_000)) {
+      expect(outcome).toMatchObject({ status: 503, problem: "database-unavailable" });
+    }
+  }
+  await ledger.expectKept(client, postgres.connection);
+});

@@ -1,0 +1,47 @@
+/** Somebody else's transaction holds what requests need, until the whole pool waits for it. */
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { expect, test } from "vitest";
+import { afterwards } from "../support/afterwards.ts";
+import { createClient } from "../support/client.ts";
+import { createLedger } from "../support/ledger.ts";
+import { expectRecovery, recording, startLoad, watch } from "../support/load.ts";
+import { serveOn } from "../support/process.ts";
+import { createDatabase } from "../support/service.ts";
+
+const heldMs = 8_000;
+
+test.each([
+  ["the table of users", ["LOCK TABLE users IN ACCESS EXCLUSIVE MODE"]],
+  ["the table of sessions", ["LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE"]],
+  ["every row of users and sessions", ["SELECT FROM users FOR UPDATE", "SELECT FROM sessions FOR UPDATE"]],
+])("%s locked for 8 s: a quick 503 for who needs it, tokens work all along", async (_name, locks) => {
+  const databaseUrl = await createDatabase();
+  const client = createClient(await serveOn(databaseUrl).url);
+  const { send, outcomes } = recording(client);
+  const ledger = await createLedger(send, 40);
+  const { register, changePassword, refresh, signIn, check } = ledger;
+  const stop = startLoad(80, [
+    refresh,
+    register,
+    refresh,
+    signIn,
+    refresh,
+    changePassword,
+    refresh,
+    check,
+    ...watch(send),
+  ]);
+  await sleep(2_000);
+
+  const other = new pg.Client(databaseUrl);
+  await other.connect();
+  afterwards(() => other.end());
+  await other.query("BEGIN");
+  for (const lock of locks) await other.query(lock);
+  await sleep(heldMs);
+  await other.query("ROLLBACK");
+  await expectRecovery(outcomes, stop);
+  expect(outcomes.filter(({ request, status }) => request === "GET /api/resource" && status !== 200)).toEqual([]);
+  await ledger.expectKept(client, databaseUrl);
+});

@@ -1,0 +1,50 @@
+/** The service itself is killed amid writes: it acknowledged nothing that it had not committed. */
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { findRunningPostgres } from "../../src/database/embedded.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { type Client, createClient } from "../support/client.ts";
+import { createLedger, type Ledger } from "../support/ledger.ts";
+import { expectWithinBounds, recording, report, startLoad } from "../support/load.ts";
+import { type Program, runProgram, serveOn } from "../support/process.ts";
+import { createDatabase } from "../support/service.ts";
+
+/** Kills the service a number of times and serves again. @returns the last service, and what all acknowledged */
+async function killAmidWrites(kills: number, serve: () => Program): Promise<{ client: Client; ledger: Ledger }> {
+  let program = serve();
+  let client = createClient(await program.url);
+  const { send, outcomes } = recording((...request) => client(...request)); // whoever serves just then
+  const ledger = await createLedger(send);
+  const { register, changePassword, revoke, refresh, beginSession } = ledger;
+  const stop = startLoad(30, [register, changePassword, register, revoke, refresh, beginSession]);
+  for (let kill = 0; kill < kills; kill += 1) {
+    await sleep(600 + 50 * (kill % 10)); // at another moment each time
+    program.process.kill("SIGKILL");
+    expect(await program.exit).toBe("SIGKILL");
+    program = serve();
+    client = createClient(await program.url);
+  }
+  await sleep(1_000);
+  await stop();
+  report(outcomes);
+  expectWithinBounds(outcomes.filter(({ error = "" }) => !/ECONN(REFUSED|RESET)|socket hang up/.test(error)));
+  return { client, ledger };
+}
+
+test("killed ten times: each acknowledged write is there in the end", async () => {
+  const databaseUrl = await createDatabase();
+  const { client, ledger } = await killAmidWrites(10, () => serveOn(databaseUrl));
+  await ledger.expectKept(client, databaseUrl);
+});
+
+test("killed twice, and its own Postgres with it: the same", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
+  afterwards(() => rm(folder, { recursive: true, force: true }));
+  await chmod(folder, 0o755);
+  const DATA_DIR = join(folder, "data");
+  const { client, ledger } = await killAmidWrites(2, () => runProgram([], { DATA_DIR, THROTTLE: "off" }));
+  await ledger.expectKept(client, (await findRunningPostgres(DATA_DIR)) ?? {});
+});

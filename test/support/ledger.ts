@@ -1,0 +1,137 @@
+/** Writes through the service and remembers what was acknowledged: all of that must be there whatever breaks. */
+import type pg from "pg";
+import { expect } from "vitest";
+import type { Client } from "./client.ts";
+import { password, query } from "./service.ts";
+
+type Account = {
+  username: string;
+  /** Those of which one is right: two once the answer to a change was lost. */
+  passwords: string[];
+  acknowledged: boolean;
+};
+
+export type Ledger = {
+  /** Each is one or two requests, and does nothing where there is nobody to do it for. */
+  register(): Promise<void>;
+  changePassword(): Promise<void>;
+  revoke(): Promise<void>;
+  refresh(): Promise<void>;
+  beginSession(): Promise<void>;
+  /** A token of a user that nothing is written to. */
+  check(): Promise<void>;
+  /** The same user's password. */
+  signIn(): Promise<void>;
+  /**
+   * All that was acknowledged holds, and who was registered without an acknowledgement can sign in:
+   * nobody is half made.
+   */
+  expectKept(client: Client, database: string | pg.ClientConfig): Promise<void>;
+};
+
+/** @param sessions how many are refreshed in turn */
+export async function createLedger(send: Client, sessions = 8): Promise<Ledger> {
+  const accounts: Account[] = [];
+  // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
+  // Whose answer was lost is not used again.
+  const idle: Account[] = [];
+  const refreshTokens: string[] = [];
+  const unusedRefreshTokens: string[] = [];
+  const revoked: string[] = [];
+  let changes = 0;
+
+  const takeToken = async ({ username, passwords: [current = ""] }: Account): Promise<string | undefined> =>
+    (await send("GET", "/api/token", { basic: [username, current] })).json?.token;
+
+  const register = async (username: string): Promise<Account | undefined> => {
+    const account = { username, passwords: [password], acknowledged: false };
+    accounts.push(account);
+    account.acknowledged = (await send("POST", "/api/users", { json: { username, password } })).status === 201;
+    return account.acknowledged ? account : undefined;
+  };
+
+  const beginSession = async ({ username }: Account, tokens: string[]): Promise<void> => {
+    const { status, json } = await send("POST", "/api/sessions", { basic: [username, password] });
+    if (status === 201) tokens.push(json.refresh_token);
+  };
+
+  const reader = await register("reader");
+  const readersToken = reader && (await takeToken(reader));
+  if (!readersToken) throw new Error("The service did not serve to begin with.");
+  for (let begun = 0; begun < sessions; begun += 1) await beginSession(reader, refreshTokens);
+
+  return {
+    async register() {
+      const account = await register(`user${accounts.length}`);
+      if (account) idle.push(account);
+    },
+
+    async changePassword() {
+      const account = idle.shift();
+      const bearer = account && (await takeToken(account));
+      if (!bearer) return;
+      const [current = ""] = account.passwords;
+      const next = `${password} ${++changes}`;
+      account.passwords = [current, next];
+      const json = { current_password: current, new_password: next };
+      if ((await send("PUT", "/api/users/me/password", { bearer, json })).status !== 204) return;
+      account.passwords = [next];
+      revoked.push(bearer);
+      idle.push(account);
+    },
+
+    async revoke() {
+      const account = idle.shift();
+      const bearer = account && (await takeToken(account));
+      if (!bearer) return;
+      if ((await send("DELETE", "/api/token", { bearer })).status !== 204) return;
+      revoked.push(bearer);
+      idle.push(account);
+    },
+
+    async refresh() {
+      const used = refreshTokens.shift();
+      if (used === undefined) return;
+      let next: string | undefined;
+      try {
+        const { status, json } = await send("POST", "/api/token", { json: { refresh_token: used } });
+        if (status === 200) next = json.refresh_token;
+      } finally {
+        // Asked for again at once where the answer was lost, since there is a grace for that.
+        if (next === undefined) refreshTokens.unshift(used);
+        else refreshTokens.push(next);
+      }
+    },
+
+    beginSession: () => beginSession(reader, unusedRefreshTokens),
+    check: async () => void (await send("GET", "/api/resource", { bearer: readersToken })),
+    signIn: async () => void (await takeToken(reader)),
+
+    async expectKept(client, database) {
+      for (const refresh_token of [...refreshTokens, ...unusedRefreshTokens]) {
+        const answer = await client("POST", "/api/token", { json: { refresh_token } });
+        expect(answer.status).toBe(200);
+      }
+      for (const bearer of revoked) {
+        const answer = await client("GET", "/api/resource", { bearer });
+        expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
+      }
+      const rows = await query(database, "SELECT username FROM users");
+      const kept = new Set(rows.map(({ username }) => username));
+      let unacknowledged = 0;
+      for (const { username, passwords, acknowledged } of accounts) {
+        if (!acknowledged && !kept.has(username)) continue;
+        if (!acknowledged) unacknowledged += 1;
+        const basics = passwords.map((password): [string, string] => [username, password]);
+        const answers = await Promise.all(basics.map((basic) => client("GET", "/api/resource", { basic })));
+        const statuses = answers.map(({ status }) => status).sort();
+        expect(statuses, username).toEqual([200, 401].slice(0, passwords.length));
+      }
+      expect(kept.size).toBe(accounts.filter(({ username }) => kept.has(username)).length);
+      console.info(
+        `kept: ${accounts.filter(({ acknowledged }) => acknowledged).length} users and ${unacknowledged} more whose ` +
+          `answer was lost, ${changes} changes of password, ${revoked.length} revoked tokens, ${sessions + unusedRefreshTokens.length} sessions`,
+      );
+    },
+  };
+}
