@@ -9,6 +9,7 @@ import type { Contract } from "./contract/contract.ts";
 import { dispatch, problemWriter } from "./contract/dispatch.ts";
 import { ambiguity } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
+import { withinOneRequest } from "./database/database.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
 import type { Metrics } from "./operations/metrics.ts";
 
@@ -47,6 +48,7 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
     if (problem) response.set("Connection", "close"); // what follows on it cannot be trusted either
     next(problem);
   });
+  app.use((_request, _response, next) => withinOneRequest(next));
   app.use(dispatch(contract, handlers, authenticator));
   app.use(problemWriter(reportProblem));
   return app;

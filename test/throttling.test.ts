@@ -191,9 +191,12 @@ test("a lockout does not outlast a clock that is set back a day", async () => {
   const home = await register("timely");
   const start = Date.now();
   await repeated(6, () => signIn("timely", "wrong password", home));
+  const office = stranger();
+  await Promise.all(Array.from({ length: 60 }, (_, n) => signIn(`t${n}`, "wrong password", office)));
   setClock(start - 86_400_000);
   await service.sql("SELECT pg_sleep(2)"); // as long as an instance remembers without asking
   expect((await signIn("timely", password, home)).status).toBe(200);
+  expect((await signIn("untried", "wrong password", office)).status).toBe(401);
 });
 
 describe("registration", () => {

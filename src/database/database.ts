@@ -3,6 +3,7 @@
  * A frozen or unreachable database is a `database-unavailable` within 3 seconds, never a hanging
  * request.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import knex, { type Knex } from "knex";
 import pg, { type ClientConfig } from "pg";
 import { Problem } from "../contract/problems.ts";
@@ -39,6 +40,26 @@ const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
 
+/** When the request that a query is for must have its answer (`performance.now()`). */
+const deadlines = new AsyncLocalStorage<number>();
+/** Below 3 s, with what is left for the answer itself. */
+const requestTimeoutMs = 2_700;
+
+/** Runs what serves a request: however many queries it asks for, they end in time together. */
+export const withinOneRequest = <T>(serve: () => T): T => deadlines.run(performance.now() + requestTimeoutMs, serve);
+
+/** Waits for a query no longer than the request can; the query itself ends by its own limits. */
+async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
+  const leftMs = (deadlines.getStore() ?? Infinity) - performance.now();
+  if (leftMs === Infinity) return query();
+  if (leftMs <= 0) throw new Error(queryTimedOut);
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(queryTimedOut)), leftMs);
+  });
+  return Promise.race([query(), tooLate]).finally(() => clearTimeout(timer));
+}
+
 /** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
 export function openDatabase(
   address: DatabaseAddress,
@@ -56,7 +77,7 @@ export function openDatabase(
   const pool = openKnex(address, { min: 0, max: poolMax }, warn, limits, observe);
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
     try {
-      return await query(pool);
+      return await untilDeadline(() => query(pool));
     } catch (error) {
       throw isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
     }

@@ -141,7 +141,6 @@ export function createThrottle(limits: Limits, store: CountStore): Throttle {
       const deadline = performance.now() + patienceMs;
       const both = `${account}\n${network}`;
       return inTurn(both, async () => {
-        if (performance.now() > deadline) throw new Problem("overloaded");
         const places = [await take("account-address", both)];
         const leave = () => Promise.all(places.map((giveBack) => giveBack()));
         try {
