@@ -141,13 +141,11 @@ export function createThrottle(limits: Limits, store: CountStore): Throttle {
       const deadline = performance.now() + patienceMs;
       const both = `${account}\n${network}`;
       return inTurn(both, async () => {
+        if (!isFamiliar) await requireLeft("address", network);
         const places = [await take("account-address", both)];
         const leave = () => Promise.all(places.map((giveBack) => giveBack()));
         try {
-          if (!isFamiliar) {
-            places.push(await take("account", account));
-            await requireLeft("address", network);
-          }
+          if (!isFamiliar) places.push(await take("account", account));
           const result = await evaluate(deadline);
           if (result === undefined) await store.add(keyOf("address", network));
           else await leave();
