@@ -24,6 +24,7 @@ export type Services = {
   docsPage: string;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
+  isStopping(): boolean;
 };
 
 export const handlers = (services: Services): Handlers => ({
@@ -46,7 +47,7 @@ export const handlers = (services: Services): Handlers => ({
   getResource,
 
   getLiveness,
-  getReadiness: getReadiness(services.isMigrated),
+  getReadiness: getReadiness(services.isMigrated, services.isStopping),
 
   getDocs: getDocs(services.docsPage),
   getOpenapiYaml: getOpenapiYaml(services.contract),

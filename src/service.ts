@@ -25,6 +25,7 @@ import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { readCertificate } from "./tls.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
@@ -43,6 +44,8 @@ import { createUsers } from "./users/users.ts";
 
 export type Service = {
   url: string;
+  /** Tells in `/readyz` and in each answer that it stops, and serves on: for the time of grace, or until `hurry`. */
+  drain(hurry: AbortSignal): Promise<void>;
   /** Finishes what is in flight, then lets go of the database; within a bounded time. */
   close(): Promise<void>;
   /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
@@ -73,6 +76,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
     for (const part of held.splice(0).reverse()) await part.close();
   };
   try {
+    const certificate = await readCertificate(config);
     const postgres = await openPostgres(config, log);
     held.push(postgres);
     await migrateWithPatience(postgres.address, log);
@@ -132,6 +136,7 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       ),
     );
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
+    let isStopping = false;
     const services: Services = {
       users,
       sessions,
@@ -142,21 +147,26 @@ export async function startService(config: Config, log: Logger, clock: Clock = (
       docsPage: await readDocsPage(),
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
+      isStopping: () => isStopping,
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     const app = createApp({ contract, handlers: handlers(services), authenticator, log: requests, config });
     await rehearse(app, requests);
     requests.level = log.level;
-    const server = await listen(app, config.host, config.port, log).catch((error: NodeJS.ErrnoException) => {
-      throw new StartError(
-        `Cannot listen on HOST ${config.host}, PORT ${config.port}: ${error.message}. Set another one.`,
-        {
-          cause: error,
-        },
-      );
+    const { host, port, maxConnections } = config;
+    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
+    const server = await listen(app, place, log).catch((error: NodeJS.ErrnoException) => {
+      throw new StartError(`Cannot listen on HOST ${host}, PORT ${port}: ${error.message}. Set another one.`, {
+        cause: error,
+      });
     });
     held.push(server);
-    return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
+    const drain = async (hurry: AbortSignal) => {
+      isStopping = true;
+      server.drain();
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry }).catch(() => {});
+    };
+    return { url: server.url, drain, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
     await release();
     throw aboutTheSecret(error);
@@ -268,7 +278,7 @@ async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promi
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
 async function rehearse(app: RequestListener, log: Logger): Promise<void> {
-  const server = await listen(app, "127.0.0.1", 0, log);
+  const server = await listen(app, { host: "127.0.0.1", port: 0 }, log);
   try {
     const { status } = await fetch(`${server.url}/livez`);
     if (status !== 200) throw new Error("The contract cannot be served; the log says why.");

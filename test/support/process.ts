@@ -14,10 +14,10 @@ export type Program = {
   exit: Promise<number | string>;
 };
 
-/** Runs `latchkey` with these settings and no others. It is killed after the test, should it still run. */
+/** Runs `latchkey` with these settings and no others, in no need of grace. It is killed after the test, should it still run. */
 export function runProgram(args: string[], settings: Record<string, string>): Program {
   const child = spawn(process.execPath, ["dist/src/main.js", ...args], {
-    env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...settings },
+    env: { PATH: process.env["PATH"] ?? "", PORT: "0", SHUTDOWN_GRACE_SECONDS: "0", ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
   afterwards(() => child.kill("SIGKILL"));
