@@ -123,7 +123,8 @@ function resetSlowReaders(connections: Set<Socket>): NodeJS.Timeout {
       const { written, seconds } = waits.get(socket) ?? { written: 0, seconds: 0 };
       // The next piece is written once the one before it has been taken.
       const isWaiting = socket.writableLength > 0 && socket.bytesWritten === written;
-      waits.set(socket, { written: socket.bytesWritten, seconds: isWaiting ? seconds + 1 : 0 });
+      // A piece taken now and then wins back a second, not all of them.
+      waits.set(socket, { written: socket.bytesWritten, seconds: isWaiting ? seconds + 1 : Math.max(0, seconds - 1) });
       if (!isWaiting || seconds + 1 < patienceWithReaders) continue;
       // Only a reset makes the kernel forget its share, too. Node has none for TLS.
       if ("encrypted" in socket) socket.destroy();

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+/** What breaks things for real and takes its time: one at a time, since each wants the machine for itself. */
+export default defineConfig({
+  test: {
+    globalSetup: "test/support/postgres.ts",
+    include: ["test/faults/*.test.ts"],
+    fileParallelism: false,
+    testTimeout: 180_000,
+    hookTimeout: 60_000,
+  },
+});
