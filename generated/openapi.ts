@@ -229,7 +229,7 @@ export interface paths {
         };
         /**
          * Should this instance get traffic?
-         * @description Asks the database whether it answers and whether its schema has everything that this version needs.
+         * @description Asks the database whether it answers and whether its schema has everything that this version needs. Says no from the moment that the instance is asked to stop, while it still serves what is sent to it.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -572,7 +572,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description The problem in a few words, the same for every problem of its type.
              * @example The token has expired
@@ -896,7 +896,7 @@ export interface components {
                 };
             };
         };
-        /** @description Not now; the database is away, or its schema is not what this version needs. */
+        /** @description Not now; the database is away, its schema is not what this version needs, or the instance is about to stop. */
         NotReady: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -907,7 +907,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    type?: "/problems/database-unavailable" | "/problems/schema-mismatch";
+                    type?: "/problems/database-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
                     /** @constant */
                     status?: 503;
                 };

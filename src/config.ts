@@ -49,6 +49,30 @@ const settings = {
     help: "Port to listen on; 0 picks a free one.",
     schema: wholeNumber(0, 65_535),
   },
+  TLS_CERT: {
+    fallback: undefined,
+    allowed: "the path of a PEM file, together with TLS_KEY",
+    help: "The certificate, followed by those between it and the root. With it and TLS_KEY the service speaks HTTPS. Read again when it changes.",
+    schema: z.string(),
+  },
+  TLS_KEY: {
+    fallback: undefined,
+    allowed: "the path of a PEM file, together with TLS_CERT",
+    help: "The key of the certificate, without a passphrase.",
+    schema: z.string(),
+  },
+  MAX_CONNECTIONS: {
+    fallback: "4096",
+    allowed: "a whole number from 1 to 100000",
+    help: "Connections from clients that may be open at once. Those beyond it are closed as they come.",
+    schema: wholeNumber(1, 100_000),
+  },
+  SHUTDOWN_GRACE_SECONDS: {
+    fallback: "3",
+    allowed: "a whole number from 0 to 60",
+    help: "How long SIGTERM lets the service go on, with /readyz saying that it stops, before it listens no more, in seconds.",
+    schema: wholeNumber(0, 60),
+  },
   PUBLIC_URL: {
     fallback: undefined,
     allowed: "an http or https URL without query, fragment or a slash at its end",
@@ -263,6 +287,9 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   }
   if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
     wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${settings.SECRET_KEY.allowed}.`);
+  }
+  if ((environment["TLS_CERT"] === undefined) !== (environment["TLS_KEY"] === undefined)) {
+    wrong.push("TLS_CERT and TLS_KEY: one of them alone is not allowed. Allowed: both, or neither.");
   }
   const { argon2MemoryKib, argon2Passes } = values as Partial<Config>;
   if (argon2MemoryKib && argon2Passes && argon2MemoryKib * argon2Passes < leastHashingWork) {

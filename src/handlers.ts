@@ -26,6 +26,7 @@ export type Services = {
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
   audit: Audit;
+  isStopping(): boolean;
 };
 
 export const handlers = (services: Services): Handlers => ({
@@ -48,7 +49,7 @@ export const handlers = (services: Services): Handlers => ({
   getResource,
 
   getLiveness,
-  getReadiness: getReadiness(services.isMigrated),
+  getReadiness: getReadiness(services.isMigrated, services.isStopping),
 
   getDocs: getDocs(services.docsPage),
   getOpenapiYaml: getOpenapiYaml(services.contract),

@@ -56,13 +56,17 @@ try {
 
 async function serve(config: Config, log: Logger): Promise<void> {
   const service = await startService(config, log);
+  const hurry = new AbortController();
   let stopping = false;
   const stop = (reason: string): void => {
+    // Who asks twice does not want to wait, nor does a person at a terminal.
+    if (stopping || reason !== "SIGTERM") hurry.abort();
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
     service
-      .close()
+      .drain(hurry.signal)
+      .then(() => service.close())
       .then(
         () => log.info("stopped"),
         (error: unknown) => {

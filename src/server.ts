@@ -1,54 +1,98 @@
-/** The HTTP server around the app: its limits, what it says to what is not HTTP, and how it stops. */
-import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+/** The HTTP server around the app: its limits, and how it stops. */
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Logger } from "pino";
 import { originForm } from "./contract/framing.ts";
-import { Problem } from "./contract/problems.ts";
+import { answersOf, refusal } from "./refusal.ts";
+import { type Certificate, followCertificate } from "./tls.ts";
 
 /** How long a stop waits for requests in flight. */
 const drainTimeoutMs = 10_000;
 /** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
 const pipelineLength = 8;
+/** Seconds in which a client has to take a piece of its answer. A long answer is written in pieces of 64 KiB. */
+const patienceWithReaders = 4;
+
+export type Place = {
+  host: string;
+  port: number;
+  /** With it, HTTPS is spoken. */
+  certificate?: Certificate | undefined;
+  isBehindProxy?: boolean;
+  maxConnections?: number;
+};
 
 export type RunningServer = {
   /** The address that it listens on, with the port that was picked. */
   url: string;
+  /** Serves on, and ends each connection with its next answer. */
+  drain(): void;
   /** Takes no more requests, finishes those in flight, within a bounded time. */
   close(): Promise<void>;
 };
 
 /** @throws the system's error, such as EADDRINUSE */
-export async function listen(app: RequestListener, host: string, port: number, log: Logger): Promise<RunningServer> {
-  const server = createServer({
+export async function listen(app: RequestListener, place: Place, log: Logger): Promise<RunningServer> {
+  const { host, port, certificate, isBehindProxy = false, maxConnections } = place;
+  const limits = {
     // A request without Host is answered as a problem, by the app.
     requireHostHeader: false,
     headersTimeout: 3_000,
-    requestTimeout: 10_000,
+    requestTimeout: 8_000,
     connectionsCheckingInterval: 500,
-    // Above the idle timeout of common proxies (60 s), so that it is the proxy who closes.
-    keepAliveTimeout: 65_000,
-  });
+    // Above the idle timeout of common proxies (60 s), so that it is the proxy who closes. Of others an
+    // idle connection may be one that does not take its answer, which the kernel keeps.
+    keepAliveTimeout: isBehindProxy ? 65_000 : 5_000,
+  };
+  const server: Server = certificate
+    ? createTlsServer({ ...limits, ...certificate.context, handshakeTimeout: 3_000 })
+    : createServer(limits);
   server.maxHeadersCount = 0; // no header is left out; their size is limited
   server.timeout = 30_000; // a client that neither sends nor reads
+  if (maxConnections !== undefined) limitConnections(server, maxConnections, log);
+  const connections = connectionsOf(server);
+  const slowReaders = resetSlowReaders(connections);
   const refuse = refusal(log);
   const answering = answersOf(server, refuse);
+  let isDraining = false;
+  // Their last answer has been told to end them. What was sent behind it is not begun.
+  const ending = new WeakSet<Socket>();
+  const endWithNewest = (socket: Socket) => {
+    const newest = [...answering(socket)].at(-1);
+    if (!newest || newest.headersSent) return;
+    newest.setHeader("Connection", "close");
+    ending.add(socket);
+  };
   server.on("request", (request, response) => {
+    const { socket } = request;
+    if (ending.has(socket)) return;
     const path = originForm(request.url ?? "");
-    const pending = answering(request.socket).size; // this one's answer is among them
+    const pending = answering(socket).size; // this one's answer is among them
     // A refusal is written at once: it must not stand in place of an answer that is due before it.
-    if (pending > (path === undefined ? 1 : pipelineLength)) return void request.socket.destroy();
-    if (path === undefined) return refuse(request.socket, "TARGET");
+    if (pending > (path === undefined ? 1 : pipelineLength)) return void socket.destroy();
+    if (path === undefined) return refuse(socket, "TARGET");
+    if (isDraining) endWithNewest(socket);
     request.url = path;
     app(request, response);
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
   });
+  const following =
+    certificate && followCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
   const { address, family, port: picked } = server.address() as AddressInfo;
   return {
-    url: `http://${family === "IPv6" ? `[${address}]` : address}:${picked}`,
-    close: () => close(server),
+    url: `${certificate ? "https" : "http"}://${family === "IPv6" ? `[${address}]` : address}:${picked}`,
+    drain() {
+      isDraining = true;
+      for (const socket of connections) endWithNewest(socket);
+    },
+    async close() {
+      following?.close();
+      await close(server);
+      clearInterval(slowReaders);
+    },
   };
 }
 
@@ -62,68 +106,43 @@ async function close(server: Server): Promise<void> {
   clearTimeout(deadline);
 }
 
-/**
- * What Node's parser refuses never reaches the app, and gets the same kind of answer here.
- * @returns the answers that a connection is waiting for.
- */
-function answersOf(server: Server, refuse: Refuse): (socket: Socket) => Set<ServerResponse> {
-  type Exchange = { pending: Set<ServerResponse>; latest?: IncomingMessage };
-  const exchanges = new WeakMap<Socket, Exchange>();
-  const exchangeOf = (socket: Socket): Exchange => {
-    const exchange = exchanges.get(socket) ?? { pending: new Set() };
-    exchanges.set(socket, exchange);
-    return exchange;
-  };
-  server.on("request", (request, response) => {
-    const exchange = exchangeOf(request.socket);
-    exchange.latest = request;
-    exchange.pending.add(response);
-    response.once("close", () => exchange.pending.delete(response));
+function connectionsOf(server: Server): Set<Socket> {
+  const connections = new Set<Socket>();
+  server.on(server instanceof TlsServer ? "secureConnection" : "connection", (socket: Socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-    const { pending, latest } = exchangeOf(socket);
-    const [answer] = pending;
-    // Ours must not stand in place of an answer that is due first or has begun, nor follow one that
-    // was given before its request had arrived.
-    const isDue = pending.size === 0 ? (latest?.complete ?? true) : pending.size === 1 && !answer?.headersSent;
-    if (!socket.writable || error.code === "ECONNRESET" || !isDue) return void socket.destroy();
-    refuse(socket, error.code);
-  });
-  // Without a listener, Node answers with a status that is not in the contract or hangs up.
-  server.on("checkExpectation", (request, response) => server.emit("request", request, response));
-  server.on("connect", (_request, socket: Socket) =>
-    exchangeOf(socket).pending.size > 0 ? void socket.destroy() : refuse(socket, "CONNECT"),
-  );
-  return (socket) => exchangeOf(socket).pending;
+  return connections;
 }
 
-type Refuse = (socket: Socket, code: string | undefined) => void;
-
-/** Answers with a 400, and ends the connection: what follows on it cannot be read. */
-function refusal(log: Logger): Refuse {
-  return (socket, code) => {
-    const id = randomUUID();
-    const problem = new Problem("invalid-request", { detail: reasons[code ?? ""] ?? "This is not HTTP/1.1." });
-    const body = JSON.stringify(problem.body(id));
-    log.info({ req: { id, address: socket.remoteAddress }, problem: problem.slug, code }, "request refused");
-    socket.end(
-      [
-        "HTTP/1.1 400 Bad Request",
-        `X-Request-Id: ${id}`,
-        "Cache-Control: no-store",
-        "Content-Type: application/problem+json; charset=utf-8",
-        `Content-Length: ${Buffer.byteLength(body)}`,
-        "Connection: close",
-        "",
-        body,
-      ].join("\r\n"),
-    );
-  };
+/** What a client asks for and does not take would be kept for it, as long as it pleases. */
+function resetSlowReaders(connections: Set<Socket>): NodeJS.Timeout {
+  const waits = new WeakMap<Socket, { written: number; seconds: number }>();
+  return setInterval(() => {
+    for (const socket of connections) {
+      const { written, seconds } = waits.get(socket) ?? { written: 0, seconds: 0 };
+      // The next piece is written once the one before it has been taken.
+      const isWaiting = socket.writableLength > 0 && socket.bytesWritten === written;
+      // A piece taken now and then wins back a second, not all of them.
+      waits.set(socket, { written: socket.bytesWritten, seconds: isWaiting ? seconds + 1 : Math.max(0, seconds - 1) });
+      if (!isWaiting || seconds + 1 < patienceWithReaders) continue;
+      // Only a reset makes the kernel forget its share, too. Node has none for TLS.
+      if ("encrypted" in socket) socket.destroy();
+      else socket.resetAndDestroy();
+    }
+  }, 1_000);
 }
 
-const reasons: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: "The headers are larger than 16 KiB.",
-  ERR_HTTP_REQUEST_TIMEOUT: "The request did not arrive in time.",
-  CONNECT: "This is not a proxy.",
-  TARGET: "The target of the request has no path.",
-};
+/** Connections beyond the limit are closed as they come, and logged together, once a second. */
+function limitConnections(server: Server, maxConnections: number, log: Logger): void {
+  server.maxConnections = maxConnections;
+  let dropped = 0;
+  server.on("drop", () => {
+    dropped += 1;
+    if (dropped > 1) return;
+    setTimeout(() => {
+      log.warn({ dropped, maxConnections }, "connections refused: as many as MAX_CONNECTIONS are open");
+      dropped = 0;
+    }, 1_000).unref();
+  });
+}

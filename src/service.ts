@@ -32,6 +32,7 @@ import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
+import { readCertificate } from "./tls.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
@@ -50,6 +51,8 @@ import { createUsers } from "./users/users.ts";
 
 export type Service = {
   url: string;
+  /** Tells in `/readyz` and in each answer that it stops, and serves on: for the time of grace, or until `hurry`. */
+  drain(hurry: AbortSignal): Promise<void>;
   /** Finishes what is in flight, then lets go of the database; within a bounded time. */
   close(): Promise<void>;
   /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
@@ -91,6 +94,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     metrics?.audited(event, details);
   };
   try {
+    const certificate = await readCertificate(config);
     const tracing = config.otelExporterOtlpEndpoint
       ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
       : undefined;
@@ -189,6 +193,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       ),
     );
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
+    let isStopping = false;
     const services: Services = {
       users,
       sessions,
@@ -200,6 +205,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
       audit,
+      isStopping: () => isStopping,
     };
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     const app = createApp({
@@ -223,11 +229,16 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       held.push(metricsServer);
       log.info({ url: metricsServer.url }, "metrics");
     }
-    const server = await listen(app, config.host, config.port, log).catch(
-      cannotListen("PORT", config.host, config.port),
-    );
+    const { host, port, maxConnections } = config;
+    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
+    const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
     held.push(server);
-    return { url: server.url, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
+    const drain = async (hurry: AbortSignal) => {
+      isStopping = true;
+      server.drain();
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry }).catch(() => {});
+    };
+    return { url: server.url, drain, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
     await release();
     throw aboutTheSecret(error);
@@ -353,7 +364,7 @@ async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promi
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
 async function rehearse(app: RequestListener, log: Logger): Promise<void> {
-  const server = await listen(app, "127.0.0.1", 0, log);
+  const server = await listen(app, { host: "127.0.0.1", port: 0 }, log);
   try {
     const { status } = await fetch(`${server.url}/livez`);
     if (status !== 200) throw new Error("The contract cannot be served; the log says why.");

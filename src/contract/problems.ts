@@ -153,6 +153,12 @@ export const problems = {
     meaning: "The database lacks a migration that this version of the service needs.",
     remedy: "Run latchkey migrate, or start the service, which migrates by itself.",
   },
+  "shutting-down": {
+    status: 503,
+    title: "This instance is about to stop",
+    meaning: "The instance was asked to stop. It still serves, for a moment, what is sent to it.",
+    remedy: "Send requests to another instance, or wait for this one to be started again.",
+  },
 } as const satisfies Record<ProblemSlug, Entry>;
 
 /** Seconds that every 503 asks to wait: long enough for a restarted database, short for a person. */

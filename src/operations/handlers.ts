@@ -5,8 +5,9 @@ export const getLiveness: Handler<"getLiveness"> = () => ({ status: 200, body: {
 
 /** @param isMigrated asks the database; its problem `database-unavailable` is an answer too. */
 export const getReadiness =
-  (isMigrated: () => Promise<boolean>): Handler<"getReadiness"> =>
+  (isMigrated: () => Promise<boolean>, isStopping: () => boolean): Handler<"getReadiness"> =>
   async () => {
+    if (isStopping()) throw new Problem("shutting-down");
     if (!(await isMigrated())) throw new Problem("schema-mismatch");
     return { status: 200, body: { status: "ok" } };
   };

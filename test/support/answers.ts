@@ -36,10 +36,11 @@ export const declaredAnswers = (): string[] =>
     ),
   );
 
-// HTTP's own, and what helmet and cors add to every answer (described in the contract's text).
+// HTTP's own (a proxy says who is the Server), and what helmet and cors add to every answer (described in the
+// contract's text).
 const undeclaredHeaders = new Set(
   `connection content-length content-type date keep-alive transfer-encoding
-   content-security-policy cross-origin-opener-policy cross-origin-resource-policy origin-agent-cluster
+   content-security-policy cross-origin-opener-policy cross-origin-resource-policy origin-agent-cluster server
    referrer-policy strict-transport-security x-content-type-options x-dns-prefetch-control x-download-options
    x-frame-options x-permitted-cross-domain-policies x-xss-protection
    vary access-control-allow-origin access-control-expose-headers`.split(/\s+/),

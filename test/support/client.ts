@@ -1,7 +1,10 @@
 /** Sends requests exactly as written (fetch would tidy them) and checks every answer against the contract. */
+import { readFileSync } from "node:fs";
 import { type OutgoingHttpHeaders, request } from "node:http";
+import { request as requestTls } from "node:https";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { connect as connectTls } from "node:tls";
 import { type Answer, checkAnswer } from "./answers.ts";
 
 export type Sent = {
@@ -24,6 +27,9 @@ export type Received = Answer & {
 
 export type Client = (method: string, target: string, sent?: Sent) => Promise<Received>;
 
+/** Whom the tests believe over TLS. */
+export const ca = ["one", "other"].map((name) => readFileSync(`test/support/certificates/${name}.cert.pem`));
+
 export const basicAuthorization = ([username, password]: [string, string]) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 
@@ -31,10 +37,11 @@ export const basicAuthorization = ([username, password]: [string, string]) =>
 export function createClient(url: string): Client {
   return async (method, target, { basic, bearer, json, body, headers } = {}) => {
     const payload = json === undefined ? body : JSON.stringify(json);
-    const { hostname, port } = new URL(url);
+    const { protocol, hostname, port } = new URL(url);
     const answer = await new Promise<Answer>((resolve, reject) => {
-      const outgoing = request(
+      const outgoing = (protocol === "https:" ? requestTls : request)(
         {
+          ca,
           hostname,
           port,
           method,
@@ -65,9 +72,11 @@ export function createClient(url: string): Client {
 
 /** Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there. */
 export function sendRaw(url: string, bytes: string, method = "GET", target = "/"): Promise<Received> {
-  const { hostname, port } = new URL(url);
+  const { protocol, hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname, () => socket.write(bytes, "latin1"));
+    const write = () => void socket.write(bytes, "latin1");
+    const place = { port: Number(port), host: hostname };
+    const socket = protocol === "https:" ? connectTls({ ...place, ca }, write) : connect(place, write);
     let read = "";
     socket.setTimeout(15_000, () => socket.destroy(new Error("no answer in 15 s")));
     socket.setEncoding("utf8");

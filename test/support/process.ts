@@ -17,12 +17,12 @@ export type Program = {
 };
 
 /**
- * Runs `latchkey` with these settings and no others. It is killed after the test, should it still run.
+ * Runs `latchkey` with these settings and no others, in no need of grace. It is killed after the test, should it still run.
  * @param folder where it is installed
  */
 export function runProgram(args: string[], settings: Record<string, string>, folder = "."): Program {
   const child = spawn(process.execPath, [join(folder, "dist/src/main.js"), ...args], {
-    env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...settings },
+    env: { PATH: process.env["PATH"] ?? "", PORT: "0", SHUTDOWN_GRACE_SECONDS: "0", ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
   afterwards(() => child.kill("SIGKILL"));

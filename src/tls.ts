@@ -1,0 +1,80 @@
+/** The certificate of the service and its key: read at the start, and again whenever their files change. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { SecureContextOptions } from "node:tls";
+import type { Logger } from "pino";
+import { type Config, ConfigError } from "./config.ts";
+
+/** The contents of both files decide, not their times: a renamed file or an exchanged link may keep its time. */
+const lookEveryMs = 2_000;
+
+export type Certificate = {
+  /** What `setSecureContext` takes, which forgets whatever it is not told again. */
+  context: SecureContextOptions;
+  certFile: string;
+  keyFile: string;
+};
+
+/**
+ * @returns `undefined` where the settings name none
+ * @throws {ConfigError} naming the file that cannot be used, and why; never what is in it
+ */
+export async function readCertificate({ tlsCert, tlsKey }: Pick<Config, "tlsCert" | "tlsKey">) {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const read = (name: string, path: string) =>
+    readFile(path).catch((error: NodeJS.ErrnoException) => {
+      throw new ConfigError(`${name}: the file ${path} cannot be read (${error.code}).`);
+    });
+  return usable(tlsCert, await read("TLS_CERT", tlsCert), tlsKey, await read("TLS_KEY", tlsKey));
+}
+
+/** @throws {ConfigError} */
+function usable(certFile: string, cert: Buffer, keyFile: string, key: Buffer): Certificate {
+  const certificate = attempt(`TLS_CERT: the file ${certFile} has no certificate in PEM form.`, () => {
+    return new X509Certificate(cert);
+  });
+  const privateKey = attempt(`TLS_KEY: the file ${keyFile} has no private key in PEM form without a passphrase.`, () =>
+    createPrivateKey(key),
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new ConfigError(`TLS_KEY: the key in ${keyFile} is not that of the certificate in ${certFile}.`);
+  }
+  return { context: { cert, key, minVersion: "TLSv1.2" }, certFile, keyFile };
+}
+
+function attempt<T>(message: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw new ConfigError(message); // without its cause, which could quote the file
+  }
+}
+
+/** Looks at the files until `close`. A pair that cannot be used is warned of, once, and the present one stays. */
+export function followCertificate(
+  present: Certificate,
+  use: (context: SecureContextOptions) => void,
+  log: Logger,
+): { close(): void } {
+  const settings = { tlsCert: present.certFile, tlsKey: present.keyFile };
+  let warned = "";
+  const look = async () => {
+    try {
+      const found = (await readCertificate(settings)) as Certificate;
+      warned = "";
+      if (isSame(found, present)) return;
+      use(found.context);
+      present = found;
+      log.info("the certificate was changed");
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== warned) log.warn({ reason: message }, "the changed certificate cannot be used");
+      warned = message;
+    }
+  };
+  const timer = setInterval(() => void look(), lookEveryMs);
+  return { close: () => clearInterval(timer) };
+}
+
+const isSame = (one: Certificate, other: Certificate) =>
+  String(one.context.cert) === String(other.context.cert) && String(one.context.key) === String(other.context.key);

@@ -1,0 +1,124 @@
+/** Two instances behind nginx, with the configuration that deploy/ has, are restarted in turn: no request is lost. */
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { afterwards } from "../support/afterwards.ts";
+import { createClient } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
+
+/** Debian keeps it where not everybody looks. */
+const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
+
+/** Ports that nobody has: all are held until all are known. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.once("listening", resolve))));
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+async function startNginx(port: number, instances: number[]): Promise<void> {
+  const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
+  const site = (await readFile("deploy/nginx.conf", "utf8"))
+    .replace("listen 80;", `listen 127.0.0.1:${port};`)
+    .replace("127.0.0.1:8080", `127.0.0.1:${instances[0]}`)
+    .replace("127.0.0.1:8081", `127.0.0.1:${instances[1]}`);
+  await writeFile(join(prefix, "site.conf"), site);
+  const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
+  await writeFile(
+    join(prefix, "nginx.conf"),
+    `daemon off; master_process off; pid nginx.pid; error_log error.log;
+     events { worker_connections 1024; }
+     http { access_log off; ${folders.join(" ")} include site.conf; }`,
+  );
+  const args = ["-p", prefix, "-c", "nginx.conf", "-e", "error.log"];
+  execFileSync("nginx", [...args, "-t"], { env: searchPath, stdio: "pipe" });
+  const nginx = spawn("nginx", args, { env: searchPath, stdio: "ignore" });
+  const exit = new Promise((resolve) => nginx.once("exit", resolve));
+  afterwards(async () => {
+    nginx.kill("SIGTERM");
+    await exit;
+    await rm(prefix, { recursive: true });
+  });
+}
+
+/** What both clients ask until `stop`, one request after the other, and what did not go well. */
+function load(ask: () => Promise<string | undefined>) {
+  let isStopped = false;
+  const done = { requests: 0, failures: [] as string[] };
+  const asking = (async () => {
+    while (!isStopped) {
+      const failure = await ask().catch((error: unknown) => String(error));
+      done.requests += 1;
+      if (failure !== undefined) done.failures.push(failure);
+    }
+    return done;
+  })();
+  return () => {
+    isStopped = true;
+    return asking;
+  };
+}
+
+test("each instance is restarted twice under load: every request is answered, every registration is kept", async () => {
+  const [proxyPort = 0, ...ports] = await freePorts(3);
+  const DATABASE_URL = await createDatabase();
+  const start = async (port = 0) => {
+    const settings = { DATABASE_URL, SECRET_KEY: secretKey, PORT: String(port), TRUST_PROXY: "loopback" };
+    const program = runProgram([], { ...settings, SHUTDOWN_GRACE_SECONDS: "3" });
+    const send = createClient(await program.url);
+    while ((await send("GET", "/readyz")).status !== 200) await sleep(50);
+    return program;
+  };
+  const instances = [await start(ports[0]), await start(ports[1])];
+  await startNginx(proxyPort, ports);
+  const send = createClient(`http://127.0.0.1:${proxyPort}`);
+  const deadline = Date.now() + 10_000;
+  while ((await send("GET", "/livez").catch(() => undefined))?.status !== 200) {
+    if (Date.now() > deadline) throw new Error("nginx does not serve");
+    await sleep(50);
+  }
+
+  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
+  const acknowledged: string[] = [];
+  const read = async () => {
+    const { status, text } = await send("GET", "/api/resource", { bearer: token });
+    return status === 200 ? undefined : `${status} ${text}`;
+  };
+  let users = 0;
+  const register = async () => {
+    users += 1;
+    const username = `user${users}`;
+    const { status, text } = await send("POST", "/api/users", { json: { username, password } });
+    if (status !== 201) return `${status} ${text}`;
+    acknowledged.push(username);
+    return undefined;
+  };
+  const readers = Array.from({ length: 6 }, () => load(read));
+  const writers = Array.from({ length: 4 }, () => load(register));
+
+  for (const index of [0, 1, 0, 1]) {
+    const instance = instances[index] as (typeof instances)[number];
+    instance.process.kill("SIGTERM");
+    expect(await instance.exit).toBe(0);
+    instances[index] = await start(ports[index]);
+  }
+
+  const reads = await Promise.all(readers.map((stop) => stop()));
+  const registrations = await Promise.all(writers.map((stop) => stop()));
+  const all = [...reads, ...registrations];
+  console.log({ requests: all.reduce((sum, { requests }) => sum + requests, 0), registrations: acknowledged.length });
+  expect(all.flatMap(({ failures }) => failures)).toEqual([]);
+  expect(acknowledged.length).toBeGreaterThan(50);
+  for (const username of acknowledged) {
+    const again = await send("POST", "/api/users", { json: { username, password } });
+    expect(again.status, username).toBe(409);
+  }
+});
