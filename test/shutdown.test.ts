@@ -60,13 +60,19 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
 
   test("an answer that is under way says it, too, and comes", async () => {
     const program = await start({ SHUTDOWN_GRACE_SECONDS: "60", ARGON2_MEMORY_KIB: "262144", ARGON2_PASSES: "4" });
-    const json = JSON.stringify({ username: "miguel", password });
+    const register = (username: string) => {
+      const json = JSON.stringify({ username, password });
+      const head = "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+      socket.write(`${head}Content-Length: ${json.length}\r\n\r\n${json}`);
+    };
     const { socket } = await keptAlive(program.url);
-    const head = "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
-    socket.write(`${head}Content-Length: ${json.length}\r\n\r\n${json}`);
+    register("miguel");
     await program.send("GET", "/livez"); // the slow one, sent before, is in flight now
     await stopping(program);
+    register("behind"); // its answer could not be told
     expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 201[\s\S]*^Connection: close/im);
+    const basic: [string, string] = ["behind", password];
+    expect((await program.send("GET", "/api/resource", { basic })).status).toBe(401);
     program.process.kill("SIGTERM");
     expect(await program.exit).toBe(0);
   });
