@@ -29,7 +29,7 @@ export default {
       name: "stores-are-wired-in-one-place",
       comment: "Only the wiring knows that a noun is kept in Postgres.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/service\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(service|maintenance)\\.ts$" },
       to: { path: "/store\\.ts$" },
     },
     {
@@ -51,7 +51,7 @@ export default {
       comment: "Nothing imports the command line, and only it and tests start a service.",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/main\\.ts$" },
-      to: { path: "^src/(main|service)\\.ts$" },
+      to: { path: "^src/(main|service|maintenance)\\.ts$" },
     },
     {
       name: "no-development-tools-in-the-program",

@@ -267,6 +267,9 @@ type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
 /** The start is refused because of the settings. Its message is for the person who starts. */
 export class ConfigError extends Error {}
 
+/** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
+export class StartError extends Error {}
+
 /**
  * Reads and checks every setting.
  * @throws {ConfigError} naming each wrong setting, what was given (never a secret) and what is

@@ -2,11 +2,14 @@
 /** The command line. */
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
-import { type Config, ConfigError, describeSettings, readConfig } from "./config.ts";
+import { type Config, ConfigError, describeSettings, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
+import { migrateOnly, withKeys } from "./maintenance.ts";
 import { createLog } from "./operations/log.ts";
-import { migrateOnly, StartError, startService, version, withKeys } from "./service.ts";
+import { startService, version } from "./service.ts";
+import { SecretKeyError } from "./tokens/secretKey.ts";
+import { SealedKeysError } from "./tokens/signingKeys.ts";
 
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
@@ -42,7 +45,9 @@ try {
     await command.run(config, createLog(config.logLevel, stream), rest);
   }
 } catch (error) {
-  if (error instanceof ConfigError) refuse(error.message, exit.config);
+  // A secret key that does not fit is a wrong setting, too.
+  if (error instanceof ConfigError || error instanceof SealedKeysError || error instanceof SecretKeyError)
+    refuse(error.message, exit.config);
   else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
     refuse(error.message, exit.unavailable);
   else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {

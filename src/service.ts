@@ -6,26 +6,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
-import { type Config, ConfigError } from "./config.ts";
+import { type Config, StartError } from "./config.ts";
 import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
-import {
-  type DatabaseAddress,
-  isOutage,
-  isRefusal,
-  listenTo,
-  openDatabase,
-  openForMigration,
-} from "./database/database.ts";
-import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
-import { isMigrated, migrate } from "./database/migrate.ts";
+import { listenTo, openDatabase } from "./database/database.ts";
+import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
+import { migrateWithPatience, openPostgres } from "./postgres.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
@@ -36,15 +29,8 @@ import { readCertificate } from "./tls.ts";
 import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
-import { readOrMakeSecretKey, SecretKeyError } from "./tokens/secretKey.ts";
-import {
-  ensureKey,
-  followSigningKeys,
-  requireSecretKey,
-  rotateKeys,
-  SealedKeysError,
-  type StoredKey,
-} from "./tokens/signingKeys.ts";
+import { readSecretKeys } from "./tokens/secretKey.ts";
+import { followSigningKeys } from "./tokens/signingKeys.ts";
 import { revocationStore, signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
 import { createUsers } from "./users/users.ts";
@@ -61,17 +47,9 @@ export type Service = {
   hashingWork(): number;
 };
 
-/** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
-export class StartError extends Error {}
-
-/** How long a start waits for a database that is away. */
-const databasePatienceMs = 10_000;
 const daySeconds = 86_400;
 /** What tokens are issued by and for until `PUBLIC_URL` says it. */
 const defaultIssuer = "latchkey";
-/** Needed because of what the schema uses, and the oldest that its makers still mend. */
-const oldestPostgres = 14;
-
 /**
  * Starts the service: migrates, then listens.
  * @param clockOffsetMs moves its clock, for tests
@@ -241,7 +219,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     return { url: server.url, drain, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
   } catch (error) {
     await release();
-    throw aboutTheSecret(error);
+    throw error;
   }
 }
 
@@ -252,115 +230,6 @@ const cannotListen =
       cause,
     });
   };
-
-/** A wrong secret key is a wrong setting. */
-function aboutTheSecret(error: unknown): unknown {
-  const isIt = error instanceof SealedKeysError || error instanceof SecretKeyError;
-  return isIt ? new ConfigError(error.message, { cause: error }) : error;
-}
-
-/** Applies the missing migrations and nothing else. @returns their names */
-export async function migrateOnly(config: Config, log: Logger): Promise<string[]> {
-  const postgres = await openPostgres(config, log);
-  try {
-    return await migrateWithPatience(postgres.address, log);
-  } finally {
-    await postgres.close();
-  }
-}
-
-/** What can be done to signing keys from the command line, while services are running. */
-export type KeyTools = {
-  list(): Promise<StoredKey[]>;
-  /** @returns the id of the new key */
-  rotate(): Promise<string>;
-  /** @returns whether there was such a key. Its tokens are dead within a second. */
-  revoke(kid: string): Promise<boolean>;
-};
-
-/** Opens the database for as long as `use` takes. */
-export async function withKeys(config: Config, log: Logger, use: (tools: KeyTools) => Promise<void>): Promise<void> {
-  const running = config.databaseUrl === undefined && (await findRunningPostgres(config.dataDir));
-  const postgres = running
-    ? { address: { ...running, ssl: false as const }, close: () => Promise.resolve() }
-    : await openPostgres(config, log);
-  const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
-  const audit = auditLog(log);
-  try {
-    if (!(await isMigrated(database)))
-      throw new StartError("The database is not prepared: run latchkey migrate first.");
-    const store = signingKeyStore(database);
-    const seal = createSeal(await readSecretKeys(config));
-    await requireSecretKey(store, seal);
-    await use({
-      list: store.findAll,
-      async rotate() {
-        const keyId = await rotateKeys(store, seal);
-        audit("signing-key-rotated", undefined, { keyId });
-        return keyId;
-      },
-      async revoke(kid) {
-        const revocation = await store.revoke(kid);
-        if (revocation) audit("signing-key-revoked", undefined, { keyId: kid });
-        await ensureKey(store, seal);
-        return revocation !== undefined;
-      },
-    });
-  } catch (error) {
-    throw aboutTheSecret(error);
-  } finally {
-    await database.close();
-    await postgres.close();
-  }
-}
-
-/** The present secret key, and the one before it while it is being changed. */
-async function readSecretKeys(config: Config): Promise<[string, ...string[]]> {
-  const present = config.secretKey ?? (await readOrMakeSecretKey(config.dataDir));
-  return config.secretKeyPrevious === undefined ? [present] : [present, config.secretKeyPrevious];
-}
-
-type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
-
-async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger): Promise<Postgres> {
-  if (databaseUrl !== undefined) {
-    return { address: databaseUrl, close: () => Promise.resolve(), failed: new Promise(() => {}) };
-  }
-  const postgres = await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) });
-  return {
-    address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
-    close: postgres.stop,
-    failed: postgres.exited.then(({ expected }) =>
-      expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
-    ),
-  };
-}
-
-async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promise<string[]> {
-  const deadline = Date.now() + databasePatienceMs;
-  for (let attempt = 0; ; attempt += 1) {
-    const knex = openForMigration(address, () => {}); // what it would warn of is thrown as well
-    try {
-      const { rows } = (await knex.raw("SHOW server_version_num")) as { rows: [{ server_version_num: string }] };
-      const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
-      if (major < oldestPostgres)
-        throw new StartError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed.`);
-      const applied = await migrate(knex);
-      if (applied.length > 0) log.info({ applied }, "migrated");
-      return applied;
-    } catch (error) {
-      if (error instanceof StartError) throw error;
-      const { message } = error as Error;
-      if (!isOutage(error) || isRefusal(error) || Date.now() > deadline) {
-        throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
-      }
-      if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");
-      await sleep(500);
-    } finally {
-      await knex.destroy();
-    }
-  }
-}
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
 async function rehearse(app: RequestListener, log: Logger): Promise<void> {

@@ -1,9 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { ConfigError } from "../src/config.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
-import { followSigningKeys } from "../src/tokens/signingKeys.ts";
+import { followSigningKeys, SealedKeysError } from "../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import { createDatabase, secretKey, startTestService } from "./support/service.ts";
 
@@ -46,7 +45,7 @@ test("a key that was put into the database without SECRET_KEY is not trusted", a
   await other.sql("INSERT INTO signing_keys (kid, private_jwe) VALUES ('planted', $1)", [
     JSON.stringify(publicKey.export({ format: "jwk" })),
   ]);
-  await expect(startTestService({}, other.databaseUrl)).rejects.toThrow(ConfigError);
+  await expect(startTestService({}, other.databaseUrl)).rejects.toThrow(SealedKeysError);
 });
 
 test("a restart keeps the key, and tokens stay valid", async () => {
@@ -58,6 +57,6 @@ test("a restart keeps the key, and tokens stay valid", async () => {
 test("another SECRET_KEY refuses the start, and changes nothing", async () => {
   const before = await storedKey();
   const start = startTestService({ SECRET_KEY: `another ${secretKey}` }, service.databaseUrl);
-  await expect(start).rejects.toThrow(ConfigError);
+  await expect(start).rejects.toThrow(SealedKeysError);
   expect(await storedKey()).toEqual(before);
 });

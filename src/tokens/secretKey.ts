@@ -8,7 +8,7 @@ import { join } from "node:path";
  * @param dataDir a folder that is there.
  * @throws {SecretKeyError} where the file was cut short or others can read it.
  */
-export async function readOrMakeSecretKey(dataDir: string): Promise<string> {
+async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   const file = join(dataDir, "secret-key");
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   await writeFile(draft, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600, flush: true });
@@ -35,3 +35,13 @@ export async function readOrMakeSecretKey(dataDir: string): Promise<string> {
 
 /** The file is not what was written there. Its message is for the person who starts. */
 export class SecretKeyError extends Error {}
+
+/** The present secret key, and the one before it while it is being changed, as the settings have them. */
+export async function readSecretKeys(settings: {
+  secretKey: string | undefined;
+  secretKeyPrevious: string | undefined;
+  dataDir: string;
+}): Promise<[string, ...string[]]> {
+  const present = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
+  return settings.secretKeyPrevious === undefined ? [present] : [present, settings.secretKeyPrevious];
+}

@@ -1,0 +1,65 @@
+/** What can be done beside running services, from the command line: migrate, and see to the signing keys. */
+import type { Logger } from "pino";
+import { type Config, StartError } from "./config.ts";
+import { openDatabase } from "./database/database.ts";
+import { findRunningPostgres } from "./database/embedded.ts";
+import { isMigrated } from "./database/migrate.ts";
+import { auditLog } from "./operations/log.ts";
+import { migrateWithPatience, openPostgres } from "./postgres.ts";
+import { createSeal } from "./tokens/sealing.ts";
+import { readSecretKeys } from "./tokens/secretKey.ts";
+import { ensureKey, requireSecretKey, rotateKeys, type StoredKey } from "./tokens/signingKeys.ts";
+import { signingKeyStore } from "./tokens/store.ts";
+
+/** Applies the missing migrations and nothing else. @returns their names */
+export async function migrateOnly(config: Config, log: Logger): Promise<string[]> {
+  const postgres = await openPostgres(config, log);
+  try {
+    return await migrateWithPatience(postgres.address, log);
+  } finally {
+    await postgres.close();
+  }
+}
+
+/** What can be done to signing keys from the command line, while services are running. */
+export type KeyTools = {
+  list(): Promise<StoredKey[]>;
+  /** @returns the id of the new key */
+  rotate(): Promise<string>;
+  /** @returns whether there was such a key. Its tokens are dead within a second. */
+  revoke(kid: string): Promise<boolean>;
+};
+
+/** Opens the database for as long as `use` takes. */
+export async function withKeys(config: Config, log: Logger, use: (tools: KeyTools) => Promise<void>): Promise<void> {
+  const running = config.databaseUrl === undefined && (await findRunningPostgres(config.dataDir));
+  const postgres = running
+    ? { address: { ...running, ssl: false as const }, close: () => Promise.resolve() }
+    : await openPostgres(config, log);
+  const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
+  const audit = auditLog(log);
+  try {
+    if (!(await isMigrated(database)))
+      throw new StartError("The database is not prepared: run latchkey migrate first.");
+    const store = signingKeyStore(database);
+    const seal = createSeal(await readSecretKeys(config));
+    await requireSecretKey(store, seal);
+    await use({
+      list: store.findAll,
+      async rotate() {
+        const keyId = await rotateKeys(store, seal);
+        audit("signing-key-rotated", undefined, { keyId });
+        return keyId;
+      },
+      async revoke(kid) {
+        const revocation = await store.revoke(kid);
+        if (revocation) audit("signing-key-revoked", undefined, { keyId: kid });
+        await ensureKey(store, seal);
+        return revocation !== undefined;
+      },
+    });
+  } finally {
+    await database.close();
+    await postgres.close();
+  }
+}
