@@ -26,6 +26,8 @@ export type Place = {
 export type RunningServer = {
   /** The address that it listens on, with the port that was picked. */
   url: string;
+  /** How many are open. */
+  connections(): number;
   /** Serves on, and ends each connection with its next answer. */
   drain(): void;
   /** Takes no more requests, finishes those in flight, within a bounded time. */
@@ -84,6 +86,7 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
   const { address, family, port: picked } = server.address() as AddressInfo;
   return {
     url: `${certificate ? "https" : "http"}://${family === "IPv6" ? `[${address}]` : address}:${picked}`,
+    connections: () => connections.size,
     drain() {
       isDraining = true;
       for (const socket of connections) endWithNewest(socket);

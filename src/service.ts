@@ -197,8 +197,13 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     });
     await rehearse(app, requests);
     requests.level = log.level;
+    const { host, port, maxConnections } = config;
+    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
+    const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
+    held.push(server);
     if (metrics) {
       metrics.read({
+        connections: server.connections,
         hashing: hasher.load,
         database: database.load,
         revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
@@ -207,10 +212,6 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       held.push(metricsServer);
       log.info({ url: metricsServer.url }, "metrics");
     }
-    const { host, port, maxConnections } = config;
-    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
-    const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
-    held.push(server);
     const drain = async (hurry: AbortSignal) => {
       isStopping = true;
       server.drain();

@@ -1,6 +1,7 @@
 /** What Prometheus reads is true, and what the dashboard and the alerts ask for is there. */
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { connect } from "node:net";
+import { describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { auditEvents } from "../src/audit/audit.ts";
 import { problems } from "../src/contract/problems.ts";
@@ -60,6 +61,15 @@ describe("the metrics", () => {
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       expect((await staleness()) - before).toBeGreaterThan(1);
     });
+  });
+
+  test("tell how many connections are open", async () => {
+    const open = async () => valueIn(await read(), "latchkey_http_connections");
+    await vi.waitUntil(async () => (await open()) === 0);
+    const sockets = [1, 2].map(() => connect(Number(new URL(service.url).port), "127.0.0.1"));
+    await vi.waitUntil(async () => (await open()) === 2);
+    for (const socket of sockets) socket.destroy();
+    await vi.waitUntil(async () => (await open()) === 0);
   });
 
   test("tell how the event loop, the memory and the pool are doing", async () => {

@@ -8,6 +8,7 @@ import type { Operation } from "../contract/contract.ts";
 
 /** What is asked for at each reading. */
 export type Gauges = {
+  connections(): number;
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
   revocations(): { stalenessSeconds: number; held: number };
@@ -82,7 +83,7 @@ export function createMetrics(version: string, host: string, port: number) {
     },
 
     /** Registers what is asked for at each reading. */
-    read({ hashing, database, revocations }: Gauges): void {
+    read({ connections, hashing, database, revocations }: Gauges): void {
       const gauge = (name: string, help: string, read: () => number) =>
         new Gauge({
           name,
@@ -92,6 +93,7 @@ export function createMetrics(version: string, host: string, port: number) {
             this.set(read());
           },
         });
+      gauge("latchkey_http_connections", "Connections of clients that are open.", connections);
       gauge("latchkey_hashing_running", "Passwords being hashed.", () => hashing().running);
       gauge("latchkey_hashing_waiting", "Passwords waiting to be hashed.", () => hashing().waiting);
       gauge("latchkey_database_connections_used", "Connections of the pool in use.", () => database().used);
