@@ -60,7 +60,9 @@ test("an idle connection is closed after 5 s, that of a proxy is left to it", as
   proxied.destroy();
 });
 
-test("who does not take an answer loses the connection; who takes it slowly gets all of it", async () => {
+test("who does not take an answer loses the connection; who takes it slowly gets all of it", {
+  timeout: 60_000,
+}, async () => {
   const [stuck, slow] = await Promise.all([open(behindProxy.url), open(behindProxy.url)]);
   // More than the kernel keeps for anyone.
   const documents = 8;

@@ -71,8 +71,8 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     await stopping(program);
     register("behind"); // its answer could not be told
     expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 201[\s\S]*^Connection: close/im);
-    const basic: [string, string] = ["behind", password];
-    expect((await program.send("GET", "/api/resource", { basic })).status).toBe(401);
+    const free = await program.send("POST", "/api/users", { json: { username: "behind", password } });
+    expect(free.status).toBe(201);
     program.process.kill("SIGTERM");
     expect(await program.exit).toBe(0);
   });
