@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
-import { dispatch, problemWriter } from "./contract/dispatch.ts";
+import { addressOf, dispatch, problemWriter } from "./contract/dispatch.ts";
 import { ambiguity } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { withinOneRequest } from "./database/database.ts";
@@ -35,7 +35,7 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
 
   if (metrics) app.use(metrics.countRequests);
   app.use(requestLog(log));
-  if (config.trustProxy === undefined) app.use(warnOfProxy(log));
+  app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);
   app.use(
     helmet({
@@ -48,19 +48,33 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
     if (problem) response.set("Connection", "close"); // what follows on it cannot be trusted either
     next(problem);
   });
-  app.use((_request, _response, next) => withinOneRequest(next));
+  app.use((request, _response, next) => {
+    withinOneRequest((excuse) => {
+      // Who sends a body slowly must not find that the time for the database is over.
+      let began = 0;
+      request.once("resume", () => {
+        began = performance.now();
+      });
+      request.once("end", () => excuse(performance.now() - began));
+      next();
+    });
+  });
   app.use(dispatch(contract, handlers, authenticator));
   app.use(problemWriter(reportProblem));
   return app;
 }
 
-/** Without `TRUST_PROXY` all who come through a proxy are one client, and lock each other out. */
-function warnOfProxy(log: Logger): RequestHandler {
+/** Clients who cannot be told apart count as one, and lock each other out. */
+function warnOfProxy(trustProxy: Config["trustProxy"], log: Logger): RequestHandler {
   let warned = false;
+  const warnOnce = (message: string): void => {
+    if (!warned) log.warn(`${message}: clients count as one.`);
+    warned = true;
+  };
   return (request, _response, next) => {
-    if (!warned && request.headers["x-forwarded-for"] !== undefined) {
-      warned = true;
-      log.warn("Requests come through a proxy, and TRUST_PROXY is not set: all of its clients count as one.");
+    if (request.headers["x-forwarded-for"] !== undefined) {
+      if (trustProxy === undefined) warnOnce("Requests come through a proxy, and TRUST_PROXY is not set");
+      else if (!addressOf(request)) warnOnce("A proxy that is trusted forwards something that is no IP address");
     }
     next();
   };

@@ -12,7 +12,7 @@ import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
-import { listenTo, openDatabase } from "./database/database.ts";
+import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { handlers, type Services } from "./handlers.ts";
@@ -85,7 +85,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
     held.push(database);
     // What every check of a token depends on does not queue for a connection with the requests.
-    const following = openDatabase(postgres.address, 1, (message) => log.warn(message));
+    const following = outsideRequests(openDatabase(postgres.address, 1, warn));
     held.push(following);
     let reload = (): void => {};
     const databaseClock = await followDatabaseClock(following, () => {
@@ -125,7 +125,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       address: config.throttleAddress,
       registrations: config.throttleRegistrations,
     };
-    const throttle = config.throttle ? createThrottle(limits, countStore(database)) : noThrottle;
+    const throttle = config.throttle ? createThrottle(limits, countStore(database), clock) : noThrottle;
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
     const users = createUsers(
       userStore(database),

@@ -1,6 +1,7 @@
 /** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { startBreakablePostgres } from "./support/breakablePostgres.ts";
@@ -71,6 +72,18 @@ test("connections cut, before requests and amid them: no reader notices", async 
     for (const { status } of await amid) expect(status).toBe(200);
     for (const { status } of await checks(5)) expect(status).toBe(200);
   }
+});
+
+test("a body that takes its time to arrive is no outage", async () => {
+  const body = JSON.stringify({ username: "slow", password });
+  const head = `POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const { hostname, port } = new URL(service.url);
+  const socket = connect(Number(port), hostname, () => socket.write(head));
+  await sleep(3_000);
+  socket.write(body);
+  const [answer] = await once(socket, "data");
+  socket.destroy();
+  expect(String(answer)).toMatch(/^HTTP\/1.1 201 /);
 });
 
 test("connections that fall silent are given up: the next requests get new ones", async () => {

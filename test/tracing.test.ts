@@ -167,13 +167,16 @@ describe("traces", { timeout: 60_000 }, () => {
     const { program, send } = await run(tracedTo(collector.url));
     const traceId = "0af7651916cd43dd8448eb211c80319c";
     const spanId = "b7ad6b7169203331";
-    await send("GET", "/docs", { headers: { traceparent: `00-${traceId}-${spanId}-01` } });
+    await send("GET", "/docs", {
+      headers: { traceparent: `00-${traceId}-${spanId}-01`, tracestate: "a=state", baggage: "b=bag" },
+    });
     await send("GET", "/docs", { headers: { traceparent: `00-${traceId}-${spanId}-00` } }); // not to be recorded
     await send("GET", "/docs", { headers: { traceparent: `00-${"0".repeat(32)}-${spanId}-01` } });
     await send("GET", "/docs");
     await stop(program);
     const [continued, ...begun] = collector.spans();
     expect(continued).toMatchObject({ traceId, parentSpanId: spanId });
+    expect(JSON.stringify(continued)).not.toMatch(/a=state|b=bag/);
     expect(begun.map(({ parentSpanId }) => parentSpanId ?? "")).toEqual(["", ""]);
     expect(new Set(begun.map((span) => span.traceId)).size).toBe(2);
     expect(begun.map((span) => span.traceId)).not.toContain(traceId);

@@ -75,10 +75,16 @@ const unreadable = (error: unknown) =>
     : undefined;
 
 const clientOf = (request: Request): Client => ({
-  address: isIP(request.ip ?? "") ? request.ip : undefined, // a trusted proxy may forward rubbish
+  address: addressOf(request),
   userAgent: request.headers["user-agent"],
   requestId: String(request.id),
 });
+
+/** Where a request comes from: an IP address, or nothing, whatever a proxy forwards. Some write the port behind it. */
+export function addressOf({ ip = "" }: { ip?: string | undefined }): string | undefined {
+  const [, address = ip] = /^\[(.+)\](?::\d+)?$/.exec(ip) ?? /^([\d.]+):\d+$/.exec(ip) ?? [];
+  return isIP(address) ? address : undefined;
+}
 
 /** An answer that the client cannot read is work for nothing (RFC 9110, section 12.5.1). */
 function refuseUnacceptable(operation: Operation, request: Request): void {

@@ -41,16 +41,32 @@ const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
 
 /** When the request that a query is for must have its answer (`performance.now()`). */
-const deadlines = new AsyncLocalStorage<number>();
+const deadlines = new AsyncLocalStorage<{ at: number }>();
 /** Below 3 s, with what is left for the answer itself. */
 const requestTimeoutMs = 2_700;
 
-/** Runs what serves a request: however many queries it asks for, they end in time together. */
-export const withinOneRequest = <T>(serve: () => T): T => deadlines.run(performance.now() + requestTimeoutMs, serve);
+/**
+ * Runs what serves a request: however many queries it asks for, they end in time together.
+ * @param serve is given a function that says how many milliseconds were the client's own
+ */
+export function withinOneRequest(serve: (excuse: (ms: number) => void) => void): void {
+  const deadline = { at: performance.now() + requestTimeoutMs };
+  const excuse = (ms: number): void => {
+    deadline.at += ms;
+  };
+  deadlines.run(deadline, () => serve(excuse));
+}
+
+/** The same database for what is done for all, though a request may be the occasion: no request's time is its own. */
+export const outsideRequests = (database: Database): Database => ({
+  ...database,
+  read: (query) => deadlines.exit(() => database.read(query)),
+  write: (query) => deadlines.exit(() => database.write(query)),
+});
 
 /** Waits for a query no longer than the request can; the query itself ends by its own limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
-  const leftMs = (deadlines.getStore() ?? Infinity) - performance.now();
+  const leftMs = (deadlines.getStore()?.at ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
@@ -205,10 +221,10 @@ const queryTimedOut = "Query read timeout";
 type DriverError = Error & { code?: string };
 
 // Classes and codes of Postgres' appendix A: connection exceptions; role or database refused; out of
-// resources (too many connections); operator intervention (shutdown, statement timeout); closed for
+// resources (too many connections); a deadlock, or a transaction to be tried again; operator intervention (shutdown, statement timeout); closed for
 // maintenance; lock not available; idle in transaction; read-only, as after a failover. Then the
 // system's own, and those of pg and Knex, which have only a message.
-const outageCodes = /^(?:08...|28...|3D000|53...|57...|55000|55P03|25P03|25006|E[A-Z]+)$/;
+const outageCodes = /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25006|E[A-Z]+)$/;
 const outageMessages =
   /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
 // The same without what says that the server is there and has too much to do: trying again at once

@@ -10,6 +10,7 @@ import { type HttpLogger, pinoHttp } from "pino-http";
 import pretty from "pino-pretty";
 import type { Audit } from "../audit/audit.ts";
 import type { Operation } from "../contract/contract.ts";
+import { addressOf } from "../contract/dispatch.ts";
 import type { Problem } from "../contract/problems.ts";
 
 /** @param stream where it is written, for people if that is a terminal */
@@ -70,7 +71,7 @@ export type Locals = { operation?: Operation; problem?: string; traceId?: string
 const describeRequest = (request: IncomingMessage & { id?: unknown; ip?: string }) => ({
   id: request.id,
   method: request.method,
-  address: request.ip,
+  address: addressOf(request),
 });
 
 /** Not pino's own serializer: it would write whatever a driver hangs on its errors, such as the values of a row. */

@@ -60,7 +60,9 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
     request(request, response, next) {
       if (untraced.has(request.path)) return next();
       const { method } = request; // dispatch makes a GET of a HEAD
-      const parent = propagation.extract(ROOT_CONTEXT, request.headers);
+      // Without `tracestate` and `baggage`, in which a client could hand anything on.
+      const { traceparent } = request.headers;
+      const parent = propagation.extract(ROOT_CONTEXT, { traceparent });
       const attributes = { "http.request.method": method, "latchkey.request_id": String(request.id) };
       const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
       const locals = response.locals as Locals;

@@ -20,9 +20,10 @@ export type Verification = {
 export type PasswordHasher = {
   /**
    * Runs what will come to a hash, if not too many are at it: looking up what to compare with is work, too.
+   * @param network of whom it is for: one alone cannot take all places
    * @throws {Problem} `overloaded`, at once
    */
-  admit<T>(task: () => Promise<T>): Promise<T>;
+  admit<T>(network: string, task: () => Promise<T>): Promise<T>;
   /** @throws {Problem} `overloaded` */
   hash(password: string): Promise<string>;
   /**
@@ -50,6 +51,7 @@ export type HashingObserver = {
 const concurrentHashes = 2;
 // At some 40 hashes a second and core, the last of so many waits for about as long as any may.
 const mostAdmitted = 64;
+const mostOfOneNetwork = 48;
 /** Whoever waits longer has perhaps gone, and is answered before a second is over. */
 const patienceMs = 700;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
@@ -76,13 +78,20 @@ export function passwordHasher(
     return argon2Verify(stored, password);
   };
   let admitted = 0;
-  const admit = async <T>(task: () => Promise<T>): Promise<T> => {
-    if (admitted >= mostAdmitted) throw new Problem("overloaded");
-    admitted += 1;
+  const admittedOf = new Map<string, number>();
+  const change = (network: string, by: 1 | -1): void => {
+    admitted += by;
+    const ofThis = (admittedOf.get(network) ?? 0) + by;
+    if (ofThis > 0) admittedOf.set(network, ofThis);
+    else admittedOf.delete(network);
+  };
+  const admit = async <T>(network: string, task: () => Promise<T>): Promise<T> => {
+    if (admitted >= mostAdmitted || (admittedOf.get(network) ?? 0) >= mostOfOneNetwork) throw new Problem("overloaded");
+    change(network, 1);
     try {
       return await task();
     } finally {
-      admitted -= 1;
+      change(network, -1);
     }
   };
   const queued = <T>(task: () => Promise<T>, deadline = performance.now() + patienceMs): Promise<T> => {

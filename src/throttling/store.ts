@@ -2,8 +2,6 @@ import { RateLimiterPostgres } from "rate-limiter-flexible";
 import type { Database } from "../database/database.ts";
 import { type CountStore, windowSeconds } from "./throttling.ts";
 
-const windowMs = windowSeconds * 1000;
-
 export function countStore(database: Database): CountStore {
   const limiter = new RateLimiterPostgres({
     storeClient: { query: runWith(database) },
@@ -13,36 +11,27 @@ export function countStore(database: Database): CountStore {
     keyPrefix: "",
     clearExpiredByTimeout: false, // the sweep does
     points: Number.MAX_SAFE_INTEGER, // who asks compares with the limit
-    duration: windowSeconds,
+    // The keys have their windows in them. By this a row is only forgotten: late, since the limiter goes
+    // by the clock of its instance.
+    duration: 8 * windowSeconds,
   });
   return {
-    async add(key) {
-      const { consumedPoints: points, msBeforeNext } = await limiter.penalty(key);
-      if (msBeforeNext <= windowMs) return { points, endsAt: Date.now() + msBeforeNext };
-      // The clock was set back: a lockout would last until it has caught up.
-      await limiter.delete(key);
-      return this.add(key);
-    },
+    add: async (key) => (await limiter.penalty(key)).consumedPoints,
     async remove(key) {
       await limiter.reward(key);
     },
-    async read(key) {
-      const found = await limiter.get(key);
-      const isThere = found !== null && found.msBeforeNext <= windowMs;
-      return isThere
-        ? { points: found.consumedPoints, endsAt: Date.now() + found.msBeforeNext }
-        : { points: 0, endsAt: Date.now() };
-    },
+    read: async (key) => (await limiter.get(key))?.consumedPoints ?? 0,
   };
 }
 
 /**
  * The limiter's statements, by the way that all queries go: bounded in time, and an outage is a
- * problem. They may be repeated: to count twice is to err on the safe side.
+ * problem. To count one more twice errs on the safe side, and so may be repeated; one less may not.
  */
 const runWith =
   (database: Database) =>
   ({ text, values }: { text: string; values: unknown[] }): Promise<unknown> => {
     const bindings = Object.fromEntries(values.map((value, index) => [`v${index + 1}`, value]));
-    return database.read((knex) => knex.raw(text.replace(/\$(\d)/g, ":v$1"), bindings as never));
+    const run = values[1] === -1 ? database.write : database.read;
+    return run((knex) => knex.raw(text.replace(/\$(\d)/g, ":v$1"), bindings as never));
   };

@@ -23,14 +23,13 @@ export type Limit = "account-address" | "account" | "address" | "registrations";
 /** How many there may be in a window. */
 export type Limits = Record<Limit, number>;
 
-/** What is counted in the present window of a key, and when that ends, as `Date.now()` has it. */
-export type Count = { points: number; endsAt: number };
+/** Numbers by key, shared by all instances. Each method may throw the problem `database-unavailable`. */
 export type CountStore = {
-  /** Counts one more. @throws {Problem} `database-unavailable` */
-  add(key: string): Promise<Count>;
+  /** Counts one more. @returns how many there are then */
+  add(key: string): Promise<number>;
   /** Counts one less. */
   remove(key: string): Promise<void>;
-  read(key: string): Promise<Count>;
+  read(key: string): Promise<number>;
 };
 
 /** Whose password is tried, from where. */
@@ -46,10 +45,10 @@ export type Throttle = {
   /**
    * Has a password looked at, if it may be.
    * @param evaluate resolves with `undefined` for a wrong one
-   * @throws {Problem} `too-many-requests`; `overloaded` where others from there are first
+   * @throws {Throttled} and `overloaded` where others are first
    */
   password<T>(attempt: Attempt, evaluate: (deadline: number) => Promise<T | undefined>): Promise<T | undefined>;
-  /** @throws {Problem} `too-many-requests` */
+  /** @throws {Throttled} */
   registration(network: string): Promise<void>;
 };
 
@@ -85,48 +84,49 @@ export const noThrottle: Throttle = {
   registration: () => Promise.resolve(),
 };
 
-export function createThrottle(limits: Limits, store: CountStore): Throttle {
-  const exhausted = new Map<string, { until: number; endsAt: number; problem: Throttled }>();
+/** Where something is counted: the limit for one subject in one window. */
+type Place = { limit: Limit; key: string; endsAtMs: number };
+
+/** @param clock the one that all instances share: their windows are the same */
+export function createThrottle(limits: Limits, store: CountStore, clock: () => Date): Throttle {
+  const exhausted = new Map<string, number>();
   const queues = new Map<string, LimitFunction>();
 
-  const refuseExhausted = (key: string): void => {
-    const known = exhausted.get(key);
-    if (!known) return;
-    if (performance.now() < known.until && Date.now() < known.endsAt) throw known.problem;
-    exhausted.delete(key);
+  /**
+   * The window is part of the key: whatever a clock does and whoever comes late, what was counted in
+   * one window is never taken from another.
+   */
+  const placeOf = (limit: Limit, subject: string): Place => {
+    // A digest, since what is typed as a username may be a password.
+    const digest = createHash("sha256").update(`${limit}\n${subject}`).digest("base64url");
+    const window = Math.floor(clock().getTime() / 1000 / windowSeconds);
+    return { limit, key: `${digest}.${window}`, endsAtMs: (window + 1) * windowSeconds * 1000 };
   };
-  const exhaust = (limit: Limit, key: string, count: Count): Throttled => {
-    const seconds = Math.max(1, Math.ceil((count.endsAt - Date.now()) / 1000));
-    const problem = new Throttled(limit, limits[limit], seconds);
+  const tooMany = ({ limit, endsAtMs }: Place): Throttled =>
+    new Throttled(limit, limits[limit], Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
+  const refuseExhausted = (place: Place): void => {
+    if ((exhausted.get(place.key) ?? 0) > performance.now()) throw tooMany(place);
+  };
+  const exhaust = (place: Place): Throttled => {
     if (exhausted.size >= mostRemembered) exhausted.clear();
-    exhausted.set(key, { until: performance.now() + rememberExhaustedMs, endsAt: count.endsAt, problem });
-    return problem;
+    exhausted.set(place.key, performance.now() + rememberExhaustedMs);
+    return tooMany(place);
   };
-  /** What was counted in a window that is over must not be taken from the next. */
-  const giveBack = async (key: string, { endsAt }: Count): Promise<void> => {
-    if (Date.now() < endsAt) await store.remove(key);
-  };
-  /** Takes a place of a limit. @returns how to give it back */
-  const take = async (limit: Limit, subject: string): Promise<() => Promise<void>> => {
-    const key = keyOf(limit, subject);
-    refuseExhausted(key);
+  const take = async (place: Place): Promise<void> => {
     for (let left = tries; ; ) {
-      const count = await store.add(key);
-      if (count.points <= limits[limit]) return () => giveBack(key, count);
-      await giveBack(key, count);
+      refuseExhausted(place);
+      if ((await store.add(place.key)) <= limits[place.limit]) return;
+      await store.remove(place.key);
       left -= 1;
-      if (left === 0) throw exhaust(limit, key, count);
+      if (left === 0) throw exhaust(place);
       await sleep(betweenTriesMs);
     }
   };
-  const requireLeft = async (limit: Limit, subject: string): Promise<void> => {
-    const key = keyOf(limit, subject);
-    refuseExhausted(key);
-    const count = await store.read(key);
-    if (count.points >= limits[limit]) throw exhaust(limit, key, count);
+  const requireLeft = async (place: Place): Promise<void> => {
+    if ((await store.read(place.key)) >= limits[place.limit]) throw exhaust(place);
   };
   /** One at a time: right passwords that come all at once do not use up what each gives back. */
-  const inTurn = async <T>(key: string, task: () => Promise<T>): Promise<T> => {
+  const inTurn = async <T>({ key }: Place, task: () => Promise<T>): Promise<T> => {
     const queue = queues.get(key) ?? pLimit(1);
     queues.set(key, queue);
     try {
@@ -137,17 +137,25 @@ export function createThrottle(limits: Limits, store: CountStore): Throttle {
   };
 
   return {
-    password({ account, network, isFamiliar }, evaluate) {
+    async password({ account, network, isFamiliar }, evaluate) {
       const deadline = performance.now() + patienceMs;
-      const both = `${account}\n${network}`;
-      return inTurn(both, async () => {
-        if (!isFamiliar) await requireLeft("address", network);
-        const places = [await take("account-address", both)];
-        const leave = () => Promise.all(places.map((giveBack) => giveBack()));
+      const forBoth = placeOf("account-address", `${account}\n${network}`);
+      const forAccount = placeOf("account", account);
+      const forAddress = placeOf("address", network);
+      const needed = isFamiliar ? [forBoth] : [forBoth, forAccount];
+      // What is known to be refused neither waits in line nor asks the database.
+      for (const place of isFamiliar ? needed : [...needed, forAddress]) refuseExhausted(place);
+      return inTurn(isFamiliar ? forBoth : forAccount, async () => {
+        if (!isFamiliar) await requireLeft(forAddress);
+        const taken: Place[] = [];
+        const leave = () => Promise.all(taken.map(({ key }) => store.remove(key)));
         try {
-          if (!isFamiliar) places.push(await take("account", account));
+          for (const place of needed) {
+            await take(place);
+            taken.push(place);
+          }
           const result = await evaluate(deadline);
-          if (result === undefined) await store.add(keyOf("address", network));
+          if (result === undefined) await store.add(forAddress.key);
           else await leave();
           return result;
         } catch (error) {
@@ -159,14 +167,9 @@ export function createThrottle(limits: Limits, store: CountStore): Throttle {
     },
 
     async registration(network) {
-      const key = keyOf("registrations", network);
-      refuseExhausted(key);
-      const count = await store.add(key);
-      if (count.points > limits.registrations) throw exhaust("registrations", key, count);
+      const place = placeOf("registrations", network);
+      refuseExhausted(place);
+      if ((await store.add(place.key)) > limits.registrations) throw exhaust(place);
     },
   };
 }
-
-/** A digest, since what is typed as a username may be a password. */
-const keyOf = (limit: Limit, subject: string) =>
-  createHash("sha256").update(`${limit}\n${subject}`).digest("base64url");

@@ -63,11 +63,14 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(id, network) {
       await database.write((knex) =>
         knex.raw(
-          `WITH remembered AS (
-             INSERT INTO familiar_networks (user_id, network) VALUES (:id, :network)
+          // The user first, as a deletion has it: they must not wait for each other.
+          `WITH owner AS MATERIALIZED (
+             SELECT id FROM users WHERE id = :id FOR KEY SHARE
+           ), remembered AS (
+             INSERT INTO familiar_networks (user_id, network) SELECT id, :network FROM owner
              ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now()
            )
-           DELETE FROM familiar_networks WHERE user_id = :id AND network IN (
+           DELETE FROM familiar_networks USING owner WHERE user_id = owner.id AND network IN (
              SELECT network FROM familiar_networks WHERE user_id = :id AND network <> :network
              ORDER BY last_seen_at DESC OFFSET :others)`,
           { id, network, others: familiarNetworks - 1 },

@@ -6,7 +6,7 @@ import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/b
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
-import { networkOf } from "../throttling/network.ts";
+import { networkOf, unknownNetwork } from "../throttling/network.ts";
 import { type Throttle, Throttled } from "../throttling/throttling.ts";
 import type { Revocation } from "../tokens/revocations.ts";
 import { canonicalUsername } from "./username.ts";
@@ -74,8 +74,8 @@ export function createUsers(
       });
     }
     const accepted = acceptedPassword(password, username, "#/password");
-    return hasher.admit(async () => {
-      const network = networkOf(client.address);
+    const network = networkOf(client.address);
+    return hasher.admit(network, async () => {
       await throttle.registration(network).catch(auditThrottled(client));
       const passwordHash = await hasher.hash(accepted);
       const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
@@ -89,9 +89,9 @@ export function createUsers(
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
   function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
-    return hasher.admit(async () => {
+    const network = networkOf(client.address);
+    return hasher.admit(network, async () => {
       const username = canonicalUsername(name);
-      const network = networkOf(client.address);
       const account = username === undefined ? undefined : await store.findAccount({ username }, network);
       const principal = await verify(username ?? name, account, password, client);
       if (!principal) throw new Problem("invalid-credentials");
@@ -121,8 +121,9 @@ export function createUsers(
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
     const accepted = acceptedPassword(next, caller.username, "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
-    await hasher.admit(async () => {
-      const account = await store.findAccount({ id: caller.userId }, networkOf(client.address));
+    const network = networkOf(client.address);
+    await hasher.admit(network, async () => {
+      const account = await store.findAccount({ id: caller.userId }, network);
       const confirmed = await verify(caller.username, account, current, client);
       if (!confirmed) throw wrong;
       const passwordHash = await hasher.hash(accepted);
@@ -165,7 +166,11 @@ export function createUsers(
     client: Client,
   ): Promise<PasswordPrincipal | undefined> {
     const network = networkOf(client.address);
-    const attempt = { account: name, network, isFamiliar: account?.familiarAt instanceof Date };
+    const attempt = {
+      account: name,
+      network,
+      isFamiliar: account?.familiarAt instanceof Date && network !== unknownNetwork,
+    };
     const verification = await throttle
       .password(attempt, async (deadline) => {
         const verified = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
@@ -187,6 +192,7 @@ export function createUsers(
     if (upgraded !== undefined) {
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
+    if (network === unknownNetwork) return;
     if (Date.now() - (account.familiarAt?.getTime() ?? 0) > rememberAgainAfterMs) {
       await store.rememberNetwork(account.id, network).catch(() => {});
     }

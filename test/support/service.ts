@@ -6,6 +6,7 @@ import { inject } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import type { EmbeddedPostgres } from "../../src/database/embedded.ts";
 import { startService } from "../../src/service.ts";
+import { windowSeconds } from "../../src/throttling/throttling.ts";
 import { afterwards } from "./afterwards.ts";
 import { type Client, createClient, type Received } from "./client.ts";
 import { templateDatabase } from "./postgres.ts";
@@ -46,6 +47,9 @@ export type TestService = {
 /** As a URL, since that is what the program takes. */
 export const urlOf = ({ host, port, user, database }: EmbeddedPostgres["connection"]) =>
   `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
+
+/** By how much a clock has to be advanced so that what is counted now is counted in one window. */
+export const toNextWindowSeconds = () => windowSeconds - ((Date.now() / 1000) % windowSeconds) + 1;
 
 /** Makes a database for one test file. @returns its URL */
 export async function createDatabase(template: string = templateDatabase): Promise<string> {
