@@ -52,7 +52,6 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
   server.timeout = 30_000; // a client that neither sends nor reads
   if (maxConnections !== undefined) limitConnections(server, maxConnections, log);
   const connections = connectionsOf(server);
-  const slowReaders = resetSlowReaders(connections);
   const refuse = refusal(log);
   const answering = answersOf(server, refuse);
   let isDraining = false;
@@ -79,6 +78,7 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
   });
+  const slowReaders = resetSlowReaders(connections);
   const following =
     certificate && followCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
   const { address, family, port: picked } = server.address() as AddressInfo;
