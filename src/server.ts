@@ -12,7 +12,7 @@ const drainTimeoutMs = 10_000;
 /** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
 const pipelineLength = 8;
 /** Seconds in which a client has to take a piece of its answer. A long answer is written in pieces of 64 KiB. */
-const patienceWithReaders = 4;
+const patienceWithReaders = 3;
 
 export type Place = {
   host: string;
@@ -42,7 +42,8 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
     requireHostHeader: false,
     headersTimeout: 3_000,
     requestTimeout: 8_000,
-    connectionsCheckingInterval: 500,
+    // Often, so that a thousand that are late are not refused all at once.
+    connectionsCheckingInterval: 100,
     // Above the idle timeout of common proxies (60 s), so that it is the proxy who closes. Of others an
     // idle connection may be one that does not take its answer, which the kernel keeps.
     keepAliveTimeout: isBehindProxy ? 65_000 : 5_000,
@@ -80,7 +81,7 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
   });
-  const slowReaders = resetSlowReaders(connections);
+  const slowReaders = resetSlowReaders(connections, answering);
   const following =
     certificate && followCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
   const { address, family, port: picked } = server.address() as AddressInfo;
@@ -119,18 +120,19 @@ function connectionsOf(server: Server): Set<Socket> {
 }
 
 /** What a client asks for and does not take would be kept for it, as long as it pleases. */
-function resetSlowReaders(connections: Set<Socket>): NodeJS.Timeout {
+function resetSlowReaders(connections: Set<Socket>, answering: (socket: Socket) => Set<unknown>): NodeJS.Timeout {
   const waits = new WeakMap<Socket, { written: number; seconds: number }>();
   return setInterval(() => {
     for (const socket of connections) {
       const { written, seconds } = waits.get(socket) ?? { written: 0, seconds: 0 };
-      // The next piece is written once the one before it has been taken.
-      const isWaiting = socket.writableLength > 0 && socket.bytesWritten === written;
+      // The next piece is written once the one before it has been taken; the last ones by the kernel, perhaps.
+      const isDone = answering(socket).size === 0;
+      const isWaiting = socket.bytesWritten === written && (isDone ? seconds > 0 : socket.writableLength > 0);
       // A piece taken now and then wins back a second, not all of them.
       waits.set(socket, { written: socket.bytesWritten, seconds: isWaiting ? seconds + 1 : Math.max(0, seconds - 1) });
       if (!isWaiting || seconds + 1 < patienceWithReaders) continue;
-      // Only a reset makes the kernel forget its share, too. Node has none for TLS.
-      if ("encrypted" in socket) socket.destroy();
+      // Only a reset makes the kernel forget its share, too, which is right unless it has all. Node has none for TLS.
+      if (isDone || "encrypted" in socket) socket.destroy();
       else socket.resetAndDestroy();
     }
   }, 1_000);
