@@ -13,13 +13,17 @@ import type { Operation } from "../contract/contract.ts";
 import { addressOf } from "../contract/dispatch.ts";
 import type { Problem } from "../contract/problems.ts";
 
+/** Beyond it lines are dropped, rather than kept for a reader that has stopped. */
+const mostUnwrittenBytes = 67_108_864;
+
 /** @param stream where it is written, for people if that is a terminal */
 export function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Logger {
   const options = { level, serializers: { err: describeError } };
   const destination = stream.fd;
   return stream.isTTY
     ? pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }) as DestinationStream)
-    : pino(options, pino.destination({ fd: destination, sync: true }));
+    : // Who reads the log slowly must not make everybody wait for a write; what is due at the end is still written.
+      pino(options, pino.destination({ fd: destination, sync: false, maxLength: mostUnwrittenBytes }));
 }
 
 /** Gives each request its id, and writes a line when it has been answered. */
