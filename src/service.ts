@@ -203,6 +203,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     held.push(server);
     if (metrics) {
       metrics.read({
+        operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
         connections: server.connections,
         hashing: hasher.load,
         database: database.load,

@@ -38,6 +38,8 @@ describe("the metrics", () => {
     ['latchkey_http_requests_total{operation="getResource",status="429",problem="too-many-requests"}', 1],
     ['latchkey_http_requests_total{operation="none",status="404",problem="not-found"}', 1],
     ['latchkey_http_request_duration_seconds_count{operation="getResource"}', 5],
+    ['latchkey_audit_events_total{event="refresh-token-reused"}', 0],
+    ['latchkey_http_requests_total{operation="createUser",status="500",problem="internal-error"}', 0],
     ['latchkey_throttled_total{limit="account-address"}', 1],
     ['latchkey_audit_events_total{event="user-registered"}', 1],
     ['latchkey_audit_events_total{event="token-refused"}', 1],

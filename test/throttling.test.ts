@@ -130,6 +130,19 @@ describe("the right password", () => {
     expect(statusesOf(await Promise.all(answers))).toEqual([429, 200, 200, 200]);
   });
 
+  test("is familiar only where it was changed, once it was changed", async () => {
+    const intruder = await register("recovered");
+    const home = stranger();
+    const json = { current_password: password, new_password: "staple horse correct" };
+    const basic: [string, string] = ["recovered", password];
+    const headers = { "x-forwarded-for": home };
+    const changed = await service.send("PUT", "/api/users/me/password", { basic, json, headers });
+    expect(changed.status).toBe(204);
+    await Promise.all(Array.from({ length: 8 }, () => signIn("recovered", "wrong password", stranger())));
+    expect((await signIn("recovered", "wrong password", intruder)).status).toBe(429);
+    expect((await signIn("recovered", "staple horse correct", home)).status).toBe(200);
+  });
+
   test("does not count, however many come at once", async () => {
     const home = await register("busy");
     await repeated(4, () => signIn("busy", "wrong password", home));
@@ -214,7 +227,7 @@ test("a lockout says when it ends, and ends then, within 15 minutes", async () =
   const refused = await signIn("patient", password, home);
   const seconds = Number(refused.header("retry-after"));
   expect(refused.header("ratelimit")).toBe(`"account-address";r=0;t=${seconds}`);
-  expect(refused.json.detail).toBe(`Try again in ${seconds} seconds.`);
+  expect(refused.json.detail).toBe(`Too many wrong passwords. Try again in ${seconds} seconds.`);
   expect(seconds).toBeGreaterThan(800);
   expect(seconds).toBeLessThanOrEqual(900);
   advance(seconds - 5);

@@ -14,13 +14,13 @@ export const auditEvents = {
   "token-issued": "A token was issued for a password.",
   "token-refused":
     "A token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",
-  "token-revoked": "A token was revoked by its holder.",
+  "token-revoked": "A token that belongs to no session was revoked by its holder.",
   "session-created": "Somebody signed in for longer.",
   "session-refreshed": "A refresh token was used.",
-  "session-ended": "A session was ended by its user.",
+  "session-ended": "A session was ended by its user, also by revoking one of its tokens.",
   "sessions-ended": "A user signed out everywhere. All tokens and sessions of the user have ended.",
   "refresh-refused":
-    "A refresh token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",
+    "A refresh token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
   "refresh-token-reused":
     "A refresh token was used a second time, too late for a lost answer: somebody has a copy. The session has ended.",
   "signing-key-rotated": "A signing key was added, and will sign when it has been published for long enough.",

@@ -118,9 +118,9 @@ export const problems = {
     status: 429,
     title: "Too many tries",
     meaning:
-      "There were too many wrong passwords for this account or from this address, or too many registrations from it. The password was not looked at, and whether there is such a user is not said.",
+      "There were too many wrong passwords for this account or from this address, or too many registrations from it. The password was not looked at, so that even the right one is refused, and whether there is such a user is not said.",
     remedy:
-      "Wait for the seconds in Retry-After: 15 minutes at the most. Who has many requests takes a token once and sends that.",
+      "Wait for the seconds in Retry-After: 15 minutes at the most. RateLimit-Policy names the limit; each is a setting of the service. A client that sends many requests should take a token once and send that.",
   },
   "internal-error": {
     status: 500,

@@ -11,7 +11,10 @@ import pretty from "pino-pretty";
 import type { Audit } from "../audit/audit.ts";
 import type { Operation } from "../contract/contract.ts";
 import { addressOf } from "../contract/dispatch.ts";
-import type { Problem } from "../contract/problems.ts";
+import type { Problem, ProblemSlug } from "../contract/problems.ts";
+
+/** What readiness says of a stop that somebody asked for: no error. */
+const planned: ProblemSlug = "shutting-down";
 
 /** Beyond it lines are dropped, rather than kept for a reader that has stopped. */
 const mostUnwrittenBytes = 67_108_864;
@@ -42,7 +45,10 @@ export function requestLog(log: Logger): RequestHandler {
       const { operation, problem, traceId } = (response as Response).locals as Locals;
       return { operation: operation?.id, problem, trace_id: traceId };
     },
-    customLogLevel: (_request, response) => (response.statusCode >= 500 ? "error" : "info"),
+    customLogLevel: (_request, response) => {
+      const { problem } = (response as Response).locals as Locals;
+      return response.statusCode >= 500 && problem !== planned ? "error" : "info";
+    },
   });
   return (request, response, next) => {
     http(request, response);
@@ -54,7 +60,8 @@ export function requestLog(log: Logger): RequestHandler {
 /** Tells the line of a request which problem it got, and the cause that the client is not told. */
 export function reportProblem(response: Response, problem: Problem): void {
   response.locals["problem"] = problem.slug;
-  if (problem.status >= 500) response.err = problem.cause instanceof Error ? problem.cause : problem;
+  if (problem.status >= 500 && problem.slug !== planned)
+    response.err = problem.cause instanceof Error ? problem.cause : problem;
 }
 
 /**

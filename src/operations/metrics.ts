@@ -3,11 +3,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { AuditDetails, AuditEvent } from "../audit/audit.ts";
+import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
 import type { Operation } from "../contract/contract.ts";
 
 /** What is asked for at each reading. */
 export type Gauges = {
+  /** The operations that may fail by a fault of the service. */
+  operations: string[];
   connections(): number;
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
@@ -58,6 +60,8 @@ export function createMetrics(version: string, host: string, port: number) {
     registers,
   });
 
+  for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
+
   return {
     /** @throws the system's error, such as EADDRINUSE */
     serve: () => serve(registry, host, port),
@@ -83,7 +87,9 @@ export function createMetrics(version: string, host: string, port: number) {
     },
 
     /** Registers what is asked for at each reading. */
-    read({ connections, hashing, database, revocations }: Gauges): void {
+    read({ operations, connections, hashing, database, revocations }: Gauges): void {
+      // Otherwise they would begin at 1, and an alert on their increase would miss the first.
+      for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
         new Gauge({
           name,

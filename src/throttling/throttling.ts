@@ -58,7 +58,7 @@ export class Throttled extends Problem {
 
   constructor(limit: Limit, quota: number, seconds: number) {
     super("too-many-requests", {
-      detail: `Try again in ${seconds} seconds.`,
+      detail: `Too many ${limit === "registrations" ? limit : "wrong passwords"}. Try again in ${seconds} seconds.`,
       headers: {
         "Retry-After": String(seconds),
         "RateLimit-Policy": `"${limit}";q=${quota};w=${windowSeconds}`,

@@ -32,10 +32,10 @@ export type UserStore = {
   /** Notes that the account is signed in to from a network; the oldest others are forgotten. */
   rememberNetwork(id: string, network: string): Promise<void>;
   /**
-   * Sets the hash and raises the epoch, if the epoch is still the given one.
+   * Sets the hash, raises the epoch and forgets all networks but the given one, if the epoch is still the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
    */
-  changePassword(id: string, epoch: number, passwordHash: string): Promise<Revocation | undefined>;
+  changePassword(id: string, epoch: number, passwordHash: string, network: string): Promise<Revocation | undefined>;
   /**
    * Raises the epoch, if it is still the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
@@ -127,7 +127,7 @@ export function createUsers(
       const confirmed = await verify(caller.username, account, current, client);
       if (!confirmed) throw wrong;
       const passwordHash = await hasher.hash(accepted);
-      const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash);
+      const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash, network);
       if (!revocation) throw wrong;
       enforce(revocation);
       audit("password-changed", client, caller);
