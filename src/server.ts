@@ -11,7 +11,7 @@ import { type Certificate, followCertificate } from "./tls.ts";
 const drainTimeoutMs = 10_000;
 /** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
 const pipelineLength = 8;
-/** Seconds in which a client has to take a piece of its answer. A long answer is written in pieces of 64 KiB. */
+/** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
 const patienceWithReaders = 3;
 
 export type Place = {
@@ -46,7 +46,7 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
     connectionsCheckingInterval: 100,
     // Above the idle timeout of common proxies (60 s), so that it is the proxy who closes. Of others an
     // idle connection may be one that does not take its answer, which the kernel keeps.
-    keepAliveTimeout: isBehindProxy ? 65_000 : 5_000,
+    keepAliveTimeout: isBehindProxy ? 65_000 : 3_000,
   };
   const server: Server = certificate
     ? createTlsServer({ ...limits, ...certificate.context, handshakeTimeout: 3_000 })
@@ -128,9 +128,10 @@ function resetSlowReaders(connections: Set<Socket>, answering: (socket: Socket) 
       // The next piece is written once the one before it has been taken; the last ones by the kernel, perhaps.
       const isDone = answering(socket).size === 0;
       const isWaiting = socket.bytesWritten === written && (isDone ? seconds > 0 : socket.writableLength > 0);
-      // A piece taken now and then wins back a second, not all of them.
-      waits.set(socket, { written: socket.bytesWritten, seconds: isWaiting ? seconds + 1 : Math.max(0, seconds - 1) });
-      if (!isWaiting || seconds + 1 < patienceWithReaders) continue;
+      // A piece taken now and then wins no time back: the seconds of an answer are counted together.
+      const spent = isWaiting ? seconds + 1 : isDone ? 0 : seconds;
+      waits.set(socket, { written: socket.bytesWritten, seconds: spent });
+      if (!isWaiting || spent < patienceWithReaders) continue;
       // Only a reset makes the kernel forget its share, too, which is right unless it has all. Node has none for TLS.
       if (isDone || "encrypted" in socket) socket.destroy();
       else socket.resetAndDestroy();
