@@ -46,7 +46,7 @@ test("connections beyond MAX_CONNECTIONS are closed as they come, and logged tog
   expect((await service.send("GET", "/livez")).status).toBe(200);
 });
 
-test("an idle connection is closed after 5 s, that of a proxy is left to it", async () => {
+test("an idle connection is closed after 3 s, that of a proxy is left to it", async () => {
   const [direct, proxied] = await Promise.all([open(service.url), open(behindProxy.url)]);
   for (const socket of [direct, proxied]) {
     ask(socket, "/livez");
