@@ -51,7 +51,7 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
   app.use((request, _response, next) => {
     withinOneRequest((excuse) => {
       // Who sends a body slowly must not find that the time for the database is over.
-      let began = 0;
+      let began = performance.now();
       request.once("resume", () => {
         began = performance.now();
       });

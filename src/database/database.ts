@@ -221,9 +221,10 @@ const queryTimedOut = "Query read timeout";
 type DriverError = Error & { code?: string };
 
 // Classes and codes of Postgres' appendix A: connection exceptions; role or database refused; out of
-// resources (too many connections); a deadlock, or a transaction to be tried again; operator intervention (shutdown, statement timeout); closed for
-// maintenance; lock not available; idle in transaction; read-only, as after a failover. Then the
-// system's own, and those of pg and Knex, which have only a message.
+// resources (too many connections); a deadlock, or a transaction to be tried again; operator
+// intervention (shutdown, statement timeout); closed for maintenance; lock not available; idle in
+// transaction; read-only, as after a failover. Then the system's own, and those of pg and Knex, which
+// have only a message.
 const outageCodes = /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25006|E[A-Z]+)$/;
 const outageMessages =
   /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
