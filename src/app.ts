@@ -4,6 +4,7 @@ import express, { type Express, type RequestHandler } from "express";
 import helmet from "helmet";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
+import type { AnswerCheck } from "./contract/answerCheck.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { addressOf, dispatch, problemWriter } from "./contract/dispatch.ts";
@@ -19,12 +20,22 @@ type AppParts = {
   authenticator: Authenticator;
   log: Logger;
   config: Pick<Config, "trustProxy" | "corsOrigins">;
+  check: AnswerCheck;
   metrics?: Metrics | undefined;
   /** Makes a span of each request. */
   trace?: RequestHandler | undefined;
 };
 
-export function createApp({ contract, handlers, authenticator, log, config, metrics, trace }: AppParts): Express {
+export function createApp({
+  contract,
+  handlers,
+  authenticator,
+  log,
+  config,
+  check,
+  metrics,
+  trace,
+}: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
   app.set("env", "production"); // should all else fail, Express itself answers without a stack trace
@@ -59,8 +70,8 @@ export function createApp({ contract, handlers, authenticator, log, config, metr
       next();
     });
   });
-  app.use(dispatch(contract, handlers, authenticator));
-  app.use(problemWriter(reportProblem));
+  app.use(dispatch(contract, handlers, authenticator, check));
+  app.use(problemWriter(reportProblem, check));
   return app;
 }
 

@@ -207,6 +207,18 @@ const settings = {
     help: "Registrations that one address may try in 15 minutes.",
     schema: wholeNumber(1, 1_000_000),
   },
+  CONTRACT_CHECK: {
+    fallback: "report",
+    allowed: "report, enforce or off",
+    help: "Whether answers are held against the contract before they leave: some of them, with a line in the log where one breaks it (report); each, with a 500 in the place of one that breaks it (enforce); or none.",
+    schema: z.enum(["report", "enforce", "off"]),
+  },
+  CONTRACT_CHECK_PERCENT: {
+    fallback: "1",
+    allowed: "a whole number from 1 to 100",
+    help: "How many answers of a hundred are looked at where CONTRACT_CHECK is report.",
+    schema: wholeNumber(1, 100),
+  },
   LOG_LEVEL: {
     fallback: "info",
     allowed: "fatal, error, warn, info, debug, trace or silent",

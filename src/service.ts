@@ -7,6 +7,7 @@ import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
 import { type Config, StartError } from "./config.ts";
+import { createAnswerCheck } from "./contract/answerCheck.ts";
 import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
@@ -185,6 +186,10 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       audit,
       isStopping: () => isStopping,
     };
+    const check = createAnswerCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
+      log.error(fault, "an answer breaks the contract");
+      metrics?.contractBroken();
+    });
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     const app = createApp({
       contract,
@@ -192,6 +197,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       authenticator,
       log: requests,
       config,
+      check,
       metrics,
       trace: tracing?.request,
     });

@@ -5,14 +5,23 @@
 import { isIP } from "node:net";
 import { Readable } from "node:stream";
 import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
+import type { AnswerCheck, Outgoing } from "./answerCheck.ts";
 import type { Client, Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
 import { Problem } from "./problems.ts";
 import { requestValidator } from "./validation.ts";
 
-/** Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405. */
-export function dispatch(contract: Contract, handlers: Handlers, authenticator: Authenticator): Router {
+/**
+ * Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405.
+ * @param check looks at each answer before it leaves
+ */
+export function dispatch(
+  contract: Contract,
+  handlers: Handlers,
+  authenticator: Authenticator,
+  check: AnswerCheck,
+): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const validate = requestValidator(contract);
 
@@ -26,7 +35,9 @@ export function dispatch(contract: Contract, handlers: Handlers, authenticator: 
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
     const call = { body: request.body, path: request.params, query: request.query, principal, client };
-    write(response, operation, await handler(call));
+    const answer = success(operation, await handler(call));
+    if (!check(response, answer)) throw new Error(`${operation.id} was about to break the contract`);
+    send(response, answer);
   };
 
   for (const path of [...new Set(contract.operations.map(({ path }) => path))].sort(literalFirst)) {
@@ -49,15 +60,21 @@ export function dispatch(contract: Contract, handlers: Handlers, authenticator: 
  * operation does not declare, is a fault of ours: a 500 that says nothing.
  * @param report tells the log what the client is not told.
  */
-export function problemWriter(report: (response: Response, problem: Problem) => void): ErrorRequestHandler {
+export function problemWriter(
+  report: (response: Response, problem: Problem) => void,
+  check: AnswerCheck,
+): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
     const operation = response.locals["operation"] as Operation | undefined;
-    const problem = declaredProblem(operation, error);
+    let problem = declaredProblem(operation, error);
+    let answer = failure(operation, problem, String(request.id));
+    if (!check(response, answer)) {
+      problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
+      answer = failure(operation, problem, String(request.id));
+    }
     report(response, problem);
     if (response.headersSent) return void response.destroy();
-    if (problem.status === 401 && operation) response.set("WWW-Authenticate", challenges(operation, problem));
-    response.status(problem.status).set({ "Cache-Control": "no-store", ...problem.headers });
-    response.type("application/problem+json").send(JSON.stringify(problem.body(String(request.id))));
+    send(response, answer);
   };
 }
 
@@ -95,15 +112,37 @@ function refuseUnacceptable(operation: Operation, request: Request): void {
   }
 }
 
-/** Writes what a handler returned, with the headers that the contract fixes. */
-function write(response: Response, operation: Operation, reply: AnyReply): void {
-  const declared = operation.responses.get(reply.status) as DeclaredResponse;
-  response.status(reply.status).set({ ...declared.fixedHeaders, ...reply.headers });
-  if (!declared.contentType) return void response.end();
-  response.type(declared.contentType);
-  if (Buffer.isBuffer(reply.body)) return void inPieces(response, reply.body);
-  const isJson = /[/+]json$/.test(declared.contentType);
-  response.send(isJson ? JSON.stringify(reply.body) : reply.body);
+/** What a handler returned, with the headers that the contract fixes. */
+function success(operation: Operation, { status, headers, body }: AnyReply): Outgoing {
+  const { fixedHeaders, contentType } = operation.responses.get(status) as DeclaredResponse;
+  const isJson = contentType !== undefined && /[/+]json$/.test(contentType);
+  return {
+    status,
+    headers: { ...fixedHeaders, ...headers },
+    contentType,
+    body: isJson ? JSON.stringify(body) : (body as string | Buffer | undefined),
+  };
+}
+
+function failure(operation: Operation | undefined, problem: Problem, requestId: string): Outgoing {
+  return {
+    status: problem.status,
+    headers: {
+      "Cache-Control": "no-store",
+      ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem) }),
+      ...problem.headers,
+    },
+    contentType: "application/problem+json",
+    body: JSON.stringify(problem.body(requestId)),
+  };
+}
+
+function send(response: Response, { status, headers, contentType, body }: Outgoing): void {
+  response.status(status).set(headers);
+  if (!contentType) return void response.end();
+  response.type(contentType);
+  if (Buffer.isBuffer(body)) inPieces(response, body);
+  else response.send(body);
 }
 
 /** A long body piece by piece, so that the server sees whether its client takes them. */

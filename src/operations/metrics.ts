@@ -60,6 +60,12 @@ export function createMetrics(version: string, host: string, port: number) {
     registers,
   });
 
+  const contractFaults = new Counter({
+    name: "latchkey_contract_faults_total",
+    help: "Answers that were looked at (CONTRACT_CHECK) and were not what the contract says.",
+    registers,
+  });
+
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
 
   return {
@@ -85,6 +91,8 @@ export function createMetrics(version: string, host: string, port: number) {
       audited.inc({ event });
       if (event === "throttled") throttled.inc({ limit });
     },
+
+    contractBroken: () => contractFaults.inc(),
 
     /** Registers what is asked for at each reading. */
     read({ operations, connections, hashing, database, revocations }: Gauges): void {

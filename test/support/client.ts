@@ -5,7 +5,8 @@ import { request as requestTls } from "node:https";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
-import { type Answer, checkAnswer } from "./answers.ts";
+import type { Answer } from "../../src/contract/conformance.ts";
+import { checkAnswer } from "./answers.ts";
 
 export type Sent = {
   /** Username and password for Basic. */

@@ -22,7 +22,13 @@ export type Program = {
  */
 export function runProgram(args: string[], settings: Record<string, string>, folder = "."): Program {
   const child = spawn(process.execPath, [join(folder, "dist/src/main.js"), ...args], {
-    env: { PATH: process.env["PATH"] ?? "", PORT: "0", SHUTDOWN_GRACE_SECONDS: "0", ...settings },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      PORT: "0",
+      SHUTDOWN_GRACE_SECONDS: "0",
+      CONTRACT_CHECK: "enforce",
+      ...settings,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   afterwards(() => child.kill("SIGKILL"));

@@ -74,6 +74,7 @@ export async function startTestService(
       DATABASE_URL: url,
       SECRET_KEY: secretKey,
       DATABASE_POOL_MAX: "5",
+      CONTRACT_CHECK: "enforce",
       ...generous,
       ...settings,
     }),

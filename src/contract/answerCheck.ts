@@ -1,0 +1,58 @@
+/** A last look at answers before they leave: what the tests do with all of them, in production. */
+import type { Response } from "express";
+import { type Answer, createConformance } from "./conformance.ts";
+import type { OpenApiDocument, Operation } from "./contract.ts";
+
+/** An answer that is about to be written. */
+export type Outgoing = {
+  status: number;
+  headers: Record<string, string | string[]>;
+  /** `undefined` where there is no body. */
+  contentType: string | undefined;
+  body: string | Buffer | undefined;
+};
+
+/** @returns whether the answer may leave. */
+export type AnswerCheck = (response: Response, answer: Outgoing) => boolean;
+
+/**
+ * - `report` looks at some of the answers, and changes none;
+ * - `enforce` looks at each, and lets none go that breaks the contract;
+ * - `off` looks at none.
+ */
+export type AnswerCheckMode = "report" | "enforce" | "off";
+
+/**
+ * @param percent how many answers of a hundred `report` looks at
+ * @param tell is told what is wrong with an answer, in words without any value that is in it
+ */
+export function createAnswerCheck(
+  document: OpenApiDocument,
+  mode: AnswerCheckMode,
+  percent: number,
+  tell: (fault: { operation: string; status: number; fault: string }) => void,
+): AnswerCheck {
+  if (mode === "off") return () => true;
+  const conformance = createConformance(document);
+  return (response, outgoing) => {
+    if (mode === "report" && Math.random() * 100 >= percent) return true;
+    const operation = (response.locals["operation"] as Operation | undefined)?.id;
+    // What would answer a GET: it is Node that leaves the body out of the answer to a HEAD.
+    const fault = conformance(operation, "GET", complete(response, outgoing));
+    if (fault === undefined) return true;
+    tell({ operation: operation ?? "none", status: outgoing.status, fault });
+    return mode === "report";
+  };
+}
+
+/** With the headers that were set on the way. */
+function complete(response: Response, { status, headers, contentType, body }: Outgoing): Answer {
+  const all = { ...response.getHeaders(), ...headers, ...(contentType && { "content-type": contentType }) };
+  return {
+    status,
+    headers: Object.fromEntries(
+      Object.entries(all).map(([name, value]) => [name.toLowerCase(), [value].flat().map(String)]),
+    ),
+    text: body?.toString() ?? "",
+  };
+}
