@@ -20,7 +20,7 @@ type Operation = {
 };
 type Answer = {
   description: string;
-  headers: Record<string, { schema: Schema }>;
+  headers: Record<string, { required?: boolean; schema: Schema }>;
   content?: Record<string, { schema: Schema }>;
 };
 type Schema = { type?: string | string[]; properties?: object };
@@ -139,8 +139,8 @@ function itemOf(step: Step, known: Set<string>): object {
     if (!takes.includes(variable)) return example;
     return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
   };
-  const { name: _, ...request } = item.request;
-  const body = Object.entries(bodyOf(item)).map(([name, example]) => [name, filled(name, example)]);
+  const { name: _, body, ...request } = item.request;
+  const members = Object.entries(bodyOf(item)).map(([name, example]) => [name, filled(name, example)]);
   const isOptional = (key: string) => !operation.parameters?.some(({ name, required }) => name === key && required);
   return {
     id: operation.operationId,
@@ -154,9 +154,7 @@ function itemOf(step: Step, known: Set<string>): object {
         query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
         variable: request.url.variable.map(({ key, value, ...rest }) => ({ ...rest, key, value: filled(key, value) })),
       },
-      ...(request.body?.raw && {
-        body: { ...request.body, raw: JSON.stringify(Object.fromEntries(body), undefined, 2) },
-      }),
+      ...(body?.raw && { body: { ...body, raw: JSON.stringify(Object.fromEntries(members), undefined, 2) } }),
     },
     response: item.response.map(({ id: _, ...example }) => example),
   };
@@ -168,27 +166,34 @@ function testsOf({ operation, item, gives }: Step): string {
   const [[type, body] = []] = Object.entries(content);
   const isJson = type?.endsWith("json");
   const check = (value: string, schema: Schema) =>
-    `matches(${schema.type === "integer" ? `Number(${value})` : value}, ${JSON.stringify(schema)});`;
+    `  matches(${value}, ${JSON.stringify(schema, undefined, 2).replaceAll("\n", "\n  ")});`;
+  const header = (name: string, { type }: Schema) =>
+    type === "integer" ? `Number(pm.response.headers.get("${name}"))` : `pm.response.headers.get("${name}")`;
   const kept = Object.keys(body?.schema.properties ?? {}).filter((name) => gives.includes(variableOf(operation, name)));
   const changed = Object.keys(bodyOf(item)).filter((name) => name.startsWith("new_"));
   const keep = (name: string, from: string) =>
-    `pm.collectionVariables.set("${variableOf(operation, name)}", ${from}.${name});`;
+    `  pm.collectionVariables.set("${variableOf(operation, name)}", ${from}.${name});`;
+  const keeps = [
+    ...kept.map((name) => keep(name, "pm.response.json()")),
+    ...changed.map((name) => keep(name, "JSON.parse(pm.request.body.raw)")),
+  ];
   return [
     'const matches = (value, schema) => pm.expect(value).to.have.jsonSchema(schema, { unknownFormats: "ignore" });',
     `pm.test(${JSON.stringify(`${status}: ${description}`)}, () => pm.response.to.have.status(${status}));`,
     'pm.test("The headers are as declared.", () => {',
-    ...Object.entries(headers).map(([name, { schema }]) => `  ${check(`pm.response.headers.get("${name}")`, schema)}`),
+    ...Object.entries(headers)
+      .filter(([, { required }]) => required)
+      .map(([name, { schema }]) => check(header(name, schema), schema)),
     "});",
     'pm.test("The body is as declared.", () => {',
     ...(type && body
       ? [
           `  pm.expect(pm.response.headers.get("Content-Type").split(";")[0]).to.equal("${type}");`,
-          `  ${check(isJson ? "pm.response.json()" : "pm.response.text()", body.schema)}`,
+          check(isJson ? "pm.response.json()" : "pm.response.text()", body.schema),
         ]
       : ["  pm.response.to.not.have.body();"]),
     "});",
-    ...kept.map((name) => keep(name, "pm.response.json()")),
-    ...changed.map((name) => keep(name, "JSON.parse(pm.request.body.raw)")),
+    ...(keeps.length > 0 ? [`if (pm.response.code === ${status}) {`, ...keeps, "}"] : []),
   ].join("\n");
 }
 
