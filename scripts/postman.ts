@@ -50,10 +50,14 @@ export async function postmanCollection(openapi: object): Promise<string> {
   const contract = inlined(openapi, openapi) as Contract;
   const steps = await readSteps(contract);
   const known = new Set(Object.keys(initial));
-  const folder = (name: string, description: string, some: Step[]) => ({
+  const waiting = new Set([...steps.filter((step) => !isEnding(step)), ...endings(steps)]);
+  const folder = (name: string, description: string, isIn: (step: Step) => boolean) => ({
     name,
     description,
-    item: runnable(some, known),
+    item: pick([...waiting].filter(isIn), known).map(({ step, item }) => {
+      waiting.delete(step);
+      return item;
+    }),
   });
   const isOf = (tag: string) => (step: Step) => step.operation.tags.includes(tag) && !isEnding(step);
   const collection = {
@@ -65,11 +69,13 @@ export async function postmanCollection(openapi: object): Promise<string> {
       schema: "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
     },
     item: [
-      ...contract.tags.map(({ name, description }) => folder(name, description, steps.filter(isOf(name)))),
-      folder("Changes and ends", "What was made first ends last.", endings(steps)),
+      ...contract.tags.map(({ name, description }) => folder(name, description, isOf(name))),
+      folder("Changes and ends", "What was made first ends last.", () => true),
     ],
     variable: [...known].map((key) => ({ key, value: initial[key] ?? "" })),
   };
+  const ids = [...waiting].map(({ operation }) => operation.operationId);
+  if (ids.length > 0) throw new Error(`Nothing gives the credentials that are needed for ${ids.join(", ")}.`);
   return `${JSON.stringify(collection, undefined, 2)}\n`;
 }
 
@@ -105,17 +111,20 @@ function endings(steps: Step[]): Step[] {
   return [...backwards.filter(needsToken), ...backwards.filter((step) => !needsToken(step))];
 }
 
-/** In the given order, except that a request waits for those whose answers it needs. Adds these to what is known. */
-function runnable(steps: Step[], known: Set<string>): object[] {
-  const waiting = [...steps];
-  return steps.map(() => {
-    const isReady = (step: Step) => step.takes.every((name) => known.has(name)) && authOf(step, known);
-    // Where all wait, the first is one that makes something new: it registers a user.
-    const [step] = waiting.splice(Math.max(0, waiting.findIndex(isReady)), 1) as [Step];
-    const item = itemOf(step, known);
-    for (const name of step.gives) known.add(name);
-    return item;
-  });
+/**
+ * Picks what can be run by now, in the given order, except that a request waits for those whose
+ * answers it needs. Adds what these give to what is known.
+ */
+function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[] {
+  const hasCredentials = (step: Step) => authOf(step, known) !== undefined;
+  const isReady = (step: Step) => hasCredentials(step) && step.takes.every((name) => known.has(name));
+  // Where all wait for another, the first makes up what it needs: it registers a user.
+  const step = steps.find(isReady) ?? steps.find(hasCredentials);
+  if (!step) return [];
+  const item = itemOf(step, known);
+  for (const name of step.gives) known.add(name);
+  const others = steps.filter((other) => other !== step);
+  return [{ step, item }, ...pick(others, known)];
 }
 
 /** @returns `undefined` where what the credentials are made of is not known yet */

@@ -38,7 +38,7 @@ const failures = (walked: Walked[]) =>
     ),
   );
 
-test("every workflow can be walked to its end, and leaves nothing behind", async () => {
+test("every workflow can be walked to its end, and leaves nothing behind", { timeout: 60_000 }, async () => {
   // So long that a slow machine is not taken for a thief.
   const service = await startTestService({ REFRESH_GRACE_SECONDS: "300" });
   const { exitCode, walked } = await walk(service.url, "as-written.json");
@@ -57,7 +57,7 @@ test("every workflow can be walked to its end, and leaves nothing behind", async
   expect(await service.sql("SELECT username FROM users")).toEqual([]);
 });
 
-test("a service that answers otherwise fails the step that meets it, and no other", async () => {
+test("a service that answers otherwise fails the step that meets it, and no other", { timeout: 60_000 }, async () => {
   const service = await startTestService({ PASSWORD_BLOCKLIST: "off", REFRESH_GRACE_SECONDS: "300" });
   const { exitCode, walked } = await walk(service.url, "without-blocklist.json");
   expect(exitCode).toBe(1);
