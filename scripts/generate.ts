@@ -5,6 +5,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTypescript, { astToString } from "openapi-typescript";
 import { parse } from "yaml";
+import { postmanCollection } from "./postman.ts";
 
 const source = await readFile("openapi.yaml", "utf8");
 const contract = parse(source) as {
@@ -16,6 +17,7 @@ const files = {
   "generated/openapi.ts":
     notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false })),
   "generated/security.ts": notice + security(),
+  "generated/postman.json": await postmanCollection(contract),
 };
 
 let drifted = 0;

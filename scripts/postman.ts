@@ -1,0 +1,249 @@
+/**
+ * Makes the Postman collection of the contract: every operation once, with its credentials and
+ * tests of what the contract declares, in an order that can be run from top to bottom. What an
+ * answer gives is kept in a variable, and sent wherever a later request takes it.
+ */
+import { convertV2 } from "openapi-to-postmanv2";
+import { v5 as uuidv5 } from "uuid";
+
+type Contract = {
+  info: { title: string };
+  tags: { name: string; description: string }[];
+  paths: Record<string, Record<string, Operation>>;
+};
+type Operation = {
+  operationId: string;
+  tags: string[];
+  security: object[];
+  parameters?: { name: string; required?: boolean }[];
+  responses: Record<string, Answer>;
+};
+type Answer = {
+  description: string;
+  headers: Record<string, { required?: boolean; schema: Schema }>;
+  content?: Record<string, { schema: Schema }>;
+};
+type Schema = { type?: string | string[]; properties?: object };
+
+/** As much of Postman's format as is looked at here. */
+type Item = { name: string; request: Request; response: { id?: string }[] };
+type Request = {
+  name?: string;
+  method: string;
+  url: { path: string[]; query: Parameter[]; variable: Parameter[] };
+  body?: { raw?: string };
+};
+type Parameter = { key: string; value: string };
+
+/** An operation, its request in the collection, and the variables that it takes and that its answer gives. */
+type Step = { operation: Operation; item: Item; takes: string[]; gives: string[] };
+
+/** What variables credentials are made of, by the contract's scheme. */
+const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"] };
+type Scheme = keyof typeof credentials;
+
+/** What a run begins with. The rest comes from the answers. */
+const initial: Record<string, string> = { baseUrl: "http://127.0.0.1:8080", password: "correct horse battery" };
+
+/** @param openapi the contract as it was parsed. @returns the collection as JSON */
+export async function postmanCollection(openapi: object): Promise<string> {
+  const contract = inlined(openapi, openapi) as Contract;
+  const steps = await readSteps(contract);
+  const known = new Set(Object.keys(initial));
+  const waiting = new Set([...steps.filter((step) => !isEnding(step)), ...endings(steps)]);
+  const folder = (name: string, description: string, isIn: (step: Step) => boolean) => ({
+    name,
+    description,
+    item: pick([...waiting].filter(isIn), known).map(({ step, item }) => {
+      waiting.delete(step);
+      return item;
+    }),
+  });
+  const isOf = (tag: string) => (step: Step) => step.operation.tags.includes(tag) && !isEnding(step);
+  const collection = {
+    info: {
+      _postman_id: uuidv5(contract.info.title, uuidv5.DNS),
+      name: contract.info.title,
+      description:
+        "Every operation once. Run it from top to bottom, as often as you like: it registers a user of its own, keeps what the answers give in variables, and deletes the user at the end.",
+      schema: "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
+    },
+    item: [
+      ...contract.tags.map(({ name, description }) => folder(name, description, isOf(name))),
+      folder("Changes and ends", "What was made first ends last.", () => true),
+    ],
+    variable: [...known].map((key) => ({ key, value: initial[key] ?? "" })),
+  };
+  const ids = [...waiting].map(({ operation }) => operation.operationId);
+  if (ids.length > 0) throw new Error(`Nothing gives the credentials that are needed for ${ids.join(", ")}.`);
+  return `${JSON.stringify(collection, undefined, 2)}\n`;
+}
+
+async function readSteps(contract: Contract): Promise<Step[]> {
+  const items = await convert(contract);
+  const steps = Object.entries(contract.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): Step => {
+      const item = items.get(`${method.toUpperCase()} ${path}`);
+      if (!item) throw new Error(`${operation.operationId} is not in the collection.`);
+      const taken = [...item.request.url.variable.map(({ key }) => key), ...Object.keys(bodyOf(item))];
+      const [, { content }] = success(operation);
+      const given = Object.values(content ?? {}).flatMap(({ schema }) => Object.keys(schema.properties ?? {}));
+      const variables = (names: string[]) => names.map((name) => variableOf(operation, name));
+      return { operation, item, takes: variables(taken), gives: variables(given) };
+    }),
+  );
+  // A variable is what one request gives and another takes. The others have examples of their own.
+  const given = new Set([...Object.keys(initial), ...steps.flatMap(({ gives }) => gives)]);
+  const taken = new Set([...Object.values(credentials).flat(), ...steps.flatMap(({ takes }) => takes)]);
+  return steps.map((step) => ({
+    ...step,
+    takes: step.takes.filter((name) => given.has(name)),
+    gives: step.gives.filter((name) => taken.has(name)),
+  }));
+}
+
+const isEnding = ({ item }: Step) => ["PUT", "PATCH", "DELETE"].includes(item.request.method);
+
+/** The contract's order backwards. What only a token opens is first, since any other may end the token. */
+function endings(steps: Step[]): Step[] {
+  const backwards = steps.filter(isEnding).reverse();
+  const needsToken = ({ operation }: Step) => operation.security.every((scheme) => "bearerAuth" in scheme);
+  return [...backwards.filter(needsToken), ...backwards.filter((step) => !needsToken(step))];
+}
+
+/**
+ * Picks what can be run by now, in the given order, except that a request waits for those whose
+ * answers it needs. Adds what these give to what is known.
+ */
+function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[] {
+  const hasCredentials = (step: Step) => authOf(step, known) !== undefined;
+  const isReady = (step: Step) => hasCredentials(step) && step.takes.every((name) => known.has(name));
+  // Where all wait for another, the first makes up what it needs: it registers a user.
+  const step = steps.find(isReady) ?? steps.find(hasCredentials);
+  if (!step) return [];
+  const item = itemOf(step, known);
+  for (const name of step.gives) known.add(name);
+  const others = steps.filter((other) => other !== step);
+  return [{ step, item }, ...pick(others, known)];
+}
+
+/** @returns `undefined` where what the credentials are made of is not known yet */
+function authOf(step: Step, known: Set<string>): object | undefined {
+  const { security } = step.operation;
+  if (security.length === 0) return { type: "noauth" };
+  // A token where there is one. What may end tokens is asked for with the password, which outlives them.
+  const preferred: Scheme[] = isEnding(step) ? ["basicAuth", "bearerAuth"] : ["bearerAuth", "basicAuth"];
+  const scheme = preferred.find(
+    (name) => security.some((accepted) => name in accepted) && credentials[name].every((part) => known.has(part)),
+  );
+  if (!scheme) return undefined;
+  const type = scheme === "basicAuth" ? "basic" : "bearer";
+  return { type, [type]: credentials[scheme].map((key) => ({ key, value: `{{${key}}}`, type: "string" })) };
+}
+
+function itemOf(step: Step, known: Set<string>): object {
+  const { operation, item, takes } = step;
+  const filled = (name: string, example: unknown) => {
+    const variable = variableOf(operation, name);
+    if (!takes.includes(variable)) return example;
+    return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
+  };
+  const { name: _, body, ...request } = item.request;
+  const members = Object.entries(bodyOf(item)).map(([name, example]) => [name, filled(name, example)]);
+  const isOptional = (key: string) => !operation.parameters?.some(({ name, required }) => name === key && required);
+  return {
+    id: operation.operationId,
+    name: item.name,
+    event: [{ listen: "test", script: { type: "text/javascript", exec: testsOf(step).split("\n") } }],
+    request: {
+      ...request,
+      auth: authOf(step, known),
+      url: {
+        ...request.url,
+        query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
+        variable: request.url.variable.map(({ key, value, ...rest }) => ({ ...rest, key, value: filled(key, value) })),
+      },
+      ...(body?.raw && { body: { ...body, raw: JSON.stringify(Object.fromEntries(members), undefined, 2) } }),
+    },
+    response: item.response.map(({ id: _, ...example }) => example),
+  };
+}
+
+/** What is run after the answer: is it what the contract declares, and what is to be kept of it? */
+function testsOf({ operation, item, gives }: Step): string {
+  const [status, { description, headers, content = {} }] = success(operation);
+  const [[type, body] = []] = Object.entries(content);
+  const isJson = type?.endsWith("json");
+  const check = (value: string, schema: Schema) =>
+    `  matches(${value}, ${JSON.stringify(schema, undefined, 2).replaceAll("\n", "\n  ")});`;
+  const header = (name: string, { type }: Schema) =>
+    type === "integer" ? `Number(pm.response.headers.get("${name}"))` : `pm.response.headers.get("${name}")`;
+  const kept = Object.keys(body?.schema.properties ?? {}).filter((name) => gives.includes(variableOf(operation, name)));
+  const changed = Object.keys(bodyOf(item)).filter((name) => name.startsWith("new_"));
+  const keep = (name: string, from: string) =>
+    `  pm.collectionVariables.set("${variableOf(operation, name)}", ${from}.${name});`;
+  const keeps = [
+    ...kept.map((name) => keep(name, "pm.response.json()")),
+    ...changed.map((name) => keep(name, "JSON.parse(pm.request.body.raw)")),
+  ];
+  return [
+    'const matches = (value, schema) => pm.expect(value).to.have.jsonSchema(schema, { unknownFormats: "ignore" });',
+    `pm.test(${JSON.stringify(`${status}: ${description}`)}, () => pm.response.to.have.status(${status}));`,
+    'pm.test("The headers are as declared.", () => {',
+    ...Object.entries(headers)
+      .filter(([, { required }]) => required)
+      .map(([name, { schema }]) => check(header(name, schema), schema)),
+    "});",
+    'pm.test("The body is as declared.", () => {',
+    ...(type && body
+      ? [
+          `  pm.expect(pm.response.headers.get("Content-Type").split(";")[0]).to.equal("${type}");`,
+          check(isJson ? "pm.response.json()" : "pm.response.text()", body.schema),
+        ]
+      : ["  pm.response.to.not.have.body();"]),
+    "});",
+    ...(keeps.length > 0 ? [`if (pm.response.code === ${status}) {`, ...keeps, "}"] : []),
+  ].join("\n");
+}
+
+/** An id is one of what its tag names, and a password is a password whether it is the old or the new one. */
+const variableOf = ({ tags: [tag = ""] }: Operation, name: string): string =>
+  name === "id" ? `${tag.toLowerCase().replace(/s$/, "")}_id` : name.replace(/^(current|new)_/, "");
+
+const bodyOf = ({ request }: Item): Record<string, unknown> => JSON.parse(request.body?.raw || "{}");
+
+function success({ operationId, responses }: Operation): [string, Answer] {
+  const found = Object.entries(responses).find(([status]) => status.startsWith("2"));
+  if (!found) throw new Error(`${operationId} declares no success.`);
+  return found;
+}
+
+/** The converter's requests with their saved answers, by method and path. */
+async function convert(contract: Contract): Promise<Map<string, Item>> {
+  const data = await new Promise<object | undefined>((resolve, reject) => {
+    convertV2({ type: "json", data: contract }, { parametersResolution: "Example" }, (error, converted) => {
+      const failure = error ?? (converted?.result === false && new Error(converted.reason));
+      if (failure) reject(failure);
+      else resolve(converted?.output?.[0]?.data);
+    });
+  });
+  const flat = (items: (Item | { item: Item[] })[]): Item[] =>
+    items.flatMap((item) => ("item" in item ? flat(item.item) : item));
+  const place = ({ request: { method, url } }: Item) =>
+    `${method} /${url.path.map((step) => step.replace(/^:(.*)/, "{$1}")).join("/")}`;
+  return new Map(flat((data as { item: Item[] }).item).map((item) => [place(item), item]));
+}
+
+/** With each reference replaced by what it leads to: the converter overlooks headers behind one. */
+function inlined(value: unknown, document: object): unknown {
+  if (Array.isArray(value)) return value.map((item) => inlined(item, document));
+  if (typeof value !== "object" || value === null) return value;
+  if ("$ref" in value) {
+    const steps = String(value.$ref).slice(2).split("/");
+    return inlined(
+      steps.reduce<unknown>((target, step) => (target as Record<string, unknown>)[step], document),
+      document,
+    );
+  }
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, inlined(member, document)]));
+}
