@@ -6,44 +6,24 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Document, parseDocument } from "yaml";
+import type { Document } from "yaml";
 import { type Change, contractChanges } from "../scripts/contractChanges.ts";
 import { saysBreaking } from "../scripts/release.ts";
 import { afterwards } from "./support/afterwards.ts";
+import {
+  add,
+  type Edit,
+  edited,
+  header,
+  member,
+  operation,
+  original,
+  remove,
+  response,
+  schema,
+  set,
+} from "./support/edits.ts";
 
-const original = parseDocument(await readFile("openapi.yaml", "utf8"));
-
-type Edit = (contract: Document) => void;
-/** Does nothing where another edit has removed what it is about. */
-const attempt: (edit: Edit, contract: Document) => void = (edit, contract) => {
-  try {
-    edit(contract);
-  } catch {}
-};
-const edited = (...edits: Edit[]): Document => {
-  const contract = original.clone();
-  for (const edit of edits) edit(contract);
-  return contract;
-};
-
-const set =
-  (path: string[], value: unknown): Edit =>
-  (contract) =>
-    contract.setIn(path, contract.createNode(value));
-const remove =
-  (...path: string[]): Edit =>
-  (contract) =>
-    expect(contract.deleteIn(path)).toBe(true);
-const add =
-  (path: string[], value: unknown): Edit =>
-  (contract) =>
-    contract.addIn(path, contract.createNode(value));
-
-const operation = (method: string, path: string, ...rest: string[]) => ["paths", path, method, ...rest];
-const schema = (name: string, ...rest: string[]) => ["components", "schemas", name, ...rest];
-const member = (name: string, property: string, ...rest: string[]) => schema(name, "properties", property, ...rest);
-const response = (name: string, ...rest: string[]) => ["components", "responses", name, ...rest];
-const header = (name: string, ...rest: string[]) => ["components", "headers", name, ...rest];
 const listSessions = operation("get", "/api/sessions");
 const limit = [...listSessions, "parameters", "0"];
 const createUser = operation("post", "/api/users");
@@ -220,6 +200,13 @@ const edits: [string, Edit, Verdict, Verdict][] = [
     "breaking",
   ],
 ];
+
+/** Does nothing where another edit has removed what it is about. */
+function attempt(edit: Edit, contract: Document): void {
+  try {
+    edit(contract);
+  } catch {}
+}
 
 const changesOf = (before: Document, after: Document): Change[] => contractChanges(before.toJS(), after.toJS());
 const worst = (changes: Change[]): Verdict =>
