@@ -12,8 +12,6 @@ import { saysBreaking, withContractPart } from "./release.ts";
 
 type Contract = { info: { version: string } };
 
-const { values: options } = parseArgs({ options: { from: { type: "string" }, write: { type: "boolean" } } });
-
 try {
   process.exitCode = await main();
 } catch (error) {
@@ -21,7 +19,9 @@ try {
   process.exitCode = 1;
 }
 
+/** @returns the exit status */
 async function main(): Promise<number> {
+  const { values: options } = parseArgs({ options: { from: { type: "string" }, write: { type: "boolean" } } });
   const contract = parse(await readFile("openapi.yaml", "utf8")) as Contract;
   const { version } = contract.info;
   const packaged = (JSON.parse(await readFile("package.json", "utf8")) as { version: string }).version;

@@ -56,21 +56,18 @@ function operations(contract: Node): Nodes {
       const operation = item[method] as Node | undefined;
       if (!operation) return [];
       const all = { security: contract["security"], ...Object.fromEntries(common), ...operation };
-      return [
-        [
-          `${method.toUpperCase()} ${path}`,
-          {
-            ...all,
-            security: alternatives(contract, all.security),
-            parameters: parametersByName(parameters, operation["parameters"]),
-          },
-        ],
-      ];
+      const read = {
+        ...all,
+        security: alternatives(contract, all.security),
+        parameters: parametersByName(parameters, operation["parameters"]),
+      };
+      return [[`${method.toUpperCase()} ${path}`, read]];
     });
   });
   return Object.fromEntries(found);
 }
 
+/** The later one holds where two have the same name. */
 function parametersByName(...lists: unknown[]): Nodes {
   const parameters = lists.flatMap((list) => (list ?? []) as { in: string; name: string }[]);
   return Object.fromEntries(
@@ -106,7 +103,7 @@ function operationChanges(before: Node, after: Node): Finding[] {
   ];
 }
 
-/** Whoever needs no credentials is not refused for those they send. */
+/** Where no credentials are needed, nobody is refused for some. */
 function securityChanges(before: Nodes, after: Nodes): Finding[] {
   return matched(before, after).flatMap(([name, from, to]) => {
     if (!from) return [added(`takes ${name}`)];

@@ -1,6 +1,6 @@
 /** A contract whose references are followed: recursive schemas become circular objects. */
 
-/** Where to find what only explains, and changes nothing. */
+/** Keywords that only explain, and change nothing. */
 export const annotations = ["title", "summary", "description", "example", "examples", "externalDocs", "$comment"];
 
 type Json = Record<string, unknown>;
@@ -27,6 +27,7 @@ export function dereference<T extends object>(document: T): T {
     return made;
   };
 
+  /** A JSON Pointer within this document (RFC 6901, section 6): the contract is one file. */
   const find = (reference: string): unknown => {
     const keys = reference.split("/").slice(1);
     const names = keys.map((key) => decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~"));

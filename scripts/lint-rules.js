@@ -15,6 +15,7 @@ function everythingIsUsed() {
   return {
     Root(root, { location, report }) {
       const used = new Set();
+      // References are followed once: a recursive schema comes to an end.
       const look = (value) => {
         if (typeof value !== "object" || value === null) return;
         if (typeof value.$ref === "string" && !used.has(value.$ref)) {
@@ -28,16 +29,15 @@ function everythingIsUsed() {
         for (const scheme of security.flatMap(Object.keys)) used.add(`#/components/securitySchemes/${scheme}`);
         for (const tag of tags) used.add(`tag ${tag}`);
       }
+      const complain = (name, ...place) =>
+        report({ message: `${name} is never used.`, location: location.child(place) });
       for (const [section, components] of Object.entries(root.components ?? {})) {
         for (const name of Object.keys(components)) {
-          const where = location.child(["components", section, name]).key();
-          if (!used.has(`#/components/${section}/${name}`))
-            report({ message: `${name} is never used.`, location: where });
+          if (!used.has(`#/components/${section}/${name}`)) complain(name, "components", section, name);
         }
       }
       for (const [index, { name }] of (root.tags ?? []).entries()) {
-        const where = location.child(["tags", index]);
-        if (!used.has(`tag ${name}`)) report({ message: `The tag ${name} is never used.`, location: where });
+        if (!used.has(`tag ${name}`)) complain(name, "tags", index);
       }
     },
   };

@@ -127,6 +127,7 @@ const edits: [string, Edit, Verdict, Verdict][] = [
   ["less to write", set(member("NewUser", "username", "maxLength"), 64), "breaking", "added"],
   ["another pattern of a request", set(member("NewUser", "username", "pattern"), "^[a-z]+$"), "breaking", "breaking"],
   ["no pattern of a request", remove(...member("NewUser", "username", "pattern")), "added", "breaking"],
+  ["a condition beside a reference", set(member("NewUser", "password", "minLength"), 8), "breaking", "added"],
   ["a format of a request", set(member("NewUser", "username", "format"), "email"), "breaking", "added"],
   [
     "a keyword that is not understood",
@@ -304,6 +305,14 @@ describe("a change is said", () => {
     expect(changesOf(original, edited(edit))).toContainEqual({ verdict: "breaking", subject, text });
   });
 
+  test("once where a member is gone that was required", () => {
+    const changes = changesOf(
+      original,
+      edited(remove(...member("Token", "duration")), set(schema("Token", "required"), ["token"])),
+    );
+    expect(changes.map(({ text }) => text)).toEqual(["answer 200 body.duration is gone"]);
+  });
+
   test("once where a schema is recursive, and the comparison ends", () => {
     const tree = (name: object): Edit =>
       set(schema("Resource"), {
@@ -369,8 +378,9 @@ describe("npm run contract:diff", () => {
     };
   }
 
+  const tsx = resolve("node_modules/tsx/dist/loader.mjs");
   const diffIn = (folder: string, ...args: string[]) =>
-    run(folder, resolve("node_modules/.bin/tsx"), resolve("scripts/contract-diff.ts"), ...args);
+    run(folder, process.execPath, "--import", tsx, resolve("scripts/contract-diff.ts"), ...args);
 
   async function run(cwd: string, file: string, ...args: string[]) {
     // No setting of whoever runs the tests, and no other repository.
