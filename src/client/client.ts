@@ -38,13 +38,17 @@ export type LatchkeyOptions = {
 /** Each method gives a problem as `error`, and throws where there was no answer, or none of Latchkey. */
 export type LatchkeyClient = Client<paths> & {
   /** Begins a session. Calls are sent with its token from now on. */
-  signIn(username: string, password: string): Promise<Result<"createSession">>;
+  signIn(username: string, password: string, signal?: AbortSignal | null): Promise<Result<"createSession">>;
   /** Ends the session. It goes on where there is an `error`; one that had ended before is none. */
-  signOut(): Promise<Result<"revokeToken">>;
+  signOut(signal?: AbortSignal | null): Promise<Result<"revokeToken">>;
   /** Ends all sessions of the user, this one too. */
-  signOutEverywhere(): Promise<Result<"endAllSessions">>;
+  signOutEverywhere(signal?: AbortSignal | null): Promise<Result<"endAllSessions">>;
   /** Changes the password, which ends all sessions, this one too: sign in again with the new one. */
-  changePassword(currentPassword: string, newPassword: string): Promise<Result<"changePassword">>;
+  changePassword(
+    currentPassword: string,
+    newPassword: string,
+    signal?: AbortSignal | null,
+  ): Promise<Result<"changePassword">>;
 };
 
 /** Problems of a token that a new one may solve. */
@@ -94,28 +98,27 @@ export function createLatchkeyClient({
 
   return {
     ...api,
-    async signIn(username, password) {
-      const result = await anonymous.POST("/api/sessions", {
-        headers: { Authorization: basicAuthorization(username, password) },
-      });
+    async signIn(username, password, signal = null) {
+      const headers = { Authorization: basicAuthorization(username, password) };
+      const result = await anonymous.POST("/api/sessions", { headers, signal });
       if (result.data) await session.keep(result.data);
       return result;
     },
-    async signOut() {
-      const result = await api.DELETE("/api/token");
+    async signOut(signal = null) {
+      const result = await api.DELETE("/api/token", { signal });
       const { response } = result;
       if (result.error && response.status !== 401) return result;
       await session.forget();
       return { data: undefined, response } as Result<"revokeToken">;
     },
-    async signOutEverywhere() {
-      const result = await api.DELETE("/api/sessions");
+    async signOutEverywhere(signal = null) {
+      const result = await api.DELETE("/api/sessions", { signal });
       if (!result.error) await session.forget();
       return result;
     },
-    async changePassword(currentPassword, newPassword) {
+    async changePassword(currentPassword, newPassword, signal = null) {
       const body = { current_password: currentPassword, new_password: newPassword };
-      const result = await api.PUT("/api/users/me/password", { body });
+      const result = await api.PUT("/api/users/me/password", { body, signal });
       if (!result.error) await session.forget();
       return result;
     },
