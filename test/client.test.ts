@@ -20,8 +20,12 @@ import { password, startTestService, toNextWindowSeconds } from "./support/servi
 
 const service = await startTestService();
 const key = "latchkey.refresh_token";
-const expiry = 601;
-const grace = 11;
+
+/** Lets all access tokens expire, for this test. */
+function expire(): void {
+  service.advance(601);
+  afterwards(() => service.advance(-601));
+}
 
 type Answering = (request: Request) => Promise<Response>;
 const network: Answering = (request) => fetch(request);
@@ -64,6 +68,25 @@ const generationOf = async (username: string) => {
     "SELECT generation FROM sessions JOIN users ON users.id = user_id WHERE username = $1 ORDER BY sessions.id";
   return (await service.sql(query, [username])).map(({ generation }) => generation);
 };
+
+/** Lets time pass for a user's sessions, whose times are the database's, and for access tokens, which are then over. */
+async function pass(username: string, interval: string) {
+  expire();
+  await service.sql(
+    `UPDATE sessions SET recent_rotations = ARRAY(SELECT at - $2::interval FROM unnest(recent_rotations) AS at),
+       idle_expires_at = idle_expires_at - $2::interval WHERE user_id = (SELECT id FROM users WHERE username = $1)`,
+    [username, interval],
+  );
+}
+
+/** Where something waits until it is opened. */
+function gate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
+}
 
 const greet = ({ latchkey }: Pick<ReturnType<typeof open>, "latchkey">) => latchkey.GET("/api/resource");
 const count = (sent: string[], request: string) => sent.filter((each) => each === request).length;
@@ -134,7 +157,7 @@ describe("signing in", () => {
     const { username } = await service.register();
     const Authorization = basicAuthorization(username, password);
     expect(unwrap(await latchkey.GET("/api/users/me", { headers: { Authorization } })).username).toBe(username);
-    service.advance(expiry);
+    expire();
     const refused = await latchkey.GET("/api/users/me", { headers: { Authorization: "Bearer x.y.z" } });
     expect(refused.error?.type).toBe("/problems/invalid-token");
     expect(sent).toEqual(["GET /api/users/me", "GET /api/users/me"]);
@@ -145,7 +168,7 @@ describe("signing in", () => {
 describe("an access token that is over", () => {
   test("of any number of calls that are refused at once, one refreshes, and each is sent once again", async () => {
     const opened = await openSignedIn();
-    service.advance(expiry);
+    expire();
     const results = await Promise.all(Array.from({ length: 20 }, () => greet(opened)));
     expect(results.map((result) => unwrap(result).data)).toEqual(Array(20).fill(`Hello, ${opened.username}!`));
     expect(count(opened.sent, "POST /api/token")).toBe(1);
@@ -158,7 +181,8 @@ describe("an access token that is over", () => {
       answering: async (request) => {
         const response = await network(request);
         if (!request.url.endsWith("/api/sessions")) return response;
-        return Response.json({ ...(await response.json()), expires_in: 0 }, { status: response.status });
+        const tokens = (await response.json()) as object;
+        return Response.json({ ...tokens, expires_in: 0 }, { status: response.status });
       },
     });
     const results = await Promise.all([greet(opened), greet(opened)]);
@@ -168,7 +192,7 @@ describe("an access token that is over", () => {
 
   test("a call with a body is sent again with it", async () => {
     const { latchkey, sent } = await openSignedIn();
-    service.advance(expiry);
+    expire();
     const { error } = await latchkey.changePassword("wrong password", "staple horse correct");
     expect(error?.type).toBe("/problems/invalid-credentials");
     expect(sent).toEqual(["PUT /api/users/me/password", "POST /api/token", "PUT /api/users/me/password"]);
@@ -184,36 +208,36 @@ describe("an access token that is over", () => {
         throw new TypeError("the answer was lost");
       },
     });
-    service.advance(expiry);
+    expire();
     expect((await greet(opened)).error).toBeUndefined();
     expect(count(opened.sent, "POST /api/token")).toBe(2);
     expect(await generationOf(opened.username)).toEqual([1]);
-    service.advance(expiry);
+    expire();
     expect((await greet(opened)).error).toBeUndefined();
     expect(opened.ended).toEqual([]);
   });
 
   test("who does not wait for the refresh any more does not stop it for others", async () => {
-    const gate = Promise.withResolvers<void>();
-    const asked = Promise.withResolvers<void>();
+    const asked = gate();
+    const answers = gate();
     const opened = await openSignedIn({
       answering: async (request) => {
         if (isRefresh(request)) {
-          asked.resolve();
-          await gate.promise;
+          asked.open();
+          await answers.opened;
         }
         return network(request);
       },
     });
-    service.advance(expiry);
+    expire();
     const reason = new Error("the page was left");
     const controller = new AbortController();
     const impatient = opened.latchkey.GET("/api/resource", { signal: controller.signal });
     const patient = greet(opened);
-    await asked.promise;
+    await asked.opened;
     controller.abort(reason);
     await expect(impatient).rejects.toBe(reason);
-    gate.resolve();
+    answers.open();
     expect((await patient).error).toBeUndefined();
   });
 });
@@ -225,13 +249,13 @@ describe("a session that is over", () => {
       "token-revoked",
       (username) => service.send("DELETE", "/api/sessions", { basic: [username, password] }),
     ],
-    ["idle for too long", "token-expired", () => service.advance(15 * 86_400)],
+    ["idle for too long", "token-expired", (username) => pass(username, "15 days")],
     [
       "of which somebody has a copy",
       "token-reused",
-      async (_username, items) => {
+      async (username, items) => {
         await service.send("POST", "/api/token", { json: { refresh_token: items.get(key) } });
-        service.advance(grace + expiry);
+        await pass(username, "11 seconds");
       },
     ],
   ])("one %s is said once, as %s", async (_name, slug, end) => {
@@ -280,7 +304,7 @@ describe("a session that is over", () => {
     const opened = await openSignedIn({
       answering: (request) => (away && isRefresh(request) ? away(request) : network(request)),
     });
-    service.advance(expiry);
+    expire();
     away = () => Promise.reject(new TypeError("fetch failed"));
     await expect(greet(opened)).rejects.toThrow("fetch failed");
     expect(count(opened.sent, "POST /api/token")).toBe(3);
@@ -367,7 +391,7 @@ describe("tabs that share a storage", () => {
     const first = await openSignedIn();
     const second = open({ items: first.items });
     for (let round = 0; round < 5; round += 1) {
-      service.advance(expiry + grace);
+      await pass(first.username, "11 seconds");
       const results = await Promise.all([greet(first), greet(second), greet(first), greet(second)]);
       for (const { error } of results) expect(error).toBeUndefined();
     }
@@ -376,29 +400,29 @@ describe("tabs that share a storage", () => {
 
   test("a late answer does not put back a token that another tab has used", async () => {
     const first = await openSignedIn();
-    const gate = Promise.withResolvers<void>();
-    const answered = Promise.withResolvers<void>();
+    const answered = gate();
+    const arrives = gate();
     const second = open({
       items: first.items,
       answering: async (request) => {
         const response = await network(request);
         if (isRefresh(request)) {
-          answered.resolve();
-          await gate.promise;
+          answered.open();
+          await arrives.opened;
         }
         return response;
       },
     });
     const late = greet(second);
-    await answered.promise;
+    await answered.opened;
     for (let round = 0; round < 2; round += 1) {
-      service.advance(expiry);
+      expire();
       expect((await greet(first)).error).toBeUndefined();
     }
     const stored = first.items.get(key);
-    gate.resolve();
+    arrives.open();
     expect((await late).error).toBeUndefined();
-    service.advance(expiry + grace);
+    await pass(first.username, "11 seconds");
     expect((await greet(first)).error).toBeUndefined();
     expect(first.items.get(key)).not.toBe(stored);
     expect([first.ended, second.ended]).toEqual([[], []]);
