@@ -10,6 +10,7 @@ import { type Fetch, isSafe, type RetryBounds, retrying, unlessAborted } from ".
 import { createSession, inMemory, type RefreshRefusal, type TokenStorage } from "./session.ts";
 
 export {
+  type OperationId,
   type Problem,
   ProblemError,
   type ProblemOf,

@@ -5,15 +5,13 @@ import type { components, operations } from "../../generated/openapi.ts";
 /** A problem (RFC 9457). `type` says which: switch on it, never on `title` or `detail`. */
 export type Problem = components["schemas"]["Problem"];
 
+export type OperationId = keyof operations;
+
 /** What a call of an operation gives: `data`, or the `error` that the contract declares for it. */
-export type Result<Id extends keyof operations> = FetchResponse<
-  operations[Id],
-  Record<never, never>,
-  `${string}/${string}`
->;
+export type Result<Id extends OperationId> = FetchResponse<operations[Id], Record<never, never>, `${string}/${string}`>;
 
 /** The problems that the contract declares for an operation. */
-export type ProblemOf<Id extends keyof operations> = NonNullable<Result<Id>["error"]>;
+export type ProblemOf<Id extends OperationId> = NonNullable<Result<Id>["error"]>;
 
 /** The last part of a problem's `type`: `token-expired`. */
 export type Slug<P extends Problem = Problem> = P extends { type: `/problems/${infer Last}` } ? Last : never;
@@ -46,12 +44,15 @@ export class ProblemError<P extends Problem = Problem> extends Error {
  * The data of a result.
  * @throws {ProblemError} where it has none
  */
-export function unwrap<Data, P extends Problem>(
-  result: { data: Data; error?: never; response: Response } | { data?: never; error: P; response: Response },
-): Data {
+export function unwrap<R extends { data?: unknown; error?: Problem; response: Response }>(result: R): DataOf<R> {
   if (result.error) throw new ProblemError(result.error, result.response);
-  return result.data as Data;
+  return result.data as DataOf<R>;
 }
+
+/** `undefined` for a 204. */
+type DataOf<R extends { data?: unknown }> = [NonNullable<R["data"]>] extends [never]
+  ? undefined
+  : NonNullable<R["data"]>;
 
 /** Somebody else answered, such as a proxy: what came is neither what was asked for nor a problem. */
 export class UnexpectedAnswerError extends Error {
