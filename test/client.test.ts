@@ -19,7 +19,7 @@ import { afterwards } from "./support/afterwards.ts";
 import { password, startTestService, toNextWindowSeconds } from "./support/service.ts";
 
 const service = await startTestService();
-const key = "latchkey.refresh_token";
+const key = `latchkey ${service.url}`;
 
 /** Lets all access tokens expire, for this test. */
 function expire(): void {
@@ -178,6 +178,7 @@ describe("an access token that is over", () => {
 
   test("is replaced before a call where the client knows that it is over", async () => {
     const opened = await openSignedIn({
+      retry: { withinSeconds: 0 },
       answering: async (request) => {
         const response = await network(request);
         if (!request.url.endsWith("/api/sessions")) return response;

@@ -128,7 +128,6 @@ test("publint has nothing to say", async () => {
 test("are the types wrong? No", { timeout: 60_000 }, async () => {
   // It is for ES modules, and two of the exports are no modules at all.
   const options = ["--profile", "esm-only", "--exclude-entrypoints", "openapi.yaml", "dist/docs.html"];
-  await expect(run("node_modules/.bin/attw", [tarball, ...options])).resolves.toMatchObject({
-    stdout: expect.stringContaining("No problems found"),
-  });
+  const { stdout } = await run("node_modules/.bin/attw", [tarball, ...options]); // rejects where it finds any
+  expect(stdout).toContain('"latchkey/client"');
 });

@@ -67,7 +67,9 @@ export function createLatchkeyClient({
 
   const anonymous = createClient<paths>({ baseUrl, fetch: send });
   anonymous.use(answersOfLatchkey);
-  const session = createSession(anonymous, fetch, bounds, storage, onSignedOut);
+  // Whoever asks again with the same refresh token gets the same successor: it may be sent twice.
+  const repeating = retrying(fetch, bounds, () => true);
+  const session = createSession(anonymous, repeating, storage, `latchkey ${baseUrl}`, onSignedOut);
 
   const api = createClient<paths>({ baseUrl, fetch: sendAuthorized });
   api.use({ onRequest: authorize }, answersOfLatchkey);

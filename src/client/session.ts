@@ -2,7 +2,7 @@
 import type { Client } from "openapi-fetch";
 import type { components, paths } from "../../generated/openapi.ts";
 import type { ProblemOf } from "./problems.ts";
-import { type Fetch, type RetryBounds, retrying } from "./retry.ts";
+import type { Fetch } from "./retry.ts";
 
 /** Where the refresh token is kept: `localStorage`, or anything that can do as much, at once or with promises. */
 export type TokenStorage = {
@@ -17,22 +17,23 @@ export type RefreshRefusal = Extract<ProblemOf<"refreshToken">, { status?: 400 |
 /** A token to send, `undefined` where nobody is signed in, or the answer of a service that cannot refresh just now. */
 type Renewed = string | undefined | (() => Response);
 
-const storageKey = "latchkey.refresh_token";
+/** A lost answer can be asked for again for as long (`REFRESH_GRACE_SECONDS`). */
+const refreshTimeoutMs = 10_000;
 
-export type Session = ReturnType<typeof createSession>;
-
-/** @param onSignedOut called once for each session that is over */
+/**
+ * @param repeating sends a refresh until it has an answer
+ * @param storageKey under which the refresh token is kept
+ * @param onSignedOut called once for each session that is over
+ */
 export function createSession(
   api: Client<paths>,
-  fetch: Fetch,
-  bounds: RetryBounds,
+  repeating: Fetch,
   storage: TokenStorage,
+  storageKey: string,
   onSignedOut: (refusal?: RefreshRefusal) => void,
 ) {
   let access: { token: string; expiresAtMs: number } | undefined;
   let renewal: Promise<Renewed> | undefined;
-  // Whoever asks again with the same refresh token gets the same successor: it may be sent twice.
-  const repeating = retrying(fetch, bounds, () => true);
 
   async function keep(tokens: components["schemas"]["SessionTokens"]): Promise<void> {
     access = { token: tokens.access_token, expiresAtMs: Date.now() + tokens.expires_in * 1000 };
@@ -69,7 +70,7 @@ export function createSession(
     const { data, error, response } = await api.POST("/api/token", {
       body: { refresh_token: refreshToken },
       fetch: repeating,
-      signal: AbortSignal.timeout(bounds.withinSeconds * 1000),
+      signal: AbortSignal.timeout(refreshTimeoutMs),
     });
     const stored = await storage.getItem(storageKey);
     // Somebody has signed in or out meanwhile, or another tab has gone further: what is stored counts.
