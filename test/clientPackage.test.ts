@@ -83,15 +83,15 @@ describe("in a browser", () => {
       write: false,
       metafile: true,
     });
-    expect(warnings).toEqual([]);
     const [output] = Object.values(metafile.outputs);
     const inputs = Object.entries(output?.inputs ?? {}).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
     const modules = inputs.map(([path]) => path.replace(/^.*node_modules\//, "")).filter((path) => path !== "<stdin>");
-    return { text: outputFiles[0]?.text ?? "", modules };
+    return { text: outputFiles[0]?.text ?? "", modules, warnings: warnings.map(({ id }) => id) };
   };
 
   test("the client is small and alone, and works with what a browser has", async () => {
-    const { text, modules } = await bundle('export { createLatchkeyClient } from "latchkey/client";');
+    const { text, modules, warnings } = await bundle('export { createLatchkeyClient } from "latchkey/client";');
+    expect(warnings).toEqual([]);
     console.info(`the client in a browser, minified: ${text.length} bytes`);
     expect(text.length).toBeLessThan(20_000);
     for (const module of modules) {
@@ -117,6 +117,8 @@ describe("in a browser", () => {
     const { text, modules } = await bundle('export { slugOf } from "latchkey/client";');
     expect(modules).toEqual(["latchkey/dist/src/client/problems.js"]);
     expect(text.length).toBeLessThan(1_000);
+    // What is only imported does nothing, and bundlers are told so.
+    expect((await bundle('import "latchkey/client";')).warnings).toEqual(["ignored-bare-import"]);
   });
 });
 
