@@ -31,7 +31,6 @@ export function retrying(fetch: Fetch, bounds: RetryBounds, isRepeatable: (reque
         if ("error" in outcome) throw outcome.error;
         return outcome;
       }
-      if (!("error" in outcome)) await outcome.body?.cancel();
       await sleep(seconds, request.signal);
     }
   };
