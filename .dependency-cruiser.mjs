@@ -54,6 +54,19 @@ export default {
       to: { path: "^src/(main|service|maintenance)\\.ts$" },
     },
     {
+      name: "client-stands-alone",
+      comment: "It runs in browsers: nothing of the service, nothing of Node.",
+      severity: "error",
+      from: { path: "^src/client/" },
+      to: { pathNot: "^src/client/|^generated/|node_modules/(openapi-fetch|openapi-typescript-helpers)/" },
+    },
+    {
+      name: "service-knows-no-client",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/client/" },
+      to: { path: "^src/client/" },
+    },
+    {
       name: "no-development-tools-in-the-program",
       comment: "It would not be there once installed for production.",
       severity: "error",
@@ -70,6 +83,8 @@ export default {
   options: {
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
+    // What the package looks like to others is no part of the program.
+    exclude: { path: "^test/fixtures/" },
     doNotFollow: { path: "node_modules" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
   },

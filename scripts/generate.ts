@@ -18,6 +18,7 @@ const files = {
     notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false })),
   "generated/security.ts": notice + security(),
   "generated/postman.json": await postmanCollection(contract),
+  "generated/bearer.ts": notice + bearer(),
 };
 
 let drifted = 0;
@@ -37,4 +38,14 @@ function security(): string {
     Object.values(item).map((operation) => `  ${operation.operationId}: ${JSON.stringify(operation.security)},\n`),
   );
   return `/** Which credentials each operation takes: alternatives of scheme and scopes. */\nexport const security = {\n${lines.join("")}} as const;\n`;
+}
+
+/** The client has no other way to know what it should send its token to. */
+function bearer(): string {
+  const lines = Object.entries(contract.paths).flatMap(([path, item]) =>
+    Object.entries(item)
+      .filter(([, operation]) => JSON.stringify(operation.security).includes('"bearerAuth"'))
+      .map(([method]) => `  "${method.toUpperCase()} ${path}",\n`),
+  );
+  return `/** The operations that take a token. */\nexport const bearerOperations: readonly string[] = [\n${lines.join("")}];\n`;
 }
