@@ -8,7 +8,7 @@ import type { OpenApiDocument } from "../../src/contract/contract.ts";
 export const answersFolder = "build/answers";
 
 const contract = parse(readFileSync("openapi.yaml", "utf8")) as OpenApiDocument;
-const conformance = createConformance(contract);
+const check = answerChecker(contract);
 
 /** The statuses that the contract declares, by operation. */
 export const declaredAnswers = (): Map<string, string[]> =>
@@ -20,11 +20,20 @@ export const declaredAnswers = (): Map<string, string[]> =>
 
 /** @throws where the answer is not one that the contract declares for that request. */
 export function checkAnswer(method: string, target: string, answer: Answer): void {
-  const { operationId, allow } = operationOf(method, target);
+  const operationId = operationOf(contract, method, target).operationId;
   if (operationId) appendFileSync(`${answersFolder}/${process.pid}`, `${operationId} ${answer.status}\n`);
-  const fault =
-    conformance(operationId, method, answer) ?? (operationId ? undefined : faultBeyond(answer, allow?.join(", ")));
-  if (fault) throw new Error(`${method} ${target}: ${answer.status} ${fault}\n${answer.text.slice(0, 1000)}`);
+  check(method, target, answer);
+}
+
+/** @returns a function that throws where an answer is not one that the contract declares for that request. */
+export function answerChecker(contract: OpenApiDocument) {
+  const conformance = createConformance(contract);
+  return (method: string, target: string, answer: Answer): void => {
+    const { operationId, allow } = operationOf(contract, method, target);
+    const fault =
+      conformance(operationId, method, answer) ?? (operationId ? undefined : faultBeyond(answer, allow?.join(", ")));
+    if (fault) throw new Error(`${method} ${target}: ${answer.status} ${fault}\n${answer.text.slice(0, 1000)}`);
+  };
 }
 
 /** Beyond the contract there are three answers, and which one depends on whether there is the path. */
@@ -34,7 +43,12 @@ function faultBeyond({ status, headers }: Answer, allow: string | undefined): st
   return headers["allow"]?.[0] === allow ? undefined : `has Allow ${headers["allow"]}, not ${allow}`;
 }
 
-function operationOf(method: string, target: string): { operationId?: string | undefined; allow?: string[] } {
+/** The operation that a request is for, if any, and which methods its path has. */
+export function operationOf(
+  contract: OpenApiDocument,
+  method: string,
+  target: string,
+): { operationId?: string | undefined; allow?: string[] } {
   const path = target.replace(/^http:\/\/[^/]*/, "").split("?")[0] as string;
   const template = Object.keys(contract.paths)
     .sort((a, b) => Number(a.includes("{")) - Number(b.includes("{")))
