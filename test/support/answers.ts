@@ -25,14 +25,18 @@ export function checkAnswer(method: string, target: string, answer: Answer): voi
   check(method, target, answer);
 }
 
-/** @returns a function that throws where an answer is not one that the contract declares for that request. */
+/**
+ * @returns a function that throws where an answer is not one that the contract declares for that request, and gives
+ * the operation that it was for, if any.
+ */
 export function answerChecker(contract: OpenApiDocument) {
   const conformance = createConformance(contract);
-  return (method: string, target: string, answer: Answer): void => {
+  return (method: string, target: string, answer: Answer): string | undefined => {
     const { operationId, allow } = operationOf(contract, method, target);
     const fault =
       conformance(operationId, method, answer) ?? (operationId ? undefined : faultBeyond(answer, allow?.join(", ")));
     if (fault) throw new Error(`${method} ${target}: ${answer.status} ${fault}\n${answer.text.slice(0, 1000)}`);
+    return operationId;
   };
 }
 
@@ -44,7 +48,7 @@ function faultBeyond({ status, headers }: Answer, allow: string | undefined): st
 }
 
 /** The operation that a request is for, if any, and which methods its path has. */
-export function operationOf(
+function operationOf(
   contract: OpenApiDocument,
   method: string,
   target: string,
