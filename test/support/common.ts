@@ -13,6 +13,14 @@ export function refusesUnsoundRequests(service: TestService, { method, target, g
     expect(answer.json.errors).toMatchObject([{ parameter: "surprise" }]);
   });
 
+  test.each([
+    ["in brackets", "[x]=1", "[x]"],
+    ["behind a thousand empty ones", `${"&".repeat(1000)}surprise=1`, "surprise"],
+  ])("400 for an undeclared query parameter %s", async (_name, query, parameter) => {
+    const answer = await service.send(method, `${target}?${query}`, await good());
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request", json: { errors: [{ parameter }] } });
+  });
+
   test("400 for two Authorization headers", async () => {
     const sent = await good();
     const headers = { ...sent.headers, authorization: ["Basic YTpi", "Basic YTpi"] as never };
