@@ -268,7 +268,9 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
   const as = fc.constantFrom<"bearer" | "basic">("bearer", "basic");
   const password = fc.record({ kind: fc.constant("password" as const), pick, typed: fc.boolean() });
   const token = fc.record({ kind: fc.constant("token" as const), pick, as });
-  const latin1 = fc.string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((unit) => String.fromCharCode(unit)) });
+  const latin1 = fc
+    .string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((unit) => String.fromCharCode(unit)) })
+    .map((text) => text.replaceAll("\u007f", "")); // which Node would not send
   const none = fc.constant<Credentials>({ kind: "none" });
   return oneOf<Credentials>(
     choice(schemes.length === 0 ? 20 : 2, none),
@@ -423,5 +425,5 @@ export function sequences(api: Api): Arbitrary<Step[]> {
   const steps = api.operations.map((operation) =>
     choice(operation.schemes.length > 0 || operation.body ? 6 : 1, step(api, operation)),
   );
-  return fc.array(fc.oneof(...steps), { minLength: 1, maxLength: 10, size: "max" });
+  return fc.array(fc.oneof(...steps), { minLength: 1, maxLength: 12, size: "max" });
 }

@@ -13,7 +13,10 @@ export function curlLines(url: string, exchanges: Exchange[]): string[] {
   return exchanges.flatMap((exchange, index) => {
     const line = curlLine(url, exchange.request, variables);
     const later = exchanges.slice(index + 1).map(({ request }) => textOf(request));
-    const used = exchange.gave.filter(({ value }) => value.length >= 16 && !variables.has(value));
+    const known = textOf(exchange.request);
+    const used = exchange.gave.filter(({ value }) => {
+      return value.length >= 16 && !variables.has(value) && !known.includes(value);
+    });
     const needed = used.filter(({ value }, at) => {
       return used.findIndex((other) => other.value === value) === at && later.some((text) => text.includes(value));
     });

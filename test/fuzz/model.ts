@@ -50,7 +50,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
   const tokens = new Map<string, Token>();
   const refreshTokens = new Map<string, Session>();
   const pool: Given[] = [];
-  const looked = new Set<string>();
+  const looked = new Set<Operation>();
   const exchanges: Exchange[] = [];
 
   // What operations do to credentials, and ask for in their bodies: the one thing that the contract says in
@@ -263,20 +263,21 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
 
   /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
   async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
+    const giving = api.operations.filter(({ gives }) => gives.has(kindOf(name)));
+    const fitness = (one: Operation) =>
+      (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(operation, one) - needs(one);
+    const giver = giving.sort((a, b) => fitness(b) - fitness(a))[0];
     const find = () => {
       const ofKind = pool.filter((one) => kindOf(one.name) === kindOf(name));
-      const same = ofKind.filter((one) => one.name === name && operation.path.startsWith(one.origin));
       const named = ofKind.filter((one) => one.name === name);
-      // Mostly what fits best. What does not fit at all is an input, too.
-      return (pick < 4 ? [same, named, ofKind] : [ofKind]).find((found) => found.length > 0);
+      const fitting = named.filter(({ origin }) => origin === giver?.path);
+      // Mostly what fits best. What does not fit is an input, too.
+      return (pick < 4 ? [fitting, named, ofKind, pool] : [pool]).find((found) => found.length > 0);
     };
-    if (!find()?.some((one) => operation.path.startsWith(one.origin)) && !looked.has(`${name} ${operation.path}`)) {
-      looked.add(`${name} ${operation.path}`);
-      const giving = api.operations.filter(({ gives, id }) => id !== operation.id && gives.has(kindOf(name)));
-      const nearest = giving.sort((a, b) => nearness(operation, b) - nearness(operation, a) || needs(a) - needs(b))[0];
-      if (nearest) await perform(plainStep(nearest));
-      else if (["username", "password"].includes(kindOf(name))) await somebody();
-    }
+    if (giver && giver !== operation && !looked.has(giver) && !pool.some(({ origin }) => origin === giver.path)) {
+      looked.add(giver);
+      await perform(plainStep(giver));
+    } else if (["username", "password"].includes(kindOf(name))) await somebody();
     const found = find() ?? [];
     return found[pick % found.length]?.value;
   }

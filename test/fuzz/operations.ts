@@ -35,7 +35,8 @@ export type Operation = {
   schemes: ("basic" | "bearer")[];
   parameters: Parameter[];
   body: { type: string; schema: Schema } | undefined;
-  /** The kinds of the members of its successes, at any depth: what a later request may be made of. */
+  /** The members of its successes, at any depth, by name and by kind: what a later request may be made of. */
+  givesNamed: Set<string>;
   gives: Set<string>;
 };
 
@@ -113,6 +114,7 @@ export function readApi(file: string): Api {
         schemes: operation.security.map(schemeOf),
         parameters: (operation.parameters ?? []).map(follow),
         body: type && body ? { type, schema: body.schema } : undefined,
+        givesNamed: new Set(given),
         gives: new Set(given.map(kindOf)),
       };
     }),

@@ -40,6 +40,13 @@ export function refusesUnreadableForms(service: TestService, { method, target, g
     expect((await service.send(method, target, { ...sent, headers: { accept } })).status).toBeLessThan(300);
   });
 
+  test("an answer is given whole, whatever a cache has", async () => {
+    const sent = await good();
+    const headers = { ...sent.headers, "if-none-match": "*", "if-modified-since": new Date().toUTCString() };
+    const answer = await service.send(method, target, { ...sent, headers });
+    expect(answer.status).toBeLessThan(300);
+  });
+
   test("406 where Accept rules out the answer", async () => {
     const sent = await good();
     const answer = await service.send(method, target, { ...sent, headers: { ...sent.headers, accept: "image/png" } });
