@@ -135,7 +135,7 @@ function valid(api: Api, name: string, schema: Schema): Arbitrary<Value> {
   // What makes a new user must be new; everything else is best something that is there.
   const isNew = /^(username|password|new_password)$/.test(name);
   return oneOf(
-    ...(isGiven && !isNew ? [choice(6, given)] : []),
+    ...(isGiven && !isNew ? [choice(12, given)] : []),
     choice(3, fc.constant(json(example ?? "x"))),
     choice(2, fresh.map(json)),
     ...(isGiven && isNew ? [choice(1, given)] : []),
@@ -202,7 +202,7 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
   const members = Object.entries(schema.properties ?? {}).map(([name, of]) =>
     oneOf<[string, Value] | undefined>(
       choice(
-        10,
+        16,
         valid(api, name, of).map((value) => [name, value]),
       ),
       choice(

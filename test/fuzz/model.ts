@@ -154,7 +154,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     proof: Proof | undefined,
     gave: Exchange["gave"],
   ): void {
-    let owner = proof?.user ?? refreshTokens.get(String(sent["refresh_token"]))?.owner;
+    let owner = operation.schemes.length > 0 ? proof?.user : refreshTokens.get(String(sent["refresh_token"]))?.owner;
     if (operation === api.registration) {
       const { username, password } = sent as { username: string; password: string };
       owner = { id: String(json["id"]), typed: username, username: String(json["username"]), password, exists: true };
@@ -164,6 +164,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     effects[operation.id]?.(changed);
     const session = newSession(json, owner);
     for (const { name, value, place } of stringsOf(json)) {
+      if (!operation.givesNamed.has(name)) continue;
       gave.push({ value, place });
       pool.unshift({ name, value, origin: operation.path, owner });
       if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, works: true });
@@ -245,25 +246,17 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
   /** What another user was given, and the answer has although the request has not. */
   function leaked(request: Request, { text }: Answer, proof: Proof | undefined): Given | undefined {
     const sent = textOf(request);
-    const askers = new Set(
-      pool.filter(({ value }) => value.length >= 16 && sent.includes(value)).map(({ owner }) => owner),
-    );
-    return pool.find(({ owner, value }) => {
-      return (
-        owner &&
-        owner !== proof?.user &&
-        !askers.has(owner) &&
-        value.length >= 16 &&
-        text.includes(value) &&
-        !sent.includes(value) &&
-        !api.text.includes(value)
-      );
-    });
+    const known = pool.filter(({ value }) => value.length >= 16);
+    // Whoever knows something of a user, such as a refresh token, may be told more.
+    const askers = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
+    askers.add(proof?.user).add(undefined);
+    const allowed = new Set(known.filter(({ owner }) => askers.has(owner)).map(({ value }) => value));
+    return known.find(({ value }) => !allowed.has(value) && text.includes(value) && !api.text.includes(value));
   }
 
   /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
   async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
-    const giving = api.operations.filter(({ gives }) => gives.has(kindOf(name)));
+    const giving = api.operations.filter((one) => one !== operation && one.gives.has(kindOf(name)));
     const fitness = (one: Operation) =>
       (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(operation, one) - needs(one);
     const giver = giving.sort((a, b) => fitness(b) - fitness(a))[0];
@@ -274,7 +267,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       // Mostly what fits best. What does not fit is an input, too.
       return (pick < 4 ? [fitting, named, ofKind, pool] : [pool]).find((found) => found.length > 0);
     };
-    if (giver && giver !== operation && !looked.has(giver) && !pool.some(({ origin }) => origin === giver.path)) {
+    if (giver && !looked.has(giver) && !pool.some(({ origin }) => origin === giver.path)) {
       looked.add(giver);
       await perform(plainStep(giver));
     } else if (["username", "password"].includes(kindOf(name))) await somebody();
