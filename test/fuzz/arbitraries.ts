@@ -1,6 +1,6 @@
 /**
  * From the contract to inputs: plans of requests, valid, almost valid and hostile. A plan is plain data, so that
- * fast-check can shrink it; what it asks of earlier answers is filled in when it is played (model.ts). The first
+ * fast-check can shrink it; what it asks of earlier answers is filled in when it is played (play.ts). The first
  * choice of each `oneOf` is the plainest, which is what a failure shrinks to.
  */
 import fc, { type Arbitrary } from "fast-check";

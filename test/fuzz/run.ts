@@ -3,9 +3,10 @@ import { Agent } from "node:http";
 import fc from "fast-check";
 import { answerChecker } from "../support/answers.ts";
 import { type Step, sequences } from "./arbitraries.ts";
+import type { User } from "./books.ts";
 import { curlLines } from "./curl.ts";
-import { Finding, play, type User } from "./model.ts";
 import type { Api } from "./operations.ts";
+import { Finding, play } from "./play.ts";
 import { exchange } from "./wire.ts";
 
 export type Fuzzing = {
