@@ -48,6 +48,7 @@ export async function fuzz({ api, url, expiredTokens = [], requests, seed, path 
   let nextSeed = seed;
 
   const playOne = async (steps: Step[], agent: Agent): Promise<void> => {
+    if (fuzzed.failure) return; // one is enough, and the other lanes need not go on
     runs += 1;
     const stage = {
       api,
@@ -73,7 +74,7 @@ export async function fuzz({ api, url, expiredTokens = [], requests, seed, path 
         const details = await fc.check(property, {
           seed: seedNow,
           numRuns: runsOfOneSeed,
-          endOnFailure: false,
+          endOnFailure: path !== undefined, // it has been shrunk
           ...(path !== undefined && { path }),
         });
         if (details.failed)
