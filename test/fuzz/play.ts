@@ -85,6 +85,8 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
 
   /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
   async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
+    if (pick < 4 && kindOf(name) === "username") return (await somebody(pick))?.username;
+    if (pick < 4 && kindOf(name) === "password") return (await somebody(pick))?.password;
     const giving = api.operations.filter((one) => one !== operation && one.gives.has(kindOf(name)));
     const fitness = (one: Operation) =>
       (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(operation, one) - needs(one);
@@ -100,8 +102,6 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       looked.add(giver);
       await perform(plainStep(giver));
     }
-    if (kindOf(name) === "password" && pick < 4) return (await somebody(pick))?.password;
-    if (kindOf(name) === "username") await somebody();
     const found = find() ?? [];
     return found[pick % found.length]?.value;
   }

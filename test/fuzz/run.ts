@@ -20,6 +20,8 @@ export type Fuzzing = {
   seed: number;
   /** Of a failure: only that one is played. */
   path?: string | undefined;
+  /** So many seeds are played at a time: the service waits for its database, and the fuzzer would wait for it. */
+  lanes?: number;
 };
 
 export type Fuzzed = {
@@ -35,11 +37,17 @@ export type Failure = { seed: number; path: string; what: string; curl: string[]
 
 /** Runs of one seed. The next ones are of the next seed, so that a failure can be played again without those before it. */
 const runsOfOneSeed = 100;
-/** So many seeds are played at a time: the service waits for its database, and the fuzzer would wait for the service. */
-const lanes = 4;
 
 /** Sends requests made of the contract, until there were enough or one answer was wrong. */
-export async function fuzz({ api, url, expiredTokens = [], requests, seed, path }: Fuzzing): Promise<Fuzzed> {
+export async function fuzz({
+  api,
+  url,
+  expiredTokens = [],
+  requests,
+  seed,
+  path,
+  lanes = 4,
+}: Fuzzing): Promise<Fuzzed> {
   const fuzzed: Fuzzed = { requests: 0, statuses: new Map(), users: [], failure: undefined };
   const check = answerChecker(api.contract);
   const arbitrary = sequences(api);
