@@ -1,4 +1,5 @@
 /** The order of the middleware, on one screen. */
+import { parse } from "node:querystring";
 import cors from "cors";
 import express, { type Express, type RequestHandler } from "express";
 import helmet from "helmet";
@@ -42,6 +43,7 @@ export function createApp({
   app.disable("etag"); // it would answer 304, which no operation declares
   app.enable("strict routing");
   app.enable("case sensitive routing");
+  app.set("query parser", (query: string) => parse(query, "&", "=", { maxKeys: 0 })); // no name goes unseen
   app.set("trust proxy", config.trustProxy ?? false);
 
   if (metrics) app.use(metrics.countRequests);

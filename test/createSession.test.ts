@@ -44,6 +44,14 @@ describe("POST /api/sessions", () => {
     }
   });
 
+  test("of what the client calls itself, no control characters are kept", async () => {
+    const headers = { "user-agent": "red\u009b31m, bell\u0085,\ttab, \u00e9" };
+    const basic: [string, string] = [(await service.register()).username, password];
+    expect((await service.send("POST", "/api/sessions", { basic, headers })).status).toBe(201);
+    const { json } = await service.send("GET", "/api/sessions", { basic });
+    expect(json.sessions).toMatchObject([{ user_agent: "red31m, bell,tab, \u00e9" }]);
+  });
+
   test("401 where the password was changed between its check and the session", async () => {
     const { username } = await service.register();
     const basic: [string, string] = [username, password];

@@ -56,6 +56,13 @@ describe("POST /api/users", () => {
     expect(pointers.sort()).toEqual(["#/extra", "#/password", "#/username"]);
   });
 
+  test("400 names them by JSON Pointers, as URI fragments", async () => {
+    const json = { username: "pointed", password, "a/b": 0, "c~d": 0, "~1": 0, "e#f": 0, "g%h i": 0 };
+    const answer = await service.send("POST", "/api/users", { json });
+    const pointers = answer.json.errors.map(({ pointer }: { pointer: string }) => pointer);
+    expect(pointers.sort()).toEqual(["#/a~1b", "#/c~0d", "#/e%23f", "#/g%25h%20i", "#/~01"].sort());
+  });
+
   test("400 names at most twenty of them", async () => {
     const json = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`unknown${index}`, 0]));
     const answer = await service.send("POST", "/api/users", { json });

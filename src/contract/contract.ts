@@ -21,6 +21,8 @@ export type Operation = {
   /** As in the contract: `/api/users/{id}`. */
   path: string;
   schemes: readonly Scheme[];
+  /** The names of its parameters in the query. */
+  query: ReadonlySet<string>;
   /** The one media type of the request's body; `undefined` where there is none. */
   requestType: string | undefined;
   responses: ReadonlyMap<number, DeclaredResponse>;
@@ -45,9 +47,11 @@ export type OpenApiDocument = {
 type OpenApiOperation = {
   operationId?: string;
   security?: Record<string, string[]>[];
+  parameters?: (OpenApiParameter | Reference)[];
   requestBody?: OpenApiBody | Reference;
   responses: Record<string, OpenApiResponse | Reference>;
 };
+type OpenApiParameter = { name: string; in: string };
 type OpenApiBody = { content?: Record<string, unknown> };
 type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
 type OpenApiHeader = { schema?: { const?: string } };
@@ -101,11 +105,13 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
     throw new ContractError(`${where}: this program was built for another security. ${howToCatchUp}`);
   }
   const body = resolve(document, operation.requestBody);
+  const parameters = (operation.parameters ?? []).map((parameter) => resolve(document, parameter));
   return {
     id,
     method,
     path,
     schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
+    query: new Set(parameters.filter(({ in: place }) => place === "query").map(({ name }) => name)),
     requestType: body && onlyMediaType(body, where),
     responses: new Map(
       Object.entries(operation.responses).map(([status, response]) => [

@@ -32,6 +32,8 @@ export function dispatch(
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
     if (request.method === "HEAD") request.method = "GET";
+    // Express would answer `*` with a 304, which no operation declares.
+    delete request.headers["if-none-match"];
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
     const call = { body: request.body, path: request.params, query: request.query, principal, client };
@@ -93,7 +95,8 @@ const unreadable = (error: unknown) =>
 
 const clientOf = (request: Request): Client => ({
   address: addressOf(request),
-  userAgent: request.headers["user-agent"],
+  // A header may have the control characters beyond ASCII, and a terminal would obey them.
+  userAgent: request.headers["user-agent"]?.replace(/\p{Cc}/gu, ""),
   requestId: String(request.id),
 });
 

@@ -44,11 +44,22 @@ export function requestValidator(contract: Contract) {
     const reader = operation.requestType && readers.get(operation.requestType);
     if (reader) await run(reader, request, response);
     else delete request.headers["content-type"];
+    refuseUndeclaredQuery(operation, request);
     for (const validator of validators) await run(validator, request, response);
     // It looks the operation up by itself. Should it ever find another, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
     if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
   };
+}
+
+/** The validator takes brackets for nested objects, and overlooks those that it makes nothing of: `?[x]=1`. */
+function refuseUndeclaredQuery({ query }: Operation, request: Request): void {
+  const undeclared = Object.keys(request.query).filter((name) => !query.has(name));
+  const [first, ...others] = undeclared.slice(0, mostErrors).map((name) => ({
+    parameter: name,
+    detail: "is not a query parameter of this operation",
+  }));
+  if (first) throw new Problem("invalid-request", { errors: [first, ...others] });
 }
 
 /** Reads the body as JSON in UTF-8, not compressed, so that its limit is the limit of the work. */
@@ -94,32 +105,49 @@ function run(middleware: RequestHandler, request: Request, response: Response): 
     const next = (error?: unknown) => (error === undefined ? resolve() : reject(error));
     Promise.resolve(middleware(request, response, next)).catch(reject);
   }).catch((error: unknown) => {
-    throw asProblem(error);
+    throw asProblem(error, request.body);
   });
 }
 
 /** What body-parser (`type`) and the validator (`errors`) throw. Anything else is a fault and stays one. */
-function asProblem(error: unknown): unknown {
+function asProblem(error: unknown, body: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
   if (status === 413) return tooLarge();
   if (status === 415) return unsupported("application/json");
   if (status !== 400 && type !== "entity.verify.failed") return error;
-  const places = (errors ?? []).slice(0, mostErrors).map(requestError);
+  const places = (errors ?? []).slice(0, mostErrors).map((place) => requestError(place, body));
   const [first = { pointer: "#", detail: bodyErrors[type ?? ""] ?? "could not be read" }, ...others] = places;
   return new Problem("invalid-request", { errors: [first, ...others], cause: error });
 }
 
-type ValidatorError = { path: string; message: string };
+type ValidatorError = { path: string; message: string; errorCode?: string };
 
 /** The validator's `/body/username`, `/path/id`, `/query/limit`, in the contract's words. */
-function requestError({ path, message }: ValidatorError): RequestError {
+function requestError({ path, message, errorCode }: ValidatorError, body: unknown): RequestError {
   const [, place = "", rest = ""] = /^\/(\w+)\/?(.*)$/s.exec(path) ?? [];
-  if (place === "body") return { pointer: rest === "" ? "#" : `#/${encodeURI(rest.toWellFormed())}`, detail: message };
+  if (place === "body") {
+    const steps = path.split("/").slice(2);
+    const isUnknownMember = /^(additional|unevaluated)Properties\./.test(errorCode ?? "");
+    return { pointer: asFragment(isUnknownMember ? escapeMember(steps, body) : steps), detail: message };
+  }
   if (place === "headers") return { header: rest, detail: message };
   if (place === "params" || place === "query") return { parameter: rest.toWellFormed(), detail: message };
   return { pointer: "#", detail: message };
 }
+
+/** Of an unknown member, the validator puts the bare name, slashes and all, behind the pointer to its object. */
+function escapeMember([step = "", ...others]: string[], value: unknown): string[] {
+  const name = [step, ...others].join("/");
+  const within = value as Record<string, unknown> | undefined;
+  if (others.length === 0 || Object.hasOwn(Object(within), name))
+    return [name.replaceAll("~", "~0").replaceAll("/", "~1")];
+  return [step, ...escapeMember(others, within?.[step.replaceAll("~1", "/").replaceAll("~0", "~")])];
+}
+
+/** A JSON Pointer as a URI fragment (RFC 6901, section 6). */
+const asFragment = (steps: string[]) =>
+  ["#", ...steps.map((step) => encodeURI(step.toWellFormed()).replaceAll("#", "%23"))].join("/");
 
 const bodyErrors: Record<string, string> = {
   "entity.parse.failed": "is not JSON, or neither an object nor an array",

@@ -13,6 +13,14 @@ export function refusesUnsoundRequests(service: TestService, { method, target, g
     expect(answer.json.errors).toMatchObject([{ parameter: "surprise" }]);
   });
 
+  test.each([
+    ["in brackets", "[x]=1", "[x]"],
+    ["behind a thousand empty ones", `${"&".repeat(1000)}surprise=1`, "surprise"],
+  ])("400 for an undeclared query parameter %s", async (_name, query, parameter) => {
+    const answer = await service.send(method, `${target}?${query}`, await good());
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request", json: { errors: [{ parameter }] } });
+  });
+
   test("400 for two Authorization headers", async () => {
     const sent = await good();
     const headers = { ...sent.headers, authorization: ["Basic YTpi", "Basic YTpi"] as never };
@@ -30,6 +38,13 @@ export function refusesUnreadableForms(service: TestService, { method, target, g
   ])("Accept: %s is content", async (accept) => {
     const sent = await good();
     expect((await service.send(method, target, { ...sent, headers: { accept } })).status).toBeLessThan(300);
+  });
+
+  test("an answer is given whole, whatever a cache has", async () => {
+    const sent = await good();
+    const headers = { ...sent.headers, "if-none-match": "*", "if-modified-since": new Date().toUTCString() };
+    const answer = await service.send(method, target, { ...sent, headers });
+    expect(answer.status).toBeLessThan(300);
   });
 
   test("406 where Accept rules out the answer", async () => {

@@ -1,0 +1,202 @@
+/**
+ * The books that tell right from wrong: which users there are, what their passwords are, which tokens work, and
+ * what was given to whom. Nothing here looks into the service.
+ */
+import type { Answer } from "../../src/contract/conformance.ts";
+import { type Exchange, textOf } from "./curl.ts";
+import { type Json, jsonOf, stringsOf } from "./json.ts";
+import type { Api, Operation } from "./operations.ts";
+import type { Request } from "./wire.ts";
+
+export type User = { id: string; typed: string; username: string; password: string; exists: boolean };
+type Session = { owner: User; hasEnded: boolean };
+type Token = { owner: User; session: Session | undefined; works: boolean };
+/** Something that an answer gave, or an accepted request. */
+export type Given = { name: string; value: string; origin: string; owner: User | undefined };
+/** Who credentials belong to. `isExact`: nobody can read them in another way. */
+type Proof = { user: User; token: Token | undefined; isExact: boolean };
+/** A request for an operation, and its answer. */
+type Call = {
+  operation: Operation;
+  request: Request;
+  sent: Json;
+  answer: Answer;
+  json: Json;
+  proof: Proof | undefined;
+};
+
+export type Books = ReturnType<typeof openBooks>;
+
+/** Books without an entry: for one run of steps, which makes users of its own. */
+export function openBooks(api: Api) {
+  const users: User[] = [];
+  const sessions = new Map<string, Session>();
+  const tokens = new Map<string, Token>();
+  const refreshTokens = new Map<string, Session>();
+  const pool: Given[] = [];
+
+  // What operations do to credentials, and ask for in their bodies: the one thing that the contract says in
+  // words only. An operation that is not here leaves all as it is.
+  const effects: Record<string, (call: Call) => void> = {
+    changePassword({ proof, sent }) {
+      endAll(proof?.user);
+      if (proof) proof.user.password = String(sent["new_password"]);
+    },
+    deleteUser({ proof }) {
+      endAll(proof?.user);
+      if (proof) proof.user.exists = false;
+    },
+    endAllSessions: ({ proof }) => endAll(proof?.user),
+    endSession: ({ operation, request }) => end(sessions.get(lastSegment(operation, request).toLowerCase())),
+    revokeToken({ proof }) {
+      end(proof?.token?.session);
+      if (proof?.token) proof.token.works = false;
+    },
+  };
+  const requirements: Record<string, (call: Call) => boolean> = {
+    changePassword: ({ proof, sent }) => sameText(String(sent["current_password"]), proof?.user.password ?? ""),
+    refreshToken: ({ sent }) => sessionOf(sent)?.hasEnded === false,
+  };
+
+  return { users, pool, tokens, enter };
+
+  /**
+   * Judges an answer that the contract declares, and enters what it gave and changed.
+   * @param secrets what the request has and no answer may say
+   * @returns what is wrong, if anything, and what it gave
+   */
+  function enter(request: Request, answer: Answer, secrets: string[]): { wrong?: string; gave: Exchange["gave"] } {
+    const operation = api.find(request.method, request.target);
+    const proof = provenBy(request);
+    const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), jsonOf(request.body?.toString() ?? "")];
+    const call = operation && { operation, request, sent, answer, json, proof };
+    const wrong = (call && misjudged(call)) ?? echoed(request, answer, json, secrets) ?? leaked(request, answer, proof);
+    if (wrong !== undefined) return { wrong, gave: [] };
+    // A refresh token that is used again after its time ends the session.
+    if (json["type"] === "/problems/token-reused") end(sessionOf(sent));
+    return { gave: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
+  }
+
+  /** Who was let in and should not have been, and the other way round. */
+  function misjudged(call: Call): string | undefined {
+    const { operation, answer, json, proof } = call;
+    const isSuccess = answer.status < 300;
+    const isOpen = operation.schemes.length === 0;
+    const isProven = proof !== undefined && operation.schemes.includes(proof.token ? "bearer" : "basic");
+    const isMet = requirements[operation.id]?.(call) ?? true;
+    if (isSuccess && !isOpen && !isProven) return "a stranger was let in";
+    if (isSuccess && !isMet) return "a wrong secret in the body was accepted";
+    if (answer.status === 401 && isProven && isMet && proof.isExact) return "good credentials were refused";
+    const isAnothers = typeof json["username"] === "string" && json["username"] !== proof?.user.username;
+    return isSuccess && isProven && isAnothers ? "somebody else's data" : undefined;
+  }
+
+  function learn(call: Call): Exchange["gave"] {
+    const { operation, sent, json, proof } = call;
+    let owner = operation.schemes.length > 0 ? proof?.user : sessionOf(sent)?.owner;
+    if (operation === api.registration) {
+      const { username: typed, password } = sent as { username: string; password: string };
+      owner = { id: String(json["id"]), typed, username: String(json["username"]), password, exists: true };
+      users.unshift(owner);
+    }
+    effects[operation.id]?.(call);
+    const session = newSession(json, owner);
+    const gave = stringsOf(json).filter(({ name }) => operation.givesNamed.has(name));
+    for (const { name, value } of gave) {
+      pool.unshift({ name, value, origin: operation.path, owner });
+      if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, works: true });
+    }
+    for (const [name, value] of Object.entries(sent)) {
+      if (owner && typeof value === "string") pool.unshift({ name, value, origin: operation.path, owner });
+    }
+    return gave;
+  }
+
+  function newSession(json: Json, owner: User | undefined): Session | undefined {
+    const { id, refresh_token: refreshToken } = json as { id?: string; refresh_token?: string };
+    if (!owner || id === undefined || refreshToken === undefined) return undefined;
+    const session = sessions.get(id) ?? { owner, hasEnded: false };
+    sessions.set(id, session);
+    refreshTokens.set(refreshToken, session);
+    return session;
+  }
+
+  function end(session: Session | undefined): void {
+    if (session) session.hasEnded = true;
+    for (const token of tokens.values()) if (session && token.session === session) token.works = false;
+  }
+
+  function endAll(owner: User | undefined): void {
+    for (const session of sessions.values()) if (session.owner === owner) session.hasEnded = true;
+    for (const token of tokens.values()) if (token.owner === owner) token.works = false;
+  }
+
+  function sessionOf(sent: Json): Session | undefined {
+    return refreshTokens.get(String(sent["refresh_token"]));
+  }
+
+  /** Whose credentials a request has, as far as they hold now. */
+  function provenBy({ headers }: Request): Proof | undefined {
+    const [value, another] = headers.flatMap(([name, value]) => (name === "Authorization" ? [value] : []));
+    const [, scheme = "", text = ""] = /^\s*(\w+)\s+(.*?)\s*$/.exec(value ?? "") ?? [];
+    if (another !== undefined) return undefined;
+    if (/^bearer$/i.test(scheme)) return holder(text);
+    if (!/^basic$/i.test(scheme)) return undefined;
+    const [, name = "", password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(text, "base64").toString()) ?? [];
+    const isSame = (user: User) => [user.typed, user.username].some((known) => sameName(known, name));
+    const user = users.find((user) => user.exists && isSame(user) && sameText(user.password, password));
+    if (!user) return holder(name);
+    const isExact = [user.typed, user.username].includes(name) && user.password === password;
+    return {
+      user,
+      token: undefined,
+      isExact: isExact && Buffer.from(`${name}:${password}`).toString("base64") === text,
+    };
+  }
+
+  function holder(text: string): Proof | undefined {
+    const token = tokens.get(text);
+    return token?.works ? { user: token.owner, token, isExact: true } : undefined;
+  }
+
+  /** A secret of the request that is in the answer, where the contract does not say so. */
+  function echoed(request: Request, answer: Answer, json: Json, secrets: string[]): string | undefined {
+    const told = JSON.stringify(answer.headers) + answer.text;
+    const declared = Object.values(json);
+    const text = textOf(request);
+    const echo = secrets.find((secret) => {
+      const forms = [...new Set([secret, JSON.stringify(secret).slice(1, -1)])];
+      // What is short or stands elsewhere in the request, too, says nothing.
+      const times = forms.reduce((sum, form) => sum + text.split(form).length - 1, 0);
+      const isTelling = secret.length >= 10 && times <= 1 && !declared.includes(secret) && !api.text.includes(secret);
+      return isTelling && forms.some((form) => told.includes(form));
+    });
+    return echo && `a secret is said back, ${JSON.stringify(echo)}`;
+  }
+
+  /** What another user was given, and the answer has although the request has not. */
+  function leaked(request: Request, { text }: Answer, proof: Proof | undefined): string | undefined {
+    const sent = textOf(request);
+    const known = pool.filter(({ value }) => value.length >= 16);
+    // Whoever knows something of a user, such as a refresh token, may be told more.
+    const askers = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
+    askers.add(proof?.user).add(undefined);
+    const allowed = new Set(known.filter(({ owner }) => askers.has(owner)).map(({ value }) => value));
+    const leak = known.find(({ value }) => !allowed.has(value) && text.includes(value) && !api.text.includes(value));
+    return leak && `${leak.name} of ${leak.owner?.username} is told to somebody else`;
+  }
+}
+
+const isJson = ({ headers }: Answer) => /json/.test(headers["content-type"]?.[0] ?? "");
+
+/** What stands in the path for its last parameter. */
+function lastSegment({ path }: Operation, { target }: Request): string {
+  const at = path.split("/").length - 1;
+  return decodeURIComponent(target.split("?")[0]?.split("/")[at] ?? "");
+}
+
+// Wider than the service compares, and written anew: who is no stranger by these may still be refused.
+const sameName = (a: string, b: string) => foldName(a) === foldName(b);
+const foldName = (text: string) => text.normalize("NFKC").toLowerCase().normalize("NFKC");
+const sameText = (a: string, b: string) => foldText(a) === foldText(b);
+const foldText = (text: string) => text.replace(/\p{Zs}/gu, " ").normalize("NFC");

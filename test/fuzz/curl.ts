@@ -1,0 +1,90 @@
+/** A run of requests as lines for a shell. What an answer gave and a later request used becomes a variable. */
+import type { Request } from "./wire.ts";
+
+export type Exchange = {
+  request: Request;
+  /** What its answer gave: a value and where it stands in the JSON. */
+  gave: { value: string; place: string }[];
+};
+
+/** @returns a line or two for each request, to be pasted into a POSIX shell that has curl and node */
+export function curlLines(url: string, exchanges: Exchange[]): string[] {
+  const variables = new Map<string, string>();
+  return exchanges.flatMap((exchange, index) => {
+    const line = curlLine(url, exchange.request, variables);
+    const later = exchanges.slice(index + 1).map(({ request }) => textOf(request));
+    const known = textOf(exchange.request);
+    const used = exchange.gave.filter(({ value }) => {
+      return value.length >= 16 && !variables.has(value) && !known.includes(value);
+    });
+    const needed = used.filter(({ value }, at) => {
+      return used.findIndex((other) => other.value === value) === at && later.some((text) => text.includes(value));
+    });
+    if (needed.length === 0) return [line];
+    const takes = needed.map(({ value, place }) => {
+      const name = `V${variables.size + 1}`;
+      variables.set(value, name);
+      return `${name}=$(printf %s "$A${index}" | node -p 'JSON.parse(require("node:fs").readFileSync(0))${place}')`;
+    });
+    return [`A${index}=$(${line}); printf '%s\\n' "$A${index}"`, takes.join("; ")];
+  });
+}
+
+/** Everything of a request that a value could stand in; Basic credentials in the clear. */
+export function textOf({ target, headers, body }: Request): string {
+  const values = headers.map(([name, value]) => (/^authorization$/i.test(name) ? (basicOf(value) ?? value) : value));
+  return [target, ...values, body?.toString() ?? ""].join("\n");
+}
+
+function curlLine(url: string, { method, target, headers, body }: Request, variables: Map<string, string>): string {
+  const quoted = (text: string) => quote(text, variables);
+  const parts = ["curl -sg --path-as-is"];
+  parts.push(method === "HEAD" ? "--head" : `-X ${method}`);
+  const isPlain = target.startsWith("/") && /^[!"$-~]+$/.test(target);
+  if (!isPlain) parts.push(`--request-target ${quoted(target)}`);
+  const own = ["Accept", "User-Agent", ...(body ? ["Content-Type"] : [])];
+  for (const name of own)
+    if (!headers.some(([given]) => given.toLowerCase() === name.toLowerCase())) parts.push(`-H '${name}:'`);
+  for (const [name, value] of headers) {
+    const basic =
+      name === "Authorization" && headers.filter(([other]) => other === name).length === 1 ? basicOf(value) : undefined;
+    if (basic !== undefined) parts.push(`-u ${quote(basic, variables, "utf8")}`);
+    else parts.push(`-H ${quoted(value === "" ? `${name};` : `${name}: ${value}`)}`);
+  }
+  if (!body) return [...parts, quoted(url + (isPlain ? target : "/"))].join(" ");
+  const text = body.toString();
+  const isText = Buffer.from(text).equals(body) && !/\p{Cc}/u.test(text);
+  if (isText) parts.push(`--data-raw ${quote(text, variables, "utf8")}`);
+  else parts.push("--data-binary @-");
+  parts.push(quoted(url + (isPlain ? target : "/")));
+  return isText ? parts.join(" ") : `printf '${octal(body)}' | ${parts.join(" ")}`;
+}
+
+/** The name and the password of a Basic header that `curl -u` would write the same way. */
+function basicOf(header: string): string | undefined {
+  const [, value = ""] = /^Basic ([\w+/]+=*)$/.exec(header) ?? [];
+  const text = Buffer.from(value, "base64").toString();
+  const isSame = Buffer.from(text).toString("base64") === value && text.includes(":") && !/\p{Cc}/u.test(text);
+  return isSame ? text : undefined;
+}
+
+/** For a shell: plain text in single quotes, variables in double ones, other bytes by printf. */
+function quote(text: string, variables: Map<string, string>, encoding: "latin1" | "utf8" = "latin1"): string {
+  for (const [value, name] of variables) {
+    const at = text.indexOf(value);
+    if (at < 0) continue;
+    const [before, after] = [text.slice(0, at), text.slice(at + value.length)];
+    return `${quote(before, variables, encoding)}"$${name}"${quote(after, variables, encoding)}`;
+  }
+  const bytes = Buffer.from(text, encoding);
+  if (text === "") return "";
+  return bytes.toString() === text ? `'${text.replaceAll("'", "'\\''")}'` : `"$(printf '${octal(bytes)}')"`;
+}
+
+const octal = (bytes: Buffer) =>
+  [...bytes]
+    .map((byte) => {
+      const isPlain = byte >= 0x20 && byte < 0x7f && byte !== 0x25 && byte !== 0x27 && byte !== 0x5c;
+      return isPlain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, "0")}`;
+    })
+    .join("");

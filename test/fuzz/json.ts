@@ -1,0 +1,21 @@
+/** JSON whose shape is not known before. */
+
+export type Json = Record<string, unknown>;
+
+/** The object that a text is in JSON; an empty one where it is none. */
+export function jsonOf(text: string): Json {
+  try {
+    const value: unknown = JSON.parse(text.replace(/^\ufeff/, ""));
+    return typeof value === "object" && value !== null ? (value as Json) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Each text in a JSON value, with the name of its member and the way to it in JavaScript. */
+export function stringsOf(value: unknown, name = "", place = ""): { name: string; value: string; place: string }[] {
+  if (typeof value === "string") return [{ name, value, place }];
+  if (Array.isArray(value)) return value.flatMap((item, index) => stringsOf(item, name, `${place}[${index}]`));
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([member, of]) => stringsOf(of, member, `${place}[${JSON.stringify(member)}]`));
+}
