@@ -15,6 +15,7 @@ await promisify(execFile)("node_modules/.bin/redocly", [
   ...["build-docs", copy, "--inlineBundle", "-o", page],
   ...["--template", "scripts/docs/page.hbs", "--title", contract.info.title],
   ...["--templateOptions.style", await readFile("scripts/docs/page.css", "utf8")],
+  ...["--templateOptions.script", await readFile("scripts/docs/page.js", "utf8")],
 ]);
 await rm(copy);
 
@@ -27,6 +28,8 @@ for (const logo of ["logo-mini-full", "logo-mini"]) replace(`https://cdn.redoc.l
 replace(/href="(\/[^"]*)" data-discover/g, 'href="#$1" data-discover');
 // It would write `viewbox`, which no diagram has.
 replace("this.lowerCaseAttributeNames=t.lowerCaseAttributeNames??!t.xmlMode", "this.lowerCaseAttributeNames=!1");
+// Names deep in a schema have colours that cannot be read on one background or the other.
+replace(/\[`#9D00FF`,[^\]]+\]/g, "[`var(--text-color-primary)`]");
 await writeFile(page, html);
 
 function replace(from: string | RegExp, to: string): void {

@@ -3,11 +3,9 @@
  * its parameters and body. A secret comes from the environment: what has the format `password` there, from the
  * variable of its own name. test/codeSamples.test.ts runs them all.
  */
+import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { type Contract, type Operation, resolve } from "./contract.ts";
 import { type Call, curl, go, javascript, python, Variable } from "./sampleLanguages.ts";
-
-/** Where the samples look for the service: where it listens unless told otherwise. */
-export const sampleOrigin = "http://127.0.0.1:8080";
 
 /** In the order in which they are offered. */
 const languages = [
@@ -31,9 +29,10 @@ export function codeSamples(contract: Contract, method: string, path: string, op
 /** The path with the examples of its parameters, and of the query only what must be there. */
 function target(contract: Contract, path: string, { parameters = [] }: Operation): string {
   const known = parameters.map((parameter) => resolve(contract, parameter));
-  const query = new URLSearchParams(
-    known.filter((one) => one.in === "query" && one.required).map(({ name, example }) => [name, String(example)]),
-  );
+  const query = new URLSearchParams();
+  for (const { in: place, required, name, example } of known) {
+    if (place === "query" && required) query.set(name, String(example));
+  }
   const filled = path.replace(/\{(.+?)\}/g, (_, wanted) =>
     encodeURIComponent(String(known.find(({ name }) => name === wanted)?.example)),
   );

@@ -19,7 +19,11 @@ export async function readGuide(contract: Contract): Promise<Chapter[]> {
     files.map(async (file) => {
       const [, name = ""] = /^\d-(.+)\.md$/.exec(file) ?? [];
       const [, title = "", text = ""] = /^# (.+)\n([\s\S]+)$/.exec(await readFile(`${folder}/${file}`, "utf8")) ?? [];
-      return { name, title, text: (await withDiagrams(linked(contract, name, text))).replace(/^<!-- (\w+) -->$/gm, put) };
+      return {
+        name,
+        title,
+        text: (await withDiagrams(linked(contract, name, text))).replace(/^<!-- (\w+) -->$/gm, put),
+      };
     }),
   );
 
@@ -68,14 +72,17 @@ function stepInWords(contract: Contract, { description, stepId, operationId, suc
  * for an operation, or to a file of the project that the page can only name.
  */
 function linked(contract: Contract, name: string, text: string): string {
-  return text.replace(/(?<!!)\[([^\]]+)\]\(([^)#:]*)#?([^):]*)\)/g, (link, words: string, file: string, part: string) => {
-    const [, chapter] = /^\d-(.+)\.md$/.exec(file) ?? [];
-    if (chapter !== undefined) return `[${words}](#/${chapter}${part && `/${part}`})`;
-    if (file === "" && part !== "") return `[${words}](#/${name}/${part})`;
-    if (file === "../openapi.yaml" && part === "") return `[${words}](openapi.yaml)`;
-    if (file === "../openapi.yaml") return `[${words}](${linkToOperation(contract, part)})`;
-    return file.startsWith("../") ? words : link;
-  });
+  return text.replace(
+    /(?<!!)\[([^\]]+)\]\(([^)#:]*)#?([^):]*)\)/g,
+    (link, words: string, file: string, part: string) => {
+      const [, chapter] = /^\d-(.+)\.md$/.exec(file) ?? [];
+      if (chapter !== undefined) return `[${words}](#/${chapter}${part && `/${part}`})`;
+      if (file === "" && part !== "") return `[${words}](#/${name}/${part})`;
+      if (file === "../openapi.yaml" && part === "") return `[${words}](openapi.yaml)`;
+      if (file === "../openapi.yaml") return `[${words}](${linkToOperation(contract, part)})`;
+      return file.startsWith("../") ? words : link;
+    },
+  );
 }
 
 function linkToOperation(contract: Contract, id: string): string {
@@ -90,7 +97,9 @@ async function withDiagrams(text: string): Promise<string> {
   for (const [image, alternative = "", file = ""] of text.matchAll(/!\[([^\]]+)\]\((\S+\.svg)\)/g)) {
     const svg = await readFile(`${folder}/${file}`, "utf8");
     const label = alternative.replaceAll('"', "&quot;").replace(/\s+/g, " ");
-    const inline = svg.replace("<svg ", `<svg class="diagram" role="img" aria-label="${label}" `).replace(/\s*\n\s*/g, " ");
+    const inline = svg
+      .replace("<svg ", `<svg class="diagram" role="img" aria-label="${label}" `)
+      .replace(/\s*\n\s*/g, " ");
     result = result.replace(image, inline.trim());
   }
   return result;

@@ -23,7 +23,9 @@ const lines = (...parts: (string | false | undefined)[]): string =>
 
 export function curl({ method, url, credential, body, answer }: Call): string {
   const words = [
-    ["curl", answer === "nothing" && "-i", method !== (body ? "POST" : "GET") && `-X ${method}`].filter(Boolean).join(" "),
+    ["curl", answer === "nothing" && "-i", method !== (body ? "POST" : "GET") && `-X ${method}`]
+      .filter(Boolean)
+      .join(" "),
     credential === "password" && '-u "miguel:$PASSWORD"',
     credential === "token" && '-H "Authorization: Bearer $TOKEN"',
     body && '-H "Content-Type: application/json" -d @-',
