@@ -387,6 +387,7 @@ export interface components {
             refresh_token: components["schemas"]["RefreshToken"];
         };
         /**
+         * Format: password
          * @description The session's id and a secret. Works once.
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
          */
@@ -1366,7 +1367,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The reference as a page. */
+            /** @description The guide and the reference as a page. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

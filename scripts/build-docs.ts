@@ -1,22 +1,41 @@
-/** Makes dist/docs.html of the contract: one page, nothing from elsewhere. Part of `npm run build`. */
+/** Makes dist/docs.html: the guide and the reference on one page, with nothing from elsewhere. Part of `npm run build`. */
 import { execFile } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
+import { readContract } from "./docs/contract.ts";
+import { documentFor } from "./docs/document.ts";
+import { readGuide } from "./docs/guide.ts";
 
 const page = "dist/docs.html";
+const copy = "dist/docs.json";
 await mkdir("dist", { recursive: true });
-await promisify(execFile)("node_modules/.bin/redocly", ["build-docs", "openapi.yaml", "--inlineBundle", "-o", page]);
+const contract = await readContract();
+await writeFile(copy, JSON.stringify(documentFor(contract, await readGuide(contract))));
+await promisify(execFile)("node_modules/.bin/redocly", [
+  ...["build-docs", copy, "--inlineBundle", "-o", page],
+  ...["--template", "scripts/docs/page.hbs", "--title", contract.info.title],
+  ...["--templateOptions.style", await readFile("scripts/docs/page.css", "utf8")],
+  ...["--templateOptions.script", await readFile("scripts/docs/page.js", "utf8")],
+]);
+await rm(copy);
 
-// Redoc phones home and shows a logo from a CDN unless told otherwise; its command line has no
-// option for either. A replacement that finds nothing fails the build: Redoc has changed.
 let html = await readFile(page, "utf8");
-replace('"disableTelemetry":false', '"disableTelemetry":true');
+// Redoc phones home unless redocly.yaml says otherwise.
+if (!html.includes('"disableTelemetry":true')) throw new Error("Redoc's page would phone home.");
+// What its command line has no option for. A replacement that finds nothing fails the build: Redoc has changed.
 for (const logo of ["logo-mini-full", "logo-mini"]) replace(`https://cdn.redoc.ly/redoc/${logo}.svg`, redocInWords());
+// The page that it prerenders has links to paths, where the one that it makes of it has links to fragments.
+replace(/href="(\/[^"]*)" data-discover/g, 'href="#$1" data-discover');
+// It would write `viewbox`, which no diagram has.
+replace("this.lowerCaseAttributeNames=t.lowerCaseAttributeNames??!t.xmlMode", "this.lowerCaseAttributeNames=!1");
+// Names deep in a schema have colours that cannot be read on one background or the other.
+replace(/\[`#9D00FF`,[^\]]+\]/g, "[`var(--text-color-primary)`]");
 await writeFile(page, html);
 
-function replace(from: string, to: string): void {
-  if (!html.includes(from)) throw new Error(`Redoc's page no longer has ${from}.`);
-  html = html.replaceAll(from, to);
+function replace(from: string | RegExp, to: string): void {
+  const replaced = html.replaceAll(from, to);
+  if (replaced === html) throw new Error(`Redoc's page no longer has ${from}.`);
+  html = replaced;
 }
 
 /** The credit in the footer stays, as a picture of its own. */

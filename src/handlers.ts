@@ -51,7 +51,7 @@ export const handlers = (services: Services): Handlers => ({
   getLiveness,
   getReadiness: getReadiness(services.isMigrated, services.isStopping),
 
-  getDocs: getDocs(services.docsPage),
+  getDocs: getDocs(services.docsPage, services.publicUrl),
   getOpenapiYaml: getOpenapiYaml(services.contract),
   getOpenapiJson: getOpenapiJson(services.contract),
   getProblem,

@@ -1,10 +1,14 @@
 import type { Handler } from "../contract/binding.ts";
 import type { Contract } from "../contract/contract.ts";
 import { Problem, problems } from "../contract/problems.ts";
-import { contentSecurityPolicy, problemPage } from "./pages.ts";
+import { contentSecurityPolicy, problemPage, sampleOrigin } from "./pages.ts";
 
-/** @param page the Redoc page that `npm run build` makes of the contract. */
-export const getDocs = (page: string): Handler<"getDocs"> => {
+/**
+ * @param built the page that `npm run build` makes of the contract and the guide
+ * @param publicUrl where its code samples shall find the service
+ */
+export const getDocs = (built: string, publicUrl: string | undefined): Handler<"getDocs"> => {
+  const page = built.replaceAll(sampleOrigin, () => publicUrl ?? sampleOrigin);
   const headers = { "Content-Security-Policy": contentSecurityPolicy(page) };
   const body = Buffer.from(page);
   return () => ({ status: 200, headers, body });

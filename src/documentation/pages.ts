@@ -1,10 +1,16 @@
 /** The service's own pages, and what a browser may do on them. */
 import { createHash } from "node:crypto";
 
+/** Where the guide and the code samples have the service: where it listens unless told otherwise. */
+export const sampleOrigin = "http://127.0.0.1:8080";
+
 type ProblemText = { status: number; title: string; meaning: string; remedy: string };
 
-/** What the `type` of a problem leads to. */
-export function problemPage(slug: string, { status, title, meaning, remedy }: ProblemText): string {
+/**
+ * What the `type` of a problem leads to.
+ * @param docs where the documentation is
+ */
+export function problemPage(slug: string, { status, title, meaning, remedy }: ProblemText, docs = "/docs"): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -20,7 +26,7 @@ export function problemPage(slug: string, { status, title, meaning, remedy }: Pr
   <h1>${title}</h1>
   <p>${meaning}</p>
   <p><strong>What to do.</strong> ${remedy}</p>
-  <p><a href="/docs">All operations and their answers</a></p>
+  <p><a href="${docs}#/errors">All errors</a> · <a href="${docs}">Guide and reference</a></p>
 </main>
 </html>
 `;

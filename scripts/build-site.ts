@@ -1,0 +1,22 @@
+/** Makes dist/site/, to be served by anything at any path: `npm run docs`. What is linked is beside the page. */
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { problems } from "../src/contract/problems.ts";
+import { problemPage } from "../src/documentation/pages.ts";
+
+const site = "dist/site";
+const collection = "generated/postman.json";
+await rm(site, { recursive: true, force: true });
+await mkdir(site, { recursive: true });
+await copyFile("dist/docs.html", `${site}/index.html`);
+await copyFile("openapi.yaml", `${site}/openapi.yaml`);
+await writeFile(`${site}/openapi.json`, JSON.stringify(parse(await readFile("openapi.yaml", "utf8"))));
+await copyFile(collection, `${site}/postman.json`).catch(ignoreMissing);
+for (const [slug, problem] of Object.entries(problems)) {
+  await mkdir(`${site}/problems/${slug}`, { recursive: true });
+  await writeFile(`${site}/problems/${slug}/index.html`, problemPage(slug, problem, "../../"));
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}

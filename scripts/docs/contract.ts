@@ -1,0 +1,50 @@
+/** The contract as the documentation reads it: whatever may be written, with references resolved on the way. */
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+
+export type Schema = { $ref?: string; format?: string; enum?: string[]; const?: string; allOf?: Schema[] } & {
+  properties?: Record<string, Schema>;
+};
+type Example = { $ref?: string; value?: unknown };
+type Content = Record<string, { schema?: Schema; examples?: Record<string, Example> }>;
+type Parameter = { $ref?: string; name: string; in: string; required?: boolean; example?: unknown };
+export type Response = { $ref?: string; description: string; content?: Content };
+export type Operation = {
+  operationId: string;
+  tags: [string];
+  security: Record<string, string[]>[];
+  parameters?: Parameter[];
+  requestBody?: { $ref?: string; content: Content };
+  responses: Record<string, Response>;
+  "x-codeSamples"?: { lang: string; label: string; source: string }[];
+};
+type Tag = { name: string; description: string; "x-displayName"?: string };
+export type Contract = {
+  info: { title: string; description: string };
+  tags: Tag[];
+  paths: Record<string, Record<string, Operation>>;
+  components: { responses: Record<string, Response> };
+  "x-tagGroups"?: { name: string; tags: string[] }[];
+};
+
+export const readContract = async (): Promise<Contract> => parse(await readFile("openapi.yaml", "utf8")) as Contract;
+
+/** Every operation with its method and its path. */
+export const operationsOf = (contract: Contract): { method: string; path: string; operation: Operation }[] =>
+  Object.entries(contract.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => ({ method, path, operation })),
+  );
+
+/** Follows a reference within the contract, if it is one. */
+export function resolve<T extends { $ref?: string }>(contract: Contract, value: T): T {
+  if (value.$ref === undefined) return value;
+  const found = value.$ref
+    .split("/")
+    .slice(1)
+    .reduce<unknown>((place, key) => (place as Record<string, unknown> | undefined)?.[key], contract);
+  if (found === undefined) throw new Error(`${value.$ref} does not lead anywhere.`);
+  return resolve(contract, found as T);
+}
+
+/** The place of an operation on the page. */
+export const linkTo = ({ tags: [tag], operationId }: Operation): string => `#/${tag}/${operationId}`.toLowerCase();

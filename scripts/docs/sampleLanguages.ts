@@ -1,0 +1,151 @@
+/** How a call is written in each language: with what comes with it, and short enough to be read at once. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are the samples' templates
+
+export type Call = {
+  method: string;
+  url: string;
+  /** What it proves itself with: the password of miguel, or a token. */
+  credential: "password" | "token" | undefined;
+  body: Record<string, unknown> | undefined;
+  answer: "json" | "text" | "nothing";
+};
+
+/** A value of a body that is a secret, and comes from this variable of the environment. */
+export class Variable {
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+const lines = (...parts: (string | false | undefined)[]): string =>
+  parts.filter((part) => part !== false && part !== undefined).join("\n");
+
+export function curl({ method, url, credential, body, answer }: Call): string {
+  const words = [
+    ["curl", answer === "nothing" && "-i", method !== (body ? "POST" : "GET") && `-X ${method}`]
+      .filter(Boolean)
+      .join(" "),
+    credential === "password" && '-u "miguel:$PASSWORD"',
+    credential === "token" && '-H "Authorization: Bearer $TOKEN"',
+    body && '-H "Content-Type: application/json" -d @-',
+    url + (body ? " <<EOF" : ""),
+  ].filter((word) => typeof word === "string");
+  const short = words.join(" ");
+  return lines(short.length <= 76 ? short : words.join(" \\\n  "), body && `${hereDocument(body)}\nEOF`);
+}
+
+/** JSON where the shell looks for `$`, backticks and backslashes. */
+const hereDocument = (body: Record<string, unknown>): string =>
+  literal(body, "", {
+    variable: (name) => `"$${name}"`,
+    text: (text) => JSON.stringify(text).replace(/[\\$`]/g, "\\$&"),
+    key: (name) => JSON.stringify(name),
+    lastComma: "",
+  });
+
+export function javascript({ method, url, credential, body, answer }: Call): string {
+  const proof = { password: "`Basic ${credentials}`", token: "`Bearer ${process.env.TOKEN}`" };
+  const json = literal(body, "  ", {
+    variable: (name) => `process.env.${name}`,
+    key: (name) => (/^[a-z]\w*$/i.test(name) ? name : JSON.stringify(name)),
+  });
+  const read = { json: ", await response.json()", text: ", await response.text()", nothing: "" }[answer];
+  const options = lines(
+    method !== "GET" && `  method: "${method}",`,
+    (credential || body) && "  headers: {",
+    credential && `    Authorization: ${proof[credential]},`,
+    body && '    "Content-Type": "application/json",',
+    (credential || body) && "  },",
+    body && `  body: JSON.stringify(${json}),`,
+  );
+  return lines(
+    credential === "password" &&
+      'const credentials = Buffer.from(`miguel:${process.env.PASSWORD}`).toString("base64");',
+    `const response = await fetch("${url}"${options && `, {\n${options}\n}`});`,
+    `console.log(response.status${read});`,
+  );
+}
+
+export function python({ method, url, credential, body, answer }: Call): string {
+  const proof = { password: `f"Basic {credentials}"`, token: `f"Bearer {os.environ['TOKEN']}"` };
+  const json = literal(body, "    ", {
+    indent: "    ",
+    variable: (name) => `os.environ["${name}"]`,
+    words: { null: "None", true: "True", false: "False" },
+  });
+  const read = { json: ", json.load(response)", text: ", response.read().decode()", nothing: "" }[answer];
+  return lines(
+    credential === "password" && "import base64",
+    (body || answer === "json") && "import json",
+    (body || credential) && "import os",
+    "import urllib.request",
+    "",
+    credential === "password" && `credentials = base64.b64encode(f"miguel:{os.environ['PASSWORD']}".encode()).decode()`,
+    "request = urllib.request.Request(",
+    `    "${url}",`,
+    method !== "GET" && `    method="${method}",`,
+    (credential || body) && "    headers={",
+    credential && `        "Authorization": ${proof[credential]},`,
+    body && '        "Content-Type": "application/json",',
+    (credential || body) && "    },",
+    body && `    data=json.dumps(${json}).encode(),`,
+    ")",
+    "with urllib.request.urlopen(request) as response:",
+    `    print(response.status${read})`,
+  );
+}
+
+export function go({ method, url, credential, body }: Call): string {
+  const orFail = "\tif err != nil {\n\t\tlog.Fatal(err)\n\t}";
+  const json = literal(body, "\t", {
+    indent: "\t",
+    variable: (name) => `os.Getenv("${name}")`,
+    words: { null: "nil" },
+    record: "map[string]any{",
+    list: ["[]any{", "}"],
+    aligned: true,
+  });
+  return lines(
+    "package main\n\nimport (",
+    body && '\t"bytes"\n\t"encoding/json"',
+    '\t"fmt"\n\t"io"\n\t"log"\n\t"net/http"\n\t"os"\n)\n\nfunc main() {',
+    body && `\tbody, err := json.Marshal(${json})\n${orFail}`,
+    `\trequest, err := http.NewRequest("${method}", "${url}", ${body ? "bytes.NewReader(body)" : "nil"})\n${orFail}`,
+    credential === "password" && '\trequest.SetBasicAuth("miguel", os.Getenv("PASSWORD"))',
+    credential === "token" && '\trequest.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))',
+    body && '\trequest.Header.Set("Content-Type", "application/json")',
+    `\tresponse, err := http.DefaultClient.Do(request)\n${orFail}`,
+    "\tdefer response.Body.Close()\n\tfmt.Println(response.Status)\n\tio.Copy(os.Stdout, response.Body)\n}",
+  );
+}
+
+/** In what a language differs from JSON. */
+type Dialect = {
+  variable(name: string): string;
+  text?(text: string): string;
+  key?(name: string): string;
+  words?: Record<string, string>;
+  record?: string;
+  list?: [string, string];
+  indent?: string;
+  /** Whether values stand below each other, as gofmt has them. */
+  aligned?: boolean;
+  lastComma?: "";
+};
+
+/** A value as a program says it. */
+function literal(value: unknown, margin: string, dialect: Dialect): string {
+  const { text = JSON.stringify, key = JSON.stringify, indent = "  ", words = {} } = dialect;
+  const { record = "{", list = ["[", "]"], lastComma = "," } = dialect;
+  if (value instanceof Variable) return dialect.variable(value.name);
+  if (typeof value === "string") return text(value);
+  if (Array.isArray(value)) return list[0] + value.map((item) => literal(item, margin, dialect)).join(", ") + list[1];
+  if (typeof value !== "object" || value === null) return words[String(value)] ?? String(value);
+  const names = Object.keys(value).map((name) => `${key(name)}:`);
+  const width = dialect.aligned ? Math.max(...names.map(({ length }) => length)) : 0;
+  const members = Object.values(value).map(
+    (member, index) => `${margin}${indent}${names[index]?.padEnd(width)} ${literal(member, margin + indent, dialect)}`,
+  );
+  return `${record}\n${members.join(",\n")}${lastComma}\n${margin}}`;
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+/** What is seen in a browser: CHROMIUM, or `chromium` on the path. */
+export default defineConfig({
+  test: {
+    globalSetup: "test/support/postgres.ts",
+    include: ["test/browser/*.test.ts"],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
