@@ -597,13 +597,14 @@ export interface components {
             instance: string;
             /** @description Each place of the request that is wrong. */
             errors?: components["schemas"]["RequestError"][];
-            /**
-             * @description Why a password was refused.
-             * @example too-short
-             * @enum {string}
-             */
-            reason?: "too-short" | "too-long" | "too-common" | "contains-username";
+            reason?: components["schemas"]["PasswordRefusal"];
         };
+        /**
+         * @description Why a password was refused.
+         * @example too-short
+         * @enum {string}
+         */
+        PasswordRefusal: "too-short" | "too-long" | "too-common" | "contains-username";
         /** @description A place of the request, and what is wrong with it. */
         RequestError: {
             /**
@@ -842,6 +843,7 @@ export interface components {
                     type?: "/problems/password-refused";
                     /** @constant */
                     status?: 422;
+                    reason: components["schemas"]["PasswordRefusal"];
                 };
             };
         };

@@ -11,7 +11,7 @@ export type ProblemSlug = ProblemBody["type"] extends infer Type
     : never
   : never;
 export type RequestError = components["schemas"]["RequestError"];
-export type PasswordRefusal = NonNullable<ProblemBody["reason"]>;
+export type PasswordRefusal = components["schemas"]["PasswordRefusal"];
 
 type Entry = {
   status: number;
