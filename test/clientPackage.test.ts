@@ -133,3 +133,7 @@ test("are the types wrong? No", { timeout: 60_000 }, async () => {
   const { stdout } = await run("node_modules/.bin/attw", [tarball, ...options]); // rejects where it finds any
   expect(stdout).toContain('"latchkey/client"');
 });
+
+test("the README shows the very example that is run here", async () => {
+  expect(await readFile("README.md", "utf8")).toContain(`\`\`\`ts\n${await fixture("example.ts")}\`\`\``);
+});
