@@ -18,7 +18,7 @@ export function faintTexts(): string[] {
     return [mixed[0] ?? 0, mixed[1] ?? 0, mixed[2] ?? 0, 1];
   };
   const background = (element: Element | null): Colour => {
-    if (!element) return read("Canvas");
+    if (!element) return read(matchMedia("(prefers-color-scheme: dark)").matches ? "#121212" : "#fff");
     const colour = read(getComputedStyle(element).backgroundColor);
     return colour[3] === 1 ? colour : over(colour, background(element.parentElement));
   };

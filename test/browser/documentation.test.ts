@@ -34,7 +34,7 @@ describe.each([
     const { page, complaints, requests } = await visit(browser, url);
     await page.context().setOffline(true);
     for (const place of [...chapters, ...operations]) await goTo(page, place);
-    expect(requests.filter((request) => !request.startsWith("data:"))).toEqual([url]);
+    expect(requests.filter((request) => !/^(data|blob):/.test(request))).toEqual([url]);
     expect(complaints).toEqual([]);
   });
 
@@ -61,29 +61,31 @@ describe.each([
       expect((await page.request.get(new URL(link, page.url()).href)).status(), link).toBe(200);
   });
 
-  test.each(Object.keys(problems))("the page of %s leads back here", async (slug) => {
+  test("the page of every problem leads back here", async () => {
     const page = await browser.newPage();
-    await page.goto(new URL(`problems/${slug}`, url).href);
-    await page.getByRole("link", { name: "All errors" }).click();
-    await page.getByRole("heading", { name: "Errors" }).waitFor();
+    for (const slug of Object.keys(problems)) {
+      await page.goto(new URL(`problems/${slug}`, url).href);
+      const back = await page
+        .getByRole("link", { name: "All errors" })
+        .evaluate((link: HTMLAnchorElement) => link.href);
+      expect(back).toBe(`${url}#/errors`);
+    }
     await page.close();
   });
 
-  test("the search finds an operation, a chapter and an error, with the keyboard alone", async () => {
+  test.each([
+    ["an operation", "sign out everywhere", "/sessions/endallsessions"],
+    ["a chapter", "which credential", "/credentials"],
+    ["an error", "revocations-stale", "/errors/revocations-stale"],
+  ])("the search finds %s, with the keyboard alone", async (_what, words, place) => {
     const { page } = await visit(browser, url);
-    for (const [words, place] of [
-      ["sign out everywhere", "/sessions/endallsessions"],
-      ["which credential", "/credentials"],
-      ["revocations-stale", "/errors/revocations-stale"],
-    ] as const) {
-      await page.getByRole("button", { name: "Search" }).focus();
-      await page.keyboard.press("Enter");
-      await page.getByLabel("Search the guide and the reference").fill(words);
-      await page.locator(`[role="dialog"] a[href^="#${place}"]`).first().waitFor();
-      await page.keyboard.press("ArrowDown");
-      await page.keyboard.press("Enter");
-      await page.waitForURL(new RegExp(`#${place}`));
-    }
+    await page.getByRole("button", { name: "Search" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Search the guide and the reference").fill(words);
+    await page.locator(`[role="dialog"] a[href^="#${place}"]`).first().waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp(`#${place}`));
   });
 });
 
@@ -131,9 +133,9 @@ test("every operation has a sample in each language", { timeout: 120_000 }, asyn
   for (const { path, operation } of operationsOf(contract)) {
     await goTo(page, linkTo(operation));
     const part = page.locator(`[data-section-id="${linkTo(operation).slice(1)}"]`).first();
-    await part.getByText("curl", { exact: true }).click();
+    await part.getByRole("button", { name: "curl" }).click();
     const offered = await page.getByRole("menuitem").allInnerTexts();
-    expect(offered, operation.operationId).toEqual(["curl", "JavaScript", "Python", "Go"]);
+    expect(offered.slice(0, 4), operation.operationId).toEqual(["curl", "JavaScript", "Python", "Go"]);
     await page.getByRole("menuitem", { name: "curl" }).click();
     expect(await part.innerText()).toContain(path.split("{")[0]);
   }
@@ -165,9 +167,9 @@ describe.each(["light", "dark"] as const)("where the system is %s", (colorScheme
     let shown = "curl";
     await goTo(page, "#/users/changepassword");
     for (const language of ["JavaScript", "Python", "Go"]) {
-      await page.locator("main").getByText(shown, { exact: true }).first().click();
+      await page.getByRole("button", { name: shown, exact: true }).first().click();
       await page.getByRole("menuitem", { name: language }).click();
-      await page.locator("main").getByText(language, { exact: true }).first().waitFor();
+      await page.getByRole("button", { name: language, exact: true }).first().waitFor();
       expect(await page.evaluate(faintTexts), language).toEqual([]);
       shown = language;
     }

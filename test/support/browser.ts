@@ -43,7 +43,7 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
   await page.goto(url);
-  await page.getByRole("navigation").getByRole("link").first().waitFor();
+  await page.getByText("Search Ctrl+K").waitFor({ state: "attached" }); // until then the search is not there
   return { page, complaints, requests };
 }
 
@@ -59,6 +59,9 @@ export async function serveFolder(folder: string, path: string): Promise<string>
     const { pathname } = new URL(request.url ?? "", "http://host");
     if (pathname !== path && !pathname.startsWith(`${path}/`)) return void response.writeHead(404).end();
     const file = join(folder, normalize(pathname.slice(path.length)));
+    if (!extname(file) && !pathname.endsWith("/")) {
+      return void response.writeHead(301, { location: `${pathname}/` }).end();
+    }
     const name = extname(file) ? file : join(file, "index.html");
     readFile(name).then(
       (bytes) => response.writeHead(200, { "content-type": types[extname(name)] }).end(bytes),
