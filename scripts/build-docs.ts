@@ -40,6 +40,6 @@ function replace(from: string | RegExp, to: string): void {
 
 /** The credit in the footer stays, as a picture of its own. */
 function redocInWords(): string {
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="34" height="10"><text y="9" font-family="sans-serif" font-size="10" fill="#0044d4">Redoc</text></svg>`;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="34" height="10"><style>text{fill:#0044d4}@media(prefers-color-scheme:dark){text{fill:#a9c0ff}}</style><text y="9" font-family="sans-serif" font-size="10">Redoc</text></svg>`;
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }

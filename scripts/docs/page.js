@@ -6,7 +6,7 @@ const attributes = {
   '[data-testid="search-dialog"]': { role: "dialog", "aria-modal": "true", "aria-label": "Search" },
   '[data-testid="search-dialog"] input': { "aria-label": "Search the guide and the reference" },
   '[data-testid="search-dialog"] header button': { "aria-label": "Clear" },
-  '[data-testid="floating-button"]': { role: "button", tabindex: "0", "aria-label": "Contents" },
+  '[data-testid="floating-button"]': { "aria-label": "Contents" },
 };
 const complete = () => {
   for (const [selector, values] of Object.entries(attributes)) {

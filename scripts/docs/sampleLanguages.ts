@@ -32,7 +32,10 @@ export function curl({ method, url, credential, body, answer }: Call): string {
     url + (body ? " <<EOF" : ""),
   ].filter((word) => typeof word === "string");
   const short = words.join(" ");
-  return lines(short.length <= 76 ? short : words.join(" \\\n  "), body && `${hereDocument(body)}\nEOF`);
+  return lines(
+    short.length <= 76 ? short : words.join(" \\\n  ").replace("curl \\\n  ", "curl "),
+    body && `${hereDocument(body)}\nEOF`,
+  );
 }
 
 /** JSON where the shell looks for `$`, backticks and backslashes. */

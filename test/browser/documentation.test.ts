@@ -1,0 +1,183 @@
+/** The documentation as people see it, where the service serves it and where a host of static files does. */
+import { stat } from "node:fs/promises";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { linkTo, operationsOf, readContract } from "../../scripts/docs/contract.ts";
+import { readGuide } from "../../scripts/docs/guide.ts";
+import { problems } from "../../src/contract/problems.ts";
+import { serveFolder, startBrowser, visit } from "../support/browser.ts";
+import { startTestService } from "../support/service.ts";
+import { faintTexts } from "./contrast.ts";
+
+const contract = await readContract();
+const chapters = (await readGuide(contract)).slice(1).map(({ name }) => `#/${name}`);
+const operations = operationsOf(contract).map(({ operation }) => linkTo(operation));
+const service = await startTestService();
+const browser = await startBrowser();
+const served = `${service.url}/docs`;
+const folder = await serveFolder("dist/site", "/deep/below");
+
+/** Goes to a place of the page as its links do, and waits until it is there. */
+async function goTo(page: Page, place: string): Promise<void> {
+  await page.evaluate((hash) => location.assign(hash), place);
+  await page
+    .locator(`[data-section-id="${place.slice(1)}"]`)
+    .first()
+    .waitFor({ state: "attached" });
+}
+
+describe.each([
+  ["as it is served", served],
+  ["as a folder below a path", `${folder}/`],
+])("%s", (_, url) => {
+  test("it loads nothing from elsewhere, complains of nothing, and goes on without a network", async () => {
+    const { page, complaints, requests } = await visit(browser, url);
+    await page.context().setOffline(true);
+    for (const place of [...chapters, ...operations]) await goTo(page, place);
+    expect(requests.filter((request) => !/^(data|blob):/.test(request))).toEqual([url]);
+    expect(complaints).toEqual([]);
+  });
+
+  test("every link leads somewhere", { timeout: 120_000 }, async () => {
+    const { page } = await visit(browser, url);
+    const links = new Set<string>();
+    const places = new Set<string>();
+    for (const place of ["#/", ...chapters, ...operations]) {
+      await goTo(page, place);
+      const found = await page.evaluate(() => ({
+        links: [...document.querySelectorAll("a[href]")].map((link) => link.getAttribute("href") ?? ""),
+        places: [...document.querySelectorAll("[data-section-id]")].map((part) => part.getAttribute("data-section-id")),
+      }));
+      for (const link of found.links) links.add(link);
+      for (const id of found.places) places.add(`#${id}`);
+    }
+    // What is within a place (`#/users/createuser#…`) is Redoc's own.
+    const within = [...links].filter((link) => /^#[^#]+$/.test(link));
+    expect(within.length).toBeGreaterThan(50);
+    expect(within.filter((link) => !places.has(link))).toEqual([]);
+    const beside = [...links].filter((link) => !link.startsWith("#") && !link.startsWith("https://"));
+    expect(beside).toContain("openapi.yaml");
+    for (const link of beside)
+      expect((await page.request.get(new URL(link, page.url()).href)).status(), link).toBe(200);
+  });
+
+  test("the page of every problem leads back here", async () => {
+    const page = await browser.newPage();
+    for (const slug of Object.keys(problems)) {
+      await page.goto(new URL(`problems/${slug}`, url).href);
+      const back = await page
+        .getByRole("link", { name: "All errors" })
+        .evaluate((link: HTMLAnchorElement) => link.href);
+      expect(back).toBe(`${url}#/errors`);
+    }
+    await page.close();
+  });
+
+  test.each([
+    ["an operation", "sign out everywhere", "/sessions/endallsessions"],
+    ["a chapter", "which credential", "/credentials"],
+    ["an error", "revocations-stale", "/errors/revocations-stale"],
+  ])("the search finds %s, with the keyboard alone", async (_what, words, place) => {
+    const { page } = await visit(browser, url);
+    await page.getByRole("button", { name: "Search" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Search the guide and the reference").fill(words);
+    await page.locator(`[role="dialog"] a[href^="#${place}"]`).first().waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp(`#${place}`));
+  });
+});
+
+test("its landmarks, headings, pictures and fields have names", async () => {
+  const { page } = await visit(browser, served);
+  expect(await page.locator("html").getAttribute("lang")).toBe("en");
+  expect(await page.title()).toBe("Latchkey");
+  expect(await page.getByRole("main").count()).toBe(1);
+  expect(await page.getByRole("navigation", { name: "Contents" }).count()).toBe(1);
+  expect(await page.getByRole("heading", { level: 1 }).count()).toBe(1);
+  for (const chapter of chapters) {
+    await goTo(page, chapter);
+    const levels = await page
+      .locator("h1, h2, h3, h4")
+      .evaluateAll((all) => all.map(({ tagName }) => Number(tagName[1])));
+    for (const [index, level] of levels.entries()) expect(level - (levels[index - 1] ?? level)).toBeLessThan(2);
+    const pictures = page.locator("svg.diagram");
+    for (const picture of await pictures.all()) {
+      expect((await picture.getAttribute("aria-label"))?.length).toBeGreaterThan(100);
+      expect((await picture.boundingBox())?.width).toBeGreaterThan(300);
+    }
+  }
+});
+
+test("the keyboard reaches the content, the search and the contents, and shows where it is", async () => {
+  const { page } = await visit(browser, served);
+  const focused = () =>
+    page.evaluate(() => {
+      const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement ?? document.body);
+      return { name: document.activeElement?.textContent, outline: `${outlineStyle} ${outlineWidth}` };
+    });
+  for (const name of [/^Skip/, /^Search/, /^Latchkey/, /^First call/]) {
+    await page.keyboard.press("Tab");
+    expect(await focused()).toEqual({ name: expect.stringMatching(name), outline: "solid 2px" });
+  }
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/#\/first-call$/);
+  await page.getByRole("button", { name: "Skip to the content" }).focus();
+  await page.keyboard.press("Enter");
+  expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("MAIN");
+});
+
+test("every operation has a sample in each language", { timeout: 120_000 }, async () => {
+  const { page } = await visit(browser, served);
+  for (const { path, operation } of operationsOf(contract)) {
+    await goTo(page, linkTo(operation));
+    const part = page.locator(`[data-section-id="${linkTo(operation).slice(1)}"]`).first();
+    await part.getByRole("button", { name: "curl" }).click();
+    const offered = await page.getByRole("menuitem").allInnerTexts();
+    expect(offered.slice(0, 4), operation.operationId).toEqual(["curl", "JavaScript", "Python", "Go"]);
+    await page.getByRole("menuitem", { name: "curl" }).click();
+    expect(await part.innerText()).toContain(path.split("{")[0]);
+  }
+});
+
+test("nothing is wider than a phone, and its menu opens and leads on", async () => {
+  const { page } = await visit(browser, served, { viewport: { width: 360, height: 760 }, hasTouch: true });
+  for (const place of ["#/", ...chapters, "#/users/changepassword", "#/sessions/listsessions"]) {
+    await goTo(page, place);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), place).toBe(360);
+  }
+  await page.getByRole("button", { name: "Contents" }).tap();
+  await page.getByRole("navigation").getByRole("link", { name: "First call" }).tap();
+  await page.waitForURL(/#\/first-call$/);
+});
+
+describe.each(["light", "dark"] as const)("where the system is %s", (colorScheme) => {
+  test("the page is too, and every text can be read", { timeout: 120_000 }, async () => {
+    const { page } = await visit(browser, served, { colorScheme });
+    const background = await page.evaluate(
+      () => getComputedStyle(document.querySelector("main") ?? document.body).color,
+    );
+    const brightness = (background.match(/\d+/g) ?? []).slice(0, 3).reduce((sum, part) => sum + Number(part), 0);
+    expect(brightness > 384).toBe(colorScheme === "dark");
+    for (const place of ["#/", ...chapters, "#/sessions/listsessions"]) {
+      await goTo(page, place);
+      expect(await page.evaluate(faintTexts), place).toEqual([]);
+    }
+    let shown = "curl";
+    await goTo(page, "#/users/changepassword");
+    for (const language of ["JavaScript", "Python", "Go"]) {
+      await page.getByRole("button", { name: shown, exact: true }).first().click();
+      await page.getByRole("menuitem", { name: language }).click();
+      await page.getByRole("button", { name: language, exact: true }).first().waitFor();
+      expect(await page.evaluate(faintTexts), language).toEqual([]);
+      shown = language;
+    }
+    await page.goto(`${service.url}/problems/token-expired`);
+    expect(await page.evaluate(faintTexts)).toEqual([]);
+  });
+});
+
+test("the page is not much more than Redoc itself", async () => {
+  expect((await stat("dist/docs.html")).size).toBeLessThan(2_900_000);
+});
