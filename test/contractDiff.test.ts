@@ -150,7 +150,7 @@ const edits: [string, Edit, Verdict, Verdict][] = [
     "breaking",
     "changed",
   ],
-  ["a reason that was not given", add(member("Problem", "reason", "enum"), "too-sad"), "breaking", "changed"],
+  ["a reason that was not given", add(schema("PasswordRefusal", "enum"), "too-sad"), "breaking", "changed"],
   ["a member of an answer removed", remove(...member("User", "created_at")), "breaking", "breaking"],
   ["an optional member of an answer removed", remove(...member("Problem", "detail")), "breaking", "breaking"],
   ["a member of an answer made optional", set(schema("User", "required"), ["id", "username"]), "breaking", "changed"],

@@ -125,7 +125,7 @@ const refused: [rule: string, edit: Edit][] = [
   ],
   ["rule/tags-are-capitalised", set(["tags", "0", "name"], "users")],
   ["rule/values-are-kebab-case", add(member("Problem", "type", "enum"), "/problems/moon_phase")],
-  ["rule/values-are-kebab-case", add(member("Problem", "reason", "enum"), "tooSad")],
+  ["rule/values-are-kebab-case", add(schema("PasswordRefusal", "enum"), "tooSad")],
 ];
 
 type Lint = { totals: { errors: number; warnings: number }; problems: { ruleId: string; severity: string }[] };

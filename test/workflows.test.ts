@@ -31,6 +31,13 @@ async function walk(url: string, report: string): Promise<{ exitCode: unknown; w
   return { exitCode, walked: files["workflows.arazzo.yaml"]?.executedWorkflows ?? [] };
 }
 
+/** The report has stars in the place of whatever the contract calls a password. */
+function isShownAs(reported: string | undefined, condition: string): boolean {
+  const [start, end] = reported?.split("********") ?? [];
+  if (start === undefined || end === undefined) return reported === condition;
+  return condition.startsWith(start) && condition.endsWith(end);
+}
+
 const failures = (walked: Walked[]) =>
   walked.flatMap(({ workflowId, executedSteps }) =>
     executedSteps.flatMap(({ stepId, checks }) =>
@@ -50,8 +57,10 @@ test("every workflow can be walked to its end, and leaves nothing behind", { tim
   );
   for (const [index, { steps }] of workflows.entries()) {
     for (const [step, { successCriteria }] of steps.entries()) {
-      const checked = walked[index]?.executedSteps[step]?.checks.map(({ condition }) => condition);
-      expect(checked).toEqual(expect.arrayContaining(successCriteria?.map(({ condition }) => condition) ?? []));
+      const checked = walked[index]?.executedSteps[step]?.checks.map(({ condition }) => condition) ?? [];
+      for (const { condition } of successCriteria ?? []) {
+        expect(checked.some((reported) => isShownAs(reported, condition))).toBe(true);
+      }
     }
   }
   expect(await service.sql("SELECT username FROM users")).toEqual([]);
