@@ -23,14 +23,14 @@ export function answersOf(server: Server, refuse: Refuse): (socket: Socket) => S
     exchange.pending.add(response);
     response.once("close", () => exchange.pending.delete(response));
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+  server.on("clientError", (error: ParserError, socket: Socket) => {
     const { pending, latest } = exchangeOf(socket);
     const [answer] = pending;
     // Ours must not stand in place of an answer that is due first or has begun, nor follow one that
     // was given before its request had arrived.
     const isDue = pending.size === 0 ? (latest?.complete ?? true) : pending.size === 1 && !answer?.headersSent;
     if (!socket.writable || error.code === "ECONNRESET" || !isDue) return void socket.destroy();
-    refuse(socket, error.code);
+    refuse(socket, error.code, latest ? undefined : methodOf(error));
   });
   // Without a listener, Node answers with a status that is not in the contract or hangs up.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response));
@@ -40,11 +40,17 @@ export function answersOf(server: Server, refuse: Refuse): (socket: Socket) => S
   return (socket) => exchangeOf(socket).pending;
 }
 
-export type Refuse = (socket: Socket, code: string | undefined) => void;
+type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
+
+/** Of the first request on a connection. Where it came in parts this is a guess, which the end of the connection excuses. */
+const methodOf = ({ rawPacket }: ParserError) => rawPacket?.subarray(0, 16).toString("latin1").split(" ")[0];
+
+/** @param method of the request, as far as it is known: an answer to HEAD has no body */
+export type Refuse = (socket: Socket, code: string | undefined, method?: string) => void;
 
 /** Answers with a 400, and ends the connection: what follows on it cannot be read. */
 export function refusal(log: Logger): Refuse {
-  return (socket, code) => {
+  return (socket, code, method) => {
     const id = randomUUID();
     const problem = new Problem("invalid-request", { detail: reasons[code ?? ""] ?? "This is not HTTP/1.1." });
     const body = JSON.stringify(problem.body(id));
@@ -58,7 +64,7 @@ export function refusal(log: Logger): Refuse {
         `Content-Length: ${Buffer.byteLength(body)}`,
         "Connection: close",
         "",
-        body,
+        method === "HEAD" ? "" : body,
       ].join("\r\n"),
     );
     // Its own end may never come.
@@ -71,5 +77,5 @@ const reasons: Record<string, string> = {
   HPE_HEADER_OVERFLOW: "The headers are larger than 16 KiB.",
   ERR_HTTP_REQUEST_TIMEOUT: "The request did not arrive in time.",
   CONNECT: "This is not a proxy.",
-  TARGET: "The target of the request has no path.",
+  TARGET: "The target of the request has no path, or a fragment.",
 };

@@ -73,7 +73,7 @@ export async function listen(app: RequestListener, place: Place, log: Logger): P
     const pending = answering(socket).size; // this one's answer is among them
     // A refusal is written at once: it must not stand in place of an answer that is due before it.
     if (pending > (path === undefined ? 1 : pipelineLength)) return void socket.destroy();
-    if (path === undefined) return refuse(socket, "TARGET");
+    if (path === undefined) return refuse(socket, "TARGET", request.method);
     if (isDraining) endWithNewest(socket);
     request.url = path;
     app(request, response);

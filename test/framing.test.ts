@@ -40,6 +40,8 @@ describe("a request with", () => {
     ["chunks in HTTP/1.0", "POST /api/users HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
     ["a target of another scheme", "GET ftp://example.com/livez HTTP/1.1\r\nHost: x\r\n\r\n"],
     ["a target that is no path", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a fragment", "GET /livez#top HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a fragment behind its query", "GET http://x/livez?#top HTTP/1.1\r\nHost: x\r\n\r\n"],
     [
       "two Authorizations far apart",
       `GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\n${"a:\r\n".repeat(2100)}Authorization: b\r\n\r\n`,
@@ -59,6 +61,16 @@ describe("a request with", () => {
     const answer = await sendRaw(service.url, bytes, method, target);
     expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
     expect(answer.header("connection")).toBe("close");
+  });
+
+  test.each([
+    ["no path", "HEAD * HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a fragment", "HEAD /livez#top HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["NUL in a header", "HEAD /livez HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n"],
+    ["no Host", "HEAD /livez HTTP/1.1\r\n\r\n"],
+  ])("for HEAD with %s the 400 has no body", async (_name, bytes) => {
+    const [method = "", target = ""] = bytes.split(" ");
+    expect(await sendRaw(service.url, bytes, method, target)).toMatchObject({ status: 400, text: "" });
   });
 
   test("garbage behind requests never gets an answer in place of theirs", async () => {

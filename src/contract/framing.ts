@@ -25,9 +25,9 @@ export function ambiguity({ rawHeaders, headers, httpVersion }: IncomingMessage)
 /**
  * The path and query of a request's target: of the absolute form too (RFC 9112, section 3.2.2),
  * which everything behind this need not know.
- * @returns `undefined` where there is none.
+ * @returns `undefined` where there is none. What follows a `#` is for the client alone, and is never sent.
  */
 export function originForm(target: string): string | undefined {
   const path = target.replace(/^https?:\/\/[^/?#]*\/?/i, "/");
-  return path.startsWith("/") ? path : undefined;
+  return path.startsWith("/") && !path.includes("#") ? path : undefined;
 }

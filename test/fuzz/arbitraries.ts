@@ -1,96 +1,23 @@
 /**
- * From the contract to inputs: plans of requests, valid, almost valid and hostile. A plan is plain data, so that
- * fast-check can shrink it; what it asks of earlier answers is filled in when it is played (play.ts). The first
- * choice of each `oneOf` is the plainest, which is what a failure shrinks to.
+ * From the contract to inputs: plans of requests, valid, almost valid and hostile (hostile.ts). The first choice of
+ * each `oneOf` is the plainest, which is what a failure shrinks to.
  */
 import fc, { type Arbitrary } from "fast-check";
+import {
+  credentialHeaders,
+  hostileHeaders,
+  hostileName,
+  hostileQueries,
+  hostileSegments,
+  hostileText,
+  hostileValue,
+} from "./hostile.ts";
 import { type Api, kindOf, type Operation, type Schema } from "./operations.ts";
-
-/** A JSON value, or how to come by one. */
-export type Value =
-  | { json: unknown }
-  /** Text that stands in the body as it is. */
-  | { raw: string }
-  /** Something that an earlier answer gave under such a name; the newest is 0. */
-  | { given: string; pick: number }
-  | { members: [string, Value][] }
-  | { items: Value[] };
-
-export type Credentials =
-  | { kind: "none" }
-  /** Of the users so far, the newest is 0; by the name as it was typed, or as it is kept. */
-  | { kind: "password"; pick: number; typed: boolean }
-  | { kind: "wrong password"; pick: number; password: string }
-  | { kind: "token"; pick: number; as: "bearer" | "basic" }
-  | { kind: "forged token"; pick: number; how: number; as: "bearer" | "basic" }
-  | { kind: "expired token"; as: "bearer" | "basic" }
-  | { kind: "raw"; headers: string[] };
-
-export type Spoil =
-  | { kind: "cut"; at: number }
-  | { kind: "bytes"; at: number; bytes: number[] }
-  | { kind: "padded"; to: number }
-  | { kind: "replaced"; text: string }
-  | { kind: "utf-16" };
-
-export type Body = { value: Value; types: string[]; spoil: Spoil | undefined };
-
-export type Step = {
-  operation: string;
-  method: string;
-  credentials: Credentials;
-  /** Of each parameter of the path: what stands there, and how it is written. */
-  path: Record<string, { value: Value; spelling: "plain" | "upper" | "urn" | "escaped" } | { raw: string }>;
-  query: { name: string; value: Value }[];
-  /** Appended to the query as it is. */
-  rawQuery: string[];
-  headers: [string, string][];
-  body: Body | undefined;
-};
+import { type Body, type Credentials, json, type Spoil, type Step, type Value } from "./plan.ts";
 
 const oneOf = <T>(...choices: { weight: number; arbitrary: Arbitrary<T> }[]): Arbitrary<T> =>
   fc.oneof({ withCrossShrink: true }, ...choices);
 const choice = <T>(weight: number, arbitrary: Arbitrary<T>) => ({ weight, arbitrary });
-const json = (value: unknown): Value => ({ json: value });
-
-const lengths = [1, 7, 8, 63, 64, 65, 127, 128, 129, 255, 256, 257, 2048, 2049, 5000];
-const characters = ["x", "é", "e\u0301", "小", "😀", "\u0301", "ß", "א", "\ufdfa", " "];
-const traps = [
-  ..."\0|\t|\n|\u007f|\u0085|\u009b31m| |\u00a0|\u2028|\ufeff|\ufffd|\ud800|\udfff|a\ud800b|\ufdd0|\u{10ffff}".split(
-    "|",
-  ),
-  ..."\u200d|\u202e|\u0640|\u1100|\u0130|ß|ς|Σ|ﬁ|Ａ|K|l·l|a·a|א1|אa|1א|\u0661\u06f1|क्‍ष|日本・|😀".split("|"),
-  ..."__proto__|constructor|toString|hasOwnProperty|null|true|0|-1|1e9|NaN|[object Object]".split("|"),
-  ..."../..|%00|%2F|a:b|a/b|a~b|#|?|*|'; DROP TABLE users; --|{{7*7}}|<script>|$argon2id$v=19$m=8,t=1,p=1$".split("|"),
-  ..."eyJhbGciOiJub25lIn0.e30.|Password123|password|12345678|correct horse battery|miguel|me|urn:uuid:".split("|"),
-  "",
-];
-const anyUnit = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit));
-const hostileText: Arbitrary<string> = fc.oneof(
-  fc.constantFrom(...traps),
-  fc.tuple(fc.constantFrom(...traps), fc.constantFrom(...traps)).map((texts) => texts.join("")),
-  fc.tuple(fc.constantFrom(...characters), fc.constantFrom(...lengths)).map(([text, length]) => text.repeat(length)),
-  fc.string({ unit: "grapheme", maxLength: 40 }),
-  fc.string({ unit: "binary", maxLength: 40 }),
-  fc.string({ unit: anyUnit, maxLength: 20 }),
-);
-
-const deep = (depth: number, open: string, close: string): Value => ({ raw: open.repeat(depth) + close.repeat(depth) });
-const hostileValue: Arbitrary<Value> = fc.oneof(
-  hostileText.map(json),
-  fc.constantFrom<unknown>(null, true, 0, -1, 1.5, 2 ** 53, [], {}, [[]], { $ref: "#" }, "").map(json),
-  fc.jsonValue({ maxDepth: 2 }).map(json),
-  fc.constantFrom<Value>(
-    ...["1e999", "-0", `1${"0".repeat(400)}`, "1e-999", '"\\ud800"', '"\\u0000"', '{"a":1,"a":2}', "NaN", "01"].map(
-      (raw) => ({ raw }),
-    ),
-    ...[deep(50, "[", "]"), deep(3000, "[", "]"), deep(1000, '{"a":', "}")],
-  ),
-);
-const hostileName = fc.oneof(
-  fc.constantFrom("surprise", "__proto__", "constructor", "toString", "", "a/b", "c~d", "#", "username", "password"),
-  hostileText,
-);
 
 /** Values that the schema of a member or a parameter allows, of earlier answers where they give such. */
 function valid(api: Api, name: string, schema: Schema): Arbitrary<Value> {
@@ -237,32 +164,6 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
   );
 }
 
-const credentialHeaders = [
-  ["Basic"],
-  ["Basic "],
-  ["Basic !"],
-  ["Basic Og=="],
-  ["Basic YTpi", "Basic YTpi"],
-  ["Basic YQ=="],
-  ["Basic YTpi="],
-  ["basic YTpi"],
-  ["Basic /zpi"],
-  ["Basic AAA6AAA="],
-  ["Basic 7aCAOmI="],
-  ["Bearer"],
-  ["Bearer "],
-  ["Bearer a b"],
-  ["Bearer ..."],
-  ["Bearer \u00ff"],
-  ["Bearer x, Basic YTpi"],
-  ["Digest username=a"],
-  [""],
-  [","],
-  [`Basic ${"QUFB".repeat(2000)}`],
-  [`Bearer ${"x".repeat(17_000)}`],
-  ["Bearer x", "Basic YTpi"],
-];
-
 function credentials({ schemes }: Operation): Arbitrary<Credentials> {
   const pick = fc.nat({ max: 5 });
   const as = fc.constantFrom<"bearer" | "basic">("bearer", "basic");
@@ -289,67 +190,6 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
     ),
   );
 }
-
-const hostileHeaders: [string, string][] = [
-  ...[
-    "*/*",
-    "application/json",
-    "image/png",
-    "",
-    ",",
-    "*/*;q=0",
-    "a/b;q=x",
-    "application/*;q=0.1",
-    "\u00ff/\u00ff",
-  ].map((value): [string, string] => ["Accept", value]),
-  ...["1.2.3.4", "::1", "x", "'", "1.2.3.4, 5.6.7.8", "[::1]:80", "1.2.3.4\u00ff", ",", "a".repeat(5000)].map(
-    (value): [string, string] => ["X-Forwarded-For", value],
-  ),
-  ...["", "x", "\u009b31m", "\u0085", "\t", "\u00e9", "x".repeat(255), `${"x".repeat(255)}é`, "y".repeat(9000)].map(
-    (value): [string, string] => ["User-Agent", value],
-  ),
-  ["Accept-Charset", "utf-16"],
-  ["Accept-Encoding", "gzip"],
-  ["Content-Encoding", "gzip"],
-  ["Content-Encoding", "identity"],
-  ["Content-Type", "text/plain"],
-  ["Content-Type", "application/json"],
-  ["Cookie", "__proto__=1; a=b"],
-  ["Expect", "100-continue"],
-  ["Expect", "something else"],
-  ["Forwarded", "for=1.2.3.4;host=x"],
-  ["Host", "second"],
-  ["If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT"],
-  ["If-None-Match", "*"],
-  ["Origin", "https://evil.example"],
-  ["Access-Control-Request-Method", "DELETE"],
-  ["Range", "bytes=0-1"],
-  ["X-Forwarded-Proto", "https"],
-  ["X-HTTP-Method-Override", "DELETE"],
-  ["X-Request-Id", "chosen"],
-  ["__proto__", "x"],
-];
-
-const hostileSegments = [
-  ..."%2F|..|.|%2e%2e|%zz|%|%ff|%00|%C0%80|{id}|*|me|password|a%2Fb|;x=1|%20|%0d%0a|~|a#b|__proto__|\u00ff".split("|"),
-  ..."urn:uuid:01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b|{01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b}".split("|"),
-  ..."00000000-0000-0000-0000-000000000000|01932f6e8f8a7c3a9d6c0d0f5b1c2a3b|toString|a/b|/|".split("|"),
-  "x".repeat(8000),
-];
-const hostileQueries = [
-  ..."[x]=1|surprise=1|x[]=1|__proto__=1|__proto__[x]=1|constructor[prototype]=1|%zz=1|%ff=1|=|=1|&|?|#|%00".split("|"),
-  ..."limit[a]=1|limit[]=1|limit=1|limit=&limit=|limit=%31|limit=1%00|limit=1e1|limit=0x10|limit=%ff|cursor[]=x".split(
-    "|",
-  ),
-  ...[
-    "&".repeat(1000),
-    "limit=1&".repeat(1001),
-    "[limit]=1",
-    "LIMIT=1",
-    "limit =1".replace(" ", "+"),
-    "x".repeat(9000),
-  ],
-];
 
 function path(api: Api, operation: Operation): Arbitrary<Step["path"]> {
   const parameters = operation.parameters.filter((parameter) => parameter.in === "path");

@@ -1,11 +1,11 @@
 /** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
 import type { Answer } from "../../src/contract/conformance.ts";
-import type { Body, Credentials, Step, Value } from "./arbitraries.ts";
 import { openBooks, type User } from "./books.ts";
 import type { Exchange } from "./curl.ts";
 import { forged } from "./forgery.ts";
 import { jsonOf } from "./json.ts";
 import { type Api, isSecret, kindOf, type Operation, type Schema } from "./operations.ts";
+import type { Body, Credentials, Step, Value } from "./plan.ts";
 import type { Request } from "./wire.ts";
 
 /** What one run of steps is played against. */

@@ -2,10 +2,11 @@
 import { Agent } from "node:http";
 import fc from "fast-check";
 import { answerChecker } from "../support/answers.ts";
-import { type Step, sequences } from "./arbitraries.ts";
+import { sequences } from "./arbitraries.ts";
 import type { User } from "./books.ts";
 import { curlLines } from "./curl.ts";
 import type { Api } from "./operations.ts";
+import type { Step } from "./plan.ts";
 import { Finding, play } from "./play.ts";
 import { exchange } from "./wire.ts";
 

@@ -53,7 +53,7 @@ function operationOf(
   method: string,
   target: string,
 ): { operationId?: string | undefined; allow?: string[] } {
-  const path = target.replace(/^http:\/\/[^/]*/, "").split("?")[0] as string;
+  const path = target.replace(/^https?:\/\/[^/]*/, "").split(/[?#]/)[0] as string;
   const template = Object.keys(contract.paths)
     .sort((a, b) => Number(a.includes("{")) - Number(b.includes("{")))
     .find((template) => new RegExp(`^${template.replace(/\./g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path));
