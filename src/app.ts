@@ -1,4 +1,5 @@
 /** The order of the middleware, on one screen. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { parse } from "node:querystring";
 import cors from "cors";
 import express, { type Express, type RequestHandler } from "express";
@@ -8,7 +9,8 @@ import type { Config } from "./config.ts";
 import type { AnswerCheck } from "./contract/answerCheck.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
-import { addressOf, dispatch, problemWriter } from "./contract/dispatch.ts";
+import { dispatch, problemWriter } from "./contract/dispatch.ts";
+import { exchangeOf, identify } from "./contract/exchange.ts";
 import { ambiguity } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { withinOneRequest } from "./database/database.ts";
@@ -46,19 +48,19 @@ export function createApp({
   app.set("query parser", (query: string) => parse(query, "&", "=", { maxKeys: 0 })); // no name goes unseen
   app.set("trust proxy", config.trustProxy ?? false);
 
+  app.use(identify);
   if (metrics) app.use(metrics.countRequests);
   app.use(requestLog(log));
   app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);
-  app.use(
-    helmet({
-      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-    }),
-  );
+  app.use((_request, response, next) => {
+    for (const [name, value] of securityHeaders) response.setHeader(name, value);
+    next();
+  });
   if (config.corsOrigins) app.use(cors({ origin: allowedOrigins(config.corsOrigins), exposedHeaders, maxAge: 600 }));
   app.use((request, response, next) => {
     const problem = ambiguity(request);
-    if (problem) response.set("Connection", "close"); // what follows on it cannot be trusted either
+    if (problem) response.setHeader("Connection", "close"); // what follows on it cannot be trusted either
     next(problem);
   });
   app.use((request, _response, next) => {
@@ -77,6 +79,19 @@ export function createApp({
   return app;
 }
 
+/** What helmet sets. It is the same for every answer, and so is asked for once. */
+const securityHeaders = (() => {
+  const headers: [string, string][] = [];
+  const recorder = { setHeader: (...header: [string, string]) => headers.push(header), removeHeader() {} };
+  const protect = helmet({
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  });
+  protect({} as IncomingMessage, recorder as unknown as ServerResponse, (error) => {
+    if (error) throw error;
+  });
+  return headers;
+})();
+
 /** Clients who cannot be told apart count as one, and lock each other out. */
 function warnOfProxy(trustProxy: Config["trustProxy"], log: Logger): RequestHandler {
   let warned = false;
@@ -84,10 +99,11 @@ function warnOfProxy(trustProxy: Config["trustProxy"], log: Logger): RequestHand
     if (!warned) log.warn(`${message}: clients count as one.`);
     warned = true;
   };
-  return (request, _response, next) => {
+  return (request, response, next) => {
     if (request.headers["x-forwarded-for"] !== undefined) {
       if (trustProxy === undefined) warnOnce("Requests come through a proxy, and TRUST_PROXY is not set");
-      else if (!addressOf(request)) warnOnce("A proxy that is trusted forwards something that is no IP address");
+      else if (!exchangeOf(response).client.address)
+        warnOnce("A proxy that is trusted forwards something that is no IP address");
     }
     next();
   };

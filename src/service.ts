@@ -1,8 +1,8 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
 import { readFile } from "node:fs/promises";
-import type { RequestListener } from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Express } from "express";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
@@ -240,10 +240,10 @@ const cannotListen =
   };
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
-async function rehearse(app: RequestListener, log: Logger): Promise<void> {
+async function rehearse(app: Express, log: Logger): Promise<void> {
   const server = await listen(app, { host: "127.0.0.1", port: 0 }, log);
   try {
-    const { status } = await fetch(`${server.url}/livez`);
+    const { status } = await fetch(`${server.url}/problems/not-found`);
     if (status !== 200) throw new Error("The contract cannot be served; the log says why.");
   } finally {
     await server.close();

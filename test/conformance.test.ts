@@ -9,6 +9,7 @@ import { createAnswerCheck } from "../src/contract/answerCheck.ts";
 import { type Answer, createConformance } from "../src/contract/conformance.ts";
 import { loadContract } from "../src/contract/contract.ts";
 import { problemWriter } from "../src/contract/dispatch.ts";
+import { exchangeOf, identify } from "../src/contract/exchange.ts";
 import { Problem } from "../src/contract/problems.ts";
 import { createDatabase, password, startTestService } from "./support/service.ts";
 
@@ -122,10 +123,10 @@ describe("CONTRACT_CHECK", async () => {
     const faults: string[] = [];
     const check = createAnswerCheck(contract.document, "enforce", 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
+    app.use(identify);
     app.use((_request, response) => {
-      response.set("X-Request-Id", requestId).locals["operation"] = contract.operations.find(
-        ({ id }) => id === "issueToken",
-      );
+      const operation = contract.operations.find(({ id }) => id === "issueToken");
+      Object.assign(exchangeOf(response), { operation });
       throw new Problem("token-expired");
     });
     app.use(problemWriter(() => {}, check));

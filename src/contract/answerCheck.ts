@@ -1,7 +1,8 @@
 /** A last look at answers before they leave: what the tests do with all of them, in production. */
 import type { Response } from "express";
 import { type Answer, createConformance } from "./conformance.ts";
-import type { OpenApiDocument, Operation } from "./contract.ts";
+import type { OpenApiDocument } from "./contract.ts";
+import { exchangeOf } from "./exchange.ts";
 
 /** An answer that is about to be written. */
 export type Outgoing = {
@@ -36,7 +37,7 @@ export function createAnswerCheck(
   const conformance = createConformance(document);
   return (response, outgoing) => {
     if (mode === "report" && Math.random() * 100 >= percent) return true;
-    const operation = (response.locals["operation"] as Operation | undefined)?.id;
+    const operation = exchangeOf(response).operation?.id;
     // What would answer a GET: it is Node that leaves the body out of the answer to a HEAD.
     const fault = conformance(operation, "GET", complete(response, outgoing));
     if (fault === undefined) return true;

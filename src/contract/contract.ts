@@ -11,6 +11,7 @@ import type { OperationId, Scheme } from "./binding.ts";
 export type DeclaredResponse = {
   /** The one media type it is given in; `undefined` where the body is empty. */
   contentType: string | undefined;
+  isJson: boolean;
   /** Headers whose value the contract fixes with `const`: written by dispatch, not by handlers. */
   fixedHeaders: Record<string, string>;
 };
@@ -25,6 +26,8 @@ export type Operation = {
   query: ReadonlySet<string>;
   /** The one media type of the request's body; `undefined` where there is none. */
   requestType: string | undefined;
+  /** Whether a request has anything beside its credentials: parameters or a body. */
+  hasInput: boolean;
   responses: ReadonlyMap<number, DeclaredResponse>;
 };
 
@@ -113,6 +116,7 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
     schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
     query: new Set(parameters.filter(({ in: place }) => place === "query").map(({ name }) => name)),
     requestType: body && onlyMediaType(body, where),
+    hasInput: body !== undefined || parameters.length > 0,
     responses: new Map(
       Object.entries(operation.responses).map(([status, response]) => [
         Number(status),
@@ -137,7 +141,8 @@ function declared(document: OpenApiDocument, response: OpenApiResponse, where: s
     const value = resolve(document, reference).schema?.const;
     if (value !== undefined) fixedHeaders[name] = value;
   }
-  return { contentType: onlyMediaType(response, where), fixedHeaders };
+  const contentType = onlyMediaType(response, where);
+  return { contentType, isJson: /[/+]json$/.test(contentType ?? ""), fixedHeaders };
 }
 
 function onlyMediaType(body: OpenApiBody, where: string): string | undefined {

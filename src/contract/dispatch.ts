@@ -2,12 +2,12 @@
  * From the contract to the handlers and back: every operation is served exactly as declared, and
  * nothing else is. The way of a request is the body of `serve`, from top to bottom.
  */
-import { isIP } from "node:net";
 import { Readable } from "node:stream";
 import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
 import type { AnswerCheck, Outgoing } from "./answerCheck.ts";
-import type { Client, Handlers } from "./binding.ts";
+import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
+import { exchangeOf } from "./exchange.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
 import { Problem } from "./problems.ts";
 import { requestValidator } from "./validation.ts";
@@ -26,8 +26,9 @@ export function dispatch(
   const validate = requestValidator(contract);
 
   const serve = (operation: Operation) => async (request: Request, response: Response) => {
-    response.locals["operation"] = operation;
-    const client = clientOf(request);
+    const exchange = exchangeOf(response);
+    exchange.operation = operation;
+    const { client } = exchange;
     const principal = await authenticate(operation, request.headers.authorization, client, authenticator);
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
@@ -66,13 +67,16 @@ export function problemWriter(
   report: (response: Response, problem: Problem) => void,
   check: AnswerCheck,
 ): ErrorRequestHandler {
-  return (error: unknown, request, response, _next) => {
-    const operation = response.locals["operation"] as Operation | undefined;
+  return (error: unknown, _request, response, _next) => {
+    const {
+      operation,
+      client: { requestId },
+    } = exchangeOf(response);
     let problem = declaredProblem(operation, error);
-    let answer = failure(operation, problem, String(request.id));
+    let answer = failure(operation, problem, requestId);
     if (!check(response, answer)) {
       problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
-      answer = failure(operation, problem, String(request.id));
+      answer = failure(operation, problem, requestId);
     }
     report(response, problem);
     if (response.headersSent) return void response.destroy();
@@ -93,21 +97,10 @@ const unreadable = (error: unknown) =>
     ? new Problem("invalid-request", { errors: [{ parameter: "path", detail: "is not percent-encoded UTF-8" }] })
     : undefined;
 
-const clientOf = (request: Request): Client => ({
-  address: addressOf(request),
-  // A header may have the control characters beyond ASCII, and a terminal would obey them.
-  userAgent: request.headers["user-agent"]?.replace(/\p{Cc}/gu, ""),
-  requestId: String(request.id),
-});
-
-/** Where a request comes from: an IP address, or nothing, whatever a proxy forwards. Some write the port behind it. */
-export function addressOf({ ip = "" }: { ip?: string | undefined }): string | undefined {
-  const [, address = ip] = /^\[(.+)\](?::\d+)?$/.exec(ip) ?? /^([\d.]+):\d+$/.exec(ip) ?? [];
-  return isIP(address) ? address : undefined;
-}
-
 /** An answer that the client cannot read is work for nothing (RFC 9110, section 12.5.1). */
 function refuseUnacceptable(operation: Operation, request: Request): void {
+  const { accept = "*/*" } = request.headers;
+  if (accept === "*/*") return;
   for (const [status, { contentType }] of operation.responses) {
     if (status < 300 && contentType && !request.accepts([contentType, `${contentType}; charset=utf-8`])) {
       throw new Problem("not-acceptable", { detail: `This operation answers with ${contentType}.` });
@@ -117,8 +110,7 @@ function refuseUnacceptable(operation: Operation, request: Request): void {
 
 /** What a handler returned, with the headers that the contract fixes. */
 function success(operation: Operation, { status, headers, body }: AnyReply): Outgoing {
-  const { fixedHeaders, contentType } = operation.responses.get(status) as DeclaredResponse;
-  const isJson = contentType !== undefined && /[/+]json$/.test(contentType);
+  const { fixedHeaders, contentType, isJson } = operation.responses.get(status) as DeclaredResponse;
   return {
     status,
     headers: { ...fixedHeaders, ...headers },
@@ -140,18 +132,20 @@ function failure(operation: Operation | undefined, problem: Problem, requestId: 
   };
 }
 
-function send(response: Response, { status, headers, contentType, body }: Outgoing): void {
-  response.status(status).set(headers);
+/** All bodies are UTF-8. Express' own `send` would look at each of them to find out what it is. */
+function send(response: Response, { status, headers, contentType, body = "" }: Outgoing): void {
+  response.statusCode = status;
+  for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string | string[]);
   if (!contentType) return void response.end();
-  response.type(contentType);
+  response.setHeader("Content-Type", `${contentType}; charset=utf-8`);
+  response.setHeader("Content-Length", Buffer.byteLength(body));
   if (Buffer.isBuffer(body)) inPieces(response, body);
-  else response.send(body);
+  else response.end(body);
 }
 
 /** A long body piece by piece, so that the server sees whether its client takes them. */
 function inPieces(response: Response, body: Buffer): void {
   const starts = Array.from({ length: Math.ceil(body.length / pieceBytes) }, (_, index) => index * pieceBytes);
-  response.set("Content-Length", String(body.length));
   Readable.from(starts.map((start) => body.subarray(start, start + pieceBytes))).pipe(response);
 }
 

@@ -6,13 +6,17 @@ import type { IncomingMessage } from "node:http";
 import { invalidRequest, type Problem } from "./problems.ts";
 
 // Node keeps the first of several without a word.
-const onlyOnce = ["host", "authorization", "content-type", "content-length", "transfer-encoding"];
+const onlyOnce = new Set(["host", "authorization", "content-type", "content-length", "transfer-encoding"]);
 
 /** @returns the problem of an ambiguous request, or `undefined`. */
 export function ambiguity({ rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
-  const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
-  const repeated = onlyOnce.find((name) => names.indexOf(name) !== names.lastIndexOf(name));
-  if (repeated) return invalidRequest({ header: repeated, detail: "is there more than once" });
+  const seen = new Set<string>();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase() ?? "";
+    if (!onlyOnce.has(name)) continue;
+    if (seen.has(name)) return invalidRequest({ header: name, detail: "is there more than once" });
+    seen.add(name);
+  }
   if (headers.host === undefined && httpVersion !== "1.0")
     return invalidRequest({ header: "host", detail: "is missing" });
   const encoding = headers["transfer-encoding"];

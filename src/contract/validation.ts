@@ -45,6 +45,7 @@ export function requestValidator(contract: Contract) {
     if (reader) await run(reader, request, response);
     else delete request.headers["content-type"];
     refuseUndeclaredQuery(operation, request);
+    if (!operation.hasInput) return;
     for (const validator of validators) await run(validator, request, response);
     // It looks the operation up by itself. Should it ever find another, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };

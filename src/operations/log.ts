@@ -2,15 +2,11 @@
  * The log: JSON lines with the id that the client got in `X-Request-Id`. What a request carries
  * (headers, query, body, the values in its path) is never in it: there may be a secret anywhere.
  */
-import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RequestHandler, Response } from "express";
 import { type DestinationStream, type Logger, pino } from "pino";
-import { type HttpLogger, pinoHttp } from "pino-http";
 import pretty from "pino-pretty";
 import type { Audit } from "../audit/audit.ts";
-import type { Operation } from "../contract/contract.ts";
-import { addressOf } from "../contract/dispatch.ts";
+import { exchangeOf } from "../contract/exchange.ts";
 import type { Problem, ProblemSlug } from "../contract/problems.ts";
 
 /** What readiness says of a stop that somebody asked for: no error. */
@@ -29,39 +25,36 @@ export function createLog(level: string, stream: NodeJS.WriteStream & { fd: numb
       pino(options, pino.destination({ fd: destination, sync: false, maxLength: mostUnwrittenBytes }));
 }
 
-/** Gives each request its id, and writes a line when it has been answered. */
+/** Writes a line when a request has been answered, or has lost its client before. */
 export function requestLog(log: Logger): RequestHandler {
-  const http: HttpLogger = pinoHttp({
-    logger: log,
-    genReqId: () => randomUUID(),
-    wrapSerializers: false,
-    serializers: {
-      req: describeRequest,
-      // Without an answer there is no status, whatever it would have been.
-      res: (response: ServerResponse) => ({ status: response.headersSent ? response.statusCode : undefined }),
-      err: describeError,
-    },
-    customProps: (_request, response) => {
-      const { operation, problem, traceId } = (response as Response).locals as Locals;
-      return { operation: operation?.id, problem, trace_id: traceId };
-    },
-    customLogLevel: (_request, response) => {
-      const { problem } = (response as Response).locals as Locals;
-      return response.statusCode >= 500 && problem !== planned ? "error" : "info";
-    },
-  });
   return (request, response, next) => {
-    http(request, response);
-    response.set("X-Request-Id", String(request.id));
+    const began = performance.now();
+    const { method } = request; // dispatch makes a GET of a HEAD
+    response.once("close", () => {
+      const { client, operation, problem, cause, traceId } = exchangeOf(response);
+      const line = {
+        req: { id: client.requestId, method, address: client.address },
+        operation: operation?.id,
+        problem,
+        trace_id: traceId,
+        // Without an answer there is no status, whatever it would have been.
+        res: { status: response.headersSent ? response.statusCode : undefined },
+        err: cause && describeError(cause), // whatever serializers the log has
+        responseTime: Math.round(performance.now() - began),
+      };
+      const end = !response.writableFinished ? "aborted" : cause ? "errored" : "completed";
+      log[cause ? "error" : "info"](line, `request ${end}`);
+    });
     next();
   };
 }
 
 /** Tells the line of a request which problem it got, and the cause that the client is not told. */
 export function reportProblem(response: Response, problem: Problem): void {
-  response.locals["problem"] = problem.slug;
+  const exchange = exchangeOf(response);
+  exchange.problem = problem.slug;
   if (problem.status >= 500 && problem.slug !== planned)
-    response.err = problem.cause instanceof Error ? problem.cause : problem;
+    exchange.cause = problem.cause instanceof Error ? problem.cause : problem;
 }
 
 /**
@@ -76,22 +69,9 @@ export function auditLog(log: Logger): Audit {
   };
 }
 
-/** What is known of a request beside itself, for its line in the log and for its trace. */
-export type Locals = { operation?: Operation; problem?: string; traceId?: string };
-
-const describeRequest = (request: IncomingMessage & { id?: unknown; ip?: string }) => ({
-  id: request.id,
-  method: request.method,
-  address: addressOf(request),
-});
-
 /** Not pino's own serializer: it would write whatever a driver hangs on its errors, such as the values of a row. */
-function describeError(error: Error & { code?: unknown }): Record<string, unknown> {
-  return {
-    type: error.name,
-    message: error.message,
-    code: error.code,
-    stack: error.stack,
-    ...(error.cause instanceof Error && { cause: describeError(error.cause) }),
-  };
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { name: type, message, stack, cause, code } = error as Error & { code?: unknown };
+  return { type, message, code, stack, ...(cause instanceof Error && { cause: describeError(cause) }) };
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
-import type { Operation } from "../contract/contract.ts";
+import { exchangeOf } from "../contract/exchange.ts";
 
 /** What is asked for at each reading. */
 export type Gauges = {
@@ -76,7 +76,7 @@ export function createMetrics(version: string, host: string, port: number) {
     countRequests: ((_request, response, next) => {
       const began = performance.now();
       response.once("close", () => {
-        const { operation, problem = "" } = response.locals as { operation?: Operation; problem?: string };
+        const { operation, problem = "" } = exchangeOf(response);
         const id = operation?.id ?? "none";
         // Without an answer there is no status, whatever it would have been.
         requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });

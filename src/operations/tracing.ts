@@ -8,9 +8,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { core, NodeSDK, resources } from "@opentelemetry/sdk-node";
 import type { RequestHandler } from "express";
+import { exchangeOf } from "../contract/exchange.ts";
 import type { QueryObserver } from "../database/database.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
-import type { Locals } from "./log.ts";
 
 export type Tracing = {
   /** The span of a request. A `traceparent` header makes it part of the client's trace. */
@@ -63,12 +63,12 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
       // Without `tracestate` and `baggage`, in which a client could hand anything on.
       const { traceparent } = request.headers;
       const parent = propagation.extract(ROOT_CONTEXT, { traceparent });
-      const attributes = { "http.request.method": method, "latchkey.request_id": String(request.id) };
+      const exchange = exchangeOf(response);
+      const attributes = { "http.request.method": method, "latchkey.request_id": exchange.client.requestId };
       const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
-      const locals = response.locals as Locals;
-      if (span.isRecording()) locals.traceId = span.spanContext().traceId;
+      if (span.isRecording()) exchange.traceId = span.spanContext().traceId;
       response.once("close", () => {
-        const { operation, problem } = locals;
+        const { operation, problem } = exchange;
         // The path as the contract has it, never as it was sent.
         if (operation) {
           span.updateName(`${method} ${operation.path}`);

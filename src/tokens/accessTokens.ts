@@ -1,6 +1,7 @@
 /** Access tokens: signed JWTs (RFC 9068) that say who the user is and until when. */
 import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
+import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { Caller, TokenPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
@@ -25,6 +26,41 @@ export type AccessTokens = {
 
 /** @param issuer is issuer and audience: the tokens are for this service. */
 export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: number, clock: Clock): AccessTokens {
+  // Whoever can read this memory can read the signing key, too: the tokens need no disguise.
+  const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
+
+  /** What does not change: the signature and the claims. */
+  async function verifyOnce(token: string): Promise<Verified> {
+    const kid = keyIdOf(token);
+    const found = await keys.find(kid);
+    if (!found) throw new Problem("invalid-token");
+    try {
+      const { payload } = await jwtVerify(token, found.key, {
+        algorithms: ["EdDSA"],
+        issuer,
+        audience: issuer,
+        typ: "at+jwt",
+        requiredClaims: ["exp", "iat", "jti", "sub"],
+        currentDate: clock(),
+      });
+      const { jti, sid, sub, username, epoch, iat, exp } = claims.parse(payload);
+      const principal = {
+        proof: "token",
+        tokenId: jti,
+        keyId: kid,
+        sessionId: sid,
+        userId: sub,
+        username,
+        epoch,
+      } as const;
+      return { ...principal, issuedAt: iat, expiresAt: new Date(exp * 1000) };
+    } catch (cause) {
+      // jose looks at `exp` last: the signature and every other claim were right.
+      if (cause instanceof errors.JWTExpired) throw expired(new Date(Number(cause.payload.exp) * 1000), cause);
+      throw new Problem("invalid-token", { cause });
+    }
+  }
+
   return {
     ttlSeconds,
 
@@ -43,41 +79,32 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
     },
 
     async verify(token) {
-      const kid = keyIdOf(token);
-      const found = await keys.find(kid);
-      if (!found) throw new Problem("invalid-token");
-      try {
-        const { payload } = await jwtVerify(token, found.key, {
-          algorithms: ["EdDSA"],
-          issuer,
-          audience: issuer,
-          typ: "at+jwt",
-          requiredClaims: ["exp", "iat", "jti", "sub"],
-          currentDate: clock(),
-        });
-        const { jti, sid, sub, username, epoch, iat, exp } = claims.parse(payload);
-        // The clock was set back, and so nobody can say whether this has expired.
-        if (iat > clock().getTime() / 1000 + clockSkewSeconds) throw new Problem("invalid-token");
-        if (found.isRevoked) throw new Problem("token-revoked");
-        return {
-          proof: "token",
-          tokenId: jti,
-          keyId: kid,
-          sessionId: sid,
-          expiresAt: new Date(exp * 1000),
-          userId: sub,
-          username,
-          epoch,
-        };
-      } catch (cause) {
-        if (cause instanceof Problem) throw cause;
-        // jose looks at `exp` last: the signature and every other claim were right.
-        if (cause instanceof errors.JWTExpired) throw expired(cause);
-        throw new Problem("invalid-token", { cause });
+      let known = verified.get(token);
+      if (!known) {
+        known = await verifyOnce(token);
+        verified.set(token, known);
       }
+      const { issuedAt, ...principal } = known;
+      const now = Math.floor(clock().getTime() / 1000);
+      if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
+      // The clock was set back, and so nobody can say whether this has expired.
+      if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
+      const key = await keys.find(principal.keyId);
+      if (!key) throw new Problem("invalid-token");
+      if (key.isRevoked) throw new Problem("token-revoked");
+      return principal;
     },
   };
 }
+
+/** A token, as it was found to be good but for its time. */
+type Verified = TokenPrincipal & {
+  /** Seconds since 1970. */
+  issuedAt: number;
+};
+
+/** Beyond it the tokens not seen for longest are verified anew. Twice as many may be held, of about 1 KB each. */
+const mostVerified = 10_000;
 
 /** By so much a token may seem to have been issued in the future, by an instance that learned the time a little earlier. */
 const clockSkewSeconds = 60;
@@ -92,11 +119,8 @@ const claims = z.object({
   epoch: z.int().nonnegative(),
 });
 
-const expired = (cause: errors.JWTExpired) =>
-  new Problem("token-expired", {
-    detail: `The token expired at ${new Date(Number(cause.payload.exp) * 1000).toISOString()}.`,
-    cause,
-  });
+const expired = (at: Date, cause?: unknown) =>
+  new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
 /**
  * Three parts of canonical base64url, and in the first the id of a key. Node's decoder accepts

@@ -1,0 +1,38 @@
+/** What is known of a request while it is served: for dispatch, its line in the log, its trace and the metrics. */
+import { randomUUID } from "node:crypto";
+import { isIP } from "node:net";
+import type { Request, RequestHandler, Response } from "express";
+import type { Client } from "./binding.ts";
+import type { Operation } from "./contract.ts";
+import type { ProblemSlug } from "./problems.ts";
+
+export type Exchange = {
+  client: Client;
+  /** `undefined` until it is found, and for what is not in the contract. */
+  operation?: Operation;
+  problem?: ProblemSlug;
+  /** Of a problem that is ours. The client is not told. */
+  cause?: Error;
+  traceId?: string;
+};
+
+/** Of a request that has been identified. */
+export const exchangeOf = (response: Response) => response.locals as Exchange;
+
+/** Gives each request its id, before anything can be said of it. */
+export const identify: RequestHandler = (request, response, next) => {
+  const client = { address: addressOf(request), userAgent: userAgentOf(request), requestId: randomUUID() };
+  exchangeOf(response).client = client;
+  response.setHeader("X-Request-Id", client.requestId);
+  next();
+};
+
+/** Where a request comes from: an IP address, or nothing, whatever a proxy forwards. Some write the port behind it. */
+function addressOf({ ip = "" }: Request): string | undefined {
+  if (isIP(ip)) return ip;
+  const [, address = ""] = /^\[(.+)\](?::\d+)?$/.exec(ip) ?? /^([\d.]+):\d+$/.exec(ip) ?? [];
+  return isIP(address) ? address : undefined;
+}
+
+/** A header may have the control characters beyond ASCII, and a terminal would obey them. */
+const userAgentOf = ({ headers }: Request) => headers["user-agent"]?.replace(/\p{Cc}/gu, "");
