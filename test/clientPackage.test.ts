@@ -82,6 +82,7 @@ describe("in a browser", () => {
       globalName: "bundled",
       write: false,
       metafile: true,
+      logLevel: "silent", // warnings are expected below
     });
     const [output] = Object.values(metafile.outputs);
     const inputs = Object.entries(output?.inputs ?? {}).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
