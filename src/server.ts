@@ -13,7 +13,7 @@ const drainTimeoutMs = 10_000;
 /** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
 const pipelineLength = 8;
 /** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
-const patienceWithReaders = 3;
+const patienceWithReaders = 2;
 
 export type Place = {
   host: string;

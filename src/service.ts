@@ -191,6 +191,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       metrics?.contractBroken();
     });
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
+    let isRehearsal = true;
     const app = createApp({
       contract,
       handlers: handlers(services),
@@ -199,9 +200,10 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       config,
       check,
       metrics,
-      trace: tracing?.request,
+      trace: tracing && ((...request) => (isRehearsal ? request[2]() : tracing.request(...request))),
     });
     await rehearse(app, requests);
+    isRehearsal = false;
     requests.level = log.level;
     const { host, port, maxConnections } = config;
     const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
