@@ -5,6 +5,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
 import { chart } from "./chart.ts";
@@ -21,6 +22,9 @@ const seconds = given.quick ? 1 : 3;
 /** A million takes minutes to fill in. */
 const many = given.quick ? 20_000 : 1_000_000;
 
+/** V8 gives back what a start took after some seconds without work. */
+const idleMs = 20_000;
+
 const dataDir = await mkdtemp(join(tmpdir(), "latchkey-bench-"));
 const postgres = await startEmbeddedPostgres({
   dataDir,
@@ -30,7 +34,10 @@ const running: Server[] = [];
 const figures: Figures = { samples: [], starts: [], machine: machine(), rounds, seconds, many };
 try {
   const nodes = [process.execPath, join(import.meta.dirname, "node_modules/node/bin/node")];
-  for (const node of nodes) await sideBySide(node);
+  for (const node of nodes) {
+    await alone(node);
+    await sideBySide(node);
+  }
   await growth();
 } finally {
   await stopAll();
@@ -50,16 +57,33 @@ if (given.save) {
 console.info(`\nThe figures are in ${folder}/bench.json.`);
 process.exit(passed ? 0 : 1);
 
+/** Latchkey by itself: how soon it serves, and what it has resident once it has had nothing to do for a while. */
+async function alone(node: string): Promise<void> {
+  const version = await versionOf(node);
+  const databaseUrl = await createDatabase(postgres.connection);
+  const first = await startLatchkey(node, databaseUrl); // which migrates
+  await first.stop();
+  for (let round = 0; round < rounds; round += 1) {
+    const server = await startLatchkey(node, databaseUrl);
+    running.push(server);
+    if (round === 0) await sleep(idleMs);
+    figures.starts.push({
+      node: version,
+      ms: server.startMs,
+      idleMiB: round === 0 ? server.memoryMiB().now : undefined,
+    });
+    await stopAll();
+  }
+}
+
 /** Everybody, with one kind of Node. */
 async function sideBySide(node: string): Promise<void> {
-  const version = (await runToEnd([node, "--version"], 10_000)).trim();
+  const version = await versionOf(node);
   console.info(`Node ${version}: starting everybody`);
   const all = [];
   for (const contender of contenders) {
     const server = await contender.start(node, await createDatabase(postgres.connection));
     running.push(server);
-    if (contender.isLatchkey)
-      figures.starts.push({ node: version, ms: server.startMs, idleMiB: server.memoryMiB().now });
     all.push({ name: contender.name, server, loads: await contender.loads(server.url) });
   }
   const works = [...new Set(all.flatMap(({ loads }) => Object.keys(loads)))];
@@ -134,6 +158,8 @@ async function take(
   const cpu = server && (server.cpuMicroseconds() - before) / measured.requests;
   figures.samples.push({ ...what, ...measured, cpuMicroseconds: cpu, peakMiB: server?.memoryMiB().peak });
 }
+
+const versionOf = async (node: string) => (await runToEnd([node, "--version"], 10_000)).trim();
 
 async function stopAll(): Promise<void> {
   await Promise.all(running.splice(0).map((server) => server.stop()));

@@ -3,6 +3,7 @@ import type { Audit } from "./audit/audit.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
+import type { DocsPage } from "./documentation/pages.ts";
 import { getLiveness, getReadiness } from "./operations/handlers.ts";
 import { getResource } from "./resource/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
@@ -22,7 +23,7 @@ export type Services = {
   keys: SigningKeys;
   revocations: Revocations;
   contract: Contract;
-  docsPage: string;
+  docsPage: DocsPage;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
   audit: Audit;
@@ -51,7 +52,7 @@ export const handlers = (services: Services): Handlers => ({
   getLiveness,
   getReadiness: getReadiness(services.isMigrated, services.isStopping),
 
-  getDocs: getDocs(services.docsPage, services.publicUrl),
+  getDocs: getDocs(services.docsPage),
   getOpenapiYaml: getOpenapiYaml(services.contract),
   getOpenapiJson: getOpenapiJson(services.contract),
   getProblem,

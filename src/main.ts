@@ -42,7 +42,7 @@ try {
     const config = readConfig(process.env);
     // What `keys` prints is for programs; its log is not.
     const stream = name === "keys" ? process.stderr : process.stdout;
-    await command.run(config, createLog(config.logLevel, stream), rest);
+    await command.run(config, await createLog(config.logLevel, stream), rest);
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.

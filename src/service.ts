@@ -16,6 +16,7 @@ import { followDatabaseClock } from "./database/clock.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
+import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
@@ -180,7 +181,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       keys,
       revocations,
       contract,
-      docsPage: await readDocsPage(),
+      docsPage: docsPage(await readDocsPage(), config.publicUrl),
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
       audit,

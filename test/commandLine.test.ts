@@ -18,7 +18,7 @@ const dataFolder = async () => {
   return join(folder, "data");
 };
 afterAll(async () => {
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 });
 });
 
 describe("latchkey", { timeout: 60_000 }, () => {

@@ -182,7 +182,7 @@ async function removeFolder(folder: string): Promise<void> {
       return processes.length === 0;
     });
   }
-  await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 20 });
 }
 
 /** Where a service has run before; a copy, since making a cluster takes longer. */
@@ -269,7 +269,7 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   const shared = `/var/lib/latchkey/postgres-${version}`;
   const isFirst = !(await exists(dirname(shared)));
   onTestFinished(async () => {
-    await rm(shared, { recursive: true, force: true });
+    await rm(shared, { recursive: true, force: true, maxRetries: 20 });
     if (isFirst) await rmdir(dirname(shared)).catch(() => undefined); // unless another test has come to use it
   });
   return { app, native: join(installed, "native"), shared };

@@ -87,14 +87,14 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
   ) {
     throw new ContractError(`openapi.yaml has other operations than this program was built for. ${howToCatchUp}`);
   }
-  return { document, operations, published: publish(text, publicUrl) };
+  return { document, operations, published: publish(text, document, publicUrl) };
 }
 
-function publish(text: string, publicUrl: string | undefined): Contract["published"] {
+function publish(text: string, document: OpenApiDocument, publicUrl: string | undefined): Contract["published"] {
+  if (publicUrl === undefined) return { yaml: text, document };
   const published = parseDocument(text);
-  if (publicUrl !== undefined) published.setIn(["servers", 0, "url"], publicUrl);
-  const yaml = publicUrl === undefined ? text : published.toString();
-  return { yaml, document: published.toJS() as OpenApiDocument };
+  published.setIn(["servers", 0, "url"], publicUrl);
+  return { yaml: published.toString(), document: published.toJS() as OpenApiDocument };
 }
 
 function bindable(document: OpenApiDocument, path: string, method: string, operation: OpenApiOperation): Operation {

@@ -1,18 +1,11 @@
 import type { Handler } from "../contract/binding.ts";
 import type { Contract } from "../contract/contract.ts";
 import { Problem, problems } from "../contract/problems.ts";
-import { contentSecurityPolicy, problemPage, sampleOrigin } from "./pages.ts";
+import { contentSecurityPolicy, type DocsPage, problemPage } from "./pages.ts";
 
-/**
- * @param built the page that `npm run build` makes of the contract and the guide
- * @param publicUrl where its code samples shall find the service
- */
-export const getDocs = (built: string, publicUrl: string | undefined): Handler<"getDocs"> => {
-  const page = built.replaceAll(sampleOrigin, () => publicUrl ?? sampleOrigin);
-  const headers = { "Content-Security-Policy": contentSecurityPolicy(page) };
-  const body = Buffer.from(page);
-  return () => ({ status: 200, headers, body });
-};
+export const getDocs =
+  ({ policy, bytes }: DocsPage): Handler<"getDocs"> =>
+  () => ({ status: 200, headers: { "Content-Security-Policy": policy }, body: bytes });
 
 export const getOpenapiYaml =
   (contract: Contract): Handler<"getOpenapiYaml"> =>

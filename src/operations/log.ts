@@ -3,8 +3,7 @@
  * (headers, query, body, the values in its path) is never in it: there may be a secret anywhere.
  */
 import type { RequestHandler, Response } from "express";
-import { type DestinationStream, type Logger, pino } from "pino";
-import pretty from "pino-pretty";
+import { type Logger, pino } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import { exchangeOf } from "../contract/exchange.ts";
 import type { Problem, ProblemSlug } from "../contract/problems.ts";
@@ -16,13 +15,15 @@ const planned: ProblemSlug = "shutting-down";
 const mostUnwrittenBytes = 67_108_864;
 
 /** @param stream where it is written, for people if that is a terminal */
-export function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Logger {
+export async function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Promise<Logger> {
   const options = { level, serializers: { err: describeError } };
   const destination = stream.fd;
-  return stream.isTTY
-    ? pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }) as DestinationStream)
-    : // Who reads the log slowly must not make everybody wait for a write; what is due at the end is still written.
-      pino(options, pino.destination({ fd: destination, sync: false, maxLength: mostUnwrittenBytes }));
+  if (!stream.isTTY) {
+    // Who reads the log slowly must not make everybody wait for a write; what is due at the end is still written.
+    return pino(options, pino.destination({ fd: destination, sync: false, maxLength: mostUnwrittenBytes }));
+  }
+  const { default: pretty } = await import("pino-pretty");
+  return pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }));
 }
 
 /** Writes a line when a request has been answered, or has lost its client before. */

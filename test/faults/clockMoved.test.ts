@@ -16,7 +16,7 @@ const basic: [string, string] = ["miguel", password];
 /** @returns the settings of a program whose clock `set` moves from then on, by such as "+1h" */
 async function movableClock() {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-clock-"));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, "offset");
   const set = async (offset: string) => {
     await writeFile(`${file}.new`, `${offset}\n`);

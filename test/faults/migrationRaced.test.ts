@@ -21,7 +21,7 @@ const nextMigration = `
 /** @returns the folder where a version is installed that has one migration more */
 async function installNextVersion(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-next-"));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const file = join(folder, "dist/src/database/migrate.js");
