@@ -159,7 +159,9 @@ async function take(
   figures.samples.push({ ...what, ...measured, cpuMicroseconds: cpu, peakMiB: server?.memoryMiB().peak });
 }
 
-const versionOf = async (node: string) => (await runToEnd([node, "--version"], 10_000)).trim();
+async function versionOf(node: string): Promise<string> {
+  return (await runToEnd([node, "--version"], 10_000)).trim();
+}
 
 async function stopAll(): Promise<void> {
   await Promise.all(running.splice(0).map((server) => server.stop()));
