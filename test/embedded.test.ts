@@ -453,7 +453,8 @@ test("finds and stops the Postgres that is left when Node and the watchdog were 
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 1000) AS number");
   const shells = (await processesOf(dataDir)).filter(isShell);
   expect(shells).toHaveLength(2);
-  kill([...shells, service]); // the watchdog first, so that it has no chance
+  kill([service, ...shells], "SIGSTOP"); // so that none can do anything about the end of another
+  kill([...shells, service]);
   await eventually("the end of the watchdog", async () => !(await processesOf(dataDir)).some(isShell));
   const orphan = await postmasterPid(dataDir);
   expect(await countRows(service.connection)).toBe(1000);
