@@ -1,37 +1,50 @@
-/** The requests a second of everybody's bearer checks as bars, in colours that can be read on light and dark. */
-import { type Figures, rowsOf } from "./report.ts";
+/** A run as a picture for the README: bars in colours that can be read on white and on black. */
+import { number, type Report, type Series } from "./report.ts";
+import { titles } from "./work.ts";
 
-const barHeight = 22;
-const labelWidth = 150;
-const barWidth = 430;
-const grey = "#888";
+const width = 760;
+const labels = 230;
+const bars = 400;
+const line = 20;
+const colours = { text: "#7d8590", ours: "#d97706", others: "#5b87b5" };
 
-/** @returns an SVG */
-export function chart(figures: Figures): string {
-  const rows = rowsOf(figures).filter(({ node, work }) => node !== "growth" && work === "bearer");
-  const nodes = [...new Set(rows.map(({ node }) => node))];
-  const lines: string[] = [];
-  let y = 10;
-  for (const node of nodes) {
-    const ofNode = rows.filter((row) => row.node === node);
-    const most = Math.max(...ofNode.map(({ perSecond }) => perSecond));
-    y += 20;
-    lines.push(`<text x="0" y="${y}" font-weight="bold">Checked requests a second, Node ${node.slice(1)}</text>`);
-    y += 10;
-    for (const { contender, perSecond } of ofNode) {
-      const width = Math.max(1, Math.round((perSecond / most) * barWidth));
-      const colour = contender.startsWith("latchkey") ? "#2f81f7" : grey;
-      lines.push(
-        `<text x="${labelWidth - 8}" y="${y + 15}" text-anchor="end">${contender}</text>`,
-        `<rect x="${labelWidth}" y="${y}" width="${width}" height="${barHeight - 6}" fill="${colour}"/>`,
-        `<text x="${labelWidth + width + 6}" y="${y + 13}">${Math.round(perSecond).toLocaleString("en")}</text>`,
+/** @returns an SVG document */
+export function chart({ date, quick, machine, versions, series }: Report): string {
+  const marks: string[] = [];
+  let y = 24;
+  const text = (x: number, content: string, attributes = "") =>
+    marks.push(`<text x="${x}" y="${y}" ${attributes}>${escaped(content)}</text>`);
+
+  for (const one of chosen(series)) {
+    text(0, `${titles[one.work]}, requests a second (Node ${one.node})`, 'font-weight="bold"');
+    y += line + 2;
+    const most = Math.max(...one.results.map(({ perSecond }) => perSecond));
+    for (const { name, perSecond } of one.results) {
+      const length = Math.max(1, (perSecond / most) * bars);
+      const colour = name.startsWith("Latchkey") ? colours.ours : colours.others;
+      text(labels - 8, name, 'text-anchor="end"');
+      marks.push(
+        `<rect x="${labels}" y="${y - 12}" width="${length.toFixed(1)}" height="15" rx="2" fill="${colour}"/>`,
       );
-      y += barHeight;
+      text(labels + length + 6, number(perSecond));
+      y += line;
     }
-    y += 8;
+    y += line / 2;
   }
-  const size = `width="680" height="${y}" viewBox="0 0 680 ${y}"`;
-  const style = `font-family="system-ui, sans-serif" font-size="13" fill="${grey}"`;
-  const title = "Requests a second of Latchkey, its peers and its ceilings";
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${style} role="img" aria-label="${title}">\n${lines.join("\n")}\n</svg>\n`;
+  text(0, `${machine}, the load included; Postgres ${versions["Postgres"]}; ${date}${quick ? "; a quick run" : ""}`);
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y + 12}" width="${width}" role="img"
+  aria-label="Requests a second of Latchkey, its peers and its ceilings" font-family="system-ui, sans-serif" font-size="13" fill="${colours.text}">
+${marks.join("\n")}
+</svg>
+`;
 }
+
+/** A picture that is looked at: checks on each Node, the rest on the newest that it was measured on. */
+function chosen(series: Series[]): Series[] {
+  const compared = series.filter(({ growth, work }) => !growth && work !== "check-basic");
+  return compared.filter(
+    ({ work, node }) => work === "check" || node === compared.findLast((one) => one.work === work)?.node,
+  );
+}
+
+const escaped = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");

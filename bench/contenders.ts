@@ -1,153 +1,135 @@
-/** Who is measured, and which requests are the same work for each. What differs is said where each is set up. */
-import { join } from "node:path";
-import type { Chain, Request } from "./load.ts";
-import { refreshConnections } from "./pgbench.ts";
-import { type Server, startServer } from "./processes.ts";
+/** Who is measured: how each is started and asked. What differs between them is said in README.md. */
+import { compiled } from "./bench.ts";
+import { password } from "./database.ts";
+import type { HttpRequest } from "./load/load.ts";
 
-/** What is measured: each for those who can do it. */
-export type Work = "bearer" | "token as username" | "sign-in" | "refresh" | "registration";
-export type Load = (Request | Chain) & { connections: number };
+/** What is measured; all requests a second. */
+export type Work = "check" | "check-basic" | "sign-in" | "refresh" | "registration";
 
 export type Contender = {
   name: string;
-  isLatchkey?: boolean;
-  start(node: string, databaseUrl: string): Promise<Server>;
-  /** Registers, signs in, and says what to send. */
-  loads(url: string): Promise<Partial<Record<string, Load>>>;
+  script: string;
+  settings?: Record<string, string>;
+  works: Work[];
+  /** Whether it has a database, and whether that is filled before it starts. */
+  keeps?: true;
+  isLatchkey?: true;
+  /** Whether a second process must have come up, or it does not know of WORKERS. */
+  needsWorkers?: true;
+  register?(username: string): HttpRequest;
+  signIn?(username: string): HttpRequest;
+  /** Out of the answer to a sign-in, what a check needs: the value of a header. */
+  credential?(body: Record<string, string>, cookies: string[]): string;
+  /** Asks for something that only who is signed in may have. */
+  check(credential: string): HttpRequest;
+  /** What the answer to a check holds where it was good: some say no with a 200. */
+  welcome: RegExp;
 };
 
-const username = "miguel";
-const password = "correct horse battery";
-/** For requests that keep one process busy, and for those that wait for a hash. */
-const [many, some] = [32, 8];
-
-const basic = (name: string, secret: string) => `Basic ${Buffer.from(`${name}:${secret}`).toString("base64")}`;
-const json = { "Content-Type": "application/json" };
-const script = (name: string) => join(import.meta.dirname, "contenders", `${name}.js`);
-
-/** The program as it is shipped, at its own settings but for the limits on guessing; its log goes nowhere. */
-export const startLatchkey = (node: string, databaseUrl: string, workers = "1"): Promise<Server> =>
-  startServer(
-    [node, "dist/src/main.js"],
-    {
-      DATABASE_URL: databaseUrl,
-      SECRET_KEY: "a secret for the benchmark alone: 0123456789",
-      THROTTLE: "off",
-      SHUTDOWN_GRACE_SECONDS: "0",
-      ...(workers !== "1" && { WORKERS: workers }),
-    },
-    "/readyz",
-  );
-
-async function latchkeyLoads(url: string): Promise<Partial<Record<Work, Load>>> {
-  await post(`${url}/api/users`, { username, password });
-  const authorization = basic(username, password);
-  const answer = await fetch(`${url}/api/token`, { headers: { authorization } });
-  const { token } = (await answer.json()) as { token: string };
-  return {
-    bearer: { path: "/api/resource", headers: { Authorization: `Bearer ${token}` }, connections: many },
-    "token as username": {
-      path: "/api/resource",
-      headers: { Authorization: basic(token, "unused") },
-      connections: many,
-    },
-    "sign-in": { path: "/api/token", headers: { Authorization: authorization }, connections: some },
-    refresh: { chain: "refresh", path: "/api/token", authorization, connections: refreshConnections },
-    registration: {
-      chain: "register",
-      path: "/api/users",
-      body: JSON.stringify({ username: "NEW", password }),
-      connections: some,
-    },
-  };
-}
-
-const plain = (name: string): Contender => ({
-  name,
-  start: (node) => startServer([node, script(name)], {}, "/api/resource"),
-  loads: () => Promise.resolve({ bearer: { path: "/api/resource", connections: many } }),
+const json = { "content-type": "application/json" };
+const post = (path: string, body: unknown): HttpRequest => ({
+  method: "POST",
+  path,
+  headers: json,
+  body: JSON.stringify(body),
 });
+const get = (path: string, headers: Record<string, string> = {}): HttpRequest => ({ method: "GET", path, headers });
+export const basic = (username: string, secret: string) =>
+  `Basic ${Buffer.from(`${username}:${secret}`).toString("base64")}`;
+
+export const latchkey: Contender = {
+  name: "Latchkey",
+  script: "dist/src/main.js",
+  settings: {
+    SECRET_KEY: "a secret of the benchmark, long enough: 0123456789",
+    THROTTLE: "off",
+    SHUTDOWN_GRACE_SECONDS: "0",
+    TOKEN_TTL_SECONDS: "86400", // a run is longer than the usual ten minutes
+  },
+  works: ["check", "check-basic", "sign-in", "refresh", "registration"],
+  keeps: true,
+  isLatchkey: true,
+  register: (username) => post("/api/users", { username, password }),
+  signIn: (username) => get("/api/token", { authorization: basic(username, password) }),
+  credential: ({ token }) => `Bearer ${token}`,
+  check: (authorization) => get("/api/resource", { authorization }),
+  welcome: /Hello/,
+};
+
+const betterAuth: Contender = {
+  name: "better-auth",
+  script: compiled("contenders/better-auth"),
+  works: ["check", "sign-in", "registration"],
+  keeps: true,
+  register: (username) =>
+    post("/api/auth/sign-up/email", { name: username, email: `${username}@example.com`, password }),
+  signIn: (username) => post("/api/auth/sign-in/email", { email: `${username}@example.com`, password }),
+  credential: ({ token }) => `Bearer ${token}`,
+  check: (authorization) => get("/api/auth/get-session", { authorization }),
+  welcome: /@example.com/,
+};
 
 export const contenders: Contender[] = [
-  plain("http"),
-  plain("express"),
-  { name: "latchkey", isLatchkey: true, start: startLatchkey, loads: latchkeyLoads },
   {
-    name: "better-auth",
-    start: (node, databaseUrl) =>
-      startServer([node, script("better-auth")], { DATABASE_URL: databaseUrl }, "/api/auth/ok"),
-    async loads(url) {
-      const user = { email: `${username}@example.com`, password };
-      const answer = await post(`${url}/api/auth/sign-up/email`, { ...user, name: username });
-      const bearer = answer.headers.get("set-auth-token");
-      const headers = { ...json, Origin: url };
-      return {
-        bearer: { path: "/api/resource", headers: { Authorization: `Bearer ${bearer}` }, connections: many },
-        "sign-in": {
-          path: "/api/auth/sign-in/email",
-          method: "POST",
-          headers,
-          body: JSON.stringify(user),
-          connections: some,
-        },
-        registration: {
-          chain: "register",
-          path: "/api/auth/sign-up/email",
-          headers,
-          body: JSON.stringify({ name: "NEW", email: "NEW@example.com", password }),
-          connections: some,
-        },
-      };
-    },
+    name: "node:http",
+    script: compiled("contenders/node-http"),
+    works: ["check"],
+    check: () => get("/api/resource"),
+    welcome: /Hello/,
   },
   {
-    name: "express-jwt",
-    start: (node, databaseUrl) =>
-      startServer([node, script("express-jwt")], { DATABASE_URL: databaseUrl }, "/api/resource"),
-    async loads(url) {
-      await post(`${url}/api/users`, { username, password });
-      const authorization = basic(username, password);
-      const answer = await fetch(`${url}/api/token`, { headers: { authorization } });
-      const { token } = (await answer.json()) as { token: string };
-      return {
-        bearer: { path: "/api/resource", headers: { Authorization: `Bearer ${token}` }, connections: many },
-        "sign-in": { path: "/api/token", headers: { Authorization: authorization }, connections: some },
-        registration: {
-          chain: "register",
-          path: "/api/users",
-          body: JSON.stringify({ username: "NEW", password }),
-          connections: some,
-        },
-      };
-    },
+    name: "Express",
+    script: compiled("contenders/express"),
+    works: ["check"],
+    check: () => get("/api/resource"),
+    welcome: /Hello/,
+  },
+  latchkey,
+  {
+    ...latchkey,
+    name: "Latchkey, WORKERS=2",
+    settings: { ...latchkey.settings, WORKERS: "2" },
+    works: ["check", "sign-in", "refresh"],
+    needsWorkers: true,
+  },
+  betterAuth,
+  { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, works: ["sign-in", "registration"] },
+  {
+    ...betterAuth,
+    name: "better-auth, cookie cache",
+    settings: { COOKIE_CACHE: "on" },
+    works: ["check"],
+    credential: (_body, cookies) => cookies.map((cookie) => cookie.split(";")[0]).join("; "),
+    check: (cookie) => get("/api/auth/get-session", { cookie }),
   },
   {
-    name: "oidc-provider",
-    start: (node) => startServer([node, script("oidc-provider")], {}, "/.well-known/openid-configuration"),
-    async loads(url) {
-      const headers = {
-        Authorization: basic("bench", encodeURIComponent("a secret for the benchmark alone")),
-        "Content-Type": "application/x-www-form-urlencoded",
-      };
-      const answer = await fetch(`${url}/token`, { method: "POST", headers, body: "grant_type=client_credentials" });
-      const { access_token } = (await answer.json()) as { access_token: string };
-      return {
-        bearer: {
-          path: "/token/introspection",
-          method: "POST",
-          headers,
-          body: `token=${access_token}`,
-          connections: many,
-        },
-      };
-    },
+    name: "express-jwt, passport-http",
+    script: compiled("contenders/express-jwt"),
+    works: ["check", "sign-in", "registration"],
+    keeps: true,
+    register: (username) => post("/api/users", { username, password }),
+    signIn: (username) => get("/api/token", { authorization: basic(username, password) }),
+    credential: ({ token }) => `Bearer ${token}`,
+    check: (authorization) => get("/api/resource", { authorization }),
+    welcome: /Hello/,
+  },
+  {
+    name: "oidc-provider, introspection",
+    script: compiled("contenders/oidc-provider"),
+    works: ["check"],
+    signIn: () => form("/token", { grant_type: "client_credentials" }),
+    credential: ({ access_token }) => access_token ?? "",
+    check: (token) => form("/token/introspection", { token }),
+    welcome: /"active":true/,
   },
 ];
 
-async function post(url: string, body: unknown): Promise<Response> {
-  // better-auth takes no request that does not say where it is from.
-  const headers = { ...json, Origin: new URL(url).origin };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${await answer.text()}`);
-  return answer;
-}
+const form = (path: string, fields: Record<string, string>): HttpRequest => ({
+  method: "POST",
+  path,
+  headers: {
+    "content-type": "application/x-www-form-urlencoded",
+    authorization: basic("bench", "bench-secret"),
+  },
+  body: new URLSearchParams(fields).toString(),
+});

@@ -1,173 +1,123 @@
-/**
- * `npm run bench`: Latchkey beside its peers and its ceilings, in one run. `--quick` takes two minutes; `--save` keeps
- * the figures and the chart in bench/results/. Results are ratios taken side by side: machines are noisy, and differ.
- */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { cpus, tmpdir, totalmem } from "node:os";
+/** `npm run bench`: Latchkey beside its peers and its ceilings, on this machine, in one run. See bench/README.md. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { build } from "esbuild";
+import type { Bench, NodeVersion } from "./bench.ts";
 import { chart } from "./chart.ts";
-import { contenders, startLatchkey } from "./contenders.ts";
-import { createDatabase, fill } from "./databases.ts";
-import { bareArgon2, type Measured, measure } from "./load.ts";
-import { refreshStatements } from "./pgbench.ts";
-import { runToEnd, type Server } from "./processes.ts";
-import { type Figures, report, type Sample } from "./report.ts";
+import { compare } from "./compare.ts";
+import type { Work } from "./contenders.ts";
+import { startPostgres } from "./database.ts";
+import { measureGrowth } from "./growth.ts";
+import { endAll } from "./processes.ts";
+import { number, type Report, type Series, table, verdicts } from "./report.ts";
+import { measureStart } from "./start.ts";
+import { targets } from "./targets.ts";
 
-const { values: given } = parseArgs({ options: { quick: { type: "boolean" }, save: { type: "boolean" } } });
-const rounds = given.quick ? 2 : 5;
-const seconds = given.quick ? 1 : 3;
-/** A million takes minutes to fill in. */
-const many = given.quick ? 20_000 : 1_000_000;
+const { values: options } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+const here = import.meta.dirname;
+process.chdir(join(here, ".."));
 
-/** V8 gives back what a start took after some seconds without work. */
-const idleMs = 20_000;
+/** Beyond this something hangs. */
+const patienceMinutes = options.quick ? 6 : 60;
 
-const dataDir = await mkdtemp(join(tmpdir(), "latchkey-bench-"));
-const postgres = await startEmbeddedPostgres({
-  dataDir,
-  parameters: { max_connections: "200", shared_buffers: "512MB" },
+await build({
+  entryPoints: ["contenders/*.ts", "load/independent.ts", "load/refreshes.ts"].map((path) => join(here, path)),
+  outdir: join(here, "dist"),
+  outbase: here,
+  bundle: true,
+  packages: "external",
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  logLevel: "warning",
 });
-const running: Server[] = [];
-const figures: Figures = { samples: [], starts: [], machine: machine(), rounds, seconds, many };
-try {
-  const nodes = [process.execPath, join(import.meta.dirname, "node_modules/node/bin/node")];
-  for (const node of nodes) {
-    await alone(node);
-    await sideBySide(node);
-  }
-  await growth();
-} finally {
-  await stopAll();
+
+const postgres = await startPostgres();
+let isStopping = false;
+const stop = async (reason: string, status: number) => {
+  if (isStopping) return;
+  isStopping = true;
+  console.error(`\n${reason}`);
+  endAll();
   await postgres.stop();
-  await rm(dataDir, { recursive: true, force: true });
-}
+  process.exit(status);
+};
+process.on("SIGINT", () => void stop("Stopped.", 130)).on("SIGTERM", () => void stop("Stopped.", 143));
+const bound = setTimeout(() => void stop(`Not done in ${patienceMinutes} minutes.`, 1), patienceMinutes * 60_000);
 
-const { text, passed } = report(figures);
-console.info(text);
-const folder = given.save ? "bench/results" : "build";
-await mkdir(folder, { recursive: true });
-await writeFile(join(folder, "bench.json"), `${JSON.stringify(figures, undefined, 2)}\n`);
-if (given.save) {
-  await writeFile(join(folder, "bench.md"), text);
-  await writeFile(join(folder, "bench.svg"), chart(figures));
-}
-console.info(`\nThe figures are in ${folder}/bench.json.`);
-process.exit(passed ? 0 : 1);
+const bench: Bench = {
+  postgres,
+  node24: join(here, "node_modules/node/bin/node"),
+  plan: options.quick
+    ? { rounds: 2, secondsEach: 1, warmUpSeconds: 1 }
+    : { rounds: 9, secondsEach: 3, warmUpSeconds: 4 },
+  users: options.quick ? 8 : 50,
+  sessions: options.quick ? 64 : 256,
+  million: options.quick ? 100_000 : 1_000_000,
+};
+const versionOf = (binary: string) => execFileSync(binary, ["--version"], { encoding: "utf8" }).trim();
+// That of the machine, and the newer one; perhaps they are the same.
+const nodes: NodeVersion[] = [process.execPath, bench.node24]
+  .map((binary) => ({ binary, major: /\d+/.exec(versionOf(binary))?.[0] ?? "" }))
+  .filter(({ major }, index, all) => all.findIndex((one) => one.major === major) === index);
 
-/** Latchkey by itself: how soon it serves, and what it has resident once it has had nothing to do for a while. */
-async function alone(node: string): Promise<void> {
-  const version = await versionOf(node);
-  const databaseUrl = await createDatabase(postgres.connection);
-  const first = await startLatchkey(node, databaseUrl); // which migrates
-  await first.stop();
-  for (let round = 0; round < rounds; round += 1) {
-    const server = await startLatchkey(node, databaseUrl);
-    running.push(server);
-    if (round === 0) await sleep(idleMs);
-    figures.starts.push({
-      node: version,
-      ms: server.startMs,
-      idleMiB: round === 0 ? server.memoryMiB().now : undefined,
-    });
-    await stopAll();
+const report: Report = {
+  date: new Date().toISOString().slice(0, 10),
+  quick: options.quick,
+  machine: `${cpus().length} cores of ${cpus()[0]?.model}, ${number(totalmem() / 2 ** 30)} GiB`,
+  versions: {
+    Postgres: postgres.version,
+    Node: [process.execPath, bench.node24].map(versionOf).join(" and "),
+    ...dependenciesOf("package.json", ["express", "@node-rs/argon2", "pg"]),
+    ...dependenciesOf("bench/package.json", [
+      "autocannon",
+      "better-auth",
+      "express-jwt",
+      "passport-http",
+      "oidc-provider",
+    ]),
+  },
+  series: [],
+  starts: [],
+};
+const tell = (series: Series) => {
+  report.series.push(series);
+  console.log(table(series));
+};
+const allWorks: Work[] = ["check", "check-basic", "sign-in", "refresh", "registration"];
+try {
+  for (const [index, node] of nodes.entries()) {
+    report.starts.push(await measureStart(bench, node, options.quick ? 2 : 5));
+    // In a hurry, the newer Node is looked at only for what it changes most.
+    await compare(bench, node, options.quick && index > 0 ? ["check"] : allWorks, tell);
   }
-}
-
-/** Everybody, with one kind of Node. */
-async function sideBySide(node: string): Promise<void> {
-  const version = await versionOf(node);
-  console.info(`Node ${version}: starting everybody`);
-  const all = [];
-  for (const contender of contenders) {
-    const server = await contender.start(node, await createDatabase(postgres.connection));
-    running.push(server);
-    all.push({ name: contender.name, server, loads: await contender.loads(server.url) });
+  if (nodes[0]) {
+    const growing: Work[] = options.quick ? ["check", "refresh"] : ["check", "sign-in", "refresh", "registration"];
+    await measureGrowth(bench, nodes[0], growing, tell);
   }
-  const works = [...new Set(all.flatMap(({ loads }) => Object.keys(loads)))];
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const work of works) {
-      for (const { name, server, loads } of all) {
-        const load = loads[work];
-        if (load)
-          await take({ node: version, work, contender: name }, server, round, () =>
-            measure(server.url, load, load.connections, seconds),
-          );
-      }
-      const ceiling = {
-        "sign-in": () => bareArgon2(node, seconds),
-        refresh: () => refreshStatements(postgres.connection, seconds),
-      }[work];
-      if (ceiling)
-        await take(
-          { node: version, work, contender: work === "refresh" ? "pgbench" : "bare argon2" },
-          undefined,
-          round,
-          ceiling,
-        );
-    }
-    console.info(`  round ${round} of ${rounds}${round === 0 ? " (to warm up)" : ""}`);
-  }
-  await stopAll();
+} catch (error) {
+  // Once stopped, everything fails.
+  await (isStopping ? new Promise(() => {}) : stop((error as Error).stack ?? "", 1));
+}
+clearTimeout(bound);
+endAll();
+await postgres.stop();
+
+console.log(verdicts(targets(report)));
+write("build");
+// What is committed, and stands in the README, is a run that took its time.
+if (!options.quick) write("bench/results");
+
+function dependenciesOf(path: string, names: string[]): Record<string, string> {
+  const { dependencies } = JSON.parse(readFileSync(path, "utf8")) as { dependencies: Record<string, string> };
+  return Object.fromEntries(names.map((name) => [name, dependencies[name] ?? ""]));
 }
 
-/** One service with little in its database, beside one with much, and beside those with revocations. */
-async function growth(): Promise<void> {
-  console.info(`growth: filling in up to ${many} users, sessions and revocations`);
-  const kinds = [
-    { name: "a thousand users and sessions", users: 1_000, revocations: 1 },
-    { name: `${many} users and sessions`, users: many, revocations: 1 },
-    { name: "100 revocations", users: 1_000, revocations: 100 },
-    { name: `${many} revocations`, users: 1_000, revocations: many },
-  ];
-  const all = [];
-  for (const { name, ...size } of kinds) {
-    const database = await createDatabase(postgres.connection);
-    await fill(database, size);
-    const server = await startLatchkey(process.execPath, database);
-    running.push(server);
-    all.push({ name, server, loads: await contenders.find(({ isLatchkey }) => isLatchkey)?.loads(server.url) });
-  }
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const work of ["bearer", "sign-in", "refresh", "registration"]) {
-      for (const { name, server, loads } of all) {
-        const load = loads?.[work];
-        if (load)
-          await take({ node: "growth", work, contender: name }, server, round, () =>
-            measure(server.url, load, load.connections, seconds),
-          );
-      }
-    }
-    console.info(`  round ${round} of ${rounds}`);
-  }
-  await stopAll();
-}
-
-/** The first round only warms up. */
-async function take(
-  what: Pick<Sample, "node" | "work" | "contender">,
-  server: Server | undefined,
-  round: number,
-  measureOnce: () => Promise<Measured>,
-): Promise<void> {
-  const before = server?.cpuMicroseconds() ?? 0;
-  const measured = await measureOnce();
-  if (round === 0) return;
-  const cpu = server && (server.cpuMicroseconds() - before) / measured.requests;
-  figures.samples.push({ ...what, ...measured, cpuMicroseconds: cpu, peakMiB: server?.memoryMiB().peak });
-}
-
-async function versionOf(node: string): Promise<string> {
-  return (await runToEnd([node, "--version"], 10_000)).trim();
-}
-
-async function stopAll(): Promise<void> {
-  await Promise.all(running.splice(0).map((server) => server.stop()));
-}
-
-function machine(): string {
-  const [first] = cpus();
-  return `${cpus().length} × ${first?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform}`;
+function write(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "bench.json"), `${JSON.stringify({ ...report, targets: targets(report) }, null, 2)}\n`);
+  writeFileSync(join(folder, "bench.svg"), chart(report));
 }

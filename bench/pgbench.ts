@@ -1,68 +1,87 @@
-/** The ceiling of refreshes: the statements of one, as src/sessions/store.ts has them, sent by pgbench. */
-import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+/** A ceiling: the statements of a refresh, and nothing else, driven by Postgres' own pgbench. */
+import { existsSync } from "node:fs";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Connection, createDatabase, fill } from "./databases.ts";
-import type { Measured } from "./load.ts";
-import { runToEnd } from "./processes.ts";
+import type { Database } from "../src/database/database.ts";
+import { sessionStore } from "../src/sessions/store.ts";
+import { idOf, type Postgres } from "./database.ts";
+import type { Outcome } from "./load/load.ts";
+import { runProgram } from "./processes.ts";
+import { connectionsOf } from "./work.ts";
 
-/** As many as the loads have. */
-export const refreshConnections = 8;
-const sessions = 1_000;
+const sessions = 10_000;
 
-const script = `
-\\set n random(1, ${sessions})
-SELECT user_id, seed, generation, refresh_digest, ended_at IS NOT NULL OR token_epoch <> user_epoch,
-       least(idle_expires_at, expires_at) <= now(),
-       (SELECT count(*)::integer FROM unnest(recent_rotations) AS rotated_at WHERE rotated_at > now() - make_interval(secs => 10))
-FROM sessions JOIN users ON users.id = user_id
-WHERE sessions.id = ('00000000-0000-7000-8000-' || lpad(to_hex(:n::integer), 12, '0'))::uuid;
-UPDATE sessions
-SET generation = generation + 1, refresh_digest = sha256(generation::text::bytea), last_used_at = now(),
-    recent_rotations = (ARRAY[now()] || recent_rotations)[1:20], idle_expires_at = now() + make_interval(secs => 1209600),
-    tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => 900))
-FROM users
-WHERE sessions.id = ('00000000-0000-7000-8000-' || lpad(to_hex(:n::integer), 12, '0'))::uuid
-  AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now() AND users.id = user_id AND token_epoch = user_epoch
-RETURNING user_id, username, token_epoch;
-`;
-
-let database: string | undefined;
-
-/** @returns nothing where there is no pgbench on the path */
-export async function refreshStatements(connection: Connection, seconds: number): Promise<Measured> {
-  if (!isThere()) return { perSecond: Number.NaN, requests: 1 };
-  if (database === undefined) {
-    database = await createDatabase(connection);
-    await fill(database, { users: sessions, revocations: 1 });
+/**
+ * Fills a database for it.
+ * @returns what does refreshes for so many seconds; nothing where there is no pgbench on this machine
+ */
+export async function pgbenchRefreshes(
+  postgres: Postgres,
+  database: string,
+): Promise<((seconds: number) => Promise<Outcome>) | undefined> {
+  const versions = await readdir("/usr/lib/postgresql").catch(() => []);
+  const program = ["/usr/bin/pgbench", ...versions.map((version) => `/usr/lib/postgresql/${version}/bin/pgbench`)].find(
+    (path) => existsSync(path),
+  );
+  if (!program) {
+    console.log(
+      "There is no pgbench here (Debian: postgresql-client or postgresql-contrib), and so no ceiling of refreshes.\n",
+    );
+    return undefined;
   }
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-pgbench-"));
-  const file = join(folder, "refresh.sql");
-  await writeFile(file, script);
-  const clients = String(refreshConnections);
-  const args = [
-    "--no-vacuum",
-    "--protocol",
-    "extended",
-    "--client",
-    clients,
-    "--time",
-    String(seconds),
-    "--file",
-    file,
-  ];
-  const printed = await runToEnd(["pgbench", ...args, database], seconds * 1000 + 20_000);
-  await rm(folder, { recursive: true });
-  const perSecond = Number(/^tps = ([\d.]+)/m.exec(printed)?.[1]);
-  return { perSecond, requests: Math.round(perSecond * seconds) };
+  await postgres.createFilled(database, { users: sessions, revocations: 1 });
+  const script = join(import.meta.dirname, "dist", "refresh.sql");
+  await writeFile(script, await refreshScript());
+  const clients = String(connectionsOf("refresh"));
+  // Statements are prepared once a connection, and planned once.
+  const where = ["--host", postgres.host, "--username", postgres.user, "--no-vacuum", "--protocol", "prepared"];
+  return async (seconds) => {
+    const wholeSeconds = Math.max(1, Math.round(seconds));
+    const output = await runProgram(
+      program,
+      [...where, "--client", clients, "--jobs", "2", "--time", String(wholeSeconds), "--file", script, database],
+      wholeSeconds + 30,
+    );
+    const value = (pattern: RegExp) => Number(pattern.exec(output)?.[1]);
+    return {
+      answered: value(/^number of transactions actually processed: (\d+)/m),
+      failed: value(/^number of failed transactions: (\d+)/m),
+      // Without the time to connect, as its own figure is.
+      seconds: value(/^number of transactions actually processed: (\d+)/m) / value(/^tps = ([\d.]+)/m),
+      p50Ms: Number.NaN,
+      p99Ms: Number.NaN,
+    };
+  };
 }
 
-function isThere(): boolean {
-  try {
-    execFileSync("pgbench", ["--version"]);
-    return true;
-  } catch {
-    return false;
-  }
+/** The store's own SQL: its `:name` is pgbench's as well. Only where the values come from is written here. */
+async function refreshScript(): Promise<string> {
+  const statements: string[] = [];
+  const raw = async (sql: string) => {
+    statements.push(sql);
+    return { rows: [] };
+  };
+  const record: Database["read"] = async (query) => query({ raw } as never);
+  const store = sessionStore({ read: record, write: record } as Pick<Database, "read" | "write"> as Database);
+  const nothing = Buffer.alloc(0);
+  await store.find("", 0);
+  await store.rotate(
+    { id: "", generation: 0, digest: nothing },
+    nothing,
+    { idleSeconds: 0, lifetimeSeconds: 0, graceSeconds: 0 },
+    0,
+  );
+  const [find = "", rotate = ""] = statements.map((sql) =>
+    sql.replaceAll(/:id\b/g, idOf(":n")).replaceAll(/:nextDigest\b/g, "sha256(:digest)"),
+  );
+  return [
+    `\\set n random(0, ${sessions - 1})`,
+    "\\set graceSeconds 10",
+    "\\set idle 1209600",
+    "\\set tokens 900",
+    // What it finds becomes the variables of the next one.
+    `${find} \\gset`,
+    `${rotate};`,
+    "",
+  ].join("\n");
 }

@@ -1,132 +1,72 @@
-/** From samples to medians, ratios and verdicts. */
-import type { Measured } from "./load.ts";
+/** What a run found, for people and for programs. */
+import type { Work } from "./contenders.ts";
+import { type Result, ratio } from "./rounds.ts";
+import type { Start } from "./start.ts";
+import { isMet, type Target } from "./targets.ts";
+import { titles } from "./work.ts";
 
-/** One round of one contender at one kind of work. */
-export type Sample = Measured & {
-  /** The version of Node, or `growth`. */
-  node: string;
-  work: string;
-  contender: string;
-  /** CPU time a request of its process and its children. */
-  cpuMicroseconds: number | undefined;
-  /** The most memory that it has had resident so far. */
-  peakMiB: number | undefined;
-};
+/** Contenders of one kind of work, in the same rounds. */
+export type Series = { work: Work; node: string; growth: boolean; results: Result[] };
 
-export type Figures = {
+export type Report = {
+  date: string;
+  quick: boolean;
   machine: string;
-  rounds: number;
-  seconds: number;
-  /** What stands for a million; fewer in a quick run. */
-  many: number;
-  samples: Sample[];
-  /** Latchkey's start to its first answer, and what it has resident when it has been idle. */
-  starts: { node: string; ms: number; idleMiB: number | undefined }[];
+  versions: Record<string, string>;
+  series: Series[];
+  starts: Start[];
 };
 
-export type Row = { node: string; work: string; contender: string } & Record<Median, number>;
-type Median = "perSecond" | "p50" | "p99" | "cpuMicroseconds" | "peakMiB";
-
-const median = (numbers: number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-
-function group(samples: Sample[], keyOf: (sample: Sample) => string): Sample[][] {
-  const groups = new Map<string, Sample[]>();
-  for (const sample of samples) groups.set(keyOf(sample), [...(groups.get(keyOf(sample)) ?? []), sample]);
-  return [...groups.values()];
-}
-
-/** The medians over the rounds, in the order in which they were measured first. */
-export function rowsOf({ samples }: Figures): Row[] {
-  const keyOf = ({ node, work, contender }: Sample) => `${node} ${work} ${contender}`;
-  return group(samples, keyOf).map((rounds) => {
-    const of = (name: Median) => median(rounds.flatMap((sample) => sample[name] ?? []));
-    const { node, work, contender } = rounds[0] as Sample;
-    return {
-      ...{ node, work, contender },
-      ...{ perSecond: of("perSecond"), p50: of("p50"), p99: of("p99") },
-      ...{ cpuMicroseconds: of("cpuMicroseconds"), peakMiB: of("peakMiB") },
-    };
-  });
-}
-
-type Target = { what: string; value: number; atLeast?: number; atMost?: number };
-
-/** What the project promises of its speed, and what this run says of it. */
-function targetsOf(figures: Figures): Target[] {
-  const rows = rowsOf(figures);
-  const find = (node: string, work: string, contender: string, name: Median = "perSecond") =>
-    rows.find((row) => row.node === node && row.work === work && row.contender === contender)?.[name] ?? Number.NaN;
-  const nodes = [...new Set(rows.map(({ node }) => node))].filter((node) => node !== "growth");
-  const ofNode = nodes.flatMap((node): Target[] => {
-    const ratio = (work: string, to: string) => find(node, work, "latchkey") / find(node, work, to);
-    const isOld = Number(/^v(\d+)/.exec(node)?.[1]) < 24;
-    return [
-      { what: `${node}: bearer / express`, value: ratio("bearer", "express"), atLeast: isOld ? 1.3 : 0.6 },
-      { what: `${node}: bearer / better-auth`, value: ratio("bearer", "better-auth"), atLeast: 10 },
-      { what: `${node}: sign-ins / bare argon2`, value: ratio("sign-in", "bare argon2"), atLeast: 0.9 },
-      { what: `${node}: sign-ins / better-auth`, value: ratio("sign-in", "better-auth"), atLeast: 5 },
-      { what: `${node}: refreshes / pgbench`, value: ratio("refresh", "pgbench"), atLeast: 0.6 },
-      { what: `${node}: refreshes a second`, value: find(node, "refresh", "latchkey"), atLeast: 300 },
-      {
-        // What two cores would do without the client on them: each process as much as its CPU time a request allows.
-        what: `${node}: bearer, two workers / one`,
-        value:
-          (2 * find(node, "bearer", "latchkey", "cpuMicroseconds")) /
-          find(node, "bearer", "latchkey, 2 workers", "cpuMicroseconds"),
-        atLeast: 1.7,
-      },
-    ];
-  });
-  const works = [...new Set(rows.filter(({ node }) => node === "growth").map(({ work }) => work))];
-  const growth = works.flatMap((work): Target[] => {
-    const compare = (few: string, much: string) => find("growth", work, much) / find("growth", work, few);
-    const users = ["a thousand users and sessions", `${figures.many} users and sessions`] as const;
-    return [
-      { what: `${work} with ${users[1]} / a thousand`, value: compare(...users), atLeast: 0.9 },
-      {
-        what: `${work} with ${figures.many} revocations / one`,
-        value: compare(users[0], `${figures.many} revocations`),
-        atLeast: 0.9,
-      },
-    ];
-  });
-  const starts = nodes.flatMap((node): Target[] => {
-    const own = figures.starts.filter((start) => start.node === node);
-    return [
-      { what: `${node}: start to ready, ms`, value: median(own.map(({ ms }) => ms)), atMost: 1_000 },
-      { what: `${node}: idle memory, MiB`, value: median(own.flatMap(({ idleMiB }) => idleMiB ?? [])), atMost: 120 },
-    ];
-  });
-  return [...ofNode, ...growth, ...starts].filter(({ value }) => !Number.isNaN(value));
-}
-
-const holds = ({ value, atLeast = -Infinity, atMost = Infinity }: Target) => value >= atLeast && value <= atMost;
-
-/** The figures as Markdown. */
-export function report(figures: Figures): { text: string; passed: boolean } {
-  const number = (value: number, digits = 0) => (Number.isNaN(value) ? "" : value.toFixed(digits));
-  const rows = rowsOf(figures).map(({ node, work, contender, perSecond, p50, p99, cpuMicroseconds, peakMiB }) => [
-    ...[node, work, contender, number(perSecond), number(p50, 1), number(p99, 1)],
-    ...[number(cpuMicroseconds), number(peakMiB)],
+/** A series as lines of text; `ratio` is to Latchkey's rate, or in a series of growth to the first one's. */
+export function table({ work, node, growth, results }: Series): string {
+  const reference = results.find(({ name }) => name === "Latchkey") ?? results[0];
+  const rows = results.map((result) => [
+    result.name,
+    number(result.perSecond),
+    `${number(Math.min(...result.rates))}–${number(Math.max(...result.rates))}`,
+    reference ? ratio(result, reference).toFixed(2) : "",
+    number(result.p50Ms, 2),
+    number(result.p99Ms, 2),
+    number(result.cpuMicros),
+    number(result.databaseMicros),
+    number(result.peakMemoryBytes / 2 ** 20),
+    result.failed === 0 ? "" : `${result.failed} FAILED`,
   ]);
-  const targets = targetsOf(figures);
-  const verdicts = targets.map((target) => {
-    const { what, value, atLeast, atMost } = target;
-    const bound = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
-    return [what, number(value, value < 20 ? 2 : 0), bound, holds(target) ? "holds" : "does not hold"];
-  });
-  const { machine, rounds, seconds } = figures;
-  const text = [
-    `${machine}; medians of ${rounds} rounds of ${seconds} s, side by side.`,
-    table(["Node", "work", "contender", "a second", "p50 ms", "p99 ms", "CPU µs a request", "peak MiB"], rows),
-    table(["target", "measured", "bound", ""], verdicts),
-  ].join("\n\n");
-  return { text: `${text}\n`, passed: targets.every(holds) };
+  const head = ["", "a second", "rounds", "ratio", "p50 ms", "p99 ms", "CPU µs", "Postgres µs", "peak MiB", ""];
+  return `${titles[work]}${growth ? ", with more and more kept" : ""} (Node ${node})\n${aligned([head, ...rows])}`;
 }
 
-function table(head: string[], rows: string[][]): string {
-  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? "").length)));
-  const line = (cells: string[]) => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+/** The targets as lines of text. */
+export function verdicts(all: Target[]): string {
+  const rows = all.map((target) => {
+    const { what, found, bound, kind } = target;
+    const verdict = { true: "pass", false: "FAIL", undefined: "not measured" }[String(isMet(target))] ?? "";
+    return [
+      what,
+      found === undefined ? "–" : number(found, found < 100 ? 2 : 0),
+      kind,
+      number(bound, bound < 100 ? 1 : 0),
+      verdict,
+    ];
+  });
+  return `Targets\n${aligned([["", "found", "", "bound", ""], ...rows])}`;
+}
+
+/** Columns of text, all but the first one to the right. */
+export function aligned(rows: string[][]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .map((line) => `  ${line}\n`)
+    .join("");
+}
+
+export function number(value: number, digits = 0): string {
+  if (Number.isNaN(value)) return "–";
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

@@ -1,0 +1,102 @@
+/** The one Postgres that all contenders share, each with a database of its own, and what is in it before they start. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hash } from "@node-rs/argon2";
+import pg from "pg";
+import { openForMigration } from "../src/database/database.ts";
+import { startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { migrate } from "../src/database/migrate.ts";
+
+export const password = "correct horse battery";
+
+/** How many there are of each before the measuring begins; users and sessions are as many. */
+export type Filling = { users: number; revocations: number };
+
+export type Postgres = {
+  /** Of the postmaster. */
+  pid: number;
+  /** Where `pgbench` finds it. */
+  host: string;
+  user: string;
+  version: string;
+  /** Makes an empty database. @returns its URL */
+  create(name: string): Promise<string>;
+  /** Makes a database of Latchkey's. Its users are `filled0`, `filled1` and so on, with the `password` above. @returns its URL */
+  createFilled(name: string, filling: Filling): Promise<string>;
+  stop(): Promise<void>;
+};
+
+/** Starts a Postgres that keeps what it is given, as in production: with the settings of the embedded one. */
+export async function startPostgres(): Promise<Postgres> {
+  const dataDir = await mkdtemp(join(tmpdir(), "latchkey-bench-"));
+  const postgres = await startEmbeddedPostgres({ dataDir, parameters: { max_connections: "300" } });
+  const { host, port, user } = postgres.connection;
+  const urlOf = (database: string) => `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
+  const pid = Number.parseInt(await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8"), 10);
+  const [row] = await query(postgres.connection, "SHOW server_version");
+
+  const create = async (name: string): Promise<string> => {
+    await query(postgres.connection, `CREATE DATABASE ${name}`);
+    return urlOf(name);
+  };
+  return {
+    pid,
+    host,
+    user,
+    version: String(row?.["server_version"]),
+    create,
+    async createFilled(name, filling) {
+      const url = await create(name);
+      const knex = openForMigration(url, () => {});
+      await migrate(knex);
+      await knex.destroy();
+      await fill(url, filling);
+      return url;
+    },
+    async stop() {
+      await postgres.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+// Digits are hexadecimal, too: the number of a row is the end of its id.
+export const idOf = (n: string) => `('00000000-0000-7000-8000-' || lpad((${n})::text, 12, '0'))::uuid`;
+
+async function fill(url: string, { users, revocations }: Filling): Promise<void> {
+  const passwordHash = await hash(password, { memoryCost: 19_456, timeCost: 2, parallelism: 1 });
+  await query(
+    url,
+    `INSERT INTO users (id, username, password_hash)
+     SELECT ${idOf("n")}, 'filled' || n, $1 FROM generate_series(0, $2::integer - 1) AS n`,
+    [passwordHash, users],
+  );
+  await query(
+    url,
+    `INSERT INTO sessions (id, user_id, user_epoch, refresh_digest, seed, idle_expires_at, expires_at, tokens_expire_at)
+     SELECT ${idOf("n")}, ${idOf("n")}, 0, sha256(n::text::bytea), sha256(n::text::bytea), now() + interval '14 days',
+            now() + interval '90 days', now() + interval '15 minutes'
+     FROM generate_series(0, $1::integer - 1) AS n`,
+    [users],
+  );
+  await query(
+    url,
+    `INSERT INTO revocations (subject, minimum_epoch, expires_at)
+     SELECT gen_random_uuid(), 2147483647, now() + interval '1 day' FROM generate_series(1, $1::integer)`,
+    [revocations],
+  );
+  // Rather now than by autovacuum in the middle of a measurement.
+  await query(url, "VACUUM (ANALYZE, FREEZE)");
+  await query(url, "CHECKPOINT");
+}
+
+async function query(database: string | pg.ClientConfig, text: string, values: unknown[] = []) {
+  const client = new pg.Client(database);
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
