@@ -3,6 +3,7 @@
  * `--help`, the README's table (checked by a test) and the messages of a refused start come from
  * these descriptions.
  */
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import proxyAddr from "proxy-addr";
 import { z } from "zod";
@@ -36,6 +37,8 @@ const commaSeparated = (isAllowed: (item: string) => boolean) =>
     .transform((value) => value.split(",").map((item) => item.trim()))
     .refine((items) => items.every(isAllowed));
 
+const mostWorkers = 64;
+
 const settings = {
   HOST: {
     fallback: "127.0.0.1",
@@ -61,10 +64,19 @@ const settings = {
     help: "The key of the certificate, without a passphrase.",
     schema: z.string(),
   },
+  WORKERS: {
+    fallback: "1",
+    allowed: "a whole number from 1 to 64, or auto",
+    help: "Processes that serve together, one for each processor core with auto. Each has its own connections to Postgres.",
+    schema: z.union([
+      z.literal("auto").transform(() => Math.min(availableParallelism(), mostWorkers)),
+      wholeNumber(1, mostWorkers),
+    ]),
+  },
   MAX_CONNECTIONS: {
     fallback: "4096",
     allowed: "a whole number from 1 to 100000",
-    help: "Connections from clients that may be open at once. Those beyond it are closed as they come.",
+    help: "Connections from clients that may be open at once, shared evenly among WORKERS. Those beyond it are closed as they come.",
     schema: wholeNumber(1, 100_000),
   },
   SHUTDOWN_GRACE_SECONDS: {
@@ -281,6 +293,15 @@ export class ConfigError extends Error {}
 
 /** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
 export class StartError extends Error {}
+
+/** What to do with the system's error, such as EADDRINUSE, when it refuses this address. */
+export const cannotListen =
+  (setting: string, host: string, port: number) =>
+  (cause: Error): never => {
+    throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
+      cause,
+    });
+  };
 
 /**
  * Reads and checks every setting.

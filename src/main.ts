@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line. */
+import cluster from "node:cluster";
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig, StartError } from "./config.ts";
@@ -7,9 +8,10 @@ import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { migrateOnly, withKeys } from "./maintenance.ts";
 import { createLog } from "./operations/log.ts";
-import { startService, version } from "./service.ts";
+import { type Service, startService, version } from "./service.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
 import { SealedKeysError } from "./tokens/signingKeys.ts";
+import { membership, reportToPrimary, startWorkers, WorkerError } from "./workers.ts";
 
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
@@ -23,6 +25,8 @@ const commands: Record<string, Command> = {
     run: keys,
     isUsage: ([verb = "", ...rest]) => ({ list: 0, rotate: 0, revoke: 1 })[verb] === rest.length,
   },
+  // As the primary starts it; not for people.
+  worker: { run: work, isUsage: (args) => cluster.isWorker && args.length === 2 },
 };
 
 try {
@@ -50,6 +54,7 @@ try {
     refuse(error.message, exit.config);
   else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
     refuse(error.message, exit.unavailable);
+  else if (error instanceof WorkerError) process.exitCode = error.status ?? exit.software;
   else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
     refuse(`${error.message.split(". ")[0]}. See latchkey --help.`, exit.usage);
   } else if (error instanceof ContractError) refuse(error.message, exit.software);
@@ -57,13 +62,35 @@ try {
     console.error(error);
     process.exitCode = exit.software;
   }
+  cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
 async function serve(config: Config, log: Logger): Promise<void> {
-  const service = await startService(config, log);
+  const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
+  const stop = stopper(service, config, log);
+  process.on("SIGTERM", stop).on("SIGINT", stop);
+  log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
+  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
+  void service.failed.then((reason) => {
+    process.exitCode = exit.unavailable;
+    stop(reason);
+  });
+}
+
+/** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
+async function work(config: Config, log: Logger, args: string[]): Promise<void> {
+  process.on("SIGTERM", () => {}).on("SIGINT", () => {});
+  const worker = await membership(config, args);
+  const ownLog = log.child({ worker: worker.number });
+  const service = await startService(config, ownLog, { worker });
+  reportToPrimary(service.url, stopper(service, config, ownLog));
+}
+
+/** @returns what stops the service, and with it the process; called again, in a hurry */
+function stopper(service: Service, config: Config, log: Logger): (reason: string) => void {
   const hurry = new AbortController();
   let stopping = false;
-  const stop = (reason: string): void => {
+  return (reason) => {
     // Who asks twice does not want to wait, nor does a person at a terminal.
     if (stopping || reason !== "SIGTERM") hurry.abort();
     if (stopping) return;
@@ -82,15 +109,9 @@ async function serve(config: Config, log: Logger): Promise<void> {
       .finally(() => {
         // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
         if (config.otelExporterOtlpEndpoint) process.exit();
+        cluster.worker?.disconnect(); // so would the primary
       });
   };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
-  log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
-  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
-  void service.failed.then((reason) => {
-    process.exitCode = exit.unavailable;
-    stop(reason);
-  });
 }
 
 async function migrate(config: Config, log: Logger): Promise<void> {

@@ -2,10 +2,9 @@
 import type { Logger } from "pino";
 import { type Config, StartError } from "./config.ts";
 import { openDatabase } from "./database/database.ts";
-import { findRunningPostgres } from "./database/embedded.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { auditLog } from "./operations/log.ts";
-import { migrateWithPatience, openPostgres } from "./postgres.ts";
+import { findPostgres, migrateWithPatience, openPostgres } from "./postgres.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readSecretKeys } from "./tokens/secretKey.ts";
 import { ensureKey, requireSecretKey, rotateKeys, type StoredKey } from "./tokens/signingKeys.ts";
@@ -32,10 +31,7 @@ export type KeyTools = {
 
 /** Opens the database for as long as `use` takes. */
 export async function withKeys(config: Config, log: Logger, use: (tools: KeyTools) => Promise<void>): Promise<void> {
-  const running = config.databaseUrl === undefined && (await findRunningPostgres(config.dataDir));
-  const postgres = running
-    ? { address: { ...running, ssl: false as const }, close: () => Promise.resolve() }
-    : await openPostgres(config, log);
+  const postgres = (await findPostgres(config)) ?? (await openPostgres(config, log));
   const database = openDatabase(postgres.address, 1, (message) => log.warn(message));
   const audit = auditLog(log);
   try {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, StartError } from "./config.ts";
 import { type DatabaseAddress, isOutage, isRefusal, openForMigration } from "./database/database.ts";
-import { startEmbeddedPostgres } from "./database/embedded.ts";
+import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
 import { migrate } from "./database/migrate.ts";
 
 /** How long a start waits for a database that is away. */
@@ -13,10 +13,12 @@ const oldestPostgres = 14;
 
 export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
 
-export async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger): Promise<Postgres> {
-  if (databaseUrl !== undefined) {
-    return { address: databaseUrl, close: () => Promise.resolve(), failed: new Promise(() => {}) };
-  }
+/** Not ours to close, and none of our business when it ends. */
+const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
+
+export async function openPostgres(config: Config, log: Logger): Promise<Postgres> {
+  if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
+  const { dataDir } = config;
   const postgres = await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) });
   return {
     address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
@@ -25,6 +27,25 @@ export async function openPostgres({ databaseUrl, dataDir }: Config, log: Logger
       expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
     ),
   };
+}
+
+/** @returns the Postgres that the settings name, where it runs already; the embedded one perhaps for another process */
+export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Postgres | undefined> {
+  if (databaseUrl !== undefined) return { address: databaseUrl, ...openedByOthers };
+  const running = await findRunningPostgres(dataDir);
+  return running && { address: { ...running, ssl: false }, ...openedByOthers };
+}
+
+/** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */
+export async function openMigratedPostgres(config: Config, log: Logger): Promise<Postgres> {
+  const postgres = await openPostgres(config, log);
+  try {
+    await migrateWithPatience(postgres.address, log);
+    return postgres;
+  } catch (error) {
+    await postgres.close();
+    throw error;
+  }
 }
 
 /**

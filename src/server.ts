@@ -22,6 +22,8 @@ export type Place = {
   certificate?: Certificate | undefined;
   isBehindProxy?: boolean;
   maxConnections?: number;
+  /** Of this process alone, where others serve the same port. */
+  isPrivate?: boolean;
 };
 
 export type RunningServer = {
@@ -37,7 +39,7 @@ export type RunningServer = {
 
 /** @throws the system's error, such as EADDRINUSE */
 export async function listen(app: Express, place: Place, log: Logger): Promise<RunningServer> {
-  const { host, port, certificate, isBehindProxy = false, maxConnections } = place;
+  const { host, port, certificate, isBehindProxy = false, maxConnections, isPrivate = false } = place;
   const limits = {
     // A request without Host is answered as a problem, by the app.
     requireHostHeader: false,
@@ -82,7 +84,7 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     app(request, response);
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
+    server.once("error", reject).listen({ port, host, exclusive: isPrivate }, resolve);
   });
   const slowReaders = resetSlowReaders(connections, answering);
   const following =
@@ -154,11 +156,20 @@ function resetSlowReaders(connections: Set<Socket>, answering: (socket: Socket) 
   }, 1_000);
 }
 
-/** Connections beyond the limit are closed as they come, and logged together, once a second. */
+/**
+ * Connections beyond the limit are closed as they come, and logged together, once a second. Not by `server.maxConnections`:
+ * node:cluster would hand such a connection from one full worker to the next, for ever.
+ */
 function limitConnections(server: Server, maxConnections: number, log: Logger): void {
-  server.maxConnections = maxConnections;
+  let open = 0;
   let dropped = 0;
-  server.on("drop", () => {
+  server.on("connection", (socket: Socket) => {
+    open += 1;
+    socket.once("close", () => {
+      open -= 1;
+    });
+    if (open <= maxConnections) return;
+    socket.destroy();
     dropped += 1;
     if (dropped > 1) return;
     setTimeout(() => {

@@ -6,7 +6,7 @@ import type { Express } from "express";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
-import { type Config, StartError } from "./config.ts";
+import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
 import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
@@ -19,8 +19,9 @@ import { sweepRegularly } from "./database/sweep.ts";
 import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
+import type { WorkerLabel } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
-import { migrateWithPatience, openPostgres } from "./postgres.ts";
+import { openMigratedPostgres, type Postgres } from "./postgres.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
@@ -45,19 +46,27 @@ export type Service = {
   close(): Promise<void>;
   /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
   failed: Promise<string>;
-  /** Password hashing done so far, in KiB times passes. */
-  hashingWork(): number;
 };
+
+/** Of one of several processes that serve together: their primary sees to Postgres and to the port of the metrics. */
+export type Membership = WorkerLabel & { postgres: Postgres };
 
 const daySeconds = 86_400;
 /** What tokens are issued by and for until `PUBLIC_URL` says it. */
 const defaultIssuer = "latchkey";
+
 /**
  * Starts the service: migrates, then listens.
- * @param clockOffsetMs moves its clock, for tests
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
-export async function startService(config: Config, log: Logger, clockOffsetMs = () => 0): Promise<Service> {
+export async function startService(
+  config: Config,
+  log: Logger,
+  {
+    worker,
+    clockOffsetMs = () => 0,
+  }: { worker?: Membership /** Moves its clock, for tests. */; clockOffsetMs?: () => number } = {},
+): Promise<Service & { /** Password hashing done so far, in KiB times passes. */ hashingWork(): number }> {
   // In the order of their making; let go of in the other.
   const held: { close(): Promise<unknown> }[] = [];
   const release = async () => {
@@ -67,7 +76,7 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
   const metrics =
     config.metricsPort === undefined
       ? undefined
-      : (await import("./operations/metrics.ts")).createMetrics(version(), config.host, config.metricsPort);
+      : (await import("./operations/metrics.ts")).createMetrics(version(), worker);
   const writeAudit = auditLog(log);
   const audit: Audit = (event, client, details) => {
     writeAudit(event, client, details);
@@ -79,9 +88,8 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
       ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
       : undefined;
     if (tracing) held.push(tracing);
-    const postgres = await openPostgres(config, log);
+    const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log));
     held.push(postgres);
-    await migrateWithPatience(postgres.address, log);
 
     const warn = (message: string) => log.warn(message);
     const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
@@ -206,7 +214,8 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
     await rehearse(app, requests);
     isRehearsal = false;
     requests.level = log.level;
-    const { host, port, maxConnections } = config;
+    const { host, port } = config;
+    const maxConnections = Math.ceil(config.maxConnections / config.workers);
     const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
     const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
     held.push(server);
@@ -218,9 +227,12 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
         database: database.load,
         revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
       });
-      const metricsServer = await metrics.serve().catch(cannotListen("METRICS_PORT", config.host, config.metricsPort));
-      held.push(metricsServer);
-      log.info({ url: metricsServer.url }, "metrics");
+      if (!worker && config.metricsPort !== undefined) {
+        const refused = cannotListen("METRICS_PORT", config.host, config.metricsPort);
+        const metricsServer = await metrics.serve(config.host, config.metricsPort).catch(refused);
+        held.push(metricsServer);
+        log.info({ url: metricsServer.url }, "metrics");
+      }
     }
     const drain = async (hurry: AbortSignal) => {
       isStopping = true;
@@ -234,17 +246,9 @@ export async function startService(config: Config, log: Logger, clockOffsetMs = 
   }
 }
 
-const cannotListen =
-  (setting: string, host: string, port = 0) =>
-  (cause: Error) => {
-    throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
-      cause,
-    });
-  };
-
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
 async function rehearse(app: Express, log: Logger): Promise<void> {
-  const server = await listen(app, { host: "127.0.0.1", port: 0 }, log);
+  const server = await listen(app, { host: "127.0.0.1", port: 0, isPrivate: true }, log);
   try {
     const { status } = await fetch(`${server.url}/problems/not-found`);
     if (status !== 200) throw new Error("The contract cannot be served; the log says why.");

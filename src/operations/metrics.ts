@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
 import { exchangeOf } from "../contract/exchange.ts";
 
@@ -18,11 +18,19 @@ export type Gauges = {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** @param port of `host`, where they will be served */
-export function createMetrics(version: string, host: string, port: number) {
+/** One of several processes that are read together, and how often it has been started. */
+export type WorkerLabel = { number: number; starts: number };
+
+/** @param worker has its number as a label of all its metrics, and answers the primary that asks for them */
+export function createMetrics(version: string, worker?: WorkerLabel) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  if (worker) {
+    registry.setDefaultLabels({ worker: worker.number });
+    AggregatorRegistry.setRegistries(registry);
+    new AggregatorRegistry(); // listens to the primary
+  }
 
   new Gauge({ name: "latchkey_info", help: "1, with the version.", labelNames: ["version"], registers }).set(
     { version },
@@ -67,10 +75,15 @@ export function createMetrics(version: string, host: string, port: number) {
   });
 
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
+  new Gauge({
+    name: "latchkey_worker_starts",
+    help: "How often the worker of this number has been started. 1 without WORKERS.",
+    registers,
+  }).set(worker?.starts ?? 1);
 
   return {
     /** @throws the system's error, such as EADDRINUSE */
-    serve: () => serve(registry, host, port),
+    serve: (host: string, port: number) => serve(host, port, () => registry.metrics()),
 
     /** Counts a request when its answer has ended. */
     countRequests: ((_request, response, next) => {
@@ -124,16 +137,27 @@ export function createMetrics(version: string, host: string, port: number) {
 }
 
 /**
+ * Serves what all workers of this primary have counted.
+ * @throws the system's error, such as EADDRINUSE
+ */
+export function serveMetricsOfWorkers(host: string, port: number): Promise<MetricsServer> {
+  const registry = new AggregatorRegistry();
+  return serve(host, port, () => registry.clusterMetrics());
+}
+
+export type MetricsServer = { url: string; close(): Promise<void> };
+
+/**
  * Serves the metrics at `/metrics`, and nothing else.
  * @returns its URL, with the port that was picked
  */
-async function serve(registry: Registry, host: string, port: number): Promise<{ url: string; close(): Promise<void> }> {
+async function serve(host: string, port: number, read: () => Promise<string>): Promise<MetricsServer> {
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 3_000, keepAliveTimeout: 65_000 });
   server.on("request", (request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
-    registry.metrics().then(
-      (text) =>
-        response.writeHead(200, { "Content-Type": registry.contentType, "Cache-Control": "no-store" }).end(text),
+    const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
+    read().then(
+      (text) => response.writeHead(200, headers).end(text),
       () => response.writeHead(500).end(),
     );
   });

@@ -12,7 +12,7 @@ export async function startFuzzedService(databaseUrl: string): Promise<FuzzedSer
   const config = { ...settings, argon2MemoryKib: 64, argon2Passes: 1 };
   const silent = pino({ level: "silent" });
   // Time cannot be sent, so a token whose time is over comes from an instance that lives an hour ago.
-  const past = await startService(config, silent, () => -3_600_000);
+  const past = await startService(config, silent, { clockOffsetMs: () => -3_600_000 });
   const token = await takeToken(past.url).finally(() => past.close());
   const service = await startService(config, silent);
   return { url: service.url, expiredTokens: [token], close: service.close };

@@ -79,7 +79,7 @@ export async function startTestService(
       ...settings,
     }),
     pino({ level: "info" }, { write: (line) => void log.push(line) }),
-    () => offsetMs,
+    { clockOffsetMs: () => offsetMs },
   );
   const send = createClient(service.url);
   let closing: Promise<void> | undefined;

@@ -1,0 +1,233 @@
+/** Several processes serve as one: none is missed for long, and they begin, stop and are measured together. */
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { Agent, get } from "node:http";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { afterwards } from "./support/afterwards.ts";
+import { createClient } from "./support/client.ts";
+import { type Program, runProgram, serveOn } from "./support/process.ts";
+import { createDatabase, password, secretKey } from "./support/service.ts";
+
+type Line = { msg: string; worker?: number; workerPid?: number; pauseMs?: number; url?: string; operation?: string };
+const linesOf = ({ stdout }: Pick<Program, "stdout">) =>
+  stdout.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
+
+/** Which process has which number now. */
+const pidsOf = (program: Pick<Program, "stdout">) =>
+  new Map(linesOf(program).flatMap(({ worker, workerPid }) => (worker && workerPid ? [[worker, workerPid]] : [])));
+
+const soon = { timeout: 10_000, interval: 10 };
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+/** Two workers on a database of their own, both of which serve. */
+async function startTwo(settings: Record<string, string> = {}) {
+  const program = serveOn(await createDatabase(), { WORKERS: "2", ...settings });
+  const url = await program.url;
+  await vi.waitUntil(() => pidsOf(program).size === 2, soon);
+  return { ...program, url, send: createClient(url) };
+}
+
+const serveLines = (program: Pick<Program, "stdout">) =>
+  linesOf(program).filter(({ msg }) => msg === "a worker serves").length;
+
+async function open(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname).on("error", () => {});
+  await once(socket, "connect");
+  return socket;
+}
+
+/** A client that keeps to one connection, and so to one worker. */
+function oneConnection(url: string): (path: string, bearer: string, method?: string) => Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  afterwards(() => agent.destroy());
+  return (path, bearer, method = "GET") =>
+    new Promise((resolve, reject) => {
+      const options = { agent, method, headers: { authorization: `Bearer ${bearer}` } };
+      get(url + path, options, (answer) => {
+        answer.resume().once("end", () => resolve(answer.statusCode ?? 0));
+      }).once("error", reject);
+    });
+}
+
+describe("two workers", { timeout: 60_000 }, () => {
+  test("share the connections, and what one revokes the other refuses within a second", async () => {
+    const program = await startTwo();
+    await program.send("POST", "/api/users", { json: { username: "miguel", password } });
+    const { token } = (await program.send("GET", "/api/token", { basic: ["miguel", password] })).json;
+    const [first, second] = [oneConnection(program.url), oneConnection(program.url)];
+    expect(await first("/api/resource", token)).toBe(200);
+    expect(await second("/api/resource", token)).toBe(200);
+    const served = () => linesOf(program).filter(({ operation }) => operation === "getResource");
+    await vi.waitUntil(() => served().length === 2, soon);
+    expect(new Set(served().map(({ worker }) => worker))).toEqual(new Set([1, 2]));
+
+    expect(await first("/api/token", token, "DELETE")).toBe(204);
+    const revoked = performance.now();
+    while ((await second("/api/resource", token)) === 200) expect(performance.now() - revoked).toBeLessThan(1_000);
+    expect(await second("/api/resource", token)).toBe(401);
+  });
+
+  test("do without one that is killed, until another has its place; the pause grows while it ends again", async () => {
+    const program = await startTwo();
+    for (const pauseMs of [250, 500, 1_000]) {
+      const serving = serveLines(program);
+      process.kill(pidsOf(program).get(2) ?? 0, "SIGKILL");
+      await vi.waitUntil(() => linesOf(program).at(-1)?.msg === "a worker ended", soon);
+      expect(linesOf(program).at(-1)).toMatchObject({ worker: 2, signal: "SIGKILL", pauseMs });
+      for (let count = 0; count < 4; count += 1) {
+        expect((await program.send("GET", "/readyz")).status).toBe(200);
+      }
+      await vi.waitUntil(() => serveLines(program) === serving + 1, soon);
+    }
+    // The other one has never ended.
+    process.kill(pidsOf(program).get(1) ?? 0, "SIGKILL");
+    await vi.waitUntil(() => linesOf(program).some(({ worker, pauseMs }) => worker === 1 && pauseMs === 250), soon);
+  });
+
+  test("serve again after both were killed at once", async () => {
+    const program = await startTwo({ PORT: String(await freePort()) });
+    for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
+    await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "a worker ended").length === 2, soon);
+    // Nobody is left hanging.
+    await expect(program.send("GET", "/livez")).rejects.toThrow(/ECONNREFUSED|ECONNRESET/);
+    await vi.waitUntil(() => serveLines(program) === 4, soon);
+    expect((await program.send("GET", "/readyz")).status).toBe(200);
+  });
+
+  test("end with their primary", async () => {
+    const program = await startTwo();
+    const pids = [...pidsOf(program).values()];
+    program.process.kill("SIGKILL");
+    await vi.waitUntil(() => !pids.some(isAlive), soon);
+    await expect(program.send("GET", "/livez")).rejects.toThrow("ECONNREFUSED");
+  });
+
+  test("stop together, also when the signal goes to all of them: it is heard once, and there is grace", async () => {
+    const program = await startTwo({ SHUTDOWN_GRACE_SECONDS: "3" });
+    const started = performance.now();
+    for (const pid of [...pidsOf(program).values(), program.process.pid ?? 0]) process.kill(pid, "SIGTERM");
+    await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "stopping").length === 3, soon);
+    for (let count = 0; count < 4; count += 1) {
+      expect(await program.send("GET", "/readyz")).toMatchObject({ status: 503, problem: "shutting-down" });
+      expect((await program.send("GET", "/livez")).status).toBe(200);
+    }
+    expect(await program.exit).toBe(0);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(2_900);
+    expect([...pidsOf(program).values()].filter(isAlive)).toEqual([]);
+  });
+
+  test("skip the rest of the grace at a second signal", async () => {
+    const program = await startTwo({ SHUTDOWN_GRACE_SECONDS: "60" });
+    program.process.kill("SIGTERM");
+    await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "stopping").length === 3, soon);
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+  });
+
+  test("are ended where one does not stop, and the exit status says so", async () => {
+    const program = await startTwo();
+    const [first = 0, second = 0] = pidsOf(program).values();
+    process.kill(second, "SIGSTOP");
+    program.process.kill("SIGINT");
+    expect(await program.exit).toBe(70);
+    expect([first, second].filter(isAlive)).toEqual([]);
+  });
+
+  test("share MAX_CONNECTIONS, and those beyond it are closed", async () => {
+    const program = await startTwo({ MAX_CONNECTIONS: "4" });
+    const ask = async (socket: Socket) => {
+      socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+      const [answer] = await Promise.race([once(socket, "data"), once(socket, "close")]).catch(() => []); // it was reset
+      return String(answer).startsWith("HTTP/1.1 200");
+    };
+    const sockets: Socket[] = [];
+    for (let count = 0; count < 4; count += 1) {
+      sockets.push(await open(program.url));
+      expect(await ask(sockets.at(-1) as Socket)).toBe(true);
+    }
+    for (let count = 0; count < 4; count += 1) expect(await ask(await open(program.url))).toBe(false);
+    for (const socket of sockets) expect(await ask(socket)).toBe(true);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  test("are read in one place, each with its number, and how often it was started", async () => {
+    const program = await startTwo({ METRICS_PORT: "0" });
+    const metricsUrl = linesOf(program).find(({ msg }) => msg === "metrics")?.url ?? "";
+    const read = async () => (await fetch(metricsUrl)).text();
+    for (let count = 0; count < 4; count += 1) await program.send("GET", "/livez");
+    const count = (worker: number) => `operation="getLiveness",status="200",problem="",worker="${worker}"} 2`;
+    await vi.waitUntil(async () => (await read()).includes(count(2)), soon);
+    const text = await read();
+    expect(text).toContain(count(1));
+    expect(text).toContain('latchkey_worker_starts{worker="2"} 1\n');
+    expect(text.match(/^# TYPE latchkey_info /gm)).toHaveLength(1);
+
+    const serving = serveLines(program);
+    process.kill(pidsOf(program).get(2) ?? 0, "SIGKILL");
+    await vi.waitUntil(() => serveLines(program) === serving + 1, soon);
+    expect(await read()).toContain('latchkey_worker_starts{worker="2"} 2\n');
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+describe("a start that is refused says why once, and ends with the status of one process", { timeout: 60_000 }, () => {
+  test("where the port is taken", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    afterwards(() => taken.close());
+    const { port } = taken.address() as { port: number };
+    const program = serveOn(await createDatabase(), { WORKERS: "2", PORT: String(port) });
+    expect(await program.exit).toBe(69);
+    expect(program.stderr).toEqual([expect.stringContaining(`PORT ${port}`)]);
+  });
+
+  test("where SECRET_KEY is another one", async () => {
+    const databaseUrl = await createDatabase();
+    const program = serveOn(databaseUrl);
+    await program.url;
+    program.process.kill("SIGINT");
+    await program.exit;
+    const other = serveOn(databaseUrl, { WORKERS: "2", SECRET_KEY: secretKey.toUpperCase() });
+    expect(await other.exit).toBe(78);
+    expect(other.stderr).toEqual([expect.stringContaining("SECRET_KEY")]);
+  });
+
+  test("where somebody starts a worker by hand", async () => {
+    const program = runProgram(["worker", "1", "1"], {});
+    expect(await program.exit).toBe(64);
+  });
+});
+
+test("the embedded Postgres is the primary's, and keeps what the workers write", { timeout: 60_000 }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-workers-"));
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  await chmod(folder, 0o755);
+  const settings = { DATA_DIR: join(folder, "data"), WORKERS: "2" };
+  for (const status of [201, 409]) {
+    const program = runProgram([], settings);
+    const send = createClient(await program.url);
+    await vi.waitUntil(() => pidsOf(program).size === 2, soon);
+    expect((await send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(status);
+    expect((await send("GET", "/api/token", { basic: ["miguel", password] })).status).toBe(200);
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+  }
+});
