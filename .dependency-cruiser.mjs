@@ -48,10 +48,10 @@ export default {
     },
     {
       name: "main-is-the-top",
-      comment: "Nothing imports the command line, and only it and tests start a service.",
+      comment: "Nothing imports the command line, and only it, the workers' primary and tests start a service.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/main\\.ts$" },
-      to: { path: "^src/(main|service|maintenance)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(main|workers)\\.ts$" },
+      to: { path: "^src/(main|workers|service|maintenance)\\.ts$" },
     },
     {
       name: "client-stands-alone",
