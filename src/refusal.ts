@@ -21,7 +21,7 @@ export function answersOf(server: Server, refuse: Refuse): (socket: Socket) => S
     const exchange = exchangeOf(request.socket);
     exchange.latest = request;
     exchange.pending.add(response);
-    response.once("close", () => exchange.pending.delete(response));
+    response.on("close", () => exchange.pending.delete(response));
   });
   server.on("clientError", (error: ParserError, socket: Socket) => {
     const { pending, latest } = exchangeOf(socket);

@@ -1,5 +1,5 @@
 /** The HTTP server around the app: its limits, and how it stops. */
-import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Express } from "express";
@@ -50,8 +50,9 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     // Above the idle timeout of common proxies (60 s), so that it is the proxy who closes. Of others an
     // idle connection may be one that does not take its answer, which the kernel keeps.
     keepAliveTimeout: isBehindProxy ? 65_000 : 3_000,
-    IncomingMessage: madeWith(app.request, IncomingMessage),
-    ServerResponse: madeWith(app.response, ServerResponse),
+    // See app.ts.
+    IncomingMessage: app.request.constructor as typeof IncomingMessage,
+    ServerResponse: app.response.constructor as typeof ServerResponse,
   };
   const server: Server = certificate
     ? createTlsServer({ ...limits, ...certificate.context, handshakeTimeout: 3_000 })
@@ -103,18 +104,6 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
       clearInterval(slowReaders);
     },
   };
-}
-
-/**
- * Express gives each request and response the prototype of its app. V8 before Node 24 spends more time on what it no
- * longer knows about such an object than Express does on the request; where they are made with it, nothing changes.
- */
-function madeWith<Message extends typeof IncomingMessage | typeof ServerResponse>(prototype: object, Message: Message) {
-  function Made(this: object, ...args: unknown[]): void {
-    Reflect.apply(Message as unknown as CallableFunction, this, args); // Node's are functions, though typed as classes
-  }
-  Made.prototype = prototype;
-  return Made as unknown as Message;
 }
 
 async function close(server: Server): Promise<void> {

@@ -7,9 +7,9 @@ import { exchangeOf } from "./exchange.ts";
 /** An answer that is about to be written. */
 export type Outgoing = {
   status: number;
-  headers: Record<string, string | string[]>;
-  /** `undefined` where there is no body. */
-  contentType: string | undefined;
+  /** Names and values in turn. A header that is there more than once has all its values. */
+  headers: readonly (string | string[])[];
+  /** `undefined` where there is none. */
   body: string | Buffer | undefined;
 };
 
@@ -47,13 +47,12 @@ export function createAnswerCheck(
 }
 
 /** With the headers that were set on the way. */
-function complete(response: Response, { status, headers, contentType, body }: Outgoing): Answer {
-  const all = { ...response.getHeaders(), ...headers, ...(contentType && { "content-type": contentType }) };
+function complete(response: Response, { status, headers, body }: Outgoing): Answer {
+  const all = Object.entries(response.getHeaders());
+  for (let index = 0; index < headers.length; index += 2) all.push([String(headers[index]), headers[index + 1]]);
   return {
     status,
-    headers: Object.fromEntries(
-      Object.entries(all).map(([name, value]) => [name.toLowerCase(), [value].flat().map(String)]),
-    ),
+    headers: Object.fromEntries(all.map(([name, value]) => [name.toLowerCase(), [value].flat().map(String)])),
     text: body?.toString() ?? "",
   };
 }

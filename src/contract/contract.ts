@@ -6,14 +6,18 @@ import { readFile } from "node:fs/promises";
 import { parse, parseDocument } from "yaml";
 import { security } from "../../generated/security.ts";
 import type { OperationId, Scheme } from "./binding.ts";
+import { securityHeaders } from "./securityHeaders.ts";
 
 /** What one declared answer looks like. */
 export type DeclaredResponse = {
   /** The one media type it is given in; `undefined` where the body is empty. */
   contentType: string | undefined;
   isJson: boolean;
-  /** Headers whose value the contract fixes with `const`: written by dispatch, not by handlers. */
-  fixedHeaders: Record<string, string>;
+  /**
+   * Names and values in turn of what is the same each time, and written by dispatch, not by handlers: its type, what the
+   * contract fixes with `const`, and the security headers but for those of which it declares its own.
+   */
+  fixedHeaders: readonly string[];
 };
 
 export type Operation = {
@@ -126,6 +130,9 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
   };
 }
 
+/** All bodies are UTF-8. */
+export const inUtf8 = (contentType: string): string => `${contentType}; charset=utf-8`;
+
 /** One scheme without scopes an alternative: what the guard checks, and nothing that it would overlook. */
 function schemeOf(requirement: Record<string, string[]>, where: string): Scheme {
   const [[scheme, scopes] = ["", []], ...others] = Object.entries(requirement);
@@ -136,12 +143,14 @@ function schemeOf(requirement: Record<string, string[]>, where: string): Scheme 
 }
 
 function declared(document: OpenApiDocument, response: OpenApiResponse, where: string): DeclaredResponse {
-  const fixedHeaders: Record<string, string> = {};
-  for (const [name, reference] of Object.entries(response.headers ?? {})) {
+  const own = response.headers ?? {};
+  const fixedHeaders = securityHeaders.filter(([name]) => own[name] === undefined).flat();
+  for (const [name, reference] of Object.entries(own)) {
     const value = resolve(document, reference).schema?.const;
-    if (value !== undefined) fixedHeaders[name] = value;
+    if (value !== undefined) fixedHeaders.push(name, value);
   }
   const contentType = onlyMediaType(response, where);
+  if (contentType) fixedHeaders.push("Content-Type", inUtf8(contentType));
   return { contentType, isJson: /[/+]json$/.test(contentType ?? ""), fixedHeaders };
 }
 

@@ -23,7 +23,6 @@ export const exchangeOf = (response: Response) => response.locals as Exchange;
 export const identify: RequestHandler = (request, response, next) => {
   const client = { address: addressOf(request), userAgent: userAgentOf(request), requestId: randomUUID() };
   exchangeOf(response).client = client;
-  response.setHeader("X-Request-Id", client.requestId);
   next();
 };
 

@@ -26,6 +26,10 @@ export function ambiguity({ rawHeaders, headers, httpVersion }: IncomingMessage)
   return undefined;
 }
 
+/** Whether anything follows the headers of a request (RFC 9112, section 6). */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  Number(headers["content-length"] ?? 0) > 0 || headers["transfer-encoding"] !== undefined;
+
 /**
  * The path and query of a request's target: of the absolute form too (RFC 9112, section 3.2.2),
  * which everything behind this need not know.

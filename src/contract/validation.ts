@@ -7,6 +7,7 @@ import { parse as parseContentType } from "content-type";
 import express, { type Request, type RequestHandler, type Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
 import type { Contract, Operation } from "./contract.ts";
+import { hasBody } from "./framing.ts";
 import { invalidRequest, Problem, type RequestError } from "./problems.ts";
 
 /** No declared body comes near it. */
@@ -55,6 +56,7 @@ export function requestValidator(contract: Contract) {
 
 /** The validator takes brackets for nested objects, and overlooks those that it makes nothing of: `?[x]=1`. */
 function refuseUndeclaredQuery({ query }: Operation, request: Request): void {
+  if (!request.url.includes("?")) return;
   const undeclared = Object.keys(request.query).filter((name) => !query.has(name));
   const [first, ...others] = undeclared.slice(0, mostErrors).map((name) => ({
     parameter: name,
@@ -74,11 +76,9 @@ function bodyReader(type: string): RequestHandler {
     },
   });
   return (request, response, next) => {
-    const length = Number(request.headers["content-length"] ?? 0);
-    const hasBody = length > 0 || request.headers["transfer-encoding"] !== undefined;
-    if (!hasBody) throw invalidRequest({ pointer: "#", detail: "a body is required" });
+    if (!hasBody(request)) throw invalidRequest({ pointer: "#", detail: "a body is required" });
     if (!isPlain(request.headers["content-type"], type)) throw unsupported(type);
-    if (length > bodyLimitBytes) throw tooLarge();
+    if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
     request.headers["content-type"] = type; // without what body-parser might read otherwise
     read(request, response, next);
     // body-parser would read a body to its end before it says that it is too large.

@@ -13,6 +13,8 @@ const planned: ProblemSlug = "shutting-down";
 
 /** Beyond it lines are dropped, rather than kept for a reader that has stopped. */
 const mostUnwrittenBytes = 67_108_864;
+/** Lines are written so many bytes at a time: what a pipe takes as a whole (PIPE_BUF), or those of two workers could mix. */
+const pieceBytes = 4_096;
 
 /** @param stream where it is written, for people if that is a terminal */
 export async function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Promise<Logger> {
@@ -20,7 +22,8 @@ export async function createLog(level: string, stream: NodeJS.WriteStream & { fd
   const destination = stream.fd;
   if (!stream.isTTY) {
     // Who reads the log slowly must not make everybody wait for a write; what is due at the end is still written.
-    return pino(options, pino.destination({ fd: destination, sync: false, maxLength: mostUnwrittenBytes }));
+    const bounds = { maxWrite: pieceBytes, maxLength: mostUnwrittenBytes };
+    return pino(options, pino.destination({ fd: destination, sync: false, ...bounds }));
   }
   const { default: pretty } = await import("pino-pretty");
   return pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }));
@@ -31,7 +34,7 @@ export function requestLog(log: Logger): RequestHandler {
   return (request, response, next) => {
     const began = performance.now();
     const { method } = request; // dispatch makes a GET of a HEAD
-    response.once("close", () => {
+    response.on("close", () => {
       const { client, operation, problem, cause, traceId } = exchangeOf(response);
       const line = {
         req: { id: client.requestId, method, address: client.address },

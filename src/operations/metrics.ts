@@ -88,7 +88,7 @@ export function createMetrics(version: string, worker?: WorkerLabel) {
     /** Counts a request when its answer has ended. */
     countRequests: ((_request, response, next) => {
       const began = performance.now();
-      response.once("close", () => {
+      response.on("close", () => {
         const { operation, problem = "" } = exchangeOf(response);
         const id = operation?.id ?? "none";
         // Without an answer there is no status, whatever it would have been.

@@ -53,7 +53,8 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         username,
         epoch,
       } as const;
-      return { ...principal, issuedAt: iat, expiresAt: new Date(exp * 1000) };
+      // Every request with this token is given the same one.
+      return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
     } catch (cause) {
       // jose looks at `exp` last: the signature and every other claim were right.
       if (cause instanceof errors.JWTExpired) throw expired(new Date(Number(cause.payload.exp) * 1000), cause);
@@ -84,7 +85,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         known = await verifyOnce(token);
         verified.set(token, known);
       }
-      const { issuedAt, ...principal } = known;
+      const { principal, issuedAt } = known;
       const now = Math.floor(clock().getTime() / 1000);
       if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
       // The clock was set back, and so nobody can say whether this has expired.
@@ -98,7 +99,8 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
 }
 
 /** A token, as it was found to be good but for its time. */
-type Verified = TokenPrincipal & {
+type Verified = {
+  principal: TokenPrincipal;
   /** Seconds since 1970. */
   issuedAt: number;
 };
