@@ -192,7 +192,7 @@ function openKnex(
       acquireTimeoutMillis: acquireTimeoutMs,
       propagateCreateError: true,
       afterCreate: (connection: Connection, done: (error: Error | null, connection: Connection) => void) => {
-        watchQueries(connection, observe);
+        prepareAndWatch(connection, observe);
         done(null, connection);
       },
     },
@@ -201,14 +201,14 @@ function openKnex(
 }
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
-type Query = string | { text: string };
+type Query = string | { text: string; values?: unknown[] };
 type Connection = { query(query: Query, callback: QueryCallback): void; end(): Promise<void> };
 
-function watchQueries(connection: Connection, observe: QueryObserver): void {
+function prepareAndWatch(connection: Connection, observe: QueryObserver): void {
   const run = connection.query.bind(connection);
   connection.query = (query, callback) => {
     const ended = observe(typeof query === "string" ? query : query.text);
-    run(query, (error, result) => {
+    run(prepared(query), (error, result) => {
       // pg gives up on a query and keeps its connection, which would be handed out still waiting.
       if (error?.message === queryTimedOut) connection.end().catch(() => {});
       ended(error);
@@ -217,6 +217,20 @@ function watchQueries(connection: Connection, observe: QueryObserver): void {
   };
 }
 const queryTimedOut = "Query read timeout";
+
+/** By text. What has values has a text that is written in this program, so that they are few. */
+const statementNames = new Map<string, string>();
+
+/** With a name, Postgres parses and plans a statement once a connection, which costs it several times as much as the rest. */
+function prepared(query: Query): Query & { name?: string } {
+  if (typeof query === "string" || !query.values?.length) return query;
+  let name = statementNames.get(query.text);
+  if (!name) {
+    name = `latchkey_${statementNames.size}`;
+    statementNames.set(query.text, name);
+  }
+  return { ...query, name };
+}
 
 type DriverError = Error & { code?: string };
 

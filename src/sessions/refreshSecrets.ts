@@ -8,7 +8,15 @@
  *
  * Whether a token is the one to be used next is decided by the SHA-256 digest in the row alone.
  */
-import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
 
 /** A refresh token that has the right form: whether it is one of ours is not said. */
 export type PresentedToken = { sessionId: string; generation: number; secret: string };
@@ -29,15 +37,15 @@ export type RefreshSecrets = {
 /** @param secretKeys the present one, then those before it, whose tokens are still known. */
 export function refreshSecrets(secretKeys: readonly [string, ...string[]]): RefreshSecrets {
   const keys = secretKeys.map((secretKey) =>
-    Buffer.from(hkdfSync("sha256", secretKey, "", "latchkey refresh tokens", 32)),
+    createSecretKey(Buffer.from(hkdfSync("sha256", secretKey, "", "latchkey refresh tokens", 32))),
   );
-  const deriveWith = (key: Buffer, sessionId: string, seed: Buffer, generation: number): string => {
+  const deriveWith = (key: KeyObject, sessionId: string, seed: Buffer, generation: number): string => {
     const number = Buffer.alloc(4);
     number.writeUInt32BE(generation);
     const code = createHmac("sha256", key).update(sessionId).update(number).update(seed).digest();
     return Buffer.concat([number, code]).toString("base64url");
   };
-  const [present] = keys as [Buffer];
+  const [present] = keys as [KeyObject];
   return {
     newSeed: () => randomBytes(32),
     derive: (sessionId, seed, generation) => deriveWith(present, sessionId, seed, generation),
