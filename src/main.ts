@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command line. */
+import "./newSpace.ts"; // first
+
 import cluster from "node:cluster";
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
@@ -7,6 +9,7 @@ import { type Config, ConfigError, describeSettings, readConfig, StartError } fr
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { migrateOnly, withKeys } from "./maintenance.ts";
+import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
@@ -67,6 +70,7 @@ try {
 
 async function serve(config: Config, log: Logger): Promise<void> {
   const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
+  letNewSpaceGrow();
   const stop = stopper(service, config, log);
   process.on("SIGTERM", stop).on("SIGINT", stop);
   log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
@@ -83,6 +87,7 @@ async function work(config: Config, log: Logger, args: string[]): Promise<void> 
   const worker = await membership(config, args);
   const ownLog = log.child({ worker: worker.number });
   const service = await startService(config, ownLog, { worker });
+  letNewSpaceGrow();
   reportToPrimary(service.url, stopper(service, config, ownLog));
 }
 

@@ -119,6 +119,7 @@ export async function startService(
       { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
       (message) => log.warn(message),
       { waited: metrics?.waited },
+      config.workers,
     );
     const revocations = await followRevocations(
       revocationStore(following),

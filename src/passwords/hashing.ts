@@ -4,6 +4,7 @@
  * from the time whether a user exists.
  */
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { hash as argon2, verify as argon2Verify } from "@node-rs/argon2";
 import pLimit from "p-limit";
 import { Problem } from "../contract/problems.ts";
@@ -48,7 +49,7 @@ export type HashingObserver = {
 };
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
-const concurrentHashes = 2;
+const mostAtOnce = 2;
 // At some 40 hashes a second and core, the last of so many waits for about as long as any may.
 const mostAdmitted = 64;
 const mostOfOneNetwork = 48;
@@ -59,12 +60,15 @@ const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 // Argon2's own minimum for one lane (RFC 9106, section 3.1).
 const minimumMemoryKiB = 8;
 
+/** @param processes that share this machine's cores: all together hash no more passwords at a time than it has cores, if they can */
 export function passwordHasher(
   cost: HashCost,
   warn: (message: string) => void,
   observer: HashingObserver = {},
+  processes = 1,
 ): PasswordHasher {
-  const limit = pLimit(concurrentHashes);
+  const share = processes === 1 ? mostAtOnce : Math.floor(availableParallelism() / processes);
+  const limit = pLimit(Math.max(1, Math.min(share, mostAtOnce)));
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
