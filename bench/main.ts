@@ -53,7 +53,7 @@ const bench: Bench = {
   node24: join(here, "node_modules/node/bin/node"),
   plan: options.quick
     ? { rounds: 2, secondsEach: 1, warmUpSeconds: 1 }
-    : { rounds: 9, secondsEach: 3, warmUpSeconds: 4 },
+    : { rounds: 7, secondsEach: 3, warmUpSeconds: 4 },
   users: options.quick ? 8 : 50,
   sessions: options.quick ? 64 : 256,
   million: options.quick ? 100_000 : 1_000_000,
