@@ -90,9 +90,12 @@ function prototypeOf<Prototype extends object>(Message: { prototype: object }, p
   return Object.setPrototypeOf(Message.prototype, prototype);
 }
 
-/** What a browser asks before it calls is answered by cors itself. */
+/** What a browser asks before it calls is answered by cors itself, without what every other answer has. */
 const protectPreflights: RequestHandler = ({ method }, response, next) => {
-  if (method === "OPTIONS") for (const [name, value] of securityHeaders) response.setHeader(name, value);
+  if (method === "OPTIONS") {
+    for (const [name, value] of securityHeaders) response.setHeader(name, value);
+    response.setHeader("X-Request-Id", exchangeOf(response).client.requestId);
+  }
   next();
 };
 

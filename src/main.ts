@@ -29,7 +29,7 @@ const commands: Record<string, Command> = {
     isUsage: ([verb = "", ...rest]) => ({ list: 0, rotate: 0, revoke: 1 })[verb] === rest.length,
   },
   // As the primary starts it; not for people.
-  worker: { run: work, isUsage: (args) => cluster.isWorker && args.length === 2 },
+  worker: { run: work, isUsage: (args) => cluster.isWorker && args.length === 1 },
 };
 
 try {
@@ -57,7 +57,8 @@ try {
     refuse(error.message, exit.config);
   else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
     refuse(error.message, exit.unavailable);
-  else if (error instanceof WorkerError) process.exitCode = error.status ?? exit.software;
+  else if (error instanceof WorkerError && error.status) process.exitCode = error.status;
+  else if (error instanceof WorkerError) refuse(error.message, exit.software);
   else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
     refuse(`${error.message.split(". ")[0]}. See latchkey --help.`, exit.usage);
   } else if (error instanceof ContractError) refuse(error.message, exit.software);
@@ -88,22 +89,27 @@ async function work(config: Config, log: Logger, args: string[]): Promise<void> 
   const ownLog = log.child({ worker: worker.number });
   const service = await startService(config, ownLog, { worker });
   letNewSpaceGrow();
-  reportToPrimary(service.url, stopper(service, config, ownLog));
+  reportToPrimary(service.url, stopper(service, config, ownLog), service.readMetrics);
 }
 
 /** @returns what stops the service, and with it the process; called again, in a hurry */
 function stopper(service: Service, config: Config, log: Logger): (reason: string) => void {
   const hurry = new AbortController();
   let stopping = false;
+  const finish = async () => {
+    try {
+      await service.drain(hurry.signal);
+    } finally {
+      await service.close();
+    }
+  };
   return (reason) => {
     // Who asks twice does not want to wait, nor does a person at a terminal.
     if (stopping || reason !== "SIGTERM") hurry.abort();
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
-    service
-      .drain(hurry.signal)
-      .then(() => service.close())
+    finish()
       .then(
         () => log.info("stopped"),
         (error: unknown) => {

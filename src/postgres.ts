@@ -19,7 +19,12 @@ const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<nev
 export async function openPostgres(config: Config, log: Logger): Promise<Postgres> {
   if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
   const { dataDir } = config;
-  const postgres = await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) });
+  const postgres = await startEmbeddedPostgres({
+    dataDir,
+    log: (message) => log.info(message),
+    // Three more of each process follow changes, and Postgres' own tools want some.
+    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 3) + 20)) },
+  });
   return {
     address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
     close: postgres.stop,

@@ -19,7 +19,7 @@ import { sweepRegularly } from "./database/sweep.ts";
 import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
-import type { WorkerLabel } from "./operations/metrics.ts";
+import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { openMigratedPostgres, type Postgres } from "./postgres.ts";
 import { listen } from "./server.ts";
@@ -49,24 +49,30 @@ export type Service = {
 };
 
 /** Of one of several processes that serve together: their primary sees to Postgres and to the port of the metrics. */
-export type Membership = WorkerLabel & { postgres: Postgres };
+export type Membership = { number: number; postgres: Postgres };
+
+/** A service in this process, and what can be asked of it. */
+export type OwnService = Service & {
+  /** Password hashing done so far, in KiB times passes. */
+  hashingWork(): number;
+  /** For the primary that serves them; absent without `METRICS_PORT`. */
+  readMetrics?: () => Promise<Reading>;
+};
 
 const daySeconds = 86_400;
 /** What tokens are issued by and for until `PUBLIC_URL` says it. */
 const defaultIssuer = "latchkey";
 
 /**
- * Starts the service: migrates, then listens.
+ * Starts the service: migrates, unless its primary has done so, then listens.
+ * @param clockOffsetMs moves its clock, for tests
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
 export async function startService(
   config: Config,
   log: Logger,
-  {
-    worker,
-    clockOffsetMs = () => 0,
-  }: { worker?: Membership /** Moves its clock, for tests. */; clockOffsetMs?: () => number } = {},
-): Promise<Service & { /** Password hashing done so far, in KiB times passes. */ hashingWork(): number }> {
+  { worker, clockOffsetMs = () => 0 }: { worker?: Membership; clockOffsetMs?: () => number } = {},
+): Promise<OwnService> {
   // In the order of their making; let go of in the other.
   const held: { close(): Promise<unknown> }[] = [];
   const release = async () => {
@@ -76,7 +82,7 @@ export async function startService(
   const metrics =
     config.metricsPort === undefined
       ? undefined
-      : (await import("./operations/metrics.ts")).createMetrics(version(), worker);
+      : (await import("./operations/metrics.ts")).createMetrics(version(), worker?.number);
   const writeAudit = auditLog(log);
   const audit: Audit = (event, client, details) => {
     writeAudit(event, client, details);
@@ -240,7 +246,14 @@ export async function startService(
       server.drain();
       await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry }).catch(() => {});
     };
-    return { url: server.url, drain, close: release, failed: postgres.failed, hashingWork: hasher.workDone };
+    return {
+      url: server.url,
+      drain,
+      close: release,
+      failed: postgres.failed,
+      hashingWork: hasher.workDone,
+      ...(metrics && { readMetrics: metrics.reading }),
+    };
   } catch (error) {
     await release();
     throw error;

@@ -3,10 +3,10 @@
  * connections in turn (node:cluster), and puts another in the place of one that ends. They share nothing but Postgres.
  */
 import cluster, { type Worker } from "node:cluster";
-import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, cannotListen, StartError } from "./config.ts";
+import type { MetricsServer, Reading } from "./operations/metrics.ts";
 import { findPostgres, openMigratedPostgres } from "./postgres.ts";
 import type { Membership, Service } from "./service.ts";
 
@@ -17,14 +17,21 @@ const longestPauseMs = 30_000;
 const steadyMs = 60_000;
 /** Beyond the time of grace, how long workers may take to stop. When all goes well they need less, and badly, too. */
 const stopTimeoutMs = 15_000;
+/** How long a reader of the metrics waits for one worker. */
+const readingTimeoutMs = 1_000;
 
-/** The first worker has ended before it served, and has said why. */
+/** What the primary asks, or the name of a signal: those themselves are for the primary alone, or each would be heard twice. */
+type Order = NodeJS.Signals | "metrics";
+/** What a worker says: where it serves, once it does; its metrics. */
+type Report = { url: string } | { reading: Reading };
+
+/** The first worker has ended before it served. It has said why, unless a signal ended it. */
 export class WorkerError extends Error {
-  /** Its exit status; `null` where a signal ended it. */
+  /** Its exit status; `null` after a signal, and where it could not be started. */
   readonly status: number | null;
 
   constructor(status: number | null) {
-    super("the first worker ended before it served");
+    super("The first worker was ended before it served.");
     this.status = status;
   }
 }
@@ -36,54 +43,81 @@ export class WorkerError extends Error {
 export async function startWorkers(config: Config, log: Logger): Promise<Service> {
   const { host, metricsPort, workers: count } = config;
   const postgres = await openMigratedPostgres(config, log);
-  const workers = new Set<Worker>();
-  let metrics: { url: string; close(): Promise<void> } | undefined;
+  const ends = new Map<Worker, Promise<number | null>>();
+  const serving = new Set<Worker>();
+  let metrics: (MetricsServer & { workerEnded(): void }) | undefined;
+  /** What was said to all, and is said to those who were still starting then. */
+  const orders: Order[] = [];
   const pauses = new AbortController();
-  let isServing = false;
+  let isToReplace = false;
   let hasFailed = false;
 
   /** @param endings how often it has ended of late */
-  const start = (number: number, starts = 1, endings = 0): Worker => {
-    cluster.setupPrimary({ args: ["worker", String(number), String(starts)] }); // seen in `ps`
+  const start = (number: number, endings = 0): { url: Promise<string>; end: Promise<number | null> } => {
+    cluster.setupPrimary({ args: ["worker", String(number)] }); // seen in `ps`
     const worker = cluster.fork();
     const began = performance.now();
-    workers.add(worker);
-    worker.once("message", () => log.info({ worker: number, workerPid: worker.process.pid }, "a worker serves"));
-    worker.once("exit", (status: number | null, signal: string | null) => {
-      workers.delete(worker);
-      if (!isServing) {
-        hasFailed ||= status !== 0;
-        return;
-      }
-      const again = performance.now() - began < steadyMs ? endings + 1 : 1;
-      const pauseMs = Math.min(firstPauseMs * 2 ** (again - 1), longestPauseMs);
-      log.error({ worker: number, status, signal, pauseMs }, "a worker ended");
-      sleep(pauseMs, undefined, pauses).then(
-        () => start(number, starts + 1, again),
-        () => {},
-      );
+    const url = new Promise<string>((resolve) => {
+      worker.on("message", (report: Report) => {
+        if (!("url" in report)) return;
+        log.info({ worker: number, workerPid: worker.process.pid }, "a worker serves");
+        serving.add(worker);
+        for (const order of orders) tell(worker, order);
+        resolve(report.url);
+      });
     });
-    return worker;
+    const end = new Promise<number | null>((resolve) => {
+      worker.once("exit", (status: number | null, signal: string | null) => {
+        ends.delete(worker);
+        serving.delete(worker);
+        if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, { status, signal });
+        // A signal to all of them ends one that does not listen yet.
+        else hasFailed ||= status !== 0 && signal !== "SIGTERM" && signal !== "SIGINT";
+        resolve(status);
+      });
+    });
+    ends.set(worker, end);
+    worker.on("error", (err: Error) => {
+      log.warn({ worker: number, err }, "a worker cannot be reached");
+      // It could not be told something, since it is ending; or it could not be started, and never ends.
+      if (worker.process.pid === undefined) worker.emit("exit", null, null);
+    });
+    return { url, end };
   };
-  const allEnded = () => Promise.all([...workers].map((worker) => once(worker, "exit")));
+  const replace = (number: number, endings: number, end: object): void => {
+    const pauseMs = Math.min(firstPauseMs * 2 ** endings, longestPauseMs);
+    log.error({ worker: number, ...end, pauseMs }, "a worker ended");
+    metrics?.workerEnded();
+    sleep(pauseMs, undefined, pauses)
+      .then(() => start(number, endings + 1))
+      .catch((err: unknown) => {
+        if (isToReplace) replace(number, endings + 1, { err }); // out of memory, or of processes
+      });
+  };
 
-  const drain = async (hurry: AbortSignal): Promise<void> => {
-    isServing = false;
+  const stopReplacing = (): void => {
+    isToReplace = false;
     pauses.abort();
-    const tell = (signal: NodeJS.Signals) => {
-      for (const worker of workers) if (worker.isConnected()) worker.send(signal);
+  };
+  const tellAll = (order: Order): void => {
+    orders.push(order);
+    for (const worker of serving) tell(worker, order);
+  };
+  const drain = async (hurry: AbortSignal): Promise<void> => {
+    stopReplacing();
+    tellAll("SIGTERM");
+    if (hurry.aborted) tellAll("SIGINT");
+    else hurry.addEventListener("abort", () => tellAll("SIGINT"));
+    const patience = async () => {
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry, ref: false }).catch(() => {});
+      await sleep(stopTimeoutMs, undefined, { ref: false });
     };
-    tell("SIGTERM");
-    if (hurry.aborted) tell("SIGINT");
-    else hurry.addEventListener("abort", () => tell("SIGINT"));
-    const timeout = sleep(config.shutdownGraceSeconds * 1000 + stopTimeoutMs, undefined, { ref: false });
-    await Promise.race([allEnded(), timeout]);
+    await Promise.race([Promise.all(ends.values()), patience()]);
   };
   const close = async (): Promise<void> => {
-    isServing = false;
-    pauses.abort();
-    const ended = allEnded();
-    for (const worker of workers) worker.process.kill("SIGKILL");
+    stopReplacing();
+    const ended = Promise.all(ends.values());
+    for (const worker of ends.keys()) worker.process.kill("SIGKILL");
     await ended;
     await metrics?.close();
     await postgres.close();
@@ -92,12 +126,17 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
 
   try {
     // One alone at first, so that what is wrong with the settings is said once.
-    const url = await serving(start(1));
-    isServing = true;
+    const first = start(1);
+    const url = await Promise.race([first.url, first.end]);
+    if (typeof url !== "string") throw new WorkerError(url);
+    isToReplace = true;
     for (let number = 2; number <= count; number += 1) start(number);
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
-      metrics = await serveMetricsOfWorkers(host, metricsPort).catch(cannotListen("METRICS_PORT", host, metricsPort));
+      const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
+      metrics = await serveMetricsOfWorkers(host, metricsPort, read, () => serving.size).catch(
+        cannotListen("METRICS_PORT", host, metricsPort),
+      );
       log.info({ url: metrics.url }, "metrics");
     }
     return { url, drain, close, failed: postgres.failed };
@@ -107,31 +146,51 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
   }
 }
 
-/** @returns where a worker serves, once it does */
-async function serving(worker: Worker): Promise<string> {
-  const [first] = await Promise.race([once(worker, "message"), once(worker, "exit")]);
-  if (typeof first === "object" && first !== null && "url" in first) return String(first.url);
-  throw new WorkerError(first);
-}
+/** Whether it has heard is not known: one that is ending has not, and says so by its `error`. */
+const tell = (worker: Worker, order: Order): void => {
+  if (worker.isConnected()) worker.send(order);
+};
 
-/**
- * Tells the primary that this worker serves.
- * @param stop is called with the name of a signal when the primary says so. Signals themselves are for the primary alone:
- * what is sent to a whole group would be heard twice, which means hurry.
- */
-export function reportToPrimary(url: string, stop: (reason: string) => void): void {
-  process.on("message", (order) => {
-    if (typeof order === "string") stop(order);
+/** @returns `undefined` where a worker does not answer: the others are read all the same */
+async function readingOf(worker: Worker): Promise<Reading | undefined> {
+  const patience = new AbortController();
+  const answer = new Promise<Reading>((resolve) => {
+    const listen = (report: Report) => {
+      if ("reading" in report) resolve(report.reading);
+    };
+    worker.on("message", listen);
+    patience.signal.addEventListener("abort", () => worker.off("message", listen));
   });
-  process.send?.({ url });
+  tell(worker, "metrics");
+  const reading = await Promise.race([answer, sleep(readingTimeoutMs, undefined, { ref: false })]);
+  patience.abort();
+  return reading;
 }
 
 /**
- * What a worker is told by its command line, and the Postgres that its primary has opened.
+ * Tells the primary that this worker serves, and does what it says.
+ * @param stop is called with the name of a signal
+ * @param read is asked for the metrics
+ */
+export function reportToPrimary(
+  url: string,
+  stop: (reason: string) => void,
+  read: (() => Promise<Reading>) | undefined,
+): void {
+  const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may be gone
+  process.on("message", (order: Order) => {
+    if (order !== "metrics") stop(order);
+    else void read?.().then((reading) => report({ reading }));
+  });
+  report({ url });
+}
+
+/**
+ * Which worker this is, by its command line, and the Postgres that its primary has opened.
  * @throws {StartError} where that is not there any more
  */
-export async function membership(config: Config, [number, starts]: string[]): Promise<Membership> {
+export async function membership(config: Config, [number]: string[]): Promise<Membership> {
   const postgres = await findPostgres(config);
   if (!postgres) throw new StartError("The embedded Postgres of the primary is not there.");
-  return { number: Number(number), starts: Number(starts), postgres };
+  return { number: Number(number), postgres };
 }

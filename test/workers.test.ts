@@ -160,7 +160,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  test("are read in one place, each with its number, and how often it was started", async () => {
+  test("are read in one place, each with its number; one that does not answer is left out", async () => {
     const program = await startTwo({ METRICS_PORT: "0" });
     const metricsUrl = linesOf(program).find(({ msg }) => msg === "metrics")?.url ?? "";
     const read = async () => (await fetch(metricsUrl)).text();
@@ -169,13 +169,29 @@ describe("two workers", { timeout: 60_000 }, () => {
     await vi.waitUntil(async () => (await read()).includes(count(2)), soon);
     const text = await read();
     expect(text).toContain(count(1));
-    expect(text).toContain('latchkey_worker_starts{worker="2"} 1\n');
+    expect(text).toContain("latchkey_workers_serving 2\n");
+    expect(text).toContain("latchkey_workers_ended_total 0\n");
     expect(text.match(/^# TYPE latchkey_info /gm)).toHaveLength(1);
 
-    const serving = serveLines(program);
-    process.kill(pidsOf(program).get(2) ?? 0, "SIGKILL");
-    await vi.waitUntil(() => serveLines(program) === serving + 1, soon);
-    expect(await read()).toContain('latchkey_worker_starts{worker="2"} 2\n');
+    const second = pidsOf(program).get(2) ?? 0;
+    process.kill(second, "SIGSTOP");
+    const without = await read();
+    expect(without).toContain('latchkey_info{version="0.1.0",worker="1"} 1');
+    expect(without).not.toContain('worker="2"');
+
+    process.kill(second, "SIGKILL");
+    await vi.waitUntil(async () => (await read()).includes("latchkey_workers_serving 1\n"), soon);
+    expect(await read()).toContain("latchkey_workers_ended_total 1\n");
+    await vi.waitUntil(async () => (await read()).includes('latchkey_info{version="0.1.0",worker="2"} 1'), soon);
+  });
+
+  test("stop, also those that are starting when they are told", async () => {
+    const program = serveOn(await createDatabase(), { WORKERS: "3" });
+    await program.url; // the first one's
+    const told = performance.now();
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+    expect(performance.now() - told).toBeLessThan(10_000);
   });
 });
 

@@ -46,13 +46,13 @@ export function createAnswerCheck(
   };
 }
 
-/** With the headers that were set on the way. */
+/** With the headers that were set on the way, which its own replace. */
 function complete(response: Response, { status, headers, body }: Outgoing): Answer {
-  const all = Object.entries(response.getHeaders());
-  for (let index = 0; index < headers.length; index += 2) all.push([String(headers[index]), headers[index + 1]]);
-  return {
-    status,
-    headers: Object.fromEntries(all.map(([name, value]) => [name.toLowerCase(), [value].flat().map(String)])),
-    text: body?.toString() ?? "",
-  };
+  const own: Record<string, string[]> = {};
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = String(headers[index]).toLowerCase();
+    own[name] = [...(own[name] ?? []), ...[headers[index + 1] ?? []].flat()];
+  }
+  const before = Object.entries(response.getHeaders()).map(([name, value]) => [name, [value].flat().map(String)]);
+  return { status, headers: { ...Object.fromEntries(before), ...own }, text: body?.toString() ?? "" };
 }

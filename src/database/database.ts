@@ -4,6 +4,7 @@
  * request.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { createHash } from "node:crypto";
 import knex, { type Knex } from "knex";
 import pg, { type ClientConfig } from "pg";
 import { Problem } from "../contract/problems.ts";
@@ -221,12 +222,15 @@ const queryTimedOut = "Query read timeout";
 /** By text. What has values has a text that is written in this program, so that they are few. */
 const statementNames = new Map<string, string>();
 
+/** The same in every process, and never that of another statement: a pooler may mix up whose connection is whose. */
+const nameOf = (text: string) => `latchkey_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
+
 /** With a name, Postgres parses and plans a statement once a connection, which costs it several times as much as the rest. */
 function prepared(query: Query): Query & { name?: string } {
   if (typeof query === "string" || !query.values?.length) return query;
   let name = statementNames.get(query.text);
   if (!name) {
-    name = `latchkey_${statementNames.size}`;
+    name = nameOf(query.text);
     statementNames.set(query.text, name);
   }
   return { ...query, name };

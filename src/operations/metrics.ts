@@ -18,19 +18,16 @@ export type Gauges = {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** One of several processes that are read together, and how often it has been started. */
-export type WorkerLabel = { number: number; starts: number };
+/** The metrics of one process, as they are handed to the one that serves them. */
+export type Reading = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
-/** @param worker has its number as a label of all its metrics, and answers the primary that asks for them */
-export function createMetrics(version: string, worker?: WorkerLabel) {
+/** @param worker the number of this process among several that are read together: a label of all its metrics */
+export function createMetrics(version: string, worker?: number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  if (worker) {
-    registry.setDefaultLabels({ worker: worker.number });
-    AggregatorRegistry.setRegistries(registry);
-    new AggregatorRegistry(); // listens to the primary
-  }
+  if (worker === undefined) registerWorkers(registry, () => 1);
+  else registry.setDefaultLabels({ worker });
 
   new Gauge({ name: "latchkey_info", help: "1, with the version.", labelNames: ["version"], registers }).set(
     { version },
@@ -75,15 +72,12 @@ export function createMetrics(version: string, worker?: WorkerLabel) {
   });
 
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
-  new Gauge({
-    name: "latchkey_worker_starts",
-    help: "How often the worker of this number has been started. 1 without WORKERS.",
-    registers,
-  }).set(worker?.starts ?? 1);
 
   return {
     /** @throws the system's error, such as EADDRINUSE */
     serve: (host: string, port: number) => serve(host, port, () => registry.metrics()),
+
+    reading: () => registry.getMetricsAsJSON(),
 
     /** Counts a request when its answer has ended. */
     countRequests: ((_request, response, next) => {
@@ -136,13 +130,39 @@ export function createMetrics(version: string, worker?: WorkerLabel) {
   };
 }
 
+/** What a primary knows of its workers; without `WORKERS` there is one, which is the service itself. */
+function registerWorkers(registry: Registry, serving: () => number): Counter {
+  const registers = [registry];
+  new Gauge({
+    name: "latchkey_workers_serving",
+    help: "Processes that serve. As many as WORKERS, unless one has ended or is starting.",
+    registers,
+    collect() {
+      this.set(serving());
+    },
+  });
+  const help = "Workers that ended without being asked to, and were replaced.";
+  return new Counter({ name: "latchkey_workers_ended_total", help, registers });
+}
+
 /**
- * Serves what all workers of this primary have counted.
+ * Serves what the workers have counted, and what is known of them.
+ * @param read asks those that answer
  * @throws the system's error, such as EADDRINUSE
  */
-export function serveMetricsOfWorkers(host: string, port: number): Promise<MetricsServer> {
-  const registry = new AggregatorRegistry();
-  return serve(host, port, () => registry.clusterMetrics());
+export async function serveMetricsOfWorkers(
+  host: string,
+  port: number,
+  read: () => Promise<Reading[]>,
+  serving: () => number,
+): Promise<MetricsServer & { workerEnded(): void }> {
+  const own = new Registry();
+  const ended = registerWorkers(own, serving);
+  const server = await serve(host, port, async () => {
+    const ofWorkers = AggregatorRegistry.aggregate(await read());
+    return (await own.metrics()) + (await ofWorkers.metrics());
+  });
+  return { ...server, workerEnded: () => ended.inc() };
 }
 
 export type MetricsServer = { url: string; close(): Promise<void> };

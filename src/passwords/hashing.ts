@@ -50,9 +50,9 @@ export type HashingObserver = {
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
 const mostAtOnce = 2;
-// At some 40 hashes a second and core, the last of so many waits for about as long as any may.
-const mostAdmitted = 64;
-const mostOfOneNetwork = 48;
+// For each at a time. At some 40 hashes a second and core, the last of so many waits for about as long as any may.
+const mostAdmitted = 32;
+const mostOfOneNetwork = 24;
 /** Whoever waits longer has perhaps gone, and is answered before a second is over. */
 const patienceMs = 700;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
@@ -68,7 +68,8 @@ export function passwordHasher(
   processes = 1,
 ): PasswordHasher {
   const share = processes === 1 ? mostAtOnce : Math.floor(availableParallelism() / processes);
-  const limit = pLimit(Math.max(1, Math.min(share, mostAtOnce)));
+  const atOnce = Math.max(1, Math.min(share, mostAtOnce));
+  const limit = pLimit(atOnce);
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
@@ -90,7 +91,8 @@ export function passwordHasher(
     else admittedOf.delete(network);
   };
   const admit = async <T>(network: string, task: () => Promise<T>): Promise<T> => {
-    if (admitted >= mostAdmitted || (admittedOf.get(network) ?? 0) >= mostOfOneNetwork) throw new Problem("overloaded");
+    const isFull = admitted >= mostAdmitted * atOnce || (admittedOf.get(network) ?? 0) >= mostOfOneNetwork * atOnce;
+    if (isFull) throw new Problem("overloaded");
     change(network, 1);
     try {
       return await task();
