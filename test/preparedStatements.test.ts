@@ -13,7 +13,8 @@ const read = async (sql: string, values: unknown[] = []) => {
   const { rows } = await database.read((knex) => knex.raw<{ rows: object[] }>(sql, values as never));
   return rows;
 };
-const prepared = () => read("SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements");
+const prepared = () =>
+  read("SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements ORDER BY prepare_time");
 
 test("what has values is prepared once, whatever they are; what has none is not", async () => {
   await read("SELECT 1 AS plain");
