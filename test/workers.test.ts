@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { afterwards } from "./support/afterwards.ts";
 import { createClient } from "./support/client.ts";
+import { freePorts } from "./support/ports.ts";
 import { type Program, runProgram, serveOn } from "./support/process.ts";
 import { createDatabase, password, secretKey } from "./support/service.ts";
 
@@ -95,7 +96,8 @@ describe("two workers", { timeout: 60_000 }, () => {
   });
 
   test("serve again after both were killed at once", async () => {
-    const program = await startTwo({ PORT: String(await freePort()) });
+    const [port] = await freePorts(1);
+    const program = await startTwo({ PORT: String(port) });
     for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "a worker ended").length === 2, soon);
     // Nobody is left hanging.
@@ -194,15 +196,6 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(performance.now() - told).toBeLessThan(10_000);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 describe("a start that is refused says why once, and ends with the status of one process", { timeout: 60_000 }, () => {
   test("where the port is taken", async () => {

@@ -23,8 +23,8 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * It throws the problem (400, 413, 415) otherwise.
  */
 export function requestValidator(contract: Contract) {
-  const hasInput = new Set(contract.operations.flatMap(({ path, hasInput }) => (hasInput ? [path] : [])));
-  const paths = Object.entries(contract.document.paths).filter(([path]) => hasInput.has(path));
+  const withInput = new Set(contract.operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
+  const paths = Object.entries(contract.document.paths).filter(([path]) => withInput.has(path));
   const validators = OpenApiValidator.middleware({
     // It looks for the path of each request from the first to the last, and changes the document that it is given.
     apiSpec: structuredClone({ ...contract.document, paths: Object.fromEntries(paths) }) as never,

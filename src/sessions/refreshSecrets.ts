@@ -36,6 +36,7 @@ export type RefreshSecrets = {
 
 /** @param secretKeys the present one, then those before it, whose tokens are still known. */
 export function refreshSecrets(secretKeys: readonly [string, ...string[]]): RefreshSecrets {
+  // As KeyObjects: of a Buffer, Node would make one for each use.
   const keys = secretKeys.map((secretKey) =>
     createSecretKey(Buffer.from(hkdfSync("sha256", secretKey, "", "latchkey refresh tokens", 32))),
   );

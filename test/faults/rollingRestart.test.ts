@@ -1,27 +1,18 @@
 /** Two instances behind nginx, with the configuration that deploy/ has, are restarted in turn: no request is lost. */
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { createClient } from "../support/client.ts";
+import { freePorts } from "../support/ports.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
 /** Debian keeps it where not everybody looks. */
 const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
-
-/** Ports that nobody has: all are held until all are known. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once("listening", resolve))));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 async function startNginx(port: number, instances: number[]): Promise<void> {
   const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
