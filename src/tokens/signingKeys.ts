@@ -5,8 +5,10 @@
  * A key is published for longer than a JWK Set may be cached before it signs, and stays published
  * until the last token that it signed has expired.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import type { components } from "../../generated/openapi.ts";
+import { Problem } from "../contract/problems.ts";
 import type { Revocation } from "./revocations.ts";
 import type { Seal } from "./sealing.ts";
 
@@ -37,7 +39,11 @@ export type SigningKeyStore = {
 export type SigningKeys = {
   /** What new tokens are signed with. */
   signing(): { kid: string; key: CryptoKey };
-  /** The public half of a key, and whether that was revoked. A key that is not known here is looked for, about once a second at most. */
+  /**
+   * The public half of a key, and whether it is revoked. An unknown key is looked up in the database, which delays the
+   * caller by 100 ms at most.
+   * @throws {Problem} `database-unavailable` where the database did not answer in that time
+   */
   find(kid: string): VerificationKey | undefined | Promise<VerificationKey | undefined>;
   jwks(): { keys: PublicJwk[] };
   /** Looks for changes now. */
@@ -53,7 +59,10 @@ export class SealedKeysError extends Error {}
 /** Longer than the JWK Set may be cached (`max-age` in the contract) and another instance may not have looked. */
 const publishedBeforeSigningSeconds = 360;
 const followEveryMs = 30_000;
-const lookForUnknownEveryMs = 1_000;
+/** How often the database is read for unknown keys, however many tokens name one. */
+const unknownKeyIntervalMs = 50;
+/** The interval, and a query of a healthy database. */
+const unknownKeyTimeoutMs = 100;
 
 type KnownKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
 
@@ -104,6 +113,7 @@ export async function followSigningKeys(
   // One look at a time. Who asks during a look gets the next one: the first may have been too early.
   let looking: Promise<void> = Promise.resolve();
   let next: Promise<void> | undefined;
+  let upcoming: Promise<void> | undefined;
   let lastLook = performance.now();
   const look = (): Promise<void> => {
     next ??= looking.then(async () => {
@@ -143,12 +153,23 @@ export async function followSigningKeys(
     },
   };
 
-  /** A key may be newer than the last look. Made-up ids must not make us ask the database for each. */
+  /** A key may be newer than the last look. Tokens with invented ids share one look, and none waits for a slow database. */
   async function findAfterLook(kid: string): Promise<VerificationKey | undefined> {
-    const waitMs = lastLook + lookForUnknownEveryMs - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    if (!known.has(kid)) await look();
+    const timeout = new AbortController();
+    const timedOut = sleep(unknownKeyTimeoutMs, undefined, timeout).then(() => {
+      throw new Problem("database-unavailable", { cause: new Error("The signing keys were not read in time.") });
+    });
+    await Promise.race([upcomingLook(), timedOut]).finally(() => timeout.abort());
     return verificationKey(kid);
+  }
+
+  /** A look that has not begun yet, the same one for all callers. */
+  function upcomingLook(): Promise<void> {
+    upcoming ??= sleep(Math.max(0, lastLook + unknownKeyIntervalMs - performance.now())).then(() => {
+      upcoming = undefined;
+      return look();
+    });
+    return upcoming;
   }
 }
 
