@@ -335,7 +335,7 @@ export interface components {
         };
         /**
          * Format: password
-         * @description 8 (`PASSWORD_MIN_LENGTH`) to 128 code points after normalisation (RFC 8265, OpaqueString); neither common nor containing the username. There are no rules of composition.
+         * @description 15 (`PASSWORD_MIN_LENGTH`) to 128 code points after normalisation (RFC 8265, OpaqueString); not easy to guess, and without the username in it. There are no rules of composition: three or four unrelated words are good.
          * @example correct horse battery
          */
         NewPassword: string;
@@ -604,7 +604,7 @@ export interface components {
          * @example too-short
          * @enum {string}
          */
-        PasswordRefusal: "too-short" | "too-long" | "too-common" | "contains-username";
+        PasswordRefusal: "too-short" | "too-long" | "too-common" | "too-predictable" | "contains-username";
         /** @description A place of the request, and what is wrong with it. */
         RequestError: {
             /**

@@ -166,16 +166,22 @@ const settings = {
     schema: wholeNumber(2, 300),
   },
   PASSWORD_MIN_LENGTH: {
-    fallback: "8",
+    fallback: "15",
     allowed: "a whole number from 8 to 64",
-    help: "Code points that a new password needs at least.",
+    help: "Minimum length of a new password, in code points. NIST SP 800-63B-4 asks for 15 where the password is the only factor.",
     schema: wholeNumber(8, 64),
   },
   PASSWORD_BLOCKLIST: {
     fallback: "on",
     allowed: "on or off",
-    help: "Whether common passwords are refused.",
+    help: "Whether common and predictable passwords are refused.",
     schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+  },
+  PASSWORD_CONTEXT_WORDS: {
+    fallback: undefined,
+    allowed: "words of 3 to 64 characters separated by commas, such as acme,rocket",
+    help: "The names of your service, site and company, which people put into passwords. Latchkey's own name and the host name of PUBLIC_URL are known.",
+    schema: commaSeparated((item) => item.length >= 3 && item.length <= 64),
   },
   ARGON2_MEMORY_KIB: {
     fallback: "19456",

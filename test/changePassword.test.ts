@@ -52,7 +52,7 @@ describe("PUT /api/users/me/password", () => {
   test("of two changes at once exactly one is made", async () => {
     const { username } = await service.register();
     const bearer = await service.token(username);
-    const passwords = ["one new password", "another new password"];
+    const passwords = ["violin under bridge", "garden before winter"];
     const answers = await Promise.all(passwords.map((secret) => change({ bearer }, password, secret)));
     expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
     const winner = passwords[answers.findIndex(({ status }) => status === 204)] as string;

@@ -137,7 +137,8 @@ describe("POST /api/users", () => {
     ["too-short", "python"],
     ["too-long", "long ".repeat(30)],
     ["too-long", "e\u0301".repeat(129)],
-    ["too-common", "Password123"],
+    ["too-common", "PasswordPassword"],
+    ["too-predictable", "Summer2026Summer2026"],
     ["contains-username", "the one and only WEAKLING"],
   ])("422 %s", async (reason, secret) => {
     const answer = await register("weakling", secret);

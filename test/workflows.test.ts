@@ -73,7 +73,7 @@ test("a service that answers otherwise fails the step that meets it, and no othe
   expect(failures(walked)).toEqual([
     "passwordChange changeToWeakPassword $statusCode == 422",
     "passwordChange changeToWeakPassword $response.body#/type == '/problems/password-refused'",
-    "passwordChange changeToWeakPassword $response.body#/reason == 'too-common'",
+    "passwordChange changeToWeakPassword $response.body#/reason == 'too-predictable'",
   ]);
 });
 

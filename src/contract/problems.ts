@@ -111,8 +111,8 @@ export const problems = {
     status: 422,
     title: "The password is refused",
     meaning:
-      "The password is too short, too long, among those that everyone tries first, or has the username in it. The member reason says which.",
-    remedy: "Choose another password. A few unrelated words are good.",
+      "The password is too short, too long, one of the most used ones, easy to guess, or contains the username. The member reason says which.",
+    remedy: "Choose another password. Three or four unrelated words are good.",
   },
   "too-many-requests": {
     status: 429,

@@ -1,12 +1,15 @@
-/** Which new passwords are refused: too short, too long, common, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
-import { dictionary } from "@zxcvbn-ts/language-common";
+/** Which new passwords are refused: too short, too long, easy to guess, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
 import type { PasswordRefusal } from "../contract/problems.ts";
 import { codePointCount, opaqueString } from "../unicode/precis.ts";
+import { checkWeakness } from "./weaknessCheck.ts";
 
 export type PasswordPolicy = {
+  /** In code points. */
   minimumLength: number;
-  /** Whether common passwords are refused. */
+  /** Whether common and predictable passwords are refused. */
   blocklist: boolean;
+  /** The names of the service and its site, in lower case: a password made of them is predictable. */
+  contextWords: readonly string[];
 };
 
 /** Long enough for any sentence, short enough to be hashed without thought. In code points. */
@@ -25,15 +28,19 @@ export const possiblePassword = (text: string): string | undefined =>
  * @param password in the form of RFC 8265 (OpaqueString); lengths are in its code points.
  * @param username in the form of RFC 8265 (UsernameCaseMapped).
  * @returns why it is refused, or `undefined`.
+ * @throws {Problem} `overloaded` where too many passwords wait to be estimated
  */
-export function refusalOf(password: string, username: string, policy: PasswordPolicy): PasswordRefusal | undefined {
+export async function refusalOf(
+  password: string,
+  username: string,
+  { minimumLength, blocklist, contextWords }: PasswordPolicy,
+): Promise<PasswordRefusal | undefined> {
   const length = codePointCount(password);
-  if (length < policy.minimumLength) return "too-short";
+  if (length < minimumLength) return "too-short";
   if (length > maximumLength) return "too-long";
-  const folded = password.toLowerCase();
-  if (policy.blocklist && commonPasswords.has(folded)) return "too-common";
-  if (codePointCount(username) >= shortestTellingUsername && folded.includes(username)) return "contains-username";
-  return undefined;
+  if (codePointCount(username) >= shortestTellingUsername && password.toLowerCase().includes(username))
+    return "contains-username";
+  return blocklist ? checkWeakness(password, [...contextWords, username]) : undefined;
 }
 
 /** The words for people. */
@@ -44,10 +51,20 @@ export function explainRefusal(reason: PasswordRefusal, policy: PasswordPolicy):
     case "too-long":
       return `A password may have ${maximumLength} characters.`;
     case "too-common":
-      return "This password is among those that everyone tries first.";
+      return "This password is one of the most used ones.";
+    case "too-predictable":
+      return "This password is easy to guess. Three or four unrelated words are hard to guess and easy to remember.";
     case "contains-username":
-      return "The password has the username in it.";
+      return "The password contains the username.";
   }
 }
 
-const commonPasswords = new Set<string>(dictionary["passwords-common"]);
+/**
+ * The words that an attacker tries first at this service.
+ * @param words of `PASSWORD_CONTEXT_WORDS`
+ * @param publicUrl whose host name is made of such words, too
+ */
+export function contextWordsOf(words: readonly string[], publicUrl: string | undefined): string[] {
+  const labels = publicUrl === undefined ? [] : new URL(publicUrl).hostname.split(/[.-]/);
+  return ["latchkey", ...words, ...labels].map((word) => word.toLowerCase()).filter((word) => word.length >= 3);
+}

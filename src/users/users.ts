@@ -73,10 +73,11 @@ export function createUsers(
         detail: "is not a username (RFC 8265, at most 64 characters, no colon)",
       });
     }
-    const accepted = acceptedPassword(password, username, "#/password");
+    const accepted = wellFormedPassword(password, "#/password");
     const network = networkOf(client.address);
     return hasher.admit(network, async () => {
       await throttle.registration(network).catch(auditThrottled(client));
+      await enforcePolicy(accepted, username);
       const passwordHash = await hasher.hash(accepted);
       const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
       audit("user-registered", client, { userId: user.id });
@@ -119,7 +120,8 @@ export function createUsers(
    * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
-    const accepted = acceptedPassword(next, caller.username, "#/new_password");
+    const accepted = wellFormedPassword(next, "#/new_password");
+    await enforcePolicy(accepted, caller.username);
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const network = networkOf(client.address);
     await hasher.admit(network, async () => {
@@ -205,14 +207,16 @@ export function createUsers(
       throw error;
     };
 
-  function acceptedPassword(text: string, username: string, pointer: string): string {
+  function wellFormedPassword(text: string, pointer: string): string {
     const password = possiblePassword(text);
-    if (password === undefined) {
-      throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
-    }
-    const reason = refusalOf(password, username, policy);
+    if (password !== undefined) return password;
+    throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
+  }
+
+  /** @throws {Problem} `password-refused`, `overloaded` */
+  async function enforcePolicy(password: string, username: string): Promise<void> {
+    const reason = await refusalOf(password, username, policy);
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
-    return password;
   }
 
   return { register, signIn, read, readSelf, changePassword, signOutEverywhere, remove };

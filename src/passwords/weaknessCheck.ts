@@ -1,0 +1,93 @@
+/**
+ * Estimates passwords on a thread of its own: one can take 65 ms, and the dictionaries take some 60 MB. The thread starts
+ * when a password is set, and ends when none has been set for a while.
+ */
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { Problem } from "../contract/problems.ts";
+import type { Weakness } from "./weakness.ts";
+
+export type Question = { id: number; password: string; contextWords: string[] };
+export type Answer = { id: number; weakness: Weakness | undefined };
+
+/** Below the 3 s in which every request is answered. Loading the dictionaries takes 0.3 s of it, the first time. */
+const timeoutMs = 2_500;
+const loadTimeoutMs = 10_000;
+const idleMs = 30_000;
+/** At the 65 ms that one takes at most, these are answered before the timeout. */
+const maxPending = 32;
+
+type Thread = {
+  worker: Worker;
+  isLoaded: boolean;
+  pending: Map<number, (answer: Answer | Error) => void>;
+  idle: NodeJS.Timeout;
+};
+
+let thread: Thread | undefined;
+let lastId = 0;
+
+/**
+ * @param contextWords in lower case
+ * @returns why the password is weak; `undefined` where it is not
+ * @throws {Problem} `overloaded` where there is no answer within 2.5 s, or too many wait for theirs
+ */
+export async function checkWeakness(password: string, contextWords: string[]): Promise<Weakness | undefined> {
+  thread ??= startThread();
+  const { worker, pending, idle } = thread;
+  if (pending.size >= maxPending) throw new Problem("overloaded");
+  idle.refresh();
+  lastId += 1;
+  const question: Question = { id: lastId, password, contextWords };
+  const answer = await new Promise<Answer | Error>((resolve) => {
+    const timer = setTimeout(() => timeOut(worker, question.id), timeoutMs);
+    pending.set(question.id, (answer) => {
+      clearTimeout(timer);
+      pending.delete(question.id);
+      resolve(answer);
+    });
+    worker.postMessage(question);
+  });
+  if (answer instanceof Error) throw new Problem("overloaded", { cause: answer });
+  return answer.weakness;
+}
+
+function startThread(): Thread {
+  // From the build, also where the rest runs from its sources: Node starts a thread with JavaScript only.
+  const root = dirname(createRequire(import.meta.url).resolve("latchkey/package.json"));
+  const worker = new Worker(join(root, "dist/src/passwords/weaknessThread.js"), {
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: 128 },
+  });
+  worker.unref();
+  const stopAfter = (ms: number, reason: string) => setTimeout(() => stopThread(worker, new Error(reason)), ms).unref();
+  const idle = stopAfter(idleMs, "No password was estimated for a while.");
+  const load = stopAfter(loadTimeoutMs, "The dictionaries were not loaded in time.");
+  const started: Thread = { worker, isLoaded: false, pending: new Map(), idle };
+  worker.on("message", (message: Answer | "loaded") => {
+    if (message !== "loaded") return started.pending.get(message.id)?.(message);
+    started.isLoaded = true;
+    clearTimeout(load);
+  });
+  worker.on("error", (error: Error) => stopThread(worker, error));
+  return started;
+}
+
+/** Whatever the thread is computing is to end: it would keep the others waiting. */
+function timeOut(worker: Worker, id: number): void {
+  if (thread?.worker !== worker) return;
+  const error = new Error("A password was not estimated in time.");
+  if (thread.isLoaded) stopThread(worker, error);
+  else thread.pending.get(id)?.(error);
+}
+
+/** Rejects what waits for the thread. The next password starts another one. */
+function stopThread(worker: Worker, reason: Error): void {
+  if (thread?.worker !== worker) return;
+  const { pending, idle } = thread;
+  thread = undefined;
+  clearTimeout(idle);
+  void worker.terminate();
+  for (const resolve of [...pending.values()]) resolve(reason);
+}
