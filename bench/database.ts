@@ -6,6 +6,7 @@ import { hash } from "@node-rs/argon2";
 import pg from "pg";
 import { openForMigration } from "../src/database/database.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { superuser } from "../src/database/embeddedRoles.ts";
 import { migrate } from "../src/database/migrate.ts";
 
 export const password = "correct horse battery";
@@ -37,7 +38,7 @@ export async function startPostgres(): Promise<Postgres> {
   const [row] = await query(postgres.connection, "SHOW server_version");
 
   const create = async (name: string): Promise<string> => {
-    await query(postgres.connection, `CREATE DATABASE ${name}`);
+    await query({ ...postgres.connection, user: superuser }, `CREATE DATABASE ${name} OWNER ${user}`);
     return urlOf(name);
   };
   return {

@@ -31,6 +31,8 @@ const httpUrl = (value: string) => {
   return url && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
 };
 
+const hostName = z.string().regex(/^[\w.:-]+$/);
+
 const commaSeparated = (isAllowed: (item: string) => boolean) =>
   z
     .string()
@@ -44,7 +46,7 @@ const settings = {
     fallback: "127.0.0.1",
     allowed: "an IP address or a host name",
     help: "Address to listen on. 0.0.0.0 or :: for every interface.",
-    schema: z.string().regex(/^[\w.:-]+$/),
+    schema: hostName,
   },
   PORT: {
     fallback: "8080",
@@ -246,8 +248,14 @@ const settings = {
   METRICS_PORT: {
     fallback: undefined,
     allowed: "a whole number from 0 to 65535",
-    help: "Port, on HOST, where Prometheus reads /metrics; 0 picks a free one. Without it there are none. Keep it from strangers.",
+    help: "Port, on METRICS_HOST, where Prometheus reads /metrics; 0 picks a free one. Without it there are none.",
     schema: wholeNumber(0, 65_535),
+  },
+  METRICS_HOST: {
+    fallback: "127.0.0.1",
+    allowed: "an IP address or a host name",
+    help: "Address on which METRICS_PORT listens. There is no password: choose one that only Prometheus can reach.",
+    schema: hostName,
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     fallback: undefined,
@@ -300,13 +308,15 @@ export class ConfigError extends Error {}
 /** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
 export class StartError extends Error {}
 
-/** What to do with the system's error, such as EADDRINUSE, when it refuses this address. */
+/**
+ * What to do with the system's error, such as EADDRINUSE, when it refuses this address.
+ * @param prefix of the two settings that name it
+ */
 export const cannotListen =
-  (setting: string, host: string, port: number) =>
+  (prefix: "" | "METRICS_", host: string, port: number) =>
   (cause: Error): never => {
-    throw new StartError(`Cannot listen on HOST ${host}, ${setting} ${port}: ${cause.message}. Set another one.`, {
-      cause,
-    });
+    const address = `${prefix}HOST ${host}, ${prefix}PORT ${port}`;
+    throw new StartError(`Cannot listen on ${address}: ${cause.message}. Set another one.`, { cause });
   };
 
 /**

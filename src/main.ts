@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line. */
-import "./newSpace.ts"; // first
+import "./noInspector.ts"; // first
+import "./newSpace.ts"; // before what is large
 
 import cluster from "node:cluster";
 import { parseArgs } from "node:util";

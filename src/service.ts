@@ -229,7 +229,7 @@ export async function startService(
     const { host, port } = config;
     const maxConnections = Math.ceil(config.maxConnections / config.workers);
     const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
-    const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
+    const server = await listen(app, place, log).catch(cannotListen("", host, port));
     held.push(server);
     if (metrics) {
       metrics.read({
@@ -240,8 +240,9 @@ export async function startService(
         revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
       });
       if (!worker && config.metricsPort !== undefined) {
-        const refused = cannotListen("METRICS_PORT", config.host, config.metricsPort);
-        const metricsServer = await metrics.serve(config.host, config.metricsPort).catch(refused);
+        const { metricsHost, metricsPort } = config;
+        const refused = cannotListen("METRICS_", metricsHost, metricsPort);
+        const metricsServer = await metrics.serve(metricsHost, metricsPort).catch(refused);
         held.push(metricsServer);
         log.info({ url: metricsServer.url }, "metrics");
       }

@@ -41,7 +41,7 @@ export class WorkerError extends Error {
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
 export async function startWorkers(config: Config, log: Logger): Promise<Service> {
-  const { host, metricsPort, workers: count } = config;
+  const { metricsHost, metricsPort, workers: count } = config;
   const postgres = await openMigratedPostgres(config, log);
   const ends = new Map<Worker, Promise<number | null>>();
   const serving = new Set<Worker>();
@@ -134,8 +134,8 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
       const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
-      metrics = await serveMetricsOfWorkers(host, metricsPort, read, () => serving.size).catch(
-        cannotListen("METRICS_PORT", host, metricsPort),
+      metrics = await serveMetricsOfWorkers(metricsHost, metricsPort, read, () => serving.size).catch(
+        cannotListen("METRICS_", metricsHost, metricsPort),
       );
       log.info({ url: metrics.url }, "metrics");
     }

@@ -104,6 +104,16 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(program.stderr).toEqual([expect.stringContaining("The database of DATABASE_URL cannot be used: ")]);
   });
 
+  test("SIGUSR1 opens no debugger", async () => {
+    const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
+    const send = createClient(await program.url);
+    program.process.kill("SIGUSR1");
+    for (let count = 0; count < 20; count += 1) expect((await send("GET", "/livez")).status).toBe(200);
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+    expect(program.stderr).toEqual([]);
+  });
+
   test("migrate migrates, and says when there was nothing to do", async () => {
     const settings = { DATABASE_URL: await createDatabase("template0"), SECRET_KEY: secretKey };
     const first = runProgram(["migrate"], settings);

@@ -31,7 +31,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { openForMigration } from "../src/database/database.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
+import { superuser } from "../src/database/embeddedRoles.ts";
+import { migrate } from "../src/database/migrate.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
 const amRoot = process.getuid?.() === 0;
@@ -258,7 +261,7 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   await mkdir(join(app, "src/database"), { recursive: true });
   await mkdir(join(app, "node_modules"));
   await writeFile(join(app, "package.json"), '{"type":"module"}');
-  for (const file of ["embedded.ts", "embeddedBinaries.ts"]) {
+  for (const file of ["embedded.ts", "embeddedBinaries.ts", "embeddedRoles.ts"]) {
     await cp(join(repository, "src/database", file), join(app, "src/database", file));
   }
   await symlink(join(repository, "node_modules/pg"), join(app, "node_modules/pg"));
@@ -328,6 +331,60 @@ async function apart(work: (dataDir: string) => Promise<Outcome>): Promise<Outco
   await removeFolder(folder);
   return outcome;
 }
+
+test("the service's role owns its database and is no superuser", async () => {
+  const postgres = await startEmbeddedPostgres({ dataDir: join(await makeFolder(), "data") });
+  const { connection } = postgres;
+  await query(connection, "CREATE TABLE own (line text)");
+  expect(
+    await query(connection, "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"),
+  ).toEqual([{ rolsuper: false, rolcreaterole: false, rolcreatedb: false }]);
+  await expect(query(connection, "COPY own FROM PROGRAM 'id'")).rejects.toThrow("permission denied");
+  await expect(query(connection, "SELECT pg_read_file('/etc/hostname')")).rejects.toThrow("permission denied");
+  await expect(query(connection, `SET ROLE ${superuser}`)).rejects.toThrow("permission denied");
+  await postgres.stop();
+});
+
+test("a cluster in which the service was the superuser is changed at its next start, also after a crash in the middle", async () => {
+  const dataDir = join(await makeFolder(), "data");
+  const first = await startEmbeddedPostgres({ dataDir });
+  const knex = openForMigration(first.connection, () => {});
+  await migrate(knex);
+  await knex.destroy();
+  await query(
+    first.connection,
+    "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ('kept', 1, now())",
+  );
+  const as = (user: string, database = "latchkey") => ({ ...first.connection, user, database });
+  // As initdb had made it: the only role is the bootstrap superuser, and it has the service's name.
+  await query(as(superuser), "REASSIGN OWNED BY latchkey TO postgres; DROP OWNED BY latchkey; DROP ROLE latchkey");
+  await query(as(superuser), "CREATE ROLE other SUPERUSER LOGIN");
+  await query(as("other", "postgres"), "ALTER ROLE postgres RENAME TO latchkey");
+  await query(as("latchkey", "postgres"), "DROP ROLE other");
+  await first.stop();
+
+  const expectOrdinary = async () => {
+    const postgres = await startEmbeddedPostgres({ dataDir });
+    expect(await query(postgres.connection, "SELECT subject FROM revocations")).toEqual([{ subject: "kept" }]);
+    expect(
+      await query(postgres.connection, "SELECT rolname, rolsuper FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1"),
+    ).toEqual([
+      { rolname: "latchkey", rolsuper: false },
+      { rolname: "postgres", rolsuper: true },
+    ]);
+    const foreign = `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relowner <> 'latchkey'::regrole
+      UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proowner <> 'latchkey'::regrole`;
+    expect(await query(postgres.connection, foreign)).toEqual([]);
+    await query(postgres.connection, "ALTER TABLE users ADD COLUMN IF NOT EXISTS later text");
+    return postgres;
+  };
+  const second = await expectOrdinary();
+  // What a crash leaves behind that comes between the new names and the new owners.
+  await query(as(superuser), "CREATE ROLE latchkey_upgrade SUPERUSER LOGIN; ALTER TABLE users OWNER TO postgres");
+  await query(as(superuser), "ALTER DATABASE latchkey OWNER TO postgres");
+  await second.stop();
+  await (await expectOrdinary()).stop();
+});
 
 test("runs on a private Unix socket, durably, in the data directory; the second start is quick", async () => {
   const dataDir = join(await makeFolder(), "data");

@@ -43,12 +43,13 @@ import {
   findBinaries,
   run,
 } from "./embeddedBinaries.ts";
+import { type EmbeddedConnection, prepareRoles, serviceConnection, superuser } from "./embeddedRoles.ts";
 
 export { EmbeddedPostgresError };
 
 export type EmbeddedPostgres = {
-  /** What `pg` and Knex connect with; `host` is the folder of the Unix socket. There is no password. */
-  connection: { host: string; port: number; user: string; database: string };
+  /** What `pg` and Knex connect with, as the owner of the database; `host` is the folder of the Unix socket. There is no password. */
+  connection: EmbeddedConnection;
   /** The database cluster, with its real path. */
   dataDirectory: string;
   /** Resolves when Postgres has ended and everything that belonged to it is released; never rejects. */
@@ -153,7 +154,7 @@ export async function findRunningPostgres(dataDir: string): Promise<EmbeddedPost
   const record = await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8").catch(() => "");
   const host = record.split("\n")[4];
   if (!host) return undefined;
-  const connection = { host, port: PORT, user: "latchkey", database: "latchkey" };
+  const connection = serviceConnection(host, PORT);
   const client = new pg.Client({ ...connection, ssl: false, connectionTimeoutMillis: 1_000 });
   client.on("error", () => {});
   const isThere = await client.connect().then(
@@ -305,7 +306,7 @@ async function makeCluster({ dataDir, cluster, account, binaries }: Place, postg
   const fresh = `${cluster}.new`;
   await makePrivateFolder(fresh, account);
   const path = asSeenFromInside(fresh, account);
-  const args = ["-D", path, "--username=latchkey", "--locale=C", "--encoding=UTF8", "-A", "trust"];
+  const args = ["-D", path, `--username=${superuser}`, "--locale=C", "--encoding=UTF8", "-A", "trust"];
   const { code, output } = await run(binaries.initdb, args, { account, cwd: fresh, handles: [postgresLock.fd] });
   if (code !== 0) throw new EmbeddedPostgresError(`Postgres could not make a database in ${fresh}: ${output.trim()}`);
   await rename(fresh, cluster);
@@ -405,34 +406,23 @@ async function launch(
     throw new EmbeddedPostgresError(`Postgres (process group ${-group}) does not end, not even when killed.`);
   };
 
-  const connection = { host: sockets, port: PORT, user: "latchkey", database: "latchkey" };
+  const connection = serviceConnection(sockets, PORT);
   let reason = "it did not become ready";
   const ready = await poll(START_PATIENCE_MS, async () => {
     if (ended) return false;
     if (!(await readRecord(cluster)).includes("\nready")) return undefined;
-    reason = await tryDatabase(connection);
-    return reason === "" ? true : undefined;
+    return prepareRoles(connection).then(
+      () => true,
+      (error: Error) => {
+        reason = error.message;
+        return undefined;
+      },
+    );
   });
   if (ready) return { connection, dataDirectory: cluster, exited, stop };
   await stop();
   const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).join("\n");
   throw new EmbeddedPostgresError(`Postgres did not start on ${cluster} (${reason}). Its log ends with:\n${lastLines}`);
-}
-
-/** Makes the database unless it exists. Returns why that was not possible; empty when the database is ready. */
-async function tryDatabase(connection: EmbeddedPostgres["connection"]): Promise<string> {
-  const client = new pg.Client({ ...connection, database: "postgres", ssl: false, connectionTimeoutMillis: 2_000 });
-  client.on("error", () => undefined);
-  try {
-    await client.connect();
-    const found = await client.query("SELECT FROM pg_database WHERE datname = $1", [connection.database]);
-    if (found.rowCount === 0) await client.query(`CREATE DATABASE ${connection.database}`);
-    return "";
-  } catch (error) {
-    return (error as Error).message;
-  } finally {
-    await client.end().catch(() => undefined);
-  }
 }
 
 /** Opens the log for appending; a large one is started afresh. */

@@ -60,7 +60,6 @@ function startThread(): Thread {
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 128 },
   });
-  worker.unref();
   const stopAfter = (ms: number, reason: string) => setTimeout(() => stopThread(worker, new Error(reason)), ms).unref();
   const idle = stopAfter(idleMs, "No password was estimated for a while.");
   const load = stopAfter(loadTimeoutMs, "The dictionaries were not loaded in time.");
@@ -71,6 +70,7 @@ function startThread(): Thread {
     clearTimeout(load);
   });
   worker.on("error", (error: Error) => stopThread(worker, error));
+  worker.unref(); // last: a listener holds the process again
   return started;
 }
 

@@ -8,17 +8,14 @@ import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
 import { during, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
-import { query, urlOf } from "../support/service.ts";
+import { query } from "../support/service.ts";
 
 const slots = 20;
 const stalenessMs = 5_000;
 
 test("every slot taken by others: a quick 503 that says so, and all is back once they have left", async () => {
   const postgres = await startBreakablePostgres({ max_connections: String(slots) });
-  // An ordinary role, as in production: a superuser has slots of its own.
-  await query(postgres.connection, "CREATE ROLE service LOGIN");
-  await query(postgres.connection, "ALTER DATABASE latchkey OWNER TO service");
-  const url = urlOf({ ...postgres.connection, user: "service" });
+  const { url } = postgres;
   const client = createClient(await serveOn(url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) }).url);
   const { send, outcomes } = recording(client);
   const ledger = await createLedger(send);
@@ -44,7 +41,7 @@ test("every slot taken by others: a quick 503 that says so, and all is back once
   for (const deadline = performance.now() + 10_000; ; expect(performance.now()).toBeLessThan(deadline)) {
     await takeWhatIsFree();
     const cut = await query(
-      postgres.connection,
+      postgres.administrator, // for whom some slots are reserved
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'",
     );
     if (cut.length === 0) break;

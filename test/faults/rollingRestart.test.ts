@@ -1,12 +1,16 @@
 /** Two instances behind nginx, with the configuration that deploy/ has, are restarted in turn: no request is lost. */
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type IncomingMessage, request as requestPlain } from "node:http";
+import { request } from "node:https";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
-import { createClient } from "../support/client.ts";
+import { ca, createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
@@ -14,10 +18,16 @@ import { createDatabase, password, secretKey } from "../support/service.ts";
 /** Debian keeps it where not everybody looks. */
 const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
 
-async function startNginx(port: number, instances: number[]): Promise<void> {
+/** @returns where it serves, and where it listens without TLS */
+async function startNginx(instances: number[]): Promise<{ url: string; plainUrl: string }> {
+  const [port, plainPort] = await freePorts(2);
   const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
+  const certificate = resolve("test/support/certificates/one");
   const site = (await readFile("deploy/nginx.conf", "utf8"))
-    .replace("listen 80;", `listen 127.0.0.1:${port};`)
+    .replace("listen 80;", `listen 127.0.0.1:${plainPort};`)
+    .replace("listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`)
+    .replace("/etc/ssl/latchkey.pem", `${certificate}.cert.pem`)
+    .replace("/etc/ssl/private/latchkey.pem", `${certificate}.key.pem`)
     .replace("127.0.0.1:8080", `127.0.0.1:${instances[0]}`)
     .replace("127.0.0.1:8081", `127.0.0.1:${instances[1]}`);
   await writeFile(join(prefix, "site.conf"), site);
@@ -37,7 +47,23 @@ async function startNginx(port: number, instances: number[]): Promise<void> {
     await exit;
     await rm(prefix, { recursive: true });
   });
+  const urls = { url: `https://127.0.0.1:${port}`, plainUrl: `http://127.0.0.1:${plainPort}` };
+  const deadline = Date.now() + 10_000;
+  while (!(await connects(Number(port)))) {
+    if (Date.now() > deadline) throw new Error("nginx does not serve");
+    await sleep(50);
+  }
+  return urls;
 }
+
+const connects = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
 
 /** What both clients ask until `stop`, one request after the other, and what did not go well. */
 function load(ask: () => Promise<string | undefined>) {
@@ -58,7 +84,7 @@ function load(ask: () => Promise<string | undefined>) {
 }
 
 test("each instance is restarted twice under load: every request is answered, every registration is kept", async () => {
-  const [proxyPort = 0, ...ports] = await freePorts(3);
+  const ports = await freePorts(2);
   const DATABASE_URL = await createDatabase();
   const start = async (port = 0) => {
     const settings = { DATABASE_URL, SECRET_KEY: secretKey, PORT: String(port), TRUST_PROXY: "loopback" };
@@ -68,13 +94,7 @@ test("each instance is restarted twice under load: every request is answered, ev
     return program;
   };
   const instances = [await start(ports[0]), await start(ports[1])];
-  await startNginx(proxyPort, ports);
-  const send = createClient(`http://127.0.0.1:${proxyPort}`);
-  const deadline = Date.now() + 10_000;
-  while ((await send("GET", "/livez").catch(() => undefined))?.status !== 200) {
-    if (Date.now() > deadline) throw new Error("nginx does not serve");
-    await sleep(50);
-  }
+  const send = createClient((await startNginx(ports)).url);
 
   await send("POST", "/api/users", { json: { username: "miguel", password } });
   const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
@@ -112,4 +132,39 @@ test("each instance is restarted twice under load: every request is answered, ev
     const again = await send("POST", "/api/users", { json: { username, password } });
     expect(again.status, username).toBe(409);
   }
+});
+
+test("a POST that was sent is not sent again, and without TLS nothing is served", async () => {
+  // Two instances that take a request and end without an answer.
+  const received: string[] = [];
+  const instances = await Promise.all(
+    [0, 1].map(async () => {
+      const server = createServer((socket) => {
+        socket.on("error", () => {});
+        socket.once("data", (bytes) => {
+          received.push(String(bytes).split(" ", 1)[0] as string);
+          socket.destroy();
+        });
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      afterwards(() => server.close());
+      return (server.address() as AddressInfo).port;
+    }),
+  );
+  const { url, plainUrl } = await startNginx(instances);
+  const status = (origin: string, method: string) =>
+    new Promise<number>((resolve, reject) => {
+      const options = { ca, method, headers: { authorization: "Basic bWlndWVsOmhvcnNl" } };
+      const answer = (incoming: IncomingMessage) => resolve(incoming.resume().statusCode ?? 0);
+      const outgoing = origin.startsWith("https:")
+        ? request(origin, options, answer)
+        : requestPlain(origin, options, answer);
+      outgoing.once("error", reject).end();
+    });
+  expect(await status(url, "POST")).toBe(502);
+  expect(received).toEqual(["POST"]);
+  expect(await status(url, "GET")).toBe(502);
+  expect(received).toEqual(["POST", "GET", "GET"]);
+  for (const method of ["GET", "POST"]) expect(await status(plainUrl, method)).toBe(403);
+  expect(received).toHaveLength(3);
 });

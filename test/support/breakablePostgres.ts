@@ -3,11 +3,14 @@ import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded.ts";
+import { superuser } from "../../src/database/embeddedRoles.ts";
 import { afterwards } from "./afterwards.ts";
 import { urlOf } from "./service.ts";
 
 export type BreakablePostgres = {
   connection: EmbeddedPostgres["connection"];
+  /** As the superuser. */
+  administrator: EmbeddedPostgres["connection"];
   url: string;
   /** It keeps its connections and takes new ones, and says nothing any more. */
   freeze(): Promise<void>;
@@ -40,6 +43,7 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
   });
   return {
     connection: postgres.connection,
+    administrator: { ...postgres.connection, user: superuser },
     url: urlOf(postgres.connection),
     async freeze() {
       // The postmaster first: from then on there are no new ones.

@@ -6,16 +6,19 @@ import pg from "pg";
 import type { TestProject } from "vitest/node";
 import { openForMigration } from "../../src/database/database.ts";
 import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
+import { superuser } from "../../src/database/embeddedRoles.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { answersFolder } from "./answers.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
+    /** As its superuser. The services connect as `serviceRole`, which owns their databases. */
     postgres: { host: string; port: number; user: string; database: string };
   }
 }
 
 export const templateDatabase = "latchkey_template";
+export const serviceRole = "latchkey";
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   await rm(answersFolder, { recursive: true, force: true });
@@ -26,14 +29,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
     dataDir,
     parameters: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" },
   });
-  const admin = new pg.Client(postgres.connection);
+  const administrator = { ...postgres.connection, user: superuser };
+  const admin = new pg.Client(administrator);
   await admin.connect();
-  await admin.query(`CREATE DATABASE ${templateDatabase}`);
+  await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
   await admin.end();
   const knex = openForMigration({ ...postgres.connection, database: templateDatabase }, () => {});
   await migrate(knex);
   await knex.destroy();
-  project.provide("postgres", postgres.connection);
+  project.provide("postgres", administrator);
   return async () => {
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });

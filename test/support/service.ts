@@ -9,7 +9,7 @@ import { startService } from "../../src/service.ts";
 import { windowSeconds } from "../../src/throttling/throttling.ts";
 import { afterwards } from "./afterwards.ts";
 import { type Client, createClient, type Received } from "./client.ts";
-import { templateDatabase } from "./postgres.ts";
+import { serviceRole, templateDatabase } from "./postgres.ts";
 
 export const secretKey = "a test's secret key, long enough: 0123456789";
 export const password = "correct horse battery";
@@ -54,9 +54,9 @@ export const toNextWindowSeconds = () => windowSeconds - ((Date.now() / 1000) % 
 /** Makes a database for one test file. @returns its URL */
 export async function createDatabase(template: string = templateDatabase): Promise<string> {
   const name = `test_${randomBytes(8).toString("hex")}`;
-  await admin(`CREATE DATABASE ${name} TEMPLATE ${template}`);
-  const { host, port, user } = inject("postgres");
-  return urlOf({ host, port, user, database: name });
+  await admin(`CREATE DATABASE ${name} TEMPLATE ${template} OWNER ${serviceRole}`);
+  const { host, port } = inject("postgres");
+  return urlOf({ host, port, user: serviceRole, database: name });
 }
 
 /** Starts a service, and stops it after the test that started it, or after all of the file. */

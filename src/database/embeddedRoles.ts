@@ -1,0 +1,91 @@
+/**
+ * The roles of the embedded Postgres. The service's own role owns its database and is no superuser, so that a flaw in the
+ * service cannot read files or run programs through Postgres. Only this file connects as the superuser.
+ */
+import pg from "pg";
+
+export type EmbeddedConnection = { host: string; port: number; user: string; database: string };
+
+/** The bootstrap superuser (initdb). */
+export const superuser = "postgres";
+const service = "latchkey";
+/** A superuser that exists only while a cluster of an earlier version is being changed. */
+const upgrade = "latchkey_upgrade";
+
+/** What `pg` and Knex connect with, as the service. There is no password: the socket's folder is private. */
+export const serviceConnection = (host: string, port: number): EmbeddedConnection => ({
+  host,
+  port,
+  user: service,
+  database: service,
+});
+
+/**
+ * Makes the service's role and database where they are missing.
+ * @throws what `pg` throws while the server is not ready
+ */
+export async function prepareRoles({ host, port }: EmbeddedConnection): Promise<void> {
+  const as = (user: string, database = "postgres") => ({ host, port, user, database });
+  const prepare = () => connected(as(superuser), makeRoleAndDatabase);
+  const isUpgrading = await prepare().catch(async (error: { code?: string }) => {
+    if (error.code !== "28000") throw error; // the role does not exist
+    await connected(as(service), addUpgradeRole);
+    await connected(as(upgrade), demoteService);
+    return prepare();
+  });
+  if (!isUpgrading) return;
+  await connected(as(superuser, service), handOverObjects);
+  await connected(as(superuser), (client) => client.query(`DROP ROLE ${upgrade}`));
+}
+
+/** @returns whether a cluster of an earlier version is being changed */
+async function makeRoleAndDatabase(client: pg.Client): Promise<boolean> {
+  if (!(await hasRole(client, service))) await client.query(`CREATE ROLE ${service} LOGIN`);
+  const found = await client.query("SELECT FROM pg_database WHERE datname = $1", [service]);
+  if (found.rowCount === 0) await client.query(`CREATE DATABASE ${service} OWNER ${service}`);
+  return hasRole(client, upgrade);
+}
+
+/** In a cluster of an earlier version the service is the bootstrap superuser, which nobody can rename but another superuser. */
+async function addUpgradeRole(client: pg.Client): Promise<void> {
+  if (!(await hasRole(client, upgrade))) await client.query(`CREATE ROLE ${upgrade} SUPERUSER LOGIN`);
+}
+
+async function demoteService(client: pg.Client): Promise<void> {
+  await client.query(`BEGIN;
+    ALTER ROLE ${service} RENAME TO ${superuser};
+    CREATE ROLE ${service} LOGIN;
+    COMMIT`);
+}
+
+/** All of it or nothing; the upgrade role stays until it is done, so that a start after a crash does it again. */
+async function handOverObjects(client: pg.Client): Promise<void> {
+  await client.query(`DO $$
+    DECLARE object record;
+    BEGIN
+      ALTER DATABASE ${service} OWNER TO ${service};
+      FOR object IN
+        SELECT format('TABLE %s', oid::regclass) AS name FROM pg_class
+          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+        UNION ALL
+        SELECT format('ROUTINE %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+      LOOP
+        EXECUTE format('ALTER %s OWNER TO ${service}', object.name);
+      END LOOP;
+    END $$`);
+}
+
+async function hasRole(client: pg.Client, role: string): Promise<boolean> {
+  return (await client.query("SELECT FROM pg_roles WHERE rolname = $1", [role])).rowCount === 1;
+}
+
+async function connected<T>(connection: EmbeddedConnection, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ ...connection, ssl: false, connectionTimeoutMillis: 2_000 });
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    return await use(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
