@@ -1,67 +1,19 @@
 /** The TypeScript client keeps somebody signed in, gives up only what is over, and repeats only what is safe to repeat. */
-import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import {
   basicAuthorization,
-  createLatchkeyClient,
-  type LatchkeyOptions,
   ProblemError,
-  type RefreshRefusal,
   retryAfterSeconds,
   slugOf,
-  type TokenStorage,
   UnexpectedAnswerError,
   unwrap,
 } from "../src/client/client.ts";
-import { afterwards } from "./support/afterwards.ts";
+import { type Answering, clientsOf, count, gate, isRefresh, network, serve } from "./support/clients.ts";
 import { password, startTestService, toNextWindowSeconds } from "./support/service.ts";
 
 const service = await startTestService();
-const key = `latchkey ${service.url}`;
-
-/** Lets all access tokens expire, for this test. */
-function expire(): void {
-  service.advance(601);
-  afterwards(() => service.advance(-601));
-}
-
-type Answering = (request: Request) => Promise<Response>;
-const network: Answering = (request) => fetch(request);
-const isRefresh = ({ method, url }: Request) => method === "POST" && url.endsWith("/api/token");
-
-/** A client, what it sends, and what it says of the end of its sessions. */
-function open(options: Partial<LatchkeyOptions> & { answering?: Answering; items?: Map<string, string> } = {}) {
-  const { answering = network, items = new Map<string, string>(), ...rest } = options;
-  const sent: string[] = [];
-  const ended: (RefreshRefusal | undefined)[] = [];
-  const storage: TokenStorage = {
-    getItem: async (name) => items.get(name) ?? null,
-    setItem: async (name, value) => void items.set(name, value),
-    removeItem: async (name) => void items.delete(name),
-  };
-  const latchkey = createLatchkeyClient({
-    baseUrl: service.url,
-    storage,
-    onSignedOut: (refusal) => ended.push(refusal),
-    fetch: (request) => {
-      sent.push(`${request.method} ${new URL(request.url).pathname}`);
-      return answering(request);
-    },
-    ...rest,
-  });
-  return { latchkey, sent, ended, items };
-}
-
-/** A client that a new user has signed in with. */
-async function openSignedIn(options: Parameters<typeof open>[0] = {}) {
-  const { username } = await service.register();
-  const opened = open(options);
-  unwrap(await opened.latchkey.signIn(username, password));
-  opened.sent.length = 0;
-  return { ...opened, username };
-}
+const { open, openSignedIn, expire, key } = clientsOf(service);
 
 const generationOf = async (username: string) => {
   const query =
@@ -79,28 +31,13 @@ async function pass(username: string, interval: string) {
   );
 }
 
-/** Where something waits until it is opened. */
-function gate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
-}
-
 const greet = ({ latchkey }: Pick<ReturnType<typeof open>, "latchkey">) => latchkey.GET("/api/resource");
-const count = (sent: string[], request: string) => sent.filter((each) => each === request).length;
 
 /** Answers the requests with these, in turn; the last one for all that follow. */
 async function scripted(...answers: ((response: ServerResponse) => void)[]) {
   let requests = 0;
-  const server = createServer((_request, response) => answers[Math.min(requests++, answers.length - 1)]?.(response));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  afterwards(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests: () => requests };
+  const baseUrl = await serve((_request, response) => answers[Math.min(requests++, answers.length - 1)]?.(response));
+  return { baseUrl, requests: () => requests };
 }
 
 const problem =

@@ -66,6 +66,18 @@ export class UnexpectedAnswerError extends Error {
   }
 }
 
+/** The service, or a proxy before it, redirected a request. Its credentials are not sent on: check `baseUrl`. */
+export class RedirectError extends Error {
+  override readonly name = "RedirectError";
+
+  constructor({ method, url }: Request, options?: ErrorOptions) {
+    super(
+      `${method} ${new URL(url).pathname} was answered with a redirect, which this client does not follow.`,
+      options,
+    );
+  }
+}
+
 /** The problem in an answer, which can still be read afterwards. */
 export async function problemIn(response: Response): Promise<Problem | undefined> {
   const body = response.ok ? undefined : parse(await response.clone().text());

@@ -1,5 +1,5 @@
 /** Tries again what can be tried again without harm, for a short while. */
-import { problemIn, retryAfterSeconds, type Slug, slugOf } from "./problems.ts";
+import { problemIn, RedirectError, retryAfterSeconds, type Slug, slugOf } from "./problems.ts";
 
 export type Fetch = (request: Request) => Promise<Response>;
 
@@ -44,7 +44,10 @@ async function pauseAfter(
 ): Promise<number | undefined> {
   // Those who were turned away together should not come back together.
   const spread = 1 + Math.random() / 5;
-  if ("error" in outcome) return isRepeatable ? 0.1 * 2 ** tries * spread : undefined;
+  if ("error" in outcome) {
+    const isLost = isRepeatable && !(outcome.error instanceof RedirectError);
+    return isLost ? 0.1 * 2 ** tries * spread : undefined;
+  }
   const seconds = [429, 503].includes(outcome.status) ? retryAfterSeconds(outcome) : undefined;
   if (seconds === undefined) return undefined;
   const problem = await problemIn(outcome);
