@@ -573,7 +573,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description The problem in a few words, the same for every problem of its type.
              * @example The token has expired
@@ -747,6 +747,22 @@ export interface components {
                     type?: "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused";
                     /** @constant */
                     status?: 401;
+                };
+            };
+        };
+        /** @description A page of another origin that is not in `CORS_ORIGINS` asked a browser for this. The credentials were not checked, and nothing was done. */
+        CrossSiteRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
                 };
             };
         };
@@ -940,10 +956,7 @@ export interface components {
          * @example default-src 'none'; script-src 'sha256-…'
          */
         "Content-Security-Policy": string;
-        /**
-         * @description What the operation accepts, a challenge a line (RFC 9110, section 11.6.1). The Bearer challenge says `error="invalid_token"` when a token was sent and not accepted (RFC 6750, section 3).
-         * @example Bearer realm="latchkey"
-         */
+        /** @description What the operation accepts, a challenge a line (RFC 9110, section 11.6.1). The Bearer challenge says `error="invalid_token"` when a token was sent and not accepted (RFC 6750, section 3). Where `Sec-Fetch-Dest` says that a page made the request, and not somebody who opened it, the Basic challenge is left out, since the browser would open its login dialog. Where it is the only one, `Password`, which browsers do not know, takes its place: it stands for a username and password, which are sent with `Basic` all the same. */
         "WWW-Authenticate": string;
         /**
          * @description Seconds after which it makes sense to try again.
@@ -995,6 +1008,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["UsernameTaken"];
             413: components["responses"]["PayloadTooLarge"];
@@ -1035,6 +1049,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["PasswordRequired"];
+            403: components["responses"]["CrossSiteRequest"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -1056,6 +1071,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["CrossSiteRequest"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["PasswordRefused"];
@@ -1143,6 +1159,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["RefreshRefused"];
+            403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1162,6 +1179,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["TokenRequired"];
+            403: components["responses"]["CrossSiteRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -1232,6 +1250,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["PasswordRequired"];
+            403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1250,6 +1269,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["CrossSiteRequest"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -1273,6 +1293,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["CrossSiteRequest"];
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];

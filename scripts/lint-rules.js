@@ -79,7 +79,7 @@ function schemasAreDescribed() {
 /** Each operation declares the answers that are given before its handler is asked. */
 function answersAreDeclared() {
   return {
-    Operation(operation, { location, report, resolve }) {
+    Operation(operation, { key, location, report, resolve }) {
       const target = (value) => (value?.$ref ? resolve(value).node : value);
       const hasContent = Object.entries(operation.responses).some(
         ([status, response]) => status.startsWith("2") && target(response)?.content,
@@ -89,6 +89,7 @@ function answersAreDeclared() {
         ["every request can be unsound", true, ["400"]],
         ["it takes a body", operation.requestBody, ["413", "415"]],
         ["its answer has a media type", hasContent, ["406"]],
+        ["pages of other origins may not change anything", key !== "get", ["403"]],
         ["it takes credentials", schemes.length > 0, ["401", "500", "503"]],
         ["passwords can be guessed", schemes.includes("basicAuth"), ["429"]],
       ];

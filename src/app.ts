@@ -8,6 +8,7 @@ import type { Config } from "./config.ts";
 import type { AnswerCheck } from "./contract/answerCheck.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
+import { crossSiteCheck } from "./contract/crossSite.ts";
 import { dispatch, problemWriter } from "./contract/dispatch.ts";
 import { exchangeOf, identify } from "./contract/exchange.ts";
 import { ambiguity, hasBody } from "./contract/framing.ts";
@@ -22,7 +23,7 @@ type AppParts = {
   handlers: Handlers;
   authenticator: Authenticator;
   log: Logger;
-  config: Pick<Config, "trustProxy" | "corsOrigins">;
+  config: Pick<Config, "trustProxy" | "corsOrigins" | "publicUrl">;
   check: AnswerCheck;
   metrics?: Metrics | undefined;
   /** Makes a span of each request. */
@@ -77,7 +78,8 @@ export function createApp({
       next();
     });
   });
-  app.use(dispatch(contract, handlers, authenticator, check));
+  const refuseCrossSite = crossSiteCheck(config.corsOrigins, config.publicUrl);
+  app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check }));
   app.use(problemWriter(reportProblem, check));
   return app;
 }

@@ -283,7 +283,7 @@ const settings = {
   CORS_ORIGINS: {
     fallback: undefined,
     allowed: "origins separated by commas, such as https://app.example.com, or *",
-    help: "Which browser origins may call the API. None without it.",
+    help: "Origins of web pages that may call the API. With *, any page may, but not with what a browser keeps. None without it.",
     schema: commaSeparated((item) => item === "*" || httpUrl(item)?.origin === item),
   },
 } as const satisfies Record<string, Setting>;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import {
   refusesGuessing,
   refusesOtherBodies,
+  refusesOtherSites,
   refusesStrangers,
   refusesUnsoundRequests,
   survivesFaults,
@@ -60,6 +61,7 @@ describe("PUT /api/users/me/password", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
 
   test("400 for a new password that cannot be one", async () => {
     const { username } = await service.register();

@@ -76,6 +76,8 @@ const refused: [rule: string, edit: Edit][] = [
   ],
   ["latchkey/answers-are-declared", remove(...operation("get", "/livez", "responses", "400"))],
   ["latchkey/answers-are-declared", remove(...operation("get", "/livez", "responses", "406"))],
+  ["latchkey/answers-are-declared", remove(...createUser, "responses", "403")],
+  ["latchkey/answers-are-declared", remove(...operation("delete", "/api/sessions/{id}", "responses", "403"))],
   ["latchkey/answers-are-declared", remove(...createUser, "responses", "413")],
   ["latchkey/answers-are-declared", remove(...createUser, "responses", "415")],
   ["latchkey/answers-are-declared", remove(...getUser, "responses", "401")],

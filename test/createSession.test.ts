@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   asksForThePassword,
   refusesGuessing,
+  refusesOtherSites,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
@@ -69,6 +70,7 @@ describe("POST /api/sessions", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
   asksForThePassword(service, request);
   refusesGuessing(service, request);
   refusesUnreadableForms(service, request);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   refusesOtherBodies,
+  refusesOtherSites,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
@@ -48,6 +49,7 @@ describe("POST /api/users", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
 
   test("400 names each place that is wrong", async () => {
     const answer = await service.send("POST", "/api/users", { json: { username: 7, extra: true } });

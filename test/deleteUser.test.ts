@@ -1,6 +1,12 @@
 import pg from "pg";
 import { describe, expect, test } from "vitest";
-import { asksForThePassword, refusesGuessing, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  asksForThePassword,
+  refusesGuessing,
+  refusesOtherSites,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -70,6 +76,7 @@ describe("DELETE /api/users/me", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
   asksForThePassword(service, request);
   refusesGuessing(service, request);
   survivesFaults(service, request);

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesGuessing, refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesOtherSites,
+  refusesStrangers,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -25,6 +31,7 @@ describe("DELETE /api/sessions", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
   refusesStrangers(service, request);
   refusesGuessing(service, request);
   survivesFaults(service, request);

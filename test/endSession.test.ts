@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { refusesGuessing, refusesStrangers, refusesUnsoundRequests, survivesFaults } from "./support/common.ts";
+import {
+  refusesGuessing,
+  refusesOtherSites,
+  refusesStrangers,
+  refusesUnsoundRequests,
+  survivesFaults,
+} from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -34,6 +40,7 @@ describe("DELETE /api/sessions/{id}", () => {
 
   const request = { method: "DELETE", target: `/api/sessions/${alive}`, good: () => Promise.resolve({ basic }) };
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
   refusesStrangers(service, request);
   refusesGuessing(service, request);
   survivesFaults(service, request);

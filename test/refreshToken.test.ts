@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   refusesOtherBodies,
+  refusesOtherSites,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
@@ -37,6 +38,7 @@ describe("POST /api/token", () => {
   });
 
   refusesUnsoundRequests(service, { ...request, good: () => Promise.resolve({ json: { refresh_token: "x" } }) });
+  refusesOtherSites(service, request);
 
   test.each([
     "rubbish",

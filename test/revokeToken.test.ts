@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { refusesUnsoundRequests, survivesOutage } from "./support/common.ts";
+import { refusesOtherSites, refusesUnsoundRequests, survivesOutage } from "./support/common.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
@@ -27,6 +27,7 @@ describe("DELETE /api/token", () => {
   });
 
   refusesUnsoundRequests(service, request);
+  refusesOtherSites(service, request);
 
   test("401 without a token, with the Bearer challenge alone", async () => {
     const answer = await service.send("DELETE", "/api/token");

@@ -7,22 +7,24 @@ import { type ErrorRequestHandler, type Request, type Response, Router } from "e
 import type { AnswerCheck, Outgoing } from "./answerCheck.ts";
 import type { Handlers } from "./binding.ts";
 import { type Contract, type DeclaredResponse, inUtf8, type Operation } from "./contract.ts";
+import type { CrossSiteCheck } from "./crossSite.ts";
 import { exchangeOf } from "./exchange.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
 import { Problem } from "./problems.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 import { requestValidator } from "./validation.ts";
 
-/**
- * Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405.
- * @param check looks at each answer before it leaves
- */
-export function dispatch(
-  contract: Contract,
-  handlers: Handlers,
-  authenticator: Authenticator,
-  check: AnswerCheck,
-): Router {
+type DispatchParts = {
+  contract: Contract;
+  handlers: Handlers;
+  authenticator: Authenticator;
+  refuseCrossSite: CrossSiteCheck;
+  /** Looks at each answer before it leaves. */
+  check: AnswerCheck;
+};
+
+/** Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405. */
+export function dispatch({ contract, handlers, authenticator, refuseCrossSite, check }: DispatchParts): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const validate = requestValidator(contract);
 
@@ -30,6 +32,7 @@ export function dispatch(
     const exchange = exchangeOf(response);
     exchange.operation = operation;
     const { client } = exchange;
+    if (operation.method !== "get") refuseCrossSite(request);
     const principal = await authenticate(operation, request.headers.authorization, client, authenticator);
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
@@ -69,16 +72,17 @@ export function problemWriter(
   report: (response: Response, problem: Problem) => void,
   check: AnswerCheck,
 ): ErrorRequestHandler {
-  return (error: unknown, _request, response, _next) => {
+  return (error: unknown, { headers }, response, _next) => {
     const {
       operation,
       client: { requestId },
     } = exchangeOf(response);
     let problem = declaredProblem(operation, error);
-    let answer = failure(operation, problem, requestId);
+    const destination = headers["sec-fetch-dest"] as string | undefined;
+    let answer = failure({ operation, problem, requestId, destination });
     if (!check(response, answer)) {
       problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
-      answer = failure(operation, problem, requestId);
+      answer = failure({ operation, problem, requestId });
     }
     report(response, problem);
     if (response.headersSent) return void response.destroy();
@@ -120,9 +124,17 @@ function success(operation: Operation, { status, headers = {}, body }: AnyReply,
   };
 }
 
-function failure(operation: Operation | undefined, problem: Problem, requestId: string): Outgoing {
+type Failure = {
+  operation: Operation | undefined;
+  problem: Problem;
+  requestId: string;
+  /** The request's Sec-Fetch-Dest. */
+  destination?: string | undefined;
+};
+
+function failure({ operation, problem, requestId, destination }: Failure): Outgoing {
   const ofThis = {
-    ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem) }),
+    ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem, destination) }),
     ...problem.headers,
   };
   return {

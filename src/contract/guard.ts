@@ -47,18 +47,21 @@ export async function authenticate(
 }
 
 /**
- * The challenges of a 401, one for each scheme of the operation (RFC 9110, section 11.6.1).
+ * The challenges of a 401, one for each scheme of the operation (RFC 9110, section 11.6.1). For what a page requests, the
+ * Basic challenge is left out, since the browser would open its login dialog over the page and let the script wait for it.
+ * Where no other is left, a scheme that browsers do not know takes its place: a 401 must have a challenge.
  * @param problem tells the Bearer challenge whether a token was the reason (RFC 6750, section 3.1).
+ * @param destination the request's Sec-Fetch-Dest (W3C Fetch Metadata); `undefined` from curl, and from old browsers
  */
-export function challenges({ schemes }: Operation, { slug }: Problem): string[] {
+export function challenges({ schemes }: Operation, { slug }: Problem, destination: string | undefined): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
   // An open operation that refuses a token takes it in its body; a 401 has a challenge all the same.
   const offered: readonly Scheme[] = schemes.length > 0 ? schemes : ["bearerAuth"];
-  return offered.map((scheme) =>
-    scheme === "basicAuth"
-      ? 'Basic realm="latchkey", charset="UTF-8"'
-      : `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`,
-  );
+  const bearer = `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`;
+  if (destination === undefined || destination === "document") {
+    return offered.map((scheme) => (scheme === "basicAuth" ? 'Basic realm="latchkey", charset="UTF-8"' : bearer));
+  }
+  return [offered.includes("bearerAuth") ? bearer : 'Password realm="latchkey"'];
 }
 
 const tokenProblems = {

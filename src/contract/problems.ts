@@ -34,7 +34,7 @@ export const problems = {
     title: "Credentials are required",
     meaning: "The operation needs credentials, and none of a kind that it accepts was sent.",
     remedy:
-      "Send one of the kinds that WWW-Authenticate lists: username and password with Basic, or a token with Bearer.",
+      "Send one of the kinds that the operation lists: username and password with Basic, or a token with Bearer. (WWW-Authenticate does not name Basic to scripts in a browser, since that would open its login dialog.)",
   },
   "invalid-credentials": {
     status: 401,
@@ -68,6 +68,14 @@ export const problems = {
     meaning:
       "A refresh token works once. This one was used before, and longer ago than a lost answer explains: somebody has a copy of it. The session has ended, with all its tokens.",
     remedy: "Sign in again, and find out how the token could be copied.",
+  },
+  "cross-site-request": {
+    status: 403,
+    title: "The request comes from a page of another origin",
+    meaning:
+      "A page that does not belong to this service asked a browser to change something here, perhaps with credentials that the browser had kept. The credentials were not checked, and nothing was done.",
+    remedy:
+      "Add the origin of the page to CORS_ORIGINS if it may change something here. Where it is the service's own page behind a proxy, set PUBLIC_URL, and let the proxy pass the Host header on.",
   },
   "not-found": {
     status: 404,

@@ -29,6 +29,21 @@ export function refusesUnsoundRequests(service: TestService, { method, target, g
   });
 }
 
+/** 403 of an operation that changes something: a page of another origin asked for it. */
+export function refusesOtherSites(service: TestService, { method, target, good }: Request): void {
+  test("403 for a page of another origin, before anything is looked at", async () => {
+    const sent = await good();
+    const hashed = service.hashingWork();
+    const headers = { ...sent.headers, origin: "https://evil.example.com", "sec-fetch-site": "cross-site" };
+    for (const request of [sent, withoutCredentials(sent), { ...sent, basic: ["miguel", "wrong"] } as Sent]) {
+      const answer = await service.send(method, target, { ...request, headers });
+      expect(answer).toMatchObject({ status: 403, problem: "cross-site-request" });
+      expect(answer.header("www-authenticate")).toBeUndefined();
+    }
+    expect(service.hashingWork()).toBe(hashed);
+  });
+}
+
 /** 406: the client cannot read the only form there is. */
 export function refusesUnreadableForms(service: TestService, { method, target, good }: Request): void {
   test.each([
@@ -107,6 +122,13 @@ export function refusesStrangers(service: TestService, { method, target, good }:
     ]);
   });
 
+  test("401 for what a page requests, without the Basic challenge", async () => {
+    const headers = { "sec-fetch-dest": "empty" };
+    const answer = await service.send(method, target, { ...(await without()), headers });
+    expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
+    expect(answer.headers["www-authenticate"]).toEqual(['Bearer realm="latchkey"']);
+  });
+
   test("401 for a token that is not one, as Bearer and as Basic username", async () => {
     const forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.";
     for (const credentials of [{ bearer: forged }, { basic: [forged, "unused"] as [string, string] }]) {
@@ -128,6 +150,14 @@ export function asksForThePassword(service: TestService, { method, target }: Req
     const answer = await service.send(method, target);
     expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
     expect(answer.headers["www-authenticate"]).toEqual(['Basic realm="latchkey", charset="UTF-8"']);
+  });
+
+  test("401 for what a page requests, with a challenge that no browser knows", async () => {
+    for (const credentials of [{}, { basic: ["nobody", "wrong password"] as [string, string] }]) {
+      const answer = await service.send(method, target, { ...credentials, headers: { "sec-fetch-dest": "empty" } });
+      expect(answer.status).toBe(401);
+      expect(answer.headers["www-authenticate"]).toEqual(['Password realm="latchkey"']);
+    }
   });
 
   test("401 for a token, as Bearer and as Basic username", async () => {
