@@ -29,7 +29,7 @@ export default {
       name: "stores-are-wired-in-one-place",
       comment: "Only the wiring knows that a noun is kept in Postgres.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(service|maintenance)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(service\\.ts$|cli/)" },
       to: { path: "/store\\.ts$" },
     },
     {
@@ -41,17 +41,17 @@ export default {
     },
     {
       name: "nothing-looks-up-to-the-wiring",
-      comment: "main.ts, then service.ts, then the rest.",
+      comment: "main.ts and its commands in cli/, then service.ts, then the rest.",
       severity: "error",
-      from: { path: "^src/.+/" },
+      from: { path: "^src/.+/", pathNot: "^src/cli/" },
       to: { path: "^src/[^/]+\\.ts$" },
     },
     {
       name: "main-is-the-top",
       comment: "Nothing imports the command line, and only it, the workers' primary and tests start a service.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(main|workers)\\.ts$" },
-      to: { path: "^src/(main|workers|service|maintenance)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/((main|workers)\\.ts$|cli/)" },
+      to: { path: "^src/(main|workers|service)\\.ts$|^src/cli/" },
     },
     {
       name: "client-stands-alone",

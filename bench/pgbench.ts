@@ -66,9 +66,8 @@ async function refreshScript(): Promise<string> {
   const nothing = Buffer.alloc(0);
   await store.find("", 0);
   await store.rotate(
-    { id: "", generation: 0, digest: nothing },
-    nothing,
-    { idleSeconds: 0, lifetimeSeconds: 0, graceSeconds: 0 },
+    { id: "", generation: 0, digest: nothing, nextDigest: nothing, address: undefined, network: "" },
+    { idleSeconds: 0, lifetimeSeconds: 0, graceSeconds: 0, sessionsPerUser: 1 },
     0,
   );
   const [find = "", rotate = ""] = statements.map((sql) =>
@@ -76,7 +75,9 @@ async function refreshScript(): Promise<string> {
   );
   return [
     `\\set n random(0, ${sessions - 1})`,
-    "\\set graceSeconds 10",
+    "\\set presented 0",
+    "\\set address 1",
+    "\\set network 1",
     "\\set idle 1209600",
     "\\set tokens 900",
     // What it finds becomes the variables of the next one.

@@ -99,7 +99,7 @@ export interface paths {
         put?: never;
         /**
          * Refresh a session
-         * @description The refresh token is the credential, and is used up by this: the answer has its successor. Whoever asks again with the same one within a few seconds (`REFRESH_GRACE_SECONDS`), because the answer was lost or another tab was faster, gets that same successor. Later it counts as stolen: the session ends, with all its tokens.
+         * @description The refresh token is the credential, and is used up by this: the answer has its successor. A client that sends the same one again within a few seconds (`REFRESH_GRACE_SECONDS`), because the answer was lost or another tab was faster, gets that same successor. Later, or from another network, it counts as stolen: the session ends, with all its tokens.
          */
         post: operations["refreshToken"];
         /**
@@ -127,7 +127,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Begins a session: an access token for a short time, and a refresh token to get the next one with, until the session has been idle or has lasted for too long. Asks for the password itself.
+         * @description Begins a session: an access token for a short time, and a refresh token to get the next one with, until the session has been idle or has lasted for too long. A user has a limited number of sessions (`SESSIONS_PER_USER`): one more ends the oldest. Asks for the password itself.
          */
         post: operations["createSession"];
         /**
@@ -450,14 +450,14 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When it was last refreshed.
-             * @example 2026-11-23T09:39:50.000Z
+             * @description When it was last refreshed, to the hour. A refresh shows once the hour is over, so that polling does not tell when a refresh token is used.
+             * @example 2026-11-23T12:00:00.000Z
              */
             last_used_at: string;
             /**
              * Format: date-time
-             * @description When it ends, if it is not refreshed before.
-             * @example 2026-12-07T09:39:50.000Z
+             * @description When it ends at the latest, if it is not refreshed again. Like `last_used_at`, to the hour.
+             * @example 2026-12-07T13:00:00.000Z
              */
             expires_at: string;
             /**
@@ -466,7 +466,7 @@ export interface components {
              */
             user_agent: string | null;
             /**
-             * @description Where the session began.
+             * @description Where it was last refreshed from, or began.
              * @example 192.0.2.7
              */
             address: string | null;

@@ -161,6 +161,12 @@ const settings = {
     help: "How long a used refresh token may be asked again for the same successor, in seconds.",
     schema: wholeNumber(0, 300),
   },
+  SESSIONS_PER_USER: {
+    fallback: "100",
+    allowed: "a whole number from 1 to 10000",
+    help: "How many sessions a user may have at once. One more ends the oldest.",
+    schema: wholeNumber(1, 10_000),
+  },
   REVOCATION_STALENESS_SECONDS: {
     fallback: "5",
     allowed: "a whole number from 2 to 300",

@@ -4,12 +4,17 @@ import "./noInspector.ts"; // first
 import "./newSpace.ts"; // before what is large
 
 import cluster from "node:cluster";
-import { parseArgs } from "node:util";
 import type { Logger } from "pino";
-import { type Config, ConfigError, describeSettings, readConfig, StartError } from "./config.ts";
+import { type Command, InputError, plain, UsageError, unknownCommand } from "./cli/command.ts";
+import { help } from "./cli/help.ts";
+import { keys } from "./cli/keys.ts";
+import { migrate } from "./cli/migrate.ts";
+import { restore } from "./cli/restore.ts";
+import { sessions } from "./cli/sessions.ts";
+import { users } from "./cli/users.ts";
+import { type Config, ConfigError, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
-import { migrateOnly, withKeys } from "./maintenance.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
@@ -18,39 +23,37 @@ import { SealedKeysError } from "./tokens/signingKeys.ts";
 import { membership, reportToPrimary, startWorkers, WorkerError } from "./workers.ts";
 
 // sysexits.h: what a supervisor can tell apart.
-const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
-
-type Command = { run(config: Config, log: Logger, args: string[]): Promise<void>; isUsage(args: string[]): boolean };
+const exit = { usage: 64, input: 65, unavailable: 69, software: 70, config: 78 };
 
 const commands: Record<string, Command> = {
-  serve: { run: serve, isUsage: (args) => args.length === 0 },
-  migrate: { run: migrate, isUsage: (args) => args.length === 0 },
-  keys: {
-    run: keys,
-    isUsage: ([verb = "", ...rest]) => ({ list: 0, rotate: 0, revoke: 1 })[verb] === rest.length,
-  },
+  serve: plain(serve),
+  migrate: plain(migrate),
+  keys,
+  sessions,
+  users,
+  restore,
   // As the primary starts it; not for people.
-  worker: { run: work, isUsage: (args) => cluster.isWorker && args.length === 1 },
+  worker: (args) => {
+    if (!cluster.isWorker || args.length !== 1) throw unknownCommand(["worker", ...args]);
+    return (config, log) => work(config, log, args);
+  },
 };
+/** The log of these is what they are for. What the others print is for a person or a program; their log is not. */
+const logged = ["serve", "migrate", "worker"];
 
 try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { help: { type: "boolean", short: "h" }, version: { type: "boolean", short: "v" } },
-  });
-  const [name = "serve", ...rest] = positionals;
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (values.help) {
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
     process.stdout.write(help());
-  } else if (values.version) {
+  } else if (args.includes("--version") || args.includes("-v")) {
     process.stdout.write(`${version()}\n`);
-  } else if (!command?.isUsage(rest)) {
-    refuse(`There is no command "${positionals.join(" ")}". See latchkey --help.`, exit.usage);
   } else {
+    const [name = "serve", ...rest] = args[0]?.startsWith("-") ? ["serve", ...args] : args;
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    if (!command) throw unknownCommand(args);
+    const run = command(rest);
     const config = readConfig(process.env);
-    // What `keys` prints is for programs; its log is not.
-    const stream = name === "keys" ? process.stderr : process.stdout;
-    await command.run(config, await createLog(config.logLevel, stream), rest);
+    await run(config, await createLog(config.logLevel, logged.includes(name) ? process.stdout : process.stderr));
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.
@@ -60,9 +63,9 @@ try {
     refuse(error.message, exit.unavailable);
   else if (error instanceof WorkerError && error.status) process.exitCode = error.status;
   else if (error instanceof WorkerError) refuse(error.message, exit.software);
-  else if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) {
-    refuse(`${error.message.split(". ")[0]}. See latchkey --help.`, exit.usage);
-  } else if (error instanceof ContractError) refuse(error.message, exit.software);
+  else if (error instanceof UsageError) refuse(error.message, exit.usage);
+  else if (error instanceof InputError) refuse(error.message, exit.input);
+  else if (error instanceof ContractError) refuse(error.message, exit.software);
   else {
     console.error(error);
     process.exitCode = exit.software;
@@ -126,24 +129,6 @@ function stopper(service: Service, config: Config, log: Logger): (reason: string
   };
 }
 
-async function migrate(config: Config, log: Logger): Promise<void> {
-  const applied = await migrateOnly(config, log);
-  log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
-}
-
-async function keys(config: Config, log: Logger, [verb, kid = ""]: string[]): Promise<void> {
-  await withKeys(config, log, async (tools) => {
-    if (verb === "rotate") process.stdout.write(`${await tools.rotate()}\n`);
-    if (verb === "revoke" && !(await tools.revoke(kid))) throw new StartError(`There is no key ${kid} to revoke.`);
-    if (verb === "list") {
-      for (const { kid, activatesAt, revokedAt } of await tools.list()) {
-        const state = revokedAt ? `revoked ${revokedAt.toISOString()}` : `signs from ${activatesAt.toISOString()}`;
-        process.stdout.write(`${kid}  ${state}\n`);
-      }
-    }
-  });
-}
-
 function refuse(message: string, status: number): void {
   process.stderr.write(`latchkey: ${message}\n`);
   process.exitCode = status;
@@ -158,26 +143,5 @@ function greeting(url: string): string {
     Try it   curl -i -X POST -H 'Content-Type: application/json' \\
                -d '{"username":"miguel","password":"correct horse battery"}' ${url}/api/users
 
-`;
-}
-
-function help(): string {
-  const settings = describeSettings().map(
-    ({ name, fallback, help, allowed }) =>
-      `  ${name}${fallback && `=${fallback}`}\n      ${help}\n      Allowed: ${allowed}.\n`,
-  );
-  return `Usage: latchkey [serve | migrate | keys list | keys rotate | keys revoke KID] [--help] [--version]
-
-  serve             brings the database schema up to date, then serves (the default)
-  migrate           brings the database schema up to date
-  keys list         the signing keys, the newest first
-  keys rotate       adds a signing key; it is published now and signs in six minutes
-  keys revoke KID   ends a stolen key and all its tokens, at once
-
-Settings, from the environment:
-
-${settings.join("")}
-Exit status: 0 stopped as asked, 64 wrong usage, 69 something needed is not available,
-70 a fault of Latchkey, 78 wrong settings.
 `;
 }

@@ -13,6 +13,7 @@ import { loadContract } from "./contract/contract.ts";
 import type { Authenticator } from "./contract/guard.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
+import { commitHistory } from "./database/commits.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
@@ -128,8 +129,9 @@ export async function startService(
       { waited: metrics?.waited },
       config.workers,
     );
+    const commits = commitHistory();
     const revocations = await followRevocations(
-      revocationStore(following),
+      revocationStore(following, commits.saw),
       config.revocationStalenessSeconds * 1000,
       clock,
       (err) => log.warn({ err }, "could not look for revoked tokens"),
@@ -157,18 +159,20 @@ export async function startService(
       revocations.apply,
       audit,
     );
-    const sessions = createSessions(
-      sessionStore(database),
+    const sessions = createSessions({
+      store: sessionStore(database),
       tokens,
-      refreshSecrets(secretKeys),
-      {
+      secrets: refreshSecrets(secretKeys),
+      times: {
         idleSeconds: config.sessionIdleDays * daySeconds,
         lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
         graceSeconds: config.refreshGraceSeconds,
+        sessionsPerUser: config.sessionsPerUser,
       },
-      revocations.apply,
+      secondsVisible: commits.secondsVisible,
+      enforce: revocations.apply,
       audit,
-    );
+    });
     const authenticator: Authenticator = {
       password: users.signIn,
       async token(token, client) {

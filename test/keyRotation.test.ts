@@ -162,7 +162,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
   });
 });
 
-test("SECRET_KEY can be changed: tokens, sessions and keys live on, also once the old one is forgotten", async () => {
+test("SECRET_KEY can be changed: what was used meanwhile lives on, also once the old one is forgotten", async () => {
   const databaseUrl = await createDatabase();
   const before = await startTestService({}, databaseUrl);
   await before.register("miguel");
@@ -170,6 +170,7 @@ test("SECRET_KEY can be changed: tokens, sessions and keys live on, also once th
   const refresh = (service: TestService, refresh_token: string) =>
     service.send("POST", "/api/token", { json: { refresh_token } });
   const lost = (await refresh(before, session.refresh_token)).json;
+  const unused = (await before.send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
 
   const changed = { SECRET_KEY: `another ${secretKey}`, SECRET_KEY_PREVIOUS: secretKey };
   const during = await startTestService(changed, databaseUrl);
@@ -177,10 +178,13 @@ test("SECRET_KEY can be changed: tokens, sessions and keys live on, also once th
   // The lost answer can still be asked for, and is the same.
   const repeated = (await refresh(during, session.refresh_token)).json;
   expect(repeated.refresh_token).toBe(lost.refresh_token);
+  const refreshed = (await refresh(during, repeated.refresh_token)).json;
 
   const after = await startTestService({ SECRET_KEY: changed.SECRET_KEY }, databaseUrl);
   expect((await read(after, session.access_token)).status).toBe(200);
-  expect((await refresh(after, repeated.refresh_token)).status).toBe(200);
+  expect((await refresh(after, refreshed.refresh_token)).status).toBe(200);
+  // Whoever has stolen the old one could have made this token.
+  expect(await refresh(after, unused.refresh_token)).toMatchObject({ status: 401, problem: "invalid-token" });
   // The instance that still has the old one goes on with what it knows.
   expect((await read(before, session.access_token)).status).toBe(200);
 });

@@ -4,11 +4,14 @@ import type { Client } from "../contract/binding.ts";
 /** Every event, and what it means. Names stay: somebody's alerts depend on them. */
 export const auditEvents = {
   "user-registered": "Somebody registered.",
-  "user-deleted": "A user was deleted, by themselves.",
+  "user-deleted": "A user was deleted, by themselves, or once more after a restore (`reason`: `restored`).",
   "password-accepted": "A username and its password were sent, with any operation, and were right.",
   "password-refused":
     "A username and a password were sent, and were not right. `reason`: `unknown-user` or `wrong-password`.",
-  "password-changed": "A user changed the password. All tokens and sessions of the user have ended.",
+  "password-changed":
+    "A user changed the password, or the operator set another (`reason`: `operator`). All tokens and sessions of the user have ended. `passwordEpoch` numbers the changes.",
+  "password-disabled":
+    "After a restore: a password that had been changed since the backup was disabled. The operator has to set another.",
   throttled:
     "A password was not looked at, or a registration not made, since there were too many tries. `limit` says of what.",
   "token-issued": "A token was issued for a password.",
@@ -17,14 +20,23 @@ export const auditEvents = {
   "token-revoked": "A token that belongs to no session was revoked by its holder.",
   "session-created": "Somebody signed in for longer.",
   "session-refreshed": "A refresh token was used.",
-  "session-ended": "A session was ended by its user, also by revoking one of its tokens.",
-  "sessions-ended": "A user signed out everywhere. All tokens and sessions of the user have ended.",
+  "session-ended":
+    "A session was ended by its user, also by revoking one of its tokens, or as the oldest of too many (`reason`: `too-many`).",
+  "sessions-ended":
+    "A user signed out everywhere, or the operator did it for them (`reason`: `operator`). All tokens and sessions of the user have ended.",
+  "all-sessions-ended": "The operator ended all tokens and sessions of all users.",
   "refresh-refused":
     "A refresh token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
+  "refresh-token-repeated":
+    "A refresh token was used again within the grace, from the network of its first use, and got the same successor: an answer was lost, or several asked at once.",
   "refresh-token-reused":
-    "A refresh token was used a second time, too late for a lost answer: somebody has a copy. The session has ended.",
+    "A refresh token was used a second time, later than a lost answer explains (`reason`: `too-late`) or from another network than before (`another-network`): somebody has a copy. The session has ended.",
+  "refresh-token-ahead":
+    "A refresh token is newer than the database knows: a failover lost what had been committed. The session goes on.",
   "signing-key-rotated": "A signing key was added, and will sign when it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, with all its tokens.",
+  "database-restored":
+    "The operator ended what a backup had brought back. `reason` says what was done about passwords: `audit-log`, `end-passwords` or `keep-passwords`.",
 } as const;
 
 export type AuditEvent = keyof typeof auditEvents;
@@ -34,6 +46,8 @@ export type AuditDetails = {
   sessionId?: string | undefined;
   /** The key's `kid`. */
   keyId?: string | undefined;
+  /** Numbers the changes of a user's password. */
+  passwordEpoch?: number | undefined;
   reason?: string;
   limit?: string;
 };

@@ -66,7 +66,7 @@ export const problems = {
     status: 401,
     title: "The refresh token was used before",
     meaning:
-      "A refresh token works once. This one was used before, and longer ago than a lost answer explains: somebody has a copy of it. The session has ended, with all its tokens.",
+      "A refresh token works once. This one was used before, from another network or longer ago than a lost answer explains: somebody has a copy of it. The session has ended, with all its tokens.",
     remedy: "Sign in again, and find out how the token could be copied.",
   },
   "cross-site-request": {

@@ -67,9 +67,9 @@ export function reportProblem(response: Response, problem: Problem): void {
  */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, client, { userId, sessionId, keyId, reason, limit }) => {
+  return (event, client, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
     const req = client && { id: client.requestId, address: client.address };
-    lines.info({ event, userId, sessionId, keyId, reason, limit, req }, "audit");
+    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, "audit");
   };
 }
 

@@ -40,6 +40,9 @@ export type PasswordHasher = {
   load(): { running: number; waiting: number };
 };
 
+/** Kept in place of a hash: no password matches, after the same work. */
+export const disabledPassword = "!";
+
 /** Who wants to know of each. */
 export type HashingObserver = {
   /** The cost of a computation, as it begins. */
@@ -119,7 +122,7 @@ export function passwordHasher(
     verify: (stored, password, deadline) =>
       queued(async () => {
         const storedCost = stored === undefined ? undefined : costOf(stored);
-        if (stored !== undefined && !storedCost)
+        if (stored !== undefined && stored !== disabledPassword && !storedCost)
           warn("A stored password hash is not one of ours, or costs too much; refused.");
         if (stored === undefined || !storedCost) {
           await compute(password ?? impossible, cost);

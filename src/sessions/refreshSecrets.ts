@@ -6,7 +6,9 @@
  * - a token of long ago can be told from a guess, though nothing is kept of it: a guess has another
  *   derivation. A stranger who knows the id of a session cannot end it by guessing.
  *
- * Whether a token is the one to be used next is decided by the SHA-256 digest in the row alone.
+ * Whether a token is the one to be used next is decided by the SHA-256 digest in the row. The digest alone is not enough:
+ * a token that was derived under a key which has been retired is refused, since whoever has that key and a copy of the
+ * seed can derive it, too.
  */
 import {
   createHash,
@@ -30,11 +32,11 @@ export type RefreshSecrets = {
    * @returns `undefined` where none did
    */
   deriveMatching(sessionId: string, seed: Buffer, generation: number, digest: Buffer): string | undefined;
-  /** Whether a token was once issued by us. */
+  /** Whether a token was issued by us, under one of the keys that are configured now. */
   isGenuine(token: PresentedToken, seed: Buffer): boolean;
 };
 
-/** @param secretKeys the present one, then those before it, whose tokens are still known. */
+/** @param secretKeys the present one, then those before it, whose tokens are still accepted. Tokens of any other are not. */
 export function refreshSecrets(secretKeys: readonly [string, ...string[]]): RefreshSecrets {
   // As KeyObjects: of a Buffer, Node would make one for each use.
   const keys = secretKeys.map((secretKey) =>
@@ -62,11 +64,15 @@ export const digestOf = (secret: string): Buffer => createHash("sha256").update(
 
 export const formatToken = (sessionId: string, secret: string): string => `${sessionId}.${secret}`;
 
+/** The largest `integer` of Postgres has no successor. */
+const mostGenerations = 2_147_483_646;
+
 /** @returns `undefined` for what cannot be a refresh token. */
 export function parseToken(text: string): PresentedToken | undefined {
   const [, sessionId, secret] = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{48})$/.exec(text) ?? [];
   if (sessionId === undefined || secret === undefined) return undefined;
-  return { sessionId, secret, generation: Buffer.from(secret, "base64url").readUInt32BE() };
+  const generation = Buffer.from(secret, "base64url").readUInt32BE();
+  return generation > mostGenerations ? undefined : { sessionId, secret, generation };
 }
 
 const isSame = (a: string, b: string) => timingSafeEqual(digestOf(a), digestOf(b));

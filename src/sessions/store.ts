@@ -1,96 +1,183 @@
 import type { Database } from "../database/database.ts";
 import { clockSlackSeconds, everyEpoch, type Revocation } from "../tokens/revocations.ts";
-import type { Session, SessionState, SessionStore, SessionTimes, Standing } from "./sessions.ts";
+import type { Session, SessionGrant, SessionState, SessionStore } from "./sessions.ts";
 
 const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
-const standing = `user_id AS "userId", username, token_epoch AS epoch,
+const granted = `user_id AS "userId", username, token_epoch AS epoch,
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
+const revocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
+
+/** As many rotations are kept of a session as may be repeated. */
+const rotationsKept = 20;
+/** The present hour. Not of the connection's time zone, which may be half an hour off. */
+const hour = "date_trunc('hour', now(), 'UTC')";
+/** Names the beginning of a user's session among a database's advisory locks, with a hash of the user. */
+const advisoryLock = 5_391_650;
+
+type Result<T> = { rows: T[] };
 
 export function sessionStore(database: Database): SessionStore {
   /** Runs a change of at most one row. */
   const one = async <T>(sql: string, values: Record<string, unknown>): Promise<T | undefined> => {
-    const { rows } = await database.write((knex) => knex.raw<{ rows: T[] }>(sql, values as never));
+    const { rows } = await database.write((knex) => knex.raw<Result<T>>(sql, values as never));
     return rows[0];
   };
-  const seconds = ({ idleSeconds, lifetimeSeconds }: SessionTimes, tokenSeconds: number) => ({
-    idle: idleSeconds,
-    lifetime: lifetimeSeconds,
-    tokens: tokenSeconds + clockSlackSeconds,
-  });
+  const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
 
   return {
-    insert: ({ id, userId, epoch, seed, digest, client }, times, tokenSeconds) =>
-      one<Standing>(
-        `WITH sessions AS (
-           INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
-                                 tokens_expire_at, user_agent, address)
-           SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
-                  now() + make_interval(secs => :lifetime), now() + make_interval(secs => :tokens), :userAgent, :address
-           FROM users WHERE id = :userId AND token_epoch = :epoch
-           FOR KEY SHARE -- a deletion under way is waited for
-           RETURNING *
-         )
-         SELECT ${standing} FROM sessions JOIN users ON users.id = user_id`,
-        {
-          id,
-          userId,
-          epoch,
-          seed,
-          digest,
-          ...seconds(times, tokenSeconds),
-          userAgent: client.userAgent?.slice(0, 256) ?? null,
-          address: client.address ?? null,
-        },
-      ),
+    async insert({ id, userId, epoch, seed, digest, client }, times, tokenSeconds) {
+      // Of two at once, the second has to see the first: so each has a snapshot that is taken when it has its turn.
+      const { rows } = await database.write((knex) =>
+        knex.transaction(async (transaction) => {
+          await transaction.raw("SELECT pg_advisory_xact_lock(?, hashtext(?))", [advisoryLock, userId]);
+          return transaction.raw<
+            Result<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>
+          >(
+            `WITH ended AS (
+               UPDATE sessions SET ended_at = now()
+               WHERE ${alive} AND id = ANY(ARRAY(
+                 SELECT id FROM sessions WHERE user_id = :userId AND user_epoch = :epoch AND ${alive}
+                 ORDER BY id DESC OFFSET :others))
+               RETURNING id, tokens_expire_at
+             ), revoked AS (
+               INSERT INTO revocations (subject, minimum_epoch, expires_at)
+               SELECT id, :everyEpoch, tokens_expire_at FROM ended
+               RETURNING ${revocation}
+             ), sessions AS (
+               INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
+                                     listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
+               SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
+                      now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
+                      now() + make_interval(secs => :tokens), :userAgent, :address
+               FROM users WHERE id = :userId AND token_epoch = :epoch
+               FOR KEY SHARE -- a deletion under way is waited for
+               RETURNING *
+             )
+             SELECT ${granted}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+             FROM sessions JOIN users ON users.id = user_id`,
+            {
+              id,
+              userId,
+              epoch,
+              seed,
+              digest,
+              others: times.sessionsPerUser - 1,
+              everyEpoch,
+              idle: times.idleSeconds,
+              lifetime: times.lifetimeSeconds,
+              tokens: tokensLiveFor(tokenSeconds),
+              userAgent: client.userAgent?.slice(0, 256) ?? null,
+              address: client.address ?? null,
+            } as never,
+          );
+        }),
+      );
+      const [row] = rows;
+      if (!row) return undefined;
+      const { ended, ...grant } = row;
+      return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
+    },
 
-    rotate: ({ id, generation, digest }, nextDigest, times, tokenSeconds) =>
-      one<Standing>(
+    rotate: ({ id, generation, digest, nextDigest, address, network }, times, tokenSeconds) =>
+      one<SessionGrant>(
         `UPDATE sessions
-         SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(),
-             recent_rotations = (ARRAY[now()] || recent_rotations)[1:20],
+         SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,
+             recent_rotations = (ARRAY[now()] || recent_rotations)[1:${rotationsKept}],
+             rotations = (ARRAY[concat_ws(' ', generation + 1, pg_current_xact_id(), :network::text)]
+                          || rotations)[1:${rotationsKept}],
+             listed_used_at = CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END,
+             listed_idle_expires_at =
+               CASE WHEN last_used_at < ${hour} THEN idle_expires_at ELSE listed_idle_expires_at END,
              idle_expires_at = now() + make_interval(secs => :idle),
              tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
          FROM users
          WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
            AND users.id = user_id AND token_epoch = user_epoch
-         RETURNING ${standing}`,
-        { id, generation, digest, nextDigest, idle: times.idleSeconds, tokens: tokenSeconds + clockSlackSeconds },
+         RETURNING ${granted}`,
+        {
+          id,
+          generation,
+          digest,
+          nextDigest,
+          network,
+          address: address ?? null,
+          idle: times.idleSeconds,
+          tokens: tokensLiveFor(tokenSeconds),
+        },
       ),
 
+    async catchUp({ id, generation, digest }, to) {
+      // What was lost is dated now: the answers to the lost rotations may be lost, too.
+      await one(
+        `UPDATE sessions
+         SET generation = :to, refresh_digest = :toDigest,
+             recent_rotations = (array_fill(now(), ARRAY[:steps::integer]) || recent_rotations)[1:${rotationsKept}],
+             rotations = (ARRAY(
+               SELECT concat_ws(' ', lost, pg_current_xact_id(), :network::text)
+               FROM generate_series(:to::integer, :to::integer - :steps::integer + 1, -1) AS lost
+             ) || rotations)[1:${rotationsKept}]
+         FROM users
+         WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
+           AND users.id = user_id AND token_epoch = user_epoch`,
+        {
+          id,
+          generation,
+          digest,
+          to: to.generation,
+          toDigest: to.digest,
+          network: to.network,
+          steps: Math.min(to.generation - generation, rotationsKept),
+        },
+      );
+    },
+
     extend: ({ id, generation }, tokenSeconds) =>
-      one<Standing>(
+      one<SessionGrant>(
         `UPDATE sessions
          SET tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
          FROM users
          WHERE sessions.id = :id AND generation = :generation AND ${alive}
            AND users.id = user_id AND token_epoch = user_epoch
-         RETURNING ${standing}`,
-        { id, generation, tokens: tokenSeconds + clockSlackSeconds },
+         RETURNING ${granted}`,
+        { id, generation, tokens: tokensLiveFor(tokenSeconds) },
       ),
 
-    async find(id, graceSeconds) {
+    async find(id, generation) {
       const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: SessionState[] }>(
-          `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest,
+        knex.raw<Result<Omit<SessionState, "rotation"> & { rotation: string | null }>>(
+          `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address,
                   ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
                   least(idle_expires_at, expires_at) <= now() AS "isExpired",
-                  (SELECT count(*)::integer FROM unnest(recent_rotations) AS rotated_at
-                   WHERE rotated_at > now() - make_interval(secs => :graceSeconds)) AS "generationsInGrace"
+                  extract(epoch FROM now() - recent_rotations[generation - :presented::integer])::float8
+                    AS "secondsSinceUse",
+                  (SELECT entry FROM unnest(rotations) AS entry
+                   WHERE split_part(entry, ' ', 1)::integer = :presented::integer + 1) AS rotation
            FROM sessions JOIN users ON users.id = user_id
            WHERE sessions.id = :id`,
-          { id, graceSeconds },
+          { id, presented: generation },
         ),
       );
-      return rows[0];
+      const [row] = rows;
+      if (!row) return undefined;
+      const [, xid = "", network = ""] = row.rotation?.split(" ") ?? [];
+      return { ...row, rotation: row.rotation === null ? null : { xid, network } };
     },
 
     async list(userId, limit, cursor) {
       const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: Session[] }>(
-          `SELECT sessions.id, sessions.created_at AS "createdAt", last_used_at AS "lastUsedAt",
-                  least(idle_expires_at, expires_at) AS "expiresAt", user_agent AS "userAgent", address
+        knex.raw<Result<Session>>(
+          `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address,
+                  greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
+                  least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
            FROM sessions JOIN users ON users.id = user_id
-           WHERE user_id = :userId AND token_epoch = user_epoch AND ${alive}
+           CROSS JOIN LATERAL (
+             SELECT
+               CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END AS used_at,
+               CASE WHEN last_used_at < ${hour} THEN sessions.idle_expires_at
+                    ELSE coalesce(listed_idle_expires_at, sessions.idle_expires_at) END AS idle_expires_at
+           ) AS listed
+           WHERE user_id = :userId AND token_epoch = user_epoch
+             AND ended_at IS NULL AND least(sessions.idle_expires_at, expires_at) > now()
              AND (:cursor::uuid IS NULL OR sessions.id < :cursor::uuid)
            ORDER BY sessions.id DESC LIMIT :limit`,
           { userId, limit, cursor: cursor ?? null },
@@ -109,7 +196,7 @@ export function sessionStore(database: Database): SessionStore {
          )
          INSERT INTO revocations (subject, minimum_epoch, expires_at)
          SELECT id, :everyEpoch, tokens_expire_at FROM ended
-         RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
+         RETURNING ${revocation}`,
         { id, userId, everyEpoch },
       ),
   };

@@ -5,13 +5,19 @@
 import type { TokenPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 
-/** Tokens of the subject (a `jti`, session, user or `kid`) with an epoch below `minimumEpoch` are dead. */
+/** Tokens of the subject (a `jti`, session, user or `kid`, or `everybody`) with an epoch below `minimumEpoch` are dead. */
 export type Revocation = {
   subject: string;
   minimumEpoch: number;
   /** When the last token that it could concern has expired. */
   expiresAt: Date;
 };
+
+/**
+ * The subject of all tokens. Whoever revokes these gives every user a higher epoch in the same transaction, so that
+ * one entry ends them all, and a token that is issued right afterwards works.
+ */
+export const everybody = "everybody";
 
 /** Above every epoch: ends all tokens of a subject, for good. The largest `integer` of Postgres. */
 export const everyEpoch = 2_147_483_647;
@@ -145,7 +151,7 @@ export async function followRevocations(
       wake();
     },
     check({ tokenId, sessionId, userId, keyId, epoch }) {
-      for (const subject of [tokenId, sessionId, userId, keyId]) {
+      for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
         if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
       }
       if (performance.now() - asOf > boundMs) throw new Problem("revocations-stale");

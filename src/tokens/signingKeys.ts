@@ -37,7 +37,7 @@ export type SigningKeyStore = {
 };
 
 export type SigningKeys = {
-  /** What new tokens are signed with. */
+  /** What new tokens are signed with. @throws {Problem} `overloaded` where no key can be opened */
   signing(): { kid: string; key: CryptoKey };
   /**
    * The public half of a key, and whether it is revoked. An unknown key is looked up in the database, which delays the
@@ -141,7 +141,8 @@ export async function followSigningKeys(
       const active = usable().find(({ activatesAt }) => activatesAt <= now);
       // All active ones were revoked: the next signs before its time, rather than nobody.
       const signing = active ?? usable().at(-1);
-      if (!signing) throw new Error("There is no signing key.");
+      // Every key was revoked, and the new one is sealed under another SECRET_KEY: this instance has to be restarted.
+      if (!signing) throw new Problem("overloaded", { cause: new Error("No signing key can be opened.") });
       return { kid: signing.kid, key: signing.privateKey };
     },
     find: (kid) => verificationKey(kid) ?? findAfterLook(kid),
@@ -203,7 +204,8 @@ async function open(stored: StoredKey, seal: Seal, store: SigningKeyStore): Prom
   return { ...stored, publicJwk, publicKey: await importKey(publicJwk), privateKey: await importKey(privateJwk) };
 }
 
-async function makeKey(seal: Seal): Promise<SealedKey> {
+/** Makes a key, and keeps it nowhere. */
+export async function makeKey(seal: Seal): Promise<SealedKey> {
   const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
   const privateJwk = await exportJWK(privateKey);
   const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: privateJwk.x ?? "" });

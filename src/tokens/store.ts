@@ -3,7 +3,7 @@ import { everyEpoch, longestRevocationSeconds, type Revocation, type RevocationS
 import type { SigningKeyStore, StoredKey } from "./signingKeys.ts";
 
 /** Names the making of a key among a database's advisory locks. */
-const advisoryLock = 5_391_648;
+export const signingKeyLock = 5_391_648;
 
 export function signingKeyStore(database: Database): SigningKeyStore {
   return {
@@ -21,7 +21,7 @@ export function signingKeyStore(database: Database): SigningKeyStore {
     async insertUnlessYounger({ kid, privateJwe }, youngerThanSeconds, activatesInSeconds) {
       const inserted = await database.write((knex) =>
         knex.transaction(async (transaction) => {
-          await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
+          await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]);
           return transaction.raw<{ rowCount: number }>(
             `INSERT INTO signing_keys (kid, private_jwe, activates_at)
              SELECT :kid, :privateJwe, now() + make_interval(secs => :activatesIn)
@@ -65,11 +65,17 @@ const cursorColumns = "pg_postmaster_start_time()::text AS server, pg_current_sn
 const pageSize = 10_000;
 const revocationColumns = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
-export function revocationStore(database: Database): RevocationStore {
+/** @param saw is told of each snapshot of the database that is read, and when it was asked for (`performance.now()`) */
+export function revocationStore(
+  database: Database,
+  saw: (server: string, snapshot: string, atMs: number) => void = () => {},
+): RevocationStore {
   return {
     async readAll(take) {
+      const began = performance.now();
       // The cursor is from before the first page: what commits during the reading is read again.
       const { rows } = await database.read((knex) => knex.raw<{ rows: [Cursor] }>(`SELECT ${cursorColumns}`));
+      saw(rows[0].server, rows[0].snapshot, began);
       for (let last = "0"; ; ) {
         const page = await database.read((knex) =>
           knex.raw<{ rows: (Revocation & { id: string })[] }>(
@@ -86,6 +92,7 @@ export function revocationStore(database: Database): RevocationStore {
 
     async readSince(cursor, take) {
       const before = JSON.parse(cursor) as Cursor;
+      const began = performance.now();
       let next: Cursor | undefined;
       for (let last = { xid: "0", id: "0" }; ; ) {
         const { rows } = await database.read((knex) =>
@@ -104,7 +111,10 @@ export function revocationStore(database: Database): RevocationStore {
           ),
         );
         // The first page's cursor: what commits while the others are read is read again.
-        next ??= { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
+        if (!next) {
+          next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
+          saw(next.server, next.snapshot, began);
+        }
         if (next.server !== before.server) return undefined;
         const entries = rows.filter(({ subject }) => subject !== null);
         take(entries);

@@ -80,7 +80,8 @@ export function userStore(database: Database): UserStore {
 
     changePassword: (id, epoch, passwordHash, network) =>
       revoking(
-        `UPDATE users SET password_hash = :passwordHash, token_epoch = token_epoch + 1
+        `UPDATE users
+         SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
          WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch AS minimum_epoch
          ), forgotten AS (
            DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network`,

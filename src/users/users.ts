@@ -55,6 +55,9 @@ export type Users = ReturnType<typeof createUsers>;
 /** Noting it at each sign-in would be a write for nothing. */
 const rememberAgainAfterMs = 86_400_000;
 
+/** What no network is called: all others are forgotten. */
+const noNetwork = "";
+
 /** @param enforce puts a revocation into force on this instance; the others follow by themselves. */
 export function createUsers(
   store: UserStore,
@@ -132,8 +135,28 @@ export function createUsers(
       const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash, network);
       if (!revocation) throw wrong;
       enforce(revocation);
-      audit("password-changed", client, caller);
+      audit("password-changed", client, { userId: caller.userId, passwordEpoch: revocation.minimumEpoch });
     });
+  }
+
+  /**
+   * Sets another password without the present one, for the operator. Ends every token of the user, and forgets all
+   * familiar networks.
+   * @returns whether there is such a user
+   * @throws {Problem} `invalid-request`, `password-refused`
+   */
+  async function setPassword(name: string, password: string): Promise<boolean> {
+    const username = canonicalUsername(name);
+    const account = username === undefined ? undefined : await store.findAccount({ username }, unknownNetwork);
+    if (!account) return false;
+    const passwordHash = await hasher.hash(acceptedPassword(password, account.username, "#/password"));
+    const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
+    // Something else has ended the user's tokens meanwhile.
+    if (!revocation) return setPassword(name, password);
+    enforce(revocation);
+    const passwordEpoch = revocation.minimumEpoch;
+    audit("password-changed", undefined, { userId: account.id, passwordEpoch, reason: "operator" });
+    return true;
   }
 
   /**
@@ -219,7 +242,7 @@ export function createUsers(
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
   }
 
-  return { register, signIn, read, readSelf, changePassword, signOutEverywhere, remove };
+  return { register, signIn, read, readSelf, changePassword, setPassword, signOutEverywhere, remove };
 }
 
 /** What held when the request began no longer does. */

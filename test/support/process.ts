@@ -19,8 +19,14 @@ export type Program = {
 /**
  * Runs `latchkey` with these settings and no others, in no need of grace. It is killed after the test, should it still run.
  * @param folder where it is installed
+ * @param input what it reads on its standard input
  */
-export function runProgram(args: string[], settings: Record<string, string>, folder = "."): Program {
+export function runProgram(
+  args: string[],
+  settings: Record<string, string>,
+  folder = ".",
+  input?: string | Buffer,
+): Program {
   const child = spawn(process.execPath, [join(folder, "dist/src/main.js"), ...args], {
     env: {
       PATH: process.env["PATH"] ?? "",
@@ -29,15 +35,18 @@ export function runProgram(args: string[], settings: Record<string, string>, fol
       CONTRACT_CHECK: "enforce",
       ...settings,
     },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(input);
   afterwards(() => child.kill("SIGKILL"));
   const stdout: string[] = [];
   const stderr: string[] = [];
+  if (!child.stdout || !child.stderr) throw new Error("The program cannot be read.");
+  const { stdout: output } = child;
   createInterface(child.stderr).on("line", (line) => stderr.push(line));
   const exit = once(child, "close").then(([code, signal]) => (code ?? signal) as number | string);
   const url = new Promise<string>((resolve, reject) => {
-    createInterface(child.stdout).on("line", (line) => {
+    createInterface(output).on("line", (line) => {
       stdout.push(line);
       const { msg, url } = line.startsWith("{") ? JSON.parse(line) : {};
       if (msg === "listening") resolve(url);
@@ -48,6 +57,8 @@ export function runProgram(args: string[], settings: Record<string, string>, fol
   return { process: child, url, stdout, stderr, exit };
 }
 
-/** Serves on this database, without a limit on how often somebody may ask. */
-export const serveOn = (databaseUrl: string, settings: Record<string, string> = {}, folder?: string): Program =>
-  runProgram([], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, THROTTLE: "off", ...settings }, folder);
+/** Serves on this database, without a limit on how often somebody may ask, or on sessions that a test is likely to meet. */
+export const serveOn = (databaseUrl: string, settings: Record<string, string> = {}, folder?: string): Program => {
+  const unlimited = { THROTTLE: "off", SESSIONS_PER_USER: "10000" };
+  return runProgram([], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, ...unlimited, ...settings }, folder);
+};

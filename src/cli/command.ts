@@ -1,0 +1,44 @@
+/** What a command of the command line is. */
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import type { Logger } from "pino";
+import type { Config } from "../config.ts";
+
+/** A command whose arguments have been read. */
+export type Run = (config: Config, log: Logger) => Promise<void>;
+
+/** @throws {UsageError} */
+export type Command = (args: string[]) => Run;
+
+/** The arguments are wrong. Its message is for the person who typed them. */
+export class UsageError extends Error {}
+
+/** What was given (a password, a file) cannot be used. Its message is for the person who gave it. */
+export class InputError extends Error {}
+
+/** A command without arguments. */
+export const plain =
+  (run: Run): Command =>
+  (args) => {
+    if (args.length > 0) throw unknownCommand(args);
+    return run;
+  };
+
+export const unknownCommand = (args: string[]) =>
+  new UsageError(`There is no command "${args.join(" ")}". See latchkey --help.`);
+
+/** @throws {UsageError} */
+export function readArguments<const Options extends NonNullable<ParseArgsConfig["options"]>>(
+  args: string[],
+  options: Options,
+) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message.split(". ")[0]}. See latchkey --help.`);
+  }
+}
+
+/** What a command has to say, on standard output. */
+export const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+export const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;

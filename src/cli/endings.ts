@@ -1,0 +1,79 @@
+/** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
+import type { Knex } from "knex";
+import { everybody, everyEpoch, longestRevocationSeconds } from "../tokens/revocations.ts";
+import type { SealedKey } from "../tokens/signingKeys.ts";
+import { signingKeyLock } from "../tokens/store.ts";
+
+export type Ended = { sessions: number; users: number };
+
+const liveSessions = `sessions JOIN users ON users.id = user_id
+  WHERE token_epoch = user_epoch AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()`;
+
+/**
+ * Ends every session and every token of everybody. Each user gets the same higher epoch, and one revocation ends all
+ * tokens of lower ones, so that instances hold one entry however many users there are. A token that is issued once
+ * this is committed has the new epoch. Registrations and changes of a password wait until then; refreshes and tokens
+ * do not.
+ */
+export async function endEverything(transaction: Knex.Transaction): Promise<Ended> {
+  // No epoch may be raised, and nobody may register with a lower one, between here and the commit.
+  await transaction.raw("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE");
+  const live = await one<Ended>(
+    transaction,
+    `SELECT count(*)::integer AS sessions, count(DISTINCT user_id)::integer AS users FROM ${liveSessions}`,
+  );
+  const { epoch } = await one<{ epoch: number }>(
+    transaction,
+    `UPDATE epoch_floor SET minimum_epoch = greatest(minimum_epoch, (SELECT max(token_epoch) FROM users)) + 1
+     RETURNING minimum_epoch AS epoch`,
+  );
+  await transaction.raw("UPDATE users SET token_epoch = ?", [epoch]);
+  await transaction.raw(
+    "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES (?, ?, now() + make_interval(secs => ?))",
+    [everybody, epoch, longestRevocationSeconds],
+  );
+  return live;
+}
+
+/** Ends every session and every token of one user. @returns `undefined` where there is no such user */
+export async function endUser(
+  transaction: Knex.Transaction,
+  username: string,
+): Promise<{ userId: string; sessions: number } | undefined> {
+  const { rows } = await transaction.raw<{ rows: { userId: string; sessions: number }[] }>(
+    `WITH live AS (
+       SELECT count(*)::integer AS sessions FROM ${liveSessions} AND username = :username
+     ), changed AS (
+       UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
+     ), revoked AS (
+       INSERT INTO revocations (subject, minimum_epoch, expires_at)
+       SELECT id, token_epoch, now() + make_interval(secs => :seconds) FROM changed
+     )
+     SELECT id AS "userId", sessions FROM changed, live`,
+    { username, seconds: longestRevocationSeconds },
+  );
+  return rows[0];
+}
+
+/**
+ * Revokes every signing key, whatever it is sealed under, and keeps another one that signs at once.
+ * @returns the ids of the revoked ones
+ */
+export async function replaceKeys(transaction: Knex.Transaction, { kid, privateJwe }: SealedKey): Promise<string[]> {
+  await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]); // no instance rotates meanwhile
+  const { rows } = await transaction.raw<{ rows: { subject: string }[] }>(
+    `WITH revoked AS (
+       UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
+     )
+     INSERT INTO revocations (subject, minimum_epoch, expires_at)
+     SELECT kid, ?, now() + make_interval(secs => ?) FROM revoked RETURNING subject`,
+    [everyEpoch, longestRevocationSeconds],
+  );
+  await transaction("signing_keys").insert({ kid, private_jwe: privateJwe });
+  return rows.map(({ subject }) => subject);
+}
+
+async function one<T>(transaction: Knex.Transaction, sql: string): Promise<T> {
+  const { rows } = await transaction.raw<{ rows: [T] }>(sql);
+  return rows[0];
+}

@@ -1,0 +1,31 @@
+import { describeSettings } from "../config.ts";
+
+/** What `latchkey --help` prints. */
+export function help(): string {
+  const settings = describeSettings().map(
+    ({ name, fallback, help, allowed }) =>
+      `  ${name}${fallback && `=${fallback}`}\n      ${help}\n      Allowed: ${allowed}.\n`,
+  );
+  return `Usage: latchkey [COMMAND] [--help] [--version]
+
+  serve                        brings the database schema up to date, then serves (the default)
+  migrate                      brings the database schema up to date
+  keys list                    the signing keys, the newest first
+  keys rotate                  adds a signing key; it is published now and signs in six minutes
+  keys revoke KID              ends a stolen key and all its tokens, at once
+  keys revoke --all            after SECRET_KEY was stolen and changed: ends all keys, tokens and sessions
+  sessions end --all           ends all tokens and sessions of all users
+  sessions end --user NAME     ends all tokens and sessions of a user
+  users set-password NAME      sets the password that is given on standard input; ends what the user had
+  restore ...                  after a backup was restored: ends what had been ended since. Needs one of
+                               --audit-log FILE, --end-passwords, --keep-passwords
+
+All but serve work beside running services.
+
+Settings, from the environment:
+
+${settings.join("")}
+Exit status: 0 stopped as asked, 64 wrong usage, 65 a password or a file cannot be used,
+69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings.
+`;
+}

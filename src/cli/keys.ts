@@ -1,0 +1,65 @@
+/** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
+import { StartError } from "../config.ts";
+import { createSeal, type Seal } from "../tokens/sealing.ts";
+import { readSecretKeys } from "../tokens/secretKey.ts";
+import { ensureKey, makeKey, requireSecretKey, rotateKeys, type SigningKeyStore } from "../tokens/signingKeys.ts";
+import { signingKeyStore } from "../tokens/store.ts";
+import { type Command, counted, readArguments, say, unknownCommand } from "./command.ts";
+import { type Tools, withDatabase } from "./database.ts";
+import { endEverything, replaceKeys } from "./endings.ts";
+
+type KeyTools = Tools & { store: SigningKeyStore; seal: Seal };
+
+export const keys: Command = (args) => {
+  const { positionals, values } = readArguments(args, { all: { type: "boolean" } });
+  const run = actionOf(positionals, values.all === true);
+  if (!run) throw unknownCommand(["keys", ...args]);
+  return (config, log) =>
+    withDatabase(config, log, async (tools) => {
+      const store = signingKeyStore(tools.database);
+      await run({ ...tools, store, seal: createSeal(await readSecretKeys(config)) });
+    });
+};
+
+function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyTools) => Promise<void>) | undefined {
+  if (rest.length > 0 || (all && verb !== "revoke")) return undefined;
+  if (verb === "list" && kid === undefined) return list;
+  if (verb === "rotate" && kid === undefined) return rotate;
+  if (verb !== "revoke" || all === (kid !== undefined)) return undefined;
+  return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
+}
+
+async function list({ store, seal }: KeyTools): Promise<void> {
+  await requireSecretKey(store, seal);
+  for (const { kid, activatesAt, revokedAt } of await store.findAll())
+    say(`${kid}  ${revokedAt ? `revoked ${revokedAt.toISOString()}` : `signs from ${activatesAt.toISOString()}`}`);
+}
+
+async function rotate({ store, seal, audit }: KeyTools): Promise<void> {
+  await requireSecretKey(store, seal);
+  const keyId = await rotateKeys(store, seal);
+  audit("signing-key-rotated", undefined, { keyId });
+  say(keyId);
+}
+
+async function revoke({ store, seal, audit }: KeyTools, keyId: string): Promise<void> {
+  await requireSecretKey(store, seal);
+  const revocation = await store.revoke(keyId);
+  if (revocation) audit("signing-key-revoked", undefined, { keyId });
+  await ensureKey(store, seal);
+  if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
+}
+
+/** Opens no key: SECRET_KEY is stolen and has been changed, so the present one opens none of them. */
+async function revokeAll({ seal, audit, atomically }: KeyTools): Promise<void> {
+  const key = await makeKey(seal);
+  const { revoked, ended } = await atomically(async (transaction) => ({
+    revoked: await replaceKeys(transaction, key),
+    ended: await endEverything(transaction),
+  }));
+  for (const keyId of revoked) audit("signing-key-revoked", undefined, { keyId });
+  audit("all-sessions-ended", undefined, {});
+  say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${key.kid}.`);
+  say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
+  say("Restart every instance that has another SECRET_KEY than this command had.");
+}

@@ -1,0 +1,32 @@
+/** `latchkey sessions end`: signs out everybody, or one user. */
+import { StartError } from "../config.ts";
+import { canonicalUsername } from "../users/username.ts";
+import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./command.ts";
+import { withDatabase } from "./database.ts";
+import { endEverything, endUser } from "./endings.ts";
+
+export const sessions: Command = (args) => {
+  const { positionals, values } = readArguments(args, { all: { type: "boolean" }, user: { type: "string" } });
+  if (positionals.join(" ") !== "end") throw unknownCommand(["sessions", ...args]);
+  const { all = false, user } = values;
+  if (all === (user !== undefined)) throw new UsageError("Say whose: latchkey sessions end --all, or --user NAME.");
+  return user === undefined ? endAll : endOf(user);
+};
+
+const endAll: Run = (config, log) =>
+  withDatabase(config, log, async ({ atomically, audit }) => {
+    const ended = await atomically(endEverything);
+    audit("all-sessions-ended", undefined, {});
+    say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
+  });
+
+const endOf =
+  (name: string): Run =>
+  (config, log) =>
+    withDatabase(config, log, async ({ atomically, audit }) => {
+      const username = canonicalUsername(name);
+      const ended = username && (await atomically((transaction) => endUser(transaction, username)));
+      if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
+      audit("sessions-ended", undefined, { userId: ended.userId, reason: "operator" });
+      say(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
+    });

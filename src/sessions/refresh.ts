@@ -1,0 +1,142 @@
+/**
+ * The use of refresh tokens. Each works once and has exactly one successor, however many ask at once; a copy that is
+ * used later, or elsewhere, ends the session.
+ */
+import type { Audit } from "../audit/audit.ts";
+import type { Client } from "../contract/binding.ts";
+import { Problem } from "../contract/problems.ts";
+import { networkOf, unknownNetwork } from "../throttling/network.ts";
+import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
+import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./sessions.ts";
+
+/** What a refresh comes to: the secret to be used next. */
+export type Refreshed = { id: string; secret: string; grant: SessionGrant };
+
+type Parts = {
+  store: SessionStore;
+  secrets: RefreshSecrets;
+  times: SessionTimes;
+  tokenSeconds: number;
+  /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
+  secondsVisible(xid: string, startedSecondsAgo: number): number;
+  /** Ends a session and its tokens. */
+  endSession(userId: string, id: string): Promise<unknown>;
+  networkChanged(userId: string, network: string): void;
+  audit: Audit;
+};
+
+/** Each try is lost to another refresh of the same session: more are not to be expected. */
+const mostTries = 10;
+/** So much longer than the grace a rotation can have been on its way until clients could know of it. */
+const longestDelaySeconds = 300;
+
+/** @returns what exchanges a refresh token for its successor. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
+export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }: Parts) {
+  async function exchange(token: PresentedToken | undefined, client: Client): Promise<Refreshed> {
+    let state = token && (await store.find(token.sessionId, token.generation));
+    // Not by its digest alone: whoever has a key that was retired, and the seed, can derive the token as well.
+    if (!token || !state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
+    requireLife(state);
+    if (token.generation > state.generation) state = await catchUp(token, state, client);
+    if (digestOf(token.secret).equals(state.digest)) return rotate(token, state, client);
+    if (token.generation >= state.generation) throw new Problem("invalid-token");
+    return repeat(token, state, client);
+  }
+
+  /**
+   * The database has gone back: a failover has lost rotations that clients know of. The token proves that they were
+   * made, and the session goes on from there. Whoever uses one of the lost tokens later is found as ever.
+   */
+  async function catchUp(token: PresentedToken, state: SessionState, client: Client): Promise<SessionState> {
+    const { sessionId: id, generation, secret } = token;
+    const to = { generation, digest: digestOf(secret), network: networkOf(client.address) };
+    await store.catchUp({ id, generation: state.generation, digest: state.digest }, to);
+    parts.audit("refresh-token-ahead", client, { sessionId: id, userId: state.userId });
+    const next = await requireLiveSession(token);
+    // Several at once: the next try finds out who was first.
+    if (generation > next.generation) throw new Problem("overloaded");
+    return next;
+  }
+
+  async function rotate(token: PresentedToken, state: SessionState, client: Client): Promise<Refreshed> {
+    const { sessionId: id, generation } = token;
+    const { address } = client;
+    const network = networkOf(address);
+    const secret = secrets.derive(id, state.seed, generation + 1);
+    const grant = await store.rotate(
+      { id, generation, digest: state.digest, nextDigest: digestOf(secret), address, network },
+      times,
+      tokenSeconds,
+    );
+    // Without it somebody was faster: the same token in another hand, or the end of the session.
+    if (!grant) return repeat(token, await requireLiveSession(token), client);
+    parts.audit("session-refreshed", client, { userId: grant.userId, sessionId: id });
+    const isAnother = network !== networkOf(state.address ?? undefined);
+    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant.userId, network);
+    return { id, secret, grant };
+  }
+
+  /**
+   * A used token again: the same successor, where the answer may have been lost or another tab was faster. Otherwise
+   * somebody has a copy of it.
+   */
+  async function repeat(token: PresentedToken, first: SessionState, client: Client): Promise<Refreshed> {
+    const { sessionId: id, generation } = token;
+    let state = first;
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      const { userId } = state;
+      const distance = state.generation - generation;
+      // Not rotated after all: the database has gone back, to a standby that had not got so far.
+      if (distance < 1) throw new Problem("overloaded");
+      const reason = reuseOf(state, networkOf(client.address));
+      if (reason) {
+        parts.audit("refresh-token-reused", client, { sessionId: id, userId, reason });
+        await parts.endSession(userId, id);
+        throw new Problem("token-reused");
+      }
+      const secret =
+        distance === 1
+          ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
+          : secrets.derive(id, state.seed, generation + 1);
+      // Derived by an instance with another SECRET_KEY, while that is being changed: no theft.
+      if (secret === undefined) throw new Problem("overloaded");
+      const grant = await store.extend({ id, generation: state.generation }, tokenSeconds);
+      if (grant) {
+        parts.audit("refresh-token-repeated", client, { sessionId: id, userId });
+        return { id, secret, grant };
+      }
+      state = await requireLiveSession(token);
+    }
+    throw new Problem("overloaded");
+  }
+
+  /** @returns why the second use of a token is that of a copy; `undefined` where it may be its owner's */
+  function reuseOf({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
+    if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid)) return "too-late";
+    // An earlier version of the service kept no network.
+    return rotation && rotation.network !== network ? "another-network" : undefined;
+  }
+
+  /** The grace begins when clients could know of the rotation: its commit may have taken long. */
+  function isInGrace(secondsSinceUse: number, xid: string | undefined): boolean {
+    if (secondsSinceUse < times.graceSeconds) return true;
+    if (xid === undefined || secondsSinceUse > times.graceSeconds + longestDelaySeconds) return false;
+    return parts.secondsVisible(xid, secondsSinceUse) < times.graceSeconds;
+  }
+
+  /** @throws {Problem} `token-revoked`, `token-expired` */
+  async function requireLiveSession({ sessionId, generation }: PresentedToken): Promise<SessionState> {
+    const state = await store.find(sessionId, generation);
+    if (!state) throw new Problem("token-revoked");
+    requireLife(state);
+    return state;
+  }
+
+  return exchange;
+}
+
+/** @throws {Problem} `token-revoked`, `token-expired` */
+function requireLife({ isEnded, isExpired }: SessionState): void {
+  if (isEnded) throw new Problem("token-revoked");
+  if (isExpired) throw new Problem("token-expired");
+}

@@ -1,0 +1,168 @@
+/** A copy of a refresh token is found, and what could help to hide its use tells nothing. */
+import { expect, test } from "vitest";
+import { openDatabase } from "../src/database/database.ts";
+import { refreshSecrets } from "../src/sessions/refreshSecrets.ts";
+import { createSessions } from "../src/sessions/sessions.ts";
+import { sessionStore } from "../src/sessions/store.ts";
+import { afterwards } from "./support/afterwards.ts";
+import { password, secretKey, startTestService } from "./support/service.ts";
+
+const service = await startTestService({ TRUST_PROXY: "loopback" });
+const home = "192.0.2.7";
+const elsewhere = "198.51.100.9";
+
+const from = (address: string) => ({ headers: { "x-forwarded-for": address } });
+const begin = async (username: string, address = home) =>
+  (await service.send("POST", "/api/sessions", { basic: [username, password], ...from(address) })).json;
+const refresh = (refresh_token: string, address = home) =>
+  service.send("POST", "/api/token", { json: { refresh_token }, ...from(address) });
+const sessionsOf = async (username: string) =>
+  (await service.send("GET", "/api/sessions", { basic: [username, password], ...from(home) })).json.sessions;
+const eventsOf = (sessionId: string) =>
+  service.log
+    .map((line) => JSON.parse(line))
+    .filter((line) => line.event && line.sessionId === sessionId)
+    .map(({ event, reason }) => (reason ? `${event}: ${reason}` : event));
+const age = (id: string, interval: string) =>
+  service.sql(
+    `UPDATE sessions SET recent_rotations = ARRAY(SELECT at - $2::interval FROM unnest(recent_rotations) AS at),
+       created_at = created_at - $2::interval - interval '1 hour', last_used_at = last_used_at - $2::interval, idle_expires_at = idle_expires_at - $2::interval,
+       listed_used_at = listed_used_at - $2::interval, listed_idle_expires_at = listed_idle_expires_at - $2::interval
+     WHERE id = $1`,
+    [id, interval],
+  );
+
+test("a repeat within the grace is honoured from the network of the first use, and is an event", async () => {
+  const { username } = await service.register();
+  const first = await begin(username);
+  const second = (await refresh(first.refresh_token)).json;
+  expect((await refresh(first.refresh_token)).json.refresh_token).toBe(second.refresh_token);
+  expect(eventsOf(first.id)).toEqual(["session-created", "session-refreshed", "refresh-token-repeated"]);
+});
+
+test.each([
+  ["another network", "198.51.100.9"],
+  ["an address that is none", "unknown"],
+])("a repeat within the grace from %s ends the session", async (_name, address) => {
+  const { username } = await service.register();
+  const first = await begin(username);
+  const second = (await refresh(first.refresh_token)).json;
+  expect(await refresh(first.refresh_token, address)).toMatchObject({ status: 401, problem: "token-reused" });
+  expect((await refresh(second.refresh_token)).problem).toBe("token-revoked");
+  expect(eventsOf(first.id)).toContain("refresh-token-reused: another-network");
+});
+
+test("a token of several rotations ago is honoured from the network that used it, not from that of the last one", async () => {
+  const { username } = await service.register();
+  const first = await begin(username);
+  const second = (await refresh(first.refresh_token)).json;
+  const third = (await refresh(second.refresh_token, elsewhere)).json;
+  expect((await refresh(first.refresh_token)).json.refresh_token).toBe(second.refresh_token);
+  expect((await refresh(second.refresh_token, elsewhere)).json.refresh_token).toBe(third.refresh_token);
+  expect((await refresh(first.refresh_token, elsewhere)).problem).toBe("token-reused");
+});
+
+test("addresses of one IPv6 network are one", async () => {
+  const { username } = await service.register();
+  const first = await begin(username, "2001:db8::1");
+  await refresh(first.refresh_token, "2001:db8::2");
+  expect((await refresh(first.refresh_token, "2001:db8::3")).status).toBe(200);
+  expect((await refresh(first.refresh_token, "2001:db8:0:1::3")).problem).toBe("token-reused");
+});
+
+test("whoever polls the list does not see a refresh, and the owner sees the last address", async () => {
+  const { username } = await service.register();
+  const { id, refresh_token } = await begin(username);
+  await age(id, "3 hours");
+  const [before] = await sessionsOf(username);
+  expect(before.last_used_at).toMatch(/:00:00\.000Z$/);
+  const { refresh_token: next } = (await refresh(refresh_token)).json;
+  expect(await sessionsOf(username)).toEqual([before]);
+  await refresh(next);
+  expect(await sessionsOf(username)).toEqual([before]);
+
+  // An hour later it shows, to the hour.
+  await age(id, "1 hour");
+  const [after] = await sessionsOf(username);
+  const hours = (later: string, earlier: string) => (Date.parse(later) - Date.parse(earlier)) / 3_600_000;
+  expect(hours(after.last_used_at, before.last_used_at)).toBe(2);
+  expect(hours(after.expires_at, before.expires_at)).toBe(2);
+  expect(hours(after.expires_at, after.last_used_at)).toBe(14 * 24 + 1);
+
+  expect(after.address).toBe(home);
+  const last = (await refresh(next)).json;
+  await refresh(last.refresh_token, elsewhere);
+  expect((await sessionsOf(username))[0].address).toBe(elsewhere);
+});
+
+test("a rotation by the previous version, which keeps no network, changes nothing about the others", async () => {
+  const { username, id: userId } = await service.register();
+  const first = await begin(username);
+  const second = (await refresh(first.refresh_token)).json;
+  // As the previous version does it.
+  const secrets = refreshSecrets([secretKey]);
+  const [row] = await service.sql("SELECT seed FROM sessions WHERE id = $1", [first.id]);
+  const third = secrets.derive(first.id, row?.["seed"] as Buffer, 2);
+  await service.sql(
+    `UPDATE sessions SET generation = generation + 1, refresh_digest = sha256($2::text::bytea), last_used_at = now(),
+       recent_rotations = (ARRAY[now()] || recent_rotations)[1:20]
+     WHERE id = $1 AND user_id = $3`,
+    [first.id, third, userId],
+  );
+  expect((await refresh(second.refresh_token, elsewhere)).json.refresh_token).toBe(`${first.id}.${third}`);
+  expect((await refresh(first.refresh_token)).json.refresh_token).toBe(second.refresh_token);
+  const fourth = (await refresh(`${first.id}.${third}`)).json;
+  expect((await refresh(first.refresh_token)).status).toBe(200);
+  expect((await refresh(fourth.refresh_token)).status).toBe(200);
+  expect((await refresh(first.refresh_token, elsewhere)).problem).toBe("token-reused");
+});
+
+test("a token that a failover has lost goes on; an older copy of it is found", async () => {
+  const { username } = await service.register();
+  const tokens = [(await begin(username)).refresh_token as string];
+  const [row] = await service.sql("SELECT * FROM sessions WHERE id = $1", [tokens[0]?.split(".")[0]]);
+  for (let count = 0; count < 3; count += 1) tokens.push((await refresh(tokens[count] as string)).json.refresh_token);
+  // The new primary is as the old one was before the rotations.
+  const id = row?.["id"] as string;
+  await service.sql(
+    "UPDATE sessions SET generation = $2, refresh_digest = $3, recent_rotations = '{}', rotations = '{}' WHERE id = $1",
+    [id, row?.["generation"], row?.["refresh_digest"]],
+  );
+  const many = await Promise.all(Array.from({ length: 10 }, () => refresh(tokens[3] as string)));
+  const successors = new Set(many.filter(({ status }) => status === 200).map(({ json }) => json.refresh_token));
+  for (const { status, problem } of many)
+    expect([status, problem]).toBeOneOf([
+      [200, undefined],
+      [503, "overloaded"],
+    ]);
+  expect(successors.size).toBe(1);
+  expect(eventsOf(id)).toContain("refresh-token-ahead");
+  const [successor] = successors;
+  expect((await refresh(successor)).status).toBe(200);
+  // In flight during the failover, from where the session goes on.
+  expect((await refresh(tokens[1] as string)).json.refresh_token).toBe(tokens[2]);
+  await age(id, "11 seconds");
+  expect((await refresh(tokens[1] as string)).problem).toBe("token-reused");
+});
+
+test("a refresh from another network than the one before is told of", async () => {
+  const { id: userId, username } = await service.register();
+  const database = openDatabase(service.databaseUrl, 2, () => {});
+  afterwards(() => database.close());
+  const told: string[] = [];
+  const sessions = createSessions({
+    store: sessionStore(database),
+    tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
+    secrets: refreshSecrets([secretKey]),
+    times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
+    secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
+    enforce: () => {},
+    networkChanged: (...change) => void told.push(...change),
+    audit: () => {},
+  });
+  const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
+  let { refreshToken } = await sessions.create({ proof: "password", userId, username, epoch: 0 }, client(home));
+  for (const address of [home, elsewhere, elsewhere, undefined, home])
+    ({ refreshToken } = await sessions.refresh(refreshToken, client(address)));
+  expect(told).toEqual([userId, elsewhere, userId, home]);
+});
