@@ -26,11 +26,13 @@ export const plain =
 export const unknownCommand = (args: string[]) =>
   new UsageError(`There is no command "${args.join(" ")}". See latchkey --help.`);
 
+type Options = NonNullable<ParseArgsConfig["options"]>;
+type Arguments<Own extends Options> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: Own; allowPositionals: true }>
+>;
+
 /** @throws {UsageError} */
-export function readArguments<const Options extends NonNullable<ParseArgsConfig["options"]>>(
-  args: string[],
-  options: Options,
-) {
+export function readArguments<const Own extends Options>(args: string[], options: Own): Arguments<Own> {
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {

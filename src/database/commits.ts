@@ -28,8 +28,6 @@ const keptMs = 660_000;
 const thinnedMs = 500;
 /** After a longer pause than this it is not known what clients could see in it. */
 const gapMs = 3_000;
-/** A transaction that writes has its number by then. */
-const numberedWithinMs = 2_000;
 
 /** @param nowMs the clock, for tests */
 export function commitHistory(nowMs: () => number = () => performance.now()): CommitHistory {
@@ -52,24 +50,22 @@ export function commitHistory(nowMs: () => number = () => performance.now()): Co
       const last = snapshots.at(-1);
       if (!last || now - last.atMs > gapMs) return 0;
       const startedMs = now - startedSecondsAgo * 1000;
-      const since = snapshots
-        .filter(({ atMs }) => atMs >= startedMs)
-        .map(({ atMs, snapshot }) => ({ atMs, state: stateIn(snapshot, xid) }));
-      // The stored time is not that of its beginning.
-      if (since.some(({ atMs, state }) => state === "future" && atMs > startedMs + numberedWithinMs))
-        return startedSecondsAgo;
-      const index = since.findIndex(({ state }) => state === "ended");
-      if (index === -1) return since.at(-1)?.state === "running" ? 0 : startedSecondsAgo;
-      // Either it was seen under way, or nothing was seen when it began. Otherwise it ended within a second.
-      const isDelayed = index === 0 ? since[0]?.atMs === snapshots[0]?.atMs : since[index - 1]?.state === "running";
-      return isDelayed ? (now - (since[index]?.atMs ?? now)) / 1000 : startedSecondsAgo;
+      const since = snapshots.filter(({ atMs }) => atMs >= startedMs);
+      const first = since.findIndex(({ snapshot }) => isVisible(xid, snapshot));
+      const seen = since[first];
+      if (!seen) return since.length > 0 ? 0 : startedSecondsAgo;
+      // Either it was missing at first, or nobody looked when it began. Otherwise it ended within a second.
+      const isDelayed = first > 0 || seen === snapshots[0];
+      return isDelayed ? (now - seen.atMs) / 1000 : startedSecondsAgo;
     },
   };
 }
 
-/** @param snapshot as Postgres writes it: `xmin:xmax:xip,xip` */
-function stateIn(snapshot: string, xid: string): "future" | "running" | "ended" {
+/**
+ * @param snapshot as Postgres writes it: `xmin:xmax:xip,xip`. Transactions at `xmax` and above are under way, or have
+ * not begun.
+ */
+function isVisible(xid: string, snapshot: string): boolean {
   const [, xmax = "0", running = ""] = snapshot.split(":");
-  if (BigInt(xid) >= BigInt(xmax)) return "future";
-  return running.split(",").includes(xid) ? "running" : "ended";
+  return BigInt(xid) < BigInt(xmax) && !running.split(",").includes(xid);
 }

@@ -112,15 +112,15 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
 
   /** @returns why the second use of a token is that of a copy; `undefined` where it may be its owner's */
   function reuseOf({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
-    if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid)) return "too-late";
+    if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid ?? null)) return "too-late";
     // An earlier version of the service kept no network.
     return rotation && rotation.network !== network ? "another-network" : undefined;
   }
 
   /** The grace begins when clients could know of the rotation: its commit may have taken long. */
-  function isInGrace(secondsSinceUse: number, xid: string | undefined): boolean {
+  function isInGrace(secondsSinceUse: number, xid: string | null): boolean {
     if (secondsSinceUse < times.graceSeconds) return true;
-    if (xid === undefined || secondsSinceUse > times.graceSeconds + longestDelaySeconds) return false;
+    if (xid === null || secondsSinceUse > times.graceSeconds + longestDelaySeconds) return false;
     return parts.secondsVisible(xid, secondsSinceUse) < times.graceSeconds;
   }
 

@@ -33,8 +33,8 @@ export type SessionState = {
   isExpired: boolean;
   /** How long ago the presented token was used, by the time at which that transaction began; `null` where it was not, or is forgotten. */
   secondsSinceUse: number | null;
-  /** Who used it: `null` where it was not used, or by an earlier version. */
-  rotation: { xid: string; network: string } | null;
+  /** The transaction that used it, if its time is known, and for whom; `null` where it was not used, or by an earlier version. */
+  rotation: { xid: string | null; network: string } | null;
 };
 
 /** What a session grants after a change: for whom, and for how long. */

@@ -11,6 +11,7 @@ const revocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "exp
 const rotationsKept = 20;
 /** The present hour. Not of the connection's time zone, which may be half an hour off. */
 const hour = "date_trunc('hour', now(), 'UTC')";
+const second = "floor(extract(epoch FROM now()))::bigint";
 /** Names the beginning of a user's session among a database's advisory locks, with a hash of the user. */
 const advisoryLock = 5_391_650;
 
@@ -83,7 +84,7 @@ export function sessionStore(database: Database): SessionStore {
         `UPDATE sessions
          SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,
              recent_rotations = (ARRAY[now()] || recent_rotations)[1:${rotationsKept}],
-             rotations = (ARRAY[concat_ws(' ', generation + 1, pg_current_xact_id(), :network::text)]
+             rotations = (ARRAY[concat_ws(' ', generation + 1, ${second}, pg_current_xact_id(), :network::text)]
                           || rotations)[1:${rotationsKept}],
              listed_used_at = CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END,
              listed_idle_expires_at =
@@ -113,7 +114,7 @@ export function sessionStore(database: Database): SessionStore {
          SET generation = :to, refresh_digest = :toDigest,
              recent_rotations = (array_fill(now(), ARRAY[:steps::integer]) || recent_rotations)[1:${rotationsKept}],
              rotations = (ARRAY(
-               SELECT concat_ws(' ', lost, pg_current_xact_id(), :network::text)
+               SELECT concat_ws(' ', lost, ${second}, pg_current_xact_id(), :network::text)
                FROM generate_series(:to::integer, :to::integer - :steps::integer + 1, -1) AS lost
              ) || rotations)[1:${rotationsKept}]
          FROM users
@@ -144,12 +145,13 @@ export function sessionStore(database: Database): SessionStore {
 
     async find(id, generation) {
       const { rows } = await database.read((knex) =>
-        knex.raw<Result<Omit<SessionState, "rotation"> & { rotation: string | null }>>(
+        knex.raw<Result<Omit<SessionState, "rotation"> & { usedAtSecond: string | null; rotation: string | null }>>(
           `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address,
                   ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
                   least(idle_expires_at, expires_at) <= now() AS "isExpired",
                   extract(epoch FROM now() - recent_rotations[generation - :presented::integer])::float8
                     AS "secondsSinceUse",
+                  floor(extract(epoch FROM recent_rotations[generation - :presented::integer]))::bigint AS "usedAtSecond",
                   (SELECT entry FROM unnest(rotations) AS entry
                    WHERE split_part(entry, ' ', 1)::integer = :presented::integer + 1) AS rotation
            FROM sessions JOIN users ON users.id = user_id
@@ -159,8 +161,10 @@ export function sessionStore(database: Database): SessionStore {
       );
       const [row] = rows;
       if (!row) return undefined;
-      const [, xid = "", network = ""] = row.rotation?.split(" ") ?? [];
-      return { ...row, rotation: row.rotation === null ? null : { xid, network } };
+      const { usedAtSecond, rotation, ...state } = row;
+      const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
+      // Where recent_rotations has another time, that is not of this transaction.
+      return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
     },
 
     async list(userId, limit, cursor) {

@@ -2,8 +2,8 @@ import type { Knex } from "knex";
 
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- The recent rotations, the newest first, each as 'generation xid network': the generation that it began, the
-    -- transaction that made it, and the network that asked for it. The generation is part of each entry, since the
+    -- The recent rotations, the newest first, each as 'generation second xid network': the generation that it began,
+    -- the time and the number of its transaction, and the network that asked for it. The generation is part of each entry, since the
     -- previous version writes recent_rotations alone: an entry may be missing, and the others still mean the same.
     ALTER TABLE sessions ADD COLUMN rotations text[] NOT NULL DEFAULT '{}';
     -- last_used_at and idle_expires_at as they were when the present hour began. A list shows these, so that nobody

@@ -1,0 +1,208 @@
+/** After a backup was restored, nothing that was ended since is alive: the runbook's procedure, with the real program. */
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { afterwards } from "./support/afterwards.ts";
+import { type Client, createClient } from "./support/client.ts";
+import { type Program, runProgram, serveOn } from "./support/process.ts";
+import { createDatabase, password, query, secretKey } from "./support/service.ts";
+
+const changed = "a sentence of words";
+const stop = async (program: Program) => {
+  program.process.kill("SIGTERM");
+  expect(await program.exit).toBe(0);
+};
+const restore = (databaseUrl: string, args: string[], settings: Record<string, string> = {}) =>
+  runProgram(["restore", ...args], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, ...settings });
+const signIn = async (send: Client, username: string, secret: string) =>
+  (await send("GET", "/api/resource", { basic: [username, secret] })).status;
+
+/**
+ * Users and sessions, a backup, and what was ended after it. Then the backup is restored.
+ * @returns the restored database, the log since the backup, and what must not work any more
+ */
+async function restored() {
+  const original = await createDatabase();
+  const first = serveOn(original);
+  let send = createClient(await first.url);
+  const begin = async (username: string) => (await send("POST", "/api/sessions", { basic: [username, password] })).json;
+  const change = (username: string) =>
+    send("PUT", "/api/users/me/password", {
+      basic: [username, password],
+      json: { current_password: password, new_password: changed },
+    });
+  for (const username of ["changer", "early", "leaver", "quiet"])
+    await send("POST", "/api/users", { json: { username, password } });
+  const sessions = [await begin("changer"), await begin("leaver"), await begin("quiet")];
+  await change("early"); // which the backup has
+  await stop(first); // a template must not be in use
+
+  const backup = await createDatabase(new URL(original).pathname.slice(1));
+  const second = serveOn(original);
+  send = createClient(await second.url);
+  await change("changer");
+  await send("DELETE", "/api/users/me", { basic: ["leaver", password] });
+  await send("DELETE", "/api/sessions", { basic: ["quiet", password] });
+  const late = await begin("quiet");
+  await stop(second);
+
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
+  afterwards(() => rm(folder, { recursive: true }));
+  const log = join(folder, "service.log");
+  // As compose prints it, with what else there may be, and also what was before the backup.
+  const lines = [...first.stdout, "psql: no JSON", '{"event": broken', ...second.stdout];
+  await writeFile(log, lines.map((line) => `latchkey-1  | ${line}\n`).join(""));
+  return { databaseUrl: backup, log, folder, sessions, late };
+}
+
+/** No token and no session of before works. */
+async function expectEnded(send: Client, { sessions, late }: Awaited<ReturnType<typeof restored>>): Promise<void> {
+  for (const { access_token, refresh_token } of [...sessions, late]) {
+    expect((await send("GET", "/api/resource", { bearer: access_token })).status).toBe(401);
+    expect((await send("POST", "/api/token", { json: { refresh_token } })).status).toBe(401);
+  }
+}
+
+test("without the command all of it is alive again", { timeout: 60_000 }, async () => {
+  const { databaseUrl, sessions } = await restored();
+  const send = createClient(await serveOn(databaseUrl).url);
+  for (const { access_token, refresh_token } of sessions) {
+    expect((await send("GET", "/api/resource", { bearer: access_token })).status).toBe(200);
+    expect((await send("POST", "/api/token", { json: { refresh_token } })).status).toBe(200);
+  }
+  expect(await signIn(send, "changer", password)).toBe(200);
+  expect(await signIn(send, "leaver", password)).toBe(200);
+});
+
+test("--audit-log disables the passwords that were changed, and deletes again who was deleted", {
+  timeout: 60_000,
+}, async () => {
+  const before = await restored();
+  const { databaseUrl, log } = before;
+  const program = restore(databaseUrl, ["--audit-log", log]);
+  expect(await program.exit, program.stderr.join("\n")).toBe(0);
+  const said = program.stdout.join("\n");
+  expect(said).toMatch(/^1 signing key: revoked\. The new one is [\w-]{43}\.$/m);
+  expect(said).toContain("3 sessions of 3 users: ended, with every token.");
+  expect(said).toContain("4 familiar networks: forgotten.");
+  expect(said).toMatch(/^1 deleted user: deleted again\.\n {2}leaver {2}[0-9a-f-]{36}$/m);
+  expect(said).toMatch(/^1 old password: disabled\..*\n {2}changer {2}[0-9a-f-]{36}$/m);
+  const events = program.stderr.map((line) => JSON.parse(line).event);
+  expect(events.sort()).toEqual(
+    ["all-sessions-ended", "database-restored", "password-disabled", "signing-key-revoked", "user-deleted"].sort(),
+  );
+
+  const service = serveOn(databaseUrl);
+  const send = createClient(await service.url);
+  await expectEnded(send, before);
+  for (const secret of [password, changed, "!", ""]) expect(await signIn(send, "changer", secret)).toBe(401);
+  expect(await signIn(send, "leaver", password)).toBe(401);
+  expect(await signIn(send, "early", changed)).toBe(200);
+  expect(await signIn(send, "quiet", password)).toBe(200);
+  expect(service.stdout.join("\n")).not.toContain("not one of ours"); // no fault, and no line for each try
+
+  const way = runProgram(
+    ["users", "set-password", "changer"],
+    { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey },
+    ".",
+    changed,
+  );
+  expect(await way.exit).toBe(0);
+  expect(await signIn(send, "changer", changed)).toBe(200);
+
+  // Again, whatever happened since: the log says the same, and the password is newer.
+  const again = restore(databaseUrl, ["--audit-log", log]);
+  expect(await again.exit).toBe(0);
+  expect(again.stdout.join("\n")).toContain("0 old passwords: disabled");
+});
+
+test("--audit-log finds what changed also after everybody was signed out", { timeout: 60_000 }, async () => {
+  const { databaseUrl, log } = await restored();
+  expect(await restore(databaseUrl, ["--keep-passwords"]).exit).toBe(0);
+  const program = restore(databaseUrl, ["--audit-log", log]);
+  expect(await program.exit).toBe(0);
+  expect(program.stdout.join("\n")).toMatch(/^1 old password: disabled\..*\n {2}changer /m);
+});
+
+test("--end-passwords disables all, --keep-passwords none; both end the rest, under whatever SECRET_KEY", {
+  timeout: 60_000,
+}, async () => {
+  const before = await restored();
+  const { databaseUrl } = before;
+  const SECRET_KEY = `another ${secretKey}`;
+  const keep = restore(databaseUrl, ["--keep-passwords"], { SECRET_KEY });
+  expect(await keep.exit).toBe(0);
+  expect(keep.stdout.join("\n")).toContain("alive, as you asked for");
+  const send = createClient(await serveOn(databaseUrl, { SECRET_KEY }).url);
+  await expectEnded(send, before);
+  expect(await signIn(send, "changer", password)).toBe(200);
+
+  const end = restore(databaseUrl, ["--end-passwords"], { SECRET_KEY });
+  expect(await end.exit).toBe(0);
+  expect(end.stdout.join("\n")).toContain("4 passwords: disabled.");
+  for (const username of ["changer", "early", "quiet"]) expect(await signIn(send, username, password)).toBe(401);
+});
+
+test("what to do about passwords has to be said, and a log has to be one", async () => {
+  const databaseUrl = await createDatabase();
+  const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
+  afterwards(() => rm(folder, { recursive: true }));
+  const empty = join(folder, "empty.log");
+  await writeFile(empty, '{"level":30,"msg":"request completed"}\n');
+  for (const [args, status, said] of [
+    [[], 64, "--keep-passwords"],
+    [["--keep-passwords", "--end-passwords"], 64, "Say what to do about passwords"],
+    [["--audit-log", empty, "--keep-passwords"], 64, "Say what to do about passwords"],
+    [["now"], 64, "Say what to do about passwords"],
+    [["--audit-log"], 64, "--audit-log"],
+    [["--audit-log", join(folder, "missing")], 65, "cannot be read"],
+    [["--audit-log", empty], 65, "no audit event"],
+  ] as const) {
+    const program = restore(databaseUrl, [...args]);
+    expect(await program.exit, args.join(" ")).toBe(status);
+    expect(program.stderr.join("\n")).toContain(said);
+  }
+  expect(await query(databaseUrl, "SELECT 1 FROM revocations")).toEqual([]);
+});
+
+test("a disabled password costs as much work as a wrong one", { timeout: 60_000 }, async () => {
+  const { startTestService } = await import("./support/service.ts");
+  const service = await startTestService();
+  await service.register("enabled");
+  await service.register("disabled");
+  await service.sql("UPDATE users SET password_hash = '!' WHERE username = 'disabled'");
+  const workOf = async (username: string) => {
+    const before = service.hashingWork();
+    const answer = await service.send("GET", "/api/resource", { basic: [username, "wrong password"] });
+    expect(answer.problem).toBe("invalid-credentials");
+    return service.hashingWork() - before;
+  };
+  expect(await workOf("disabled")).toBe(await workOf("enabled"));
+});
+
+test("a copy of the embedded Postgres' folder is restored in the same way", { timeout: 60_000 }, async () => {
+  const folder = await mkdtemp("/tmp/latchkey-restore-");
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const settings = (name: string) => ({ DATA_DIR: join(folder, name) });
+  const first = runProgram([], settings("data"));
+  let send = createClient(await first.url);
+  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  const { access_token, refresh_token } = (await send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
+  await stop(first);
+  await cp(join(folder, "data"), join(folder, "restored"), { recursive: true, preserveTimestamps: true });
+  await rechown(join(folder, "data", "postgres"), join(folder, "restored", "postgres"));
+  const program = runProgram(["restore", "--keep-passwords"], settings("restored"));
+  expect(await program.exit, program.stderr.join("\n")).toBe(0);
+  expect(program.stdout.join("\n")).toContain("1 session of 1 user: ended");
+  send = createClient(await runProgram([], settings("restored")).url);
+  expect((await send("GET", "/api/resource", { bearer: access_token })).status).toBe(401);
+  expect((await send("POST", "/api/token", { json: { refresh_token } })).problem).toBe("token-revoked");
+  expect(await signIn(send, "miguel", password)).toBe(200);
+});
+
+/** Run by root, Postgres is another user: a copy has to be its own again. */
+async function rechown(from: string, to: string): Promise<void> {
+  const { execFileSync } = await import("node:child_process");
+  execFileSync("chown", ["-R", `--reference=${from}`, to]);
+}
