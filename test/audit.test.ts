@@ -1,7 +1,7 @@
 /** Who did what is told to the log, an event a line, and nothing that it should not know. */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { auditEvents } from "../src/audit/audit.ts";
 import { auditLog } from "../src/operations/log.ts";
 import type { Received } from "./support/client.ts";
@@ -50,7 +50,7 @@ test("each event is told with its request, its user and why", async () => {
   const reused = await refresh(session.json.refresh_token);
   expectEvents(
     reused,
-    { event: "refresh-token-reused", userId, sessionId },
+    { event: "refresh-token-reused", userId, sessionId, reason: "too-late" },
     { event: "refresh-refused", sessionId, reason: "token-reused" },
   );
 
@@ -69,7 +69,7 @@ test("each event is told with its request, its user and why", async () => {
     changed,
     { event: "password-accepted" },
     { event: "password-accepted" },
-    { event: "password-changed", userId },
+    { event: "password-changed", userId, passwordEpoch: 2 },
   );
   await service.send("GET", "/api/resource", { basic });
   const throttled = await service.send("GET", "/api/resource", { basic });
@@ -77,6 +77,31 @@ test("each event is told with its request, its user and why", async () => {
   await service.register("leaver");
   const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
+});
+
+test("what a refresh token tells beyond that", async () => {
+  const patient = await startTestService({ SESSIONS_PER_USER: "1" }, service.databaseUrl);
+  const told = () => patient.log.map((line) => JSON.parse(line)).filter(({ event }) => event);
+  const { id: userId } = await patient.register("refresher");
+  const basic: [string, string] = ["refresher", password];
+  const { id: oldest } = (await patient.send("POST", "/api/sessions", { basic })).json;
+  const { id: sessionId, refresh_token } = (await patient.send("POST", "/api/sessions", { basic })).json;
+  expect(told()).toContainEqual(
+    expect.objectContaining({ event: "session-ended", userId, sessionId: oldest, reason: "too-many" }),
+  );
+  const refresh = (refresh_token: string) => patient.send("POST", "/api/token", { json: { refresh_token } });
+  const [row] = await patient.sql("SELECT refresh_digest FROM sessions WHERE id = $1", [sessionId]);
+  const next = (await refresh(refresh_token)).json.refresh_token;
+  await refresh(refresh_token);
+  await patient.sql("UPDATE sessions SET generation = 0, refresh_digest = $2 WHERE id = $1", [
+    sessionId,
+    row?.["refresh_digest"],
+  ]);
+  await refresh(next);
+  for (const event of ["refresh-token-repeated", "refresh-token-ahead"]) {
+    expect(told()).toContainEqual(expect.objectContaining({ event, userId, sessionId }));
+    seen.add(event);
+  }
 });
 
 test("keys are told of, too, and what the command line prints stays for programs", async () => {
@@ -89,6 +114,21 @@ test("keys are told of, too, and what the command line prints stays for programs
   const revoked = runProgram(["keys", "revoke", keyId ?? ""], settings);
   expect(await revoked.exit).toBe(0);
   expect(JSON.parse(revoked.stderr[0] ?? "{}")).toMatchObject({ event: "signing-key-revoked", keyId });
+  const [user] = await service.sql("UPDATE users SET password_epoch = 0 WHERE username = 'auditor' RETURNING id");
+  const userId = String(user?.["id"]);
+  const folder = mkdtempSync("/tmp/latchkey-audit-");
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(`${folder}/log`, JSON.stringify({ msg: "audit", event: "password-changed", userId, passwordEpoch: 1 }));
+  const restored = runProgram(["restore", "--audit-log", `${folder}/log`], settings);
+  expect(await restored.exit).toBe(0);
+  const events = restored.stderr.map((line) => JSON.parse(line));
+  expect(events).toMatchObject([
+    { event: "signing-key-revoked" },
+    { event: "all-sessions-ended" },
+    { event: "password-disabled", userId },
+    { event: "database-restored", reason: "audit-log" },
+  ]);
+  for (const { event } of events) seen.add(event);
   for (const { stderr } of [rotated, revoked]) seen.add(JSON.parse(stderr[0] ?? "{}").event);
 });
 
