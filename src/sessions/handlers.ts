@@ -2,7 +2,8 @@ import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 import type { Users } from "../users/users.ts";
-import type { Session, Sessions, SessionTokens } from "./sessions.ts";
+import type { Sessions, SessionTokens } from "./sessions.ts";
+import type { Session } from "./state.ts";
 
 /** @param publicUrl what the `Location` of a new session begins with; empty for a path on this host. */
 export const createSession =

@@ -7,7 +7,7 @@ import type { Client } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 import { networkOf, unknownNetwork } from "../throttling/network.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./sessions.ts";
+import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
 
 /** What a refresh comes to: the secret to be used next. */
 export type Refreshed = { id: string; secret: string; grant: SessionGrant };

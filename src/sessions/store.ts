@@ -1,6 +1,6 @@
 import type { Database } from "../database/database.ts";
 import { clockSlackSeconds, everyEpoch, type Revocation } from "../tokens/revocations.ts";
-import type { Session, SessionGrant, SessionState, SessionStore } from "./sessions.ts";
+import type { Session, SessionGrant, SessionState, SessionStore } from "./state.ts";
 
 const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
 const granted = `user_id AS "userId", username, token_epoch AS epoch,
