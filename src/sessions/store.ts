@@ -152,8 +152,9 @@ export function sessionStore(database: Database): SessionStore {
                   extract(epoch FROM now() - recent_rotations[generation - :presented::integer])::float8
                     AS "secondsSinceUse",
                   floor(extract(epoch FROM recent_rotations[generation - :presented::integer]))::bigint AS "usedAtSecond",
-                  (SELECT entry FROM unnest(rotations) AS entry
-                   WHERE split_part(entry, ' ', 1)::integer = :presented::integer + 1) AS rotation
+                  CASE WHEN generation > :presented::integer THEN
+                    (SELECT entry FROM unnest(rotations) AS entry
+                     WHERE split_part(entry, ' ', 1)::integer = :presented::integer + 1) END AS rotation
            FROM sessions JOIN users ON users.id = user_id
            WHERE sessions.id = :id`,
           { id, presented: generation },
