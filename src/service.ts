@@ -22,7 +22,7 @@ import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
-import { contextWordsOf } from "./passwords/policy.ts";
+import { passwordPolicy } from "./passwords/policy.ts";
 import { openMigratedPostgres, type Postgres } from "./postgres.ts";
 import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
@@ -146,15 +146,10 @@ export async function startService(
       registrations: config.throttleRegistrations,
     };
     const throttle = config.throttle ? createThrottle(limits, countStore(database), clock) : noThrottle;
-    const policy = {
-      minimumLength: config.passwordMinLength,
-      blocklist: config.passwordBlocklist,
-      contextWords: contextWordsOf(config.passwordContextWords ?? [], config.publicUrl),
-    };
     const users = createUsers(
       userStore(database),
       tracing?.hashing(hasher) ?? hasher,
-      policy,
+      passwordPolicy(config),
       throttle,
       revocations.apply,
       audit,

@@ -125,6 +125,9 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const again = latchkey(["keys", "revoke", kidOf(stolen)], here.databaseUrl);
     expect(await again.exit).toBe(69);
     expect(await latchkey(["keys", "revoke"], here.databaseUrl).exit).toBe(64);
+    const withHyphen = latchkey(["keys", "revoke", `-${kidOf(stolen).slice(1)}`], here.databaseUrl);
+    expect(await withHyphen.exit).toBe(69);
+    expect(withHyphen.stderr).toContainEqual(expect.stringContaining("There is no key -"));
   });
 
   test("is not added under another SECRET_KEY: exit status 78, and nothing has changed", async () => {

@@ -152,8 +152,8 @@ describe("latchkey users set-password", { timeout: 60_000 }, () => {
   });
 
   test.each([
-    ["short", "at least 8 characters"],
-    ["password1", "everyone tries first"],
+    ["short", "at least 15 characters"],
+    ["passwordpassword", "one of the most used"],
     ["miguel and more", "the username"],
     ["", "is empty"],
     [Buffer.from([0xff, 0xfe, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47]), "UTF-8"],

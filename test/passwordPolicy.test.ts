@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { contextWordsOf, type PasswordPolicy, refusalOf } from "../src/passwords/policy.ts";
+import { passwordPolicy, refusalOf } from "../src/passwords/policy.ts";
 import { checkWeakness } from "../src/passwords/weaknessCheck.ts";
 
-const policy: PasswordPolicy = {
-  minimumLength: 15,
-  blocklist: true,
-  contextWords: contextWordsOf(["Acme", "rocket"], "https://login.sunflower-bank.example"),
-};
+const policy = passwordPolicy({
+  passwordMinLength: 15,
+  passwordBlocklist: true,
+  passwordContextWords: ["Acme", "rocket"],
+  publicUrl: "https://login.sunflower-bank.example",
+});
 
 test.each([
   ["14 characters", "kq7Zw2!pXc9vBn", "miguel", "too-short"],

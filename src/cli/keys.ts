@@ -11,7 +11,10 @@ import { endEverything, replaceKeys } from "./endings.ts";
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal };
 
 export const keys: Command = (args) => {
-  const { positionals, values } = readArguments(args, { all: { type: "boolean" } });
+  const [verb = "", kid = ""] = args;
+  // One of 64 ids begins with a hyphen, and would be taken for an option.
+  const separated = isKeyId(kid) ? [verb, "--", ...args.slice(1)] : args;
+  const { positionals, values } = readArguments(separated, { all: { type: "boolean" } });
   const run = actionOf(positionals, values.all === true);
   if (!run) throw unknownCommand(["keys", ...args]);
   return (config, log) =>
@@ -28,6 +31,8 @@ function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyToo
   if (verb !== "revoke" || all === (kid !== undefined)) return undefined;
   return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
 }
+
+const isKeyId = (text: string) => /^[\w-]{43}$/.test(text);
 
 async function list({ store, seal }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);

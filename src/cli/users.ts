@@ -5,6 +5,7 @@ import { buffer } from "node:stream/consumers";
 import { StartError } from "../config.ts";
 import { Problem } from "../contract/problems.ts";
 import { passwordHasher } from "../passwords/hashing.ts";
+import { passwordPolicy } from "../passwords/policy.ts";
 import { noThrottle } from "../throttling/throttling.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers } from "../users/users.ts";
@@ -18,7 +19,7 @@ export const users: Command = (args) => {
     withDatabase(config, log, async ({ database, audit }) => {
       const warn = (message: string) => log.warn(message);
       const cost = { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes };
-      const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
+      const policy = passwordPolicy(config);
       const enforce = () => {}; // the instances follow
       const all = createUsers(userStore(database), passwordHasher(cost, warn), policy, noThrottle, enforce, audit);
       const isThere = await all.setPassword(name, await readPassword()).catch(explain);

@@ -59,12 +59,22 @@ export function explainRefusal(reason: PasswordRefusal, policy: PasswordPolicy):
   }
 }
 
-/**
- * The words that an attacker tries first at this service.
- * @param words of `PASSWORD_CONTEXT_WORDS`
- * @param publicUrl whose host name is made of such words, too
- */
-export function contextWordsOf(words: readonly string[], publicUrl: string | undefined): string[] {
+/** As in the settings. */
+type PolicySettings = {
+  passwordMinLength: number;
+  passwordBlocklist: boolean;
+  passwordContextWords: readonly string[] | undefined;
+  publicUrl: string | undefined;
+};
+
+/** The policy of the settings. The host name of `PUBLIC_URL` is made of words that an attacker tries first, too. */
+export function passwordPolicy(settings: PolicySettings): PasswordPolicy {
+  const { passwordMinLength, passwordBlocklist, passwordContextWords: words = [], publicUrl } = settings;
   const labels = publicUrl === undefined ? [] : new URL(publicUrl).hostname.split(/[.-]/);
-  return ["latchkey", ...words, ...labels].map((word) => word.toLowerCase()).filter((word) => word.length >= 3);
+  const contextWords = ["latchkey", ...words, ...labels].map((word) => word.toLowerCase());
+  return {
+    minimumLength: passwordMinLength,
+    blocklist: passwordBlocklist,
+    contextWords: contextWords.filter((word) => word.length >= 3),
+  };
 }

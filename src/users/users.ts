@@ -143,13 +143,15 @@ export function createUsers(
    * Sets another password without the present one, for the operator. Ends every token of the user, and forgets all
    * familiar networks.
    * @returns whether there is such a user
-   * @throws {Problem} `invalid-request`, `password-refused`
+   * @throws {Problem} `invalid-request`, `password-refused`, `overloaded`
    */
   async function setPassword(name: string, password: string): Promise<boolean> {
     const username = canonicalUsername(name);
     const account = username === undefined ? undefined : await store.findAccount({ username }, unknownNetwork);
     if (!account) return false;
-    const passwordHash = await hasher.hash(acceptedPassword(password, account.username, "#/password"));
+    const accepted = wellFormedPassword(password, "#/password");
+    await enforcePolicy(accepted, account.username);
+    const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
     // Something else has ended the user's tokens meanwhile.
     if (!revocation) return setPassword(name, password);
