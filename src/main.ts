@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
+import { exitOnUnhandledErrors, type LastResort } from "./lastResort.ts";
 import { migrateOnly, withKeys } from "./maintenance.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog } from "./operations/log.ts";
@@ -19,7 +20,9 @@ import { membership, reportToPrimary, startWorkers, WorkerError } from "./worker
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
 
-type Command = { run(config: Config, log: Logger, args: string[]): Promise<void>; isUsage(args: string[]): boolean };
+/** What a command is given. */
+type Run = { config: Config; log: Logger; args: string[]; lastResort: LastResort };
+type Command = { run(given: Run): Promise<void>; isUsage(args: string[]): boolean };
 
 const commands: Record<string, Command> = {
   serve: { run: serve, isUsage: (args) => args.length === 0 },
@@ -49,7 +52,8 @@ try {
     const config = readConfig(process.env);
     // What `keys` prints is for programs; its log is not.
     const stream = name === "keys" ? process.stderr : process.stdout;
-    await command.run(config, await createLog(config.logLevel, stream), rest);
+    const log = await createLog(config.logLevel, stream);
+    await command.run({ config, log, args: rest, lastResort: exitOnUnhandledErrors(log, exit.software) });
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.
@@ -69,68 +73,71 @@ try {
   cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
-async function serve(config: Config, log: Logger): Promise<void> {
+async function serve({ config, log, lastResort }: Run): Promise<void> {
   const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
   letNewSpaceGrow();
   const stop = stopper(service, config, log);
-  process.on("SIGTERM", stop).on("SIGINT", stop);
+  lastResort.stopBy(stop, log);
+  process.on("SIGTERM", (signal) => void stop(signal)).on("SIGINT", (signal) => void stop(signal));
   log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
   if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
-    stop(reason);
+    return stop(reason);
   });
 }
 
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
-async function work(config: Config, log: Logger, args: string[]): Promise<void> {
+async function work({ config, log, args, lastResort }: Run): Promise<void> {
   process.on("SIGTERM", () => {}).on("SIGINT", () => {});
   const worker = await membership(config, args);
   const ownLog = log.child({ worker: worker.number });
   const service = await startService(config, ownLog, { worker });
   letNewSpaceGrow();
-  reportToPrimary(service.url, stopper(service, config, ownLog), service.readMetrics);
+  const stop = stopper(service, config, ownLog);
+  lastResort.stopBy(stop, ownLog);
+  reportToPrimary(service.url, (reason) => void stop(reason), service.readMetrics);
 }
 
-/** @returns what stops the service, and with it the process; called again, in a hurry */
-function stopper(service: Service, config: Config, log: Logger): (reason: string) => void {
+/**
+ * @returns what stops the service, and with it the process; called again, it skips the grace period.
+ * Its promise is fulfilled when the service has stopped, cleanly or not.
+ */
+function stopper(service: Service, config: Config, log: Logger): (reason: string) => Promise<void> {
   const hurry = new AbortController();
-  let stopping = false;
-  const finish = async () => {
+  let stopped: Promise<void> | undefined;
+  const stop = async (reason: string): Promise<void> => {
+    log.info({ reason }, "stopping");
     try {
-      await service.drain(hurry.signal);
+      try {
+        await service.drain(hurry.signal);
+      } finally {
+        await service.close();
+      }
+      log.info("stopped");
+    } catch (error) {
+      log.error({ err: error }, "could not stop cleanly");
+      process.exitCode = exit.software;
     } finally {
-      await service.close();
+      // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
+      if (config.otelExporterOtlpEndpoint) process.exit();
+      cluster.worker?.disconnect(); // so would the primary
     }
   };
   return (reason) => {
-    // Who asks twice does not want to wait, nor does a person at a terminal.
-    if (stopping || reason !== "SIGTERM") hurry.abort();
-    if (stopping) return;
-    stopping = true;
-    log.info({ reason }, "stopping");
-    finish()
-      .then(
-        () => log.info("stopped"),
-        (error: unknown) => {
-          log.error({ err: error }, "could not stop cleanly");
-          process.exitCode = exit.software;
-        },
-      )
-      .finally(() => {
-        // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
-        if (config.otelExporterOtlpEndpoint) process.exit();
-        cluster.worker?.disconnect(); // so would the primary
-      });
+    // A second signal skips the grace period, and so does a person at a terminal.
+    if (stopped || reason !== "SIGTERM") hurry.abort();
+    stopped ??= stop(reason);
+    return stopped;
   };
 }
 
-async function migrate(config: Config, log: Logger): Promise<void> {
+async function migrate({ config, log }: Run): Promise<void> {
   const applied = await migrateOnly(config, log);
   log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
 }
 
-async function keys(config: Config, log: Logger, [verb, kid = ""]: string[]): Promise<void> {
+async function keys({ config, log, args: [verb, kid = ""] }: Run): Promise<void> {
   await withKeys(config, log, async (tools) => {
     if (verb === "rotate") process.stdout.write(`${await tools.rotate()}\n`);
     if (verb === "revoke" && !(await tools.revoke(kid))) throw new StartError(`There is no key ${kid} to revoke.`);

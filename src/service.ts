@@ -18,6 +18,7 @@ import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
+import { trustedProxy } from "./http/connectionLimits.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
@@ -222,8 +223,18 @@ export async function startService(
     isRehearsal = false;
     requests.level = log.level;
     const { host, port } = config;
-    const maxConnections = Math.ceil(config.maxConnections / config.workers);
-    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
+    const place = {
+      host,
+      port,
+      certificate,
+      connectionLimits: {
+        total: Math.ceil(config.maxConnections / config.workers),
+        perNetwork: Math.ceil(config.maxConnectionsPerNetwork / config.workers),
+        isTrustedProxy: trustedProxy(config.trustProxy),
+      },
+      onConnectionRefused: metrics?.connectionRefused,
+      isBehindProxy: config.trustProxy !== undefined,
+    };
     const server = await listen(app, place, log).catch(cannotListen("PORT", host, port));
     held.push(server);
     if (metrics) {
@@ -236,7 +247,7 @@ export async function startService(
       });
       if (!worker && config.metricsPort !== undefined) {
         const refused = cannotListen("METRICS_PORT", config.host, config.metricsPort);
-        const metricsServer = await metrics.serve(config.host, config.metricsPort).catch(refused);
+        const metricsServer = await metrics.serve(config.host, config.metricsPort, log).catch(refused);
         held.push(metricsServer);
         log.info({ url: metricsServer.url }, "metrics");
       }
