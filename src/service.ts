@@ -18,7 +18,7 @@ import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
-import { trustedProxy } from "./http/connectionLimits.ts";
+import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
@@ -223,13 +223,14 @@ export async function startService(
     isRehearsal = false;
     requests.level = log.level;
     const { host, port } = config;
+    const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
     const place = {
       host,
       port,
       certificate,
       connectionLimits: {
         total: Math.ceil(config.maxConnections / config.workers),
-        perNetwork: Math.ceil(config.maxConnectionsPerNetwork / config.workers),
+        perNetwork: Math.ceil(perNetwork / config.workers),
         isTrustedProxy: trustedProxy(config.trustProxy),
       },
       onConnectionRefused: metrics?.connectionRefused,

@@ -110,6 +110,14 @@ test.each([
   expect(metrics).toMatch(/latchkey_connections_refused_total\{limit="total"\} [1-9]/);
 });
 
+test("without that setting one network holds a quarter, and at least 16", async () => {
+  const service = await startTestService({ MAX_CONNECTIONS: "80" });
+  expect((await hold(service.url, "127.0.0.2", 30)).served.length).toBe(20);
+  const small = await startTestService({ MAX_CONNECTIONS: "40" });
+  expect((await hold(small.url, "127.0.0.2", 30)).served.length).toBe(16);
+  expect((await hold(small.url, "127.0.0.3", 1)).served.length).toBe(1);
+});
+
 test("a proxy that TRUST_PROXY names holds more, and nobody else", async () => {
   const settings = { MAX_CONNECTIONS_PER_NETWORK: "2" };
   const named = await startTestService({ ...settings, TRUST_PROXY: "192.0.2.1,127.0.0.2" });

@@ -15,6 +15,9 @@ export type ConnectionLimits = {
   isTrustedProxy?: (address: string) => boolean;
 };
 
+/** @returns how many of all connections one network may hold, unless the settings say it: a quarter, but enough for a browser or two */
+export const shareOfOneNetwork = (total: number): number => Math.max(Math.ceil(total / 4), 16);
+
 /** Networks that one line of the log names. */
 const mostNetworksNamed = 5;
 
