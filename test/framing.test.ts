@@ -184,6 +184,16 @@ describe("a request with", () => {
     const unsound = "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n";
     expect(await statusesOf(unsound + register("behind.400"), { later: register("later.400") })).toEqual(["400"]);
     expect(await statusesOf(`GARBAGE\r\n\r\n${register("behind.garbage")}`)).toEqual(["400"]);
+    // The last answer takes its time, so that what follows arrives before it.
+    const slow = `GET /api/resource HTTP/1.1\r\nHost: x\r\nAuthorization: ${basicAuthorization(["nobody", "wrong"])}\r\n`;
+    const first = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (const ending of ["Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "Upgrade: h2c\r\n\r\n"]) {
+      const name = ending.includes("Connection") ? "upgrade" : "nearly";
+      const sent = first + slow + ending + register(`behind.${name}`);
+      expect(await statusesOf(sent, { later: register(`later.${name}`) })).toEqual(["200", "401"]);
+    }
+    // Whoever registered before would be there once these are.
+    for (const _ of [1, 2]) await service.register();
     expect(await service.sql("SELECT username FROM users WHERE username ~ '^(behind|later)'")).toEqual([]);
   });
 
