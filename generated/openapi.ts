@@ -573,7 +573,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description The problem in a few words, the same for every problem of its type.
              * @example The token has expired
@@ -798,6 +798,22 @@ export interface components {
                 };
             };
         };
+        /** @description The body did not arrive in time. The connection is closed. */
+        RequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/request-timeout";
+                    /** @constant */
+                    status?: 408;
+                };
+            };
+        };
         /** @description Somebody has that username, in this or another case or normal form. */
         UsernameTaken: {
             headers: {
@@ -1010,6 +1026,7 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["UsernameTaken"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1072,6 +1089,7 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSiteRequest"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["PasswordRefused"];
@@ -1161,6 +1179,7 @@ export interface operations {
             401: components["responses"]["RefreshRefused"];
             403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             500: components["responses"]["InternalError"];

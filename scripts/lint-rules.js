@@ -87,7 +87,7 @@ function answersAreDeclared() {
       const schemes = (operation.security ?? []).flatMap(Object.keys);
       const reasons = [
         ["every request can be unsound", true, ["400"]],
-        ["it takes a body", operation.requestBody, ["413", "415"]],
+        ["it takes a body", operation.requestBody, ["408", "413", "415"]],
         ["its answer has a media type", hasContent, ["406"]],
         ["pages of other origins may not change anything", key !== "get", ["403"]],
         ["it takes credentials", schemes.length > 0, ["401", "500", "503"]],

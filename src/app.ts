@@ -11,10 +11,11 @@ import type { Contract } from "./contract/contract.ts";
 import { crossSiteCheck } from "./contract/crossSite.ts";
 import { dispatch, problemWriter } from "./contract/dispatch.ts";
 import { exchangeOf, identify } from "./contract/exchange.ts";
-import { ambiguity, hasBody } from "./contract/framing.ts";
+import { framingProblem, hasBody } from "./contract/framing.ts";
 import type { Authenticator } from "./contract/guard.ts";
-import { securityHeaders } from "./contract/securityHeaders.ts";
+import { securityHeaders, strictTransportSecurity } from "./contract/securityHeaders.ts";
 import { withinOneRequest } from "./database/database.ts";
+import { closeAfter } from "./http/requests.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
 import type { Metrics } from "./operations/metrics.ts";
 
@@ -23,7 +24,7 @@ type AppParts = {
   handlers: Handlers;
   authenticator: Authenticator;
   log: Logger;
-  config: Pick<Config, "trustProxy" | "corsOrigins" | "publicUrl">;
+  config: Pick<Config, "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains">;
   check: AnswerCheck;
   metrics?: Metrics | undefined;
   /** Makes a span of each request. */
@@ -56,15 +57,18 @@ export function createApp({
   app.use(requestLog(log));
   app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);
+  const headersOverTls = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
+  // Before CORS, which answers a preflight by itself.
+  app.use((request, response, next) => {
+    if (request.secure) exchangeOf(response).transportHeaders = headersOverTls;
+    const problem = framingProblem(request);
+    if (problem) closeAfter(response); // what follows on the connection cannot be trusted either
+    next(problem);
+  });
   if (config.corsOrigins) {
     app.use(protectPreflights);
     app.use(cors({ origin: allowedOrigins(config.corsOrigins), exposedHeaders, maxAge: 600 }));
   }
-  app.use((request, response, next) => {
-    const problem = ambiguity(request);
-    if (problem) response.setHeader("Connection", "close"); // what follows on it cannot be trusted either
-    next(problem);
-  });
   app.use((request, _response, next) => {
     withinOneRequest((excuse) => {
       // Who sends a body slowly must not find that the time for the database is over.
@@ -95,8 +99,11 @@ function prototypeOf<Prototype extends object>(Message: { prototype: object }, p
 /** What a browser asks before it calls is answered by cors itself, without what every other answer has. */
 const protectPreflights: RequestHandler = ({ method }, response, next) => {
   if (method === "OPTIONS") {
+    const { client, transportHeaders = [] } = exchangeOf(response);
     for (const [name, value] of securityHeaders) response.setHeader(name, value);
-    response.setHeader("X-Request-Id", exchangeOf(response).client.requestId);
+    const [name, value] = transportHeaders;
+    if (name && value) response.setHeader(name, value);
+    response.setHeader("X-Request-Id", client.requestId);
   }
   next();
 };

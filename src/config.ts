@@ -81,6 +81,24 @@ const settings = {
     help: "Connections from clients that may be open at once, shared evenly among WORKERS. Those beyond it are closed as they come.",
     schema: wholeNumber(1, 100_000),
   },
+  MAX_CONNECTIONS_PER_NETWORK: {
+    fallback: undefined,
+    allowed: "a whole number from 1 to 100000",
+    help: "How many of MAX_CONNECTIONS one network may hold: an IPv4 address or an IPv6 /64. Shared evenly among WORKERS. Without it a quarter, and at least 16. Proxies that TRUST_PROXY names are not limited by it.",
+    schema: wholeNumber(1, 100_000),
+  },
+  HSTS_MAX_AGE_SECONDS: {
+    fallback: "31536000",
+    allowed: "a whole number from 0 to 63072000, or off",
+    help: "How long browsers use HTTPS alone, in seconds (Strict-Transport-Security). 0 ends that; off sends no such header. Sent over TLS only: with TLS_CERT, or where a proxy that TRUST_PROXY names sends X-Forwarded-Proto: https.",
+    schema: z.union([z.literal("off"), wholeNumber(0, 63_072_000)]),
+  },
+  HSTS_INCLUDE_SUBDOMAINS: {
+    fallback: "off",
+    allowed: "on or off",
+    help: "Whether that holds for all subdomains of the service's host, too.",
+    schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+  },
   SHUTDOWN_GRACE_SECONDS: {
     fallback: "3",
     allowed: "a whole number from 0 to 60",
@@ -273,7 +291,7 @@ const settings = {
   TRUST_PROXY: {
     fallback: undefined,
     allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",
-    help: "Which proxies may say, in X-Forwarded-For, where a request comes from. Nobody is trusted without it.",
+    help: "Which proxies may say, in X-Forwarded-For, where a request comes from, and in X-Forwarded-Proto, whether it came over TLS. Nobody is trusted without it.",
     schema: z.string().transform((value, context) => {
       if (/^\d{1,2}$/.test(value)) return Number(value);
       const networks = value.split(",").map((item) => item.trim());

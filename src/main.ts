@@ -5,7 +5,7 @@ import "./newSpace.ts"; // before what is large
 
 import cluster from "node:cluster";
 import type { Logger } from "pino";
-import { type Command, InputError, plain, UsageError, unknownCommand } from "./cli/command.ts";
+import { type Command, InputError, plain, type Run, UsageError, unknownCommand } from "./cli/command.ts";
 import { help } from "./cli/help.ts";
 import { keys } from "./cli/keys.ts";
 import { migrate } from "./cli/migrate.ts";
@@ -15,6 +15,7 @@ import { users } from "./cli/users.ts";
 import { type Config, ConfigError, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
+import { exitOnUnhandledErrors, type LastResort } from "./lastResort.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
@@ -35,7 +36,7 @@ const commands: Record<string, Command> = {
   // As the primary starts it; not for people.
   worker: (args) => {
     if (!cluster.isWorker || args.length !== 1) throw unknownCommand(["worker", ...args]);
-    return (config, log) => work(config, log, args);
+    return work(args);
   },
 };
 /** The log of these is what they are for. What the others print is for a person or a program; their log is not. */
@@ -53,7 +54,8 @@ try {
     if (!command) throw unknownCommand(args);
     const run = command(rest);
     const config = readConfig(process.env);
-    await run(config, await createLog(config.logLevel, logged.includes(name) ? process.stdout : process.stderr));
+    const log = await createLog(config.logLevel, logged.includes(name) ? process.stdout : process.stderr);
+    await run(config, log, exitOnUnhandledErrors(log, exit.software));
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.
@@ -73,59 +75,64 @@ try {
   cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
-async function serve(config: Config, log: Logger): Promise<void> {
+async function serve(config: Config, log: Logger, lastResort: LastResort): Promise<void> {
   const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
   letNewSpaceGrow();
   const stop = stopper(service, config, log);
-  process.on("SIGTERM", stop).on("SIGINT", stop);
+  lastResort.stopBy(stop, log);
+  process.on("SIGTERM", (signal) => void stop(signal)).on("SIGINT", (signal) => void stop(signal));
   log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
   if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
-    stop(reason);
+    return stop(reason);
   });
 }
 
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
-async function work(config: Config, log: Logger, args: string[]): Promise<void> {
-  process.on("SIGTERM", () => {}).on("SIGINT", () => {});
-  const worker = await membership(config, args);
-  const ownLog = log.child({ worker: worker.number });
-  const service = await startService(config, ownLog, { worker });
-  letNewSpaceGrow();
-  reportToPrimary(service.url, stopper(service, config, ownLog), service.readMetrics);
+function work(args: string[]): Run {
+  return async (config, log, lastResort) => {
+    process.on("SIGTERM", () => {}).on("SIGINT", () => {});
+    const worker = await membership(config, args);
+    const ownLog = log.child({ worker: worker.number });
+    const service = await startService(config, ownLog, { worker });
+    letNewSpaceGrow();
+    const stop = stopper(service, config, ownLog);
+    lastResort.stopBy(stop, ownLog);
+    reportToPrimary(service.url, (reason) => void stop(reason), service.readMetrics);
+  };
 }
 
-/** @returns what stops the service, and with it the process; called again, in a hurry */
-function stopper(service: Service, config: Config, log: Logger): (reason: string) => void {
+/**
+ * @returns what stops the service, and with it the process; called again, it skips the grace period.
+ * Its promise is fulfilled when the service has stopped, cleanly or not.
+ */
+function stopper(service: Service, config: Config, log: Logger): (reason: string) => Promise<void> {
   const hurry = new AbortController();
-  let stopping = false;
-  const finish = async () => {
+  let stopped: Promise<void> | undefined;
+  const stop = async (reason: string): Promise<void> => {
+    log.info({ reason }, "stopping");
     try {
-      await service.drain(hurry.signal);
+      try {
+        await service.drain(hurry.signal);
+      } finally {
+        await service.close();
+      }
+      log.info("stopped");
+    } catch (error) {
+      log.error({ err: error }, "could not stop cleanly");
+      process.exitCode = exit.software;
     } finally {
-      await service.close();
+      // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
+      if (config.otelExporterOtlpEndpoint) process.exit();
+      cluster.worker?.disconnect(); // so would the primary
     }
   };
   return (reason) => {
-    // Who asks twice does not want to wait, nor does a person at a terminal.
-    if (stopping || reason !== "SIGTERM") hurry.abort();
-    if (stopping) return;
-    stopping = true;
-    log.info({ reason }, "stopping");
-    finish()
-      .then(
-        () => log.info("stopped"),
-        (error: unknown) => {
-          log.error({ err: error }, "could not stop cleanly");
-          process.exitCode = exit.software;
-        },
-      )
-      .finally(() => {
-        // What the SDK still tries to deliver, to a collector that does not answer, would hold the process.
-        if (config.otelExporterOtlpEndpoint) process.exit();
-        cluster.worker?.disconnect(); // so would the primary
-      });
+    // A second signal skips the grace period, and so does a person at a terminal.
+    if (stopped || reason !== "SIGTERM") hurry.abort();
+    stopped ??= stop(reason);
+    return stopped;
   };
 }
 

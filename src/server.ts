@@ -1,17 +1,18 @@
 /** The HTTP server around the app: its limits, and how it stops. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer, Server as TlsServer } from "node:https";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Express } from "express";
 import type { Logger } from "pino";
 import { originForm } from "./contract/framing.ts";
-import { answersOf, refusal } from "./refusal.ts";
+import { type ConnectionLimit, type ConnectionLimits, limitConnections } from "./http/connectionLimits.ts";
+import { followConnections } from "./http/connections.ts";
+import { refusal } from "./http/refusal.ts";
+import { closeAfter, serveRequests } from "./http/requests.ts";
 import { type Certificate, followCertificate } from "./tls.ts";
 
 /** How long a stop waits for requests in flight. */
 const drainTimeoutMs = 10_000;
-/** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
-const pipelineLength = 8;
 /** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
 const patienceWithReaders = 2;
 
@@ -21,7 +22,9 @@ export type Place = {
   /** With it, HTTPS is spoken. */
   certificate?: Certificate | undefined;
   isBehindProxy?: boolean;
-  maxConnections?: number;
+  connectionLimits?: ConnectionLimits;
+  /** Is called for each connection that is closed because of a limit. */
+  onConnectionRefused?: ((limit: ConnectionLimit) => void) | undefined;
   /** Of this process alone, where others serve the same port. */
   isPrivate?: boolean;
 };
@@ -39,7 +42,7 @@ export type RunningServer = {
 
 /** @throws the system's error, such as EADDRINUSE */
 export async function listen(app: Express, place: Place, log: Logger): Promise<RunningServer> {
-  const { host, port, certificate, isBehindProxy = false, maxConnections, isPrivate = false } = place;
+  const { host, port, certificate, isBehindProxy = false, connectionLimits, isPrivate = false } = place;
   const limits = {
     // A request without Host is answered as a problem, by the app.
     requireHostHeader: false,
@@ -59,35 +62,18 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     : createServer(limits);
   server.maxHeadersCount = 0; // no header is left out; their size is limited
   server.timeout = 30_000; // a client that neither sends nor reads
-  if (maxConnections !== undefined) limitConnections(server, maxConnections, log);
-  const connections = connectionsOf(server);
-  const refuse = refusal(log);
-  const answering = answersOf(server, refuse);
+  if (connectionLimits) limitConnections(server, connectionLimits, log, place.onConnectionRefused);
+  const connections = followConnections(server, log);
   let isDraining = false;
-  // Their last answer has been told to end them. What was sent behind it is not begun.
-  const ending = new WeakSet<Socket>();
-  const endWithNewest = (socket: Socket) => {
-    const newest = [...answering(socket)].at(-1);
-    if (!newest || newest.headersSent) return;
-    newest.setHeader("Connection", "close");
-    ending.add(socket);
-  };
-  server.on("request", (request, response) => {
-    const { socket } = request;
-    if (ending.has(socket)) return;
-    const path = originForm(request.url ?? "");
-    const pending = answering(socket).size; // this one's answer is among them
-    // A refusal is written at once: it must not stand in place of an answer that is due before it.
-    if (pending > (path === undefined ? 1 : pipelineLength)) return void socket.destroy();
-    if (path === undefined) return refuse(socket, "TARGET", request.method);
-    if (isDraining) endWithNewest(socket);
-    request.url = path;
+  const unanswered = serveRequests(server, connections, refusal(log), (request, response) => {
+    if (isDraining) closeAfter(response);
+    request.url = originForm(request.url ?? "") ?? noTarget;
     app(request, response);
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen({ port, host, exclusive: isPrivate }, resolve);
   });
-  const slowReaders = resetSlowReaders(connections, answering);
+  const slowReaders = resetSlowReaders(connections, unanswered);
   const following =
     certificate && followCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
   const { address, family, port: picked } = server.address() as AddressInfo;
@@ -96,7 +82,10 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     connections: () => connections.size,
     drain() {
       isDraining = true;
-      for (const socket of connections) endWithNewest(socket);
+      for (const socket of connections) {
+        const newest = [...unanswered(socket)].at(-1);
+        if (newest && !newest.headersSent) closeAfter(newest);
+      }
     },
     async close() {
       following?.close();
@@ -105,6 +94,9 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     },
   };
 }
+
+/** In place of a target that is none. Express cannot parse all of those; the app refuses what is no path. */
+const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -116,23 +108,17 @@ async function close(server: Server): Promise<void> {
   clearTimeout(deadline);
 }
 
-function connectionsOf(server: Server): Set<Socket> {
-  const connections = new Set<Socket>();
-  server.on(server instanceof TlsServer ? "secureConnection" : "connection", (socket: Socket) => {
-    connections.add(socket);
-    socket.once("close", () => connections.delete(socket));
-  });
-  return connections;
-}
-
 /** What a client asks for and does not take would be kept for it, as long as it pleases. */
-function resetSlowReaders(connections: Set<Socket>, answering: (socket: Socket) => Set<unknown>): NodeJS.Timeout {
+function resetSlowReaders(
+  connections: ReadonlySet<Socket>,
+  unanswered: (socket: Socket) => ReadonlySet<unknown>,
+): NodeJS.Timeout {
   const waits = new WeakMap<Socket, { written: number; seconds: number }>();
   return setInterval(() => {
     for (const socket of connections) {
       const { written, seconds } = waits.get(socket) ?? { written: 0, seconds: 0 };
       // The next piece is written once the one before it has been taken; the last ones by the kernel, perhaps.
-      const isDone = answering(socket).size === 0;
+      const isDone = unanswered(socket).size === 0;
       const isWaiting = socket.bytesWritten === written && (isDone ? seconds > 0 : socket.writableLength > 0);
       // A piece taken now and then wins no time back: the seconds of an answer are counted together.
       const spent = isWaiting ? seconds + 1 : isDone ? 0 : seconds;
@@ -143,27 +129,4 @@ function resetSlowReaders(connections: Set<Socket>, answering: (socket: Socket) 
       else socket.resetAndDestroy();
     }
   }, 1_000);
-}
-
-/**
- * Connections beyond the limit are closed as they come, and logged together, once a second. Not by `server.maxConnections`:
- * node:cluster would hand such a connection from one full worker to the next, for ever.
- */
-function limitConnections(server: Server, maxConnections: number, log: Logger): void {
-  let open = 0;
-  let dropped = 0;
-  server.on("connection", (socket: Socket) => {
-    open += 1;
-    socket.once("close", () => {
-      open -= 1;
-    });
-    if (open <= maxConnections) return;
-    socket.destroy();
-    dropped += 1;
-    if (dropped > 1) return;
-    setTimeout(() => {
-      log.warn({ dropped, maxConnections }, "connections refused: as many as MAX_CONNECTIONS are open");
-      dropped = 0;
-    }, 1_000).unref();
-  });
 }

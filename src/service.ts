@@ -19,6 +19,7 @@ import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { docsPage } from "./documentation/pages.ts";
 import { handlers, type Services } from "./handlers.ts";
+import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
@@ -226,8 +227,19 @@ export async function startService(
     isRehearsal = false;
     requests.level = log.level;
     const { host, port } = config;
-    const maxConnections = Math.ceil(config.maxConnections / config.workers);
-    const place = { host, port, certificate, maxConnections, isBehindProxy: config.trustProxy !== undefined };
+    const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
+    const place = {
+      host,
+      port,
+      certificate,
+      connectionLimits: {
+        total: Math.ceil(config.maxConnections / config.workers),
+        perNetwork: Math.ceil(perNetwork / config.workers),
+        isTrustedProxy: trustedProxy(config.trustProxy),
+      },
+      onConnectionRefused: metrics?.connectionRefused,
+      isBehindProxy: config.trustProxy !== undefined,
+    };
     const server = await listen(app, place, log).catch(cannotListen("", host, port));
     held.push(server);
     if (metrics) {
@@ -241,7 +253,7 @@ export async function startService(
       if (!worker && config.metricsPort !== undefined) {
         const { metricsHost, metricsPort } = config;
         const refused = cannotListen("METRICS_", metricsHost, metricsPort);
-        const metricsServer = await metrics.serve(metricsHost, metricsPort).catch(refused);
+        const metricsServer = await metrics.serve(metricsHost, metricsPort, log).catch(refused);
         held.push(metricsServer);
         log.info({ url: metricsServer.url }, "metrics");
       }

@@ -8,6 +8,22 @@ import { type Config, ConfigError } from "./config.ts";
 /** The contents of both files decide, not their times: a renamed file or an exchanged link may keep its time. */
 const lookEveryMs = 2_000;
 
+/** TLS 1.3, and of TLS 1.2 what has forward secrecy and authenticated encryption (RFC 9325, section 4.2). */
+const protocol: SecureContextOptions = {
+  minVersion: "TLSv1.2",
+  ciphers: [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+  ].join(":"),
+};
+
 export type Certificate = {
   /** What `setSecureContext` takes, which forgets whatever it is not told again. */
   context: SecureContextOptions;
@@ -39,7 +55,7 @@ function usable(certFile: string, cert: Buffer, keyFile: string, key: Buffer): C
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new ConfigError(`TLS_KEY: the key in ${keyFile} is not that of the certificate in ${certFile}.`);
   }
-  return { context: { cert, key, minVersion: "TLSv1.2" }, certFile, keyFile };
+  return { context: { cert, key, ...protocol }, certFile, keyFile };
 }
 
 function attempt<T>(message: string, parse: () => T): T {

@@ -134,9 +134,8 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
       const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
-      metrics = await serveMetricsOfWorkers(metricsHost, metricsPort, read, () => serving.size).catch(
-        cannotListen("METRICS_", metricsHost, metricsPort),
-      );
+      const readers = { host: metricsHost, port: metricsPort, log, read, serving: () => serving.size };
+      metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
       log.info({ url: metrics.url }, "metrics");
     }
     return { url, drain, close, failed: postgres.failed };

@@ -1,7 +1,10 @@
 /** What one connection may cost: how many there are, how long they idle, and how slowly they are read. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { expect, test } from "vitest";
+import { connect as connectTls } from "node:tls";
+import { expect, test, vi } from "vitest";
+import { afterwards } from "./support/afterwards.ts";
+import { ca, sendRaw } from "./support/client.ts";
 import { startTestService } from "./support/service.ts";
 
 const service = await startTestService({ MAX_CONNECTIONS: "5" });
@@ -44,6 +47,128 @@ test("connections beyond MAX_CONNECTIONS are closed as they come, and logged tog
   expect(lines.length).toBeLessThanOrEqual(2);
   expect(lines.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(7);
   expect((await service.send("GET", "/livez")).status).toBe(200);
+});
+
+/** Opens connections from one address of this machine, of which it has many, and waits until each is served or closed. */
+async function hold(url: string, localAddress: string, count: number) {
+  const { protocol, hostname, port } = new URL(url);
+  const place = { port: Number(port), host: hostname, localAddress };
+  const sockets = Array.from({ length: count }, () =>
+    (protocol === "https:" ? connectTls({ ...place, ca }) : connect(place)).on("error", () => {}),
+  );
+  afterwards(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  const isServed = await Promise.all(
+    sockets.map(async (socket) => {
+      const closed = new Promise((resolve) => socket.once("close", () => resolve(false)));
+      ask(socket, "/livez");
+      return Promise.race([
+        closed,
+        once(socket, "data").then(
+          () => true,
+          () => false,
+        ),
+      ]);
+    }),
+  );
+  return {
+    served: sockets.filter((_, index) => isServed[index]),
+    refused: isServed.filter((served) => !served).length,
+  };
+}
+
+const certificate = {
+  TLS_CERT: "test/support/certificates/one.cert.pem",
+  TLS_KEY: "test/support/certificates/one.key.pem",
+};
+
+test.each([
+  ["", {}],
+  [", with TLS", certificate],
+])("one network holds no more than MAX_CONNECTIONS_PER_NETWORK%s, and others have the rest", async (_, tls) => {
+  const settings = { MAX_CONNECTIONS: "6", MAX_CONNECTIONS_PER_NETWORK: "4", METRICS_PORT: "0", ...tls };
+  const service = await startTestService(settings);
+  const first = await hold(service.url, "127.0.0.2", 9);
+  expect(first.served.length).toBe(4);
+  const second = await hold(service.url, "127.0.0.3", 3);
+  expect(second.served.length).toBe(2); // then there are six
+  for (const socket of first.served) socket.destroy();
+  await Promise.all(first.served.map((socket) => socket.closed || once(socket, "close")));
+  await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1);
+
+  await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 5_000);
+  const lines = service.log.filter((line) => line.includes("connections refused")).map((line) => JSON.parse(line));
+  expect(lines.find(({ msg }) => msg.includes("from one network"))).toMatchObject({
+    dropped: 5,
+    networks: ["127.0.0.2"],
+    maxConnectionsPerNetwork: 4,
+  });
+  const { url } = service.log.map((line) => JSON.parse(line)).find(({ msg }) => msg === "metrics");
+  const metrics = await (await fetch(url)).text();
+  expect(metrics).toContain('latchkey_connections_refused_total{limit="network"} 5');
+  expect(metrics).toMatch(/latchkey_connections_refused_total\{limit="total"\} [1-9]/);
+});
+
+test("without that setting one network holds a quarter, and at least 16", async () => {
+  const service = await startTestService({ MAX_CONNECTIONS: "80" });
+  expect((await hold(service.url, "127.0.0.2", 30)).served.length).toBe(20);
+  const small = await startTestService({ MAX_CONNECTIONS: "40" });
+  expect((await hold(small.url, "127.0.0.2", 30)).served.length).toBe(16);
+  expect((await hold(small.url, "127.0.0.3", 1)).served.length).toBe(1);
+});
+
+test("a proxy that TRUST_PROXY names holds more, and nobody else", async () => {
+  const settings = { MAX_CONNECTIONS_PER_NETWORK: "2" };
+  const named = await startTestService({ ...settings, TRUST_PROXY: "192.0.2.1,127.0.0.2" });
+  expect((await hold(named.url, "127.0.0.2", 5)).served.length).toBe(5);
+  expect((await hold(named.url, "127.0.0.3", 5)).served.length).toBe(2);
+  const counted = await startTestService({ ...settings, TRUST_PROXY: "1" });
+  expect((await hold(counted.url, "127.0.0.3", 5)).served.length).toBe(5);
+  const none = await startTestService({ ...settings, TRUST_PROXY: "0" });
+  expect((await hold(none.url, "127.0.0.3", 5)).served.length).toBe(2);
+});
+
+test.each([
+  ["", {}],
+  [", with TLS", certificate],
+])(
+  "a connection without a request is closed without an answer%s, one with half a request gets a 408",
+  async (_, tls) => {
+    const { url } = await startTestService(tls);
+    const { protocol, hostname, port } = new URL(url);
+    const all = (first: string, then = "") =>
+      new Promise<string>((resolve) => {
+        const place = { port: Number(port), host: hostname };
+        const begin = () => void (first && socket.write(first));
+        const socket = protocol === "https:" ? connectTls({ ...place, ca }, begin) : connect(place, begin);
+        let read = "";
+        socket.on("error", (error) => resolve(error.message));
+        socket.on("data", (chunk) => {
+          if (read === "" && then) socket.write(then);
+          read += chunk;
+        });
+        socket.on("close", () => resolve((read.match(/HTTP\/1\.1 \d+ [A-Za-z ]+/g) ?? []).join()));
+      });
+    const request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    const answers = await Promise.all([
+      all(""),
+      all("GET /li"),
+      all(request),
+      all(request, "G"),
+      all(request + request, request),
+    ]);
+    const [ok, late] = ["HTTP/1.1 200 OK", "HTTP/1.1 408 Request Timeout"];
+    expect(answers).toEqual(["", late, ok, `${ok},${late}`, `${ok},${ok},${ok}`]);
+  },
+);
+
+test("a request of which the head does not arrive is a 408 of no operation, which closes the connection", async () => {
+  for (const partial of ["G", "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Le"]) {
+    const answer = await sendRaw(behindProxy.url, partial);
+    expect(answer).toMatchObject({ status: 408, problem: "request-timeout" });
+    expect(answer.header("connection")).toBe("close");
+  }
 });
 
 test("an idle connection is closed after 3 s, that of a proxy is left to it", async () => {

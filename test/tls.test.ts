@@ -4,7 +4,7 @@ import { copyFile, mkdtemp, readFile, rename, rm, symlink, writeFile } from "nod
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, getCiphers } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { afterwards } from "./support/afterwards.ts";
 import { ca, sendRaw } from "./support/client.ts";
@@ -43,6 +43,30 @@ async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void>
   }
 }
 
+/** Every suite that OpenSSL has is offered alone. The certificates of the tests have keys of one kind. */
+async function expectSoundCiphers(url: string): Promise<void> {
+  const { hostname, port } = new URL(url);
+  const negotiate = async (options: ConnectionOptions) => {
+    const socket = connectTls({ port: Number(port), host: hostname, ca, ...options });
+    await once(socket, "secureConnect");
+    const { standardName, version } = socket.getCipher();
+    socket.destroy();
+    return `${version} ${standardName}`;
+  };
+  const taken: string[] = [];
+  for (const name of getCiphers().filter((name) => !name.startsWith("tls_"))) {
+    const only = { maxVersion: "TLSv1.2", ciphers: `${name.toUpperCase()}:@SECLEVEL=0` } as const;
+    await negotiate(only).then(
+      (cipher) => taken.push(cipher),
+      () => {},
+    );
+  }
+  expect(taken.length).toBeGreaterThan(0);
+  for (const cipher of taken) expect(cipher).toMatch(/^TLSv1.2 TLS_ECDHE_(RSA|ECDSA)_WITH_(AES_\d+_GCM|CHACHA20)/);
+  expect(await negotiate({ minVersion: "TLSv1.3" })).toMatch(/^TLSv1.3 /);
+  await expect(negotiate({ maxVersion: "TLSv1.2", ciphers: "AES128-SHA" })).rejects.toThrow(/handshake failure/);
+}
+
 describe("with TLS_CERT and TLS_KEY, the service", () => {
   test("speaks HTTPS, with the same answers and the same limits", async () => {
     const service = await startTestService((await files()).settings);
@@ -55,8 +79,19 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     expect(await sendRaw(service.url, twoHosts, "GET", "/livez")).toMatchObject({ status: 400 });
     const folded = "GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n";
     expect(await sendRaw(service.url, folded, "GET", "/livez")).toMatchObject({ status: 400 });
-    const unfinished = await sendRaw(service.url, "GET /livez HTTP/1.1\r\nHost: x\r\n", "GET", "/livez");
-    expect(unfinished.json.detail).toBe("The request did not arrive in time.");
+    const unfinished = await sendRaw(service.url, "GET /livez HTTP/1.1\r\nHost: x\r\n");
+    expect(unfinished).toMatchObject({ status: 408, problem: "request-timeout" });
+  });
+
+  test("takes TLS 1.3, and with TLS 1.2 only what has forward secrecy and authenticated encryption", async () => {
+    const { cert, key, settings } = await files();
+    const service = await startTestService(settings);
+    await expectSoundCiphers(service.url);
+    // The same holds after a change.
+    await copyFile(`${certificates}/other.cert.pem`, cert);
+    await copyFile(`${certificates}/other.key.pem`, key);
+    await eventually(async () => (await shown(service.url)) === "other.latchkey.test");
+    await expectSoundCiphers(service.url);
   });
 
   test("refuses TLS 1.1, what is not TLS, and who does not finish the handshake", async () => {

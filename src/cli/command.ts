@@ -2,9 +2,10 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
+import type { LastResort } from "../lastResort.ts";
 
 /** A command whose arguments have been read. */
-export type Run = (config: Config, log: Logger) => Promise<void>;
+export type Run = (config: Config, log: Logger, lastResort: LastResort) => Promise<void>;
 
 /** @throws {UsageError} */
 export type Command = (args: string[]) => Run;

@@ -24,6 +24,7 @@ export type Conformance = (operationId: string | undefined, method: string, answ
 const shapesBeyond: Record<number, string> = {
   400: "#/components/responses/InvalidRequest",
   404: "#/components/responses/NotFound",
+  408: "#/components/responses/RequestTimeout",
   500: "#/components/responses/InternalError",
 };
 

@@ -8,7 +8,7 @@ import type { AnswerCheck, Outgoing } from "./answerCheck.ts";
 import type { Handlers } from "./binding.ts";
 import { type Contract, type DeclaredResponse, inUtf8, type Operation } from "./contract.ts";
 import type { CrossSiteCheck } from "./crossSite.ts";
-import { exchangeOf } from "./exchange.ts";
+import { type Exchange, exchangeOf } from "./exchange.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
 import { Problem } from "./problems.ts";
 import { securityHeaders } from "./securityHeaders.ts";
@@ -43,7 +43,7 @@ export function dispatch({ contract, handlers, authenticator, refuseCrossSite, c
     const handler = handlers[operation.id] as unknown as AnyHandler;
     const query = operation.query.size > 0 ? request.query : {};
     const call = { body: request.body, path: request.params, query, principal, client };
-    const answer = success(operation, await handler(call), client.requestId);
+    const answer = success(operation, await handler(call), exchange);
     if (!check(response, answer)) throw new Error(`${operation.id} was about to break the contract`);
     send(response, answer);
   };
@@ -73,16 +73,13 @@ export function problemWriter(
   check: AnswerCheck,
 ): ErrorRequestHandler {
   return (error: unknown, { headers }, response, _next) => {
-    const {
-      operation,
-      client: { requestId },
-    } = exchangeOf(response);
-    let problem = declaredProblem(operation, error);
+    const exchange = exchangeOf(response);
     const destination = headers["sec-fetch-dest"] as string | undefined;
-    let answer = failure({ operation, problem, requestId, destination });
+    let problem = declaredProblem(exchange.operation, error);
+    let answer = failure(problem, exchange, destination);
     if (!check(response, answer)) {
       problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
-      answer = failure({ operation, problem, requestId });
+      answer = failure(problem, exchange);
     }
     report(response, problem);
     if (response.headersSent) return void response.destroy();
@@ -115,31 +112,38 @@ function refuseUnacceptable(operation: Operation, request: Request): void {
 }
 
 /** What a handler returned, with the headers that do not depend on it. */
-function success(operation: Operation, { status, headers = {}, body }: AnyReply, requestId: string): Outgoing {
+function success(
+  operation: Operation,
+  { status, headers = {}, body }: AnyReply,
+  { client, transportHeaders = [] }: Exchange,
+): Outgoing {
   const { fixedHeaders, isJson } = operation.responses.get(status) as DeclaredResponse;
   return {
     status,
-    headers: [...fixedHeaders, "X-Request-Id", requestId, ...Object.entries(headers).flat()],
+    headers: [
+      ...fixedHeaders,
+      ...transportHeaders,
+      "X-Request-Id",
+      client.requestId,
+      ...Object.entries(headers).flat(),
+    ],
     body: isJson ? JSON.stringify(body) : (body as string | Buffer | undefined),
   };
 }
 
-type Failure = {
-  operation: Operation | undefined;
-  problem: Problem;
-  requestId: string;
-  /** The request's Sec-Fetch-Dest. */
-  destination?: string | undefined;
-};
-
-function failure({ operation, problem, requestId, destination }: Failure): Outgoing {
+/** @param destination the request's Sec-Fetch-Dest */
+function failure(
+  problem: Problem,
+  { operation, client: { requestId }, transportHeaders = [] }: Exchange,
+  destination?: string,
+): Outgoing {
   const ofThis = {
     ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem, destination) }),
     ...problem.headers,
   };
   return {
     status: problem.status,
-    headers: [...problemHeaders, "X-Request-Id", requestId, ...Object.entries(ofThis).flat()],
+    headers: [...problemHeaders, ...transportHeaders, "X-Request-Id", requestId, ...Object.entries(ofThis).flat()],
     body: JSON.stringify(problem.body(requestId)),
   };
 }

@@ -14,6 +14,8 @@ export type Exchange = {
   /** Of a problem that is ours. The client is not told. */
   cause?: Error;
   traceId?: string;
+  /** Names and values in turn: headers of each answer to a request that came over TLS. */
+  transportHeaders?: readonly string[];
 };
 
 /** Of a request that has been identified. */

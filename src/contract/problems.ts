@@ -96,6 +96,12 @@ export const problems = {
     meaning: "The Accept header rules out every form that the operation can answer in.",
     remedy: "Add the form that detail names to Accept, or leave Accept out.",
   },
+  "request-timeout": {
+    status: 408,
+    title: "The request did not arrive in time",
+    meaning: "The headers or the body of the request took too long to arrive. Nothing was done.",
+    remedy: "Send the request again on a new connection, at once and as a whole.",
+  },
   "username-taken": {
     status: 409,
     title: "The username is taken",

@@ -83,6 +83,10 @@ function bodyReader(type: string): RequestHandler {
     if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
     request.headers["content-type"] = type; // without what body-parser might read otherwise
     read(request, response, next);
+    // The server reports a body that is late or malformed; body-parser would wait for its end before it reports that.
+    request.on("error", (error) => {
+      if (error instanceof Problem) next(error);
+    });
     // body-parser would read a body to its end before it says that it is too large.
     let arrived = 0;
     request.on("data", (chunk: Buffer) => {

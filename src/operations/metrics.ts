@@ -2,9 +2,14 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
+import type { Logger } from "pino";
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
 import { exchangeOf } from "../contract/exchange.ts";
+import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
+import { followConnections } from "../http/connections.ts";
+import { refusal } from "../http/refusal.ts";
+import { serveRequests } from "../http/requests.ts";
 
 /** What is asked for at each reading. */
 export type Gauges = {
@@ -71,11 +76,19 @@ export function createMetrics(version: string, worker?: number) {
     registers,
   });
 
+  const connectionsRefused = new Counter({
+    name: "latchkey_connections_refused_total",
+    help: "Connections closed as they came, by the limit that was reached: MAX_CONNECTIONS or that of one network.",
+    labelNames: ["limit"],
+    registers,
+  });
+
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
+  for (const limit of ["total", "network"]) connectionsRefused.inc({ limit }, 0);
 
   return {
     /** @throws the system's error, such as EADDRINUSE */
-    serve: (host: string, port: number) => serve(host, port, () => registry.metrics()),
+    serve: (host: string, port: number, log: Logger) => serve({ host, port, log, read: () => registry.metrics() }),
 
     reading: () => registry.getMetricsAsJSON(),
 
@@ -100,6 +113,8 @@ export function createMetrics(version: string, worker?: number) {
     },
 
     contractBroken: () => contractFaults.inc(),
+
+    connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
     /** Registers what is asked for at each reading. */
     read({ operations, connections, hashing, database, revocations }: Gauges): void {
@@ -147,33 +162,58 @@ function registerWorkers(registry: Registry, serving: () => number): Counter {
 
 /**
  * Serves what the workers have counted, and what is known of them.
- * @param read asks those that answer
  * @throws the system's error, such as EADDRINUSE
  */
-export async function serveMetricsOfWorkers(
-  host: string,
-  port: number,
-  read: () => Promise<Reading[]>,
-  serving: () => number,
-): Promise<MetricsServer & { workerEnded(): void }> {
+export async function serveMetricsOfWorkers({
+  read,
+  serving,
+  ...place
+}: {
+  host: string;
+  port: number;
+  log: Logger;
+  /** Asks those that answer. */
+  read: () => Promise<Reading[]>;
+  serving: () => number;
+}): Promise<MetricsServer & { workerEnded(): void }> {
   const own = new Registry();
   const ended = registerWorkers(own, serving);
-  const server = await serve(host, port, async () => {
+  const readAll = async () => {
     const ofWorkers = AggregatorRegistry.aggregate(await read());
     return (await own.metrics()) + (await ofWorkers.metrics());
-  });
-  return { ...server, workerEnded: () => ended.inc() };
+  };
+  return { ...(await serve({ ...place, read: readAll })), workerEnded: () => ended.inc() };
 }
 
 export type MetricsServer = { url: string; close(): Promise<void> };
+
+/** Enough for every Prometheus that reads an instance, and for a person with a browser. */
+const mostConnections = 64;
 
 /**
  * Serves the metrics at `/metrics`, and nothing else.
  * @returns its URL, with the port that was picked
  */
-async function serve(host: string, port: number, read: () => Promise<string>): Promise<MetricsServer> {
-  const server = createServer({ requestTimeout: 5_000, headersTimeout: 3_000, keepAliveTimeout: 65_000 });
-  server.on("request", (request, response) => {
+async function serve({
+  host,
+  port,
+  log,
+  read,
+}: {
+  host: string;
+  port: number;
+  log: Logger;
+  read: () => Promise<string>;
+}): Promise<MetricsServer> {
+  const server = createServer({
+    requestTimeout: 5_000,
+    headersTimeout: 3_000,
+    connectionsCheckingInterval: 500,
+    keepAliveTimeout: 65_000,
+  });
+  server.timeout = 30_000;
+  limitConnections(server, { total: mostConnections });
+  serveRequests(server, followConnections(server, log), refusal(log), (request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
     const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
     read().then(

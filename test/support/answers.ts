@@ -40,9 +40,9 @@ export function answerChecker(contract: OpenApiDocument) {
   };
 }
 
-/** Beyond the contract there are three answers, and which one depends on whether there is the path. */
+/** Beyond the contract there are four answers. Which one may depend on whether there is the path. */
 function faultBeyond({ status, headers }: Answer, allow: string | undefined): string | undefined {
-  if (status === 400) return undefined;
+  if (status === 400 || status === 408) return undefined;
   if (status !== (allow === undefined ? 404 : 405)) return "is not for a request to no operation";
   return headers["allow"]?.[0] === allow ? undefined : `has Allow ${headers["allow"]}, not ${allow}`;
 }

@@ -69,7 +69,7 @@ export function refusesUnreadableForms(service: TestService, { method, target, g
   });
 }
 
-/** 413 and 415: bodies that are not read. */
+/** 408, 413 and 415: bodies that are not read, or not to their end. */
 export function refusesOtherBodies(service: TestService, { method, target, good }: Request): void {
   const withoutBody = async (): Promise<Sent> => {
     const { json: _, ...rest } = await good();
@@ -94,6 +94,27 @@ export function refusesOtherBodies(service: TestService, { method, target, good 
       const answer = await sendRaw(service.url, head + authorization + rest, method, target);
       expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
     }
+  });
+
+  test("408 for a body that does not arrive, as the last answer of its connection", async () => {
+    const { basic } = await good();
+    const authorization = basic ? `Authorization: ${basicAuthorization(basic)}\r\n` : "";
+    const head = `${method} ${target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${authorization}`;
+    const rests = ["Content-Length: 20\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"];
+    for (const answer of await Promise.all(rests.map((rest) => sendRaw(service.url, head + rest, method, target)))) {
+      expect(answer).toMatchObject({ status: 408, problem: "request-timeout" });
+      expect(answer.header("connection")).toBe("close");
+      expect(answer.header("content-security-policy")).toBeDefined();
+    }
+  });
+
+  test("400 for a body with a chunk that is none, in the place of its answer", async () => {
+    const { basic } = await good();
+    const authorization = basic ? `Authorization: ${basicAuthorization(basic)}\r\n` : "";
+    const head = `${method} ${target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${authorization}`;
+    const answer = await sendRaw(service.url, `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, method, target);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(answer.header("connection")).toBe("close");
   });
 
   test.each([

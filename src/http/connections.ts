@@ -1,0 +1,44 @@
+/** The connections that a server has accepted: which are open, and that none of them can end the process. */
+import type { Server } from "node:http";
+import { Server as TlsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Logger } from "pino";
+
+/**
+ * Handles the errors of the server and of every socket that it accepts. A socket without an `error` listener ends the
+ * process when its peer resets it, and Node removes its own listener from the sockets of CONNECT and of upgrades.
+ * @returns the open connections that are ready for HTTP: with TLS, those whose handshake is complete
+ */
+export function followConnections(server: Server, log?: Logger): ReadonlySet<Socket> {
+  const connections = new Set<Socket>();
+  const destroyOnError = (socket: Socket) => void socket.on("error", () => socket.destroy());
+  const follow = (socket: Socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+  };
+  server.on("connection", destroyOnError);
+  if (server instanceof TlsServer) {
+    server.on("secureConnection", (socket: Socket) => {
+      destroyOnError(socket);
+      follow(socket);
+    });
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+  } else {
+    server.on("connection", follow);
+  }
+  reportAcceptErrors(server, log);
+  return connections;
+}
+
+/** A connection that the system could not hand over, for want of file descriptors say. Logged at most once a second. */
+function reportAcceptErrors(server: Server, log?: Logger): void {
+  let isReported = false;
+  server.on("error", (err) => {
+    if (!server.listening || isReported) return; // why it cannot listen is reported by whoever starts it
+    isReported = true;
+    setTimeout(() => {
+      isReported = false;
+    }, 1_000).unref();
+    log?.warn({ err }, "could not accept a connection");
+  });
+}
