@@ -1,14 +1,17 @@
 /** What can be done beside running services, from the command line: migrate, and see to the signing keys. */
 import type { Logger } from "pino";
 import { type Config, StartError } from "./config.ts";
-import { openDatabase } from "./database/database.ts";
+import { type Database, openDatabase } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { auditLog } from "./operations/log.ts";
 import { findPostgres, migrateWithPatience, openPostgres } from "./postgres.ts";
+import { throttleKeys } from "./throttling/keys.ts";
+import { countStore } from "./throttling/store.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readSecretKeys } from "./tokens/secretKey.ts";
 import { ensureKey, requireSecretKey, rotateKeys, type StoredKey } from "./tokens/signingKeys.ts";
 import { signingKeyStore } from "./tokens/store.ts";
+import { canonicalUsername } from "./users/username.ts";
 
 /** Applies the missing migrations and nothing else. @returns their names */
 export async function migrateOnly(config: Config, log: Logger): Promise<string[]> {
@@ -58,4 +61,17 @@ export async function withKeys(config: Config, log: Logger, use: (tools: KeyTool
     await database.close();
     await postgres.close();
   }
+}
+
+/**
+ * Forgets the wrong passwords that are counted against an account, whether or not there is such a user. What is
+ * counted against addresses stays. An instance may refuse for two seconds more what it has just refused.
+ * @returns whether there was anything to forget
+ */
+export async function unlockAccount(
+  database: Database,
+  secretKeys: readonly [string, ...string[]],
+  name: string,
+): Promise<boolean> {
+  return countStore(database).clear(throttleKeys(secretKeys).accounts(canonicalUsername(name) ?? name));
 }

@@ -26,6 +26,7 @@ import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import { readCertificate } from "./tls.ts";
@@ -141,17 +142,23 @@ export async function startService(
       account: config.throttleAccount,
       address: config.throttleAddress,
       registrations: config.throttleRegistrations,
+      consecutive: config.throttleConsecutive,
     };
-    const throttle = config.throttle ? createThrottle(limits, countStore(database), clock) : noThrottle;
+    const guessKeys = throttleKeys(secretKeys);
+    const { schedule } = hasher;
+    const throttle = config.throttle
+      ? createThrottle({ limits, store: countStore(database), keys: guessKeys, schedule, clock })
+      : noThrottle(schedule);
     const policy = { minimumLength: config.passwordMinLength, blocklist: config.passwordBlocklist };
-    const users = createUsers(
-      userStore(database),
-      tracing?.hashing(hasher) ?? hasher,
+    const users = createUsers({
+      store: userStore(database),
+      hasher: tracing?.hashing(hasher) ?? hasher,
       policy,
       throttle,
-      revocations.apply,
+      familiarKey: (username, network) => guessKeys.familiar(username, network)[0],
+      enforce: revocations.apply,
       audit,
-    );
+    });
     const sessions = createSessions(
       sessionStore(database),
       tokens,

@@ -73,7 +73,7 @@ test("each event is told with its request, its user and why", async () => {
   );
   await service.send("GET", "/api/resource", { basic });
   const throttled = await service.send("GET", "/api/resource", { basic });
-  expectEvents(throttled, { event: "throttled", userId, limit: "account-address" });
+  expectEvents(throttled, { event: "throttled", limit: "account-address" });
   await service.register("leaver");
   const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });

@@ -10,7 +10,7 @@ export const auditEvents = {
     "A username and a password were sent, and were not right. `reason`: `unknown-user` or `wrong-password`.",
   "password-changed": "A user changed the password. All tokens and sessions of the user have ended.",
   throttled:
-    "A password was not looked at, or a registration not made, since there were too many tries. `limit` says of what.",
+    "A password was not checked, or a registration not made, since there were too many tries. `limit` says of what. `userId` only where the user was signed in already.",
   "token-issued": "A token was issued for a password.",
   "token-refused":
     "A token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",

@@ -10,6 +10,7 @@ import * as revocations from "./migrations/0003-revocations.ts";
 import * as sessions from "./migrations/0004-sessions.ts";
 import * as keyRotation from "./migrations/0005-key-rotation.ts";
 import * as throttle from "./migrations/0006-throttle.ts";
+import * as guesses from "./migrations/0008-guesses.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -21,6 +22,7 @@ const migrations = new Map<string, Migration>([
   ["0004-sessions", sessions],
   ["0005-key-rotation", keyRotation],
   ["0006-throttle", throttle],
+  ["0008-guesses", guesses],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];
