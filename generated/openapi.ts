@@ -879,7 +879,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this address, or too many registrations from it. The password was not looked at. It ends by itself within 15 minutes. */
+        /** @description Too many wrong passwords for this account or from this network, or too many registrations from it. The password was not checked. The limit ends by itself after the seconds in `Retry-After`. */
         TooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];

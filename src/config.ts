@@ -230,25 +230,31 @@ const settings = {
   THROTTLE_ACCOUNT_ADDRESS: {
     fallback: "5",
     allowed: "a whole number from 1 to 1000000",
-    help: "Wrong passwords that one address may send for one account in 15 minutes.",
+    help: "Wrong passwords that one address may send for one account in 15 minutes. A /64 of IPv6 counts as an address; a /56 may send 1.5 times as many, a /48 twice as many.",
     schema: wholeNumber(1, 1_000_000),
   },
   THROTTLE_ACCOUNT: {
-    fallback: "5",
+    fallback: "50",
     allowed: "a whole number from 1 to 1000000",
-    help: "Wrong passwords for one account in 15 minutes from all addresses together that it has not been signed in to from of late.",
+    help: "Wrong passwords for one account in 15 minutes from all unfamiliar networks together, and as many from its familiar ones.",
     schema: wholeNumber(1, 1_000_000),
   },
   THROTTLE_ADDRESS: {
     fallback: "50",
     allowed: "a whole number from 1 to 1000000",
-    help: "Wrong passwords that one address may send in 15 minutes, whatever the accounts. An account that was signed in to from there of late is let in all the same.",
+    help: "Wrong passwords that one address may send in 15 minutes, whatever the accounts. The last fifth is kept for accounts to which the address is familiar. Networks of IPv6 as above.",
+    schema: wholeNumber(1, 1_000_000),
+  },
+  THROTTLE_CONSECUTIVE: {
+    fallback: "100",
+    allowed: "a whole number from 1 to 1000000",
+    help: "Wrong passwords in a row for one account, without a right one in between. The last fifth is kept for familiar networks. Forgotten 30 days after the last one. NIST SP 800-63B-4 asks for 100 or fewer.",
     schema: wholeNumber(1, 1_000_000),
   },
   THROTTLE_REGISTRATIONS: {
     fallback: "30",
     allowed: "a whole number from 1 to 1000000",
-    help: "Registrations that one address may try in 15 minutes.",
+    help: "Registrations that one address may try in 15 minutes. Networks of IPv6 as above.",
     schema: wholeNumber(1, 1_000_000),
   },
   CONTRACT_CHECK: {

@@ -29,6 +29,7 @@ import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import { readCertificate } from "./tls.ts";
@@ -145,16 +146,22 @@ export async function startService(
       account: config.throttleAccount,
       address: config.throttleAddress,
       registrations: config.throttleRegistrations,
+      consecutive: config.throttleConsecutive,
     };
-    const throttle = config.throttle ? createThrottle(limits, countStore(database), clock) : noThrottle;
-    const users = createUsers(
-      userStore(database),
-      tracing?.hashing(hasher) ?? hasher,
-      passwordPolicy(config),
+    const guessKeys = throttleKeys(secretKeys);
+    const { schedule } = hasher;
+    const throttle = config.throttle
+      ? createThrottle({ limits, store: countStore(database), keys: guessKeys, schedule, clock })
+      : noThrottle(schedule);
+    const users = createUsers({
+      store: userStore(database),
+      hasher: tracing?.hashing(hasher) ?? hasher,
+      policy: passwordPolicy(config),
       throttle,
-      revocations.apply,
+      familiarKey: (username, network) => guessKeys.familiar(username, network)[0],
+      enforce: revocations.apply,
       audit,
-    );
+    });
     const sessions = createSessions({
       store: sessionStore(database),
       tokens,
@@ -166,6 +173,8 @@ export async function startService(
         sessionsPerUser: config.sessionsPerUser,
       },
       secondsVisible: commits.secondsVisible,
+      // Whoever holds a session can sign in from where it is used; the next change of network tries again.
+      networkChanged: (user, client) => void users.networkChanged(user, client).catch(() => {}),
       enforce: revocations.apply,
       audit,
     });

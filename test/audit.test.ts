@@ -73,7 +73,7 @@ test("each event is told with its request, its user and why", async () => {
   );
   await service.send("GET", "/api/resource", { basic });
   const throttled = await service.send("GET", "/api/resource", { basic });
-  expectEvents(throttled, { event: "throttled", userId, limit: "account-address" });
+  expectEvents(throttled, { event: "throttled", limit: "account-address" });
   await service.register("leaver");
   const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
@@ -129,6 +129,15 @@ test("keys are told of, too, and what the command line prints stays for programs
     { event: "database-restored", reason: "audit-log" },
   ]);
   for (const { event } of events) seen.add(event);
+  await service.send("GET", "/api/resource", { basic: ["auditor", "wrong password"] });
+  const unlocked = runProgram(["users", "unlock", "AUDITOR"], settings);
+  expect(await unlocked.exit).toBe(0);
+  expect(JSON.parse(unlocked.stderr[0] ?? "{}")).toMatchObject({ event: "account-unlocked", userId });
+  seen.add("account-unlocked");
+  // Nothing is counted any more, and nobody of another name is known.
+  const again = runProgram(["users", "unlock", "auditor"], settings);
+  expect([await again.exit, again.stderr]).toEqual([0, []]);
+  expect(await runProgram(["users", "unlock", "nobody"], settings).exit).toBe(69);
   for (const { stderr } of [rotated, revoked]) seen.add(JSON.parse(stderr[0] ?? "{}").event);
 });
 

@@ -114,25 +114,13 @@ test("a password that waited for too long is not looked at any more", async () =
 
 test("at most two hashes are computed at a time, and at most 64 are waited for", async () => {
   const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
-  const tasks = Array.from({ length: 70 }, (_, index) => hasher.admit(`${index}`, () => hasher.hash("x")));
-  await Promise.resolve();
-  expect(hasher.workDone()).toBeLessThanOrEqual(2 * 8192);
-  const refused = (await Promise.allSettled(tasks)).filter(({ status }) => status === "rejected");
-  expect(refused.length).toBeGreaterThanOrEqual(70 - 64);
-});
-
-test("one network takes at most 48 of these places", async () => {
-  const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
-  const admit = (network: string) =>
-    hasher
-      .admit(network, () => hasher.hash("x"))
-      .then(
-        () => true,
-        () => false,
-      );
-  const greedy = Array.from({ length: 60 }, () => admit("greedy"));
-  const other = admit("other");
-  expect((await Promise.all(greedy)).filter(Boolean).length).toBe(48);
-  expect(await other).toBe(true);
-  expect(await admit("greedy")).toBe(true);
+  const slots = 6;
+  const tasks = Array.from({ length: slots + 70 }, (_, index) =>
+    hasher.schedule({ networks: [`${index}`], account: `${index}` }, (deadline) => hasher.hash("x", deadline)),
+  );
+  const settled = Promise.allSettled(tasks);
+  await new Promise(setImmediate);
+  expect(hasher.load()).toEqual({ running: 2, waiting: slots - 2 + 64 });
+  const refused = (await settled).filter(({ status }) => status === "rejected");
+  expect(refused.length).toBe(70 - 64);
 });

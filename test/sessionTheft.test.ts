@@ -1,5 +1,5 @@
 /** A copy of a refresh token is found, and what could help to hide its use tells nothing. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { refreshSecrets } from "../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../src/sessions/sessions.ts";
@@ -144,7 +144,7 @@ test("a token that a failover has lost goes on; an older copy of it is found", a
   expect((await refresh(tokens[1] as string)).problem).toBe("token-reused");
 });
 
-test("a refresh from another network than the one before is told of", async () => {
+test("a refresh from another network than the one before is reported", async () => {
   const { id: userId, username } = await service.register();
   const database = openDatabase(service.databaseUrl, 2, () => {});
   afterwards(() => database.close());
@@ -156,7 +156,7 @@ test("a refresh from another network than the one before is told of", async () =
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
     enforce: () => {},
-    networkChanged: (...change) => void told.push(...change),
+    networkChanged: ({ userId }, { address = "" }) => void told.push(userId, address),
     audit: () => {},
   });
   const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
@@ -164,4 +164,16 @@ test("a refresh from another network than the one before is told of", async () =
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, client(address)));
   expect(told).toEqual([userId, elsewhere, userId, home]);
+});
+
+test("the network from which a live session is refreshed becomes familiar", async () => {
+  const { id, username } = await service.register();
+  const networks = async () =>
+    (await service.sql("SELECT network FROM familiar_networks WHERE user_id = $1 ORDER BY network", [id])).map(
+      ({ network }) => network,
+    );
+  const session = await begin(username);
+  expect(await networks()).not.toContain(elsewhere);
+  await refresh(session.refresh_token, elsewhere);
+  await vi.waitFor(async () => expect(await networks()).toContain(elsewhere));
 });

@@ -24,6 +24,8 @@ test("expired revocations, sessions and keys go; live ones stay", async () => {
     ('older', '', now() - interval '90 days'), ('old', '', now() - interval '26 hours')`);
   await service.sql(`INSERT INTO throttle (key, points, expire)
     SELECT n, 1, 1000 * extract(epoch FROM now() + (n - 2.5) * interval '1 hour') FROM generate_series(1, 4) AS n`);
+  await service.sql(`INSERT INTO password_failures (key, failures, expires_at)
+    SELECT n, 1, now() + (n - 2.5) * interval '1 hour' FROM generate_series(1, 4) AS n`);
   await service.sql(`INSERT INTO familiar_networks (user_id, network, last_seen_at)
     SELECT id, n, now() - n * interval '30 days' FROM users, generate_series(1, 4) AS n`);
 
@@ -32,6 +34,7 @@ test("expired revocations, sessions and keys go; live ones stay", async () => {
     sessions: 2,
     signing_keys: 1,
     throttle: 1,
+    password_failures: 2,
     familiar_networks: 2,
   });
   expect(await sweep(database)).toEqual({});

@@ -113,22 +113,24 @@ describe("traces", { timeout: 60_000 }, () => {
 
     const childrenOf = ({ spanId, traceId }: Span) =>
       spans.filter((span) => span.parentSpanId === spanId && span.traceId === traceId);
-    const count = "INSERT"; // of guesses, and of registrations
+    // Places are taken ("WITH") while the user is looked for, and settled afterwards. Where the right password came from
+    // a moment ago, the counts need not be read first.
+    const checked = ["WITH", "SELECT", "verify password", "WITH"];
     expect(requests.map((request) => childrenOf(request).map(({ name }) => name))).toEqual([
-      [count, "hash password", "WITH"],
-      ["SELECT", count, "verify password", count],
-      ["SELECT", count, "verify password", count, "SELECT"],
-      ["SELECT", count, "verify password", count],
-      [count, "hash password", "WITH"],
+      ["WITH", "hash password", "WITH"],
+      ["SELECT", ...checked],
+      [...checked, "SELECT"],
+      checked,
+      ["WITH", "hash password", "WITH"],
       [],
       [],
     ]);
     // All there are: what the service does by itself is not traced.
     expect(requests.flatMap(childrenOf).length + requests.length).toBe(spans.length);
-    const [select] = childrenOf(requests[1] as Span);
+    const select = childrenOf(requests[1] as Span)[2];
     expect(attributesOf(select)).toEqual({
       "db.system.name": "postgresql",
-      "db.query.text": expect.stringContaining('where "username" = $2'),
+      "db.query.text": expect.stringContaining('where "username" = $1'),
     });
     const refused = childrenOf(requests[4] as Span).at(-1);
     expect(refused).toMatchObject({ kind: kinds.client, status: { code: failed } });
@@ -157,9 +159,8 @@ describe("traces", { timeout: 60_000 }, () => {
       "latchkey.problem": "internal-error",
       "error.type": "internal-error",
     });
-    const statement = spans.find(({ kind }) => kind === kinds.client);
-    expect(statement?.status).toEqual({ code: failed });
-    expect(attributesOf(statement)["error.type"]).toBe("42P01");
+    const statements = spans.filter(({ kind, status }) => kind === kinds.client && status.code === failed);
+    expect(statements.map((statement) => attributesOf(statement)["error.type"])).toEqual(["42P01"]);
   });
 
   test("a client's traceparent is continued; without one, or with nonsense, a trace begins", async () => {

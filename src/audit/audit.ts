@@ -12,8 +12,9 @@ export const auditEvents = {
     "A user changed the password, or the operator set another (`reason`: `operator`). All tokens and sessions of the user have ended. `passwordEpoch` numbers the changes.",
   "password-disabled":
     "After a restore: a password that had been changed since the backup was disabled. The operator has to set another.",
+  "account-unlocked": "The operator forgot the wrong passwords that were counted for a user.",
   throttled:
-    "A password was not looked at, or a registration not made, since there were too many tries. `limit` says of what.",
+    "A password was not checked, or a registration not made, since there were too many tries. `limit` says of what. `userId` only where the user was signed in already.",
   "token-issued": "A token was issued for a password.",
   "token-refused":
     "A token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",

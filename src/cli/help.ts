@@ -16,6 +16,7 @@ export function help(): string {
   keys revoke --all            after SECRET_KEY was stolen and changed: ends all keys, tokens and sessions
   sessions end --all           ends all tokens and sessions of all users
   sessions end --user NAME     ends all tokens and sessions of a user
+  users unlock NAME            forgets the wrong passwords that keep the user from signing in
   users set-password NAME      sets the password that is given on standard input; ends what the user had
   restore ...                  after a backup was restored: ends what had been ended since. Needs one of
                                --audit-log FILE, --end-passwords, --keep-passwords

@@ -1,32 +1,63 @@
-/** `latchkey users set-password`: a way in for somebody whose password is lost, stolen or disabled. */
+/** `latchkey users`: a way in for somebody whose password is lost, stolen or disabled, or who is locked out. */
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { StartError } from "../config.ts";
+import type { Logger } from "pino";
+import { type Config, StartError } from "../config.ts";
 import { Problem } from "../contract/problems.ts";
 import { passwordHasher } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
+import { throttleKeys } from "../throttling/keys.ts";
 import { noThrottle } from "../throttling/throttling.ts";
+import { readSecretKeys } from "../tokens/secretKey.ts";
 import { userStore } from "../users/store.ts";
+import { canonicalUsername } from "../users/username.ts";
 import { createUsers } from "../users/users.ts";
 import { type Command, InputError, readArguments, say, unknownCommand } from "./command.ts";
-import { withDatabase } from "./database.ts";
+import { type Tools, withDatabase } from "./database.ts";
+import { unlockAccount } from "./unlock.ts";
 
 export const users: Command = (args) => {
-  const [verb, name, ...rest] = readArguments(args, {}).positionals;
-  if (verb !== "set-password" || name === undefined || rest.length > 0) throw unknownCommand(["users", ...args]);
-  return (config, log) =>
-    withDatabase(config, log, async ({ database, audit }) => {
-      const warn = (message: string) => log.warn(message);
-      const cost = { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes };
-      const policy = passwordPolicy(config);
-      const enforce = () => {}; // the instances follow
-      const all = createUsers(userStore(database), passwordHasher(cost, warn), policy, noThrottle, enforce, audit);
-      const isThere = await all.setPassword(name, await readPassword()).catch(explain);
-      if (!isThere) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
-      say("The password is set. Every session and every token of the user has ended.");
-    });
+  const [verb = "", name, ...rest] = readArguments(args, {}).positionals;
+  const action = Object.hasOwn(actions, verb) ? actions[verb] : undefined;
+  if (!action || name === undefined || rest.length > 0) throw unknownCommand(["users", ...args]);
+  return (config, log) => withDatabase(config, log, (tools) => action(name, tools, { config, log }));
 };
+
+type Action = (name: string, tools: Tools, service: { config: Config; log: Logger }) => Promise<void>;
+
+const actions: Record<string, Action> = {
+  async "set-password"(name, { database, audit }, { config, log }) {
+    const keys = throttleKeys(await readSecretKeys(config));
+    const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
+      log.warn(message),
+    );
+    const users = createUsers({
+      store: userStore(database),
+      hasher,
+      policy: passwordPolicy(config),
+      throttle: noThrottle(hasher.schedule),
+      familiarKey: (username, network) => keys.familiar(username, network)[0],
+      enforce: () => {}, // the instances follow
+      audit,
+    });
+    if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);
+    await unlockAccount(database, await readSecretKeys(config), name);
+    say("The password is set. Every session and every token of the user has ended.");
+  },
+
+  async unlock(name, { database, audit }, { config }) {
+    const account = await userStore(database).findAccount({ username: canonicalUsername(name) ?? "" });
+    if (!account) throw noUser(name);
+    const isUnlocked = await unlockAccount(database, await readSecretKeys(config), name);
+    if (isUnlocked) audit("account-unlocked", undefined, { userId: account.id });
+    say(
+      isUnlocked ? "The wrong passwords for this user are forgotten." : "No wrong passwords are counted for this user.",
+    );
+  },
+};
+
+const noUser = (name: string) => new StartError(`There is no user ${JSON.stringify(name)}.`);
 
 /** All of standard input, without the end of its line; from a terminal a line, which is not shown. */
 async function readPassword(): Promise<string> {

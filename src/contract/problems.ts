@@ -132,9 +132,9 @@ export const problems = {
     status: 429,
     title: "Too many tries",
     meaning:
-      "There were too many wrong passwords for this account or from this address, or too many registrations from it. The password was not looked at, so that even the right one is refused, and whether there is such a user is not said.",
+      "There were too many wrong passwords for this account or from this network, or too many registrations from it. The password was not checked, so even the right one is rejected. Whether there is such a user is not said.",
     remedy:
-      "Wait for the seconds in Retry-After: 15 minutes at the most. RateLimit-Policy names the limit; each is a setting of the service. A client that sends many requests should take a token once and send that.",
+      "Wait for the seconds in Retry-After: up to 15 minutes, or up to 30 days where RateLimit-Policy names the limit consecutive. In that case sign in from a network that you have signed in from before, or ask the operator to unlock the account. Each limit is a setting of the service. A client that sends many requests should take a token once and send that.",
   },
   "internal-error": {
     status: 500,

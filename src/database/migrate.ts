@@ -11,6 +11,7 @@ import * as sessions from "./migrations/0004-sessions.ts";
 import * as keyRotation from "./migrations/0005-key-rotation.ts";
 import * as throttle from "./migrations/0006-throttle.ts";
 import * as endings from "./migrations/0007-endings.ts";
+import * as guesses from "./migrations/0008-guesses.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -23,6 +24,7 @@ const migrations = new Map<string, Migration>([
   ["0005-key-rotation", keyRotation],
   ["0006-throttle", throttle],
   ["0007-endings", endings],
+  ["0008-guesses", guesses],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

@@ -11,12 +11,20 @@ const sweepEveryMs = 60_000;
 /** Names the sweeps among a database's advisory locks, with a hash of the table. */
 const advisoryLock = 5_391_649;
 
+const mostPasswordFailures = 1_000_000;
+
 /** What may go, and why: a table, and the condition of a row. Each finds its rows by an index. */
 const garbage: [string, string][] = [
   // The last token that it could concern has expired; two hours more, should the clock be set back.
   ["revocations", "expires_at < now() - interval '2 hours'"],
   // Their windows are over; an hour more, for clocks that differ.
   ["throttle", "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint"],
+  ["password_failures", "expires_at < now()"],
+  // Whoever tries a million names must not fill the disk. Those that expire first go first.
+  [
+    "password_failures",
+    `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${mostPasswordFailures} LIMIT 1)`,
+  ],
   ["familiar_networks", "last_seen_at < now() - interval '90 days'"],
   // Ended rows are kept while a token of theirs lives, and for a day in which their end can be told.
   ["sessions", "idle_expires_at < now() AND tokens_expire_at < now()"],

@@ -97,7 +97,7 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
 
     hashing: (hasher) => ({
       ...hasher,
-      hash: (password) => inSpan("hash password", () => hasher.hash(password)),
+      hash: (password, deadline) => inSpan("hash password", () => hasher.hash(password, deadline)),
       verify: (stored, password, deadline) =>
         inSpan("verify password", () => hasher.verify(stored, password, deadline)),
     }),

@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import { hash as argon2, verify as argon2Verify } from "@node-rs/argon2";
 import pLimit from "p-limit";
 import { Problem } from "../contract/problems.ts";
+import { fairQueue, type Turn } from "./fairQueue.ts";
 
 /** The cost of one hash (RFC 9106): memory in KiB, passes over it. One lane. */
 export type HashCost = { memoryKiB: number; passes: number };
@@ -20,13 +21,16 @@ export type Verification = {
 
 export type PasswordHasher = {
   /**
-   * Runs what will come to a hash, if not too many are at it: looking up what to compare with is work, too.
-   * @param network of whom it is for: one alone cannot take all places
-   * @throws {Problem} `overloaded`, at once
+   * Runs a task that hashes passwords when its turn comes. Turns are shared fairly by network and by account, and
+   * whoever waits holds no slot.
+   * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
    */
-  admit<T>(network: string, task: () => Promise<T>): Promise<T>;
-  /** @throws {Problem} `overloaded` */
-  hash(password: string): Promise<string>;
+  schedule: Schedule;
+  /**
+   * @param deadline when it is too late to begin, on the clock of `performance.now()`
+   * @throws {Problem} `overloaded`
+   */
+  hash(password: string, deadline?: number): Promise<string>;
   /**
    * Compares a password with a stored hash. Without a hash (there is no such user) or without a
    * password (it is no possible one) nothing matches, after the same work.
@@ -42,6 +46,10 @@ export type PasswordHasher = {
 
 /** Kept in place of a hash: no password matches, after the same work. */
 export const disabledPassword = "!";
+/** @param task is given its deadline */
+export type Schedule = <T>(turn: ScheduledTurn, task: (deadline: number) => Promise<T>) => Promise<T>;
+/** A turn whose deadline is `queueTimeoutMs` from now unless it says otherwise. */
+export type ScheduledTurn = Omit<Turn, "deadline"> & { deadline?: number };
 
 /** Who wants to know of each. */
 export type HashingObserver = {
@@ -53,11 +61,12 @@ export type HashingObserver = {
 
 // argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
 const mostAtOnce = 2;
-// For each at a time. At some 40 hashes a second and core, the last of so many waits for about as long as any may.
-const mostAdmitted = 32;
-const mostOfOneNetwork = 24;
+/** Slots for each hash at a time, so that processors are busy while others ask the database. */
+const slotsForEach = 3;
+/** Waiting tasks for each hash at a time. At some 40 hashes a second and core, more could not be served in time. */
+const mostWaitingForEach = 32;
 /** Whoever waits longer has perhaps gone, and is answered before a second is over. */
-const patienceMs = 700;
+export const queueTimeoutMs = 700;
 // No setting makes a dearer hash: one that claims more was put there to make us compute it.
 const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 // Argon2's own minimum for one lane (RFC 9106, section 3.1).
@@ -85,40 +94,23 @@ export function passwordHasher(
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  let admitted = 0;
-  const admittedOf = new Map<string, number>();
-  const change = (network: string, by: 1 | -1): void => {
-    admitted += by;
-    const ofThis = (admittedOf.get(network) ?? 0) + by;
-    if (ofThis > 0) admittedOf.set(network, ofThis);
-    else admittedOf.delete(network);
-  };
-  const admit = async <T>(network: string, task: () => Promise<T>): Promise<T> => {
-    const isFull = admitted >= mostAdmitted * atOnce || (admittedOf.get(network) ?? 0) >= mostOfOneNetwork * atOnce;
-    if (isFull) throw new Problem("overloaded");
-    change(network, 1);
-    try {
-      return await task();
-    } finally {
-      change(network, -1);
-    }
-  };
-  const queued = <T>(task: () => Promise<T>, deadline = performance.now() + patienceMs): Promise<T> => {
-    const arrived = performance.now();
-    return limit(async () => {
+  const queue = fairQueue(slotsForEach * atOnce, mostWaitingForEach * atOnce, (ms) => observer.waited?.(ms / 1000));
+  const schedule: Schedule = ({ deadline = performance.now() + queueTimeoutMs, ...turn }, task) =>
+    queue.run({ ...turn, deadline }, () => task(deadline));
+  const queued = <T>(task: () => Promise<T>, deadline = performance.now() + queueTimeoutMs): Promise<T> =>
+    limit(async () => {
       const now = performance.now();
-      observer.waited?.((now - arrived) / 1000);
-      // Once the first in the queue is too late, so are all that came with it: they end at once.
+      // Since the request arrived: what it waited for its slot is part of it.
+      observer.waited?.((now - deadline + queueTimeoutMs) / 1000);
       if (now > deadline) throw new Problem("overloaded");
       return task();
     });
-  };
 
   const impossible = randomBytes(32).toString("base64");
 
   return {
-    admit,
-    hash: (password) => queued(() => compute(password, cost)),
+    schedule,
+    hash: (password, deadline) => queued(() => compute(password, cost), deadline),
     verify: (stored, password, deadline) =>
       queued(async () => {
         const storedCost = stored === undefined ? undefined : costOf(stored);
@@ -136,7 +128,7 @@ export function passwordHasher(
         return { matches };
       }, deadline),
     workDone: () => work,
-    load: () => ({ running: limit.activeCount, waiting: limit.pendingCount }),
+    load: () => ({ running: limit.activeCount, waiting: queue.waiting() + limit.pendingCount }),
   };
 
   /**

@@ -3,7 +3,7 @@
  * used later, or elsewhere, ends the session.
  */
 import type { Audit } from "../audit/audit.ts";
-import type { Client } from "../contract/binding.ts";
+import type { Caller, Client } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 import { networkOf, unknownNetwork } from "../throttling/network.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
@@ -21,7 +21,7 @@ type Parts = {
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens. */
   endSession(userId: string, id: string): Promise<unknown>;
-  networkChanged(userId: string, network: string): void;
+  networkChanged(user: Pick<Caller, "userId" | "username">, client: Client): void;
   audit: Audit;
 };
 
@@ -72,7 +72,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
     if (!grant) return repeat(token, await requireLiveSession(token), client);
     parts.audit("session-refreshed", client, { userId: grant.userId, sessionId: id });
     const isAnother = network !== networkOf(state.address ?? undefined);
-    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant.userId, network);
+    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, client);
     return { id, secret, grant };
   }
 

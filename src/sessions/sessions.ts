@@ -30,8 +30,8 @@ type Parts = {
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
-  /** Is told of a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (userId: string, network: string) => void;
+  /** Called after a refresh from another network than that of the refresh before. Must not throw. */
+  networkChanged?: (user: Pick<Caller, "userId" | "username">, client: Client) => void;
   audit: Audit;
 };
 

@@ -1,175 +1,274 @@
 /**
- * Who is guessing: wrong passwords are counted by account, by account and network, and by network,
- * for all instances together, and registrations by network. Unknown users are counted like known ones.
+ * Limits on wrong passwords and registrations, for all instances together. Unknown names are counted like users.
  *
- * A password takes its place among the guesses before it is looked at and gives it back when it was
- * right, so that of many at once no more are looked at than the limit says. From a network that has
- * signed in to the account before, only that network's own guesses count: nobody else can lock it out.
+ * An attempt takes its places before the password is looked at, and gives them back when it was right, so that of
+ * many at once no more are looked at than the limit says. An attempt that is refused does not look for the user, and
+ * does the same work for every name. SECURITY.md has a table of the limits and of what each costs.
  */
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import pLimit, { type LimitFunction } from "p-limit";
 import { Problem } from "../contract/problems.ts";
-
-/** A lockout lasts no longer. */
-export const windowSeconds = 900;
-/**
- * So many networks of an account are remembered. In any hour five windows can have a part, so that
- * 5 × (5 + 3 × 5) = 100 guesses are looked at with the limits as they are by default.
- */
-export const familiarNetworks = 3;
-
-export type Limit = "account-address" | "account" | "address" | "registrations";
-/** How many there may be in a window. */
-export type Limits = Record<Limit, number>;
-
-/** Numbers by key, shared by all instances. Each method may throw the problem `database-unavailable`. */
-export type CountStore = {
-  /** Counts one more. @returns how many there are then */
-  add(key: string): Promise<number>;
-  /** Counts one less. */
-  remove(key: string): Promise<void>;
-  read(key: string): Promise<number>;
-};
+import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
+import type { CountStore } from "./counts.ts";
+import type { ThrottleKeys } from "./keys.ts";
+import {
+  failuresExpireSeconds,
+  type Limit,
+  type Limits,
+  limitOfWidth,
+  Throttled,
+  windowSeconds,
+  withoutReserve,
+} from "./limits.ts";
+import { calls, shortMemory } from "./memory.ts";
+import { type Networks, unknownNetwork } from "./network.ts";
 
 /** Whose password is tried, from where. */
 export type Attempt = {
   /** What the account is found by, whether or not there is one. */
   account: string;
-  network: string;
-  /** Whether that network has signed in to that account before. */
-  isFamiliar: boolean;
+  networks: Networks;
+};
+
+export type Look<Account, Result> = {
+  /** Finds what the password is compared with: only once it is known that the attempt may have a place. */
+  find(): Promise<Account>;
+  /**
+   * Resolves with `undefined` for a wrong password.
+   * @param isRemembered whether the network need not be noted again
+   */
+  evaluate(account: Account, turn: { deadline: number; isRemembered: boolean }): Promise<Result | undefined>;
 };
 
 export type Throttle = {
   /**
-   * Has a password looked at, if it may be.
-   * @param evaluate resolves with `undefined` for a wrong one
-   * @throws {Throttled} and `overloaded` where others are first
+   * Looks at a password, if it may be, when its turn comes.
+   * @throws {Throttled} and the problem `overloaded`
    */
-  password<T>(attempt: Attempt, evaluate: (deadline: number) => Promise<T | undefined>): Promise<T | undefined>;
-  /** @throws {Throttled} */
-  registration(network: string): Promise<void>;
+  password<Account, Result>(attempt: Attempt, look: Look<Account, Result>): Promise<Result | undefined>;
+  /**
+   * Registers a user, if the network may, when its turn comes.
+   * @throws {Throttled} and the problem `overloaded`
+   */
+  registration<Result>(attempt: Attempt, register: (deadline: number) => Promise<Result>): Promise<Result>;
 };
-
-/** The problem `too-many-requests`, with what the client may know of the limit (draft-ietf-httpapi-ratelimit-headers). */
-export class Throttled extends Problem {
-  readonly limit: Limit;
-
-  constructor(limit: Limit, quota: number, seconds: number) {
-    super("too-many-requests", {
-      detail: `Too many ${limit === "registrations" ? limit : "wrong passwords"}. Try again in ${seconds} seconds.`,
-      headers: {
-        "Retry-After": String(seconds),
-        "RateLimit-Policy": `"${limit}";q=${quota};w=${windowSeconds}`,
-        RateLimit: `"${limit}";r=0;t=${seconds}`,
-      },
-    });
-    this.limit = limit;
-  }
-}
-
-/** How long a password may wait to be looked at. */
-const patienceMs = 700;
-/** A place that was taken by a right password on another instance is free again soon. */
-const tries = 3;
-const betweenTriesMs = 100;
-/** So long an exhausted limit is not asked for again, so that a flood costs nothing. */
-const rememberExhaustedMs = 2_000;
-const mostRemembered = 10_000;
 
 /** Lets everything pass: for benchmarks. */
-export const noThrottle: Throttle = {
-  password: (_attempt, evaluate) => evaluate(performance.now() + patienceMs),
-  registration: () => Promise.resolve(),
+export const noThrottle = (schedule: Schedule): Throttle => ({
+  password: (attempt, { find, evaluate }) =>
+    schedule(attempt, async (deadline) => evaluate(await find(), { deadline, isRemembered: true })),
+  registration: schedule,
+});
+
+/** After how long a place that others have taken is asked for again. Right passwords give it back soon. */
+const retryMs = 100;
+/** How often the last place for failures in a row is asked for: whether those before are decided is not known. */
+const mostTries = 3;
+/** The limit for one subject in one window. `most`: how many of the quota this attempt may find taken, itself included. */
+type Place = { limit: Limit; key: string; quota: number; most: number };
+type Refusal = { limit: Limit; quota: number; endsAtMs: number };
+/** A statement without an answer for so long: whoever waits behind it waits for the database, not for a hash. */
+const stuckMs = 500;
+const busy = Symbol("the places are taken by attempts that are not decided yet");
+
+export type ThrottleParts = {
+  limits: Limits;
+  store: CountStore;
+  keys: ThrottleKeys;
+  schedule: Schedule;
+  /** The one that all instances share: their windows are the same. */
+  clock: () => Date;
 };
 
-/** Where something is counted: the limit for one subject in one window. */
-type Place = { limit: Limit; key: string; endsAtMs: number };
+export function createThrottle({ limits, keys, clock, ...parts }: ThrottleParts): Throttle {
+  /** Refusals, so that a flood of attempts costs nothing. */
+  const refusals = shortMemory<Refusal>();
+  /** Accounts that strangers are refused at. Their attempts need not wait for each other. */
+  const closed = shortMemory<true>();
+  /** Where the right password came from a moment ago: a familiar network, of which nothing has to be asked. */
+  const recent = shortMemory<true>();
 
-/** @param clock the one that all instances share: their windows are the same */
-export function createThrottle(limits: Limits, store: CountStore, clock: () => Date): Throttle {
-  const exhausted = new Map<string, number>();
-  const queues = new Map<string, LimitFunction>();
+  const statements = calls();
+  const store: Omit<CountStore, "clear"> = {
+    look: (asked) => statements.watch(parts.store.look(asked)),
+    take: (asked) => statements.watch(parts.store.take(asked)),
+    settle: (decided) => statements.watch(parts.store.settle(decided)),
+  };
+  const schedule: Schedule = (turn, task) =>
+    parts.schedule(turn, task).catch((error: unknown) => {
+      const isOverloaded = error instanceof Problem && error.slug === "overloaded";
+      throw isOverloaded && statements.areStuck(stuckMs)
+        ? new Problem("database-unavailable", { cause: error })
+        : error;
+    });
+
+  const windowAt = (now: Date) => {
+    const number = Math.floor(now.getTime() / 1000 / windowSeconds);
+    return { number, endsAt: new Date((number + 1) * windowSeconds * 1000) };
+  };
+  const tooMany = ({ limit, quota, endsAtMs }: Refusal): Throttled =>
+    new Throttled(limit, quota, Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
+
+  /** A place in each network of a client, for strangers without the reserve. */
+  const inNetworks = (limit: Limit, subject: string[], window: number, isStranger = false): Place[] =>
+    subject.map((name, width) => {
+      const quota = limitOfWidth(limits[limit], width);
+      return { limit, key: `${name}.${limit}.${window}`, quota, most: isStranger ? withoutReserve(quota) : quota };
+    });
+
+  /** All that an attempt is counted by. The window is in each key, whatever a clock does. */
+  function keysAt({ account, networks }: Attempt, now: Date) {
+    const { number, endsAt } = windowAt(now);
+    const accounts = keys.accounts(account);
+    const networkKeys = networks.map(keys.network);
+    const subjects = networkKeys.map((key) => `${accounts[0]}.${key}`);
+    const both = inNetworks("account-address", subjects, number);
+    const whole = { limit: "account" as const, quota: limits.account, most: limits.account };
+    return {
+      now,
+      endsAt,
+      accounts,
+      /** Of the account and its narrowest network. */
+      pair: (both[0] as Place).key,
+      familiarKeys: keys.familiar(account, networks[0]),
+      both,
+      /** Of all familiar networks together: which they are can change within a window. */
+      familiar: { ...whole, key: `${accounts[0]}.familiar.${number}` },
+      strange: { ...whole, key: `${accounts[0]}.account.${number}` },
+      address: inNetworks("address", networkKeys, number),
+      addressOfStranger: inNetworks("address", networkKeys, number, true),
+    };
+  }
+  type AttemptKeys = ReturnType<typeof keysAt>;
+  type Wanted = { places: Place[]; mostInARow: number; isRemembered: boolean };
 
   /**
-   * The window is part of the key: whatever a clock does and whoever comes late, what was counted in
-   * one window is never taken from another.
+   * Finds out whether an attempt may take its places.
+   * @returns what to take, or `busy`
+   * @throws {Throttled}
    */
-  const placeOf = (limit: Limit, subject: string): Place => {
-    // A digest, since what is typed as a username may be a password.
-    const digest = createHash("sha256").update(`${limit}\n${subject}`).digest("base64url");
-    const window = Math.floor(clock().getTime() / 1000 / windowSeconds);
-    return { limit, key: `${digest}.${window}`, endsAtMs: (window + 1) * windowSeconds * 1000 };
-  };
-  const tooMany = ({ limit, endsAtMs }: Place): Throttled =>
-    new Throttled(limit, limits[limit], Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
-  const refuseExhausted = (place: Place): void => {
-    if ((exhausted.get(place.key) ?? 0) > performance.now()) throw tooMany(place);
-  };
-  const exhaust = (place: Place): Throttled => {
-    if (exhausted.size >= mostRemembered) exhausted.clear();
-    exhausted.set(place.key, performance.now() + rememberExhaustedMs);
-    return tooMany(place);
-  };
-  const take = async (place: Place): Promise<void> => {
-    for (let left = tries; ; ) {
-      refuseExhausted(place);
-      if ((await store.add(place.key)) <= limits[place.limit]) return;
-      await store.remove(place.key);
-      left -= 1;
-      if (left === 0) throw exhaust(place);
-      await sleep(betweenTriesMs);
+  async function judge(attempt: Attempt, keysOf: AttemptKeys, triesLeft: number): Promise<Wanted | typeof busy> {
+    const { now, endsAt, accounts, pair, familiarKeys, both, familiar, strange, address, addressOfStranger } = keysOf;
+    const [account] = accounts;
+    const ofFamiliar = [both[0] as Place, familiar, ...address];
+    if (recent.get(pair)) return { places: ofFamiliar, mostInARow: limits.consecutive, isRemembered: true };
+
+    const keysOfPlaces = [...both, familiar, strange, ...address].map(({ key }) => key);
+    const counted = await store.look({ places: keysOfPlaces, accounts, familiar: familiarKeys, now });
+    const isStranger = !counted.isFamiliar || attempt.networks[0] === unknownNetwork;
+    const refuse = (limit: Limit, quota: number, endsAtMs: number): Throttled => {
+      const refusal = { limit, quota, endsAtMs };
+      refusals.set(pair, refusal);
+      if (isStranger && (limit === "account" || limit === "consecutive")) closed.set(account, true);
+      return tooMany(refusal);
+    };
+
+    const inARow = Object.values(counted.accounts);
+    const mostInARow = isStranger ? withoutReserve(limits.consecutive) : limits.consecutive;
+    if (inARow.reduce((sum, { failures }) => sum + failures, 0) >= mostInARow) {
+      if (triesLeft > 1 && !closed.get(account)) return busy;
+      throw refuse("consecutive", limits.consecutive, Math.max(...inARow.map(({ expiresAtMs }) => expiresAtMs)));
     }
-  };
-  const requireLeft = async (place: Place): Promise<void> => {
-    if ((await store.read(place.key)) >= limits[place.limit]) throw exhaust(place);
-  };
-  /** One at a time: right passwords that come all at once do not use up what each gives back. */
-  const inTurn = async <T>({ key }: Place, task: () => Promise<T>): Promise<T> => {
-    const queue = queues.get(key) ?? pLimit(1);
-    queues.set(key, queue);
+    const places = isStranger ? [...both, strange, ...addressOfStranger] : ofFamiliar;
+    for (const { key, limit, quota, most } of places) {
+      const { points, pending } = counted.places[key] ?? { points: 0, pending: 0 };
+      if (points - pending >= most) throw refuse(limit, quota, endsAt.getTime());
+      if (points >= most) return busy;
+    }
+    const earlier = accounts.slice(1).reduce((sum, key) => sum + (counted.accounts[key]?.failures ?? 0), 0);
+    return { places, mostInARow: mostInARow - earlier, isRemembered: !isStranger && counted.isRemembered };
+  }
+
+  /** @throws {Throttled} */
+  async function attemptOnce<Account, Result>(
+    attempt: Attempt,
+    triesLeft: number,
+    deadline: number,
+    { find, evaluate }: Look<Account, Result>,
+  ): Promise<Result | undefined | typeof busy> {
+    const keysOf = keysAt(attempt, clock());
+    const { now, endsAt, accounts, pair } = keysOf;
+    const [account] = accounts;
+    refuseRemembered(pair);
+    const wanted = await judge(attempt, keysOf, triesLeft);
+    if (wanted === busy) return busy;
+
+    const expiresAt = new Date(now.getTime() + failuresExpireSeconds * 1000);
+    const [{ taken, hasAccount }, found] = await Promise.all([
+      store.take({
+        places: wanted.places,
+        isPending: true,
+        endsAt,
+        account: { key: account, most: wanted.mostInARow, expiresAt },
+        now,
+      }),
+      statements.watch(find()).then(
+        (account) => ({ account }),
+        (error: unknown) => ({ error }),
+      ),
+    ]);
+    const giveBack = () => store.settle({ places: taken, accounts: hasAccount ? [account] : [], outcome: "unread" });
+    if (!hasAccount) {
+      recent.delete(pair);
+      if (taken.length > 0) await giveBack();
+      return busy;
+    }
+    if ("error" in found) {
+      await giveBack().catch(() => {});
+      throw found.error;
+    }
+    let result: Result | undefined;
     try {
-      return await queue(task);
-    } finally {
-      if (queue.activeCount + queue.pendingCount === 0) queues.delete(key);
+      result = await evaluate(found.account, { deadline, isRemembered: wanted.isRemembered });
+    } catch (error) {
+      // After any other failure it may have been looked at.
+      const isUnread = error instanceof Problem && error.slug === "overloaded";
+      await (isUnread ? giveBack() : store.settle({ places: taken, accounts, outcome: "wrong" })).catch(() => {});
+      throw error;
     }
+    await store.settle({ places: taken, accounts, outcome: result === undefined ? "wrong" : "right" });
+    if (result !== undefined && wanted.isRemembered && accounts.length === 1) recent.set(pair, true);
+    return result;
+  }
+
+  const refuseRemembered = (key: string): void => {
+    const refusal = refusals.get(key);
+    if (refusal) throw tooMany(refusal);
   };
 
   return {
-    async password({ account, network, isFamiliar }, evaluate) {
-      const deadline = performance.now() + patienceMs;
-      const forBoth = placeOf("account-address", `${account}\n${network}`);
-      const forAccount = placeOf("account", account);
-      const forAddress = placeOf("address", network);
-      const needed = isFamiliar ? [forBoth] : [forBoth, forAccount];
-      // What is known to be refused neither waits in line nor asks the database.
-      for (const place of isFamiliar ? needed : [...needed, forAddress]) refuseExhausted(place);
-      return inTurn(isFamiliar ? forBoth : forAccount, async () => {
-        if (!isFamiliar) await requireLeft(forAddress);
-        const taken: Place[] = [];
-        const leave = () => Promise.all(taken.map(({ key }) => store.remove(key)));
-        try {
-          for (const place of needed) {
-            await take(place);
-            taken.push(place);
-          }
-          const result = await evaluate(deadline);
-          if (result === undefined) await store.add(forAddress.key);
-          else await leave();
-          return result;
-        } catch (error) {
-          // Not looked at. After any other failure it may have been.
-          if (error instanceof Throttled || (error instanceof Problem && error.slug === "overloaded")) await leave();
-          throw error;
-        }
-      });
+    async password(attempt, look) {
+      const deadline = performance.now() + queueTimeoutMs;
+      const { accounts, pair } = keysAt(attempt, clock());
+      const [account] = accounts;
+      for (let triesLeft = mostTries; ; triesLeft -= 1) {
+        // What is known to be refused neither waits nor asks the database.
+        refuseRemembered(pair);
+        // One at a time: right passwords that come all at once do not use up the places that each gives back.
+        const lane = closed.get(account) ? pair : account;
+        const result = await schedule({ networks: attempt.networks, account, lane, deadline }, () =>
+          attemptOnce(attempt, triesLeft, deadline, look),
+        );
+        if (result !== busy) return result;
+        await sleep(retryMs);
+      }
     },
 
-    async registration(network) {
-      const place = placeOf("registrations", network);
-      refuseExhausted(place);
-      if ((await store.add(place.key)) > limits.registrations) throw exhaust(place);
+    async registration({ account, networks }, register) {
+      const now = clock();
+      const window = windowAt(now);
+      const places = inNetworks("registrations", networks.map(keys.network), window.number);
+      const [{ key: narrowest }] = places as [Place];
+      refuseRemembered(narrowest);
+      return schedule({ networks, account }, async (deadline) => {
+        refuseRemembered(narrowest);
+        const { taken } = await store.take({ places, isPending: false, endsAt: window.endsAt, now });
+        const refused = places.find(({ key }) => !taken.includes(key));
+        if (!refused) return register(deadline);
+        if (taken.length > 0) await store.settle({ places: taken, accounts: [], outcome: "unread" });
+        const refusal = { limit: refused.limit, quota: refused.quota, endsAtMs: window.endsAt.getTime() };
+        refusals.set(narrowest, refusal);
+        throw tooMany(refusal);
+      });
     },
   };
 }

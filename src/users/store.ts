@@ -1,6 +1,6 @@
 import { Problem } from "../contract/problems.ts";
 import { type Database, violates } from "../database/database.ts";
-import { familiarNetworks } from "../throttling/throttling.ts";
+import { familiarNetworks } from "../throttling/limits.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./users.ts";
 
@@ -10,7 +10,6 @@ const accountColumns = {
   username: "username",
   passwordHash: "password_hash",
   tokenEpoch: "token_epoch",
-  familiarAt: "last_seen_at",
 };
 
 export function userStore(database: Database): UserStore {
@@ -35,7 +34,7 @@ export function userStore(database: Database): UserStore {
           `WITH registered AS (
              INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash) RETURNING *
            ), remembered AS (
-             INSERT INTO familiar_networks (user_id, network) SELECT id, :network FROM registered
+             INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM registered
            )
            SELECT id, username, created_at AS "createdAt" FROM registered`,
           user,
@@ -50,30 +49,22 @@ export function userStore(database: Database): UserStore {
 
     find: (id) => database.read((knex) => knex("users").first<User | undefined>(userColumns).where({ id })),
 
-    findAccount: (by, network) =>
-      database.read((knex) =>
-        knex("users")
-          .leftJoin("familiar_networks", (join) =>
-            join.on("user_id", "users.id").andOnVal("familiar_networks.network", network),
-          )
-          .first<Account | undefined>(accountColumns)
-          .where(by),
-      ),
+    findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
 
-    async rememberNetwork(id, network) {
+    async rememberNetwork(id, { network, key }) {
       await database.write((knex) =>
         knex.raw(
           // The user first, as a deletion has it: they must not wait for each other.
           `WITH owner AS MATERIALIZED (
              SELECT id FROM users WHERE id = :id FOR KEY SHARE
            ), remembered AS (
-             INSERT INTO familiar_networks (user_id, network) SELECT id, :network FROM owner
-             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now()
+             INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM owner
+             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key
            )
            DELETE FROM familiar_networks USING owner WHERE user_id = owner.id AND network IN (
              SELECT network FROM familiar_networks WHERE user_id = :id AND network <> :network
              ORDER BY last_seen_at DESC OFFSET :others)`,
-          { id, network, others: familiarNetworks - 1 },
+          { id, network, key, others: familiarNetworks - 1 },
         ),
       );
     },

@@ -4,10 +4,11 @@ import type { Audit } from "../audit/audit.ts";
 import { hasTokenShape } from "../contract/authorization.ts";
 import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/binding.ts";
 import { invalidRequest, Problem } from "../contract/problems.ts";
-import type { PasswordHasher } from "../passwords/hashing.ts";
+import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
-import { networkOf, unknownNetwork } from "../throttling/network.ts";
-import { type Throttle, Throttled } from "../throttling/throttling.ts";
+import { Throttled } from "../throttling/limits.ts";
+import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
+import type { Throttle } from "../throttling/throttling.ts";
 import type { Revocation } from "../tokens/revocations.ts";
 import { canonicalUsername } from "./username.ts";
 
@@ -19,18 +20,19 @@ export type Account = {
   username: string;
   passwordHash: string;
   tokenEpoch: number;
-  /** When the account was last signed in to from the network that asks; `null` where it never was. */
-  familiarAt: Date | null;
 };
+
+/** A network from which an account is signed in to. `key`: what both are found by when a password is tried. */
+export type FamiliarNetwork = { network: string; key: string };
 
 /** What is kept of users. Every method may throw the problem `database-unavailable`. */
 export type UserStore = {
   /** @throws {Problem} `username-taken` */
-  insert(user: { id: string; username: string; passwordHash: string; network: string }): Promise<User>;
+  insert(user: { id: string; username: string; passwordHash: string } & FamiliarNetwork): Promise<User>;
   find(id: string): Promise<User | undefined>;
-  findAccount(by: { id: string } | { username: string }, network: string): Promise<Account | undefined>;
+  findAccount(by: { id: string } | { username: string }): Promise<Account | undefined>;
   /** Notes that the account is signed in to from a network; the oldest others are forgotten. */
-  rememberNetwork(id: string, network: string): Promise<void>;
+  rememberNetwork(id: string, familiar: FamiliarNetwork): Promise<void>;
   /**
    * Sets the hash, raises the epoch and forgets all networks but the given one, if the epoch is still the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
@@ -50,23 +52,31 @@ export type UserStore = {
   delete(id: string, epoch: number): Promise<Revocation | undefined>;
 };
 
+/** `name`: what guesses are counted by. `by`: what the account is found by. */
+type Guess = { name: string; by: { id: string } | { username: string }; password: string; client: Client };
+type Verified = { account: Account; verification: Verification; isRemembered: boolean };
+
 export type Users = ReturnType<typeof createUsers>;
 
-/** Noting it at each sign-in would be a write for nothing. */
-const rememberAgainAfterMs = 86_400_000;
+/** What no user has. An impossible name is looked for by it, with the same work as any other. */
+const nobody = "";
 
 /** What no network is called: all others are forgotten. */
 const noNetwork = "";
 
-/** @param enforce puts a revocation into force on this instance; the others follow by themselves. */
-export function createUsers(
-  store: UserStore,
-  hasher: PasswordHasher,
-  policy: PasswordPolicy,
-  throttle: Throttle,
-  enforce: (revocation: Revocation) => void,
-  audit: Audit,
-) {
+export type UsersParts = {
+  store: UserStore;
+  hasher: PasswordHasher;
+  policy: PasswordPolicy;
+  throttle: Throttle;
+  /** The key of an account's familiar network. */
+  familiarKey: (username: string, network: string) => string;
+  /** Puts a revocation into force on this instance; the others follow by themselves. */
+  enforce: (revocation: Revocation) => void;
+  audit: Audit;
+};
+
+export function createUsers({ store, hasher, policy, throttle, familiarKey, enforce, audit }: UsersParts) {
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, client: Client): Promise<User> {
     const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
@@ -77,30 +87,28 @@ export function createUsers(
       });
     }
     const accepted = wellFormedPassword(password, "#/password");
-    const network = networkOf(client.address);
-    return hasher.admit(network, async () => {
-      await throttle.registration(network).catch(auditThrottled(client));
-      await enforcePolicy(accepted, username);
-      const passwordHash = await hasher.hash(accepted);
-      const user = await store.insert({ id: uuidv7(), username, passwordHash, network });
-      audit("user-registered", client, { userId: user.id });
-      return user;
-    });
+    const attempt = { account: username, networks: networksOf(client.address) };
+    const user = await throttle
+      .registration(attempt, async (deadline) => {
+        await enforcePolicy(accepted, username);
+        const passwordHash = await hasher.hash(accepted, deadline);
+        return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, client) });
+      })
+      .catch(auditThrottled(client));
+    audit("user-registered", client, { userId: user.id });
+    return user;
   }
 
   /**
    * Checks a username and a password, with the same work whether or not there is such a user.
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
-  function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
-    const network = networkOf(client.address);
-    return hasher.admit(network, async () => {
-      const username = canonicalUsername(name);
-      const account = username === undefined ? undefined : await store.findAccount({ username }, network);
-      const principal = await verify(username ?? name, account, password, client);
-      if (!principal) throw new Problem("invalid-credentials");
-      return principal;
-    });
+  async function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
+    const username = canonicalUsername(name);
+    const by = { username: username ?? nobody };
+    const principal = await verify({ name: username ?? name, by, password, client });
+    if (!principal) throw new Problem("invalid-credentials");
+    return principal;
   }
 
   /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
@@ -126,17 +134,15 @@ export function createUsers(
     const accepted = wellFormedPassword(next, "#/new_password");
     await enforcePolicy(accepted, caller.username);
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
-    const network = networkOf(client.address);
-    await hasher.admit(network, async () => {
-      const account = await store.findAccount({ id: caller.userId }, network);
-      const confirmed = await verify(caller.username, account, current, client);
-      if (!confirmed) throw wrong;
-      const passwordHash = await hasher.hash(accepted);
-      const revocation = await store.changePassword(caller.userId, confirmed.epoch, passwordHash, network);
-      if (!revocation) throw wrong;
-      enforce(revocation);
-      audit("password-changed", client, { userId: caller.userId, passwordEpoch: revocation.minimumEpoch });
-    });
+    const { userId, username } = caller;
+    const confirmed = await verify({ name: username, by: { id: userId }, password: current, client });
+    if (!confirmed) throw wrong;
+    const turn = { networks: networksOf(client.address), account: username };
+    const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
+    const revocation = await store.changePassword(userId, confirmed.epoch, passwordHash, networkOf(client.address));
+    if (!revocation) throw wrong;
+    enforce(revocation);
+    audit("password-changed", client, { userId, passwordEpoch: revocation.minimumEpoch });
   }
 
   /**
@@ -147,7 +153,7 @@ export function createUsers(
    */
   async function setPassword(name: string, password: string): Promise<boolean> {
     const username = canonicalUsername(name);
-    const account = username === undefined ? undefined : await store.findAccount({ username }, unknownNetwork);
+    const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
     const accepted = wellFormedPassword(password, "#/password");
     await enforcePolicy(accepted, account.username);
@@ -181,54 +187,63 @@ export function createUsers(
   }
 
   /**
-   * Has the password of an account looked at, if there may be another guess.
-   * @param name what the account was looked for by, for the counting of guesses
-   * @returns `undefined` where it is wrong, or there is no such account
+   * Looks at the password of an account, if there may be another guess. The account is not looked for before that:
+   * a refused guess does the same work whether or not there is one.
+   * @returns `undefined` where the password is wrong, or there is no such account
    * @throws {Problem} `too-many-requests`, `overloaded`
    */
-  async function verify(
-    name: string,
-    account: Account | undefined,
-    password: string,
-    client: Client,
-  ): Promise<PasswordPrincipal | undefined> {
-    const network = networkOf(client.address);
-    const attempt = {
-      account: name,
-      network,
-      isFamiliar: account?.familiarAt instanceof Date && network !== unknownNetwork,
-    };
-    const verification = await throttle
-      .password(attempt, async (deadline) => {
-        const verified = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
-        return verified.matches ? verified : undefined;
+  async function verify({ name, by, password, client }: Guess): Promise<PasswordPrincipal | undefined> {
+    const attempt = { account: name, networks: networksOf(client.address) };
+    let account: Account | undefined;
+    const verified = await throttle
+      .password(attempt, {
+        find: () => store.findAccount(by),
+        async evaluate(found, { deadline, isRemembered }) {
+          account = found;
+          const verification = await hasher.verify(found?.passwordHash, possiblePassword(password), deadline);
+          return found && verification.matches ? { account: found, verification, isRemembered } : undefined;
+        },
       })
-      .catch(auditThrottled(client, account));
-    if (!account || !verification) {
+      .catch(auditThrottled(client, "id" in by ? by.id : undefined));
+    if (!verified) {
       const reason = account ? "wrong-password" : "unknown-user";
       audit("password-refused", client, { userId: account?.id, reason });
       return undefined;
     }
-    await afterwards(account, network, verification.upgraded);
-    audit("password-accepted", client, { userId: account.id });
-    return { proof: "password", userId: account.id, username: account.username, epoch: account.tokenEpoch };
+    await afterwards(verified, client);
+    const { id, username, tokenEpoch } = verified.account;
+    audit("password-accepted", client, { userId: id });
+    return { proof: "password", userId: id, username, epoch: tokenEpoch };
   }
 
   /** What is not worth failing for: the next sign-in tries again. */
-  async function afterwards(account: Account, network: string, upgraded: string | undefined): Promise<void> {
+  async function afterwards({ account, verification, isRemembered }: Verified, client: Client): Promise<void> {
+    const { upgraded } = verification;
     if (upgraded !== undefined) {
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
-    if (network === unknownNetwork) return;
-    if (Date.now() - (account.familiarAt?.getTime() ?? 0) > rememberAgainAfterMs) {
-      await store.rememberNetwork(account.id, network).catch(() => {});
-    }
+    if (!isRemembered) await networkChanged({ userId: account.id, username: account.username }, client).catch(() => {});
+  }
+
+  /**
+   * Notes that a user's password or live session was used from the client's network: from there other people's
+   * guesses do not lock the user out.
+   * @throws {Problem} `database-unavailable`
+   */
+  async function networkChanged(user: { userId: string; username: string }, client: Client): Promise<void> {
+    const familiar = familiarOf(user.username, client);
+    if (familiar.network !== unknownNetwork) await store.rememberNetwork(user.userId, familiar);
+  }
+
+  function familiarOf(username: string, client: Client): FamiliarNetwork {
+    const network = networkOf(client.address);
+    return { network, key: familiarKey(username, network) };
   }
 
   const auditThrottled =
-    (client: Client, account?: Account) =>
+    (client: Client, userId?: string) =>
     (error: unknown): never => {
-      if (error instanceof Throttled) audit("throttled", client, { userId: account?.id, limit: error.limit });
+      if (error instanceof Throttled) audit("throttled", client, { userId, limit: error.limit });
       throw error;
     };
 
@@ -244,7 +259,17 @@ export function createUsers(
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
   }
 
-  return { register, signIn, read, readSelf, changePassword, setPassword, signOutEverywhere, remove };
+  return {
+    register,
+    signIn,
+    read,
+    readSelf,
+    changePassword,
+    setPassword,
+    networkChanged,
+    signOutEverywhere,
+    remove,
+  };
 }
 
 /** What held when the request began no longer does. */

@@ -6,7 +6,7 @@ import { inject } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import type { EmbeddedPostgres } from "../../src/database/embedded.ts";
 import { startService } from "../../src/service.ts";
-import { windowSeconds } from "../../src/throttling/throttling.ts";
+import { windowSeconds } from "../../src/throttling/limits.ts";
 import { afterwards } from "./afterwards.ts";
 import { type Client, createClient, type Received } from "./client.ts";
 import { serviceRole, templateDatabase } from "./postgres.ts";
@@ -19,6 +19,7 @@ const generous = {
   THROTTLE_ACCOUNT_ADDRESS: "10000",
   THROTTLE_ACCOUNT: "10000",
   THROTTLE_ADDRESS: "10000",
+  THROTTLE_CONSECUTIVE: "10000",
   THROTTLE_REGISTRATIONS: "10000",
 };
 
