@@ -3,14 +3,15 @@
 import "./newSpace.ts"; // first
 
 import cluster from "node:cluster";
-import { parseArgs } from "node:util";
+import { isatty } from "node:tty";
+import { inspect, parseArgs } from "node:util";
 import type { Logger } from "pino";
 import { type Config, ConfigError, describeSettings, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { migrateOnly, withKeys } from "./maintenance.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
-import { createLog } from "./operations/log.ts";
+import { createLog, type Log, printFatal } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
 import { SealedKeysError } from "./tokens/signingKeys.ts";
@@ -19,7 +20,7 @@ import { membership, reportToPrimary, startWorkers, WorkerError } from "./worker
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, unavailable: 69, software: 70, config: 78 };
 
-type Command = { run(config: Config, log: Logger, args: string[]): Promise<void>; isUsage(args: string[]): boolean };
+type Command = { run(config: Config, log: Log, args: string[]): Promise<void>; isUsage(args: string[]): boolean };
 
 const commands: Record<string, Command> = {
   serve: { run: serve, isUsage: (args) => args.length === 0 },
@@ -48,8 +49,8 @@ try {
   } else {
     const config = readConfig(process.env);
     // What `keys` prints is for programs; its log is not.
-    const stream = name === "keys" ? process.stderr : process.stdout;
-    await command.run(config, await createLog(config.logLevel, stream), rest);
+    const log = await createLog(config.logLevel, name === "keys" ? 2 : 1);
+    await command.run(config, log, rest);
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.
@@ -63,19 +64,21 @@ try {
     refuse(`${error.message.split(". ")[0]}. See latchkey --help.`, exit.usage);
   } else if (error instanceof ContractError) refuse(error.message, exit.software);
   else {
-    console.error(error);
+    printFatal(inspect(error));
     process.exitCode = exit.software;
   }
   cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
-async function serve(config: Config, log: Logger): Promise<void> {
-  const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
+async function serve(config: Config, { log, print, dropped }: Log): Promise<void> {
+  const service = await (config.workers > 1
+    ? startWorkers(config, log, dropped)
+    : startService(config, log, { droppedLogLines: dropped }));
   letNewSpaceGrow();
   const stop = stopper(service, config, log);
-  process.on("SIGTERM", stop).on("SIGINT", stop);
+  process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", stop);
   log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
-  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
+  if (isatty(1)) print(greeting(service.url));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
     stop(reason);
@@ -83,11 +86,14 @@ async function serve(config: Config, log: Logger): Promise<void> {
 }
 
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
-async function work(config: Config, log: Logger, args: string[]): Promise<void> {
-  process.on("SIGTERM", () => {}).on("SIGINT", () => {});
+async function work(config: Config, { log, dropped }: Log, args: string[]): Promise<void> {
+  process
+    .on("SIGTERM", () => {})
+    .on("SIGINT", () => {})
+    .on("SIGHUP", () => {});
   const worker = await membership(config, args);
   const ownLog = log.child({ worker: worker.number });
-  const service = await startService(config, ownLog, { worker });
+  const service = await startService(config, ownLog, { worker, droppedLogLines: dropped });
   letNewSpaceGrow();
   reportToPrimary(service.url, stopper(service, config, ownLog), service.readMetrics);
 }
@@ -125,12 +131,12 @@ function stopper(service: Service, config: Config, log: Logger): (reason: string
   };
 }
 
-async function migrate(config: Config, log: Logger): Promise<void> {
+async function migrate(config: Config, { log }: Log): Promise<void> {
   const applied = await migrateOnly(config, log);
   log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
 }
 
-async function keys(config: Config, log: Logger, [verb, kid = ""]: string[]): Promise<void> {
+async function keys(config: Config, { log }: Log, [verb, kid = ""]: string[]): Promise<void> {
   await withKeys(config, log, async (tools) => {
     if (verb === "rotate") process.stdout.write(`${await tools.rotate()}\n`);
     if (verb === "revoke" && !(await tools.revoke(kid))) throw new StartError(`There is no key ${kid} to revoke.`);
@@ -144,7 +150,7 @@ async function keys(config: Config, log: Logger, [verb, kid = ""]: string[]): Pr
 }
 
 function refuse(message: string, status: number): void {
-  process.stderr.write(`latchkey: ${message}\n`);
+  printFatal(`latchkey: ${message}`);
   process.exitCode = status;
 }
 

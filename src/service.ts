@@ -66,12 +66,17 @@ const defaultIssuer = "latchkey";
 /**
  * Starts the service: migrates, unless its primary has done so, then listens.
  * @param clockOffsetMs moves its clock, for tests
+ * @param droppedLogLines for the metrics
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
 export async function startService(
   config: Config,
   log: Logger,
-  { worker, clockOffsetMs = () => 0 }: { worker?: Membership; clockOffsetMs?: () => number } = {},
+  {
+    worker,
+    clockOffsetMs = () => 0,
+    droppedLogLines = () => 0,
+  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number } = {},
 ): Promise<OwnService> {
   // In the order of their making; let go of in the other.
   const held: { close(): Promise<unknown> }[] = [];
@@ -82,7 +87,7 @@ export async function startService(
   const metrics =
     config.metricsPort === undefined
       ? undefined
-      : (await import("./operations/metrics.ts")).createMetrics(version(), worker?.number);
+      : (await import("./operations/metrics.ts")).createMetrics(version(), droppedLogLines, worker?.number);
   const writeAudit = auditLog(log);
   const audit: Audit = (event, client, details) => {
     writeAudit(event, client, details);

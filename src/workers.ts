@@ -38,9 +38,10 @@ export class WorkerError extends Error {
 
 /**
  * Starts the workers, and keeps as many running until `drain`.
+ * @param droppedLogLines of this process, for the metrics
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
-export async function startWorkers(config: Config, log: Logger): Promise<Service> {
+export async function startWorkers(config: Config, log: Logger, droppedLogLines: () => number): Promise<Service> {
   const { host, metricsPort, workers: count } = config;
   const postgres = await openMigratedPostgres(config, log);
   const ends = new Map<Worker, Promise<number | null>>();
@@ -72,7 +73,7 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
         serving.delete(worker);
         if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, { status, signal });
         // A signal to all of them ends one that does not listen yet.
-        else hasFailed ||= status !== 0 && signal !== "SIGTERM" && signal !== "SIGINT";
+        else hasFailed ||= status !== 0 && !["SIGTERM", "SIGINT", "SIGHUP"].includes(signal ?? "");
         resolve(status);
       });
     });
@@ -134,9 +135,8 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
       const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
-      metrics = await serveMetricsOfWorkers(host, metricsPort, read, () => serving.size).catch(
-        cannotListen("METRICS_PORT", host, metricsPort),
-      );
+      const parts = { host, port: metricsPort, read, serving: () => serving.size, droppedLogLines };
+      metrics = await serveMetricsOfWorkers(parts).catch(cannotListen("METRICS_PORT", host, metricsPort));
       log.info({ url: metrics.url }, "metrics");
     }
     return { url, drain, close, failed: postgres.failed };

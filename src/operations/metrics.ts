@@ -22,7 +22,7 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export type Reading = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
 /** @param worker the number of this process among several that are read together: a label of all its metrics */
-export function createMetrics(version: string, worker?: number) {
+export function createMetrics(version: string, droppedLogLines: () => number, worker?: number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -70,6 +70,8 @@ export function createMetrics(version: string, worker?: number) {
     help: "Answers that were looked at (CONTRACT_CHECK) and were not what the contract says.",
     registers,
   });
+
+  registerDroppedLogLines(registry, droppedLogLines);
 
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
 
@@ -145,21 +147,44 @@ function registerWorkers(registry: Registry, serving: () => number): Counter {
   return new Counter({ name: "latchkey_workers_ended_total", help, registers });
 }
 
+function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
+  new Counter({
+    name: "latchkey_log_lines_dropped_total",
+    help: "Lines of the log that were dropped because they could not be written, audit events among them.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(dropped());
+    },
+  });
+}
+
 /**
  * Serves what the workers have counted, and what is known of them.
- * @param read asks those that answer
  * @throws the system's error, such as EADDRINUSE
  */
-export async function serveMetricsOfWorkers(
-  host: string,
-  port: number,
-  read: () => Promise<Reading[]>,
-  serving: () => number,
-): Promise<MetricsServer & { workerEnded(): void }> {
+export async function serveMetricsOfWorkers({
+  host,
+  port,
+  read,
+  serving,
+  droppedLogLines,
+}: {
+  host: string;
+  port: number;
+  /** Asks those that answer. */
+  read: () => Promise<Reading[]>;
+  serving: () => number;
+  /** Of the primary itself. */
+  droppedLogLines: () => number;
+}): Promise<MetricsServer & { workerEnded(): void }> {
   const own = new Registry();
   const ended = registerWorkers(own, serving);
+  const ofPrimary = new Registry();
+  ofPrimary.setDefaultLabels({ worker: "primary" });
+  registerDroppedLogLines(ofPrimary, droppedLogLines);
   const server = await serve(host, port, async () => {
-    const ofWorkers = AggregatorRegistry.aggregate(await read());
+    const ofWorkers = AggregatorRegistry.aggregate([...(await read()), await ofPrimary.getMetricsAsJSON()]);
     return (await own.metrics()) + (await ofWorkers.metrics());
   });
   return { ...server, workerEnded: () => ended.inc() };
