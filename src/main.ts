@@ -77,8 +77,9 @@ async function serve(config: Config, { log, print, dropped }: Log): Promise<void
   letNewSpaceGrow();
   const stop = stopper(service, config, log);
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", stop);
-  log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
-  if (isatty(1)) print(greeting(service.url));
+  const docs = config.documentation ? `${service.url}/docs` : undefined;
+  log.info({ url: service.url, docs }, "listening");
+  if (isatty(1)) print(greeting(service.url, docs));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
     stop(reason);
@@ -154,12 +155,12 @@ function refuse(message: string, status: number): void {
   process.exitCode = status;
 }
 
-function greeting(url: string): string {
+function greeting(url: string, docs = "not served (DOCUMENTATION=off)"): string {
   return `
   Latchkey is listening.
 
     API      ${url}/api
-    Docs     ${url}/docs
+    Docs     ${docs}
     Try it   curl -i -X POST -H 'Content-Type: application/json' \\
                -d '{"username":"miguel","password":"correct horse battery"}' ${url}/api/users
 

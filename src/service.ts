@@ -1,5 +1,4 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
-import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
@@ -16,7 +15,7 @@ import { followDatabaseClock } from "./database/clock.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
-import { docsPage } from "./documentation/pages.ts";
+import { loadDocumentation } from "./documentation/documentation.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
@@ -200,8 +199,9 @@ export async function startService(
       tokens,
       keys,
       revocations,
-      contract,
-      docsPage: docsPage(await readDocsPage(), config.publicUrl),
+      documentation: config.documentation
+        ? await loadDocumentation(projectFile("dist/docs.html"), contract)
+        : undefined,
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
       audit,
@@ -223,7 +223,7 @@ export async function startService(
       metrics,
       trace: tracing && ((...request) => (isRehearsal ? request[2]() : tracing.request(...request))),
     });
-    await rehearse(app, requests);
+    await rehearse(app, requests, config.documentation ? 200 : 404);
     isRehearsal = false;
     requests.level = log.level;
     const { host, port } = config;
@@ -266,11 +266,11 @@ export async function startService(
 }
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
-async function rehearse(app: Express, log: Logger): Promise<void> {
+async function rehearse(app: Express, log: Logger, expected: number): Promise<void> {
   const server = await listen(app, { host: "127.0.0.1", port: 0, isPrivate: true }, log);
   try {
     const { status } = await fetch(`${server.url}/problems/not-found`);
-    if (status !== 200) throw new Error("The contract cannot be served; the log says why.");
+    if (status !== expected) throw new Error("The contract cannot be served; the log says why.");
   } finally {
     await server.close();
   }
@@ -278,10 +278,6 @@ async function rehearse(app: Express, log: Logger): Promise<void> {
 
 /** The same whether this runs from src/ or from dist/. */
 const projectFile = (name: string) => createRequire(import.meta.url).resolve(`latchkey/${name}`);
-
-async function readDocsPage(): Promise<string> {
-  return readFile(projectFile("dist/docs.html"), "utf8");
-}
 
 /** The version of this program, as package.json has it. */
 export function version(): string {
