@@ -36,7 +36,9 @@ describe("GET /docs", () => {
 
   test("compressed, it is a quarter of its length at most", async () => {
     const length = async (coding: string) =>
-      Number((await service.send("HEAD", "/docs", { headers: { "accept-encoding": coding } })).header("content-length"));
+      Number(
+        (await service.send("HEAD", "/docs", { headers: { "accept-encoding": coding } })).header("content-length"),
+      );
     const whole = await length("identity");
     expect((await length("gzip")) / whole).toBeLessThan(0.3);
     expect((await length("br")) / whole).toBeLessThan(0.25);
