@@ -57,7 +57,6 @@ describe("GET /docs", () => {
     await Promise.all(sockets.map((socket) => once(socket, "readable")));
     const grownMB = (process.memoryUsage().rss - before) / 1e6;
     for (const socket of sockets) socket.destroy();
-    console.log({ coding, grownMB });
     expect(grownMB).toBeLessThan(150); // a copy each would be 4,270 MB, or 900 MB compressed
   });
 

@@ -204,12 +204,12 @@ function fileLength(fd: number): number {
 
 /**
  * Keeps Node from aborting at exit: it restores the settings of the terminals that it was started with, and takes it for a fault
- * of its own when one of them is gone. A descriptor that is closed is left alone.
+ * of its own when one of them is gone. A closed descriptor is left alone.
  */
 export function closeLostTerminalsAtExit(): void {
-  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   process.on("exit", () => {
-    for (const fd of terminals.filter((one) => !isatty(one))) closeSync(fd);
+    // What has been lost is a device like any other, which nobody needs any more.
+    for (const fd of [0, 1, 2]) if (!isatty(fd) && fstatSync(fd).isCharacterDevice()) closeSync(fd);
   });
 }
 
@@ -234,8 +234,8 @@ function endsWithinLine(fd: number, length: number): boolean {
  * @returns another descriptor of the same file where the system has such; `fd` otherwise
  */
 export function openNonBlocking(fd: 1 | 2): number {
-  const isTerminal = isatty(fd);
-  if (isTerminal || fstatSync(fd).isFIFO()) {
+  const stat = fstatSync(fd);
+  if (isatty(fd) || stat.isFIFO()) {
     try {
       // Not by changing `fd`, which is shared with other processes that do not expect it.
       return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -244,6 +244,6 @@ export function openNonBlocking(fd: 1 | 2): number {
     }
   }
   // Node makes pipes and sockets non-blocking when it opens these streams.
-  if (!isTerminal) void (fd === 1 ? process.stdout : process.stderr);
+  if (stat.isFIFO() || stat.isSocket()) void (fd === 1 ? process.stdout : process.stderr);
   return fd;
 }
