@@ -154,12 +154,13 @@ const tell = (worker: Worker, order: Order): void => {
 /** @returns `undefined` where a worker does not answer: the others are read all the same */
 async function readingOf(worker: Worker): Promise<Reading | undefined> {
   const patience = new AbortController();
-  const answer = new Promise<Reading>((resolve) => {
+  const answer = new Promise<Reading | undefined>((resolve) => {
     const listen = (report: Report) => {
       if ("reading" in report) resolve(report.reading);
     };
-    worker.on("message", listen);
-    patience.signal.addEventListener("abort", () => worker.off("message", listen));
+    const endWaiting = () => resolve(undefined);
+    worker.on("message", listen).once("exit", endWaiting);
+    patience.signal.addEventListener("abort", () => worker.off("message", listen).off("exit", endWaiting));
   });
   tell(worker, "metrics");
   const reading = await Promise.race([answer, sleep(readingTimeoutMs, undefined, { ref: false })]);
