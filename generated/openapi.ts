@@ -666,6 +666,29 @@ export interface components {
                 "application/json": components["schemas"]["Health"];
             };
         };
+        /** @description What `If-None-Match` names is still the answer (RFC 9110, section 13.1.2). */
+        NotModified: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                ETag: components["headers"]["ETag"];
+                Vary: components["headers"]["Vary"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description What `If-None-Match` names is still the page (RFC 9110, section 13.1.2). */
+        PageNotModified: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                ETag: components["headers"]["ETag"];
+                Vary: components["headers"]["Vary"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description The request is not well-formed or not what the contract asks for. */
         InvalidRequest: {
             headers: {
@@ -972,6 +995,21 @@ export interface components {
          * @example default-src 'none'; script-src 'sha256-…'
          */
         "Content-Security-Policy": string;
+        /**
+         * @description Identifies these bytes (RFC 9110, section 8.8.3). Each content coding has its own. Send it as `If-None-Match` to get a 304 in place of the same bytes.
+         * @example "oE4y8Zk1sQ2mX7vT-br"
+         */
+        ETag: string;
+        /**
+         * @description The answer depends on `Accept-Encoding`, and with `CORS_ORIGINS` on `Origin`.
+         * @example Accept-Encoding
+         */
+        Vary: string;
+        /**
+         * @description How the body is compressed; absent where it is not. Chosen by `Accept-Encoding` (RFC 9110, section 12.5.3).
+         * @example br
+         */
+        "Content-Encoding": "br" | "gzip";
         /** @description What the operation accepts, a challenge a line (RFC 9110, section 11.6.1). The Bearer challenge says `error="invalid_token"` when a token was sent and not accepted (RFC 6750, section 3). Where `Sec-Fetch-Dest` says that a page made the request, and not somebody who opened it, the Basic challenge is left out, since the browser would open its login dialog. Where it is the only one, `Password`, which browsers do not know, takes its place: it stands for a username and password, which are sent with `Basic` all the same. */
         "WWW-Authenticate": string;
         /**
@@ -1414,6 +1452,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
                     "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                     [name: string]: unknown;
                 };
@@ -1421,7 +1462,9 @@ export interface operations {
                     "text/html": components["schemas"]["Page"];
                 };
             };
+            304: components["responses"]["PageNotModified"];
             400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
         };
     };
@@ -1439,13 +1482,18 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/yaml": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
         };
     };
@@ -1463,13 +1511,18 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OpenApiDocument"];
                 };
             };
+            304: components["responses"]["NotModified"];
             400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
         };
     };

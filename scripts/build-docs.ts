@@ -1,7 +1,13 @@
-/** Makes dist/docs.html: the guide and the reference on one page, with nothing from elsewhere. Part of `npm run build`. */
+/**
+ * Makes dist/docs.html: the guide and the reference on one page, with nothing from elsewhere. Part of `npm run build`. What the
+ * service sends is beside it: the page compressed, and its Content-Security-Policy.
+ */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
+import { compress } from "../src/contract/prepared.ts";
+import { builtFiles } from "../src/documentation/documentation.ts";
+import { contentSecurityPolicy, sampleOrigin } from "../src/documentation/pages.ts";
 import { readContract } from "./docs/contract.ts";
 import { documentFor } from "./docs/document.ts";
 import { readGuide } from "./docs/guide.ts";
@@ -30,7 +36,22 @@ replace(/href="(\/[^"]*)" data-discover/g, 'href="#$1" data-discover');
 replace("this.lowerCaseAttributeNames=t.lowerCaseAttributeNames??!t.xmlMode", "this.lowerCaseAttributeNames=!1");
 // Names deep in a schema have colours that cannot be read on one background or the other.
 replace(/\[`#9D00FF`,[^\]]+\]/g, "[`var(--text-color-primary)`]");
+replace("hydrate(__redoc_definition,", `hydrate((${whereItIsServed})(__redoc_definition, "${sampleOrigin}"),`);
+
+const { br, gzip } = await compress(Buffer.from(html));
+const files = builtFiles(page);
 await writeFile(page, html);
+await writeFile(files.br, br);
+await writeFile(files.gzip, gzip);
+await writeFile(files.policy, contentSecurityPolicy(html));
+
+/** Runs on the page. A copy on another host is not at `/docs`, and does not know where the service is. */
+function whereItIsServed(definition: object, sampleOrigin: string): object {
+  const { location } = globalThis as unknown as { location: { href: string } };
+  const [, service] = /^([^?#]*)\/docs(?:[?#]|$)/.exec(location.href) ?? [];
+  if (service === undefined) return definition;
+  return JSON.parse(JSON.stringify(definition).replaceAll(sampleOrigin, () => service));
+}
 
 function replace(from: string | RegExp, to: string): void {
   const replaced = html.replaceAll(from, to);

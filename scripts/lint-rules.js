@@ -84,12 +84,14 @@ function answersAreDeclared() {
       const hasContent = Object.entries(operation.responses).some(
         ([status, response]) => status.startsWith("2") && target(response)?.content,
       );
+      const hasETag = Object.values(operation.responses).some((response) => target(response)?.headers?.ETag);
       const schemes = (operation.security ?? []).flatMap(Object.keys);
       const reasons = [
         ["every request can be unsound", true, ["400"]],
         ["it takes a body", operation.requestBody, ["408", "413", "415"]],
         ["its answer has a media type", hasContent, ["406"]],
         ["pages of other origins may not change anything", key !== "get", ["403"]],
+        ["its answer has an ETag", hasETag, ["304"]],
         ["it takes credentials", schemes.length > 0, ["401", "500", "503"]],
         ["passwords can be guessed", schemes.includes("basicAuth"), ["429"]],
       ];

@@ -24,7 +24,10 @@ type AppParts = {
   handlers: Handlers;
   authenticator: Authenticator;
   log: Logger;
-  config: Pick<Config, "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains">;
+  config: Pick<
+    Config,
+    "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
+  >;
   check: AnswerCheck;
   metrics?: Metrics | undefined;
   /** Makes a span of each request. */
@@ -46,7 +49,7 @@ export function createApp({
   app.response = prototypeOf(class extends ServerResponse {}, app.response);
   app.disable("x-powered-by");
   app.set("env", "production"); // should all else fail, Express itself answers without a stack trace
-  app.disable("etag"); // it would answer 304, which no operation declares
+  app.disable("etag"); // those of the contract alone
   app.enable("strict routing");
   app.enable("case sensitive routing");
   app.set("query parser", (query: string) => parse(query, "&", "=", { maxKeys: 0 })); // no name goes unseen
@@ -83,7 +86,8 @@ export function createApp({
     });
   });
   const refuseCrossSite = crossSiteCheck(config.corsOrigins, config.publicUrl);
-  app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check }));
+  const described = config.documentation ? "at /docs and in /openapi.yaml" : undefined;
+  app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check, described }));
   app.use(problemWriter(reportProblem, check));
   return app;
 }

@@ -269,6 +269,12 @@ const settings = {
     help: "How many answers of a hundred are looked at where CONTRACT_CHECK is report.",
     schema: wholeNumber(1, 100),
   },
+  DOCUMENTATION: {
+    fallback: "on",
+    allowed: "on or off",
+    help: "Whether the service serves its documentation: /docs, the contract and the page of each problem. Where it is off, they are 404s.",
+    schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+  },
   LOG_LEVEL: {
     fallback: "info",
     allowed: "fatal, error, warn, info, debug, trace or silent",

@@ -1,9 +1,8 @@
 /** The whole API on one screen: which handler answers which operation. A missing one does not compile. */
 import type { Audit } from "./audit/audit.ts";
 import type { Handlers } from "./contract/binding.ts";
-import type { Contract } from "./contract/contract.ts";
+import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
-import type { DocsPage } from "./documentation/pages.ts";
 import { getLiveness, getReadiness } from "./operations/handlers.ts";
 import { getResource } from "./resource/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
@@ -22,8 +21,8 @@ export type Services = {
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
-  contract: Contract;
-  docsPage: DocsPage;
+  /** Absent where `DOCUMENTATION` is off. */
+  documentation: Documentation | undefined;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
   audit: Audit;
@@ -52,8 +51,8 @@ export const handlers = (services: Services): Handlers => ({
   getLiveness,
   getReadiness: getReadiness(services.isMigrated, services.isStopping),
 
-  getDocs: getDocs(services.docsPage),
-  getOpenapiYaml: getOpenapiYaml(services.contract),
-  getOpenapiJson: getOpenapiJson(services.contract),
-  getProblem,
+  getDocs: getDocs(services.documentation),
+  getOpenapiYaml: getOpenapiYaml(services.documentation),
+  getOpenapiJson: getOpenapiJson(services.documentation),
+  getProblem: getProblem(services.documentation),
 });

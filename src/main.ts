@@ -4,8 +4,18 @@ import "./noInspector.ts"; // first
 import "./newSpace.ts"; // before what is large
 
 import cluster from "node:cluster";
+import { isatty } from "node:tty";
+import { inspect } from "node:util";
 import type { Logger } from "pino";
-import { type Command, InputError, plain, type Run, UsageError, unknownCommand } from "./cli/command.ts";
+import {
+  type Command,
+  InputError,
+  plain,
+  type Run,
+  type Surroundings,
+  UsageError,
+  unknownCommand,
+} from "./cli/command.ts";
 import { help } from "./cli/help.ts";
 import { keys } from "./cli/keys.ts";
 import { migrate } from "./cli/migrate.ts";
@@ -15,9 +25,9 @@ import { users } from "./cli/users.ts";
 import { type Config, ConfigError, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
-import { exitOnUnhandledErrors, type LastResort } from "./lastResort.ts";
+import { exitOnUnhandledErrors } from "./lastResort.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
-import { createLog } from "./operations/log.ts";
+import { createLog, printFatal } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
 import { SealedKeysError } from "./tokens/signingKeys.ts";
@@ -54,8 +64,8 @@ try {
     if (!command) throw unknownCommand(args);
     const run = command(rest);
     const config = readConfig(process.env);
-    const log = await createLog(config.logLevel, logged.includes(name) ? process.stdout : process.stderr);
-    await run(config, log, exitOnUnhandledErrors(log, exit.software));
+    const { log, print, dropped } = await createLog(config.logLevel, logged.includes(name) ? 1 : 2);
+    await run(config, log, { lastResort: exitOnUnhandledErrors(log, exit.software), print, dropped });
   }
 } catch (error) {
   // A secret key that does not fit is a wrong setting, too.
@@ -69,20 +79,23 @@ try {
   else if (error instanceof InputError) refuse(error.message, exit.input);
   else if (error instanceof ContractError) refuse(error.message, exit.software);
   else {
-    console.error(error);
+    printFatal(inspect(error));
     process.exitCode = exit.software;
   }
   cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
-async function serve(config: Config, log: Logger, lastResort: LastResort): Promise<void> {
-  const service = await (config.workers > 1 ? startWorkers(config, log) : startService(config, log));
+async function serve(config: Config, log: Logger, { lastResort, print, dropped }: Surroundings): Promise<void> {
+  const service = await (config.workers > 1
+    ? startWorkers(config, log, dropped)
+    : startService(config, log, { droppedLogLines: dropped }));
   letNewSpaceGrow();
   const stop = stopper(service, config, log);
   lastResort.stopBy(stop, log);
-  process.on("SIGTERM", (signal) => void stop(signal)).on("SIGINT", (signal) => void stop(signal));
-  log.info({ url: service.url, docs: `${service.url}/docs` }, "listening");
-  if (process.stdout.isTTY) process.stdout.write(greeting(service.url));
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => void stop(signal));
+  const docs = config.documentation ? `${service.url}/docs` : undefined;
+  log.info({ url: service.url, docs }, "listening");
+  if (isatty(1)) print(greeting(service.url, docs));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
     return stop(reason);
@@ -91,11 +104,11 @@ async function serve(config: Config, log: Logger, lastResort: LastResort): Promi
 
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
 function work(args: string[]): Run {
-  return async (config, log, lastResort) => {
-    process.on("SIGTERM", () => {}).on("SIGINT", () => {});
+  return async (config, log, { lastResort, dropped }) => {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
     const worker = await membership(config, args);
     const ownLog = log.child({ worker: worker.number });
-    const service = await startService(config, ownLog, { worker });
+    const service = await startService(config, ownLog, { worker, droppedLogLines: dropped });
     letNewSpaceGrow();
     const stop = stopper(service, config, ownLog);
     lastResort.stopBy(stop, ownLog);
@@ -137,16 +150,16 @@ function stopper(service: Service, config: Config, log: Logger): (reason: string
 }
 
 function refuse(message: string, status: number): void {
-  process.stderr.write(`latchkey: ${message}\n`);
+  printFatal(`latchkey: ${message}`);
   process.exitCode = status;
 }
 
-function greeting(url: string): string {
+function greeting(url: string, docs = "not served (DOCUMENTATION=off)"): string {
   return `
   Latchkey is listening.
 
     API      ${url}/api
-    Docs     ${url}/docs
+    Docs     ${docs}
     Try it   curl -i -X POST -H 'Content-Type: application/json' \\
                -d '{"username":"miguel","password":"correct horse battery"}' ${url}/api/users
 

@@ -1,5 +1,4 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
-import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
@@ -17,7 +16,7 @@ import { commitHistory } from "./database/commits.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
-import { docsPage } from "./documentation/pages.ts";
+import { loadDocumentation } from "./documentation/documentation.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
 import { auditLog } from "./operations/log.ts";
@@ -70,12 +69,17 @@ const defaultIssuer = "latchkey";
 /**
  * Starts the service: migrates, unless its primary has done so, then listens.
  * @param clockOffsetMs moves its clock, for tests
+ * @param droppedLogLines for the metrics
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
 export async function startService(
   config: Config,
   log: Logger,
-  { worker, clockOffsetMs = () => 0 }: { worker?: Membership; clockOffsetMs?: () => number } = {},
+  {
+    worker,
+    clockOffsetMs = () => 0,
+    droppedLogLines = () => 0,
+  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number } = {},
 ): Promise<OwnService> {
   // In the order of their making; let go of in the other.
   const held: { close(): Promise<unknown> }[] = [];
@@ -86,7 +90,7 @@ export async function startService(
   const metrics =
     config.metricsPort === undefined
       ? undefined
-      : (await import("./operations/metrics.ts")).createMetrics(version(), worker?.number);
+      : (await import("./operations/metrics.ts")).createMetrics(version(), droppedLogLines, worker?.number);
   const writeAudit = auditLog(log);
   const audit: Audit = (event, client, details) => {
     writeAudit(event, client, details);
@@ -209,8 +213,9 @@ export async function startService(
       tokens,
       keys,
       revocations,
-      contract,
-      docsPage: docsPage(await readDocsPage(), config.publicUrl),
+      documentation: config.documentation
+        ? await loadDocumentation(projectFile("dist/docs.html"), contract)
+        : undefined,
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
       audit,
@@ -232,7 +237,7 @@ export async function startService(
       metrics,
       trace: tracing && ((...request) => (isRehearsal ? request[2]() : tracing.request(...request))),
     });
-    await rehearse(app, requests);
+    await rehearse(app, requests, config.documentation ? 200 : 404);
     isRehearsal = false;
     requests.level = log.level;
     const { host, port } = config;
@@ -287,11 +292,11 @@ export async function startService(
 }
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
-async function rehearse(app: Express, log: Logger): Promise<void> {
+async function rehearse(app: Express, log: Logger, expected: number): Promise<void> {
   const server = await listen(app, { host: "127.0.0.1", port: 0, isPrivate: true }, log);
   try {
     const { status } = await fetch(`${server.url}/problems/not-found`);
-    if (status !== 200) throw new Error("The contract cannot be served; the log says why.");
+    if (status !== expected) throw new Error("The contract cannot be served; the log says why.");
   } finally {
     await server.close();
   }
@@ -299,10 +304,6 @@ async function rehearse(app: Express, log: Logger): Promise<void> {
 
 /** The same whether this runs from src/ or from dist/. */
 const projectFile = (name: string) => createRequire(import.meta.url).resolve(`latchkey/${name}`);
-
-async function readDocsPage(): Promise<string> {
-  return readFile(projectFile("dist/docs.html"), "utf8");
-}
 
 /** The version of this program, as package.json has it. */
 export function version(): string {

@@ -38,9 +38,10 @@ export class WorkerError extends Error {
 
 /**
  * Starts the workers, and keeps as many running until `drain`.
+ * @param droppedLogLines of this process, for the metrics
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
-export async function startWorkers(config: Config, log: Logger): Promise<Service> {
+export async function startWorkers(config: Config, log: Logger, droppedLogLines: () => number): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
   const postgres = await openMigratedPostgres(config, log);
   const ends = new Map<Worker, Promise<number | null>>();
@@ -72,7 +73,7 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
         serving.delete(worker);
         if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, { status, signal });
         // A signal to all of them ends one that does not listen yet.
-        else hasFailed ||= status !== 0 && signal !== "SIGTERM" && signal !== "SIGINT";
+        else hasFailed ||= status !== 0 && !["SIGTERM", "SIGINT", "SIGHUP"].includes(signal ?? "");
         resolve(status);
       });
     });
@@ -134,7 +135,10 @@ export async function startWorkers(config: Config, log: Logger): Promise<Service
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
       const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
-      const readers = { host: metricsHost, port: metricsPort, log, read, serving: () => serving.size };
+      const readers = {
+        ...{ host: metricsHost, port: metricsPort, log },
+        ...{ read, serving: () => serving.size, droppedLogLines },
+      };
       metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
       log.info({ url: metrics.url }, "metrics");
     }
@@ -153,12 +157,13 @@ const tell = (worker: Worker, order: Order): void => {
 /** @returns `undefined` where a worker does not answer: the others are read all the same */
 async function readingOf(worker: Worker): Promise<Reading | undefined> {
   const patience = new AbortController();
-  const answer = new Promise<Reading>((resolve) => {
+  const answer = new Promise<Reading | undefined>((resolve) => {
     const listen = (report: Report) => {
       if ("reading" in report) resolve(report.reading);
     };
-    worker.on("message", listen);
-    patience.signal.addEventListener("abort", () => worker.off("message", listen));
+    const endWaiting = () => resolve(undefined);
+    worker.on("message", listen).once("exit", endWaiting);
+    patience.signal.addEventListener("abort", () => worker.off("message", listen).off("exit", endWaiting));
   });
   tell(worker, "metrics");
   const reading = await Promise.race([answer, sleep(readingTimeoutMs, undefined, { ref: false })]);

@@ -27,5 +27,15 @@ describe("GET /problems/{slug}", () => {
     expect((await service.send("GET", "/problems/constructor")).status).toBe(404);
   });
 
+  test("404 where DOCUMENTATION is off, as for any path, and no answer says where the documentation is", async () => {
+    const without = await startTestService({ DOCUMENTATION: "off" }, service.databaseUrl);
+    for (const target of ["/problems/token-expired", "/nowhere"]) {
+      const answer = await without.send("GET", target);
+      expect(answer).toMatchObject({ status: 404, problem: "not-found" });
+      expect(answer.json.detail).toBeUndefined();
+    }
+    expect((await service.send("GET", "/nowhere")).json.detail).toContain("/docs");
+  });
+
   refusesUnreadableForms(service, request);
 });

@@ -3,9 +3,13 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import type { LastResort } from "../lastResort.ts";
+import type { Log } from "../operations/log.ts";
 
 /** A command whose arguments have been read. */
-export type Run = (config: Config, log: Logger, lastResort: LastResort) => Promise<void>;
+export type Run = (config: Config, log: Logger, surroundings: Surroundings) => Promise<void>;
+
+/** What a command that serves needs of its process. */
+export type Surroundings = Pick<Log, "print" | "dropped"> & { lastResort: LastResort };
 
 /** @throws {UsageError} */
 export type Command = (args: string[]) => Run;

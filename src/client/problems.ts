@@ -86,7 +86,7 @@ export async function problemIn(response: Response): Promise<Problem | undefined
 
 /** @throws {UnexpectedAnswerError} where the body is not JSON, or an error is no problem */
 export async function refuseStrangers(request: Request, response: Response): Promise<void> {
-  if (response.status === 204) return;
+  if (response.status === 204 || response.status === 304) return; // no body
   const text = await response.clone().text();
   const body = parse(text);
   if (response.ok ? body === undefined : !isProblem(body)) throw new UnexpectedAnswerError(request, response, text);

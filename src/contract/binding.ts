@@ -5,6 +5,7 @@
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
+import type { PreparedBody } from "./prepared.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
 export type Scheme = "basicAuth" | "bearerAuth";
@@ -41,10 +42,15 @@ export type Call<Id extends OperationId> = {
 /** Where a request comes from, as far as it says so itself, and what it is called in the log. */
 export type Client = { address: string | undefined; userAgent: string | undefined; requestId: string };
 
-/** What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems. */
+/**
+ * What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems.
+ * Where the operation declares a 304, the body is a prepared one, and dispatch decides between the two.
+ */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
-    BodyPart<operations[Id]["responses"][Status]>;
+    (304 extends keyof operations[Id]["responses"]
+      ? { body: PreparedBody }
+      : BodyPart<operations[Id]["responses"][Status]>);
 }[SuccessStatus<Id>];
 
 export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
@@ -71,7 +77,7 @@ type Parameters<Id extends OperationId, Place extends "path" | "query"> = Exclud
 
 type SuccessStatus<Id extends OperationId> = keyof operations[Id]["responses"] & (200 | 201 | 202 | 204);
 
-/** A header whose value the contract fixes is written by dispatch, and so is the request id. */
+/** A header whose value the contract fixes is written by dispatch, and so are the request id and those of a prepared body. */
 type HeadersPart<Response> = Response extends { headers: infer Declared }
   ? keyof HandlersHeaders<Declared> extends never
     ? { headers?: never }
@@ -80,7 +86,7 @@ type HeadersPart<Response> = Response extends { headers: infer Declared }
 type HandlersHeaders<Declared> = {
   [Name in keyof Declared as string extends Name
     ? never
-    : Name extends "X-Request-Id"
+    : Name extends "X-Request-Id" | "ETag" | "Vary" | "Content-Encoding"
       ? never
       : IsLiteral<Declared[Name]> extends true
         ? never
@@ -88,9 +94,8 @@ type HandlersHeaders<Declared> = {
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 
-/** A text may be given as its bytes: those are shared by all answers, while a string is copied for each. */
 type BodyPart<Response> = Response extends { content: infer Content }
   ? {
-      [Type in keyof Content]: { body: Type extends `${string}json` ? Content[Type] : Content[Type] | Buffer };
+      [Type in keyof Content]: { body: Content[Type] };
     }[keyof Content]
   : { body?: never };

@@ -10,6 +10,7 @@ import { type Contract, type DeclaredResponse, inUtf8, type Operation } from "./
 import type { CrossSiteCheck } from "./crossSite.ts";
 import { type Exchange, exchangeOf } from "./exchange.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
+import { isNamed, type PreparedBody, preferredCoding } from "./prepared.ts";
 import { Problem } from "./problems.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 import { requestValidator } from "./validation.ts";
@@ -21,10 +22,13 @@ type DispatchParts = {
   refuseCrossSite: CrossSiteCheck;
   /** Looks at each answer before it leaves. */
   check: AnswerCheck;
+  /** Where the API is described; `undefined` where it is not. */
+  described: string | undefined;
 };
 
 /** Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405. */
-export function dispatch({ contract, handlers, authenticator, refuseCrossSite, check }: DispatchParts): Router {
+export function dispatch(parts: DispatchParts): Router {
+  const { contract, handlers, authenticator, refuseCrossSite, check, described } = parts;
   const router = Router({ caseSensitive: true, strict: true });
   const validate = requestValidator(contract);
 
@@ -37,13 +41,13 @@ export function dispatch({ contract, handlers, authenticator, refuseCrossSite, c
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
     if (request.method === "HEAD") request.method = "GET";
-    // Express would answer `*` with a 304, which no operation declares.
-    delete request.headers["if-none-match"];
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
     const query = operation.query.size > 0 ? request.query : {};
     const call = { body: request.body, path: request.params, query, principal, client };
-    const answer = success(operation, await handler(call), exchange);
+    const reply = await handler(call);
+    const chosen = operation.responses.has(304) ? await choose(reply as PreparedReply, request, response) : reply;
+    const answer = success(operation, chosen, exchange);
     if (!check(response, answer)) throw new Error(`${operation.id} was about to break the contract`);
     send(response, answer);
   };
@@ -58,7 +62,7 @@ export function dispatch({ contract, handlers, authenticator, refuseCrossSite, c
     });
   }
   router.use(() => {
-    throw new Problem("not-found", { detail: "The API is described at /docs and in /openapi.yaml." });
+    throw new Problem("not-found", described === undefined ? {} : { detail: `The API is described ${described}.` });
   });
   return router;
 }
@@ -111,6 +115,21 @@ function refuseUnacceptable(operation: Operation, request: Request): void {
   }
 }
 
+/**
+ * Chooses the representation that the client prefers, or a 304 where it has that one. A 304 has the headers of the 200, by which a
+ * cache replaces those that it keeps (RFC 9110, section 15.4.5).
+ */
+async function choose({ headers, body }: PreparedReply, request: Request, response: Response): Promise<AnyReply> {
+  const coding = preferredCoding(request);
+  if (!coding) throw new Problem("not-acceptable", { detail: "The content codings are br, gzip and identity." });
+  const { etag, read } = body[coding];
+  const vary = [response.getHeader("Vary") ?? [], "Accept-Encoding"].flat().join(", "); // by the origin, with CORS
+  const common = { ...headers, ETag: etag, Vary: vary };
+  if (isNamed(etag, request.headers["if-none-match"])) return { status: 304, headers: common };
+  const encoded = coding === "identity" ? common : { ...common, "Content-Encoding": coding };
+  return { status: 200, headers: encoded, body: await read() };
+}
+
 /** What a handler returned, with the headers that do not depend on it. */
 function success(
   operation: Operation,
@@ -127,7 +146,7 @@ function success(
       client.requestId,
       ...Object.entries(headers).flat(),
     ],
-    body: isJson ? JSON.stringify(body) : (body as string | Buffer | undefined),
+    body: isJson && !Buffer.isBuffer(body) ? JSON.stringify(body) : (body as string | Buffer | undefined),
   };
 }
 
@@ -166,8 +185,12 @@ function send(response: Response, { status, headers, body }: Outgoing): void {
 
 /** A long body piece by piece, so that the server sees whether its client takes them. */
 function inPieces(response: Response, body: Buffer): void {
-  const starts = Array.from({ length: Math.ceil(body.length / pieceBytes) }, (_, index) => index * pieceBytes);
-  Readable.from(starts.map((start) => body.subarray(start, start + pieceBytes))).pipe(response);
+  Readable.from(piecesOf(body)).pipe(response);
+}
+
+/** Each shares the memory of the body, and there is none before it is asked for. */
+function* piecesOf(body: Buffer): Generator<Buffer> {
+  for (let start = 0; start < body.length; start += pieceBytes) yield body.subarray(start, start + pieceBytes);
 }
 
 const pieceBytes = 65_536;
@@ -178,4 +201,5 @@ const literalFirst = (a: string, b: string) => Number(a.includes("{")) - Number(
 // Dispatch walks the contract at run time, where the types of one operation are those of any. That
 // they fit is checked where the handlers are collected: `Handlers` in src/handlers.ts.
 type AnyReply = { status: number; headers?: Record<string, string>; body?: unknown };
+type PreparedReply = AnyReply & { body: PreparedBody };
 type AnyHandler = (call: unknown) => AnyReply | Promise<AnyReply>;

@@ -1,23 +1,38 @@
 import type { Handler } from "../contract/binding.ts";
-import type { Contract } from "../contract/contract.ts";
 import { Problem, problems } from "../contract/problems.ts";
-import { contentSecurityPolicy, type DocsPage, problemPage } from "./pages.ts";
+import type { Documentation } from "./documentation.ts";
+import { contentSecurityPolicy, problemPage } from "./pages.ts";
+
+/** With the setting `DOCUMENTATION=off` there is none, and each of these operations is a 404. */
+type Available = Documentation | undefined;
 
 export const getDocs =
-  ({ policy, bytes }: DocsPage): Handler<"getDocs"> =>
-  () => ({ status: 200, headers: { "Content-Security-Policy": policy }, body: bytes });
+  (documentation: Available): Handler<"getDocs"> =>
+  () => {
+    const { page, policy } = required(documentation);
+    return { status: 200, headers: { "Content-Security-Policy": policy }, body: page };
+  };
 
 export const getOpenapiYaml =
-  (contract: Contract): Handler<"getOpenapiYaml"> =>
-  () => ({ status: 200, body: contract.published.yaml });
+  (documentation: Available): Handler<"getOpenapiYaml"> =>
+  () => ({ status: 200, body: required(documentation).yaml });
 
 export const getOpenapiJson =
-  (contract: Contract): Handler<"getOpenapiJson"> =>
-  () => ({ status: 200, body: contract.published.document });
+  (documentation: Available): Handler<"getOpenapiJson"> =>
+  () => ({ status: 200, body: required(documentation).json });
 
-export const getProblem: Handler<"getProblem"> = ({ path: { slug } }) => {
-  const problem = Object.hasOwn(problems, slug) ? problems[slug as keyof typeof problems] : undefined;
-  if (!problem) throw new Problem("not-found");
-  const page = problemPage(slug, problem);
-  return { status: 200, headers: { "Content-Security-Policy": contentSecurityPolicy(page) }, body: page };
-};
+/** The pages are made for each request: they are hardly longer than the headers before them. */
+export const getProblem =
+  (documentation: Available): Handler<"getProblem"> =>
+  ({ path: { slug } }) => {
+    required(documentation);
+    const problem = Object.hasOwn(problems, slug) ? problems[slug as keyof typeof problems] : undefined;
+    if (!problem) throw new Problem("not-found");
+    const page = problemPage(slug, problem);
+    return { status: 200, headers: { "Content-Security-Policy": contentSecurityPolicy(page) }, body: page };
+  };
+
+function required(documentation: Available): Documentation {
+  if (!documentation) throw new Problem("not-found");
+  return documentation;
+}

@@ -1,20 +1,11 @@
 /** The service's own pages, and what a browser may do on them. */
 import { createHash } from "node:crypto";
 
-/** Where the guide and the code samples have the service: where it listens unless told otherwise. */
-export const sampleOrigin = "http://127.0.0.1:8080";
-
-/** The guide and the reference: as bytes, which are all that is kept of them. */
-export type DocsPage = { bytes: Buffer; policy: string };
-
 /**
- * @param built the page that `npm run build` makes of the contract and the guide
- * @param publicUrl where its code samples shall find the service
+ * Where the guide and the code samples have the service: where it listens unless told otherwise. Where the page is served by a
+ * service, its script puts that one's address in its place, so that the bytes are the same everywhere.
  */
-export function docsPage(built: string, publicUrl: string | undefined): DocsPage {
-  const page = publicUrl === undefined ? built : built.replaceAll(sampleOrigin, () => publicUrl);
-  return { bytes: Buffer.from(page), policy: contentSecurityPolicy(page) };
-}
+export const sampleOrigin = "http://127.0.0.1:8080";
 
 type ProblemText = { status: number; title: string; meaning: string; remedy: string };
 

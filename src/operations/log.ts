@@ -2,31 +2,55 @@
  * The log: JSON lines with the id that the client got in `X-Request-Id`. What a request carries
  * (headers, query, body, the values in its path) is never in it: there may be a secret anywhere.
  */
+import { writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import type { RequestHandler, Response } from "express";
 import { type Logger, pino } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import { exchangeOf } from "../contract/exchange.ts";
 import type { Problem, ProblemSlug } from "../contract/problems.ts";
+import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
 /** What readiness says of a stop that somebody asked for: no error. */
 const planned: ProblemSlug = "shutting-down";
 
-/** Beyond it lines are dropped, rather than kept for a reader that has stopped. */
-const mostUnwrittenBytes = 67_108_864;
-/** Lines are written so many bytes at a time: what a pipe takes as a whole (PIPE_BUF), or those of two workers could mix. */
-const pieceBytes = 4_096;
+export type Log = {
+  log: Logger;
+  /** Writes a text for people beside the log. */
+  print(text: string): void;
+  /** How many lines were dropped since the start, because they could not be written. */
+  dropped(): number;
+};
 
-/** @param stream where it is written, for people if that is a terminal */
-export async function createLog(level: string, stream: NodeJS.WriteStream & { fd: number }): Promise<Logger> {
-  const options = { level, serializers: { err: describeError } };
-  const destination = stream.fd;
-  if (!stream.isTTY) {
-    // Who reads the log slowly must not make everybody wait for a write; what is due at the end is still written.
-    const bounds = { maxWrite: pieceBytes, maxLength: mostUnwrittenBytes };
-    return pino(options, pino.destination({ fd: destination, sync: false, ...bounds }));
+/**
+ * Opens the log: JSON lines, or text for people on a terminal. What cannot be written is dropped and counted; a line says how
+ * many once writing works again, whatever `LOG_LEVEL` leaves out, except for `silent`.
+ * @param fd standard output or standard error
+ */
+export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
+  const format = isatty(fd) ? await prettyFormat() : undefined;
+  closeLostTerminalsAtExit();
+  const destination = createLogDestination(openNonBlocking(fd), (dropped) => {
+    notices.warn({ dropped }, "log lines were dropped: they could not be written");
+  });
+  const write = format ? (line: string) => destination.write(format(line)) : destination.write;
+  const log = pino({ level, serializers: { err: describeError } }, { write });
+  const notices = level === "silent" ? log : log.child({}, { level: "warn" });
+  return { log, print: destination.write, dropped: destination.dropped };
+}
+
+async function prettyFormat(): Promise<(line: string) => string> {
+  const { prettyFactory } = await import("pino-pretty");
+  return prettyFactory({ singleLine: true, ignore: "pid,hostname" });
+}
+
+/** Says on standard error why the program ends. Never throws, and waits for no reader. */
+export function printFatal(message: string): void {
+  try {
+    writeSync(openNonBlocking(2), `${message}\n`);
+  } catch {
+    // There is nobody to tell; the exit status says it.
   }
-  const { default: pretty } = await import("pino-pretty");
-  return pino(options, pretty({ sync: true, singleLine: true, ignore: "pid,hostname", destination }));
 }
 
 /** Writes a line when a request has been answered, or has lost its client before. */

@@ -27,7 +27,7 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export type Reading = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
 /** @param worker the number of this process among several that are read together: a label of all its metrics */
-export function createMetrics(version: string, worker?: number) {
+export function createMetrics(version: string, droppedLogLines: () => number, worker?: number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -82,6 +82,7 @@ export function createMetrics(version: string, worker?: number) {
     labelNames: ["limit"],
     registers,
   });
+  registerDroppedLogLines(registry, droppedLogLines);
 
   for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
   for (const limit of ["total", "network"]) connectionsRefused.inc({ limit }, 0);
@@ -160,6 +161,18 @@ function registerWorkers(registry: Registry, serving: () => number): Counter {
   return new Counter({ name: "latchkey_workers_ended_total", help, registers });
 }
 
+function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
+  new Counter({
+    name: "latchkey_log_lines_dropped_total",
+    help: "Lines of the log that were dropped because they could not be written, audit events among them.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(dropped());
+    },
+  });
+}
+
 /**
  * Serves what the workers have counted, and what is known of them.
  * @throws the system's error, such as EADDRINUSE
@@ -167,6 +180,7 @@ function registerWorkers(registry: Registry, serving: () => number): Counter {
 export async function serveMetricsOfWorkers({
   read,
   serving,
+  droppedLogLines,
   ...place
 }: {
   host: string;
@@ -175,11 +189,16 @@ export async function serveMetricsOfWorkers({
   /** Asks those that answer. */
   read: () => Promise<Reading[]>;
   serving: () => number;
+  /** Of the primary itself. */
+  droppedLogLines: () => number;
 }): Promise<MetricsServer & { workerEnded(): void }> {
   const own = new Registry();
   const ended = registerWorkers(own, serving);
+  const ofPrimary = new Registry();
+  ofPrimary.setDefaultLabels({ worker: "primary" });
+  registerDroppedLogLines(ofPrimary, droppedLogLines);
   const readAll = async () => {
-    const ofWorkers = AggregatorRegistry.aggregate(await read());
+    const ofWorkers = AggregatorRegistry.aggregate([...(await read()), await ofPrimary.getMetricsAsJSON()]);
     return (await own.metrics()) + (await ofWorkers.metrics());
   };
   return { ...(await serve({ ...place, read: readAll })), workerEnded: () => ended.inc() };

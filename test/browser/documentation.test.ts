@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { linkTo, operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { readGuide } from "../../scripts/docs/guide.ts";
 import { problems } from "../../src/contract/problems.ts";
+import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { serveFolder, startBrowser, visit } from "../support/browser.ts";
 import { startTestService } from "../support/service.ts";
 import { faintTexts } from "./contrast.ts";
@@ -87,6 +88,29 @@ describe.each([
     await page.keyboard.press("Enter");
     await page.waitForURL(new RegExp(`#${place}`));
   });
+});
+
+test.each([
+  ["where it is served", served, service.url],
+  ["from a copy elsewhere, which does not know where", `${folder}/`, sampleOrigin],
+])("its guide and its samples find the service %s", async (_, url, origin) => {
+  const { page, complaints } = await visit(browser, url);
+  await goTo(page, "#/first-call");
+  await page.getByText(`The service is at ${origin}`).waitFor();
+  await goTo(page, "#/resource/getresource");
+  await page.getByText(`${origin}/api/resource`).first().waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("a browser that has it gets a 304, and the page still works", async () => {
+  const { page, complaints } = await visit(browser, served);
+  const { length } = service.log;
+  await page.reload();
+  await page.getByText("Search Ctrl+K").waitFor({ state: "attached" });
+  await goTo(page, "#/first-call");
+  const statuses = service.log.slice(length).map((line) => JSON.parse(line).res?.status);
+  expect(statuses).toEqual([304]);
+  expect(complaints).toEqual([]);
 });
 
 test("its landmarks, headings, pictures and fields have names", async () => {

@@ -2,6 +2,7 @@
 import { type Agent, request as send } from "node:http";
 import { buffer } from "node:stream/consumers";
 import type { Answer } from "../../src/contract/conformance.ts";
+import { decoded } from "../support/client.ts";
 
 export type Request = {
   method: string;
@@ -27,8 +28,9 @@ export function exchange(url: URL, agent: Agent, { method, target, headers, body
       },
       (incoming) => {
         buffer(incoming).then((bytes) => {
-          const { statusCode: status = 0, headersDistinct } = incoming;
-          resolve({ status, headers: headersDistinct as Record<string, string[]>, text: bytes.toString() });
+          const { statusCode: status = 0, headersDistinct, headers } = incoming;
+          const text = decoded(bytes, headers["content-encoding"]).toString();
+          resolve({ status, headers: headersDistinct as Record<string, string[]>, text });
         }, reject);
       },
     );

@@ -18,6 +18,12 @@ export const declaredAnswers = (): Map<string, string[]> =>
     ),
   );
 
+/** Whether the contract declares a 304 for such a request. */
+export const declaresNotModified = (method: string, target: string): boolean =>
+  declaredAnswers()
+    .get(operationOf(contract, method, target).operationId ?? "")
+    ?.includes("304") ?? false;
+
 /** @throws where the answer is not one that the contract declares for that request. */
 export function checkAnswer(method: string, target: string, answer: Answer): void {
   const operationId = operationOf(contract, method, target).operationId;

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { type OutgoingHttpHeaders, request } from "node:http";
 import { request as requestTls } from "node:https";
 import { connect } from "node:net";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { Answer } from "../../src/contract/conformance.ts";
 import { checkAnswer } from "./answers.ts";
 
@@ -58,10 +59,13 @@ export function createClient(url: string): Client {
           },
         },
         (incoming) => {
-          text(incoming).then((body) => {
-            const { statusCode: status = 0, headersDistinct } = incoming;
-            resolve({ status, headers: headersDistinct as Record<string, string[]>, text: body });
-          }, reject);
+          buffer(incoming)
+            .then((body) => {
+              const { statusCode: status = 0, headersDistinct, headers } = incoming;
+              const text = decoded(body, headers["content-encoding"]).toString();
+              resolve({ status, headers: headersDistinct as Record<string, string[]>, text });
+            })
+            .catch(reject);
         },
       );
       outgoing.once("timeout", () => outgoing.destroy(new Error(`${method} ${target}: no answer in 15 s`)));
@@ -69,6 +73,14 @@ export function createClient(url: string): Client {
     });
     return received(method, target, answer);
   };
+}
+
+/** @returns the body without its content coding. There is none in the answer to HEAD. */
+export function decoded(body: Buffer, coding: string | undefined): Buffer {
+  if (coding === undefined || body.length === 0) return body;
+  if (coding === "br") return brotliDecompressSync(body);
+  if (coding === "gzip") return gunzipSync(body);
+  throw new Error(`There is no content coding ${coding}.`);
 }
 
 /** Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there. */

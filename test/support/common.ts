@@ -1,5 +1,6 @@
 /** The answers that many operations share, each a test of its own. */
 import { expect, test } from "vitest";
+import { declaresNotModified } from "./answers.ts";
 import { basicAuthorization, type Received, type Sent, sendRaw } from "./client.ts";
 import { password, startTestService, type TestService, toNextWindowSeconds } from "./service.ts";
 
@@ -45,7 +46,8 @@ export function refusesOtherSites(service: TestService, { method, target, good }
 }
 
 /** 406: the client cannot read the only form there is. */
-export function refusesUnreadableForms(service: TestService, { method, target, good }: Request): void {
+export function refusesUnreadableForms(service: TestService, request: Request): void {
+  const { method, target, good } = request;
   test.each([
     "*/*",
     "text/plain;q=0.1, */*;q=0.1",
@@ -55,17 +57,100 @@ export function refusesUnreadableForms(service: TestService, { method, target, g
     expect((await service.send(method, target, { ...sent, headers: { accept } })).status).toBeLessThan(300);
   });
 
-  test("an answer is given whole, whatever a cache has", async () => {
-    const sent = await good();
-    const headers = { ...sent.headers, "if-none-match": "*", "if-modified-since": new Date().toUTCString() };
-    const answer = await service.send(method, target, { ...sent, headers });
-    expect(answer.status).toBeLessThan(300);
-  });
+  if (declaresNotModified(method, target)) answersConditionally(service, request);
+  else {
+    test("an answer is given whole, whatever a cache has", async () => {
+      const sent = await good();
+      const headers = { ...sent.headers, "if-none-match": "*", "if-modified-since": new Date().toUTCString() };
+      const answer = await service.send(method, target, { ...sent, headers });
+      expect(answer.status).toBeLessThan(300);
+    });
+  }
 
   test("406 where Accept rules out the answer", async () => {
     const sent = await good();
     const answer = await service.send(method, target, { ...sent, headers: { ...sent.headers, accept: "image/png" } });
     expect(answer).toMatchObject({ status: 406, problem: "not-acceptable" });
+  });
+}
+
+/** 304, and the content codings of a body that is the same for everybody. */
+function answersConditionally(service: TestService, { target }: Request): void {
+  const get = (headers: Record<string, string>, method = "GET") => service.send(method, target, { headers });
+
+  test.each<[string | undefined, string | undefined]>([
+    [undefined, undefined],
+    ["", undefined],
+    ["br", "br"],
+    ["gzip", "gzip"],
+    ["GZIP", "gzip"],
+    ["gzip, deflate, br, zstd", "br"],
+    ["gzip;q=1, br;q=0.5", "gzip"],
+    ["br;q=0, gzip;q=0.001", "gzip"],
+    ["*", "br"],
+    ["*;q=0.5, identity", undefined],
+    ["identity", undefined],
+    ["identity;q=0, *", "br"],
+    ["br;q=0, *;q=0.1", "gzip"],
+    ["deflate, zstd", undefined],
+    ["gzip;q=0, br;q=0", undefined],
+    ["nonsense;;q=x,,", undefined],
+  ])("200 where Accept-Encoding is %s: %s", async (accepted, coding) => {
+    const headers: Record<string, string> = accepted === undefined ? {} : { "accept-encoding": accepted };
+    const answer = await get(headers);
+    expect(answer.status).toBe(200);
+    expect(answer.header("content-encoding")).toBe(coding);
+    expect(answer.header("vary")).toBe("Accept-Encoding");
+    expect(answer.text).toBe((await get({})).text);
+    const head = await get(headers, "HEAD");
+    for (const name of ["content-length", "content-encoding", "etag", "vary", "cache-control"]) {
+      expect(head.header(name), name).toBe(answer.header(name));
+    }
+  });
+
+  test.each(["identity;q=0", "*;q=0", "br;q=0, gzip;q=0, identity;q=0", "deflate, *;q=0"])(
+    "406 where Accept-Encoding is %s",
+    async (accepted) => {
+      const answer = await get({ "accept-encoding": accepted });
+      expect(answer).toMatchObject({ status: 406, problem: "not-acceptable" });
+      expect(answer.json.detail).toContain("gzip");
+    },
+  );
+
+  test("304 where If-None-Match names the ETag of the coding, which each has for itself", async () => {
+    const etags = new Set<string>();
+    for (const accepted of ["br", "gzip", "identity"]) {
+      const accept = { "accept-encoding": accepted };
+      const whole = await get(accept);
+      const etag = whole.header("etag") ?? "";
+      etags.add(etag);
+      for (const named of [etag, `W/${etag}`, `"other", ${etag}`, `"other",\t${etag} , W/"x"`, "*"]) {
+        for (const method of ["GET", "HEAD"]) {
+          const answer = await get({ ...accept, "if-none-match": named, "cache-control": "no-cache" }, method);
+          expect(answer).toMatchObject({ status: 304, text: "" });
+          for (const name of ["etag", "vary", "cache-control", "content-security-policy"]) {
+            expect(answer.header(name), name).toBe(whole.header(name));
+          }
+          for (const name of ["content-type", "content-encoding"]) expect(answer.header(name), name).toBeUndefined();
+        }
+      }
+      for (const named of ['"other"', etag.slice(1), etag.replaceAll('"', ""), `x${etag}`, ""]) {
+        expect((await get({ ...accept, "if-none-match": named })).status, named).toBe(200);
+      }
+    }
+    expect(etags.size).toBe(3);
+    const [br = ""] = etags;
+    expect((await get({ "accept-encoding": "gzip", "if-none-match": br })).status).toBe(200);
+  });
+
+  test("404 where DOCUMENTATION is off, also for who has it", async () => {
+    const without = await startTestService({ DOCUMENTATION: "off" }, service.databaseUrl);
+    for (const headers of [{}, { "if-none-match": "*" }]) {
+      const answer = await without.send("GET", target, { headers });
+      expect(answer).toMatchObject({ status: 404, problem: "not-found" });
+      expect(answer.json.detail).toBeUndefined();
+    }
+    await without.close();
   });
 }
 

@@ -1,0 +1,28 @@
+/** What the service says about itself, ready to be sent. */
+import { readFile } from "node:fs/promises";
+import type { Contract } from "../contract/contract.ts";
+import { compress, type PreparedBody, preparedBody } from "../contract/prepared.ts";
+
+export type Documentation = {
+  /** The guide and the reference, and what a browser may do on that page. */
+  page: PreparedBody;
+  policy: string;
+  yaml: PreparedBody;
+  json: PreparedBody;
+};
+
+/** The files beside the page that `npm run build` makes, which are all that is read of it here. */
+export const builtFiles = (page: string) => ({ br: `${page}.br`, gzip: `${page}.gz`, policy: `${page}.csp` });
+
+/** @param page the path of the page that `npm run build` makes */
+export async function loadDocumentation(page: string, { published }: Contract): Promise<Documentation> {
+  const files = builtFiles(page);
+  const [br, gzip, policy, yaml, json] = await Promise.all([
+    readFile(files.br),
+    readFile(files.gzip),
+    readFile(files.policy, "utf8"),
+    compress(Buffer.from(published.yaml)),
+    compress(Buffer.from(JSON.stringify(published.document))),
+  ]);
+  return { page: preparedBody({ br, gzip }), policy, yaml: preparedBody(yaml), json: preparedBody(json) };
+}
