@@ -5,12 +5,10 @@ import type { Express } from "express";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
+import { createAuthenticator } from "./authenticator.ts";
 import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
-import type { TokenPrincipal } from "./contract/binding.ts";
 import { loadContract } from "./contract/contract.ts";
-import type { Authenticator } from "./contract/guard.ts";
-import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
@@ -182,22 +180,6 @@ export async function startService(
       enforce: revocations.apply,
       audit,
     });
-    const authenticator: Authenticator = {
-      password: users.signIn,
-      async token(token, client) {
-        let principal: TokenPrincipal | undefined;
-        try {
-          principal = await tokens.verify(token);
-          revocations.check(principal);
-          return principal;
-        } catch (error) {
-          if (error instanceof Problem && error.status === 401) {
-            audit("token-refused", client, { userId: principal?.userId, reason: error.slug });
-          }
-          throw error;
-        }
-      },
-    };
     held.push(
       sweepRegularly(
         database,
@@ -230,7 +212,7 @@ export async function startService(
     const app = createApp({
       contract,
       handlers: handlers(services),
-      authenticator,
+      authenticator: createAuthenticator({ users, tokens, revocations, audit }),
       log: requests,
       config,
       check,

@@ -1,0 +1,32 @@
+/** How credentials are checked: passwords by users, tokens by their signature, claims and the list of revocations. */
+import type { Audit } from "./audit/audit.ts";
+import type { TokenPrincipal } from "./contract/binding.ts";
+import type { Authenticator } from "./contract/guard.ts";
+import { Problem } from "./contract/problems.ts";
+import type { AccessTokens } from "./tokens/accessTokens.ts";
+import type { Revocations } from "./tokens/revocations.ts";
+import type { Users } from "./users/users.ts";
+
+type Parts = {
+  users: Pick<Users, "signIn">;
+  tokens: Pick<AccessTokens, "verify">;
+  revocations: Pick<Revocations, "check">;
+  audit: Audit;
+};
+
+export const createAuthenticator = ({ users, tokens, revocations, audit }: Parts): Authenticator => ({
+  password: users.signIn,
+  async token(token, client) {
+    let principal: TokenPrincipal | undefined;
+    try {
+      principal = await tokens.verify(token);
+      revocations.check(principal);
+      return principal;
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) {
+        audit("token-refused", client, { userId: principal?.userId, reason: error.slug });
+      }
+      throw error;
+    }
+  },
+});
