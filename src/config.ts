@@ -138,14 +138,14 @@ const settings = {
     fallback: undefined,
     allowed:
       "at least 32 characters made by chance; make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64'))\"",
-    help: "Encrypts the signing keys in the database. Required with DATABASE_URL; otherwise made once and kept under DATA_DIR. Keep it: without it the signing keys cannot be read.",
+    help: "Encrypts the signing keys in the database, and derives refresh tokens. Required with DATABASE_URL; otherwise made once and kept under DATA_DIR. Keep it: without it the signing keys cannot be read, and every session ends.",
     secret: true,
     schema: z.string().refine((value) => value.length >= 32 && new Set(value).size >= 10),
   },
   SECRET_KEY_PREVIOUS: {
     fallback: undefined,
     allowed: "the SECRET_KEY from before the present one",
-    help: "While SECRET_KEY is being changed: what was sealed under this one is opened, and sealed under the new one.",
+    help: "While SECRET_KEY is being changed: what was sealed under this one is opened, and sealed under the new one. Keep it for SESSION_IDLE_DAYS: sessions that were not refreshed meanwhile end with it.",
     secret: true,
     schema: z.string().refine((value) => value.length >= 32 && new Set(value).size >= 10),
   },

@@ -13,6 +13,7 @@ import {
   plain,
   type Run,
   type Surroundings,
+  say,
   UsageError,
   unknownCommand,
 } from "./cli/command.ts";
@@ -24,6 +25,7 @@ import { sessions } from "./cli/sessions.ts";
 import { users } from "./cli/users.ts";
 import { type Config, ConfigError, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
+import { Problem, problems } from "./contract/problems.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { exitOnUnhandledErrors } from "./lastResort.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
@@ -55,9 +57,9 @@ const logged = ["serve", "migrate", "worker"];
 try {
   const args = process.argv.slice(2);
   if (args.includes("--help") || args.includes("-h")) {
-    process.stdout.write(help());
+    say(help());
   } else if (args.includes("--version") || args.includes("-v")) {
-    process.stdout.write(`${version()}\n`);
+    say(version());
   } else {
     const [name = "serve", ...rest] = args[0]?.startsWith("-") ? ["serve", ...args] : args;
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -78,6 +80,7 @@ try {
   else if (error instanceof UsageError) refuse(error.message, exit.usage);
   else if (error instanceof InputError) refuse(error.message, exit.input);
   else if (error instanceof ContractError) refuse(error.message, exit.software);
+  else if (error instanceof Problem && error.status === 503) refuse(unavailable(error), exit.unavailable);
   else {
     printFatal(inspect(error));
     process.exitCode = exit.software;
@@ -147,6 +150,12 @@ function stopper(service: Service, config: Config, log: Logger): (reason: string
     stopped ??= stop(reason);
     return stopped;
   };
+}
+
+/** What a command needs does not answer, or not in time. */
+function unavailable({ slug, cause }: Problem): string {
+  const { title } = problems[slug];
+  return `${title}${cause instanceof Error ? ` (${cause.message})` : ""}. Try again.`;
 }
 
 function refuse(message: string, status: number): void {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { passwordPolicy, refusalOf } from "../src/passwords/policy.ts";
 import { checkWeakness } from "../src/passwords/weaknessCheck.ts";
 
@@ -101,6 +101,9 @@ test("what is worst to estimate ends in time, and the rest is refused rather tha
       ),
     ),
   );
-  expect(new Set(outcomes)).toEqual(new Set(["estimated", "overloaded"]));
-  expect(await checkWeakness("correct horse battery", [])).toBeUndefined();
+  expect(outcomes).toContain("overloaded");
+  for (const outcome of outcomes) expect(["estimated", "overloaded"]).toContain(outcome);
+  // As soon as those that waited are done, or a thread that was stuck has been replaced.
+  const estimate = () => checkWeakness("correct horse battery", []);
+  await vi.waitFor(async () => expect(await estimate()).toBeUndefined(), { timeout: 15_000, interval: 100 });
 });

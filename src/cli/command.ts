@@ -45,7 +45,13 @@ export function readArguments<const Own extends Options>(args: string[], options
   }
 }
 
-/** What a command has to say, on standard output. */
-export const say = (line: string): void => void process.stdout.write(`${line}\n`);
+let isWatched = false;
+
+/** Prints what a command has to say, on standard output. A reader that has read enough, as `head`, ends nothing. */
+export function say(line: string): void {
+  if (!isWatched) process.stdout.on("error", () => {});
+  isWatched = true;
+  process.stdout.write(`${line}\n`);
+}
 
 export const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;

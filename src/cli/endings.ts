@@ -14,8 +14,9 @@ const liveSessions = `sessions JOIN users ON users.id = user_id
  * tokens of lower ones, so that instances hold one entry however many users there are. A token that is issued once
  * this is committed has the new epoch. Registrations and changes of a password wait until then; refreshes and tokens
  * do not.
+ * @param highestEpoch of which it is known that somebody had it, though the database may not know it any more
  */
-export async function endEverything(transaction: Knex.Transaction): Promise<Ended> {
+export async function endEverything(transaction: Knex.Transaction, highestEpoch = 0): Promise<Ended> {
   // No epoch may be raised, and nobody may register with a lower one, between here and the commit.
   await transaction.raw("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE");
   const live = await one<Ended>(
@@ -24,8 +25,9 @@ export async function endEverything(transaction: Knex.Transaction): Promise<Ende
   );
   const { epoch } = await one<{ epoch: number }>(
     transaction,
-    `UPDATE epoch_floor SET minimum_epoch = greatest(minimum_epoch, (SELECT max(token_epoch) FROM users)) + 1
+    `UPDATE epoch_floor SET minimum_epoch = greatest(minimum_epoch, ?, (SELECT max(token_epoch) FROM users)) + 1
      RETURNING minimum_epoch AS epoch`,
+    [highestEpoch],
   );
   await transaction.raw("UPDATE users SET token_epoch = ?", [epoch]);
   await transaction.raw(
@@ -73,7 +75,7 @@ export async function replaceKeys(transaction: Knex.Transaction, { kid, privateJ
   return rows.map(({ subject }) => subject);
 }
 
-async function one<T>(transaction: Knex.Transaction, sql: string): Promise<T> {
-  const { rows } = await transaction.raw<{ rows: [T] }>(sql);
+async function one<T>(transaction: Knex.Transaction, sql: string, values: number[] = []): Promise<T> {
+  const { rows } = await transaction.raw<{ rows: [T] }>(sql, values);
   return rows[0];
 }

@@ -21,12 +21,11 @@ export function help(): string {
   restore ...                  after a backup was restored: ends what had been ended since. Needs one of
                                --audit-log FILE, --end-passwords, --keep-passwords
 
-All but serve work beside running services.
+keys, sessions and users work beside running services. Run restore before the service starts.
 
 Settings, from the environment:
 
 ${settings.join("")}
 Exit status: 0 stopped as asked, 64 wrong usage, 65 a password or a file cannot be used,
-69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings.
-`;
+69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings.`;
 }

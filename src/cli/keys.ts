@@ -1,4 +1,5 @@
 /** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
+import type { Logger } from "pino";
 import { StartError } from "../config.ts";
 import { createSeal, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
@@ -8,7 +9,7 @@ import { type Command, counted, readArguments, say, unknownCommand } from "./com
 import { type Tools, withDatabase } from "./database.ts";
 import { endEverything, replaceKeys } from "./endings.ts";
 
-type KeyTools = Tools & { store: SigningKeyStore; seal: Seal };
+type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger };
 
 export const keys: Command = (args) => {
   const [verb = "", kid = ""] = args;
@@ -20,7 +21,7 @@ export const keys: Command = (args) => {
   return (config, log) =>
     withDatabase(config, log, async (tools) => {
       const store = signingKeyStore(tools.database);
-      await run({ ...tools, store, seal: createSeal(await readSecretKeys(config)) });
+      await run({ ...tools, store, seal: createSeal(await readSecretKeys(config)), log });
     });
 };
 
@@ -30,6 +31,14 @@ function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyToo
   if (verb === "rotate" && kid === undefined) return rotate;
   if (verb !== "revoke" || all === (kid !== undefined)) return undefined;
   return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
+}
+
+async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolean> {
+  if ((await store.findAll()).every(({ revokedAt }) => revokedAt)) return false;
+  return requireSecretKey(store, seal).then(
+    () => true,
+    () => false,
+  );
 }
 
 const isKeyId = (text: string) => /^[\w-]{43}$/.test(text);
@@ -55,13 +64,15 @@ async function revoke({ store, seal, audit }: KeyTools, keyId: string): Promise<
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
 }
 
-/** Opens no key: SECRET_KEY is stolen and has been changed, so the present one opens none of them. */
-async function revokeAll({ seal, audit, atomically }: KeyTools): Promise<void> {
+/** Needs to open no key: where SECRET_KEY was stolen and has been changed, the present one opens none of them. */
+async function revokeAll({ store, seal, audit, atomically, log }: KeyTools): Promise<void> {
+  const isUnchanged = await opensLiveKeys(store, seal);
   const key = await makeKey(seal);
   const { revoked, ended } = await atomically(async (transaction) => ({
     revoked: await replaceKeys(transaction, key),
     ended: await endEverything(transaction),
   }));
+  if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and do this again.");
   for (const keyId of revoked) audit("signing-key-revoked", undefined, { keyId });
   audit("all-sessions-ended", undefined, {});
   say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${key.kid}.`);

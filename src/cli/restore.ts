@@ -48,7 +48,7 @@ const end =
         const key = await makeKey(createSeal(await readSecretKeys(config)));
         const done = await atomically(async (transaction) => ({
           revoked: await replaceKeys(transaction, key),
-          ended: await endEverything(transaction),
+          ended: await endEverything(transaction, history?.highestEpoch),
           networks: await transaction("familiar_networks").delete(),
           deleted: history ? await deleteUsers(transaction, history) : [],
           disabled: history ? await disableChanged(transaction, history) : [],
@@ -66,6 +66,12 @@ const end =
           `${counted(done.ended.sessions, "session")} of ${counted(done.ended.users, "user")}: ended, with every token.`,
         );
         say(`${counted(done.networks, "familiar network")}: forgotten.`);
+        if (history?.droppedLines) {
+          say(
+            `The log lacks ${counted(history.droppedLines, "line")} that could not be written. What they said is not known:`,
+          );
+          say("to be sure, run latchkey restore --end-passwords as well.");
+        }
         if (choice.reason === "audit-log") {
           say(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
           for (const { id, username } of done.deleted) say(`  ${username}  ${id}`);

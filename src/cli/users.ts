@@ -65,8 +65,10 @@ async function readPassword(): Promise<string> {
     process.stderr.write("New password: ");
     const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
     const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
-    const line = await lines.question("");
-    lines.close();
+    const closed = new Promise<never>((_, reject) => {
+      lines.once("close", () => reject(new InputError("No password was given.")));
+    });
+    const line = await Promise.race([lines.question(""), closed]).finally(() => lines.close());
     process.stderr.write("\n");
     return line;
   }

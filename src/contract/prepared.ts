@@ -54,11 +54,15 @@ function keptForAWhile(make: () => Promise<Buffer>): () => Promise<Buffer> {
   let kept: Promise<Buffer> | undefined;
   let forget: NodeJS.Timeout | undefined;
   return () => {
-    kept ??= make();
-    clearTimeout(forget);
-    forget = setTimeout(() => {
+    const drop = () => {
       kept = undefined;
-    }, identityKeptMs).unref();
+    };
+    if (!kept) {
+      kept = make();
+      kept.catch(drop); // the next request tries again
+    }
+    clearTimeout(forget);
+    forget = setTimeout(drop, identityKeptMs).unref();
     return kept;
   };
 }

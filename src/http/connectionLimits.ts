@@ -69,16 +69,16 @@ export function limitConnections(
 }
 
 /** Counts what happens within a second of the first, and reports it then. */
-function reportTogether(report: (refusals: { dropped: number; networks: string[] }) => void) {
-  let dropped = 0;
+function reportTogether(report: (refusals: { refused: number; networks: string[] }) => void) {
+  let refused = 0;
   const networks = new Set<string>();
   return (network: string): void => {
-    dropped += 1;
+    refused += 1;
     if (networks.size < mostNetworksNamed) networks.add(network);
-    if (dropped > 1) return;
+    if (refused > 1) return;
     setTimeout(() => {
-      report({ dropped, networks: [...networks] });
-      dropped = 0;
+      report({ refused, networks: [...networks] });
+      refused = 0;
       networks.clear();
     }, 1_000).unref();
   };

@@ -25,10 +25,10 @@ export type Log = {
 /**
  * Opens the log: JSON lines, or text for people on a terminal. What cannot be written is dropped and counted; a line says how
  * many once writing works again, whatever `LOG_LEVEL` leaves out, except for `silent`.
- * @param fd standard output or standard error
+ * @param fd standard output or, for the audit events of a command, standard error: those are always JSON, to be kept
  */
 export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
-  const format = isatty(fd) ? await prettyFormat() : undefined;
+  const format = fd === 1 && isatty(fd) ? await prettyFormat() : undefined;
   closeLostTerminalsAtExit();
   const destination = createLogDestination(openNonBlocking(fd), (dropped) => {
     notices.warn({ dropped }, "log lines were dropped: they could not be written");

@@ -26,7 +26,7 @@ export type FairQueue = {
 };
 
 type Waiter = Turn & { groups: [name: string, group: Group][]; admit(): void; refuse(): void };
-/** A network with its narrower networks, or an account of one: of the latter only, there are waiters. */
+/** A network with its narrower networks, or an account of one: Only the groups of accounts have waiters. */
 type Group = { members: Map<string, Group>; waiters: Waiter[]; size: number };
 
 const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
@@ -34,7 +34,7 @@ const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
 /**
  * @param atOnce how many tasks run at a time
  * @param mostWaiting bounds the memory
- * @param timedOut is told of each that waited in vain, and for how many milliseconds
+ * @param timedOut is called when a task has timed out, with the milliseconds for which it waited
  */
 export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: number) => void = () => {}): FairQueue {
   const root = newGroup();

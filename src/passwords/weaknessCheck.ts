@@ -15,12 +15,14 @@ export type Answer = { id: number; weakness: Weakness | undefined };
 const timeoutMs = 2_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 30_000;
-/** At the 65 ms that one takes at most, these are answered before the timeout. */
-const maxPending = 32;
+/** At the 65 ms that one takes at most, these are answered long before the timeout, on a busy machine too. */
+const maxPending = 16;
 
 type Thread = {
   worker: Worker;
   isLoaded: boolean;
+  /** When it last said something (`performance.now()`). */
+  lastAnswerMs: number;
   pending: Map<number, (answer: Answer | Error) => void>;
   idle: NodeJS.Timeout;
 };
@@ -63,8 +65,9 @@ function startThread(): Thread {
   const stopAfter = (ms: number, reason: string) => setTimeout(() => stopThread(worker, new Error(reason)), ms).unref();
   const idle = stopAfter(idleMs, "No password was estimated for a while.");
   const load = stopAfter(loadTimeoutMs, "The dictionaries were not loaded in time.");
-  const started: Thread = { worker, isLoaded: false, pending: new Map(), idle };
+  const started: Thread = { worker, isLoaded: false, lastAnswerMs: performance.now(), pending: new Map(), idle };
   worker.on("message", (message: Answer | "loaded") => {
+    started.lastAnswerMs = performance.now();
     if (message !== "loaded") return started.pending.get(message.id)?.(message);
     started.isLoaded = true;
     clearTimeout(load);
@@ -74,11 +77,12 @@ function startThread(): Thread {
   return started;
 }
 
-/** Whatever the thread is computing is to end: it would keep the others waiting. */
+/** A thread that answers nothing any more is stopped: it would keep the others waiting. */
 function timeOut(worker: Worker, id: number): void {
   if (thread?.worker !== worker) return;
   const error = new Error("A password was not estimated in time.");
-  if (thread.isLoaded) stopThread(worker, error);
+  const isStuck = thread.isLoaded && performance.now() - thread.lastAnswerMs >= timeoutMs;
+  if (isStuck) stopThread(worker, error);
   else thread.pending.get(id)?.(error);
 }
 

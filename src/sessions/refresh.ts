@@ -50,8 +50,9 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
   async function catchUp(token: PresentedToken, state: SessionState, client: Client): Promise<SessionState> {
     const { sessionId: id, generation, secret } = token;
     const to = { generation, digest: digestOf(secret), network: networkOf(client.address) };
-    await store.catchUp({ id, generation: state.generation, digest: state.digest }, to);
-    parts.audit("refresh-token-ahead", client, { sessionId: id, userId: state.userId });
+    const from = { id, generation: state.generation, digest: state.digest };
+    if (await store.catchUp(from, to))
+      parts.audit("refresh-token-ahead", client, { sessionId: id, userId: state.userId });
     const next = await requireLiveSession(token);
     // Several at once: the next try finds out who was first.
     if (generation > next.generation) throw new Problem("overloaded");

@@ -66,8 +66,11 @@ export type SessionStore = {
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<SessionGrant | undefined>;
-  /** Moves a live session to a later generation, whose token is the next, if it is still the given one. */
-  catchUp(from: Position, to: { generation: number; digest: Buffer; network: string }): Promise<void>;
+  /**
+   * Moves a live session to a later generation, whose token is the next, if it is still the given one.
+   * @returns whether it was
+   */
+  catchUp(from: Position, to: { generation: number; digest: Buffer; network: string }): Promise<boolean>;
   /** Notes that another access token was issued in a generation of a live session. */
   extend(at: { id: string; generation: number }, tokenSeconds: number): Promise<SessionGrant | undefined>;
   /** @param generation of the presented token, whose use is looked for */

@@ -109,7 +109,7 @@ export function sessionStore(database: Database): SessionStore {
 
     async catchUp({ id, generation, digest }, to) {
       // What was lost is dated now: the answers to the lost rotations may be lost, too.
-      await one(
+      const caughtUp = await one<{ id: string }>(
         `UPDATE sessions
          SET generation = :to, refresh_digest = :toDigest,
              recent_rotations = (array_fill(now(), ARRAY[:steps::integer]) || recent_rotations)[1:${rotationsKept}],
@@ -119,7 +119,8 @@ export function sessionStore(database: Database): SessionStore {
              ) || rotations)[1:${rotationsKept}]
          FROM users
          WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
-           AND users.id = user_id AND token_epoch = user_epoch`,
+           AND users.id = user_id AND token_epoch = user_epoch
+         RETURNING sessions.id`,
         {
           id,
           generation,
@@ -130,6 +131,7 @@ export function sessionStore(database: Database): SessionStore {
           steps: Math.min(to.generation - generation, rotationsKept),
         },
       );
+      return caughtUp !== undefined;
     },
 
     extend: ({ id, generation }, tokenSeconds) =>

@@ -52,7 +52,7 @@ export type Throttle = {
   registration<Result>(attempt: Attempt, register: (deadline: number) => Promise<Result>): Promise<Result>;
 };
 
-/** Lets everything pass: for benchmarks. */
+/** No limits: for benchmarks. */
 export const noThrottle = (schedule: Schedule): Throttle => ({
   password: (attempt, { find, evaluate }) =>
     schedule(attempt, async (deadline) => evaluate(await find(), { deadline, isRemembered: true })),

@@ -89,9 +89,10 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     const accepted = wellFormedPassword(password, "#/password");
     const attempt = { account: username, networks: networksOf(client.address) };
     const user = await throttle
-      .registration(attempt, async (deadline) => {
+      .registration(attempt, async () => {
         await enforcePolicy(accepted, username);
-        const passwordHash = await hasher.hash(accepted, deadline);
+        // With a deadline of its own: the dictionaries may just have been loaded.
+        const passwordHash = await hasher.hash(accepted);
         return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, client) });
       })
       .catch(auditThrottled(client));

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
-import { ca, createClient } from "./support/client.ts";
-import { serveOn } from "./support/process.ts";
-import { createDatabase } from "./support/service.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { ca, createClient } from "../support/client.ts";
+import { serveOn } from "../support/process.ts";
+import { createDatabase } from "../support/service.ts";
 
 /** Reproducible chance (mulberry32). @returns numbers from 0 up to 1 */
 function chance(seed: number): () => number {

@@ -1,9 +1,9 @@
 /** Whatever some addresses send, others sign in: the capacity to hash is shared by network and by account. */
 import { Agent, request } from "node:http";
 import { afterAll, describe, expect, test } from "vitest";
-import { basicAuthorization, createClient } from "./support/client.ts";
-import { runProgram } from "./support/process.ts";
-import { createDatabase, password, secretKey } from "./support/service.ts";
+import { basicAuthorization, createClient } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
 
 const program = runProgram([], {
   DATABASE_URL: await createDatabase(),

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, test, vi } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
-import { createClient } from "./support/client.ts";
-import { type Program, serveOn } from "./support/process.ts";
-import { createDatabase, password } from "./support/service.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { createClient } from "../support/client.ts";
+import { type Program, serveOn } from "../support/process.ts";
+import { createDatabase, password } from "../support/service.ts";
 
 type Line = { level: number; msg: string; origin?: string; worker?: number; workerPid?: number; status?: number };
 const linesOf = ({ stdout }: Pick<Program, "stdout">) => stdout.map((line) => JSON.parse(line) as Line);

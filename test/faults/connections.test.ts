@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
-import { ca, sendRaw } from "./support/client.ts";
-import { startTestService } from "./support/service.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { ca, sendRaw } from "../support/client.ts";
+import { startTestService } from "../support/service.ts";
 
 const service = await startTestService({ MAX_CONNECTIONS: "5" });
 const behindProxy = await startTestService({ TRUST_PROXY: "loopback" });
@@ -45,7 +45,7 @@ test("connections beyond MAX_CONNECTIONS are closed as they come, and logged tog
   await new Promise((resolve) => setTimeout(resolve, 1_200));
   const lines = service.log.filter((line) => line.includes("connections refused")).map((line) => JSON.parse(line));
   expect(lines.length).toBeLessThanOrEqual(2);
-  expect(lines.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(7);
+  expect(lines.reduce((sum, { refused }) => sum + refused, 0)).toBe(7);
   expect((await service.send("GET", "/livez")).status).toBe(200);
 });
 
@@ -100,7 +100,7 @@ test.each([
   await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 5_000);
   const lines = service.log.filter((line) => line.includes("connections refused")).map((line) => JSON.parse(line));
   expect(lines.find(({ msg }) => msg.includes("from one network"))).toMatchObject({
-    dropped: 5,
+    refused: 5,
     networks: ["127.0.0.2"],
     maxConnectionsPerNetwork: 4,
   });

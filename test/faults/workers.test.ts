@@ -6,11 +6,11 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
-import { createClient } from "./support/client.ts";
-import { freePorts } from "./support/ports.ts";
-import { type Program, runProgram, serveOn } from "./support/process.ts";
-import { createDatabase, password, secretKey } from "./support/service.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { createClient } from "../support/client.ts";
+import { freePorts } from "../support/ports.ts";
+import { type Program, runProgram, serveOn } from "../support/process.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
 
 type Line = { msg: string; worker?: number; workerPid?: number; pauseMs?: number; url?: string; operation?: string };
 const linesOf = ({ stdout }: Pick<Program, "stdout">) =>

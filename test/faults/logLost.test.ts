@@ -7,11 +7,11 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { createLogDestination } from "../src/operations/logDestination.ts";
-import { afterwards } from "./support/afterwards.ts";
-import { type Client, createClient } from "./support/client.ts";
-import { freePorts } from "./support/ports.ts";
-import { createDatabase, secretKey } from "./support/service.ts";
+import { createLogDestination } from "../../src/operations/logDestination.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { type Client, createClient } from "../support/client.ts";
+import { freePorts } from "../support/ports.ts";
+import { createDatabase, secretKey } from "../support/service.ts";
 
 const soon = { timeout: 15_000, interval: 50 };
 /** The grace is 0 here. Closing takes less than a second, and the log may take one more. */
