@@ -18,6 +18,7 @@ import { withinOneRequest } from "./database/database.ts";
 import { closeAfter } from "./http/requests.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
 import type { Metrics } from "./operations/metrics.ts";
+import { networksOf } from "./throttling/network.ts";
 
 type AppParts = {
   contract: Contract;
@@ -72,15 +73,16 @@ export function createApp({
     app.use(protectPreflights);
     app.use(cors({ origin: allowedOrigins(config.corsOrigins), exposedHeaders, maxAge: 600 }));
   }
-  app.use((request, _response, next) => {
-    withinOneRequest((excuse) => {
+  app.use((request, response, next) => {
+    const networks = () => networksOf(exchangeOf(response).client.address);
+    withinOneRequest(networks, (extendDeadline) => {
       // Who sends a body slowly must not find that the time for the database is over.
       if (hasBody(request)) {
         let began = performance.now();
         request.once("resume", () => {
           began = performance.now();
         });
-        request.once("end", () => excuse(performance.now() - began));
+        request.once("end", () => extendDeadline(performance.now() - began));
       }
       next();
     });

@@ -1,6 +1,6 @@
 /** A few slots are shared fairly by network and by account; waiting is bounded in time and number. */
 import { describe, expect, test } from "vitest";
-import { fairQueue, type Turn } from "../src/passwords/fairQueue.ts";
+import { fairQueue, type Turn } from "../src/lib/fairQueue.ts";
 
 /** A queue whose tasks end when the test says so, and the names of those that have begun. */
 function steppedQueue(atOnce: number, mostWaiting = 1_000) {

@@ -201,6 +201,15 @@ describe("a request with", () => {
     `GET /livez HTTP/1.1\r\nHost: x\r\n${connection}Upgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABkAAQ\r\n\r\n`;
   const smuggled = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
 
+  test("many requests behind the last one end the connection: each would be kept until the answers are written", async () => {
+    const credentials = `Authorization: ${basicAuthorization(["miguel", "wrong password"])}\r\n`;
+    const slow = `POST /api/sessions HTTP/1.1\r\nHost: x\r\n${credentials}\r\n`;
+    const last = "GET /livez HTTP/1.1\r\n\r\n"; // without Host
+    const behind = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    expect(await statusesOf(slow + last + behind.repeat(3))).toEqual(["401", "400"]);
+    expect(await statusesOf(slow + last + behind.repeat(100))).toEqual([]);
+  });
+
   test.each([
     ["h2c", upgrade("h2c")],
     ["websocket", upgrade("websocket", "Connection: keep-alive, Upgrade\r\n")],

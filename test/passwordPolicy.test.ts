@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { passwordPolicy, refusalOf } from "../src/passwords/policy.ts";
 import { checkWeakness } from "../src/passwords/weaknessCheck.ts";
 
@@ -91,19 +91,11 @@ test("the minimum, the list and the words are settings", async () => {
   expect(await refusalOf(password, "miguel", { ...policy, contextWords: words })).toBe("too-predictable");
 });
 
-test("what is worst to estimate ends in time, and the rest is refused rather than kept waiting", async () => {
-  const worst = (index: number) => `${index}${"1@4$5s0o!i|l".repeat(10)}`;
-  const outcomes = await Promise.all(
-    Array.from({ length: 100 }, (_, index) =>
-      checkWeakness(worst(index), []).then(
-        () => "estimated",
-        (problem: { slug: string }) => problem.slug,
-      ),
-    ),
-  );
-  expect(outcomes).toContain("overloaded");
-  for (const outcome of outcomes) expect(["estimated", "overloaded"]).toContain(outcome);
-  // As soon as those that waited are done, or a thread that was stuck has been replaced.
-  const estimate = () => checkWeakness("correct horse battery", []);
-  await vi.waitFor(async () => expect(await estimate()).toBeUndefined(), { timeout: 15_000, interval: 100 });
+test("what is worst to estimate ends in time", async () => {
+  const digits =
+    "2 2 2 2 2 2 2 2 2 2 2 2 2 0200!$b0951115l25s2l1001!o2 15 |3 o|8$0l$ 0$ob20b9  90sb22118z 1s91|bsl!z09 2 2 2 2 2";
+  for (const worst of ["1@4$5s0o!i|l".repeat(11), digits, "p4s5w0rd!l3tm31n$qw3rty@1990-12-31#".repeat(4)]) {
+    // Without an answer in time it would reject.
+    await checkWeakness(worst.slice(0, 128), ["latchkey"]);
+  }
 });

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import knex, { type Knex } from "knex";
 import pg, { type ClientConfig } from "pg";
 import { Problem } from "../contract/problems.ts";
+import { fairQueue } from "../lib/fairQueue.ts";
 
 export type Database = {
   /**
@@ -41,33 +42,43 @@ const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
 
-/** When the request that a query is for must have its answer (`performance.now()`). */
-const deadlines = new AsyncLocalStorage<{ at: number }>();
+/** What serves no request waits for a connection like one network among the others. */
+const ownNetwork = ["own"];
+/** Queries that wait for a connection. Beyond it, those of the largest network are refused. */
+const maxWaiting = 1_000;
+
+/** Of the request that a query is for: when it must have its answer (`performance.now()`), and where its client is. */
+const requests = new AsyncLocalStorage<{ deadline: number; networks: () => readonly string[] }>();
 /** Below 3 s, with what is left for the answer itself. */
 const requestTimeoutMs = 2_700;
 
 /**
- * Runs what serves a request: however many queries it asks for, they end in time together.
- * @param serve is given a function that says how many milliseconds were the client's own
+ * Runs what serves a request: however many queries it makes, they end in time together, and wait for connections in
+ * turns with those of other networks.
+ * @param networks of the client, asked for where there is a query
+ * @param serve is given a function that extends the deadline by the milliseconds for which the client was waited for
  */
-export function withinOneRequest(serve: (excuse: (ms: number) => void) => void): void {
-  const deadline = { at: performance.now() + requestTimeoutMs };
-  const excuse = (ms: number): void => {
-    deadline.at += ms;
+export function withinOneRequest(
+  networks: () => readonly string[],
+  serve: (extendDeadline: (ms: number) => void) => void,
+): void {
+  const request = { deadline: performance.now() + requestTimeoutMs, networks };
+  const extendDeadline = (ms: number): void => {
+    request.deadline += ms;
   };
-  deadlines.run(deadline, () => serve(excuse));
+  requests.run(request, () => serve(extendDeadline));
 }
 
 /** The same database for what is done for all, though a request may be the occasion: no request's time is its own. */
 export const outsideRequests = (database: Database): Database => ({
   ...database,
-  read: (query) => deadlines.exit(() => database.read(query)),
-  write: (query) => deadlines.exit(() => database.write(query)),
+  read: (query) => requests.exit(() => database.read(query)),
+  write: (query) => requests.exit(() => database.write(query)),
 });
 
 /** Waits for a query no longer than the request can; the query itself ends by its own limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
-  const leftMs = (deadlines.getStore()?.at ?? Infinity) - performance.now();
+  const leftMs = (requests.getStore()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
@@ -92,11 +103,23 @@ export function openDatabase(
     idle_in_transaction_session_timeout: 5_000,
   };
   const pool = openKnex(address, { min: 0, max: poolMax }, warn, limits, observe);
+  const turns = fairQueue(poolMax, maxWaiting);
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
+    const { deadline = Infinity, networks } = requests.getStore() ?? {};
+    const turn = {
+      networks: networks?.() ?? ownNetwork,
+      account: "",
+      deadline: Math.min(deadline, performance.now() + acquireTimeoutMs),
+    };
+    let hasTurn = false;
     try {
-      return await untilDeadline(() => query(pool));
+      return await turns.run(turn, () => {
+        hasTurn = true;
+        return untilDeadline(() => query(pool));
+      });
     } catch (error) {
-      throw isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
+      // No connection in time is an outage, too: whoever waits cannot tell a busy database from one that is away.
+      throw !hasTurn || isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
     }
   };
   return {
@@ -117,7 +140,7 @@ export function openDatabase(
       return {
         used: connections.numUsed(),
         free: connections.numFree(),
-        waiting: connections.numPendingAcquires(),
+        waiting: turns.waiting() + connections.numPendingAcquires(),
       };
     },
     close: () => pool.destroy(),

@@ -12,7 +12,12 @@ const pipelineLength = 8;
 const dueTimeoutMs = 10_000;
 
 type Exchange = { request: IncomingMessage; response: ServerResponse };
-type Connection = { unanswered: Set<ServerResponse>; latest?: Exchange };
+type Connection = {
+  unanswered: Set<ServerResponse>;
+  latest?: Exchange;
+  /** How many requests have arrived behind the last one that is answered. */
+  ignored: number;
+};
 type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
 
 /** Connections whose last answer is known. What arrives behind its request is not processed (RFC 9112, section 9.6). */
@@ -41,15 +46,20 @@ export function serveRequests(
   /** Requests whose body is known to be late or malformed: each piece that follows is another error. */
   const failed = new WeakSet<IncomingMessage>();
   const connectionOf = (socket: Socket): Connection => {
-    const connection = known.get(socket) ?? { unanswered: new Set() };
+    const connection = known.get(socket) ?? { unanswered: new Set(), ignored: 0 };
     known.set(socket, connection);
     return connection;
   };
 
   server.on("request", (request, response) => {
     const { socket } = request;
-    if (closing.has(socket)) return;
     const connection = connectionOf(socket);
+    if (closing.has(socket)) {
+      // Node keeps each until the answers before it are written.
+      connection.ignored += 1;
+      if (connection.ignored > pipelineLength) socket.destroy();
+      return;
+    }
     const { unanswered } = connection;
     connection.latest = { request, response };
     unanswered.add(response);

@@ -1,5 +1,5 @@
 /**
- * Estimates passwords on a thread of its own: one can take 65 ms, and the dictionaries take some 60 MB. The thread starts
+ * Estimates passwords on a thread of its own: one can take a quarter of a second, and the dictionaries take some 60 MB. The thread starts
  * when a password is set, and ends when none has been set for a while.
  */
 import { createRequire } from "node:module";
@@ -11,18 +11,13 @@ import type { Weakness } from "./weakness.ts";
 export type Question = { id: number; password: string; contextWords: string[] };
 export type Answer = { id: number; weakness: Weakness | undefined };
 
-/** Below the 3 s in which every request is answered. Loading the dictionaries takes 0.3 s of it, the first time. */
-const timeoutMs = 2_500;
+/** Loading the dictionaries takes 0.3 s of it, the first time. */
+const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 30_000;
-/** At the 65 ms that one takes at most, these are answered long before the timeout, on a busy machine too. */
-const maxPending = 16;
-
 type Thread = {
   worker: Worker;
   isLoaded: boolean;
-  /** When it last said something (`performance.now()`). */
-  lastAnswerMs: number;
   pending: Map<number, (answer: Answer | Error) => void>;
   idle: NodeJS.Timeout;
 };
@@ -33,12 +28,11 @@ let lastId = 0;
 /**
  * @param contextWords in lower case
  * @returns why the password is weak; `undefined` where it is not
- * @throws {Problem} `overloaded` where there is no answer within 2.5 s, or too many wait for theirs
+ * @throws {Problem} `overloaded` where there is no answer within 1.5 s. Callers take turns: what waits is in that time
  */
 export async function checkWeakness(password: string, contextWords: string[]): Promise<Weakness | undefined> {
   thread ??= startThread();
   const { worker, pending, idle } = thread;
-  if (pending.size >= maxPending) throw new Problem("overloaded");
   idle.refresh();
   lastId += 1;
   const question: Question = { id: lastId, password, contextWords };
@@ -65,9 +59,8 @@ function startThread(): Thread {
   const stopAfter = (ms: number, reason: string) => setTimeout(() => stopThread(worker, new Error(reason)), ms).unref();
   const idle = stopAfter(idleMs, "No password was estimated for a while.");
   const load = stopAfter(loadTimeoutMs, "The dictionaries were not loaded in time.");
-  const started: Thread = { worker, isLoaded: false, lastAnswerMs: performance.now(), pending: new Map(), idle };
+  const started: Thread = { worker, isLoaded: false, pending: new Map(), idle };
   worker.on("message", (message: Answer | "loaded") => {
-    started.lastAnswerMs = performance.now();
     if (message !== "loaded") return started.pending.get(message.id)?.(message);
     started.isLoaded = true;
     clearTimeout(load);
@@ -77,12 +70,11 @@ function startThread(): Thread {
   return started;
 }
 
-/** A thread that answers nothing any more is stopped: it would keep the others waiting. */
+/** Whatever the thread is computing is to end: it would keep the next one waiting. */
 function timeOut(worker: Worker, id: number): void {
   if (thread?.worker !== worker) return;
   const error = new Error("A password was not estimated in time.");
-  const isStuck = thread.isLoaded && performance.now() - thread.lastAnswerMs >= timeoutMs;
-  if (isStuck) stopThread(worker, error);
+  if (thread.isLoaded) stopThread(worker, error);
   else thread.pending.get(id)?.(error);
 }
 

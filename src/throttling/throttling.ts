@@ -46,17 +46,17 @@ export type Throttle = {
    */
   password<Account, Result>(attempt: Attempt, look: Look<Account, Result>): Promise<Result | undefined>;
   /**
-   * Registers a user, if the network may, when its turn comes.
-   * @throws {Throttled} and the problem `overloaded`
+   * Registers a user, if the network may. What `register` does needs a turn of its own.
+   * @throws {Throttled} and the problem `overloaded`, which does not count
    */
-  registration<Result>(attempt: Attempt, register: (deadline: number) => Promise<Result>): Promise<Result>;
+  registration<Result>(attempt: Attempt, register: () => Promise<Result>): Promise<Result>;
 };
 
 /** No limits: for benchmarks. */
 export const noThrottle = (schedule: Schedule): Throttle => ({
   password: (attempt, { find, evaluate }) =>
     schedule(attempt, async (deadline) => evaluate(await find(), { deadline, isRemembered: true })),
-  registration: schedule,
+  registration: (_attempt, register) => register(),
 });
 
 /** After how long a place that others have taken is asked for again. Right passwords give it back soon. */
@@ -259,15 +259,20 @@ export function createThrottle({ limits, keys, clock, ...parts }: ThrottleParts)
       const places = inNetworks("registrations", networks.map(keys.network), window.number);
       const [{ key: narrowest }] = places as [Place];
       refuseRemembered(narrowest);
-      return schedule({ networks, account }, async (deadline) => {
+      const giveBack = (taken: string[]) => store.settle({ places: taken, accounts: [], outcome: "unread" });
+      const taken = await schedule({ networks, account }, async () => {
         refuseRemembered(narrowest);
         const { taken } = await store.take({ places, isPending: false, endsAt: window.endsAt, now });
         const refused = places.find(({ key }) => !taken.includes(key));
-        if (!refused) return register(deadline);
-        if (taken.length > 0) await store.settle({ places: taken, accounts: [], outcome: "unread" });
+        if (!refused) return taken;
+        if (taken.length > 0) await giveBack(taken);
         const refusal = { limit: refused.limit, quota: refused.quota, endsAtMs: window.endsAt.getTime() };
         refusals.set(narrowest, refusal);
         throw tooMany(refusal);
+      });
+      return register().catch(async (error: unknown) => {
+        if (error instanceof Problem && error.slug === "overloaded") await giveBack(taken).catch(() => {});
+        throw error;
       });
     },
   };

@@ -4,11 +4,12 @@ import type { Audit } from "../audit/audit.ts";
 import { hasTokenShape } from "../contract/authorization.ts";
 import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/binding.ts";
 import { invalidRequest, Problem } from "../contract/problems.ts";
+import { fairQueue } from "../lib/fairQueue.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
 import { Throttled } from "../throttling/limits.ts";
 import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
-import type { Throttle } from "../throttling/throttling.ts";
+import type { Attempt, Throttle } from "../throttling/throttling.ts";
 import type { Revocation } from "../tokens/revocations.ts";
 import { canonicalUsername } from "./username.ts";
 
@@ -76,7 +77,13 @@ export type UsersParts = {
   audit: Audit;
 };
 
+/** How long a password waits for its turn to be estimated, and how many may wait. */
+const estimateTimeoutMs = 500;
+const maxEstimates = 64;
+
 export function createUsers({ store, hasher, policy, throttle, familiarKey, enforce, audit }: UsersParts) {
+  const estimates = fairQueue(1, maxEstimates);
+
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, client: Client): Promise<User> {
     const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
@@ -90,10 +97,11 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     const attempt = { account: username, networks: networksOf(client.address) };
     const user = await throttle
       .registration(attempt, async () => {
-        await enforcePolicy(accepted, username);
-        // With a deadline of its own: the dictionaries may just have been loaded.
-        const passwordHash = await hasher.hash(accepted);
-        return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, client) });
+        await enforcePolicy(accepted, attempt);
+        return hasher.schedule(attempt, async (deadline) => {
+          const passwordHash = await hasher.hash(accepted, deadline);
+          return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, client) });
+        });
       })
       .catch(auditThrottled(client));
     audit("user-registered", client, { userId: user.id });
@@ -133,12 +141,12 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
    */
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
     const accepted = wellFormedPassword(next, "#/new_password");
-    await enforcePolicy(accepted, caller.username);
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, by: { id: userId }, password: current, client });
     if (!confirmed) throw wrong;
     const turn = { networks: networksOf(client.address), account: username };
+    await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
     const revocation = await store.changePassword(userId, confirmed.epoch, passwordHash, networkOf(client.address));
     if (!revocation) throw wrong;
@@ -157,7 +165,7 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
     const accepted = wellFormedPassword(password, "#/password");
-    await enforcePolicy(accepted, account.username);
+    await enforcePolicy(accepted, { networks: [noNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
     // Something else has ended the user's tokens meanwhile.
@@ -254,9 +262,13 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
   }
 
-  /** @throws {Problem} `password-refused`, `overloaded` */
-  async function enforcePolicy(password: string, username: string): Promise<void> {
-    const reason = await refusalOf(password, username, policy);
+  /**
+   * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
+   * @throws {Problem} `password-refused`, `overloaded`
+   */
+  async function enforcePolicy(password: string, { networks, account }: Attempt): Promise<void> {
+    const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
+    const reason = await estimates.run(turn, () => refusalOf(password, account, policy));
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
   }
 

@@ -9,6 +9,7 @@ import { Problem } from "../contract/problems.ts";
 export type Turn = {
   /** From the narrowest to the widest, as `networksOf` returns them. */
   networks: readonly string[];
+  /** Empty where only networks count. */
   account: string;
   /** At most one task of a lane runs at a time. */
   lane?: string;
@@ -105,7 +106,8 @@ export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: nu
     let found: Waiter | undefined;
     let largest = 0;
     for (const waiter of waiting) {
-      const size = Math.max(waitingOf.get(waiter.account) ?? 0, ...waiter.groups.map(([, group]) => group.size));
+      const ofAccount = waiter.account === "" ? 0 : (waitingOf.get(waiter.account) ?? 0);
+      const size = Math.max(ofAccount, ...waiter.groups.map(([, group]) => group.size));
       if (size < largest) continue;
       largest = size;
       found = waiter;
