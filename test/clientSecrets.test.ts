@@ -1,7 +1,7 @@
 /** The TypeScript client sends passwords and tokens to the service alone, for the user they belong to. */
 import type { IncomingMessage } from "node:http";
 import { setImmediate } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { basicAuthorization, RedirectError, type TokenStorage, unwrap } from "../src/client/client.ts";
 import { type Answering, clientsOf, count, gate, isRefresh, network, serve } from "./support/clients.ts";
 import { password, startTestService } from "./support/service.ts";
@@ -346,6 +346,34 @@ describe("tabs that share a storage", () => {
     unwrap(await other.latchkey.signIn(bob, password));
     return { anna, other, bob };
   }
+
+  test("refresh one after the other, where the browser has Web Locks", async () => {
+    // As the browser has them, for one name: Node 20 has none.
+    let last: Promise<unknown> = Promise.resolve();
+    const request = <T>(_name: string, task: () => Promise<T>): Promise<T> => {
+      const done = last.then(task);
+      last = done.catch(() => {});
+      return done;
+    };
+    vi.stubGlobal("navigator", { locks: { request } });
+    onTestFinished(() => void vi.unstubAllGlobals());
+    const used: string[] = [];
+    let atOnce = 0;
+    const answering: Answering = async (request) => {
+      if (!isRefresh(request)) return network(request);
+      used.push(await request.clone().text());
+      atOnce += 1;
+      expect(atOnce).toBe(1);
+      const response = await network(request);
+      atOnce -= 1;
+      return response;
+    };
+    const first = await openSignedIn({ answering });
+    const second = open({ answering, items: first.items });
+    expire();
+    expect(await Promise.all([whoIs(first), whoIs(second)])).toEqual([first.username, first.username]);
+    expect(new Set(used).size).toBe(2);
+  });
 
   test("where another user signs in, the first is signed out, and does not become the other", async () => {
     const { anna, other, bob } = await twoTabs();

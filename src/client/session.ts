@@ -107,7 +107,7 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
   async function renew(session: Session | undefined, useless: string | undefined): Promise<Renewed> {
     if (!session) return undefined;
     if (session.access && session.access.token !== useless) return session.access.token;
-    session.renewal ??= refresh(session).finally(() => {
+    session.renewal ??= exclusively(storageKey, () => refresh(session)).finally(() => {
       session.renewal = undefined;
     });
     return session.renewal;
@@ -142,6 +142,17 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
     api.POST("/api/token", { body: { refresh_token: refreshToken }, fetch: repeating, signal });
 
   return { current: () => current, begin, forget, token, renew };
+}
+
+type Locks = { request<T>(name: string, task: () => Promise<T>): Promise<T> };
+
+/**
+ * One tab after the other, where the browser has Web Locks: two that use one refresh token at once, over two addresses, look
+ * like an owner and a thief.
+ */
+function exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
+  const { navigator } = globalThis as { navigator?: { locks?: Locks } };
+  return navigator?.locks ? navigator.locks.request(name, task) : task();
 }
 
 const accessOf = ({ access_token, expires_in }: Tokens) => ({
