@@ -176,7 +176,7 @@ export async function startService(
       },
       secondsVisible: commits.secondsVisible,
       // Whoever holds a session can sign in from where it is used; the next change of network tries again.
-      networkChanged: (user, client) => void users.networkChanged(user, client).catch(() => {}),
+      networkChanged: (user, client, sessionId) => void users.networkChanged(user, client, sessionId).catch(() => {}),
       enforce: revocations.apply,
       audit,
     });

@@ -4,6 +4,7 @@ import type { AuditDetails, AuditEvent } from "../src/audit/audit.ts";
 import type { Client } from "../src/contract/binding.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { passwordHasher } from "../src/passwords/hashing.ts";
+import { sessionStore } from "../src/sessions/store.ts";
 import { throttleKeys } from "../src/throttling/keys.ts";
 import { countStore } from "../src/throttling/store.ts";
 import { createThrottle } from "../src/throttling/throttling.ts";
@@ -123,11 +124,18 @@ test("a network from which a live session is used becomes familiar", async () =>
   const { id: userId } = await users.register("roamer", password, clientAt("203.0.113.2"));
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
   const train = clientAt("203.0.113.3");
-  await users.networkChanged({ userId, username: "roamer" }, train);
+  const id = "01890000-0000-7000-8000-000000000001";
+  const inserted = await sessionStore(database).insert(
+    { id, userId, username: "roamer", epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), client: train },
+    { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
+    600,
+  );
+  expect(inserted).toBeDefined();
+  await users.networkChanged({ userId, username: "roamer" }, train, id);
   expect((await users.signIn("roamer", password, train)).userId).toBe(userId);
   await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
   // What is not known is familiar to nobody.
   const nowhere = { ...train, address: undefined };
-  await users.networkChanged({ userId, username: "roamer" }, nowhere);
+  await users.networkChanged({ userId, username: "roamer" }, nowhere, id);
   await expect(users.signIn("roamer", password, nowhere)).rejects.toMatchObject({ slug: "too-many-requests" });
 });

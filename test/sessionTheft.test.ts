@@ -1,13 +1,17 @@
 /** A copy of a refresh token is found, and what could help to hide its use tells nothing. */
+import pg from "pg";
 import { expect, test, vi } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { refreshSecrets } from "../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../src/sessions/sessions.ts";
 import { sessionStore } from "../src/sessions/store.ts";
+import { userStore } from "../src/users/store.ts";
 import { afterwards } from "./support/afterwards.ts";
 import { password, secretKey, startTestService } from "./support/service.ts";
 
 const service = await startTestService({ TRUST_PROXY: "loopback" });
+const database = openDatabase(service.databaseUrl, 2, () => {});
+afterwards(() => database.close());
 const home = "192.0.2.7";
 const elsewhere = "198.51.100.9";
 
@@ -18,6 +22,29 @@ const refresh = (refresh_token: string, address = home) =>
   service.send("POST", "/api/token", { json: { refresh_token }, ...from(address) });
 const sessionsOf = async (username: string) =>
   (await service.send("GET", "/api/sessions", { basic: [username, password], ...from(home) })).json.sessions;
+let registered = 0;
+const registerAt = async (address: string) => {
+  const json = { username: `owner${++registered}`, password };
+  return (await service.send("POST", "/api/users", { json, ...from(address) })).json;
+};
+/** The familiar networks of a user: those where the password was used, then the others. */
+const networksOf = async (userId: string) => {
+  const rows = await service.sql(
+    "SELECT network FROM familiar_networks WHERE user_id = $1 ORDER BY by_password DESC, network::inet",
+    [userId],
+  );
+  return rows.map(({ network }) => network as string);
+};
+/** Refreshes a session from one network after the other. @returns the last token */
+async function refreshFrom(addresses: string[], first: string, userId: string): Promise<string> {
+  let token = first;
+  for (const address of addresses) {
+    token = (await refresh(token, address)).json.refresh_token;
+    // It is noted after the answer.
+    await vi.waitFor(async () => expect(await networksOf(userId)).toContain(address));
+  }
+  return token;
+}
 const eventsOf = (sessionId: string) =>
   service.log
     .map((line) => JSON.parse(line))
@@ -146,8 +173,6 @@ test("a token that a failover has lost goes on; an older copy of it is found", a
 
 test("a refresh from another network than the one before is reported", async () => {
   const { id: userId, username } = await service.register();
-  const database = openDatabase(service.databaseUrl, 2, () => {});
-  afterwards(() => database.close());
   const told: string[] = [];
   const sessions = createSessions({
     store: sessionStore(database),
@@ -156,24 +181,117 @@ test("a refresh from another network than the one before is reported", async () 
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
     enforce: () => {},
-    networkChanged: ({ userId }, { address = "" }) => void told.push(userId, address),
+    networkChanged: ({ userId }, { address = "" }, sessionId) => void told.push(userId, address, sessionId),
     audit: () => {},
   });
   const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
   let { refreshToken } = await sessions.create({ proof: "password", userId, username, epoch: 0 }, client(home));
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, client(address)));
-  expect(told).toEqual([userId, elsewhere, userId, home]);
+  const sessionId = refreshToken.split(".")[0];
+  expect(told).toEqual([userId, elsewhere, sessionId, userId, home, sessionId]);
 });
 
 test("the network from which a live session is refreshed becomes familiar", async () => {
-  const { id, username } = await service.register();
-  const networks = async () =>
-    (await service.sql("SELECT network FROM familiar_networks WHERE user_id = $1 ORDER BY network", [id])).map(
-      ({ network }) => network,
-    );
+  const { id, username } = await registerAt(home);
   const session = await begin(username);
-  expect(await networks()).not.toContain(elsewhere);
+  expect(await networksOf(id)).toEqual([home]);
   await refresh(session.refresh_token, elsewhere);
-  await vi.waitFor(async () => expect(await networks()).toContain(elsewhere));
+  await vi.waitFor(async () => expect(await networksOf(id)).toEqual([home, elsewhere]));
+});
+
+test("a stolen session adds networks beside the owner's, until the theft is found", async () => {
+  const { id, username } = await registerAt(home);
+  const session = await begin(username);
+  const thief = Array.from({ length: 10 }, (_, n) => `203.0.113.${n + 10}`);
+  await refreshFrom(thief, session.refresh_token, id);
+  expect(await networksOf(id)).toEqual([home, ...thief.slice(1)]);
+  expect((await refresh(session.refresh_token)).problem).toBe("token-reused");
+  expect(await networksOf(id)).toEqual([home]);
+});
+
+test("where the password was used is not replaced by refreshes, and replaces what they added", async () => {
+  const { id, username } = await registerAt(home);
+  const proven = [home, ...Array.from({ length: 7 }, (_, n) => `203.0.113.${n + 10}`)];
+  for (const address of proven.slice(1)) await begin(username, address);
+  const learned = ["198.51.100.1", "198.51.100.2", "198.51.100.3"];
+  const session = await begin(username);
+  const last = await refreshFrom(learned, session.refresh_token, id);
+  expect(await networksOf(id)).toEqual([...proven, ...learned.slice(1)]);
+
+  // The password proves one of them, and another network. A refresh from there changes nothing about it.
+  await begin(username, learned[1]);
+  await begin(username, "203.0.113.20");
+  const all = [home, learned[1], ...proven.slice(1), "203.0.113.20"];
+  expect(await networksOf(id)).toEqual(all);
+  await refreshFrom([home], last, id);
+  const store = userStore(database);
+  const other = (network: string) => store.rememberNetwork(id, { network, key: `key of ${network}` }, session.id);
+  await other("198.51.100.4");
+  expect(await networksOf(id)).toEqual(all);
+  expect((await refresh(session.refresh_token)).problem).toBe("token-reused");
+  expect(await networksOf(id)).toEqual(all);
+
+  // Among the proven ones, the oldest goes.
+  await service.sql(
+    "UPDATE familiar_networks SET last_seen_at = last_seen_at - interval '1 hour' WHERE user_id = $1 AND network = $2",
+    [id, home],
+  );
+  await begin(username, "203.0.113.21");
+  expect(await networksOf(id)).toEqual([...all.slice(1), "203.0.113.21"]);
+});
+
+/** Lets `waiting` wait for a lock of a transaction of these statements, then commits it. */
+async function commitWhile<T>(statements: [string, unknown[]][], waiting: () => Promise<T>): Promise<T> {
+  const client = new pg.Client(service.databaseUrl);
+  await client.connect();
+  try {
+    await client.query("BEGIN");
+    for (const [text, values] of statements) await client.query(text, values);
+    const result = waiting();
+    const locked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await vi.waitFor(async () => expect(await service.sql(locked)).not.toEqual([]));
+    await client.query("COMMIT");
+    return await result;
+  } finally {
+    await client.end();
+  }
+}
+
+test("what a refresh adds while the theft is found, or after it, does not stay", async () => {
+  const { id, username } = await registerAt(home);
+  const session = await begin(username);
+  await refreshFrom([elsewhere], session.refresh_token, id);
+  // As rememberNetwork does it, which has the session and is not done yet.
+  const insertion = "INSERT INTO familiar_networks (user_id, network, by_password) VALUES ($1, '203.0.113.10', false)";
+  const found = await commitWhile(
+    [
+      ["SELECT FROM sessions WHERE id = $1 FOR SHARE", [session.id]],
+      [insertion, [id]],
+    ],
+    () => refresh(session.refresh_token),
+  );
+  expect(found.problem).toBe("token-reused");
+  const late = { network: "203.0.113.11", key: "late" };
+  await userStore(database).rememberNetwork(id, late, session.id);
+  expect(await networksOf(id)).toEqual([home]);
+
+  // The other way round: the end of the session is not done yet.
+  const next = await begin(username);
+  await commitWhile([["UPDATE sessions SET ended_at = now() WHERE id = $1", [next.id]]], () =>
+    userStore(database).rememberNetwork(id, late, next.id),
+  );
+  expect(await networksOf(id)).toEqual([home]);
+});
+
+test("a refresh does not displace a network that the password proves at the same moment", async () => {
+  const { id, username } = await registerAt(home);
+  const session = await begin(username);
+  const learned = Array.from({ length: 9 }, (_, n) => `203.0.113.${n + 10}`);
+  await refreshFrom(learned, session.refresh_token, id);
+  const proof = "UPDATE familiar_networks SET by_password = true WHERE user_id = $1 AND network = $2";
+  await commitWhile([[proof, [id, learned[0]]]], () =>
+    userStore(database).rememberNetwork(id, { network: elsewhere, key: "another" }, session.id),
+  );
+  expect(await networksOf(id)).toEqual([home, learned[0], elsewhere, ...learned.slice(1)]);
 });

@@ -19,9 +19,9 @@ type Parts = {
   tokenSeconds: number;
   /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Ends a session and its tokens. */
-  endSession(userId: string, id: string): Promise<unknown>;
-  networkChanged(user: Pick<Caller, "userId" | "username">, client: Client): void;
+  /** Ends a session and its tokens, and forgets the networks that were learned from refreshes. */
+  endStolenSession(userId: string, id: string): Promise<unknown>;
+  networkChanged(user: Pick<Caller, "userId" | "username">, client: Client, sessionId: string): void;
   audit: Audit;
 };
 
@@ -73,7 +73,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
     if (!grant) return repeat(token, await requireLiveSession(token), client);
     parts.audit("session-refreshed", client, { userId: grant.userId, sessionId: id });
     const isAnother = network !== networkOf(state.address ?? undefined);
-    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, client);
+    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, client, id);
     return { id, secret, grant };
   }
 
@@ -92,7 +92,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
       const reason = reuseOf(state, networkOf(client.address));
       if (reason) {
         parts.audit("refresh-token-reused", client, { sessionId: id, userId, reason });
-        await parts.endSession(userId, id);
+        await parts.endStolenSession(userId, id);
         throw new Problem("token-reused");
       }
       const secret =

@@ -31,7 +31,7 @@ type Parts = {
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (user: Pick<Caller, "userId" | "username">, client: Client) => void;
+  networkChanged?: (user: Pick<Caller, "userId" | "username">, client: Client, sessionId: string) => void;
   audit: Audit;
 };
 
@@ -42,7 +42,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endSession: finish,
+    endStolenSession: (userId, id) => finish(store.endStolen(userId, id)),
     networkChanged: parts.networkChanged ?? (() => {}),
     audit,
   });
@@ -93,13 +93,14 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** Ends a session of the user, and its tokens. @returns whether there was such a one */
   async function end(userId: string, id: string, client: Client): Promise<boolean> {
-    const hasEnded = await finish(userId, id);
+    const hasEnded = await finish(store.end(userId, id));
     if (hasEnded) audit("session-ended", client, { userId, sessionId: id });
     return hasEnded;
   }
 
-  async function finish(userId: string, id: string): Promise<boolean> {
-    const revocation = await store.end(userId, id);
+  /** @returns whether a session has ended */
+  async function finish(ending: Promise<Revocation | undefined>): Promise<boolean> {
+    const revocation = await ending;
     if (revocation) enforce(revocation);
     return revocation !== undefined;
   }

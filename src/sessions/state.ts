@@ -79,4 +79,6 @@ export type SessionStore = {
   list(userId: string, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, kept in the same transaction */
   end(userId: string, id: string): Promise<Revocation | undefined>;
+  /** The same, and forgets the networks of the user that were learned from refreshes: some may be the thief's. */
+  endStolen(userId: string, id: string): Promise<Revocation | undefined>;
 };

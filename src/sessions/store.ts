@@ -12,6 +12,16 @@ const rotationsKept = 20;
 /** The present hour. Not of the connection's time zone, which may be half an hour off. */
 const hour = "date_trunc('hour', now(), 'UTC')";
 const second = "floor(extract(epoch FROM now()))::bigint";
+/** Ends a live session of a user, and revokes its tokens. */
+const ending = `WITH ended AS (
+    UPDATE sessions SET ended_at = now() FROM users
+    WHERE sessions.id = :id AND user_id = :userId AND ${alive}
+      AND users.id = user_id AND token_epoch = user_epoch
+    RETURNING sessions.id, tokens_expire_at
+  )
+  INSERT INTO revocations (subject, minimum_epoch, expires_at)
+  SELECT id, :everyEpoch, tokens_expire_at FROM ended
+  RETURNING ${revocation}`;
 /** Names the beginning of a user's session among a database's advisory locks, with a hash of the user. */
 const advisoryLock = 5_391_650;
 
@@ -193,18 +203,18 @@ export function sessionStore(database: Database): SessionStore {
       return rows;
     },
 
-    end: (userId, id) =>
-      one<Revocation>(
-        `WITH ended AS (
-           UPDATE sessions SET ended_at = now() FROM users
-           WHERE sessions.id = :id AND user_id = :userId AND ${alive}
-             AND users.id = user_id AND token_epoch = user_epoch
-           RETURNING sessions.id, tokens_expire_at
-         )
-         INSERT INTO revocations (subject, minimum_epoch, expires_at)
-         SELECT id, :everyEpoch, tokens_expire_at FROM ended
-         RETURNING ${revocation}`,
-        { id, userId, everyEpoch },
+    end: (userId, id) => one<Revocation>(ending, { id, userId, everyEpoch }),
+
+    endStolen: (userId, id) =>
+      database.write((knex) =>
+        knex.transaction(async (transaction) => {
+          // The user first, as a deletion has it.
+          await transaction.raw("SELECT FROM users WHERE id = ? FOR KEY SHARE", [userId]);
+          const { rows } = await transaction.raw<Result<Revocation>>(ending, { id, userId, everyEpoch });
+          // A statement of its own: it sees what a refresh has added while the session's end waited for it.
+          await transaction.raw("DELETE FROM familiar_networks WHERE user_id = ? AND NOT by_password", [userId]);
+          return rows[0];
+        }),
       ),
   };
 }

@@ -4,9 +4,9 @@ export type Counted = {
   places: Record<string, { points: number; pending: number }>;
   /** Wrong passwords in a row by key of the account. Absent for none. */
   accounts: Record<string, { failures: number; expiresAtMs: number }>;
-  /** Whether the account has been signed in to from the network. */
+  /** Whether the password, or a refresh token, of the account was used from the network. */
   isFamiliar: boolean;
-  /** The same, within the last day and under the present key. */
+  /** Whether the password was, within the last day and under the present key. */
   isRemembered: boolean;
 };
 

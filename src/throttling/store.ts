@@ -1,7 +1,7 @@
 import type { Database } from "../database/database.ts";
 import type { Counted, CountStore } from "./counts.ts";
 
-/** A network that was remembered within this time is not remembered again at each sign-in. */
+/** A network where the password was used within this time is not remembered again at each sign-in. */
 const rememberAgainAfter = "1 day";
 
 export function countStore(database: Database): CountStore {
@@ -16,7 +16,7 @@ export function countStore(database: Database): CountStore {
                    FROM password_failures WHERE key = ANY(:accounts::text[]) AND expires_at > :now::timestamptz) AS accounts,
                   EXISTS (SELECT FROM familiar_networks WHERE key = ANY(:familiar::text[])) AS "isFamiliar",
                   EXISTS (SELECT FROM familiar_networks WHERE key = (:familiar::text[])[1]
-                          AND last_seen_at > now() - interval '${rememberAgainAfter}') AS "isRemembered"`,
+                          AND by_password AND last_seen_at > now() - interval '${rememberAgainAfter}') AS "isRemembered"`,
           { places, accounts, familiar, now } as never,
         ),
       );

@@ -51,20 +51,39 @@ export function userStore(database: Database): UserStore {
 
     findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
 
-    async rememberNetwork(id, { network, key }) {
+    async rememberNetwork(id, { network, key }, sessionId) {
       await database.write((knex) =>
         knex.raw(
-          // The user first, as a deletion has it: they must not wait for each other.
+          // The user first, as a deletion has it: they must not wait for each other. Then the session: once its theft
+          // was found, a refresh that came before adds nothing. The deletion looks again at what it has waited for: the
+          // password may just have been used there.
           `WITH owner AS MATERIALIZED (
-             SELECT id FROM users WHERE id = :id FOR KEY SHARE
+             SELECT id, token_epoch FROM users WHERE id = :id FOR KEY SHARE
+           ), live AS MATERIALIZED (
+             SELECT sessions.id FROM sessions JOIN owner ON user_id = owner.id AND user_epoch = token_epoch
+             WHERE sessions.id = :sessionId::uuid AND ended_at IS NULL FOR SHARE OF sessions
            ), remembered AS (
-             INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM owner
-             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key
+             INSERT INTO familiar_networks (user_id, network, key, by_password)
+             SELECT id, :network, :key, :byPassword::boolean FROM owner
+             WHERE :byPassword::boolean OR EXISTS (SELECT FROM live) AND :limit::integer > (
+               SELECT count(*) FROM familiar_networks WHERE user_id = :id AND network <> :network AND by_password)
+             ON CONFLICT (user_id, network) DO UPDATE
+               SET last_seen_at = now(), key = excluded.key,
+                   by_password = familiar_networks.by_password OR excluded.by_password
+             RETURNING user_id
            )
-           DELETE FROM familiar_networks USING owner WHERE user_id = owner.id AND network IN (
+           DELETE FROM familiar_networks AS known USING remembered
+           WHERE known.user_id = remembered.user_id AND (:byPassword::boolean OR NOT by_password) AND network IN (
              SELECT network FROM familiar_networks WHERE user_id = :id AND network <> :network
-             ORDER BY last_seen_at DESC OFFSET :others)`,
-          { id, network, key, others: familiarNetworks - 1 },
+             ORDER BY by_password DESC, last_seen_at DESC OFFSET :limit::integer - 1)`,
+          {
+            id,
+            network,
+            key,
+            sessionId: sessionId ?? null,
+            byPassword: sessionId === undefined,
+            limit: familiarNetworks,
+          } as never,
         ),
       );
     },

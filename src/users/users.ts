@@ -32,8 +32,13 @@ export type UserStore = {
   insert(user: { id: string; username: string; passwordHash: string } & FamiliarNetwork): Promise<User>;
   find(id: string): Promise<User | undefined>;
   findAccount(by: { id: string } | { username: string }): Promise<Account | undefined>;
-  /** Notes that the account is signed in to from a network; the oldest others are forgotten. */
-  rememberNetwork(id: string, familiar: FamiliarNetwork): Promise<void>;
+  /**
+   * Remembers a network. Beyond the limit, the oldest that were learned from refreshes are forgotten first, then the
+   * oldest others.
+   * @param sessionId of the session that was refreshed there; absent where the password was used. A refresh is
+   * remembered only while its session lives, and never replaces a network where the password was used
+   */
+  rememberNetwork(id: string, familiar: FamiliarNetwork, sessionId: string | undefined): Promise<void>;
   /**
    * Sets the hash, raises the epoch and forgets all networks but the given one, if the epoch is still the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
@@ -231,17 +236,23 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     if (upgraded !== undefined) {
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
-    if (!isRemembered) await networkChanged({ userId: account.id, username: account.username }, client).catch(() => {});
+    if (isRemembered) return;
+    await networkChanged({ userId: account.id, username: account.username }, client, undefined).catch(() => {});
   }
 
   /**
    * Notes that a user's password or live session was used from the client's network: from there other people's
    * guesses do not lock the user out.
+   * @param sessionId of the session that was refreshed; `undefined` where the password was used
    * @throws {Problem} `database-unavailable`
    */
-  async function networkChanged(user: { userId: string; username: string }, client: Client): Promise<void> {
+  async function networkChanged(
+    user: { userId: string; username: string },
+    client: Client,
+    sessionId: string | undefined,
+  ): Promise<void> {
     const familiar = familiarOf(user.username, client);
-    if (familiar.network !== unknownNetwork) await store.rememberNetwork(user.userId, familiar);
+    if (familiar.network !== unknownNetwork) await store.rememberNetwork(user.userId, familiar, sessionId);
   }
 
   function familiarOf(username: string, client: Client): FamiliarNetwork {

@@ -20,5 +20,9 @@ export async function up(knex: Knex): Promise<void> {
 
     -- An HMAC of the account name and the network: found without looking for the user first. NULL in rows of the
     -- previous version, which get it at the next sign-in.
-    ALTER TABLE familiar_networks ADD COLUMN key text UNIQUE;`);
+    ALTER TABLE familiar_networks ADD COLUMN key text UNIQUE;
+
+    -- Whether the password was used there, and not only a refresh token, which may be stolen: such a network never
+    -- replaces one that the password has proven, and is deleted when a theft is found.
+    ALTER TABLE familiar_networks ADD COLUMN by_password boolean NOT NULL DEFAULT true;`);
 }
