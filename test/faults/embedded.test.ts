@@ -31,12 +31,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
-import { openForMigration } from "../src/database/database.ts";
-import { startEmbeddedPostgres } from "../src/database/embedded.ts";
-import { superuser } from "../src/database/embeddedRoles.ts";
-import { migrate } from "../src/database/migrate.ts";
+import { openForMigration } from "../../src/database/database.ts";
+import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
+import { superuser } from "../../src/database/embeddedRoles.ts";
+import { migrate } from "../../src/database/migrate.ts";
 
-const repository = fileURLToPath(new URL("..", import.meta.url));
+const repository = fileURLToPath(new URL("../..", import.meta.url));
 const amRoot = process.getuid?.() === 0;
 const NOBODY = 65534;
 const longName = "a-data-directory-with-quite-a-long-name-".repeat(3);

@@ -3,10 +3,10 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
-import { type Client, createClient } from "./support/client.ts";
-import { type Program, runProgram, serveOn } from "./support/process.ts";
-import { createDatabase, password, query, secretKey } from "./support/service.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { type Client, createClient } from "../support/client.ts";
+import { type Program, runProgram, serveOn } from "../support/process.ts";
+import { createDatabase, password, query, secretKey } from "../support/service.ts";
 
 const changed = "a sentence of words";
 const stop = async (program: Program) => {
@@ -167,7 +167,7 @@ test("what to do about passwords has to be said, and a log has to be one", async
 });
 
 test("a disabled password costs as much work as a wrong one", { timeout: 60_000 }, async () => {
-  const { startTestService } = await import("./support/service.ts");
+  const { startTestService } = await import("../support/service.ts");
   const service = await startTestService();
   await service.register("enabled");
   await service.register("disabled");

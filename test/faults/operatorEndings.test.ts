@@ -1,10 +1,10 @@
 /** What the operator ends from the command line, beside running services, is over on all of them within a second. */
 import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
-import { refreshSecrets } from "../src/sessions/refreshSecrets.ts";
-import { createClient } from "./support/client.ts";
-import { runProgram, serveOn } from "./support/process.ts";
-import { createDatabase, password, query, secretKey, startTestService, type TestService } from "./support/service.ts";
+import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
+import { createClient } from "../support/client.ts";
+import { runProgram, serveOn } from "../support/process.ts";
+import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
 
 const latchkey = (
   databaseUrl: string,
