@@ -135,7 +135,7 @@ export async function startService(
     );
     const commits = commitHistory();
     const revocations = await followRevocations(
-      revocationStore(following, commits.saw),
+      revocationStore(following, { saw: commits.saw, ofRequests: database }),
       config.revocationStalenessSeconds * 1000,
       clock,
       (err) => log.warn({ err }, "could not look for revoked tokens"),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { sendRaw } from "./support/client.ts";
 import {
   refusesOtherBodies,
   refusesOtherSites,
@@ -131,6 +132,14 @@ describe("POST /api/users", () => {
     for (const same of ["José", "JOSÉ", "jose\u0301", "ＪＯＳÉ"]) {
       expect(await register(same), same).toMatchObject({ status: 409, problem: "username-taken" });
     }
+  });
+
+  test("413 for a body in a thousand pieces, which would be kept one by one", async () => {
+    const head =
+      "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const answer = await sendRaw(service.url, head + "1\r\n \r\n".repeat(4_000), "POST", "/api/users");
+    expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
+    expect(answer.header("connection")).toBe("close");
   });
 
   refusesOtherBodies(service, request);

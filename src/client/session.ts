@@ -152,7 +152,16 @@ type Locks = { request<T>(name: string, task: () => Promise<T>): Promise<T> };
  */
 function exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
   const { navigator } = globalThis as { navigator?: { locks?: Locks } };
-  return navigator?.locks ? navigator.locks.request(name, task) : task();
+  if (!navigator?.locks) return task();
+  let hasBegun = false;
+  const locked = () => {
+    hasBegun = true;
+    return task();
+  };
+  return navigator.locks.request(name, locked).catch((error: unknown) => {
+    if (hasBegun) throw error;
+    return task(); // a document without an origin, such as a sandboxed frame, has locks and may not use them
+  });
 }
 
 const accessOf = ({ access_token, expires_in }: Tokens) => ({

@@ -12,6 +12,8 @@ import { invalidRequest, Problem, type RequestError } from "./problems.ts";
 
 /** No declared body comes near it. */
 const bodyLimitBytes = 16_384;
+/** A body of that size comes in a dozen pieces. One of a thousand was cut up to cost memory: a piece takes 100 bytes and more. */
+const maxPieces = 1_024;
 /** Enough for any mistake; a body made of mistakes must not be answered with ten times as much. */
 const mostErrors = 20;
 
@@ -89,9 +91,16 @@ function bodyReader(type: string): RequestHandler {
     });
     // body-parser would read a body to its end before it says that it is too large.
     let arrived = 0;
+    let pieces = 0;
     request.on("data", (chunk: Buffer) => {
       arrived += chunk.length;
-      if (arrived > bodyLimitBytes) next(tooLarge());
+      pieces += 1;
+      if (pieces > maxPieces) {
+        // It would keep each of them, whatever their size, until the end.
+        request.removeAllListeners("data").resume();
+        response.setHeader("Connection", "close");
+        next(tooLarge());
+      } else if (arrived > bodyLimitBytes) next(tooLarge());
     });
   };
 }

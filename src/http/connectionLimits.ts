@@ -3,13 +3,14 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import proxyAddr from "proxy-addr";
-import { networkOf } from "../throttling/network.ts";
+import { limitOfWidth } from "../throttling/limits.ts";
+import { networksOf } from "../throttling/network.ts";
 
 export type ConnectionLimit = "total" | "network";
 
 export type ConnectionLimits = {
   total: number;
-  /** From one IPv4 address or one IPv6 /64. Not limited without it. */
+  /** From one IPv4 address or one IPv6 /64; a /56 may hold half as many again, a /48 twice as many. Not limited without it. */
   perNetwork?: number;
   /** Connections of these addresses count towards the total alone. */
   isTrustedProxy?: (address: string) => boolean;
@@ -47,23 +48,27 @@ export function limitConnections(
   };
   server.on("connection", (socket: Socket) => {
     const address = socket.remoteAddress;
-    const network = networkOf(address);
-    const held = openByNetwork.get(network) ?? 0;
-    const isShareUsed = held >= perNetwork && !(address !== undefined && isTrustedProxy(address));
+    const networks = networksOf(address);
+    const isProxy = address !== undefined && isTrustedProxy(address);
+    const isShareUsed =
+      !isProxy &&
+      networks.some((network, width) => (openByNetwork.get(network) ?? 0) >= limitOfWidth(perNetwork, width));
     const limit = open >= total ? "total" : isShareUsed ? "network" : undefined;
     if (limit) {
       socket.destroy();
       onRefused?.(limit);
-      report[limit](network);
+      report[limit](networks[0]);
       return;
     }
     open += 1;
-    openByNetwork.set(network, held + 1);
+    for (const network of networks) openByNetwork.set(network, (openByNetwork.get(network) ?? 0) + 1);
     socket.once("close", () => {
       open -= 1;
-      const left = (openByNetwork.get(network) ?? 1) - 1;
-      if (left > 0) openByNetwork.set(network, left);
-      else openByNetwork.delete(network);
+      for (const network of networks) {
+        const left = (openByNetwork.get(network) ?? 1) - 1;
+        if (left > 0) openByNetwork.set(network, left);
+        else openByNetwork.delete(network);
+      }
     });
   });
 }

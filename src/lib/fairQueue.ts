@@ -103,14 +103,15 @@ export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: nu
   };
   /** The newest of the largest group, by network or by account. */
   const loser = (): Waiter | undefined => {
+    let network: Group | undefined;
+    for (const group of root.members.values()) if (group.size > (network?.size ?? 0)) network = group;
+    let account = "";
+    let ofAccount = network?.size ?? 0;
+    for (const [name, size] of waitingOf) if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
     let found: Waiter | undefined;
-    let largest = 0;
     for (const waiter of waiting) {
-      const ofAccount = waiter.account === "" ? 0 : (waitingOf.get(waiter.account) ?? 0);
-      const size = Math.max(ofAccount, ...waiter.groups.map(([, group]) => group.size));
-      if (size < largest) continue;
-      largest = size;
-      found = waiter;
+      // The first of its groups is its widest network, the largest of them.
+      if (account === "" ? waiter.groups[0]?.[1] === network : waiter.account === account) found = waiter;
     }
     return found;
   };

@@ -65,10 +65,16 @@ const cursorColumns = "pg_postmaster_start_time()::text AS server, pg_current_sn
 const pageSize = 10_000;
 const revocationColumns = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
-/** @param saw is told of each snapshot of the database that is read, and when it was asked for (`performance.now()`) */
+type RevocationParts = {
+  /** Called with each snapshot of the database that is read, and when it was asked for (`performance.now()`). */
+  saw?: (server: string, snapshot: string, atMs: number) => void;
+  /** What requests write by. The list is followed by the other one, which no request can keep waiting. */
+  ofRequests?: Database;
+};
+
 export function revocationStore(
   database: Database,
-  saw: (server: string, snapshot: string, atMs: number) => void = () => {},
+  { saw = () => {}, ofRequests = database }: RevocationParts = {},
 ): RevocationStore {
   return {
     async readAll(take) {
@@ -124,7 +130,7 @@ export function revocationStore(
     },
 
     async insert({ subject, minimumEpoch, expiresAt }) {
-      await database.write((knex) =>
+      await ofRequests.write((knex) =>
         knex("revocations").insert({ subject, minimum_epoch: minimumEpoch, expires_at: expiresAt }),
       );
     },
