@@ -84,7 +84,7 @@ const settings = {
   MAX_CONNECTIONS_PER_NETWORK: {
     fallback: undefined,
     allowed: "a whole number from 1 to 100000",
-    help: "How many of MAX_CONNECTIONS one network may hold: an IPv4 address or an IPv6 /64. Shared evenly among WORKERS. Without it a quarter, and at least 16. Proxies that TRUST_PROXY names are not limited by it.",
+    help: "How many of MAX_CONNECTIONS one network may hold: an IPv4 address or an IPv6 /64 (a /56 half as many again, a /48 twice as many). Shared evenly among WORKERS. Without it a quarter, and at least 16. Proxies that TRUST_PROXY names are not limited by it.",
     schema: wholeNumber(1, 100_000),
   },
   HSTS_MAX_AGE_SECONDS: {
