@@ -31,7 +31,7 @@ export const auditEvents = {
   "refresh-token-repeated":
     "A refresh token was used again within the grace, from the network of its first use, and got the same successor: an answer was lost, or several asked at once.",
   "refresh-token-reused":
-    "A refresh token was used a second time, later than a lost answer explains (`reason`: `too-late`) or from another network than before (`another-network`): somebody has a copy. The session has ended.",
+    "A refresh token was used a second time, later than a lost answer explains (`reason`: `too-late`) or from another network than before (`another-network`): somebody has a copy. The session has ended, and the networks that only refreshes have made familiar are forgotten.",
   "refresh-token-ahead":
     "A refresh token is newer than the database knows: a failover lost what had been committed. The session goes on.",
   "signing-key-rotated": "A signing key was added, and will sign when it has been published for long enough.",
