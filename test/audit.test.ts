@@ -135,7 +135,7 @@ test("keys are told of, too, and what the command line prints stays for programs
   expect(JSON.parse(unlocked.stderr[0] ?? "{}")).toMatchObject({ event: "account-unlocked", userId });
   seen.add("account-unlocked");
   // Nothing is counted any more, and nobody of another name is known.
-  const again = runProgram(["users", "unlock", "auditor"], settings);
+  const again = runProgram(["users", "unlock", userId.toUpperCase()], settings); // as the log has it
   expect([await again.exit, again.stderr]).toEqual([0, []]);
   expect(await runProgram(["users", "unlock", "nobody"], settings).exit).toBe(69);
   for (const { stderr } of [rotated, revoked]) seen.add(JSON.parse(stderr[0] ?? "{}").event);

@@ -104,6 +104,14 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(program.stderr).toEqual([expect.stringContaining("The database of DATABASE_URL cannot be used: ")]);
   });
 
+  test("a command makes no database where there is none", async () => {
+    const DATA_DIR = await dataFolder();
+    const program = runProgram(["keys", "list"], { DATA_DIR });
+    expect(await program.exit).toBe(69);
+    expect(program.stderr).toEqual([expect.stringContaining(`There is no database in ${DATA_DIR}.`)]);
+    await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
+  });
+
   test("SIGUSR1 opens no debugger", async () => {
     const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
     const send = createClient(await program.url);

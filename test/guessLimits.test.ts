@@ -1,6 +1,6 @@
 /** The limits on guessing as they are by default: how many wrong passwords are looked at, exactly. */
 import { describe, expect, test } from "vitest";
-import { unlockAccount } from "../src/cli/unlock.ts";
+import { unlockAccount } from "../src/cli/account.ts";
 import { describeSettings } from "../src/config.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { windowSeconds } from "../src/throttling/limits.ts";

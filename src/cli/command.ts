@@ -28,8 +28,11 @@ export const plain =
     return run;
   };
 
+/** Repeats no more than the names of the command: what follows may be a password. */
 export const unknownCommand = (args: string[]) =>
-  new UsageError(`There is no command "${args.join(" ")}". See latchkey --help.`);
+  new UsageError(
+    `There is no command "${args.slice(0, 2).join(" ")}", or not with these arguments. See latchkey --help.`,
+  );
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 type Arguments<Own extends Options> = ReturnType<

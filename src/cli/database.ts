@@ -1,4 +1,6 @@
 /** The database, as commands use it beside running services. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
@@ -26,6 +28,10 @@ export async function withDatabase(
   use: (tools: Tools) => Promise<void>,
   { migrates = false } = {},
 ): Promise<void> {
+  const { databaseUrl, dataDir } = config;
+  // A command never makes a database: it would be another one than the service has.
+  if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
+    throw new StartError(`There is no database in ${dataDir}. Set DATA_DIR, or DATABASE_URL, as the service has it.`);
   const postgres = (await findPostgres(config)) ?? (await openPostgres(config, log));
   const warn = (message: string) => log.warn(message);
   const database = openDatabase(postgres.address, 1, warn);

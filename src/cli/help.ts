@@ -21,7 +21,8 @@ export function help(): string {
   restore ...                  after a backup was restored: ends what had been ended since. Needs one of
                                --audit-log FILE, --end-passwords, --keep-passwords
 
-keys, sessions and users work beside running services. Run restore before the service starts.
+keys, sessions and users work beside running services. Run restore before the service starts: until then, all that came
+back is alive. NAME is a username, or the id that the log has.
 
 Settings, from the environment:
 

@@ -75,9 +75,8 @@ const end =
         if (choice.reason === "audit-log") {
           say(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
           for (const { id, username } of done.deleted) say(`  ${username}  ${id}`);
-          say(
-            `${counted(done.disabled.length, "old password")}: disabled. Set others by latchkey users set-password NAME:`,
-          );
+          const remedy = done.disabled.length > 0 ? " Set others by latchkey users set-password NAME:" : "";
+          say(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
           for (const { id, username } of done.disabled) say(`  ${username}  ${id}`);
         }
         if (choice.reason === "end-passwords") say(`${counted(done.allDisabled, "password")}: disabled.`);

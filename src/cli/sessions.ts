@@ -1,6 +1,7 @@
 /** `latchkey sessions end`: signs out everybody, or one user. */
 import { StartError } from "../config.ts";
 import { canonicalUsername } from "../users/username.ts";
+import { usernameOf } from "./account.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./command.ts";
 import { withDatabase } from "./database.ts";
 import { endEverything, endUser } from "./endings.ts";
@@ -23,8 +24,8 @@ const endAll: Run = (config, log) =>
 const endOf =
   (name: string): Run =>
   (config, log) =>
-    withDatabase(config, log, async ({ atomically, audit }) => {
-      const username = canonicalUsername(name);
+    withDatabase(config, log, async ({ database, atomically, audit }) => {
+      const username = canonicalUsername(await usernameOf(database, name));
       const ended = username && (await atomically((transaction) => endUser(transaction, username)));
       if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
       audit("sessions-ended", undefined, { userId: ended.userId, reason: "operator" });

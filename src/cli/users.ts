@@ -13,15 +13,16 @@ import { readSecretKeys } from "../tokens/secretKey.ts";
 import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { createUsers } from "../users/users.ts";
+import { unlockAccount, usernameOf } from "./account.ts";
 import { type Command, InputError, readArguments, say, unknownCommand } from "./command.ts";
 import { type Tools, withDatabase } from "./database.ts";
-import { unlockAccount } from "./unlock.ts";
 
 export const users: Command = (args) => {
   const [verb = "", name, ...rest] = readArguments(args, {}).positionals;
   const action = Object.hasOwn(actions, verb) ? actions[verb] : undefined;
   if (!action || name === undefined || rest.length > 0) throw unknownCommand(["users", ...args]);
-  return (config, log) => withDatabase(config, log, (tools) => action(name, tools, { config, log }));
+  return (config, log) =>
+    withDatabase(config, log, async (tools) => action(await usernameOf(tools.database, name), tools, { config, log }));
 };
 
 type Action = (name: string, tools: Tools, service: { config: Config; log: Logger }) => Promise<void>;
@@ -52,7 +53,9 @@ const actions: Record<string, Action> = {
     const isUnlocked = await unlockAccount(database, await readSecretKeys(config), name);
     if (isUnlocked) audit("account-unlocked", undefined, { userId: account.id });
     say(
-      isUnlocked ? "The wrong passwords for this user are forgotten." : "No wrong passwords are counted for this user.",
+      isUnlocked
+        ? "The wrong passwords for this user are forgotten. An instance may refuse for two seconds more."
+        : "No wrong passwords are counted for this user.",
     );
   },
 };

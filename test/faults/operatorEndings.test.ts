@@ -128,6 +128,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
     [["users", "set-password", "nobody"], 69, 'no user "nobody"'],
     [["keys", "revoke", "--all", "x"], 64, "There is no command"],
     [["keys", "list", "--all"], 64, "There is no command"],
+    [["users", "set-password", "miguel", "the password"], 64, 'There is no command "users set-password", or not'],
   ])("%j: exit status %d", async (args, status, said) => {
     const program = latchkey(await createDatabase(), args, {}, "a sentence of words");
     expect(await program.exit).toBe(status);

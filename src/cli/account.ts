@@ -1,6 +1,7 @@
 import type { Database } from "../database/database.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import { countStore } from "../throttling/store.ts";
+import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 
 /**
@@ -14,4 +15,15 @@ export async function unlockAccount(
   name: string,
 ): Promise<boolean> {
   return countStore(database).clear(throttleKeys(secretKeys).accounts(canonicalUsername(name) ?? name));
+}
+
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * The username of somebody who is named by it or, as the log has it, by the user's id.
+ * @returns what is given, where it is no id of a user
+ */
+export async function usernameOf(database: Database, given: string): Promise<string> {
+  if (!uuid.test(given)) return given;
+  return (await userStore(database).find(given))?.username ?? given;
 }
