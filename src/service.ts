@@ -9,6 +9,7 @@ import { createAuthenticator } from "./authenticator.ts";
 import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
 import { loadContract } from "./contract/contract.ts";
+import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
 import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
@@ -19,7 +20,7 @@ import { handlers, type Services } from "./handlers.ts";
 import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
-import { passwordHasher } from "./passwords/hashing.ts";
+import { passwordHasher, type Schedule } from "./passwords/hashing.ts";
 import { passwordPolicy } from "./passwords/policy.ts";
 import { openMigratedPostgres, type Postgres } from "./postgres.ts";
 import { listen } from "./server.ts";
@@ -151,13 +152,18 @@ export async function startService(
       consecutive: config.throttleConsecutive,
     };
     const guessKeys = throttleKeys(secretKeys);
-    const { schedule } = hasher;
+    // Who waits in vain behind a query that hangs waits for Postgres, not for a hash.
+    const schedule: Schedule = (turn, task) =>
+      hasher.schedule(turn, task).catch((error: unknown) => {
+        const isOverloaded = error instanceof Problem && error.slug === "overloaded";
+        throw isOverloaded && database.isStuck() ? new Problem("database-unavailable", { cause: error }) : error;
+      });
     const throttle = config.throttle
       ? createThrottle({ limits, store: countStore(database), keys: guessKeys, schedule, clock })
       : noThrottle(schedule);
     const users = createUsers({
       store: userStore(database),
-      hasher: tracing?.hashing(hasher) ?? hasher,
+      hasher: { ...(tracing?.hashing(hasher) ?? hasher), schedule },
       policy: passwordPolicy(config),
       throttle,
       familiarKey: (username, network) => guessKeys.familiar(username, network)[0],

@@ -24,6 +24,8 @@ export type Database = {
   write<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
   /** How many of its connections are in use, how many are not, and how many wait for one. */
   load(): { used: number; free: number; waiting: number };
+  /** Whether Postgres seems not to answer: a query has run for half a second, or the last one has failed by an outage. */
+  isStuck(): boolean;
   close(): Promise<void>;
 };
 
@@ -41,6 +43,8 @@ const connectTimeoutMs = 1_000;
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
+/** A query that takes longer is waiting for Postgres, not working. */
+const stuckMs = 500;
 
 /** What serves no request waits for a connection like one network among the others. */
 const ownNetwork = ["own"];
@@ -104,6 +108,23 @@ export function openDatabase(
   };
   const pool = openKnex(address, { min: 0, max: poolMax }, warn, limits, observe);
   const turns = fairQueue(poolMax, maxWaiting);
+  /** When each running query began, the oldest first. */
+  const running = new Set<{ at: number }>();
+  let hasFailed = false;
+  const run = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
+    const began = { at: performance.now() };
+    running.add(began);
+    try {
+      const result = await untilDeadline(() => query(pool));
+      hasFailed = false;
+      return result;
+    } catch (error) {
+      hasFailed = isOutage(error);
+      throw error;
+    } finally {
+      running.delete(began);
+    }
+  };
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
     const { deadline = Infinity, networks } = requests.getStore() ?? {};
     const turn = {
@@ -115,7 +136,7 @@ export function openDatabase(
     try {
       return await turns.run(turn, () => {
         hasTurn = true;
-        return untilDeadline(() => query(pool));
+        return run(query);
       });
     } catch (error) {
       // No connection in time is an outage, too: whoever waits cannot tell a busy database from one that is away.
@@ -142,6 +163,10 @@ export function openDatabase(
         free: connections.numFree(),
         waiting: turns.waiting() + connections.numPendingAcquires(),
       };
+    },
+    isStuck() {
+      const [oldest] = running;
+      return hasFailed || (oldest !== undefined && performance.now() - oldest.at > stuckMs);
     },
     close: () => pool.destroy(),
   };

@@ -63,8 +63,9 @@ test("commits that wait for a standby for 20 s: nobody is signed out, and a thie
   let turn = 0;
   const refreshing = await startClients((...request) => (sends[turn++ % sends.length] as Client)(...request));
   await sleep(3_000);
-  const set = (value: string) => query(postgres.connection, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
-  const reload = () => query(postgres.connection, "SELECT pg_reload_conf()");
+  const set = (value: string) =>
+    query(postgres.administrator, `ALTER SYSTEM SET synchronous_standby_names = '${value}'`);
+  const reload = () => query(postgres.administrator, "SELECT pg_reload_conf()");
   await set("ghost");
   await reload();
   await sleep(20_000);
