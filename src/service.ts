@@ -152,7 +152,7 @@ export async function startService(
       consecutive: config.throttleConsecutive,
     };
     const guessKeys = throttleKeys(secretKeys);
-    // Who waits in vain behind a query that hangs waits for Postgres, not for a hash.
+    // A sign-in that times out behind a hanging query was waiting for Postgres, not for a hash.
     const schedule: Schedule = (turn, task) =>
       hasher.schedule(turn, task).catch((error: unknown) => {
         const isOverloaded = error instanceof Problem && error.slug === "overloaded";
@@ -181,7 +181,7 @@ export async function startService(
         sessionsPerUser: config.sessionsPerUser,
       },
       secondsVisible: commits.secondsVisible,
-      // Whoever holds a session can sign in from where it is used; the next change of network tries again.
+      // A live session makes the network that it is used from familiar. On failure the next change of network retries.
       networkChanged: (user, client, sessionId) => void users.networkChanged(user, client, sessionId).catch(() => {}),
       enforce: revocations.apply,
       audit,

@@ -20,7 +20,7 @@ const garbage: [string, string][] = [
   // Their windows are over; an hour more, for clocks that differ.
   ["throttle", "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint"],
   ["password_failures", "expires_at < now()"],
-  // Whoever tries a million names must not fill the disk. Those that expire first go first.
+  // Bounds the table when an attacker tries millions of names. Rows that expire first are deleted first.
   [
     "password_failures",
     `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${mostPasswordFailures} LIMIT 1)`,

@@ -106,7 +106,7 @@ export function serveRequests(
     closeAfter(response);
     if (isAnswered) return void socket.destroy();
     if (response.headersSent) return;
-    // Whoever reads the body answers, in order.
+    // The body reader responds, in the order of the requests.
     if (request.listenerCount("error") > 0) return void request.emit("error", problemOf(code));
     const before = [...unanswered].at(-2);
     afterAnswer(socket, before, () => {
@@ -125,5 +125,5 @@ function afterAnswer(socket: Socket, answer: ServerResponse | undefined, next: (
   answer.once("close", next);
 }
 
-/** Of the first request on a connection. Where it came in parts this is a guess, which the end of the connection excuses. */
+/** The method of the first request on a connection. May be wrong where its head arrived in parts; the connection is closed anyway. */
 const methodOf = ({ rawPacket }: ParserError) => rawPacket?.subarray(0, 16).toString("latin1").split(" ")[0];

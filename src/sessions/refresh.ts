@@ -45,7 +45,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
 
   /**
    * The database has gone back: a failover has lost rotations that clients know of. The token proves that they were
-   * made, and the session goes on from there. Whoever uses one of the lost tokens later is found as ever.
+   * made, and the session goes on from there. Later reuse of a lost token is still detected.
    */
   async function catchUp(token: PresentedToken, state: SessionState, client: Client): Promise<SessionState> {
     const { sessionId: id, generation, secret } = token;
