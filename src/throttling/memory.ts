@@ -16,24 +16,3 @@ export function shortMemory<Value>() {
     delete: (key: string) => entries.delete(key),
   };
 }
-
-/** Calls that answer within milliseconds, unless what they ask is away. */
-export function calls() {
-  const began = new Set<{ at: number }>();
-  return {
-    async watch<T>(call: Promise<T>): Promise<T> {
-      const one = { at: performance.now() };
-      began.add(one);
-      try {
-        return await call;
-      } finally {
-        began.delete(one);
-      }
-    },
-    /** Whether one has had no answer for so many milliseconds. */
-    areStuck(ms: number): boolean {
-      const [oldest] = began;
-      return oldest !== undefined && performance.now() - oldest.at > ms;
-    },
-  };
-}

@@ -19,7 +19,7 @@ import {
   windowSeconds,
   withoutReserve,
 } from "./limits.ts";
-import { calls, shortMemory } from "./memory.ts";
+import { shortMemory } from "./memory.ts";
 import { type Networks, unknownNetwork } from "./network.ts";
 
 /** Whose password is tried, from where. */
@@ -66,8 +66,6 @@ const mostTries = 3;
 /** The limit for one subject in one window. `most`: how many of the quota this attempt may find taken, itself included. */
 type Place = { limit: Limit; key: string; quota: number; most: number };
 type Refusal = { limit: Limit; quota: number; endsAtMs: number };
-/** A statement without an answer for so long: whoever waits behind it waits for the database, not for a hash. */
-const stuckMs = 500;
 const busy = Symbol("the places are taken by attempts that are not decided yet");
 
 export type ThrottleParts = {
@@ -79,27 +77,13 @@ export type ThrottleParts = {
   clock: () => Date;
 };
 
-export function createThrottle({ limits, keys, clock, ...parts }: ThrottleParts): Throttle {
+export function createThrottle({ limits, store, keys, schedule, clock }: ThrottleParts): Throttle {
   /** Refusals, so that a flood of attempts costs nothing. */
   const refusals = shortMemory<Refusal>();
   /** Accounts that strangers are refused at. Their attempts need not wait for each other. */
   const closed = shortMemory<true>();
   /** Where the right password came from a moment ago: a familiar network, of which nothing has to be asked. */
   const recent = shortMemory<true>();
-
-  const statements = calls();
-  const store: Omit<CountStore, "clear"> = {
-    look: (asked) => statements.watch(parts.store.look(asked)),
-    take: (asked) => statements.watch(parts.store.take(asked)),
-    settle: (decided) => statements.watch(parts.store.settle(decided)),
-  };
-  const schedule: Schedule = (turn, task) =>
-    parts.schedule(turn, task).catch((error: unknown) => {
-      const isOverloaded = error instanceof Problem && error.slug === "overloaded";
-      throw isOverloaded && statements.areStuck(stuckMs)
-        ? new Problem("database-unavailable", { cause: error })
-        : error;
-    });
 
   const windowAt = (now: Date) => {
     const number = Math.floor(now.getTime() / 1000 / windowSeconds);
@@ -201,7 +185,7 @@ export function createThrottle({ limits, keys, clock, ...parts }: ThrottleParts)
         account: { key: account, most: wanted.mostInARow, expiresAt },
         now,
       }),
-      statements.watch(find()).then(
+      find().then(
         (account) => ({ account }),
         (error: unknown) => ({ error }),
       ),
