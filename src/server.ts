@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Express } from "express";
 import type { Logger } from "pino";
 import { originForm } from "./contract/framing.ts";
@@ -13,6 +14,8 @@ import { type Certificate, followCertificate } from "./tls.ts";
 
 /** How long a stop waits for requests in flight. */
 const drainTimeoutMs = 10_000;
+/** How long it accepts what waits in the listen queue, at most. */
+const acceptTimeoutMs = 500;
 /** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
 const patienceWithReaders = 2;
 
@@ -99,6 +102,7 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
 const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
+  await acceptAll(server);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // A connection that becomes idle now would stay open until its client leaves.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
@@ -106,6 +110,28 @@ async function close(server: Server): Promise<void> {
   await closed;
   clearInterval(idle);
   clearTimeout(deadline);
+}
+
+/**
+ * Accepts the connections that wait in the listen queue. The kernel resets those that are left when the server closes,
+ * and a proxy does not repeat the POST that it has sent on one. Node accepts one connection in each turn of its loop;
+ * a short turn without one means that the queue is empty.
+ */
+async function acceptAll(server: Server): Promise<void> {
+  let hasAccepted = false;
+  const onConnection = () => {
+    hasAccepted = true;
+  };
+  server.on("connection", onConnection);
+  const startedAt = performance.now();
+  for (let turnAt = startedAt; turnAt - startedAt < acceptTimeoutMs; ) {
+    hasAccepted = false;
+    await nextTurn();
+    const now = performance.now();
+    if (!hasAccepted && now - turnAt < 0.2) break;
+    turnAt = now;
+  }
+  server.off("connection", onConnection);
 }
 
 /** What a client asks for and does not take would be kept for it, as long as it pleases. */

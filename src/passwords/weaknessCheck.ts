@@ -4,6 +4,7 @@
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { Problem } from "../contract/problems.ts";
 import type { Weakness } from "./weakness.ts";
@@ -11,19 +12,36 @@ import type { Weakness } from "./weakness.ts";
 export type Question = { id: number; password: string; contextWords: string[] };
 export type Answer = { id: number; weakness: Weakness | undefined };
 
-/** Loading the dictionaries takes 0.3 s of it, the first time. */
+/** Of one estimate, and of the wait for the dictionaries, which take 0.3 s of processor time to load. */
 const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 30_000;
 type Thread = {
   worker: Worker;
   isLoaded: boolean;
+  /** Resolves when the dictionaries are loaded, or never will be. */
+  loading: Promise<void>;
   pending: Map<number, (answer: Answer | Error) => void>;
   idle: NodeJS.Timeout;
 };
 
 let thread: Thread | undefined;
 let lastId = 0;
+
+/**
+ * Starts the thread where none runs, and waits for its dictionaries. Those who wait for them do not wait in turns.
+ * @throws {Problem} `overloaded` where they are not loaded within 1.5 s
+ */
+export async function loadDictionaries(): Promise<void> {
+  thread ??= startThread();
+  const { isLoaded, loading } = thread;
+  if (isLoaded) return;
+  const abort = new AbortController();
+  const timeout = sleep(timeoutMs, "late", { signal: abort.signal }).catch(() => "aborted");
+  const outcome = await Promise.race([loading, timeout]);
+  abort.abort();
+  if (outcome === "late") throw new Problem("overloaded", { cause: new Error("The dictionaries are not loaded yet.") });
+}
 
 /**
  * @param contextWords in lower case
@@ -59,10 +77,16 @@ function startThread(): Thread {
   const stopAfter = (ms: number, reason: string) => setTimeout(() => stopThread(worker, new Error(reason)), ms).unref();
   const idle = stopAfter(idleMs, "No password was estimated for a while.");
   const load = stopAfter(loadTimeoutMs, "The dictionaries were not loaded in time.");
-  const started: Thread = { worker, isLoaded: false, pending: new Map(), idle };
+  let loaded = () => {};
+  const loading = new Promise<void>((resolve) => {
+    loaded = resolve;
+  });
+  worker.once("exit", loaded);
+  const started: Thread = { worker, isLoaded: false, loading, pending: new Map(), idle };
   worker.on("message", (message: Answer | "loaded") => {
     if (message !== "loaded") return started.pending.get(message.id)?.(message);
     started.isLoaded = true;
+    loaded();
     clearTimeout(load);
   });
   worker.on("error", (error: Error) => stopThread(worker, error));

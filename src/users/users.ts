@@ -7,6 +7,7 @@ import { invalidRequest, Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
 import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
+import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import { Throttled } from "../throttling/limits.ts";
 import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
 import type { Attempt, Throttle } from "../throttling/throttling.ts";
@@ -278,6 +279,7 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
    * @throws {Problem} `password-refused`, `overloaded`
    */
   async function enforcePolicy(password: string, { networks, account }: Attempt): Promise<void> {
+    if (policy.blocklist) await loadDictionaries();
     const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
     const reason = await estimates.run(turn, () => refusalOf(password, account, policy));
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
