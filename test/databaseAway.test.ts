@@ -11,7 +11,10 @@ import { password, query, startTestService } from "./support/service.ts";
 const postgres = await startBreakablePostgres();
 const stalenessSeconds = 2;
 const service = await startTestService({ REVOCATION_STALENESS_SECONDS: String(stalenessSeconds) }, postgres.url);
-await service.register("miguel");
+await vi.waitUntil(
+  async () => (await service.send("POST", "/api/users", { json: { username: "miguel", password } })).status === 201,
+  10_000,
+);
 const basic: [string, string] = ["miguel", password];
 
 /** Every door to the database answers 503 within 3 s. */
