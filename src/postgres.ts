@@ -4,7 +4,8 @@ import type { Logger } from "pino";
 import { type Config, StartError } from "./config.ts";
 import { type DatabaseAddress, isOutage, isRefusal, openForMigration } from "./database/database.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
-import { migrate } from "./database/migrate.ts";
+import { migrate, missingMigrations } from "./database/migrate.ts";
+import { AmbiguousSchemaError } from "./database/schema.ts";
 
 /** How long a start waits for a database that is away. */
 const databasePatienceMs = 10_000;
@@ -67,11 +68,15 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
       const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
       if (major < oldestPostgres)
         throw new StartError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed.`);
-      const applied = await migrate(knex);
+      const missing = await missingMigrations(knex);
+      // A role without the right to create tables can serve once another one has migrated.
+      if (missing.length === 0) return [];
+      const applied = await migrate(knex).catch(explain(missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
       if (error instanceof StartError) throw error;
+      if (error instanceof AmbiguousSchemaError) throw new StartError(`${error.message}.`);
       const { message } = error as Error;
       if (!isOutage(error) || isRefusal(error) || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
@@ -83,3 +88,16 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
     }
   }
 }
+
+/** What to do where the role may not apply the missing migrations (SQLSTATE 42501). */
+const explain =
+  (missing: string[]) =>
+  (error: Error & { code?: string }): never => {
+    if (error.code !== "42501") throw error;
+    const names = missing.length > 3 ? `${missing.length} migrations` : `the migrations ${missing.join(", ")}`;
+    throw new StartError(
+      `The database lacks ${names}, and the role of DATABASE_URL may not apply them (${error.message}). ` +
+        "Run latchkey migrate with a role that may.",
+      { cause: error },
+    );
+  };

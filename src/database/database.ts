@@ -9,6 +9,7 @@ import knex, { type Knex } from "knex";
 import pg, { type ClientConfig } from "pg";
 import { Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { searchPath } from "./schema.ts";
 
 export type Database = {
   /**
@@ -242,12 +243,15 @@ function openKnex(
       propagateCreateError: true,
       afterCreate: (connection: Connection, done: (error: Error | null, connection: Connection) => void) => {
         prepareAndWatch(connection, observe);
-        done(null, connection);
+        connection.query(sessionSettings, (error) => done(error, connection));
       },
     },
     log: { warn, error: warn, deprecate: () => {}, debug: () => {} },
   });
 }
+
+/** Set after connecting: PgBouncer refuses most settings in the startup packet. */
+const sessionSettings = `SET search_path = ${searchPath}`;
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
 type Query = string | { text: string; values?: unknown[] };
