@@ -68,16 +68,16 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
       const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
       if (major < oldestPostgres)
         throw new StartError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed.`);
-      const missing = await missingMigrations(knex);
+      const missing = await missingMigrations(knex).catch(explainDenied);
       // A role without the right to create tables can serve once another one has migrated.
       if (missing.length === 0) return [];
-      const applied = await migrate(knex).catch(explain(missing));
+      const applied = await migrate(knex).catch((cause) => explainDenied(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
       if (error instanceof StartError) throw error;
       if (error instanceof AmbiguousSchemaError) throw new StartError(`${error.message}.`);
-      const { message } = error as Error;
+      const message = withoutStatement(error as Error);
       if (!isOutage(error) || isRefusal(error) || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
@@ -89,15 +89,20 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
   }
 }
 
-/** What to do where the role may not apply the missing migrations (SQLSTATE 42501). */
-const explain =
-  (missing: string[]) =>
-  (error: Error & { code?: string }): never => {
-    if (error.code !== "42501") throw error;
-    const names = missing.length > 3 ? `${missing.length} migrations` : `the migrations ${missing.join(", ")}`;
-    throw new StartError(
-      `The database lacks ${names}, and the role of DATABASE_URL may not apply them (${error.message}). ` +
-        "Run latchkey migrate with a role that may.",
-      { cause: error },
-    );
-  };
+/**
+ * Says what to do where the role lacks a right (SQLSTATE 42501).
+ * @param missing the migrations that it may not apply; absent where it may not even read which there are
+ */
+function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
+  if (cause.code !== "42501") throw cause;
+  const message = withoutStatement(cause);
+  if (!missing)
+    throw new StartError(`The role of DATABASE_URL needs rights on the schema latchkey: ${message}.`, { cause });
+  const names = missing.length > 3 ? `${missing.length} migrations` : `the migrations ${missing.join(", ")}`;
+  const advice = "Run latchkey migrate with a role that may.";
+  throw new StartError(`The database lacks ${names}, which this role may not apply (${message}). ${advice}`, { cause });
+}
+
+/** The message of an error as Postgres gave it: Knex puts the statement before it, which can be many lines. */
+const withoutStatement = ({ message }: Error): string =>
+  message.slice(message.lastIndexOf(" - ") + 1).replace(/^- /, "");

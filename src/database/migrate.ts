@@ -49,18 +49,26 @@ export async function migrate(knex: Knex): Promise<string[]> {
     // gives up before they do, and the start tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
     await enterSchema(transaction);
-    const [, applied] = (await transaction.migrate.latest({
-      migrationSource: {
-        getMigrations: () => Promise.resolve([...migrationNames]),
-        getMigrationName: (name) => name,
-        getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
-      } satisfies Knex.MigrationSource<string>,
-      tableName: "migrations",
-      // A newer version may have migrated further; going back to this one must be possible.
-      disableMigrationsListValidation: true,
-    })) as [number, string[]];
-    return applied;
+    return applyMigrations(transaction, migrationNames);
   });
+}
+
+/**
+ * Applies what is missing of these, in the schema that comes first in the search_path.
+ * @returns the names of the migrations that were applied
+ */
+export async function applyMigrations(knex: Knex, names: readonly string[]): Promise<string[]> {
+  const [, applied] = (await knex.migrate.latest({
+    migrationSource: {
+      getMigrations: () => Promise.resolve([...names]),
+      getMigrationName: (name) => name,
+      getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
+    } satisfies Knex.MigrationSource<string>,
+    tableName: "migrations",
+    // A newer version may have migrated further; going back to this one must be possible.
+    disableMigrationsListValidation: true,
+  })) as [number, string[]];
+  return applied;
 }
 
 /**

@@ -27,7 +27,7 @@ type Result<T> = { rows: T[] };
  */
 export async function enterSchema(transaction: Knex.Transaction): Promise<void> {
   const schemas = await installations(transaction);
-  if (schemas.includes(schemaName)) return;
+  if (schemas.includes(schemaName)) return requireCreate(transaction);
   const earlier = schemas.length > 1 ? await firstOnRolesPath(transaction, schemas) : schemas[0];
   if (earlier !== undefined) {
     await transaction.raw("SELECT set_config('search_path', quote_ident(?) || ', pg_temp', true)", [earlier]);
@@ -38,6 +38,14 @@ export async function enterSchema(transaction: Knex.Transaction): Promise<void> 
   ]);
   // IF NOT EXISTS would need the right to create a schema even where it exists.
   if (rowCount === 0) await transaction.raw(`CREATE SCHEMA ${schemaName}`);
+}
+
+/** Knex hides what its first statement was refused for. @throws an error as of Postgres, with SQLSTATE 42501 */
+async function requireCreate(transaction: Knex.Transaction): Promise<void> {
+  const { rows } = await transaction.raw<Result<{ may: boolean }>>("SELECT has_schema_privilege(?, 'CREATE') AS may", [
+    schemaName,
+  ]);
+  if (!rows[0]?.may) throw Object.assign(new Error(`permission denied for schema ${schemaName}`), { code: "42501" });
 }
 
 /**

@@ -11,7 +11,10 @@ import { query } from "../support/service.ts";
 /** Counted, and never limited. */
 const throttle = Object.fromEntries([
   ["THROTTLE", "on"],
-  ...["ACCOUNT_ADDRESS", "ACCOUNT", "ADDRESS", "CONSECUTIVE", "REGISTRATIONS"].map((limit) => [`THROTTLE_${limit}`, "10000"]),
+  ...["ACCOUNT_ADDRESS", "ACCOUNT", "ADDRESS", "CONSECUTIVE", "REGISTRATIONS"].map((limit) => [
+    `THROTTLE_${limit}`,
+    "10000",
+  ]),
 ]);
 const logged = ({ stdout }: Program, text: string) => stdout.filter((line) => line.includes(text));
 
@@ -25,15 +28,18 @@ test("the previous version serves before, during and after, with sessions, limit
   const { register, changePassword, revoke, refresh, beginSession, signIn, check } = ledger;
   const stop = startLoad(20, [register, check, refresh, changePassword, revoke, beginSession, signIn, ...watch(send)]);
   await sleep(3_000);
-  expect(await query(databaseUrl, "SELECT to_regclass('latchkey.users') AS moved, to_regclass('users')::text AS used")).toEqual(
-    [{ moved: null, used: "users" }],
-  );
+  expect(
+    await query(databaseUrl, "SELECT to_regclass('latchkey.users') AS moved, to_regclass('users')::text AS used"),
+  ).toEqual([{ moved: null, used: "users" }]);
 
   const after = serveOn(databaseUrl, throttle);
   const next = createClient(await after.url);
   expect(logged(after, "0009-own-schema")).toHaveLength(1);
   // The sweep of the previous version deletes by ctid.
-  await query(databaseUrl, "INSERT INTO throttle (key, points, expire) SELECT 'expired' || n, 1, 0 FROM generate_series(1, 3) n");
+  await query(
+    databaseUrl,
+    "INSERT INTO throttle (key, points, expire) SELECT 'expired' || n, 1, 0 FROM generate_series(1, 3) n",
+  );
   await query(
     databaseUrl,
     "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ('expired', 1, now() - interval '1 day')",
@@ -48,8 +54,10 @@ test("the previous version serves before, during and after, with sessions, limit
   report(outcomes);
   expectWithinBounds(outcomes);
   expect(outcomes.filter(({ status }) => status === 503)).toEqual([]);
-  for (const program of [before, again, after]) for (const level of [40, 50, 60]) expect(logged(program, `"level":${level}`)).toEqual([]);
-  const left = "SELECT FROM latchkey.throttle WHERE expire = 0 UNION ALL SELECT FROM latchkey.revocations WHERE subject = 'expired'";
+  for (const program of [before, again, after])
+    for (const level of [40, 50, 60]) expect(logged(program, `"level":${level}`)).toEqual([]);
+  const left =
+    "SELECT FROM latchkey.throttle WHERE expire = 0 UNION ALL SELECT FROM latchkey.revocations WHERE subject = 'expired'";
   expect(await query(databaseUrl, left)).toEqual([]);
   await ledger.expectKept(next, databaseUrl);
 
