@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from "vitest";
-import { openForMigration } from "../src/database/database.ts";
 import { applyMigrations, migrate, migrationNames } from "../src/database/migrate.ts";
+import { openForMigration } from "../src/database/pool.ts";
 import { createDatabaseOfRole } from "./support/previousVersion.ts";
 import { runProgram } from "./support/process.ts";
 import { createDatabase, query, secretKey, startTestService } from "./support/service.ts";
