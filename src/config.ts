@@ -157,7 +157,7 @@ const settings = {
   KEY_ROTATION_DAYS: {
     fallback: "30",
     allowed: "a whole number from 1 to 365",
-    help: "After how many days a signing key gets a successor.",
+    help: "For how many days a signing key signs.",
     schema: wholeNumber(1, 365),
   },
   TOKEN_TTL_SECONDS: {

@@ -33,7 +33,7 @@ import { createLog, printFatal } from "./operations/log.ts";
 import { type Service, startService, version } from "./service.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
 import { SealedKeysError } from "./tokens/signingKeys.ts";
-import { membership, reportToPrimary, startWorkers, WorkerError } from "./workers.ts";
+import { membership, reportRefusal, reportToPrimary, startWorkers, WorkerError } from "./workers.ts";
 
 // sysexits.h: what a supervisor can tell apart.
 const exit = { usage: 64, input: 65, unavailable: 69, software: 70, config: 78 };
@@ -70,21 +70,10 @@ try {
     await run(config, log, { lastResort: exitOnUnhandledErrors(log, exit.software), print, dropped });
   }
 } catch (error) {
-  // A secret key that does not fit is a wrong setting, too.
-  if (error instanceof ConfigError || error instanceof SealedKeysError || error instanceof SecretKeyError)
-    refuse(error.message, exit.config);
-  else if (error instanceof StartError || error instanceof EmbeddedPostgresError)
-    refuse(error.message, exit.unavailable);
-  else if (error instanceof WorkerError && error.status) process.exitCode = error.status;
-  else if (error instanceof WorkerError) refuse(error.message, exit.software);
-  else if (error instanceof UsageError) refuse(error.message, exit.usage);
-  else if (error instanceof InputError) refuse(error.message, exit.input);
-  else if (error instanceof ContractError) refuse(error.message, exit.software);
-  else if (error instanceof Problem && error.status === 503) refuse(unavailable(error), exit.unavailable);
-  else {
-    printFatal(inspect(error));
-    process.exitCode = exit.software;
-  }
+  const { message, status } = endingOf(error);
+  process.exitCode = status;
+  if (cluster.isWorker) reportRefusal(message);
+  else printFatal(message);
   cluster.worker?.disconnect(); // or the primary would hold the process
 }
 
@@ -158,9 +147,25 @@ function unavailable({ slug, cause }: Problem): string {
   return `${title}${cause instanceof Error ? ` (${cause.message})` : ""}. Try again.`;
 }
 
-function refuse(message: string, status: number): void {
-  printFatal(`latchkey: ${message}`);
-  process.exitCode = status;
+/** What is said when the program ends by an error, and its exit status. */
+function endingOf(error: unknown): { message: string; status: number } {
+  const status = statusOf(error);
+  if (status === undefined) return { message: inspect(error), status: exit.software };
+  const message = error instanceof Problem ? unavailable(error) : (error as Error).message;
+  return { message: cluster.isWorker ? message : `latchkey: ${message}`, status };
+}
+
+/** @returns `undefined` for a fault of this program */
+function statusOf(error: unknown): number | undefined {
+  // A secret key that does not fit is a wrong setting, too.
+  if (error instanceof ConfigError || error instanceof SealedKeysError || error instanceof SecretKeyError)
+    return exit.config;
+  if (error instanceof StartError || error instanceof EmbeddedPostgresError) return exit.unavailable;
+  if (error instanceof WorkerError) return error.status || exit.software;
+  if (error instanceof UsageError) return exit.usage;
+  if (error instanceof InputError) return exit.input;
+  if (error instanceof ContractError) return exit.software;
+  return error instanceof Problem && error.status === 503 ? exit.unavailable : undefined;
 }
 
 function greeting(url: string, docs = "not served (DOCUMENTATION=off)"): string {

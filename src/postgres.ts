@@ -5,9 +5,10 @@ import { type Config, StartError } from "./config.ts";
 import type { DatabaseAddress } from "./database/connections.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
 import { isOutage, isRefusal, UnsuitableDatabaseError } from "./database/errors.ts";
-import { migrate } from "./database/migrate.ts";
+import { migrate, missingMigrations } from "./database/migrate.ts";
 import { openForMigration } from "./database/pool.ts";
 import { refuseSharedSessions } from "./database/pooler.ts";
+import { AmbiguousSchemaError } from "./database/schema.ts";
 
 /** How long a start waits for a database that is away. */
 const databasePatienceMs = 10_000;
@@ -65,11 +66,16 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
     const knex = openForMigration(address);
     try {
       await refuseSharedSessions(address);
-      const applied = await migrate(knex);
+      const missing = await missingMigrations(knex).catch(explainDenied);
+      // A role without the right to create tables can serve once another one has migrated.
+      if (missing.length === 0) return [];
+      const applied = await migrate(knex).catch((cause) => explainDenied(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
-      const { message } = error as Error;
+      if (error instanceof StartError) throw error;
+      if (error instanceof AmbiguousSchemaError) throw new StartError(`${error.message}.`);
+      const message = withoutStatement(error as Error);
       const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
       if (isFinal || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
@@ -81,3 +87,21 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
     }
   }
 }
+
+/**
+ * Says what to do where the role lacks a right (SQLSTATE 42501).
+ * @param missing the migrations that it may not apply; absent where it may not even read which there are
+ */
+function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
+  if (cause.code !== "42501") throw cause;
+  const message = withoutStatement(cause);
+  if (!missing)
+    throw new StartError(`The role of DATABASE_URL needs rights on the schema latchkey: ${message}.`, { cause });
+  const names = missing.length > 3 ? `${missing.length} migrations` : `the migrations ${missing.join(", ")}`;
+  const advice = "Run latchkey migrate with a role that may.";
+  throw new StartError(`The database lacks ${names}, which this role may not apply (${message}). ${advice}`, { cause });
+}
+
+/** The message of an error as Postgres gave it: Knex puts the statement before it, which can be many lines. */
+const withoutStatement = ({ message }: Error): string =>
+  message.slice(message.lastIndexOf(" - ") + 1).replace(/^- /, "");

@@ -6,6 +6,7 @@ import cluster, { type Worker } from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, cannotListen, StartError } from "./config.ts";
+import { type Heartbeat, sendHeartbeats, silentBeatsAllowed, watchHeartbeat } from "./heartbeat.ts";
 import type { MetricsServer, Reading } from "./operations/metrics.ts";
 import { findPostgres, openMigratedPostgres } from "./postgres.ts";
 import type { Membership, Service } from "./service.ts";
@@ -22,19 +23,22 @@ const readingTimeoutMs = 1_000;
 
 /** What the primary asks, or the name of a signal: those themselves are for the primary alone, or each would be heard twice. */
 type Order = NodeJS.Signals | "metrics";
-/** What a worker says: where it serves, once it does; its metrics. */
-type Report = { url: string } | { reading: Reading };
+/** What a worker says: where it serves, once it does; its metrics; why it cannot serve; that it runs. */
+type Report = { url: string } | { reading: Reading } | { refusal: string } | { beat: true };
 
-/** The first worker has ended before it served. It has said why, unless a signal ended it. */
+/** The first worker has ended before it served. */
 export class WorkerError extends Error {
   /** Its exit status; `null` after a signal, and where it could not be started. */
   readonly status: number | null;
 
-  constructor(status: number | null) {
-    super("The first worker was ended before it served.");
+  constructor({ status, reason = "The first worker was ended before it served." }: End) {
+    super(reason);
     this.status = status;
   }
 }
+
+/** How a worker ended, and why, where it has said so. */
+type End = { status: number | null; signal: string | null; reason?: string };
 
 /**
  * Starts the workers, and keeps as many running until `drain`.
@@ -44,9 +48,10 @@ export class WorkerError extends Error {
 export async function startWorkers(config: Config, log: Logger, droppedLogLines: () => number): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
   const postgres = await openMigratedPostgres(config, log);
-  const ends = new Map<Worker, Promise<number | null>>();
-  const serving = new Set<Worker>();
-  let metrics: (MetricsServer & { workerEnded(): void }) | undefined;
+  const ends = new Map<Worker, Promise<End>>();
+  const serving = new Map<Worker, Heartbeat>();
+  const responsive = () => [...serving].flatMap(([worker, heartbeat]) => (heartbeat.isSilent() ? [] : [worker]));
+  let metrics: (MetricsServer & { workerEnded(): void; workerHung(): void }) | undefined;
   /** What was said to all, and is said to those who were still starting then. */
   const orders: Order[] = [];
   const pauses = new AbortController();
@@ -54,27 +59,39 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
   let hasFailed = false;
 
   /** @param endings how often it has ended of late */
-  const start = (number: number, endings = 0): { url: Promise<string>; end: Promise<number | null> } => {
+  const start = (number: number, endings = 0): { url: Promise<string>; end: Promise<End> } => {
     cluster.setupPrimary({ args: ["worker", String(number)] }); // seen in `ps`
     const worker = cluster.fork();
     const began = performance.now();
+    const heartbeat = watchHeartbeat(worker, () => {
+      log.error(
+        { worker: number, workerPid: worker.process.pid, seconds: silentBeatsAllowed },
+        "a worker does not respond",
+      );
+      metrics?.workerHung();
+      worker.process.kill("SIGKILL");
+    });
+    let reason: string | undefined;
     const url = new Promise<string>((resolve) => {
       worker.on("message", (report: Report) => {
+        if ("refusal" in report) reason = report.refusal;
         if (!("url" in report)) return;
         log.info({ worker: number, workerPid: worker.process.pid }, "a worker serves");
-        serving.add(worker);
+        serving.set(worker, heartbeat);
+        heartbeat.serves();
         for (const order of orders) tell(worker, order);
         resolve(report.url);
       });
     });
-    const end = new Promise<number | null>((resolve) => {
+    const end = new Promise<End>((resolve) => {
       worker.once("exit", (status: number | null, signal: string | null) => {
         ends.delete(worker);
         serving.delete(worker);
-        if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, { status, signal });
+        const end = { status, signal, ...(reason !== undefined && { reason }) };
+        if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, end);
         // A signal to all of them ends one that does not listen yet.
         else hasFailed ||= status !== 0 && !["SIGTERM", "SIGINT", "SIGHUP"].includes(signal ?? "");
-        resolve(status);
+        resolve(end);
       });
     });
     ends.set(worker, end);
@@ -102,7 +119,7 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
   };
   const tellAll = (order: Order): void => {
     orders.push(order);
-    for (const worker of serving) tell(worker, order);
+    for (const worker of serving.keys()) tell(worker, order);
   };
   const drain = async (hurry: AbortSignal): Promise<void> => {
     stopReplacing();
@@ -134,10 +151,10 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
     for (let number = 2; number <= count; number += 1) start(number);
     if (metricsPort !== undefined) {
       const { serveMetricsOfWorkers } = await import("./operations/metrics.ts");
-      const read = async () => (await Promise.all([...serving].map(readingOf))).filter((one) => one !== undefined);
+      const read = async () => (await Promise.all(responsive().map(readingOf))).filter((one) => one !== undefined);
       const readers = {
         ...{ host: metricsHost, port: metricsPort, log },
-        ...{ read, serving: () => serving.size, droppedLogLines },
+        ...{ read, serving: () => responsive().length, droppedLogLines },
       };
       metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
       log.info({ url: metrics.url }, "metrics");
@@ -171,6 +188,11 @@ async function readingOf(worker: Worker): Promise<Reading | undefined> {
   return reading;
 }
 
+const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may be gone
+
+/** Tells the primary why this worker cannot serve. It says so where it logs: a worker's standard error is no log. */
+export const reportRefusal = (refusal: string) => report({ refusal });
+
 /**
  * Tells the primary that this worker serves, and does what it says.
  * @param stop is called with the name of a signal
@@ -181,7 +203,6 @@ export function reportToPrimary(
   stop: (reason: string) => void,
   read: (() => Promise<Reading>) | undefined,
 ): void {
-  const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may be gone
   process.on("message", (order: Order) => {
     if (order !== "metrics") stop(order);
     else void read?.().then((reading) => report({ reading }));
@@ -190,10 +211,12 @@ export function reportToPrimary(
 }
 
 /**
- * Which worker this is, by its command line, and the Postgres that its primary has opened.
+ * Which worker this is, by its command line, and the Postgres that its primary has opened. From now on the primary knows that
+ * it runs.
  * @throws {StartError} where that is not there any more
  */
 export async function membership(config: Config, [number]: string[]): Promise<Membership> {
+  sendHeartbeats();
   const postgres = await findPostgres(config);
   if (!postgres) throw new StartError("The embedded Postgres of the primary is not there.");
   return { number: Number(number), postgres };

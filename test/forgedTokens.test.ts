@@ -17,7 +17,9 @@ const forge = (head: object, claims: object) => {
   const text = `${write({ ...read(header), ...head })}.${write({ ...read(payload), ...claims })}`;
   return `${text}.${sign(null, Buffer.from(text), foreign.privateKey).toString("base64url")}`;
 };
-const publicKey = (await service.send("GET", "/.well-known/jwks.json")).json.keys[0];
+const publicKey = (await service.send("GET", "/.well-known/jwks.json")).json.keys.find(
+  ({ kid }: { kid: string }) => kid === read(header).kid,
+);
 const hmac = (key: string | Buffer) => {
   const text = `${write({ ...read(header), alg: "HS256" })}.${payload}`;
   return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;

@@ -1,6 +1,7 @@
 /** Keys are replaced while the service runs, and nobody with a valid token notices. */
-import { decodeProtectedHeader } from "jose";
+import { createRemoteJWKSet, customFetch, decodeProtectedHeader, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
+import { createSeal } from "../src/tokens/sealing.ts";
 import { createClient } from "./support/client.ts";
 import { runProgram } from "./support/process.ts";
 import { createDatabase, password, secretKey, startTestService, type TestService } from "./support/service.ts";
@@ -30,32 +31,58 @@ async function soon<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): 
 }
 
 describe("a signing key", { timeout: 60_000 }, () => {
-  test("that is 30 days old gets one successor, which is published before it signs", async () => {
+  test("has a successor from the beginning, which signs after 30 days and has its own before", async () => {
     const { here, there } = await pair();
     const old = await here.token("miguel");
-    await here.sql("UPDATE signing_keys SET created_at = now() - interval '30 days 1 minute'");
+    const [next = "", ...others] = await kidsOf(here);
+    expect(others).toEqual([kidOf(old)]);
+    // Nine minutes before it signs: in time for one more key to be known to everybody then.
+    await here.sql(`UPDATE signing_keys SET created_at = created_at - interval '30 days' + interval '9 minutes',
+                                            activates_at = activates_at - interval '30 days' + interval '9 minutes'`);
     for (const service of [here, there])
       await soon(
         () => kidsOf(service),
-        (kids) => kids.length === 2,
+        (kids) => kids.length === 3,
       );
-    expect(await here.sql("SELECT 1 FROM signing_keys")).toHaveLength(2);
-    const [row] = await here.sql(
-      "SELECT extract(epoch FROM activates_at - now()) AS seconds FROM signing_keys ORDER BY activates_at DESC",
-    );
-    expect(Number(row?.["seconds"])).toBeGreaterThan(300); // what the JWK Set may be cached
+    expect(await here.sql("SELECT 1 FROM signing_keys")).toHaveLength(3);
+    const rotations = here.log.concat(there.log).filter((line) => line.includes("signing-key-rotated"));
+    expect(rotations.map((line) => JSON.parse(line).keyId)).toEqual([next]);
     expect(kidOf(await here.token("miguel"))).toBe(kidOf(old));
 
-    here.advance(361);
-    there.advance(361);
+    here.advance(541);
+    there.advance(541);
     const young = await here.token("miguel");
-    expect(kidOf(young)).not.toBe(kidOf(old));
-    expect(kidOf(await there.token("miguel"))).toBe(kidOf(young));
+    expect(kidOf(young)).toBe(next);
+    expect(kidOf(await there.token("miguel"))).toBe(next);
     for (const service of [here, there]) {
       expect((await read(service, young)).status).toBe(200);
       expect((await read(service, old)).status).toBe(200);
-      expect(await kidsOf(service)).toEqual([kidOf(young), kidOf(old)]);
+      expect((await kidsOf(service)).slice(1)).toEqual([next, kidOf(old)]);
     }
+  });
+
+  test("of an earlier version, or after rotation was made more frequent, has its successor published before that signs", async () => {
+    const { here, there } = await pair();
+    const old = await here.token("miguel");
+    await here.sql("DELETE FROM signing_keys WHERE activates_at > now()");
+    await here.sql("UPDATE signing_keys SET activates_at = now() - interval '10 days'");
+    for (const service of [here, there])
+      await soon(
+        () => kidsOf(service),
+        (kids) => kids.length === 2 && kids.at(-1) === kidOf(old),
+      );
+    const frequent = await startTestService({ KEY_ROTATION_DAYS: "7" }, here.databaseUrl);
+    await here.sql("UPDATE signing_keys SET revoked_at = NULL"); // wakes all
+    await soon(
+      () => kidsOf(frequent),
+      (kids) => kids.length === 3,
+    );
+    const [row] = await here.sql(
+      "SELECT extract(epoch FROM min(activates_at) - now()) AS seconds FROM signing_keys WHERE activates_at > now()",
+    );
+    expect(Number(row?.["seconds"])).toBeGreaterThan(300); // what the JWK Set may be cached
+    expect(Number(row?.["seconds"])).toBeLessThanOrEqual(360);
+    for (const service of [here, there, frequent]) expect(kidOf(await service.token("miguel"))).toBe(kidOf(old));
   });
 
   test("is replaced under load, three times, without one refused token", async () => {
@@ -80,7 +107,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
       for (const service of [here, there])
         await soon(
           () => kidsOf(service),
-          (kids) => kids.length === rotation,
+          (kids) => kids.length === rotation + 1,
         );
       // Both clocks pass its activation, one after the other.
       here.advance(361);
@@ -122,6 +149,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const list = latchkey(["keys", "list"], here.databaseUrl);
     expect(await list.exit).toBe(0);
     expect(list.stdout.join("\n")).toMatch(new RegExp(`^${kidOf(stolen)}  revoked \\d{4}-`, "m"));
+    expect(list.stdout.join("\n")).toMatch(new RegExp(`^${kidOf(bearer)}  signing since \\d{4}-`, "m"));
     const again = latchkey(["keys", "revoke", kidOf(stolen)], here.databaseUrl);
     expect(await again.exit).toBe(69);
     expect(await latchkey(["keys", "revoke"], here.databaseUrl).exit).toBe(64);
@@ -157,11 +185,119 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const rotate = runProgram(["keys", "rotate"], { DATA_DIR });
     expect(await rotate.exit).toBe(0);
     const jwks = () => send("GET", "/.well-known/jwks.json");
-    const { json } = await soon(jwks, ({ json }) => json.keys.length === 2);
-    expect(json.keys[0].kid).toBe(rotate.stdout.at(-1));
+    const { json } = await soon(jwks, ({ json }) => json.keys.length === 3);
+    expect(json.keys[1].kid).toBe(rotate.stdout.at(-1));
     service.process.kill("SIGTERM");
     expect(await service.exit).toBe(0);
     await rm(DATA_DIR, { recursive: true });
+  });
+});
+
+describe("a service that verifies by itself, and never reads the key set again,", { timeout: 60_000 }, () => {
+  /** As the README has it, with a cache that does not end. */
+  async function verifier(service: TestService) {
+    let reads = 0;
+    const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`), {
+      cacheMaxAge: Infinity,
+      cooldownDuration: Infinity,
+      [customFetch]: (...request: Parameters<typeof fetch>) => {
+        reads += 1;
+        return fetch(...request);
+      },
+    });
+    const verify = async (token: string) => kidOf(token) === (await jwtVerify(token, keys)).protectedHeader.kid;
+    expect(await verify(await service.token("miguel"))).toBe(true);
+    return { verify, reads: () => reads };
+  }
+
+  test("accepts what is signed right after a revocation or a rotation, on every instance", async () => {
+    const { here, there } = await pair();
+    // Published for as long as a key set may be cached.
+    await here.sql("UPDATE signing_keys SET created_at = now() - interval '6 minutes 1 second'");
+    const { verify, reads } = await verifier(here);
+    const stolen = kidOf(await here.token("miguel"));
+    const [next = ""] = await kidsOf(here);
+    const revoked = latchkey(["keys", "revoke", stolen], here.databaseUrl);
+    expect(await revoked.exit).toBe(0);
+    expect(revoked.stdout).toEqual([`Revoked. ${next} signs.`]);
+    for (const service of [here, there]) {
+      const token = await soon(
+        () => service.token("miguel"),
+        (token) => kidOf(token) !== stolen,
+      );
+      expect(kidOf(token)).toBe(next);
+      expect(await verify(token)).toBe(true);
+    }
+    expect(await kidsOf(here)).toHaveLength(2); // its successor is published at once
+
+    await here.sql("UPDATE signing_keys SET created_at = now() - interval '6 minutes 1 second'");
+    const second = await verifier(here);
+    const rotated = latchkey(["keys", "rotate"], here.databaseUrl);
+    expect(await rotated.exit).toBe(0);
+    const token = await soon(
+      () => there.token("miguel"),
+      (token) => kidOf(token) !== next,
+    );
+    expect(kidOf(token)).toBe(rotated.stdout[0]);
+    expect(await second.verify(token)).toBe(true);
+    // Not the retired key, though it is known, too: the next one.
+    const again = latchkey(["keys", "revoke", kidOf(token)], here.databaseUrl);
+    expect(await again.exit).toBe(0);
+    expect(again.stdout[0]).toMatch(/^Revoked\. [\w-]{43} signs\.$/);
+    expect(again.stdout[0]).not.toContain(next);
+    expect(reads() + second.reads()).toBe(2);
+  });
+
+  test("is warned of after two revocations in a row; keys list and the instances agree on what signs", async () => {
+    const { here, there } = await pair();
+    const list = async () => {
+      const program = latchkey(["keys", "list"], here.databaseUrl);
+      expect(await program.exit).toBe(0);
+      return program.stdout.map((line) => line.split(/ +/));
+    };
+    const first = kidOf(await here.token("miguel"));
+    expect((await list()).map(([, state]) => state)).toEqual(["next,", "signing"]);
+    let known = first;
+    for (const place of [1, 2]) {
+      const program = latchkey(["keys", "revoke", known], here.databaseUrl);
+      expect(await program.exit).toBe(0);
+      const token = await soon(
+        () => there.token("miguel"),
+        (token) => kidOf(token) !== known,
+      );
+      known = kidOf(token);
+      expect(program.stdout).toEqual([
+        `Revoked. ${known} signs.`,
+        expect.stringMatching(/^Services .* may not know it until \d{4}-.*Z\.$/),
+      ]);
+      const lines = await list();
+      expect(lines.map(([, state]) => state)).toEqual(["next,", "signing", ...Array(place).fill("revoked")]);
+      const [, , , since = ""] = lines.find(([kid]) => kid === known) ?? [];
+      const [row] = await here.sql("SELECT abs(extract(epoch FROM now() - $1::timestamptz)) AS seconds", [
+        since.replace(",", ""),
+      ]);
+      expect(Number(row?.["seconds"])).toBeLessThan(20);
+    }
+    const all = latchkey(["keys", "revoke", "--all"], here.databaseUrl);
+    expect(await all.exit).toBe(0);
+    expect((await list()).map(([, state]) => state).sort()).toEqual(["next,", ...Array(4).fill("revoked"), "signing"]);
+    await soon(
+      () => kidsOf(there),
+      (kids) => kids.length === 2 && !kids.includes(known),
+    );
+  });
+
+  test("has a revocation by the previous version recorded: the next key signs, and gets a successor", async () => {
+    const { here, there } = await pair();
+    const [next = "", old = ""] = await kidsOf(here);
+    await here.sql("UPDATE signing_keys SET revoked_at = now() WHERE kid = $1", [old]);
+    for (const service of [here, there])
+      await soon(
+        () => kidsOf(service),
+        (kids) => kids.length === 2 && kids[1] === next,
+      );
+    const active = await here.sql("SELECT kid FROM signing_keys WHERE revoked_at IS NULL AND activates_at <= now()");
+    expect(active).toEqual([{ kid: next }]);
   });
 });
 
@@ -178,6 +314,10 @@ test("SECRET_KEY can be changed: what was used meanwhile lives on, also once the
   const changed = { SECRET_KEY: `another ${secretKey}`, SECRET_KEY_PREVIOUS: secretKey };
   const during = await startTestService(changed, databaseUrl);
   expect((await read(during, session.access_token)).status).toBe(200);
+  // The successor is sealed anew as well, and can sign.
+  const seal = createSeal([changed.SECRET_KEY]);
+  for (const { kid, private_jwe } of await during.sql("SELECT kid, private_jwe FROM signing_keys"))
+    expect((await seal.open(String(kid), String(private_jwe))).isOld).toBe(false);
   // The lost answer can still be asked for, and is the same.
   const repeated = (await refresh(during, session.refresh_token)).json;
   expect(repeated.refresh_token).toBe(lost.refresh_token);

@@ -72,7 +72,9 @@ test("a key that is newer than the last look is found, though no notification ca
   await here.register("miguel");
   await here.sql("ALTER TABLE signing_keys DISABLE TRIGGER signing_keys_notify");
   const database = openDatabase(here.databaseUrl, 1);
-  const kid = await rotateKeys(signingKeyStore(database), createSeal([secretKey]));
+  // The first rotation lets the key sign that everybody knows; the second one the key that was made then.
+  await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
+  const { kid } = await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
   await database.close();
   // An instance that starts now knows the new key, and signs with it once it is active.
   const newest = await startTestService({}, here.databaseUrl);

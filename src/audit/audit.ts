@@ -34,7 +34,7 @@ export const auditEvents = {
     "A refresh token was used a second time, later than a lost answer explains (`reason`: `too-late`) or from another network than before (`another-network`): somebody has a copy. The session has ended, and the networks that only refreshes have made familiar are forgotten.",
   "refresh-token-ahead":
     "A refresh token is newer than the database knows: a failover lost what had been committed. The session goes on.",
-  "signing-key-rotated": "A signing key was added, and will sign when it has been published for long enough.",
+  "signing-key-rotated": "Another key signs, at once or when it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, with all its tokens.",
   "database-restored":
     "The operator ended what a backup had brought back. `reason` says what was done about passwords: `audit-log`, `end-passwords` or `keep-passwords`.",

@@ -4,6 +4,8 @@ import { everybody, everyEpoch, longestRevocationSeconds } from "../tokens/revoc
 import type { SealedKey } from "../tokens/signingKeys.ts";
 import { signingKeyLock } from "../tokens/store.ts";
 
+export const daySeconds = 86_400;
+
 export type Ended = { sessions: number; users: number };
 
 const liveSessions = `sessions JOIN users ON users.id = user_id
@@ -58,10 +60,16 @@ export async function endUser(
 }
 
 /**
- * Revokes every signing key, whatever it is sealed under, and keeps another one that signs at once.
+ * Revokes every signing key, whatever it is sealed under.
+ * @param keys what replaces them: one that signs at once, and the one after it
+ * @param rotationSeconds for how long the first one signs
  * @returns the ids of the revoked ones
  */
-export async function replaceKeys(transaction: Knex.Transaction, { kid, privateJwe }: SealedKey): Promise<string[]> {
+export async function replaceKeys(
+  transaction: Knex.Transaction,
+  keys: readonly [SealedKey, SealedKey],
+  rotationSeconds: number,
+): Promise<string[]> {
   await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]); // no instance rotates meanwhile
   const { rows } = await transaction.raw<{ rows: { subject: string }[] }>(
     `WITH revoked AS (
@@ -71,7 +79,11 @@ export async function replaceKeys(transaction: Knex.Transaction, { kid, privateJ
      SELECT kid, ?, now() + make_interval(secs => ?) FROM revoked RETURNING subject`,
     [everyEpoch, longestRevocationSeconds],
   );
-  await transaction("signing_keys").insert({ kid, private_jwe: privateJwe });
+  for (const [place, { kid, privateJwe }] of keys.entries())
+    await transaction.raw(
+      "INSERT INTO signing_keys (kid, private_jwe, activates_at) VALUES (?, ?, now() + make_interval(secs => ?))",
+      [kid, privateJwe, place * rotationSeconds],
+    );
   return rows.map(({ subject }) => subject);
 }
 

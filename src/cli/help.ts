@@ -10,9 +10,9 @@ export function help(): string {
 
   serve                        brings the database schema up to date, then serves (the default)
   migrate                      brings the database schema up to date
-  keys list                    the signing keys, the newest first
-  keys rotate                  adds a signing key; it is published now and signs in six minutes
-  keys revoke KID              ends a stolen key and all its tokens, at once
+  keys list                    the signing keys: which one signs, which is next, and since when
+  keys rotate                  the next key signs: at once where it has been published for six minutes
+  keys revoke KID              ends a stolen key and all its tokens; the next key signs at once
   keys revoke --all            after SECRET_KEY was stolen and changed: ends all keys, tokens and sessions
   sessions end --all           ends all tokens and sessions of all users
   sessions end --user NAME     ends all tokens and sessions of a user

@@ -3,13 +3,23 @@ import type { Logger } from "pino";
 import { StartError } from "../config.ts";
 import { createSeal, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
-import { ensureKey, makeKey, requireSecretKey, rotateKeys, type SigningKeyStore } from "../tokens/signingKeys.ts";
+import {
+  type KeyState,
+  keyStates,
+  makeKey,
+  prepareSuccessor,
+  publishedBeforeSigningSeconds,
+  requireSecretKey,
+  rotateKeys,
+  type SigningKeyStore,
+  type StoredKey,
+} from "../tokens/signingKeys.ts";
 import { signingKeyStore } from "../tokens/store.ts";
 import { type Command, counted, readArguments, say, unknownCommand } from "./command.ts";
 import { type Tools, withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { daySeconds, endEverything, replaceKeys } from "./endings.ts";
 
-type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger };
+type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotationSeconds: number };
 
 export const keys: Command = (args) => {
   const [verb = "", kid = ""] = args;
@@ -21,7 +31,8 @@ export const keys: Command = (args) => {
   return (config, log) =>
     withDatabase(config, log, async (tools) => {
       const store = signingKeyStore(tools.database);
-      await run({ ...tools, store, seal: createSeal(await readSecretKeys(config)), log });
+      const seal = createSeal(await readSecretKeys(config));
+      await run({ ...tools, store, seal, log, rotationSeconds: config.keyRotationDays * daySeconds });
     });
 };
 
@@ -43,39 +54,64 @@ async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolea
 
 const isKeyId = (text: string) => /^[\w-]{43}$/.test(text);
 
+const texts: Record<KeyState["state"], string> = {
+  next: "next, signs from",
+  signing: "signing since",
+  retired: "retired",
+  revoked: "revoked",
+};
+
+/** Times are those of the database, in UTC. */
 async function list({ store, seal }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
-  for (const { kid, activatesAt, revokedAt } of await store.findAll())
-    say(`${kid}  ${revokedAt ? `revoked ${revokedAt.toISOString()}` : `signs from ${activatesAt.toISOString()}`}`);
+  for (const { kid, state, at, createdAt } of await statesOf(store))
+    say(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}`);
 }
 
-async function rotate({ store, seal, audit }: KeyTools): Promise<void> {
+const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll(), await store.now());
+
+/** Prints the id of the key that signs next, for programs. */
+async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
-  const keyId = await rotateKeys(store, seal);
-  audit("signing-key-rotated", undefined, { keyId });
-  say(keyId);
+  const { kid, activatesAt } = await rotateKeys(store, seal, rotationSeconds);
+  audit("signing-key-rotated", undefined, { keyId: kid });
+  log.info({ keyId: kid, signsFrom: activatesAt }, "the key signs");
+  say(kid);
 }
 
-async function revoke({ store, seal, audit }: KeyTools, keyId: string): Promise<void> {
+async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: string): Promise<void> {
   await requireSecretKey(store, seal);
   const revocation = await store.revoke(keyId);
   if (revocation) audit("signing-key-revoked", undefined, { keyId });
-  await ensureKey(store, seal);
+  await prepareSuccessor(store, seal, rotationSeconds);
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
+  const signing = (await statesOf(store)).find(({ state }) => state === "signing");
+  if (!signing) return;
+  say(`Revoked. ${signing.kid} signs.`);
+  warnOfYoungKey(signing, await store.now());
+}
+
+/** A cached key set may be older than the key: after two revocations in a row, or after all keys were revoked. */
+function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date): void {
+  const knownAt = new Date(createdAt.getTime() + publishedBeforeSigningSeconds * 1000);
+  if (knownAt > now)
+    say(`Services that verify tokens themselves and cache the key set may not know it until ${knownAt.toISOString()}.`);
 }
 
 /** Needs to open no key: where SECRET_KEY was stolen and has been changed, the present one opens none of them. */
-async function revokeAll({ store, seal, audit, atomically, log }: KeyTools): Promise<void> {
+async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds }: KeyTools): Promise<void> {
   const isUnchanged = await opensLiveKeys(store, seal);
-  const key = await makeKey(seal);
+  const keys = [await makeKey(seal), await makeKey(seal)] as const;
   const { revoked, ended } = await atomically(async (transaction) => ({
-    revoked: await replaceKeys(transaction, key),
+    revoked: await replaceKeys(transaction, keys, rotationSeconds),
     ended: await endEverything(transaction),
   }));
   if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and do this again.");
   for (const keyId of revoked) audit("signing-key-revoked", undefined, { keyId });
   audit("all-sessions-ended", undefined, {});
-  say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${key.kid}.`);
+  say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
+  const now = await store.now();
+  warnOfYoungKey({ createdAt: now }, now);
   say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
   say("Restart every instance that has another SECRET_KEY than this command had.");
 }

@@ -7,7 +7,7 @@ import { makeKey } from "../tokens/signingKeys.ts";
 import { type History, readHistory } from "./auditLog.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { daySeconds, endEverything, replaceKeys } from "./endings.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.
@@ -45,9 +45,10 @@ const end =
       config,
       log,
       async ({ atomically, audit }) => {
-        const key = await makeKey(createSeal(await readSecretKeys(config)));
+        const seal = createSeal(await readSecretKeys(config));
+        const keys = [await makeKey(seal), await makeKey(seal)] as const;
         const done = await atomically(async (transaction) => ({
-          revoked: await replaceKeys(transaction, key),
+          revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
           ended: await endEverything(transaction, history?.highestEpoch),
           networks: await transaction("familiar_networks").delete(),
           deleted: history ? await deleteUsers(transaction, history) : [],
@@ -61,7 +62,7 @@ const end =
         audit("database-restored", undefined, { reason: choice.reason });
 
         say("What the backup had brought back:");
-        say(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${key.kid}.`);
+        say(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
         say(
           `${counted(done.ended.sessions, "session")} of ${counted(done.ended.users, "user")}: ended, with every token.`,
         );

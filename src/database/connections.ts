@@ -7,6 +7,7 @@ import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
+import { searchPath } from "./schema.ts";
 
 /** Where Postgres is: a URL, or the socket folder of the embedded one. */
 export type DatabaseAddress = string | { host: string; port: number; user: string; database: string; ssl?: false };
@@ -53,12 +54,12 @@ const oldestPostgres = 14;
  * - `default_transaction_read_only`: it says that this server must not be written to, as in a failover. Such a server
  *   is refused, below.
  * - `role`: an operator's way to let a group own the tables.
- * - `search_path`: says where the tables are.
  * - planner, memory, JIT, tablespaces, logging: they change the speed, and not the results.
  * - `session_replication_role`, `lc_messages`: only a superuser may. The first is checked below; no message of the
  *   server is ever compared.
  */
 const sessionSettings = (limits: TimeLimits): Record<string, string> => ({
+  search_path: literal(searchPath), // of the role and the database, only migrations read it
   client_encoding: literal("UTF8"),
   datestyle: literal("ISO, MDY"), // what pg parses
   intervalstyle: literal("postgres"),

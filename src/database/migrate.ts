@@ -12,6 +12,8 @@ import * as keyRotation from "./migrations/0005-key-rotation.ts";
 import * as throttle from "./migrations/0006-throttle.ts";
 import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
+import * as ownSchema from "./migrations/0009-own-schema.ts";
+import { enterSchema, schemaName } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -25,6 +27,7 @@ const migrations = new Map<string, Migration>([
   ["0006-throttle", throttle],
   ["0007-endings", endings],
   ["0008-guesses", guesses],
+  ["0009-own-schema", ownSchema],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];
@@ -45,29 +48,48 @@ export async function migrate(knex: Knex): Promise<string[]> {
     // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
     // gives up before they do, and the start tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
-    const [, applied] = (await transaction.migrate.latest({
-      migrationSource: {
-        getMigrations: () => Promise.resolve([...migrationNames]),
-        getMigrationName: (name) => name,
-        getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
-      } satisfies Knex.MigrationSource<string>,
-      tableName: "migrations",
-      // A newer version may have migrated further; going back to this one must be possible.
-      disableMigrationsListValidation: true,
-    })) as [number, string[]];
-    return applied;
+    await enterSchema(transaction);
+    return applyMigrations(transaction, migrationNames);
   });
 }
 
-/** Whether every migration that this version needs has been applied. */
-export async function isMigrated(database: Database): Promise<boolean> {
-  const applied = await database
-    .read((knex) => knex("migrations").pluck<string[]>("name"))
+/**
+ * Applies what is missing of these, in the schema that comes first in the search_path.
+ * @returns the names of the migrations that were applied
+ */
+export async function applyMigrations(knex: Knex, names: readonly string[]): Promise<string[]> {
+  const [, applied] = (await knex.migrate.latest({
+    migrationSource: {
+      getMigrations: () => Promise.resolve([...names]),
+      getMigrationName: (name) => name,
+      getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
+    } satisfies Knex.MigrationSource<string>,
+    tableName: "migrations",
+    // A newer version may have migrated further; going back to this one must be possible.
+    disableMigrationsListValidation: true,
+  })) as [number, string[]];
+  return applied;
+}
+
+/**
+ * Finds the migrations that this version needs and that have not been applied. Only reads, and takes no lock.
+ * @throws what `pg` throws, such as SQLSTATE 42501 where the role may not read the table
+ */
+export async function missingMigrations(knex: Knex): Promise<string[]> {
+  const applied = await knex
+    .withSchema(schemaName)
+    .from("migrations")
+    .pluck<string[]>("name")
     .catch((error: { code?: string }): string[] => {
       if (error.code === "42P01") return []; // undefined_table: nothing was ever applied
       throw error;
     });
-  return migrationNames.every((name) => applied.includes(name));
+  return migrationNames.filter((name) => !applied.includes(name));
+}
+
+/** Whether every migration that this version needs has been applied. */
+export async function isMigrated(database: Database): Promise<boolean> {
+  return (await database.read(missingMigrations)).length === 0;
 }
 
 const irreversible = () => Promise.reject(new Error("Migrations go forward only: restore a backup to go back."));

@@ -147,18 +147,25 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 }
 
 /** What a primary knows of its workers; without `WORKERS` there is one, which is the service itself. */
-function registerWorkers(registry: Registry, serving: () => number): Counter {
+function registerWorkers(registry: Registry, serving: () => number): { ended: Counter; hung: Counter } {
   const registers = [registry];
   new Gauge({
     name: "latchkey_workers_serving",
-    help: "Processes that serve. As many as WORKERS, unless one has ended or is starting.",
+    help: "Processes that serve. As many as WORKERS, unless one has ended, is starting or does not respond.",
     registers,
     collect() {
       this.set(serving());
     },
   });
   const help = "Workers that ended without being asked to, and were replaced.";
-  return new Counter({ name: "latchkey_workers_ended_total", help, registers });
+  return {
+    ended: new Counter({ name: "latchkey_workers_ended_total", help, registers }),
+    hung: new Counter({
+      name: "latchkey_workers_unresponsive_total",
+      help: "Workers that did not respond for five seconds, and were killed and replaced.",
+      registers,
+    }),
+  };
 }
 
 function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
@@ -191,9 +198,9 @@ export async function serveMetricsOfWorkers({
   serving: () => number;
   /** Of the primary itself. */
   droppedLogLines: () => number;
-}): Promise<MetricsServer & { workerEnded(): void }> {
+}): Promise<MetricsServer & { workerEnded(): void; workerHung(): void }> {
   const own = new Registry();
-  const ended = registerWorkers(own, serving);
+  const { ended, hung } = registerWorkers(own, serving);
   const ofPrimary = new Registry();
   ofPrimary.setDefaultLabels({ worker: "primary" });
   registerDroppedLogLines(ofPrimary, droppedLogLines);
@@ -201,7 +208,11 @@ export async function serveMetricsOfWorkers({
     const ofWorkers = AggregatorRegistry.aggregate([...(await read()), await ofPrimary.getMetricsAsJSON()]);
     return (await own.metrics()) + (await ofWorkers.metrics());
   };
-  return { ...(await serve({ ...place, read: readAll })), workerEnded: () => ended.inc() };
+  return {
+    ...(await serve({ ...place, read: readAll })),
+    workerEnded: () => ended.inc(),
+    workerHung: () => hung.inc(),
+  };
 }
 
 export type MetricsServer = { url: string; close(): Promise<void> };

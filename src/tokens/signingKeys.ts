@@ -2,8 +2,9 @@
  * The Ed25519 keys that tokens are signed with: kept sealed in the database, public as a JWK Set, and
  * replaced by themselves while the service runs.
  *
- * A key is published for longer than a JWK Set may be cached before it signs, and stays published
- * until the last token that it signed has expired.
+ * The key that signs next is always published already, for longer than a JWK Set may be cached. So it can sign at once when
+ * the present one is revoked, and everybody who verifies tokens knows it. A key stays published until the last token that it
+ * signed has expired.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
@@ -18,21 +19,32 @@ export type SealedKey = { kid: string; privateJwe: string };
 export type StoredKey = SealedKey & { createdAt: Date; activatesAt: Date; revokedAt: Date | null };
 
 export type SigningKeyStore = {
-  /** All that are kept, the newest first. */
+  /** All that are kept, those that sign last first. */
   findAll(): Promise<StoredKey[]>;
+  /** The time of the database. */
+  now(): Promise<Date>;
+  /** Whether no key is left that signs later than those which are about to. */
+  lacksSuccessor(): Promise<boolean>;
   /**
-   * Keeps a key, unless there is one that is not revoked and younger than this (any, without an
-   * age). Of many that ask at once, one succeeds.
+   * Keeps a key that signs after all others: at once where there is no other, otherwise when the last one has signed for as
+   * long as given. Does nothing where a successor is there already: of many that ask at once, one succeeds.
    * @returns whether it was kept
    */
-  insertUnlessYounger(
-    key: SealedKey,
-    youngerThanSeconds: number | undefined,
-    activatesInSeconds: number,
-  ): Promise<boolean>;
+  append(key: SealedKey, rotationSeconds: number): Promise<boolean>;
+  /**
+   * Lets the successor sign as soon as it has been published for long enough.
+   * @param rotationSeconds only where the present key has signed for so long, and no other is about to sign
+   * @returns the key; `undefined` where there is none to advance
+   */
+  advance(rotationSeconds?: number): Promise<StoredKey | undefined>;
+  /** Lets the next key sign now where none signs. */
+  promote(): Promise<void>;
   /** Seals a key anew. */
   reseal(key: SealedKey): Promise<void>;
-  /** @returns the revocation of its tokens, kept in the same transaction; `undefined` where there is no such key */
+  /**
+   * Revokes a key. Where it was the one that signs, the next one signs from then on.
+   * @returns the revocation of its tokens, kept in the same transaction; `undefined` where there is no such key
+   */
   revoke(kid: string): Promise<Revocation | undefined>;
 };
 
@@ -57,7 +69,9 @@ export type VerificationKey = { key: CryptoKey; isRevoked: boolean };
 export class SealedKeysError extends Error {}
 
 /** Longer than the JWK Set may be cached (`max-age` in the contract) and another instance may not have looked. */
-const publishedBeforeSigningSeconds = 360;
+export const publishedBeforeSigningSeconds = 360;
+/** So long before a key signs, its own successor is published: when it is revoked at once, everybody knows that one. */
+export const preparedBeforeSigningSeconds = 2 * publishedBeforeSigningSeconds;
 const followEveryMs = 30_000;
 /** How often the database is read for unknown keys, however many tokens name one. */
 const unknownKeyIntervalMs = 50;
@@ -67,9 +81,9 @@ const unknownKeyTimeoutMs = 100;
 type KnownKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
 
 /**
- * Loads the keys, makes the first one where there is none, and follows and rotates them until `close`.
- * @param rotationSeconds after how long a key gets a successor.
- * @param reportRotation is told of a successor that this instance made
+ * Loads the keys, makes the first ones where there are none, and follows and rotates them until `close`.
+ * @param rotationSeconds for how long a key signs
+ * @param reportRotation is called with the key that is about to sign, by the instance that prepared it
  * @throws {SealedKeysError}
  */
 export async function followSigningKeys(
@@ -98,16 +112,21 @@ export async function followSigningKeys(
     known = loaded;
   };
   const rotateIfDue = async (): Promise<void> => {
-    const youngest = Math.max(...usable().map(({ createdAt }) => createdAt.getTime()));
-    if (clock().getTime() - youngest < rotationSeconds * 1000) return;
-    const key = await makeKey(seal);
-    const isMine = await store.insertUnlessYounger(key, rotationSeconds, publishedBeforeSigningSeconds);
-    if (isMine) reportRotation(key.kid);
-    await load();
+    const now = clock().getTime();
+    const signing = signingKey(usable(), now);
+    if (!signing || signing.activatesAt.getTime() > now) await store.promote(); // an earlier version has revoked all others
+    const isPrepared = (key: StoredKey) => key.activatesAt.getTime() > now + preparedBeforeSigningSeconds * 1000;
+    const isOld = signing && signing.activatesAt.getTime() + rotationSeconds * 1000 <= now;
+    if (!isOld && usable().some(isPrepared)) return;
+    const next = isOld ? await store.advance(rotationSeconds) : undefined; // rotation was made more frequent
+    const pending = next ?? usable().find(({ activatesAt }) => activatesAt.getTime() > now);
+    const isMine = await prepareSuccessor(store, seal, rotationSeconds);
+    if (pending && (next || isMine)) reportRotation(pending.kid);
+    if (next || isMine) await load();
   };
   const usable = () => [...known.values()].filter(({ revokedAt }) => !revokedAt);
 
-  await ensureKey(store, seal);
+  await prepareSuccessor(store, seal, rotationSeconds);
   await load();
 
   // One look at a time. Who asks during a look gets the next one: the first may have been too early.
@@ -137,10 +156,7 @@ export async function followSigningKeys(
 
   return {
     signing() {
-      const now = clock();
-      const active = usable().find(({ activatesAt }) => activatesAt <= now);
-      // All active ones were revoked: the next signs before its time, rather than nobody.
-      const signing = active ?? usable().at(-1);
+      const signing = signingKey(usable(), clock().getTime());
       // Every key was revoked, and the new one is sealed under another SECRET_KEY: this instance has to be restarted.
       if (!signing) throw new Problem("overloaded", { cause: new Error("No signing key can be opened.") });
       return { kid: signing.kid, key: signing.privateKey };
@@ -174,10 +190,46 @@ export async function followSigningKeys(
   }
 }
 
-/** Makes the first key, or the one after all others were revoked. It signs at once. */
-export async function ensureKey(store: SigningKeyStore, seal: Seal): Promise<void> {
-  const isThere = (await store.findAll()).some(({ revokedAt }) => !revokedAt);
-  if (!isThere) await store.insertUnlessYounger(await makeKey(seal), undefined, 0);
+/**
+ * The key that signs, of those that are not revoked.
+ * @param usable those that sign last first
+ */
+function signingKey<Key extends StoredKey>(usable: readonly Key[], nowMs: number): Key | undefined {
+  // Where all others are revoked, the next one signs before its time, rather than none.
+  return usable.find(({ activatesAt }) => activatesAt.getTime() <= nowMs) ?? usable.at(-1);
+}
+
+/** What a key is for now, and since when (for `next`: from when on). */
+export type KeyState = { state: "next" | "signing" | "retired" | "revoked"; at: Date };
+
+/** @param keys all that are kept, those that sign last first */
+export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & KeyState)[] {
+  const signing = signingKey(
+    keys.filter(({ revokedAt }) => !revokedAt),
+    now.getTime(),
+  );
+  let replacedAt = now;
+  return keys.map((key) => {
+    const { revokedAt, activatesAt } = key;
+    const successorAt = replacedAt;
+    if (activatesAt <= now) replacedAt = activatesAt;
+    if (revokedAt) return { ...key, state: "revoked", at: revokedAt };
+    if (key === signing) return { ...key, state: "signing", at: activatesAt };
+    if (activatesAt > now) return { ...key, state: "next", at: activatesAt };
+    return { ...key, state: "retired", at: successorAt };
+  });
+}
+
+/**
+ * Makes the key that signs next where it is missing, and the first one, which signs at once, where there is none.
+ * @returns whether one was made here
+ */
+export async function prepareSuccessor(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
+  let isMine = false;
+  // The first key, one that is due already, and the one after it.
+  for (let made = 0; made < 3 && (await store.lacksSuccessor()); made += 1)
+    isMine = (await store.append(await makeKey(seal), rotationSeconds)) || isMine;
+  return isMine;
 }
 
 /** @throws {SealedKeysError} where a key that may sign cannot be opened: a new one would not be opened either. */
@@ -185,11 +237,18 @@ export async function requireSecretKey(store: SigningKeyStore, seal: Seal): Prom
   for (const stored of await store.findAll()) if (!stored.revokedAt) await open(stored, seal, store);
 }
 
-/** Adds a key that will sign once it has been published for long enough. @returns its id */
-export async function rotateKeys(store: SigningKeyStore, seal: Seal): Promise<string> {
-  const key = await makeKey(seal);
-  await store.insertUnlessYounger(key, 0, publishedBeforeSigningSeconds);
-  return key.kid;
+/**
+ * Lets the next key sign: at once where it has been published for long enough. Another one is prepared to follow it.
+ * @returns the key
+ */
+export async function rotateKeys(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<StoredKey> {
+  let next: StoredKey | undefined;
+  while (!next) {
+    await prepareSuccessor(store, seal, rotationSeconds);
+    next = await store.advance(); // fails where somebody else has just advanced it
+  }
+  await prepareSuccessor(store, seal, rotationSeconds);
+  return next;
 }
 
 /** Only what the seal proves is trusted: whoever can write to the database cannot add a key. */

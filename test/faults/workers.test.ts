@@ -5,14 +5,24 @@ import { Agent, get } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
-type Line = { msg: string; worker?: number; workerPid?: number; pauseMs?: number; url?: string; operation?: string };
+type Line = {
+  msg: string;
+  reason?: string;
+  worker?: number;
+  workerPid?: number;
+  pauseMs?: number;
+  url?: string;
+  operation?: string;
+};
 const linesOf = ({ stdout }: Pick<Program, "stdout">) =>
   stdout.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
 
@@ -195,6 +205,62 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(await program.exit).toBe(0);
     expect(performance.now() - told).toBeLessThan(10_000);
   });
+});
+
+describe("a worker that is stopped", { timeout: 60_000 }, () => {
+  test("is replaced within seconds, is counted, and gets no connection then; the metrics are read meanwhile", async () => {
+    const program = await startTwo({ METRICS_PORT: "0" });
+    const metricsUrl = linesOf(program).find(({ msg }) => msg === "metrics")?.url ?? "";
+    const second = pidsOf(program).get(2) ?? 0;
+    process.kill(second, "SIGSTOP");
+    const stopped = performance.now();
+    const isReported = () => linesOf(program).some(({ msg }) => msg === "a worker does not respond");
+    while (!isReported()) {
+      expect(performance.now() - stopped).toBeLessThan(10_000);
+      const asked = performance.now();
+      expect(await (await fetch(metricsUrl)).text()).toContain('worker="1"');
+      expect(performance.now() - asked).toBeLessThan(2_000);
+    }
+    await vi.waitUntil(() => !isAlive(second), soon);
+    await vi.waitUntil(() => serveLines(program) === 3, soon);
+    for (let count = 0; count < 8; count += 1) expect((await program.send("GET", "/readyz")).status).toBe(200);
+    const text = await (await fetch(metricsUrl)).text();
+    expect(text).toContain("latchkey_workers_unresponsive_total 1\n");
+    expect(text).toContain("latchkey_workers_ended_total 1\n");
+    expect(text).toContain("latchkey_workers_serving 2\n");
+  });
+
+  test("is left alone where it was its primary that was stopped", async () => {
+    const program = await startTwo();
+    const before = pidsOf(program);
+    const { pid = 0 } = program.process;
+    process.kill(pid, "SIGSTOP");
+    await sleep(8_000); // longer than a worker may be silent
+    process.kill(pid, "SIGCONT");
+    await sleep(3_000);
+    expect(pidsOf(program)).toEqual(before);
+    expect(linesOf(program).filter(({ msg }) => /not respond|ended/.test(msg))).toEqual([]);
+    expect((await program.send("GET", "/readyz")).status).toBe(200);
+  });
+});
+
+test("a worker that starts while Postgres is away says so in one line of the log, and is started again", async () => {
+  const postgres = await startBreakablePostgres();
+  const program = serveOn(postgres.url, { WORKERS: "2" });
+  await program.url;
+  await vi.waitUntil(() => pidsOf(program).size === 2, soon);
+  await postgres.stop();
+  const ended = () => linesOf(program).filter(({ msg }) => msg === "a worker ended");
+  process.kill(pidsOf(program).get(2) ?? 0, "SIGKILL");
+  await vi.waitUntil(() => ended().length >= 4, { timeout: 60_000, interval: 10 });
+  for (const [index, line] of ended().slice(1, 4).entries()) {
+    expect(line).toMatchObject({ worker: 2, status: 69, pauseMs: 500 * 2 ** index });
+    expect(line.reason).toMatch(/^[A-Z][^\n]+\. Try again\.$/);
+  }
+  await postgres.start();
+  await vi.waitUntil(() => serveLines(program) === 3, { timeout: 60_000, interval: 10 });
+  expect(program.stderr).toEqual([]);
+  expect(program.stdout.filter((line) => !line.startsWith("{"))).toEqual([]);
 });
 
 describe("a start that is refused says why once, and ends with the status of one process", { timeout: 60_000 }, () => {

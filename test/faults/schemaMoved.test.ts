@@ -1,0 +1,73 @@
+/** The tables move into a schema of their own while the previous version serves, and it can be gone back to. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { createClient } from "../support/client.ts";
+import { createLedger } from "../support/ledger.ts";
+import { expectWithinBounds, recording, report, startLoad, watch } from "../support/load.ts";
+import { createDatabaseOfRole, installPreviousVersion } from "../support/previousVersion.ts";
+import { type Program, serveOn } from "../support/process.ts";
+import { query } from "../support/service.ts";
+
+/** Counted, and never limited. */
+const throttle = Object.fromEntries([
+  ["THROTTLE", "on"],
+  ...["ACCOUNT_ADDRESS", "ACCOUNT", "ADDRESS", "CONSECUTIVE", "REGISTRATIONS"].map((limit) => [
+    `THROTTLE_${limit}`,
+    "10000",
+  ]),
+]);
+const logged = ({ stdout }: Program, text: string) => stdout.filter((line) => line.includes(text));
+
+const folder = await installPreviousVersion();
+
+test("the previous version serves before, during and after, with sessions, limits, sweeps and revocations", async () => {
+  const databaseUrl = await createDatabaseOfRole();
+  const before = serveOn(databaseUrl, throttle, folder);
+  const { send, outcomes } = recording(createClient(await before.url));
+  const ledger = await createLedger(send);
+  const { register, changePassword, revoke, refresh, beginSession, signIn, check } = ledger;
+  const stop = startLoad(20, [register, check, refresh, changePassword, revoke, beginSession, signIn, ...watch(send)]);
+  await sleep(3_000);
+  expect(
+    await query(databaseUrl, "SELECT to_regclass('latchkey.users') AS moved, to_regclass('users')::text AS used"),
+  ).toEqual([{ moved: null, used: "users" }]);
+
+  const after = serveOn(databaseUrl, throttle);
+  const next = createClient(await after.url);
+  expect(logged(after, "0009-own-schema")).toHaveLength(1);
+  // The sweep of the previous version deletes by ctid.
+  await query(
+    databaseUrl,
+    "INSERT INTO throttle (key, points, expire) SELECT 'expired' || n, 1, 0 FROM generate_series(1, 3) n",
+  );
+  await query(
+    databaseUrl,
+    "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ('expired', 1, now() - interval '1 day')",
+  );
+  await sleep(4_000);
+  // Going back: an instance of the previous version starts beside.
+  const again = serveOn(databaseUrl, throttle, folder);
+  expect((await createClient(await again.url)("GET", "/readyz")).status).toBe(200);
+  await sleep(1_000);
+  await stop();
+
+  report(outcomes);
+  expectWithinBounds(outcomes);
+  expect(outcomes.filter(({ status }) => status === 503)).toEqual([]);
+  for (const program of [before, again, after])
+    for (const level of [40, 50, 60]) expect(logged(program, `"level":${level}`)).toEqual([]);
+  const left =
+    "SELECT FROM latchkey.throttle WHERE expire = 0 UNION ALL SELECT FROM latchkey.revocations WHERE subject = 'expired'";
+  expect(await query(databaseUrl, left)).toEqual([]);
+  await ledger.expectKept(next, databaseUrl);
+
+  const kinds = await query(
+    databaseUrl,
+    `SELECT relnamespace::regnamespace::text AS schema, string_agg(DISTINCT relkind::text, '' ORDER BY relkind::text) AS kinds
+     FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'latchkey'::regnamespace) GROUP BY 1 ORDER BY 1`,
+  );
+  expect(kinds).toEqual([
+    { schema: "latchkey", kinds: "Sir" },
+    { schema: "public", kinds: "v" },
+  ]);
+});

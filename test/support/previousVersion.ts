@@ -1,0 +1,39 @@
+/** The previous version, as far as the database is concerned: it has its tables in the schema that the search_path begins with. */
+import { randomBytes } from "node:crypto";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { expect, inject } from "vitest";
+import { afterwards } from "./afterwards.ts";
+import { query, urlOf } from "./service.ts";
+
+/** @returns the URL of an empty database whose owner is not called `latchkey`, so that "$user" is no schema of the service */
+export async function createDatabaseOfRole(): Promise<string> {
+  const name = `other_${randomBytes(6).toString("hex")}`;
+  const administrator = inject("postgres");
+  await query(administrator, `CREATE ROLE ${name} LOGIN`);
+  await query(administrator, `CREATE DATABASE ${name} TEMPLATE template0 OWNER ${name}`);
+  return urlOf({ ...administrator, user: name, database: name });
+}
+
+/** @returns the folder where it is installed: this version without a schema of its own. It sweeps each second. */
+export async function installPreviousVersion(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-previous-"));
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
+  await symlink(resolve("node_modules"), join(folder, "node_modules"));
+  const edits: [file: string, before: string | RegExp, after: string][] = [
+    ["schema", /(?<=searchPath = )`[^`]*`/, `'"$user", public'`],
+    ["migrate", /await enterSchema\(transaction\);/, ""],
+    ["migrate", /\["0009-own-schema", ownSchema\],/, ""],
+    ["migrate", /\.withSchema\(schemaName\)/, ""],
+    ["sweep", /(?<=sweepEveryMs = )60_000/, "1_000"],
+  ];
+  for (const [name, before, after] of edits) {
+    const file = join(folder, `dist/src/database/${name}.js`);
+    const text = await readFile(file, "utf8");
+    expect(text).toMatch(before);
+    await writeFile(file, text.replace(before, after));
+  }
+  return folder;
+}
