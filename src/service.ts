@@ -27,6 +27,7 @@ import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { type Start, uncancelled } from "./stopping.ts";
 import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
@@ -42,10 +43,15 @@ import { createUsers } from "./users/users.ts";
 
 export type Service = {
   url: string;
-  /** Tells in `/readyz` and in each answer that it stops, and serves on: for the time of grace, or until `hurry`. */
-  drain(hurry: AbortSignal): Promise<void>;
-  /** Finishes what is in flight, then lets go of the database; within a bounded time. */
+  /** Fails readiness, and closes each connection with its next response: for the grace period, or until `skipGrace`. */
+  drain(skipGrace: AbortSignal): Promise<void>;
+  /**
+   * Finishes the requests in flight, then closes everything; within a bounded time.
+   * @throws {CloseError}
+   */
   close(): Promise<void>;
+  /** Reads the certificate again now, rather than within seconds. */
+  reload(): void;
   /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
   failed: Promise<string>;
 };
@@ -69,6 +75,7 @@ const defaultIssuer = "latchkey";
  * Starts the service: migrates, unless its primary has done so, then listens.
  * @param clockOffsetMs moves its clock, for tests
  * @param droppedLogLines for the metrics
+ * @param start collects what has to be closed, and cancels the start
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
 export async function startService(
@@ -78,13 +85,10 @@ export async function startService(
     worker,
     clockOffsetMs = () => 0,
     droppedLogLines = () => 0,
-  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number } = {},
+    start = uncancelled(),
+  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number; start?: Start } = {},
 ): Promise<OwnService> {
-  // In the order of their making; let go of in the other.
-  const held: { close(): Promise<unknown> }[] = [];
-  const release = async () => {
-    for (const part of held.splice(0).reverse()) await part.close();
-  };
+  const { closers, cancelled } = start;
   // Like tracing below, loaded only where it is wanted: most do not need the time and the memory that it takes.
   const metrics =
     config.metricsPort === undefined
@@ -100,22 +104,21 @@ export async function startService(
     const tracing = config.otelExporterOtlpEndpoint
       ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
       : undefined;
-    if (tracing) held.push(tracing);
-    const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log));
-    held.push(postgres);
+    if (tracing) closers.add("followers", "traces", tracing.close);
+    const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log, start));
 
     const warn = (message: string) => log.warn(message);
     const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
-    held.push(database);
+    closers.add("connections", "database", database.close);
     // What every check of a token depends on does not queue for a connection with the requests.
     const following = outsideRequests(openDatabase(postgres.address, 1, warn));
-    held.push(following);
+    closers.add("connections", "database (followers)", following.close);
     let reload = (): void => {};
     const databaseClock = await followDatabaseClock(following, () => {
       log.warn("the clock of the database was set back");
       reload();
     });
-    held.push(databaseClock);
+    closers.add("followers", "clock", databaseClock.close);
     const clock: Clock = () => new Date(databaseClock.now().getTime() + clockOffsetMs());
     const secretKeys = await readSecretKeys(config);
     const keys = await followSigningKeys(
@@ -126,7 +129,9 @@ export async function startService(
       (keyId) => audit("signing-key-rotated", undefined, { keyId }),
       (err) => log.warn({ err }, "could not look for signing keys"),
     );
-    held.push(keys, listenTo(postgres.address, "latchkey_signing_keys", keys.wake));
+    closers.add("followers", "signing keys", keys.close);
+    const keyNotifications = listenTo(postgres.address, "latchkey_signing_keys", keys.wake);
+    closers.add("connections", "notifications of signing keys", keyNotifications.close);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher(
       { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
@@ -142,7 +147,9 @@ export async function startService(
       (err) => log.warn({ err }, "could not look for revoked tokens"),
     );
     reload = revocations.reload;
-    held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
+    closers.add("followers", "revocations", revocations.close);
+    const revocationNotifications = listenTo(postgres.address, "latchkey_revocations", revocations.wake);
+    closers.add("connections", "notifications of revocations", revocationNotifications.close);
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const limits = {
       "account-address": config.throttleAccountAddress,
@@ -186,13 +193,12 @@ export async function startService(
       enforce: revocations.apply,
       audit,
     });
-    held.push(
-      sweepRegularly(
-        database,
-        (swept) => log.info({ swept }, "swept"),
-        (err) => log.warn({ err }, "could not sweep"),
-      ),
+    const sweeping = sweepRegularly(
+      database,
+      (swept) => log.info({ swept }, "swept"),
+      (err) => log.warn({ err }, "could not sweep"),
     );
+    closers.add("followers", "sweep", sweeping.close);
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
     let isStopping = false;
     const services: Services = {
@@ -242,8 +248,9 @@ export async function startService(
       onConnectionRefused: metrics?.connectionRefused,
       isBehindProxy: config.trustProxy !== undefined,
     };
+    cancelled.throwIfAborted();
     const server = await listen(app, place, log).catch(cannotListen("", host, port));
-    held.push(server);
+    closers.add("servers", "server", server.close);
     if (metrics) {
       metrics.read({
         operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
@@ -256,25 +263,26 @@ export async function startService(
         const { metricsHost, metricsPort } = config;
         const refused = cannotListen("METRICS_", metricsHost, metricsPort);
         const metricsServer = await metrics.serve(metricsHost, metricsPort, log).catch(refused);
-        held.push(metricsServer);
+        closers.add("servers", "metrics", metricsServer.close);
         log.info({ url: metricsServer.url }, "metrics");
       }
     }
-    const drain = async (hurry: AbortSignal) => {
+    const drain = async (skipGrace: AbortSignal) => {
       isStopping = true;
       server.drain();
-      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry }).catch(() => {});
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
     };
     return {
       url: server.url,
       drain,
-      close: release,
+      close: closers.close,
+      reload: server.reload,
       failed: postgres.failed,
       hashingWork: hasher.workDone,
       ...(metrics && { readMetrics: metrics.reading }),
     };
   } catch (error) {
-    await release();
+    await closers.close().catch(() => {}); // what made the start fail is worth more
     throw error;
   }
 }

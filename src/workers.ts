@@ -9,6 +9,7 @@ import { type Config, cannotListen, StartError } from "./config.ts";
 import type { MetricsServer, Reading } from "./operations/metrics.ts";
 import { findPostgres, openMigratedPostgres } from "./postgres.ts";
 import type { Membership, Service } from "./service.ts";
+import type { Start } from "./stopping.ts";
 
 /** How long a place is empty after a worker has ended: twice as long each time that it ends again. */
 const firstPauseMs = 250;
@@ -39,14 +40,25 @@ export class WorkerError extends Error {
 /**
  * Starts the workers, and keeps as many running until `drain`.
  * @param droppedLogLines of this process, for the metrics
+ * @param begun collects what has to be closed, and cancels the start
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
-export async function startWorkers(config: Config, log: Logger, droppedLogLines: () => number): Promise<Service> {
+export async function startWorkers(
+  config: Config,
+  log: Logger,
+  droppedLogLines: () => number,
+  begun: Start,
+): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
-  const postgres = await openMigratedPostgres(config, log);
+  const { closers, cancelled } = begun;
+  const postgres = await openMigratedPostgres(config, log, begun);
   const ends = new Map<Worker, Promise<number | null>>();
   const serving = new Set<Worker>();
   let metrics: (MetricsServer & { workerEnded(): void }) | undefined;
+  // However this process exits.
+  process.once("exit", () => {
+    for (const worker of ends.keys()) worker.process.kill("SIGKILL");
+  });
   /** What was said to all, and is said to those who were still starting then. */
   const orders: Order[] = [];
   const pauses = new AbortController();
@@ -101,32 +113,32 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
     pauses.abort();
   };
   const tellAll = (order: Order): void => {
-    orders.push(order);
+    if (order !== "SIGHUP") orders.push(order); // who starts later reads the new certificate anyway
     for (const worker of serving) tell(worker, order);
   };
-  const drain = async (hurry: AbortSignal): Promise<void> => {
+  const drain = async (skipGrace: AbortSignal): Promise<void> => {
     stopReplacing();
     tellAll("SIGTERM");
-    if (hurry.aborted) tellAll("SIGINT");
-    else hurry.addEventListener("abort", () => tellAll("SIGINT"));
-    const patience = async () => {
-      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry, ref: false }).catch(() => {});
+    if (skipGrace.aborted) tellAll("SIGINT");
+    else skipGrace.addEventListener("abort", () => tellAll("SIGINT"));
+    const timeout = async () => {
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace, ref: false }).catch(() => {});
       await sleep(stopTimeoutMs, undefined, { ref: false });
     };
-    await Promise.race([Promise.all(ends.values()), patience()]);
+    await Promise.race([Promise.all(ends.values()), timeout()]);
   };
-  const close = async (): Promise<void> => {
+  const kill = async (): Promise<void> => {
     stopReplacing();
     const ended = Promise.all(ends.values());
     for (const worker of ends.keys()) worker.process.kill("SIGKILL");
     await ended;
-    await metrics?.close();
-    await postgres.close();
-    if (hasFailed) throw new Error("not every worker stopped cleanly");
+    if (hasFailed) throw new Error("not every one stopped cleanly");
   };
+  closers.add("servers", "workers", kill);
 
   try {
     // One alone at first, so that what is wrong with the settings is said once.
+    cancelled.throwIfAborted();
     const first = start(1);
     const url = await Promise.race([first.url, first.end]);
     if (typeof url !== "string") throw new WorkerError(url);
@@ -140,11 +152,13 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
         ...{ read, serving: () => serving.size, droppedLogLines },
       };
       metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
+      closers.add("servers", "metrics", metrics.close);
       log.info({ url: metrics.url }, "metrics");
     }
-    return { url, drain, close, failed: postgres.failed };
+    const reload = () => tellAll("SIGHUP");
+    return { url, drain, close: closers.close, reload, failed: postgres.failed };
   } catch (error) {
-    await close().catch(() => {});
+    await closers.close().catch(() => {}); // what made the start fail is worth more
     throw error;
   }
 }
@@ -173,17 +187,17 @@ async function readingOf(worker: Worker): Promise<Reading | undefined> {
 
 /**
  * Tells the primary that this worker serves, and does what it says.
- * @param stop is called with the name of a signal
+ * @param act is called with the name of a signal
  * @param read is asked for the metrics
  */
 export function reportToPrimary(
   url: string,
-  stop: (reason: string) => void,
+  act: (signal: NodeJS.Signals) => void,
   read: (() => Promise<Reading>) | undefined,
 ): void {
   const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may be gone
   process.on("message", (order: Order) => {
-    if (order !== "metrics") stop(order);
+    if (order !== "metrics") act(order);
     else void read?.().then((reading) => report({ reading }));
   });
   report({ url });
