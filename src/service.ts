@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
 import type { Logger } from "pino";
+import { checkAddresses } from "./addresses.ts";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
@@ -101,6 +102,7 @@ export async function startService(
   };
   try {
     const certificate = await readCertificate(config);
+    if (!worker) await checkAddresses(config);
     const tracing = config.otelExporterOtlpEndpoint
       ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
       : undefined;

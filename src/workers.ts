@@ -5,11 +5,13 @@
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { checkAddresses } from "./addresses.ts";
 import { type Config, cannotListen, StartError } from "./config.ts";
 import type { MetricsServer, Reading } from "./operations/metrics.ts";
 import { findPostgres, openMigratedPostgres } from "./postgres.ts";
 import type { Membership, Service } from "./service.ts";
 import type { Start } from "./stopping.ts";
+import { readCertificate } from "./tls.ts";
 
 /** How long a place is empty after a worker has ended: twice as long each time that it ends again. */
 const firstPauseMs = 250;
@@ -51,6 +53,8 @@ export async function startWorkers(
 ): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
   const { closers, cancelled } = begun;
+  await readCertificate(config); // what is wrong is found before a database is made
+  await checkAddresses(config);
   const postgres = await openMigratedPostgres(config, log, begun);
   const ends = new Map<Worker, Promise<number | null>>();
   const serving = new Set<Worker>();

@@ -18,7 +18,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
-  chmod,
   type FileHandle,
   constants as flags,
   lchown,
@@ -26,15 +25,15 @@ import {
   mkdtemp,
   open,
   readFile,
-  realpath,
   rename,
   rm,
   stat,
 } from "node:fs/promises";
-import { constants, hostname, tmpdir } from "node:os";
+import { constants, hostname, tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { complaintOf, isRoot, makeDataDirectory, unusable } from "./dataDirectory.ts";
 import {
   type Account,
   type Binaries,
@@ -136,14 +135,7 @@ export async function startEmbeddedPostgres(options: {
     return await launch(place, options.parameters ?? {}, locks, postgresLock);
   } catch (error) {
     for (const lock of locks) await lock.close();
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EINVAL", "ELOOP", "ENOSPC"].includes(code ?? ""))
-      throw error;
-    throw new EmbeddedPostgresError(
-      `The data directory ${resolve(options.dataDir)} cannot be used (${message}). ` +
-        "Choose another one, or set DATABASE_URL to use a Postgres of your own.",
-      { cause: error },
-    );
+    throw unusable(options.dataDir, error);
   }
 }
 
@@ -175,17 +167,6 @@ type Place = {
   binaries: Binaries;
   cancelled: AbortSignal | undefined;
 };
-
-async function makeDataDirectory(path: string): Promise<string> {
-  const made = await mkdir(path, { recursive: true });
-  // Postgres' own account must be able to pass through to its socket, which is all that this lets it do.
-  if (made) await chmod(path, isRoot() ? 0o711 : 0o700);
-  return realpath(path);
-}
-
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
-}
 
 /** Postgres refuses to run as root. No account is added to the machine for it. */
 async function accountForPostgres(cluster: string): Promise<Account | undefined> {
@@ -313,6 +294,21 @@ async function isClusterThere({ cluster, binaries }: Place): Promise<boolean> {
   throw new EmbeddedPostgresError(`${cluster} is in the way: it is not a database cluster of Postgres.`);
 }
 
+/**
+ * Runs a program in a user namespace in which we have the name of an account: initdb, and nothing else of Postgres, insists
+ * on an entry in /etc/passwd, which a uid that was given to a container does not have. Some systems do not permit it.
+ */
+const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
+
+/** Whether the user of this process has an entry in /etc/passwd, or wherever the system keeps its accounts. */
+function hasName(): boolean {
+  try {
+    return userInfo().username !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** Makes the database cluster under another name first, so that what has the right name is always complete. */
 async function makeCluster(place: Place, postgresLock: FileHandle): Promise<void> {
   const { dataDir, cluster, account, binaries, cancelled } = place;
@@ -321,10 +317,17 @@ async function makeCluster(place: Place, postgresLock: FileHandle): Promise<void
   const path = asSeenFromInside(fresh, account);
   const args = ["-D", path, `--username=${superuser}`, "--locale=C", "--encoding=UTF8", "-A", "trust"];
   const options = { account, cwd: fresh, handles: [postgresLock.fd], cancelled };
-  const { code, output } = await run(binaries.initdb, args, options);
+  const [program, ...rest] = [...(hasName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
+  const { code, output } = await run(program, rest, options);
   if (code !== 0) await removeFolder(fresh);
   cancelled?.throwIfAborted();
-  if (code !== 0) throw new EmbeddedPostgresError(`Postgres could not make a database in ${fresh}: ${output.trim()}`);
+  if (code !== 0) {
+    const advice = hasName() ? "" : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
+    throw new EmbeddedPostgresError(
+      `Postgres could not make a database in ${cluster}: ${complaintOf(output)}.${advice} ` +
+        "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
+    );
+  }
   await rename(fresh, cluster);
   const folder = await open(dataDir);
   await folder.sync(); // initdb has done this for the contents; this is for the name
@@ -438,8 +441,10 @@ async function launch(
   if (ready) return { connection, dataDirectory: cluster, exited, stop };
   await stop();
   cancelled?.throwIfAborted();
-  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).join("\n");
-  throw new EmbeddedPostgresError(`Postgres did not start on ${cluster} (${reason}). Its log ends with:\n${lastLines}`);
+  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).reverse().join("\n");
+  throw new EmbeddedPostgresError(
+    `Postgres did not start on ${cluster} (${reason}). It says: ${complaintOf(lastLines)}. More is in ${logPath}.`,
+  );
 }
 
 /** Opens the log for appending; a large one is started afresh. */
