@@ -1,16 +1,44 @@
 #!/usr/bin/env node
 /**
- * The entry of the command line. What is imported here, and this file itself, must parse on every Node that knows modules:
- * an old one has to print a sentence, not a stack trace. The program is imported once the version is known to be enough.
+ * The entry of the command line, without imports of its own: whatever keeps the program from being loaded, such as an old Node,
+ * is said in one sentence and not in a stack trace. It is written for Node 14 to parse.
  */
-import "./noInspector.ts"; // first
-import "./nodeVersion.ts"; // exits where Node is too old
-import "./newSpace.ts"; // before what is large
-import "./earlySignals.ts";
 
-import("./program.ts").catch((error: unknown) => {
-  // A package that is missing, or half an installation.
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`latchkey: The program cannot be loaded: ${message.split("\n")[0]}. Install it again.\n`);
-  process.exitCode = 70;
-});
+// Without a listener, Node opens its inspector on SIGUSR1: a debugger without a password, on which everybody on the machine can
+// run code in this process.
+process.on("SIGUSR1", () => {});
+
+const oldest = [20, 19] as const;
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
+  refuse(`Node ${process.versions.node} is too old: ${oldest.join(".")} or newer is needed.`, 69);
+} else {
+  handleEarlySignals(process.argv[2] || "serve");
+  import("./newSpace.ts").then(() => import("./program.ts")).catch(cannotLoad);
+}
+
+/**
+ * What signals do until the program handles them itself: loading it takes a good part of a second. Process 1 of a container has
+ * no default actions, so that without listeners a signal would be lost.
+ */
+function handleEarlySignals(command: string): void {
+  const isService = command === "serve" || command[0] === "-";
+  // A worker is stopped by its primary alone. Of a service nothing has begun yet.
+  const end = (status: number) => () => command !== "worker" && process.exit(isService ? 0 : status);
+  process.on("SIGTERM", end(143));
+  process.on("SIGINT", end(130));
+  if (isService || command === "worker") process.on("SIGHUP", () => {}); // its certificate is about to be read
+}
+
+/** A package is missing, or the system does not let us read it. */
+function cannotLoad(error: unknown): void {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const advice =
+    code === "EMFILE" || code === "ENFILE" ? "Raise the limit of open files (ulimit -n)" : "Install it again";
+  refuse(`The program cannot be loaded: ${String(message).split("\n")[0]}. ${advice}.`, code === "EMFILE" ? 69 : 70);
+}
+
+function refuse(message: string, status: number): void {
+  process.stderr.write(`latchkey: ${message}\n`);
+  process.exitCode = status;
+}

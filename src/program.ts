@@ -111,7 +111,6 @@ async function serve(config: Config, log: Logger, { lastResort, print, dropped }
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
 function work(args: string[]): Run {
   return async (config, log, { lastResort, dropped }) => {
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => {});
     const worker = await membership(config, args);
     const ownLog = log.child({ worker: worker.number });
     const { shutdownGraceSeconds: graceSeconds } = config;

@@ -4,7 +4,6 @@ import { constants } from "node:os";
 import { isatty } from "node:tty";
 import type { Logger } from "pino";
 import { type Closers, createClosers } from "./closers.ts";
-import { endEarlySignals } from "./earlySignals.ts";
 
 /** What a start opens, and what cancels it. */
 export type Start = { closers: Closers; cancelled: AbortSignal };
@@ -109,11 +108,11 @@ export function createStopper(
  */
 export function stopBySignals(stopper: Stopper, log: Logger): void {
   const hadTerminal = isatty(0);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.removeAllListeners(signal); // those of main.ts
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stopper.stop(signal));
   process.on("SIGHUP", () => {
     if (hadTerminal && !isatty(0)) return void stopper.stop("SIGHUP");
     log.info({ signal: "SIGHUP" }, "reading the certificate again");
     stopper.reload();
   });
-  endEarlySignals();
 }
