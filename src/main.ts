@@ -33,12 +33,21 @@ function handleEarlySignals(command: string): void {
 /** A package is missing, or the system does not let us read it. */
 function cannotLoad(error: unknown): void {
   const { code, message } = error as NodeJS.ErrnoException;
-  const advice =
-    code === "EMFILE" || code === "ENFILE" ? "Raise the limit of open files (ulimit -n)" : "Install it again";
-  refuse(`The program cannot be loaded: ${String(message).split("\n")[0]}. ${advice}.`, code === "EMFILE" ? 69 : 70);
+  const reason = String(message).split("\n")[0];
+  if (code === "EMFILE" || code === "ENFILE") {
+    refuse(`The program cannot be loaded: ${reason}. Raise the limit of open files (ulimit -n).`, 69);
+  }
+  // An installation without optional packages lacks this one, too.
+  if (/native binding|argon2/.test(String(message))) {
+    const libc = process.platform === "linux" ? "-gnu (or -musl)" : process.platform === "win32" ? "-msvc" : "";
+    const name = `@node-rs/argon2-${process.platform}-${process.arch}${libc}`;
+    const command = `npm install --no-save --omit=dev --omit=optional ${name}`;
+    refuse(`The argon2 for this platform is an optional package and not installed. Run ${command}.`, 69);
+  }
+  refuse(`The program cannot be loaded: ${reason}. Install it again.`, 70);
 }
 
-function refuse(message: string, status: number): void {
+function refuse(message: string, status: number): never {
   process.stderr.write(`latchkey: ${message}\n`);
-  process.exitCode = status;
+  process.exit(status);
 }

@@ -27,7 +27,7 @@ import { exitOnUnhandledErrors } from "./lastResort.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog, printFatal } from "./operations/log.ts";
 import { startService, version } from "./service.ts";
-import { createStopper, type Start, stopBySignals } from "./stopping.ts";
+import { createStopper, type Start, stopBySignals, stopWithShellOfNpm } from "./stopping.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
 import { SealedKeysError } from "./tokens/signingKeys.ts";
 import { membership, reportToPrimary, startWorkers, WorkerError } from "./workers.ts";
@@ -91,6 +91,7 @@ async function serve(config: Config, log: Logger, { lastResort, print, dropped }
   const stopper = createStopper({ graceSeconds, hasEmbeddedPostgres: databaseUrl === undefined }, log, exit.software);
   lastResort.stopBy(stopper.stop, log);
   stopBySignals(stopper, log);
+  if (process.env["npm_lifecycle_event"] !== undefined) stopWithShellOfNpm(stopper);
   const service = await untilCancelled(stopper, () =>
     config.workers > 1
       ? startWorkers(config, log, dropped, stopper)

@@ -116,3 +116,17 @@ export function stopBySignals(stopper: Stopper, log: Logger): void {
     stopper.reload();
   });
 }
+
+/**
+ * Stops where the shell of `npm start` is gone: npm hands a signal to that shell alone, and a shell does not hand it on. Some
+ * shells can be replaced by the program (`exec`), which that of Windows cannot.
+ */
+export function stopWithShellOfNpm(stopper: Stopper): void {
+  const shell = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === shell || stopper.cancelled.aborted) return;
+    clearInterval(timer);
+    void stopper.stop("SIGTERM");
+  }, 100);
+  timer.unref();
+}
