@@ -41,7 +41,7 @@ export default {
     },
     {
       name: "nothing-looks-up-to-the-wiring",
-      comment: "main.ts and its commands in cli/, then service.ts, then the rest.",
+      comment: "program.ts and its commands in cli/, then service.ts, then the rest.",
       severity: "error",
       from: { path: "^src/.+/", pathNot: "^src/cli/" },
       to: { path: "^src/[^/]+\\.ts$" },
@@ -50,8 +50,8 @@ export default {
       name: "main-is-the-top",
       comment: "Nothing imports the command line, and only it, the workers' primary and tests start a service.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/((main|workers)\\.ts$|cli/)" },
-      to: { path: "^src/(main|workers|service)\\.ts$|^src/cli/" },
+      from: { path: "^src/", pathNot: "^src/((main|program|workers)\\.ts$|cli/)" },
+      to: { path: "^src/(main|program|workers|service)\\.ts$|^src/cli/" },
     },
     {
       name: "client-stands-alone",

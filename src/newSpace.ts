@@ -1,5 +1,5 @@
 /**
- * To be imported before all else. While a program starts, V8 lets the space for new objects grow to dozens of megabytes for
+ * To be imported before the program. While a program starts, V8 lets the space for new objects grow to dozens of megabytes for
  * what is read and compiled once, and a service with little to do would keep them for ever.
  */
 import { setFlagsFromString } from "node:v8";

@@ -9,6 +9,7 @@ import { migrate, missingMigrations } from "./database/migrate.ts";
 import { openForMigration } from "./database/pool.ts";
 import { refuseSharedSessions } from "./database/pooler.ts";
 import { AmbiguousSchemaError } from "./database/schema.ts";
+import { type Start, uncancelled } from "./stopping.ts";
 
 /** How long a start waits for a database that is away. */
 const databasePatienceMs = 10_000;
@@ -18,18 +19,27 @@ export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; fa
 /** Not ours to close, and none of our business when it ends. */
 const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
 
-export async function openPostgres(config: Config, log: Logger): Promise<Postgres> {
+/** Opens Postgres. The embedded one is stopped by `start`, also while it is starting. */
+export async function openPostgres(config: Config, log: Logger, start: Start = uncancelled()): Promise<Postgres> {
   if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
   const { dataDir } = config;
-  const postgres = await startEmbeddedPostgres({
+  const starting = startEmbeddedPostgres({
     dataDir,
+    cancelled: start.cancelled,
     log: (message) => log.info(message),
     // Four more of each process follow changes, two at times look for abandoned queries, and Postgres' own tools want some.
     parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 6) + 20)) },
   });
+  const stop = () =>
+    starting.then(
+      (postgres) => postgres.stop(),
+      () => {}, // it has stopped itself
+    );
+  start.closers.add("postgres", "embedded Postgres", stop);
+  const postgres = await starting;
   return {
     address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
-    close: postgres.stop,
+    close: stop,
     failed: postgres.exited.then(({ expected }) =>
       expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
     ),
@@ -44,15 +54,12 @@ export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Po
 }
 
 /** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */
-export async function openMigratedPostgres(config: Config, log: Logger): Promise<Postgres> {
-  const postgres = await openPostgres(config, log);
-  try {
-    await migrateWithPatience(postgres.address, log);
-    return postgres;
-  } catch (error) {
-    await postgres.close();
-    throw error;
-  }
+export async function openMigratedPostgres(config: Config, log: Logger, start: Start): Promise<Postgres> {
+  const postgres = await openPostgres(config, log, start);
+  start.cancelled.throwIfAborted();
+  await migrateWithPatience(postgres.address, log);
+  start.cancelled.throwIfAborted();
+  return postgres;
 }
 
 /**

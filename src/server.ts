@@ -41,6 +41,8 @@ export type RunningServer = {
   drain(): void;
   /** Takes no more requests, finishes those in flight, within a bounded time. */
   close(): Promise<void>;
+  /** Reads the certificate again, where there is one. */
+  reload(): void;
 };
 
 /** @throws the system's error, such as EADDRINUSE */
@@ -90,6 +92,7 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
         if (newest && !newest.headersSent) closeAfter(newest);
       }
     },
+    reload: () => following?.look(),
     async close() {
       following?.close();
       await close(server);

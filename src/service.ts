@@ -3,10 +3,11 @@ import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
 import type { Logger } from "pino";
+import { checkAddresses } from "./addresses.ts";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
-import { type Config, cannotListen } from "./config.ts";
+import { type Config, cannotListen, StartError } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
 import { loadContract } from "./contract/contract.ts";
 import { Problem } from "./contract/problems.ts";
@@ -29,6 +30,7 @@ import { listen } from "./server.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
+import { type Start, uncancelled } from "./stopping.ts";
 import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
@@ -44,10 +46,15 @@ import { createUsers } from "./users/users.ts";
 
 export type Service = {
   url: string;
-  /** Tells in `/readyz` and in each answer that it stops, and serves on: for the time of grace, or until `hurry`. */
-  drain(hurry: AbortSignal): Promise<void>;
-  /** Finishes what is in flight, then lets go of the database; within a bounded time. */
+  /** Fails readiness, and closes each connection with its next response: for the grace period, or until `skipGrace`. */
+  drain(skipGrace: AbortSignal): Promise<void>;
+  /**
+   * Finishes the requests in flight, then closes everything; within a bounded time.
+   * @throws {CloseError}
+   */
   close(): Promise<void>;
+  /** Reads the certificate again now, rather than within seconds. */
+  reload(): void;
   /** Resolves with a sentence when the service cannot go on: its embedded Postgres ended. */
   failed: Promise<string>;
 };
@@ -71,6 +78,7 @@ const defaultIssuer = "latchkey";
  * Starts the service: migrates, unless its primary has done so, then listens.
  * @param clockOffsetMs moves its clock, for tests
  * @param droppedLogLines for the metrics
+ * @param start collects what has to be closed, and cancels the start
  * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} whose message says what to do
  */
 export async function startService(
@@ -80,13 +88,10 @@ export async function startService(
     worker,
     clockOffsetMs = () => 0,
     droppedLogLines = () => 0,
-  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number } = {},
+    start = uncancelled(),
+  }: { worker?: Membership; clockOffsetMs?: () => number; droppedLogLines?: () => number; start?: Start } = {},
 ): Promise<OwnService> {
-  // In the order of their making; let go of in the other.
-  const held: { close(): Promise<unknown> }[] = [];
-  const release = async () => {
-    for (const part of held.splice(0).reverse()) await part.close();
-  };
+  const { closers, cancelled } = start;
   // Like tracing below, loaded only where it is wanted: most do not need the time and the memory that it takes.
   const metrics =
     config.metricsPort === undefined
@@ -99,22 +104,22 @@ export async function startService(
   };
   try {
     const certificate = await readCertificate(config);
+    if (!worker) await checkAddresses(config);
     const tracing = config.otelExporterOtlpEndpoint
-      ? (await import("./operations/tracing.ts")).startTracing((code) => log.warn({ code }, "could not deliver traces"))
+      ? (await loadTracing()).startTracing((code) => log.warn({ code }, "could not deliver traces"))
       : undefined;
-    if (tracing) held.push(tracing);
-    const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log));
-    held.push(postgres);
+    if (tracing) closers.add("followers", "traces", tracing.close);
+    const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log, start));
 
     const databases = openDatabases(postgres.address, config.databasePoolMax, log, tracing?.query);
-    held.push(databases);
+    closers.add("connections", "database", databases.close);
     const { database, following, proving, exceptOutages } = databases;
     let reload = (): void => {};
     const databaseClock = await followDatabaseClock(following, () => {
       log.warn("the clock of the database was set back");
       reload();
     });
-    held.push(databaseClock);
+    closers.add("followers", "clock", databaseClock.close);
     const clock: Clock = () => new Date(databaseClock.now().getTime() + clockOffsetMs());
     const secretKeys = await readSecretKeys(config);
     const keys = await followSigningKeys(
@@ -125,7 +130,9 @@ export async function startService(
       (keyId) => audit("signing-key-rotated", undefined, { keyId }),
       exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
     );
-    held.push(keys, listenTo(postgres.address, "latchkey_signing_keys", keys.wake));
+    closers.add("followers", "signing keys", keys.close);
+    const keyNotifications = listenTo(postgres.address, "latchkey_signing_keys", keys.wake);
+    closers.add("connections", "notifications of signing keys", keyNotifications.close);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher(
       { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
@@ -141,7 +148,9 @@ export async function startService(
       exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
     );
     reload = revocations.reload;
-    held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
+    closers.add("followers", "revocations", revocations.close);
+    const revocationNotifications = listenTo(postgres.address, "latchkey_revocations", revocations.wake);
+    closers.add("connections", "notifications of revocations", revocationNotifications.close);
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const limits = {
       "account-address": config.throttleAccountAddress,
@@ -185,13 +194,12 @@ export async function startService(
       enforce: revocations.apply,
       audit,
     });
-    held.push(
-      sweepRegularly(
-        database,
-        (swept) => log.info({ swept }, "swept"),
-        exceptOutages((err) => log.warn({ err }, "could not sweep")),
-      ),
+    const sweeping = sweepRegularly(
+      database,
+      (swept) => log.info({ swept }, "swept"),
+      exceptOutages((err) => log.warn({ err }, "could not sweep")),
     );
+    closers.add("followers", "sweep", sweeping.close);
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
     let isStopping = false;
     const services: Services = {
@@ -242,8 +250,9 @@ export async function startService(
       onConnectionRefused: metrics?.connectionRefused,
       isBehindProxy: config.trustProxy !== undefined,
     };
+    cancelled.throwIfAborted();
     const server = await listen(app, place, log).catch(cannotListen("", host, port));
-    held.push(server);
+    closers.add("servers", "server", server.close);
     if (metrics) {
       metrics.read({
         operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
@@ -256,27 +265,39 @@ export async function startService(
         const { metricsHost, metricsPort } = config;
         const refused = cannotListen("METRICS_", metricsHost, metricsPort);
         const metricsServer = await metrics.serve(metricsHost, metricsPort, log).catch(refused);
-        held.push(metricsServer);
+        closers.add("servers", "metrics", metricsServer.close);
         log.info({ url: metricsServer.url }, "metrics");
       }
     }
-    const drain = async (hurry: AbortSignal) => {
+    const drain = async (skipGrace: AbortSignal) => {
       isStopping = true;
       server.drain();
-      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry }).catch(() => {});
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
     };
     return {
       url: server.url,
       drain,
-      close: release,
+      close: closers.close,
+      reload: server.reload,
       failed: postgres.failed,
       hashingWork: hasher.workDone,
       ...(metrics && { readMetrics: metrics.reading }),
     };
   } catch (error) {
-    await release();
+    await closers.close().catch(() => {}); // what made the start fail is worth more
     throw error;
   }
+}
+
+/** @throws {StartError} where the optional packages of OpenTelemetry are not installed */
+function loadTracing(): Promise<typeof import("./operations/tracing.ts")> {
+  return import("./operations/tracing.ts").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== "ERR_MODULE_NOT_FOUND") throw cause;
+    throw new StartError(
+      "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: it is an optional package. Install Latchkey without --omit=optional, or unset it.",
+      { cause },
+    );
+  });
 }
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */

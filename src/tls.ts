@@ -66,12 +66,12 @@ function attempt<T>(message: string, parse: () => T): T {
   }
 }
 
-/** Looks at the files until `close`. A pair that cannot be used is warned of, once, and the present one stays. */
+/** Looks at the files regularly until `close`, and when `look` is called. A pair that cannot be used is warned of, once, and the present one stays. */
 export function followCertificate(
   present: Certificate,
   use: (context: SecureContextOptions) => void,
   log: Logger,
-): { close(): void } {
+): { look(): void; close(): void } {
   const settings = { tlsCert: present.certFile, tlsKey: present.keyFile };
   let warned = "";
   const look = async () => {
@@ -89,7 +89,7 @@ export function followCertificate(
     }
   };
   const timer = setInterval(() => void look(), lookEveryMs);
-  return { close: () => clearInterval(timer) };
+  return { look: () => void look(), close: () => clearInterval(timer) };
 }
 
 const isSame = (one: Certificate, other: Certificate) =>

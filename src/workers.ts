@@ -5,11 +5,14 @@
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { checkAddresses } from "./addresses.ts";
 import { type Config, cannotListen, StartError } from "./config.ts";
 import { type Heartbeat, sendHeartbeats, silentBeatsAllowed, watchHeartbeat } from "./heartbeat.ts";
 import type { MetricsServer, Reading } from "./operations/metrics.ts";
 import { findPostgres, openMigratedPostgres } from "./postgres.ts";
 import type { Membership, Service } from "./service.ts";
+import type { Start } from "./stopping.ts";
+import { readCertificate } from "./tls.ts";
 
 /** How long a place is empty after a worker has ended: twice as long each time that it ends again. */
 const firstPauseMs = 250;
@@ -43,15 +46,28 @@ type End = { status: number | null; signal: string | null; reason?: string };
 /**
  * Starts the workers, and keeps as many running until `drain`.
  * @param droppedLogLines of this process, for the metrics
+ * @param begun collects what has to be closed, and cancels the start
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
-export async function startWorkers(config: Config, log: Logger, droppedLogLines: () => number): Promise<Service> {
+export async function startWorkers(
+  config: Config,
+  log: Logger,
+  droppedLogLines: () => number,
+  begun: Start,
+): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
-  const postgres = await openMigratedPostgres(config, log);
+  const { closers, cancelled } = begun;
+  await readCertificate(config); // what is wrong is found before a database is made
+  await checkAddresses(config);
+  const postgres = await openMigratedPostgres(config, log, begun);
   const ends = new Map<Worker, Promise<End>>();
   const serving = new Map<Worker, Heartbeat>();
   const responsive = () => [...serving].flatMap(([worker, heartbeat]) => (heartbeat.isSilent() ? [] : [worker]));
   let metrics: (MetricsServer & { workerEnded(): void; workerHung(): void }) | undefined;
+  // However this process exits.
+  process.once("exit", () => {
+    for (const worker of ends.keys()) worker.process.kill("SIGKILL");
+  });
   /** What was said to all, and is said to those who were still starting then. */
   const orders: Order[] = [];
   const pauses = new AbortController();
@@ -118,32 +134,32 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
     pauses.abort();
   };
   const tellAll = (order: Order): void => {
-    orders.push(order);
+    if (order !== "SIGHUP") orders.push(order); // who starts later reads the new certificate anyway
     for (const worker of serving.keys()) tell(worker, order);
   };
-  const drain = async (hurry: AbortSignal): Promise<void> => {
+  const drain = async (skipGrace: AbortSignal): Promise<void> => {
     stopReplacing();
     tellAll("SIGTERM");
-    if (hurry.aborted) tellAll("SIGINT");
-    else hurry.addEventListener("abort", () => tellAll("SIGINT"));
-    const patience = async () => {
-      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: hurry, ref: false }).catch(() => {});
+    if (skipGrace.aborted) tellAll("SIGINT");
+    else skipGrace.addEventListener("abort", () => tellAll("SIGINT"));
+    const timeout = async () => {
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace, ref: false }).catch(() => {});
       await sleep(stopTimeoutMs, undefined, { ref: false });
     };
-    await Promise.race([Promise.all(ends.values()), patience()]);
+    await Promise.race([Promise.all(ends.values()), timeout()]);
   };
-  const close = async (): Promise<void> => {
+  const kill = async (): Promise<void> => {
     stopReplacing();
     const ended = Promise.all(ends.values());
     for (const worker of ends.keys()) worker.process.kill("SIGKILL");
     await ended;
-    await metrics?.close();
-    await postgres.close();
-    if (hasFailed) throw new Error("not every worker stopped cleanly");
+    if (hasFailed) throw new Error("not every one stopped cleanly");
   };
+  closers.add("servers", "workers", kill);
 
   try {
     // One alone at first, so that what is wrong with the settings is said once.
+    cancelled.throwIfAborted();
     const first = start(1);
     const url = await Promise.race([first.url, first.end]);
     if (typeof url !== "string") throw new WorkerError(url);
@@ -157,11 +173,13 @@ export async function startWorkers(config: Config, log: Logger, droppedLogLines:
         ...{ read, serving: () => responsive().length, droppedLogLines },
       };
       metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
+      closers.add("servers", "metrics", metrics.close);
       log.info({ url: metrics.url }, "metrics");
     }
-    return { url, drain, close, failed: postgres.failed };
+    const reload = () => tellAll("SIGHUP");
+    return { url, drain, close: closers.close, reload, failed: postgres.failed };
   } catch (error) {
-    await close().catch(() => {});
+    await closers.close().catch(() => {}); // what made the start fail is worth more
     throw error;
   }
 }
@@ -195,16 +213,16 @@ export const reportRefusal = (refusal: string) => report({ refusal });
 
 /**
  * Tells the primary that this worker serves, and does what it says.
- * @param stop is called with the name of a signal
+ * @param act is called with the name of a signal
  * @param read is asked for the metrics
  */
 export function reportToPrimary(
   url: string,
-  stop: (reason: string) => void,
+  act: (signal: NodeJS.Signals) => void,
   read: (() => Promise<Reading>) | undefined,
 ): void {
   process.on("message", (order: Order) => {
-    if (order !== "metrics") stop(order);
+    if (order !== "metrics") act(order);
     else void read?.().then((reading) => report({ reading }));
   });
   report({ url });

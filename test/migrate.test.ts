@@ -80,7 +80,7 @@ const moved = [
 
 /** Applies the migrations that the previous version has, where it applies them. */
 async function migrateAsBefore(url: string): Promise<void> {
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   try {
     await knex.raw("SET search_path = public");
     await applyMigrations(knex, migrationNames.slice(0, 8));

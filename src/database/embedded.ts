@@ -18,7 +18,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
-  chmod,
   type FileHandle,
   constants as flags,
   lchown,
@@ -26,15 +25,15 @@ import {
   mkdtemp,
   open,
   readFile,
-  realpath,
   rename,
   rm,
   stat,
 } from "node:fs/promises";
-import { constants, hostname, tmpdir } from "node:os";
+import { constants, hostname, tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { complaintOf, isRoot, makeDataDirectory, unusable } from "./dataDirectory.ts";
 import {
   type Account,
   type Binaries,
@@ -107,6 +106,7 @@ exit $status`;
  * @param options.dataDir made when missing; relative to the working directory.
  * @param options.parameters more settings of Postgres, by name; they win over ours.
  * @param options.log told what a person may want to know; nothing in an ordinary start.
+ * @param options.cancelled cancels the start: what it has begun is stopped and removed, then the promise is rejected.
  * @throws {EmbeddedPostgresError} when the data directory is in use by another service (known within 2 s) or not
  *   writable, was made by another major version of Postgres, when there is no embedded Postgres for this
  *   machine, or when it is not ready in 30 s.
@@ -115,16 +115,17 @@ export async function startEmbeddedPostgres(options: {
   dataDir: string;
   parameters?: Record<string, string>;
   log?: (message: string) => void;
+  cancelled?: AbortSignal;
 }): Promise<EmbeddedPostgres> {
-  const log = options.log ?? (() => undefined);
+  const { log = () => undefined, cancelled } = options;
   const locks: FileHandle[] = [];
   try {
     const dataDir = await makeDataDirectory(resolve(options.dataDir));
     const cluster = join(dataDir, "postgres");
-    locks.push(await lockForService(dataDir));
+    locks.push(await lockForService(dataDir, cancelled));
     const account = await accountForPostgres(cluster);
-    const place: Place = { dataDir, cluster, account, binaries: await findBinaries(account, log) };
-    const postgresLock = await lockForPostgres(dataDir, log);
+    const place: Place = { dataDir, cluster, account, binaries: await findBinaries(account, log), cancelled };
+    const postgresLock = await lockForPostgres(dataDir, log, cancelled);
     locks.push(postgresLock);
     if (!(await isClusterThere(place))) {
       log(`Making a new database in ${cluster}.`);
@@ -134,14 +135,7 @@ export async function startEmbeddedPostgres(options: {
     return await launch(place, options.parameters ?? {}, locks, postgresLock);
   } catch (error) {
     for (const lock of locks) await lock.close();
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EINVAL", "ELOOP", "ENOSPC"].includes(code ?? ""))
-      throw error;
-    throw new EmbeddedPostgresError(
-      `The data directory ${resolve(options.dataDir)} cannot be used (${message}). ` +
-        "Choose another one, or set DATABASE_URL to use a Postgres of your own.",
-      { cause: error },
-    );
+    throw unusable(options.dataDir, error);
   }
 }
 
@@ -166,18 +160,13 @@ export async function findRunningPostgres(dataDir: string): Promise<EmbeddedPost
 }
 
 /** What the steps of a start have to know. */
-type Place = { dataDir: string; cluster: string; account: Account | undefined; binaries: Binaries };
-
-async function makeDataDirectory(path: string): Promise<string> {
-  const made = await mkdir(path, { recursive: true });
-  // Postgres' own account must be able to pass through to its socket, which is all that this lets it do.
-  if (made) await chmod(path, isRoot() ? 0o711 : 0o700);
-  return realpath(path);
-}
-
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
-}
+type Place = {
+  dataDir: string;
+  cluster: string;
+  account: Account | undefined;
+  binaries: Binaries;
+  cancelled: AbortSignal | undefined;
+};
 
 /** Postgres refuses to run as root. No account is added to the machine for it. */
 async function accountForPostgres(cluster: string): Promise<Account | undefined> {
@@ -215,10 +204,10 @@ async function takeLock(path: string): Promise<FileHandle | undefined> {
   );
 }
 
-async function lockForService(dataDir: string): Promise<FileHandle> {
+async function lockForService(dataDir: string, cancelled?: AbortSignal): Promise<FileHandle> {
   const path = join(dataDir, "service.lock");
   // A moment of patience, for a service that is just being replaced.
-  const lock = await poll(1_000, () => takeLock(path));
+  const lock = await poll(1_000, () => takeLock(path), cancelled);
   if (lock === undefined) {
     const owner = (await readFile(path, "utf8")).trim();
     throw new EmbeddedPostgresError(
@@ -232,7 +221,11 @@ async function lockForService(dataDir: string): Promise<FileHandle> {
 }
 
 /** Waits for what is left of an earlier Postgres, and stops it when nobody else does. */
-async function lockForPostgres(dataDir: string, log: (message: string) => void): Promise<FileHandle> {
+async function lockForPostgres(
+  dataDir: string,
+  log: (message: string) => void,
+  cancelled?: AbortSignal,
+): Promise<FileHandle> {
   const path = join(dataDir, "postgres.lock");
   let lock = await takeLock(path);
   for (const { signal, patienceMs } of SHUTDOWNS) {
@@ -240,7 +233,7 @@ async function lockForPostgres(dataDir: string, log: (message: string) => void):
     const leftover = await postmasterOf(join(dataDir, "postgres"));
     log(`Waiting for the Postgres${leftover ? ` (process ${leftover})` : ""} that an earlier Latchkey left behind.`);
     if (leftover) sendSignal(leftover, signal);
-    lock = await poll(patienceMs, () => takeLock(path));
+    lock = await poll(patienceMs, () => takeLock(path), cancelled);
   }
   if (lock) return lock;
   throw new EmbeddedPostgresError(
@@ -301,14 +294,40 @@ async function isClusterThere({ cluster, binaries }: Place): Promise<boolean> {
   throw new EmbeddedPostgresError(`${cluster} is in the way: it is not a database cluster of Postgres.`);
 }
 
+/**
+ * Runs a program in a user namespace in which we have the name of an account: initdb, and nothing else of Postgres, insists
+ * on an entry in /etc/passwd, which a uid that was given to a container does not have. Some systems do not permit it.
+ */
+const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
+
+/** Whether the user of this process has an entry in /etc/passwd, or wherever the system keeps its accounts. */
+function hasName(): boolean {
+  try {
+    return userInfo().username !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** Makes the database cluster under another name first, so that what has the right name is always complete. */
-async function makeCluster({ dataDir, cluster, account, binaries }: Place, postgresLock: FileHandle): Promise<void> {
+async function makeCluster(place: Place, postgresLock: FileHandle): Promise<void> {
+  const { dataDir, cluster, account, binaries, cancelled } = place;
   const fresh = `${cluster}.new`;
   await makePrivateFolder(fresh, account);
   const path = asSeenFromInside(fresh, account);
   const args = ["-D", path, `--username=${superuser}`, "--locale=C", "--encoding=UTF8", "-A", "trust"];
-  const { code, output } = await run(binaries.initdb, args, { account, cwd: fresh, handles: [postgresLock.fd] });
-  if (code !== 0) throw new EmbeddedPostgresError(`Postgres could not make a database in ${fresh}: ${output.trim()}`);
+  const options = { account, cwd: fresh, handles: [postgresLock.fd], cancelled };
+  const [program, ...rest] = [...(hasName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
+  const { code, output } = await run(program, rest, options);
+  if (code !== 0) await removeFolder(fresh);
+  cancelled?.throwIfAborted();
+  if (code !== 0) {
+    const advice = hasName() ? "" : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
+    throw new EmbeddedPostgresError(
+      `Postgres could not make a database in ${cluster}: ${complaintOf(output)}.${advice} ` +
+        "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
+    );
+  }
   await rename(fresh, cluster);
   const folder = await open(dataDir);
   await folder.sync(); // initdb has done this for the contents; this is for the name
@@ -353,7 +372,7 @@ async function makeSocketFolder(dataDir: string, account: Account | undefined): 
 }
 
 async function launch(
-  { dataDir, cluster, account, binaries }: Place,
+  { dataDir, cluster, account, binaries, cancelled }: Place,
   parameters: Record<string, string>,
   locks: FileHandle[],
   postgresLock: FileHandle,
@@ -409,7 +428,7 @@ async function launch(
   const connection = serviceConnection(sockets, PORT);
   let reason = "it did not become ready";
   const ready = await poll(START_PATIENCE_MS, async () => {
-    if (ended) return false;
+    if (ended || cancelled?.aborted) return false;
     if (!(await readRecord(cluster)).includes("\nready")) return undefined;
     return prepareRoles(connection).then(
       () => true,
@@ -421,8 +440,11 @@ async function launch(
   });
   if (ready) return { connection, dataDirectory: cluster, exited, stop };
   await stop();
-  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).join("\n");
-  throw new EmbeddedPostgresError(`Postgres did not start on ${cluster} (${reason}). Its log ends with:\n${lastLines}`);
+  cancelled?.throwIfAborted();
+  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).reverse().join("\n");
+  throw new EmbeddedPostgresError(
+    `Postgres did not start on ${cluster} (${reason}). It says: ${complaintOf(lastLines)}. More is in ${logPath}.`,
+  );
 }
 
 /** Opens the log for appending; a large one is started afresh. */
@@ -448,9 +470,14 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** Asks again and again until there is an answer, or undefined after `patienceMs`. */
-async function poll<T>(patienceMs: number, ask: () => Promise<T | undefined>): Promise<T | undefined> {
+async function poll<T>(
+  patienceMs: number,
+  ask: () => Promise<T | undefined>,
+  cancelled?: AbortSignal,
+): Promise<T | undefined> {
   const end = performance.now() + patienceMs;
   for (;;) {
+    cancelled?.throwIfAborted();
     const answer = await ask();
     if (answer !== undefined || performance.now() > end) return answer;
     await sleep(20);

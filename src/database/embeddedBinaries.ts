@@ -125,12 +125,18 @@ async function refuseUnlessRootAlone(folder: string): Promise<void> {
 /**
  * Runs a short command to its end, without a shell; `handles` become its file descriptors 3, 4, …
  *
+ * @param options.cancelled sends it SIGTERM.
  * @returns its exit code and what it printed; code null and the reason when it could not be run or was killed.
  */
 export async function run(
   command: string,
   args: string[],
-  options: { account?: Account | undefined; cwd?: string; handles?: number[] } = {},
+  options: {
+    account?: Account | undefined;
+    cwd?: string;
+    handles?: number[];
+    cancelled?: AbortSignal | undefined;
+  } = {},
 ): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -139,10 +145,16 @@ export async function run(
       env: childEnvironment,
       stdio: ["ignore", "pipe", "pipe", ...(options.handles ?? [])],
     });
+    const end = () => child.kill();
+    if (options.cancelled?.aborted) end();
+    options.cancelled?.addEventListener("abort", end);
     let output = "";
     child.stdout?.on("data", (chunk) => (output += chunk));
     child.stderr?.on("data", (chunk) => (output += chunk));
     child.once("error", (error) => resolve({ code: null, output: error.message }));
-    child.once("close", (code) => resolve({ code, output }));
+    child.once("close", (code) => {
+      options.cancelled?.removeEventListener("abort", end);
+      resolve({ code, output });
+    });
   });
 }

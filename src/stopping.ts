@@ -1,0 +1,132 @@
+/** How a process that serves is stopped, at any moment: while it starts, while it serves, and while it stops already. */
+import cluster from "node:cluster";
+import { constants } from "node:os";
+import { isatty } from "node:tty";
+import type { Logger } from "pino";
+import { type Closers, createClosers } from "./closers.ts";
+
+/** What a start opens, and what cancels it. */
+export type Start = { closers: Closers; cancelled: AbortSignal };
+
+/** What a service that has started can be asked. */
+type Running = { drain(skipGrace: AbortSignal): Promise<void>; reload(): void };
+
+export type Stopper = Start & {
+  /** From now on a stop drains the service first. */
+  started(service: Running): void;
+  /** @returns when the service has stopped, cleanly or not. Called again, it skips the grace period, and then forces the exit. */
+  stop(reason: string): Promise<void>;
+  /** Reads the certificate again. */
+  reload(): void;
+};
+
+/** How long a stop may take beyond the grace period, and how much longer where an embedded Postgres is stopped. */
+const limitsMs = { stop: 19_000, embeddedPostgres: 20_500 };
+/** What still holds the process then, such as a socket whose peer is gone, is abandoned. The log needs a second to be flushed. */
+const lingerMs = { afterStart: 1_500, whileStarting: 100 };
+/** npm and a terminal both hand on the same Ctrl-C. */
+const duplicateMs = 250;
+
+/** For a start that nothing cancels. */
+export const uncancelled = (): Start => ({ closers: createClosers(), cancelled: new AbortController().signal });
+
+/**
+ * @param settings the grace period in seconds, and whether this process stops an embedded Postgres
+ * @param failureStatus of the exit where something could not be closed
+ */
+export function createStopper(
+  settings: { graceSeconds: number; hasEmbeddedPostgres: boolean },
+  log: Logger,
+  failureStatus: number,
+): Stopper {
+  const closers = createClosers();
+  const cancel = new AbortController();
+  const skipGrace = new AbortController();
+  let service: Running | undefined;
+  let stopped: Promise<void> | undefined;
+  /** When the grace period was over, in milliseconds. */
+  let graceEndedAt = Number.POSITIVE_INFINITY;
+  const endGrace = (): void => {
+    skipGrace.abort();
+    graceEndedAt = Math.min(graceEndedAt, performance.now());
+  };
+
+  const stop = async (reason: string): Promise<void> => {
+    log.info({ reason }, "stopping");
+    const limitMs =
+      limitsMs.stop + settings.graceSeconds * 1000 + (settings.hasEmbeddedPostgres ? limitsMs.embeddedPostgres : 0);
+    // The limits of all parts are shorter together: this is for what nobody thought of.
+    setTimeout(() => {
+      log.fatal({ pending: closers.pending() }, "could not stop in time");
+      process.exit(failureStatus);
+    }, limitMs).unref();
+    cancel.abort(new Error("The start was cancelled."));
+    const isStarting = service === undefined;
+    try {
+      try {
+        await service?.drain(skipGrace.signal);
+      } finally {
+        endGrace();
+        await closers.close();
+      }
+      log.info("stopped");
+    } catch (error) {
+      log.error({ err: error }, "could not stop cleanly");
+      process.exitCode ??= failureStatus;
+    }
+    cluster.worker?.disconnect(); // or the primary would hold the process
+    const linger = setTimeout(() => process.exit(), isStarting ? lingerMs.whileStarting : lingerMs.afterStart);
+    if (!isStarting) linger.unref();
+  };
+
+  const force = (reason: string): never => {
+    log.warn({ reason, pending: closers.pending() }, "stopped by force");
+    const number = (constants.signals as Record<string, number>)[reason];
+    process.exit(number === undefined ? failureStatus : 128 + number);
+  };
+
+  return {
+    closers,
+    cancelled: cancel.signal,
+    started(running) {
+      service = running;
+    },
+    stop(reason) {
+      // A second signal skips the grace period, and so does everything but SIGTERM. One more does not wait at all.
+      if (stopped && performance.now() - graceEndedAt > duplicateMs) force(reason);
+      if (stopped || reason !== "SIGTERM") endGrace();
+      stopped ??= stop(reason);
+      return stopped;
+    },
+    reload: () => service?.reload(),
+  };
+}
+
+/**
+ * Handles SIGTERM, SIGINT and SIGHUP. SIGHUP, which tools send to have logs or certificates opened again, stops nothing, unless
+ * it says that the terminal which the process was started on is gone.
+ */
+export function stopBySignals(stopper: Stopper, log: Logger): void {
+  const hadTerminal = isatty(0);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.removeAllListeners(signal); // those of main.ts
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stopper.stop(signal));
+  process.on("SIGHUP", () => {
+    if (hadTerminal && !isatty(0)) return void stopper.stop("SIGHUP");
+    log.info({ signal: "SIGHUP" }, "reading the certificate again");
+    stopper.reload();
+  });
+}
+
+/**
+ * Stops where the shell of `npm start` is gone: npm hands a signal to that shell alone, and a shell does not hand it on. Some
+ * shells can be replaced by the program (`exec`), which that of Windows cannot.
+ */
+export function stopWithShellOfNpm(stopper: Stopper): void {
+  const shell = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === shell || stopper.cancelled.aborted) return;
+    clearInterval(timer);
+    void stopper.stop("SIGTERM");
+  }, 100);
+  timer.unref();
+}

@@ -1,0 +1,192 @@
+/** A stop ends within its bound whatever hangs, and at any moment of a start. */
+
+import { once } from "node:events";
+import { chmod, copyFile, mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import pg from "pg";
+import { describe, expect, test } from "vitest";
+import { afterwards } from "../support/afterwards.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { createClient } from "../support/client.ts";
+import { throughLink } from "../support/halfOpen.ts";
+import { type Program, runProgram } from "../support/process.ts";
+import { createDatabase, password, query, secretKey } from "../support/service.ts";
+
+/** What the RUNBOOK promises beyond the grace period. */
+const boundMs = 20_000;
+
+const line = async ({ stdout }: Program, text: string) => {
+  while (!stdout.some((one) => one.includes(text))) await sleep(5);
+};
+
+/** @returns how the program ended, and after how many milliseconds */
+async function ended(program: Program, signal: NodeJS.Signals) {
+  const told = performance.now();
+  program.process.kill(signal);
+  return { status: await program.exit, ms: performance.now() - told };
+}
+
+async function dataFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-stop-"));
+  await chmod(folder, 0o755);
+  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  return folder;
+}
+
+describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, () => {
+  const faults = {
+    "behind a dead link": async () => {
+      const { url, cut } = await throughLink(await createDatabase());
+      return { url, hang: cut };
+    },
+    frozen: async () => {
+      const postgres = await startBreakablePostgres();
+      return { url: postgres.url, hang: postgres.freeze };
+    },
+  };
+  test.each([
+    ["behind a dead link", "1"],
+    ["behind a dead link", "2"],
+    ["frozen", "1"],
+    ["frozen", "2"],
+  ] as const)("%s, and WORKERS=%s, ends the program within the bound", async (fault, WORKERS) => {
+    const { url, hang } = await faults[fault]();
+    const program = runProgram([], { DATABASE_URL: url, SECRET_KEY: secretKey, WORKERS, SHUTDOWN_GRACE_SECONDS: "1" });
+    const send = createClient(await program.url);
+    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    await hang();
+    const ask = () => send("GET", "/api/token", { basic: ["miguel", password] });
+    const waiting = Promise.allSettled(Array.from({ length: 5 }, ask));
+    const { status, ms } = await ended(program, "SIGTERM");
+    await waiting;
+    console.log({ fault, WORKERS, ms: Math.round(ms) });
+    expect(ms).toBeLessThan(1_000 + boundMs);
+    expect(status).toBe(70);
+    expect(program.stdout.filter((one) => one.includes("could not stop cleanly")).join("\n")).toContain(
+      "not closed within 1.5 s",
+    );
+  });
+
+  test("one signal more than needed does not wait for anything", async () => {
+    const { url, cut } = await throughLink(await createDatabase());
+    const settings = { DATABASE_URL: url, SECRET_KEY: secretKey, SHUTDOWN_GRACE_SECONDS: "60" };
+    const program = runProgram([], settings);
+    const send = createClient(await program.url);
+    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    cut();
+    program.process.kill("SIGTERM");
+    await line(program, '"stopping"');
+    program.process.kill("SIGTERM");
+    await sleep(400); // signals that arrive together count as one
+    const { status, ms } = await ended(program, "SIGTERM");
+    expect(status).toBe(143);
+    expect(ms).toBeLessThan(1_000);
+    expect(program.stdout.join("\n")).toMatch(/"pending":\[.*"database".*"stopped by force"/);
+  });
+});
+
+describe("SIGTERM during a start", { timeout: 120_000 }, () => {
+  test("that makes a database ends it at any moment, and leaves nothing half made", async () => {
+    const DATA_DIR = await dataFolder();
+    const statuses: unknown[] = [];
+    let slowest = 0;
+    for (const delay of [0, 300, 600, 800, 1_000, 1_300, 1_700, 2_500]) {
+      const program = runProgram([], { DATA_DIR: join(DATA_DIR, String(delay)) });
+      await sleep(delay);
+      const { status, ms } = await ended(program, "SIGTERM");
+      // Before Node itself has started, the signal's default action ends it.
+      statuses.push(delay === 0 && status === "SIGTERM" ? 0 : status);
+      slowest = Math.max(slowest, ms);
+      expect(program.stderr, `after ${delay} ms`).toEqual([]);
+      const left = await readdir(join(DATA_DIR, String(delay))).catch(() => []);
+      expect(left).not.toContain("postgres.new");
+      expect(left).not.toContain("postgres.run");
+    }
+    console.log({ slowestMs: Math.round(slowest) });
+    expect(new Set(statuses)).toEqual(new Set([0]));
+    expect(slowest).toBeLessThan(5_000);
+  });
+
+  test("whose migration waits for a lock", async () => {
+    const DATABASE_URL = await createDatabase("template0");
+    const other = new pg.Client(DATABASE_URL);
+    await other.connect();
+    afterwards(() => other.end());
+    await other.query("SELECT pg_advisory_lock(5391647)");
+    const program = runProgram([], { DATABASE_URL, SECRET_KEY: secretKey });
+    const waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while ((await query(DATABASE_URL, waits)).length === 0) {
+      expect(program.process.exitCode).toBeNull();
+      await sleep(20);
+    }
+    const { status, ms } = await ended(program, "SIGTERM");
+    expect(status).toBe(0);
+    expect(ms).toBeLessThan(2_000);
+    await other.query("SELECT pg_advisory_unlock(5391647)");
+    while ((await query(DATABASE_URL, "SELECT FROM pg_stat_activity WHERE application_name = 'latchkey'")).length > 0)
+      await sleep(20);
+    expect(await query(DATABASE_URL, "SELECT FROM pg_class WHERE relname = 'users'")).toEqual([]);
+  });
+
+  test.each(["1", "2"])("that Postgres does not answer, with WORKERS=%s", async (WORKERS) => {
+    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    afterwards(() => silent.close());
+    const asked = new Promise((resolve) => silent.once("connection", resolve));
+    await once(silent, "listening");
+    const { port } = silent.address() as { port: number };
+    const settings = { DATABASE_URL: `postgres://u@127.0.0.1:${port}/x`, SECRET_KEY: secretKey, WORKERS };
+    const program = runProgram([], settings);
+    await asked;
+    const { status, ms } = await ended(program, "SIGTERM");
+    expect(status).toBe(0);
+    expect(ms).toBeLessThan(2_000);
+  });
+
+  test("of workers, at any moment", async () => {
+    const DATABASE_URL = await createDatabase();
+    for (const delay of [800, 1_400, 2_000]) {
+      const program = runProgram([], { DATABASE_URL, SECRET_KEY: secretKey, WORKERS: "2" });
+      await sleep(delay);
+      const { status, ms } = await ended(program, "SIGTERM");
+      expect(status, `after ${delay} ms`).toBe(0);
+      expect(ms).toBeLessThan(6_000);
+      expect(program.stderr).toEqual([]);
+    }
+  });
+});
+
+describe("SIGHUP", { timeout: 60_000 }, () => {
+  test.each(["1", "2"])("stops nothing, and has the certificate read at once, with WORKERS=%s", async (WORKERS) => {
+    const folder = await dataFolder();
+    const [TLS_CERT, TLS_KEY] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+    const use = async (name: string) => {
+      await copyFile(`test/support/certificates/${name}.cert.pem`, TLS_CERT);
+      await copyFile(`test/support/certificates/${name}.key.pem`, TLS_KEY);
+    };
+    await use("one");
+    const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, TLS_CERT, TLS_KEY, WORKERS };
+    const program = runProgram([], settings);
+    const { port } = new URL(await program.url);
+    const fingerprint = () =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connectTls({ port: Number(port), host: "127.0.0.1", rejectUnauthorized: false }, () => {
+          resolve(socket.getPeerCertificate().fingerprint256);
+          socket.destroy();
+        });
+        socket.once("error", reject);
+      });
+    const before = await fingerprint();
+    await use("other");
+    program.process.kill("SIGHUP");
+    await line(program, "reading the certificate again");
+    await line(program, "the certificate was changed");
+    while ((await fingerprint()) === before) await sleep(20);
+    program.process.kill("SIGHUP");
+    expect(await fingerprint()).not.toBe(before);
+    expect((await ended(program, "SIGTERM")).status).toBe(0);
+  });
+});
