@@ -6,6 +6,7 @@ import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { AnswerCheck } from "./contract/answerCheck.ts";
+import { basePath, stripBasePath } from "./contract/basePath.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { crossSiteCheck } from "./contract/crossSite.ts";
@@ -56,6 +57,12 @@ export function createApp({
   app.set("query parser", (query: string) => parse(query, "&", "=", { maxKeys: 0 })); // no name goes unseen
   app.set("trust proxy", config.trustProxy ?? false);
 
+  const base = basePath(config.publicUrl);
+  const withoutBase = stripBasePath(
+    base,
+    contract.operations.map(({ path }) => path),
+  );
+  if (withoutBase) app.use(withoutBase);
   app.use(identify);
   if (metrics) app.use(metrics.countRequests);
   app.use(requestLog(log));
@@ -88,9 +95,9 @@ export function createApp({
     });
   });
   const refuseCrossSite = crossSiteCheck(config.corsOrigins, config.publicUrl);
-  const described = config.documentation ? "at /docs and in /openapi.yaml" : undefined;
+  const described = config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined;
   app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check, described }));
-  app.use(problemWriter(reportProblem, check));
+  app.use(problemWriter(reportProblem, check, base));
   return app;
 }
 

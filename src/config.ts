@@ -112,7 +112,9 @@ const settings = {
     schema: z.string().refine((value) => {
       const url = httpUrl(value);
       // As the URL standard writes it, so that it can stand in a header and be compared.
-      return url !== undefined && value.length <= 512 && [value, `${value}/`].includes(url.href) && !/[?#@]|\/$/.test(value);
+      return (
+        url !== undefined && value.length <= 512 && [value, `${value}/`].includes(url.href) && !/[?#@]|\/$/.test(value)
+      );
     }),
   },
   DATABASE_URL: {

@@ -8,6 +8,7 @@ import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
 import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
+import { basePath } from "./contract/basePath.ts";
 import { loadContract } from "./contract/contract.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
@@ -241,6 +242,7 @@ export async function startService(
       },
       onConnectionRefused: metrics?.connectionRefused,
       isBehindProxy: config.trustProxy !== undefined,
+      base: basePath(config.publicUrl),
     };
     const server = await listen(app, place, log).catch(cannotListen("", host, port));
     held.push(server);

@@ -209,7 +209,7 @@ test("the URL of each request and of each example is there as one string, which 
     expect(url.raw).toMatch(/^{{baseUrl}}\/[^{}]*$/);
     expect({ host, path }).toEqual({ host: url.host, path: url.path });
     const sent = url.query.filter(({ disabled }) => !disabled).map(({ key, value }) => [key, value]);
-    expect(query.map(({ key, value }: { key: string; value: string }) => [key, value])).toEqual(sent);
+    expect(query.map(({ key, value }) => [key, value])).toEqual(sent);
     const named = url.path.filter((step) => step.startsWith(":")).map((step) => step.slice(1));
     expect(url.variable.map(({ key }) => key)).toEqual(named);
     expect(url.variable.every(({ value }) => value !== "")).toBe(true);
