@@ -18,7 +18,6 @@ import { securityHeaders, strictTransportSecurity } from "./contract/securityHea
 import { withinOneRequest } from "./database/database.ts";
 import { closeAfter } from "./http/requests.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
-import type { Metrics } from "./operations/metrics.ts";
 import { networksOf } from "./throttling/network.ts";
 
 type AppParts = {
@@ -31,7 +30,8 @@ type AppParts = {
     "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
   >;
   check: AnswerCheck;
-  metrics?: Metrics | undefined;
+  /** Counts each request. */
+  countRequests?: RequestHandler | undefined;
   /** Makes a span of each request. */
   trace?: RequestHandler | undefined;
 };
@@ -43,7 +43,7 @@ export function createApp({
   log,
   config,
   check,
-  metrics,
+  countRequests,
   trace,
 }: AppParts): Express {
   const app = express();
@@ -64,7 +64,7 @@ export function createApp({
   );
   if (withoutBase) app.use(withoutBase);
   app.use(identify);
-  if (metrics) app.use(metrics.countRequests);
+  if (countRequests) app.use(countRequests);
   app.use(requestLog(log));
   app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);

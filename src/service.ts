@@ -1,7 +1,7 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Express } from "express";
+import type { Express, RequestHandler } from "express";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
@@ -216,6 +216,9 @@ export async function startService(
     });
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     let isRehearsal = true;
+    // The warm-up request is no traffic: it is neither counted nor traced.
+    const observing = (middleware: RequestHandler | undefined): RequestHandler | undefined =>
+      middleware && ((...request) => (isRehearsal ? request[2]() : middleware(...request)));
     const app = createApp({
       contract,
       handlers: handlers(services),
@@ -223,8 +226,8 @@ export async function startService(
       log: requests,
       config,
       check,
-      metrics,
-      trace: tracing && ((...request) => (isRehearsal ? request[2]() : tracing.request(...request))),
+      countRequests: observing(metrics?.countRequests),
+      trace: observing(tracing?.request),
     });
     await rehearse(app, requests, config.documentation ? 200 : 404);
     isRehearsal = false;
