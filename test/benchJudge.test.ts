@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { judge, type Target, type Verdict } from "../bench/judge.ts";
-import type { Report } from "../bench/report.ts";
 import { median, quotients } from "../bench/rounds.ts";
 
 const ratio = (bound: number, samples: number[]): Target => ({
@@ -13,9 +12,12 @@ const ratio = (bound: number, samples: number[]): Target => ({
   kind: "at least",
 });
 
+/** As much of a recorded run as is looked at here. */
+type Run = { series: { work: string; node: string; growth: boolean; results: { name: string; rates: number[] }[] }[] };
+
 /** Latchkey beside another in the run of bench/results/, on Node 20. */
 function recorded(work: string, other: string, bound: number, rounds = 7): Target {
-  const { series } = JSON.parse(readFileSync("bench/results/bench.json", "utf8")) as Report;
+  const { series } = JSON.parse(readFileSync("bench/results/bench.json", "utf8")) as Run;
   const { results = [] } = series.find((one) => one.work === work && one.node === "20" && !one.growth) ?? {};
   const rates = (wanted: string) => results.find(({ name }) => name === wanted)?.rates.slice(0, rounds) ?? [];
   return ratio(bound, quotients(rates("Latchkey"), rates(other)));
