@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { progress } from "./test/support/progress.ts";
 
 /** What is seen in a browser: CHROMIUM, or `chromium` on the path. */
 export default defineConfig({
+  plugins: [progress()],
   test: {
     globalSetup: "test/support/postgres.ts",
     include: ["test/browser/*.test.ts"],

@@ -1,8 +1,10 @@
 import { defineConfig } from "vitest/config";
+import { progress } from "./test/support/progress.ts";
 
 const everyAnswer = "test/everyAnswer.test.ts";
 
 export default defineConfig({
+  plugins: [progress()],
   test: {
     globalSetup: "test/support/postgres.ts",
     testTimeout: 20_000,

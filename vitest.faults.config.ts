@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { progress } from "./test/support/progress.ts";
 
 /** What breaks things for real and takes its time: one at a time, since each wants the machine for itself. */
 export default defineConfig({
+  plugins: [progress()],
   test: {
     globalSetup: "test/support/postgres.ts",
     include: ["test/faults/*.test.ts"],

@@ -1,7 +1,7 @@
 /** `npm run bench`: Latchkey beside its peers and its ceilings, on this machine, in one run. See bench/README.md. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -67,6 +67,7 @@ const nodes: NodeVersion[] = [process.execPath, bench.node24]
 const report: Report = {
   date: new Date().toISOString().slice(0, 10),
   quick: options.quick,
+  busy: (loadavg()[0] ?? 0) > cpus().length / 4,
   machine: `${cpus().length} cores of ${cpus()[0]?.model}, ${number(totalmem() / 2 ** 30)} GiB`,
   versions: {
     Postgres: postgres.version,
@@ -106,7 +107,7 @@ clearTimeout(bound);
 endAll();
 await postgres.stop();
 
-console.log(verdicts(targets(report)));
+console.log(verdicts(targets(report), report.busy));
 write("build");
 // What is committed, and stands in the README, is a run that took its time.
 if (!options.quick) write("bench/results");

@@ -1,8 +1,8 @@
 /** What a run found, for people and for programs. */
 import type { Work } from "./contenders.ts";
+import { judge, type Target } from "./judge.ts";
 import { type Result, ratio } from "./rounds.ts";
 import type { Start } from "./start.ts";
-import { isMet, type Target } from "./targets.ts";
 import { titles } from "./work.ts";
 
 /** Contenders of one kind of work, in the same rounds. */
@@ -12,6 +12,8 @@ export type Report = {
   date: string;
   quick: boolean;
   machine: string;
+  /** Whether other programs used the machine when the run began. */
+  busy: boolean;
   versions: Record<string, string>;
   series: Series[];
   starts: Start[];
@@ -36,20 +38,25 @@ export function table({ work, node, growth, results }: Series): string {
   return `${titles[work]}${growth ? ", with more and more kept" : ""} (Node ${node})\n${aligned([head, ...rows])}`;
 }
 
-/** The targets as lines of text. */
-export function verdicts(all: Target[]): string {
+/**
+ * The targets as lines of text, with the least and the most of the rounds.
+ * @param busy whether other programs used the machine
+ */
+export function verdicts(all: Target[], busy: boolean): string {
   const rows = all.map((target) => {
-    const { what, found, bound, kind } = target;
-    const verdict = { true: "pass", false: "FAIL", undefined: "not measured" }[String(isMet(target))] ?? "";
+    const { what, found, samples = [], bound, kind } = target;
+    const verdict = judge(target, busy);
+    const short = (value: number) => number(value, value < 100 ? 2 : 0);
     return [
       what,
-      found === undefined ? "–" : number(found, found < 100 ? 2 : 0),
+      found === undefined ? "–" : short(found),
+      samples.length > 1 ? `${short(Math.min(...samples))}–${short(Math.max(...samples))}` : "",
       kind,
       number(bound, bound < 100 ? 1 : 0),
       verdict,
     ];
   });
-  return `Targets\n${aligned([["", "found", "", "bound", ""], ...rows])}`;
+  return `Targets\n${aligned([["", "found", "rounds", "", "bound", ""], ...rows])}`;
 }
 
 /** Columns of text, all but the first one to the right. */

@@ -23,6 +23,8 @@ export type Result = {
   /** Processor time a request: of the contender, of its busiest process, of Postgres. In µs. */
   cpuMicros: number;
   busiestMicros: number;
+  /** The same of the busiest process, of each round. */
+  busiest: number[];
   databaseMicros: number;
   /** The most that it ever was, since its start, of all its processes. */
   peakMemoryBytes: number;
@@ -68,6 +70,7 @@ function summary({ name, pid }: Entrant, rounds: Round[]): Result {
     p99Ms: over(({ p99Ms }) => p99Ms),
     cpuMicros: micros(({ cpu }) => cpu),
     busiestMicros: micros(({ busiest }) => busiest),
+    busiest: rounds.map(({ busiest, answered }) => (busiest / answered) * 1e6),
     databaseMicros: micros(({ database }) => database),
     peakMemoryBytes: pid === undefined ? Number.NaN : memoryOf(pid, "VmHWM"),
     failed: rounds.reduce((sum, { failed }) => sum + failed, 0),
@@ -78,8 +81,12 @@ function summary({ name, pid }: Entrant, rounds: Round[]): Result {
  * How many times as much one does as the other, who was in the same rounds. Each round is compared with itself, since the
  * machine may be twice as fast in the next one.
  */
-export const ratio = (one: Result, other: Result): number =>
-  median(one.rates.map((rate, round) => rate / (other.rates[round] ?? Number.NaN)));
+export const ratios = (one: Result, other: Result): number[] => quotients(one.rates, other.rates);
+export const ratio = (one: Result, other: Result): number => median(ratios(one, other));
+
+/** Of two who were in the same rounds, round by round. */
+export const quotients = (one: number[], other: number[]): number[] =>
+  one.map((value, round) => value / (other[round] ?? Number.NaN));
 
 export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -6,7 +6,7 @@ import { memoryOf, startServer, treeOf } from "./processes.ts";
 import { median } from "./rounds.ts";
 
 /** Medians. */
-export type Start = { node: string; readyMs: number; idleMemoryBytes: number };
+export type Start = { node: string; readyMs: number; readyMsOfEach: number[]; idleMemoryBytes: number };
 
 /** By then V8 has given back what the start took. */
 const idleSeconds = 20;
@@ -26,5 +26,5 @@ export async function measureStart({ postgres }: Bench, node: NodeVersion, start
     }
     await server.stop();
   }
-  return { node: node.major, readyMs: median(readyMs), idleMemoryBytes: median(idle) };
+  return { node: node.major, readyMs: median(readyMs), readyMsOfEach: readyMs, idleMemoryBytes: median(idle) };
 }

@@ -1,19 +1,8 @@
 /** What Latchkey is to reach, held against what a run found. */
 import type { Work } from "./contenders.ts";
+import type { Target } from "./judge.ts";
 import type { Report } from "./report.ts";
-import { type Result, ratio } from "./rounds.ts";
-
-export type Target = {
-  what: string;
-  /** Absent where it was not measured. */
-  found?: number;
-  bound: number;
-  /** Whether the bound is the least that will do, or the most. */
-  kind: "at least" | "at most";
-};
-
-export const isMet = ({ found, bound, kind }: Target): boolean | undefined =>
-  found === undefined ? undefined : kind === "at least" ? found >= bound : found <= bound;
+import { median, quotients, type Result, ratios } from "./rounds.ts";
 
 export function targets({ series, starts }: Report): Target[] {
   const result = (work: Work, node: string, name: string) =>
@@ -23,7 +12,7 @@ export function targets({ series, starts }: Report): Target[] {
   /** How many times as much Latchkey does as another. */
   const times = (work: Work, node: string, other: string, bound: number): Target => ({
     what: `Node ${node}: ${work}, Latchkey / ${other}`,
-    ...found(bothOf(ratio, result(work, node, "Latchkey"), result(work, node, other))),
+    ...found(bothOf(ratios, result(work, node, "Latchkey"), result(work, node, other))),
     bound,
     kind: "at least",
   });
@@ -44,9 +33,10 @@ export function targets({ series, starts }: Report): Target[] {
       times("refresh", node, "pgbench", 0.6),
       {
         what: `Node ${node}: refreshes a second`,
-        ...found(result("refresh", node, "Latchkey")?.perSecond),
+        ...found(result("refresh", node, "Latchkey")?.rates),
         bound: 300,
         kind: "at least",
+        isAbsolute: true,
       },
     ]),
     ...ofWork("check").map(
@@ -55,7 +45,7 @@ export function targets({ series, starts }: Report): Target[] {
         // A server does as much as its busiest process lets it: it answers 1 / (the time of that one a request) a second.
         ...found(
           bothOf(
-            (one, two) => one.busiestMicros / two.busiestMicros,
+            (one, two) => quotients(one.busiest, two.busiest),
             result("check", node, "Latchkey"),
             result("check", node, "Latchkey, WORKERS=2"),
           ),
@@ -70,19 +60,26 @@ export function targets({ series, starts }: Report): Target[] {
         grown.map(
           (one): Target => ({
             what: `Node ${node}: ${work} with ${one.name} / with few`,
-            ...found(bothOf(ratio, one, base)),
+            ...found(bothOf(ratios, one, base)),
             bound: 0.9,
             kind: "at least",
           }),
         ),
       ),
-    ...starts.flatMap(({ node, readyMs, idleMemoryBytes }): Target[] => [
-      { what: `Node ${node}: start to ready, ms`, found: readyMs, bound: 1_000, kind: "at most" },
+    ...starts.flatMap(({ node, readyMs, readyMsOfEach, idleMemoryBytes }): Target[] => [
+      {
+        what: `Node ${node}: start to ready, ms`,
+        found: readyMs,
+        samples: readyMsOfEach,
+        bound: 1_000,
+        kind: "at most",
+        isAbsolute: true,
+      },
       { what: `Node ${node}: idle memory a process, MB`, found: idleMemoryBytes / 1e6, bound: 120, kind: "at most" },
     ]),
   ];
 }
 
-const bothOf = (compare: (one: Result, other: Result) => number, one?: Result, other?: Result) =>
+const bothOf = (compare: (one: Result, other: Result) => number[], one?: Result, other?: Result) =>
   one && other && compare(one, other);
-const found = (value: number | undefined) => (value === undefined ? {} : { found: value });
+const found = (samples: number[] | undefined) => (samples === undefined ? {} : { found: median(samples), samples });

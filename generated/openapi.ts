@@ -240,6 +240,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find the parts of this service
+         * @description Links to the documentation and to the most used paths, as a page for browsers and as JSON for programs.
+         */
+        get: operations["getIndex"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find the parts of the API
+         * @description The same index as at `/`, for whoever opens the common beginning of most paths.
+         */
+        get: operations["getApiIndex"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/docs": {
         parameters: {
             query?: never;
@@ -535,6 +575,57 @@ export interface components {
              */
             status: "ok";
         };
+        /** @description The parts of the service, each as a path on its host. */
+        Index: {
+            /**
+             * @description Which program this is.
+             * @example Latchkey
+             * @constant
+             */
+            name: "Latchkey";
+            /**
+             * Format: uri-reference
+             * @description The guide and the reference. Absent where `DOCUMENTATION` is off, like `openapi`.
+             * @example /docs
+             */
+            documentation?: string;
+            /**
+             * Format: uri-reference
+             * @description The contract.
+             * @example /openapi.json
+             */
+            openapi?: string;
+            /**
+             * Format: uri-reference
+             * @description Where to register.
+             * @example /api/users
+             */
+            users: string;
+            /**
+             * Format: uri-reference
+             * @description Where to get a token.
+             * @example /api/token
+             */
+            token: string;
+            /**
+             * Format: uri-reference
+             * @description Where to sign in.
+             * @example /api/sessions
+             */
+            sessions: string;
+            /**
+             * Format: uri-reference
+             * @description The keys that verify tokens.
+             * @example /.well-known/jwks.json
+             */
+            jwks: string;
+            /**
+             * Format: uri-reference
+             * @description Whether this instance should get traffic.
+             * @example /readyz
+             */
+            readiness: string;
+        };
         /** @description An HTML page. */
         Page: string;
         /** @description An OpenAPI 3.1 document; its fields are OpenAPI's. */
@@ -664,6 +755,24 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["Health"];
+            };
+        };
+        /** @description The index. */
+        Index: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                /**
+                 * @description The answer depends on `Accept`, and with `CORS_ORIGINS` on `Origin`.
+                 * @example Accept
+                 */
+                Vary: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Index"];
+                "text/html": components["schemas"]["Page"];
             };
         };
         /** @description What `If-None-Match` names is still the answer (RFC 9110, section 13.1.2). */
@@ -1436,6 +1545,34 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             406: components["responses"]["NotAcceptable"];
             503: components["responses"]["NotReady"];
+        };
+    };
+    getIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Index"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getApiIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Index"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
         };
     };
     getDocs: {

@@ -17,6 +17,8 @@ export const security = {
   getJwks: [],
   getLiveness: [],
   getReadiness: [],
+  getIndex: [],
+  getApiIndex: [],
   getDocs: [],
   getOpenapiYaml: [],
   getOpenapiJson: [],

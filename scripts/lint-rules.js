@@ -6,6 +6,7 @@ export default () => ({
       "everything-is-used": everythingIsUsed,
       "schemas-are-described": schemasAreDescribed,
       "answers-are-declared": answersAreDeclared,
+      "values-are-bounded": valuesAreBounded,
     },
   },
 });
@@ -100,6 +101,49 @@ function answersAreDeclared() {
           if (operation.responses[status]) continue;
           report({ message: `There is no ${status}, but ${reason}.`, location: location.child("responses").key() });
         }
+      }
+    },
+  };
+}
+
+/** Formats whose values all have the same length. */
+const fixedLength = new Set(["uuid"]);
+
+/**
+ * Each string, number and array has bounds, in requests and in responses: nobody has to guess how much memory or how wide a
+ * column a value needs. A pattern alone is not enough, since most have no end; `enum` and `const` are.
+ */
+function valuesAreBounded() {
+  const bounds = {
+    string: ({ maxLength, format }) => maxLength !== undefined || fixedLength.has(format) || "has no maxLength",
+    array: ({ maxItems }) => maxItems !== undefined || "has no maxItems",
+    number: ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }) =>
+      ((minimum ?? exclusiveMinimum) !== undefined && (maximum ?? exclusiveMaximum) !== undefined) ||
+      "has no minimum or no maximum",
+  };
+  const keywords = {
+    string: ["pattern", "minLength", "format"],
+    array: ["items", "prefixItems", "minItems", "contains"],
+    number: ["multipleOf", "minimum", "maximum"],
+  };
+  /** The types that a schema names, or that the keywords of one without a type are about. */
+  const typesOf = (schema) =>
+    schema.type === undefined
+      ? Object.keys(keywords).filter((type) => keywords[type].some((keyword) => keyword in schema))
+      : [schema.type].flat().map((type) => (type === "integer" ? "number" : type));
+  const constrains = (schema) =>
+    ["type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "properties", "$ref"].some((name) => name in schema);
+  return {
+    Schema(schema, { location, report, parent }) {
+      if (typeof schema !== "object" || "enum" in schema || "const" in schema) return;
+      // A part of an `allOf` may add what no other part has, such as a description.
+      const isPart = /\/allOf\/\d+$/.test(location.pointer) || parent?.additionalProperties === schema;
+      const types = typesOf(schema);
+      if (types.length === 0 && !constrains(schema) && !isPart)
+        report({ message: "A value has a type, and with it bounds.", location });
+      for (const type of types) {
+        const found = bounds[type]?.(schema) ?? true;
+        if (found !== true) report({ message: `A value of type ${type} ${found}.`, location });
       }
     },
   };

@@ -4,6 +4,7 @@
  * answer gives is kept in a variable, and sent wherever a later request takes it.
  */
 import { convertV2 } from "openapi-to-postmanv2";
+import postman from "postman-collection";
 import { v5 as uuidv5 } from "uuid";
 
 type Contract = {
@@ -26,14 +27,10 @@ type Answer = {
 type Schema = { type?: string | string[]; properties?: object };
 
 /** As much of Postman's format as is looked at here. */
-type Item = { name: string; request: Request; response: { id?: string }[] };
-type Request = {
-  name?: string;
-  method: string;
-  url: { path: string[]; query: Parameter[]; variable: Parameter[] };
-  body?: { raw?: string };
-};
-type Parameter = { key: string; value: string };
+type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
+type Request = { name?: string; method: string; url: Address; body?: { raw?: string } };
+type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
+type Parameter = { key: string; value: string; disabled?: boolean };
 
 /** An operation, its request in the collection, and the variables that it takes and that its answer gives. */
 type Step = { operation: Operation; item: Item; takes: string[]; gives: string[] };
@@ -158,16 +155,32 @@ function itemOf(step: Step, known: Set<string>): object {
     request: {
       ...request,
       auth: authOf(step, known),
-      url: {
+      url: complete({
         ...request.url,
         query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
-        variable: request.url.variable.map(({ key, value, ...rest }) => ({ ...rest, key, value: filled(key, value) })),
-      },
+        variable: request.url.variable.map(({ key, value, ...rest }) => ({
+          ...rest,
+          key,
+          value: String(filled(key, value)),
+        })),
+      }),
       ...(body?.raw && { body: { ...body, raw: JSON.stringify(Object.fromEntries(members), undefined, 2) } }),
     },
-    response: item.response.map(({ id: _, ...example }) => example),
+    response: item.response.map(({ id: _, originalRequest, ...example }) => ({
+      ...example,
+      originalRequest: { ...originalRequest, url: complete(originalRequest.url) },
+    })),
   };
 }
+
+/**
+ * Adds the URL as one string, which many importers read instead of its parts. As in Postman's own exports, path variables
+ * keep their names (`:id`) and disabled parameters are left out.
+ */
+const complete = (url: Address): { raw: string } & Address => ({
+  raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),
+  ...url,
+});
 
 /** What is run after the answer: is it what the contract declares, and what is to be kept of it? */
 function testsOf({ operation, item, gives }: Step): string {

@@ -6,6 +6,7 @@ import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { AnswerCheck } from "./contract/answerCheck.ts";
+import { basePath, stripBasePath } from "./contract/basePath.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Contract } from "./contract/contract.ts";
 import { crossSiteCheck } from "./contract/crossSite.ts";
@@ -17,7 +18,6 @@ import { securityHeaders, strictTransportSecurity } from "./contract/securityHea
 import { withinOneRequest } from "./database/database.ts";
 import { closeAfter } from "./http/requests.ts";
 import { reportProblem, requestLog } from "./operations/log.ts";
-import type { Metrics } from "./operations/metrics.ts";
 import { networksOf } from "./throttling/network.ts";
 
 type AppParts = {
@@ -30,7 +30,8 @@ type AppParts = {
     "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
   >;
   check: AnswerCheck;
-  metrics?: Metrics | undefined;
+  /** Counts each request. */
+  countRequests?: RequestHandler | undefined;
   /** Makes a span of each request. */
   trace?: RequestHandler | undefined;
 };
@@ -42,7 +43,7 @@ export function createApp({
   log,
   config,
   check,
-  metrics,
+  countRequests,
   trace,
 }: AppParts): Express {
   const app = express();
@@ -56,8 +57,14 @@ export function createApp({
   app.set("query parser", (query: string) => parse(query, "&", "=", { maxKeys: 0 })); // no name goes unseen
   app.set("trust proxy", config.trustProxy ?? false);
 
+  const base = basePath(config.publicUrl);
+  const withoutBase = stripBasePath(
+    base,
+    contract.operations.map(({ path }) => path),
+  );
+  if (withoutBase) app.use(withoutBase);
   app.use(identify);
-  if (metrics) app.use(metrics.countRequests);
+  if (countRequests) app.use(countRequests);
   app.use(requestLog(log));
   app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);
@@ -88,9 +95,9 @@ export function createApp({
     });
   });
   const refuseCrossSite = crossSiteCheck(config.corsOrigins, config.publicUrl);
-  const described = config.documentation ? "at /docs and in /openapi.yaml" : undefined;
+  const described = config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined;
   app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check, described }));
-  app.use(problemWriter(reportProblem, check));
+  app.use(problemWriter(reportProblem, check, base));
   return app;
 }
 

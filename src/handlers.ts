@@ -2,7 +2,7 @@
 import type { Audit } from "./audit/audit.ts";
 import type { Handlers } from "./contract/binding.ts";
 import type { Documentation } from "./documentation/documentation.ts";
-import { getDocs, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
+import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./operations/handlers.ts";
 import { getResource } from "./resource/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
@@ -52,6 +52,8 @@ export const handlers = (services: Services): Handlers => ({
   getLiveness,
   getReadiness: getReadiness(services.isMigrated, services.requireWritable, services.isStopping),
 
+  getIndex: getIndex(services.documentation, services.publicUrl),
+  getApiIndex: getIndex(services.documentation, services.publicUrl),
   getDocs: getDocs(services.documentation),
   getOpenapiYaml: getOpenapiYaml(services.documentation),
   getOpenapiJson: getOpenapiJson(services.documentation),

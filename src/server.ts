@@ -30,6 +30,8 @@ export type Place = {
   onConnectionRefused?: ((limit: ConnectionLimit) => void) | undefined;
   /** Of this process alone, where others serve the same port. */
   isPrivate?: boolean;
+  /** The path of `PUBLIC_URL`, for the types of problems. */
+  base?: string;
 };
 
 export type RunningServer = {
@@ -47,7 +49,7 @@ export type RunningServer = {
 
 /** @throws the system's error, such as EADDRINUSE */
 export async function listen(app: Express, place: Place, log: Logger): Promise<RunningServer> {
-  const { host, port, certificate, isBehindProxy = false, connectionLimits, isPrivate = false } = place;
+  const { host, port, certificate, isBehindProxy = false, connectionLimits, isPrivate = false, base } = place;
   const limits = {
     // A request without Host is answered as a problem, by the app.
     requireHostHeader: false,
@@ -70,7 +72,7 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
   if (connectionLimits) limitConnections(server, connectionLimits, log, place.onConnectionRefused);
   const connections = followConnections(server, log);
   let isDraining = false;
-  const unanswered = serveRequests(server, connections, refusal(log), (request, response) => {
+  const unanswered = serveRequests(server, connections, refusal(log, base), (request, response) => {
     if (isDraining) closeAfter(response);
     request.url = originForm(request.url ?? "") ?? noTarget;
     app(request, response);

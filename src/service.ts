@@ -1,7 +1,7 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Express } from "express";
+import type { Express, RequestHandler } from "express";
 import type { Logger } from "pino";
 import { checkAddresses } from "./addresses.ts";
 import { createApp } from "./app.ts";
@@ -9,6 +9,7 @@ import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
 import { type Config, cannotListen, StartError } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
+import { basePath } from "./contract/basePath.ts";
 import { loadContract } from "./contract/contract.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
@@ -223,6 +224,9 @@ export async function startService(
     });
     const requests = log.child({}, { level: "error" }); // the rehearsal is worth a line only when it fails
     let isRehearsal = true;
+    // The warm-up request is no traffic: it is neither counted nor traced.
+    const observing = (middleware: RequestHandler | undefined): RequestHandler | undefined =>
+      middleware && ((...request) => (isRehearsal ? request[2]() : middleware(...request)));
     const app = createApp({
       contract,
       handlers: handlers(services),
@@ -230,8 +234,8 @@ export async function startService(
       log: requests,
       config,
       check,
-      metrics,
-      trace: tracing && ((...request) => (isRehearsal ? request[2]() : tracing.request(...request))),
+      countRequests: observing(metrics?.countRequests),
+      trace: observing(tracing?.request),
     });
     await rehearse(app, requests, config.documentation ? 200 : 404);
     isRehearsal = false;
@@ -249,6 +253,7 @@ export async function startService(
       },
       onConnectionRefused: metrics?.connectionRefused,
       isBehindProxy: config.trustProxy !== undefined,
+      base: basePath(config.publicUrl),
     };
     cancelled.throwIfAborted();
     const server = await listen(app, place, log).catch(cannotListen("", host, port));

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { Ajv } from "ajv";
 import newman from "newman";
+import postman from "postman-collection";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { postmanCollection } from "../scripts/postman.ts";
@@ -13,8 +14,15 @@ const file = "generated/postman.json";
 
 /** As much of a collection as is looked at here. */
 type Collection = { item: { name: string; item: Item[] }[] };
-type Item = { id: string; event: { script: { exec: string[] } }[]; request: Request };
-type Request = { auth: { type: string }; body?: { raw?: string } };
+type Item = {
+  id: string;
+  event: { script: { exec: string[] } }[];
+  request: Request;
+  response: { originalRequest: Request }[];
+};
+type Request = { auth: { type: string }; body?: { raw?: string }; url: Address };
+type Address = { raw: string; host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
+type Parameter = { key: string; value: string; disabled?: boolean };
 
 const operationsOf = (contract: string): string[] =>
   [...contract.matchAll(/^ {6}operationId: (\w+)$/gm)].map(([, id = ""]) => id).sort();
@@ -147,7 +155,8 @@ test("it has the shape of Postman's format, version 2.1", async () => {
   const description = { anyOf: [text, closed({ content: text, type: text }, ["content"])] };
   const parameter = closed({ key: text, value: text, type: text, disabled: { type: "boolean" }, description }, ["key"]);
   const attribute = closed({ key: text, value: text, type: { const: "string" } }, ["key", "value", "type"]);
-  const url = closed({ host: list(text), path: list(text), query: list(parameter), variable: list(parameter) });
+  const address = { raw: text, host: list(text), path: list(text), query: list(parameter), variable: list(parameter) };
+  const url = closed(address, Object.keys(address));
   const body = closed({ mode: { const: "raw" }, raw: text, options: { type: "object" } });
   const auth = closed(
     { type: { enum: ["noauth", "basic", "bearer"] }, basic: list(attribute), bearer: list(attribute) },
@@ -187,6 +196,29 @@ test("it has the shape of Postman's format, version 2.1", async () => {
   const ajv = new Ajv();
   ajv.validate(collection, JSON.parse(await readFile(file, "utf8")));
   expect(ajv.errors).toBeNull();
+});
+
+test("the URL of each request and of each example is there as one string, which says the same as its parts", async () => {
+  const items = itemsOf(JSON.parse(await readFile(file, "utf8")));
+  const urls = items.flatMap(({ request, response }) => [
+    request.url,
+    ...response.map(({ originalRequest }) => originalRequest.url),
+  ]);
+  for (const url of urls) {
+    const { host, path, query } = new postman.Url(url.raw);
+    expect(url.raw).toMatch(/^{{baseUrl}}\/[^{}]*$/);
+    expect({ host, path }).toEqual({ host: url.host, path: url.path });
+    const sent = url.query.filter(({ disabled }) => !disabled).map(({ key, value }) => [key, value]);
+    expect(query.map(({ key, value }) => [key, value])).toEqual(sent);
+    const named = url.path.filter((step) => step.startsWith(":")).map((step) => step.slice(1));
+    expect(url.variable.map(({ key }) => key)).toEqual(named);
+    expect(url.variable.every(({ value }) => value !== "")).toBe(true);
+  }
+  const raw = (id: string) => items.find((item) => item.id === id)?.request.url.raw;
+  expect(raw("getUser")).toBe("{{baseUrl}}/api/users/:id");
+  expect(raw("listSessions")).toBe("{{baseUrl}}/api/sessions");
+  const complete = new postman.Collection(JSON.parse(await readFile(file, "utf8")));
+  complete.forEachItem(({ request: { url } }) => expect(url.toString()).toMatch(/^{{baseUrl}}\/[^:]*$/));
 });
 
 test("it is the same whenever it is made, and has every operation once", async () => {

@@ -54,6 +54,18 @@ describe("the metrics", () => {
     expect(valueIn(await read(), series)).toBe(value);
   });
 
+  test("count no request before the first one of a client: the service's own warm-up is no traffic", async () => {
+    const idle = await startTestService({ METRICS_PORT: "0" }, service.databaseUrl);
+    const counted = (text: string) =>
+      text.split("\n").filter((line) => /^latchkey_http_request(s_total|_duration_seconds_count)\{.* [1-9]/.test(line));
+    expect(counted(await read(idle))).toEqual([]);
+    await idle.send("GET", "/livez");
+    expect(counted(await read(idle))).toEqual([
+      'latchkey_http_requests_total{operation="getLiveness",status="200",problem=""} 1',
+      'latchkey_http_request_duration_seconds_count{operation="getLiveness"} 1',
+    ]);
+  });
+
   test("tell how stale the revocations are", async () => {
     const staleness = () => read().then((text) => valueIn(text, "latchkey_revocations_staleness_seconds"));
     expect(await staleness()).toBeLessThan(2);

@@ -8,7 +8,21 @@ const attributes = {
   '[data-testid="search-dialog"] header button': { "aria-label": "Clear" },
   '[data-testid="floating-button"]': { "aria-label": "Contents" },
 };
+// Redoc gives copy buttons to the code of the reference alone.
+const codeOfGuide = '[data-component-name="Markdown/Markdown"] pre';
+const addCopyButtons = () => {
+  for (const code of document.querySelectorAll(codeOfGuide)) {
+    if (code.previousElementSibling?.matches(".copy")) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.setAttribute("aria-label", "Copy the code");
+    code.before(button);
+  }
+};
 const complete = () => {
+  addCopyButtons();
   for (const [selector, values] of Object.entries(attributes)) {
     for (const element of document.querySelectorAll(selector)) {
       for (const [name, value] of Object.entries(values)) {
@@ -27,3 +41,26 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.querySelector(".skip").addEventListener("click", () => document.querySelector("main").focus());
+
+// Browsers offer the clipboard to pages over TLS and of this machine alone. To others, the selection can be copied.
+const copy = async (code) => {
+  if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent.trimEnd());
+  getSelection().selectAllChildren(code);
+  if (!document.execCommand("copy")) throw new Error("The browser does not copy.");
+  getSelection().removeAllRanges();
+};
+const announcement = document.querySelector(".announcement");
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.(".copy");
+  if (!button) return;
+  const result = await copy(button.nextElementSibling).then(
+    () => "Copied",
+    () => "Not copied",
+  );
+  button.textContent = result;
+  announcement.textContent = result;
+  setTimeout(() => {
+    button.textContent = "Copy";
+    announcement.textContent = "";
+  }, 2_000);
+});

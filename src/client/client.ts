@@ -5,7 +5,7 @@
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import { bearerOperations } from "../../generated/bearer.ts";
 import type { paths } from "../../generated/openapi.ts";
-import { problemIn, type Result, refuseStrangers, type Slug, slugOf } from "./problems.ts";
+import { problemIn, type Result, refuseStrangers, type Slug, slugOf, withContractsType } from "./problems.ts";
 import { globalFetch, hardened, isBelow, withoutRedirects } from "./requests.ts";
 import { type Fetch, isSafe, type RetryBounds, retrying, unlessAborted } from "./retry.ts";
 import { createSessions, inMemory, type RefreshRefusal, type Session, type TokenStorage } from "./session.ts";
@@ -180,5 +180,6 @@ export function basicAuthorization(username: string, password: string): string {
 const answersOfLatchkey: Middleware = {
   async onResponse({ request, response, options }) {
     if (!response.ok || options.parseAs === "json") await refuseStrangers(request, response);
+    return withContractsType(response);
   },
 };

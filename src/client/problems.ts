@@ -17,7 +17,8 @@ export type ProblemOf<Id extends OperationId> = NonNullable<Result<Id>["error"]>
 export type Slug<P extends Problem = Problem> = P extends { type: `/problems/${infer Last}` } ? Last : never;
 
 /** For a `switch` over what went wrong; the compiler knows which cases there are. */
-export const slugOf = <P extends Problem>(problem: P): Slug<P> => problem.type.slice("/problems/".length) as Slug<P>;
+export const slugOf = <P extends Problem>(problem: P): Slug<P> =>
+  problem.type.slice(problem.type.lastIndexOf("/") + 1) as Slug<P>;
 
 /** After how many seconds it makes sense to try again, where the answer says so. */
 export function retryAfterSeconds({ headers }: Response): number | undefined {
@@ -92,8 +93,22 @@ export async function refuseStrangers(request: Request, response: Response): Pro
   if (response.ok ? body === undefined : !isProblem(body)) throw new UnexpectedAnswerError(request, response, text);
 }
 
+/**
+ * Where the service has a path in its `PUBLIC_URL`, the type of a problem begins with that path, and the service's own contract
+ * says so. This client was built from the contract without one, and its types promise `/problems/…`.
+ * @returns a response with such a problem, or `undefined` where nothing has to be replaced
+ */
+export async function withContractsType(response: Response): Promise<Response | undefined> {
+  const problem = await problemIn(response);
+  const type = problem && `/problems/${slugOf(problem)}`;
+  if (!problem || problem.type === type) return undefined;
+  const { status, statusText, headers, url } = response;
+  const replaced = new Response(JSON.stringify({ ...problem, type }), { status, statusText, headers });
+  return Object.defineProperty(replaced, "url", { value: url });
+}
+
 const isProblem = (body: unknown): body is Problem =>
-  typeof body === "object" && body !== null && "type" in body && String(body.type).startsWith("/problems/");
+  typeof body === "object" && body !== null && "type" in body && /\/problems\/[a-z-]+$/.test(String(body.type));
 
 function parse(text: string): unknown {
   try {

@@ -94,8 +94,8 @@ type HandlersHeaders<Declared> = {
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 
+/** Of several media types the handler gives each, by its name, and dispatch sends the one that `Accept` prefers. */
 type BodyPart<Response> = Response extends { content: infer Content }
-  ? {
-      [Type in keyof Content]: { body: Content[Type] };
-    }[keyof Content]
+  ? { body: IsUnion<keyof Content> extends true ? Content : Content[keyof Content] }
   : { body?: never };
+type IsUnion<Value, Whole = Value> = Value extends unknown ? ([Whole] extends [Value] ? false : true) : never;

@@ -89,9 +89,11 @@ export function createConformance(document: OpenApiDocument): Conformance {
   }
 
   function bodyFault({ pointer, value }: Place, answer: Answer, isHead: boolean): string | undefined {
-    const [type] = Object.keys((value["content"] ?? {}) as Json);
+    const types = Object.keys((value["content"] ?? {}) as Json);
     const given = answer.headers["content-type"]?.[0];
-    if (given?.replace(/; ?charset=utf-8$/, "") !== type) return `is of type ${given}, not ${type}`;
+    const type = given?.replace(/; ?charset=utf-8$/, "");
+    if (type === undefined ? types.length > 0 : !types.includes(type))
+      return `is of type ${given}, not ${types.join(" or ") || "undefined"}`;
     if (!type || isHead) return answer.text === "" ? undefined : "has a body";
     const body = () => (/[/+]json$/.test(type) ? JSON.parse(answer.text) : answer.text);
     return schemaFault(`${pointer}/content/${escapeStep(type)}/schema`, body);

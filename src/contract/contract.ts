@@ -3,19 +3,20 @@
  * dispatch needs to know about each operation, computed once.
  */
 import { readFile } from "node:fs/promises";
-import { parse, parseDocument } from "yaml";
+import { parse, parseDocument, visit } from "yaml";
 import { security } from "../../generated/security.ts";
+import { basePath } from "./basePath.ts";
 import type { OperationId, Scheme } from "./binding.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 
 /** What one declared answer looks like. */
 export type DeclaredResponse = {
-  /** The one media type it is given in; `undefined` where the body is empty. */
-  contentType: string | undefined;
+  /** The media types that it can be given in: none where the body is empty, several where `Accept` decides. */
+  contentTypes: readonly string[];
   isJson: boolean;
   /**
-   * Names and values in turn of what is the same each time, and written by dispatch, not by handlers: its type, what the
-   * contract fixes with `const`, and the security headers but for those of which it declares its own.
+   * Names and values in turn of what is the same each time, and written by dispatch, not by handlers: its type where there is
+   * one, what the contract fixes with `const`, and the security headers but for those of which it declares its own.
    */
   fixedHeaders: readonly string[];
 };
@@ -36,10 +37,10 @@ export type Operation = {
 };
 
 export type Contract = {
-  /** As it is written: what requests are held against. */
+  /** What requests and responses are validated against: as it is written, but for the path of `PUBLIC_URL` in problem types. */
   document: OpenApiDocument;
   operations: readonly Operation[];
-  /** As it is shown to clients: with `PUBLIC_URL` as its server, where that is set. */
+  /** As it is shown to clients: the same, with `PUBLIC_URL` as its server, where that is set. */
   published: { yaml: string; document: OpenApiDocument };
 };
 
@@ -91,13 +92,21 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
   ) {
     throw new ContractError(`openapi.yaml has other operations than this program was built for. ${howToCatchUp}`);
   }
-  return { document, operations, published: publish(text, document, publicUrl) };
+  const published = publish(text, document, publicUrl);
+  return { document: { ...published.document, servers: document.servers ?? [] }, operations, published };
 }
 
 function publish(text: string, document: OpenApiDocument, publicUrl: string | undefined): Contract["published"] {
   if (publicUrl === undefined) return { yaml: text, document };
+  const base = basePath(publicUrl);
   const published = parseDocument(text);
   published.setIn(["servers", 0, "url"], publicUrl);
+  visit(published, {
+    Scalar(key, node) {
+      if (key !== "key" && typeof node.value === "string" && node.value.startsWith("/problems/"))
+        node.value = base + node.value;
+    },
+  });
   return { yaml: published.toString(), document: published.toJS() as OpenApiDocument };
 }
 
@@ -149,10 +158,16 @@ function declared(document: OpenApiDocument, response: OpenApiResponse, where: s
     const value = resolve(document, reference).schema?.const;
     if (value !== undefined) fixedHeaders.push(name, value);
   }
-  const contentType = onlyMediaType(response, where);
-  if (contentType) fixedHeaders.push("Content-Type", inUtf8(contentType));
-  return { contentType, isJson: /[/+]json$/.test(contentType ?? ""), fixedHeaders };
+  const contentTypes = Object.keys(response.content ?? {});
+  const [type, ...others] = contentTypes;
+  if (others.length > 0 && own["ETag"] !== undefined) {
+    throw new ContractError(`${where}: a body with an ETag is prepared in one media type.`);
+  }
+  if (type && others.length === 0) fixedHeaders.push("Content-Type", inUtf8(type));
+  return { contentTypes, isJson: others.length === 0 && isJsonType(type ?? ""), fixedHeaders };
 }
+
+export const isJsonType = (contentType: string): boolean => /[/+]json$/.test(contentType);
 
 function onlyMediaType(body: OpenApiBody, where: string): string | undefined {
   const [type, ...others] = Object.keys(body.content ?? {});

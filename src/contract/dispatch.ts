@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
 import type { AnswerCheck, Outgoing } from "./answerCheck.ts";
 import type { Handlers } from "./binding.ts";
-import { type Contract, type DeclaredResponse, inUtf8, type Operation } from "./contract.ts";
+import { type Contract, type DeclaredResponse, inUtf8, isJsonType, type Operation } from "./contract.ts";
 import type { CrossSiteCheck } from "./crossSite.ts";
 import { type Exchange, exchangeOf } from "./exchange.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
@@ -46,8 +46,7 @@ export function dispatch(parts: DispatchParts): Router {
     const query = operation.query.size > 0 ? request.query : {};
     const call = { body: request.body, path: request.params, query, principal, client };
     const reply = await handler(call);
-    const chosen = operation.responses.has(304) ? await choose(reply as PreparedReply, request, response) : reply;
-    const answer = success(operation, chosen, exchange);
+    const answer = success(operation, await choose(operation, reply, request, response), exchange);
     if (!check(response, answer)) throw new Error(`${operation.id} was about to break the contract`);
     send(response, answer);
   };
@@ -71,19 +70,21 @@ export function dispatch(parts: DispatchParts): Router {
  * Writes every failure, and is the only place that does. What is not a problem, or is one that the
  * operation does not declare, is a fault of ours: a 500 that says nothing.
  * @param report tells the log what the client is not told.
+ * @param base the path of `PUBLIC_URL`, which the type of each problem begins with
  */
 export function problemWriter(
   report: (response: Response, problem: Problem) => void,
   check: AnswerCheck,
+  base = "",
 ): ErrorRequestHandler {
   return (error: unknown, { headers }, response, _next) => {
     const exchange = exchangeOf(response);
     const destination = headers["sec-fetch-dest"] as string | undefined;
     let problem = declaredProblem(exchange.operation, error);
-    let answer = failure(problem, exchange, destination);
+    let answer = failure(problem, exchange, { base, destination });
     if (!check(response, answer)) {
       problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
-      answer = failure(problem, exchange);
+      answer = failure(problem, exchange, { base });
     }
     report(response, problem);
     if (response.headersSent) return void response.destroy();
@@ -108,23 +109,54 @@ const unreadable = (error: unknown) =>
 function refuseUnacceptable(operation: Operation, request: Request): void {
   const { accept = "*/*" } = request.headers;
   if (accept === "*/*") return;
-  for (const [status, { contentType }] of operation.responses) {
-    if (status < 300 && contentType && !request.accepts([contentType, `${contentType}; charset=utf-8`])) {
-      throw new Problem("not-acceptable", { detail: `This operation answers with ${contentType}.` });
+  for (const [status, { contentTypes }] of operation.responses) {
+    if (status < 300 && contentTypes.length > 0 && preferredType(request, contentTypes) === undefined) {
+      throw new Problem("not-acceptable", { detail: `This operation answers with ${contentTypes.join(" or ")}.` });
     }
   }
 }
+
+/** @returns the media type that `Accept` prefers, of those that it allows (RFC 9110, section 12.5.1); the first one of equals */
+function preferredType(request: Request, contentTypes: readonly string[]): string | undefined {
+  const accepted = request.accepts([...contentTypes, ...contentTypes.map((type) => `${type}; charset=utf-8`)]);
+  return accepted === false ? undefined : accepted.replace(/; charset=utf-8$/, "");
+}
+
+/** Chooses among the representations of a successful response, where there are several. */
+async function choose(operation: Operation, reply: AnyReply, request: Request, response: Response): Promise<AnyReply> {
+  if (operation.responses.has(304)) return chooseCoding(reply as PreparedReply, request, response);
+  const { contentTypes } = operation.responses.get(reply.status) as DeclaredResponse;
+  return contentTypes.length > 1 ? chooseType(reply, contentTypes, request, response) : reply;
+}
+
+function chooseType(
+  { status, headers, body }: AnyReply,
+  contentTypes: readonly string[],
+  request: Request,
+  response: Response,
+): AnyReply {
+  const type = preferredType(request, contentTypes) as string; // or refuseUnacceptable would have thrown
+  const chosen = (body as Record<string, unknown>)[type];
+  return {
+    status,
+    headers: { ...headers, "Content-Type": inUtf8(type), Vary: varyBy("Accept", response) },
+    body: isJsonType(type) ? JSON.stringify(chosen) : chosen,
+  };
+}
+
+/** With CORS, the response depends on the origin as well. */
+const varyBy = (header: string, response: Response): string =>
+  [response.getHeader("Vary") ?? [], header].flat().join(", ");
 
 /**
  * Chooses the representation that the client prefers, or a 304 where it has that one. A 304 has the headers of the 200, by which a
  * cache replaces those that it keeps (RFC 9110, section 15.4.5).
  */
-async function choose({ headers, body }: PreparedReply, request: Request, response: Response): Promise<AnyReply> {
+async function chooseCoding({ headers, body }: PreparedReply, request: Request, response: Response): Promise<AnyReply> {
   const coding = preferredCoding(request);
   if (!coding) throw new Problem("not-acceptable", { detail: "The content codings are br, gzip and identity." });
   const { etag, read } = body[coding];
-  const vary = [response.getHeader("Vary") ?? [], "Accept-Encoding"].flat().join(", "); // by the origin, with CORS
-  const common = { ...headers, ETag: etag, Vary: vary };
+  const common = { ...headers, ETag: etag, Vary: varyBy("Accept-Encoding", response) };
   if (isNamed(etag, request.headers["if-none-match"])) return { status: 304, headers: common };
   const encoded = coding === "identity" ? common : { ...common, "Content-Encoding": coding };
   return { status: 200, headers: encoded, body: await read() };
@@ -150,11 +182,11 @@ function success(
   };
 }
 
-/** @param destination the request's Sec-Fetch-Dest */
+/** @param options.destination the request's Sec-Fetch-Dest */
 function failure(
   problem: Problem,
   { operation, client: { requestId }, transportHeaders = [] }: Exchange,
-  destination?: string,
+  { base, destination }: { base: string; destination?: string | undefined },
 ): Outgoing {
   const ofThis = {
     ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem, destination) }),
@@ -163,7 +195,7 @@ function failure(
   return {
     status: problem.status,
     headers: [...problemHeaders, ...transportHeaders, "X-Request-Id", requestId, ...Object.entries(ofThis).flat()],
-    body: JSON.stringify(problem.body(requestId)),
+    body: JSON.stringify(problem.body(requestId, base)),
   };
 }
 

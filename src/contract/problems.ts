@@ -82,7 +82,7 @@ export const problems = {
     title: "There is nothing here",
     meaning:
       "The path is not in the contract, or there is no such thing for these credentials. Whether it exists for others is not said.",
-    remedy: "Compare the path with the contract at /openapi.yaml.",
+    remedy: "Compare the path with the contract, openapi.yaml.",
   },
   "method-not-allowed": {
     status: 405,
@@ -207,11 +207,14 @@ export class Problem extends Error {
     this.#members = members;
   }
 
-  /** What the client may know. */
-  body(requestId: string): ProblemBody {
+  /**
+   * What the client may know.
+   * @param base the path of `PUBLIC_URL`: `type` is a relative reference (RFC 9457, section 3.1.1), and a link for browsers
+   */
+  body(requestId: string, base = ""): ProblemBody {
     const { detail, errors, reason } = this.#members;
     return {
-      type: `/problems/${this.slug}`,
+      type: `${base}/problems/${this.slug}` as ProblemBody["type"],
       title: problems[this.slug].title,
       status: this.status,
       ...(detail !== undefined && this.status < 500 && { detail }),

@@ -1,10 +1,22 @@
+import { basePath } from "../contract/basePath.ts";
 import type { Handler } from "../contract/binding.ts";
 import { Problem, problems } from "../contract/problems.ts";
 import type { Documentation } from "./documentation.ts";
+import { indexOf } from "./index.ts";
 import { contentSecurityPolicy, problemPage } from "./pages.ts";
 
-/** With the setting `DOCUMENTATION=off` there is none, and each of these operations is a 404. */
+/** With the setting `DOCUMENTATION=off` there is none, and each of these operations but the index is a 404. */
 type Available = Documentation | undefined;
+
+/** Of both `/` and `/api`: as JSON for programs and as a page for browsers. */
+export function getIndex(
+  documentation: Available,
+  publicUrl: string | undefined,
+): Handler<"getIndex"> & Handler<"getApiIndex"> {
+  const { json, page } = indexOf(basePath(publicUrl), documentation !== undefined);
+  const headers = { "Content-Security-Policy": contentSecurityPolicy(page) };
+  return () => ({ status: 200, headers, body: { "application/json": json, "text/html": page } });
+}
 
 export const getDocs =
   (documentation: Available): Handler<"getDocs"> =>

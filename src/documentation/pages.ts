@@ -11,25 +11,33 @@ type ProblemText = { status: number; title: string; meaning: string; remedy: str
 
 /**
  * What the `type` of a problem leads to.
- * @param docs where the documentation is
+ * @param docs where the documentation is, seen from the page: relative, so that it does not matter below which path a proxy has both
  */
-export function problemPage(slug: string, { status, title, meaning, remedy }: ProblemText, docs = "/docs"): string {
+export function problemPage(slug: string, { status, title, meaning, remedy }: ProblemText, docs = "../docs"): string {
+  return pageOf(
+    `${title} · Latchkey`,
+    `<p><code>${status} ${slug}</code></p>
+  <h1>${title}</h1>
+  <p>${meaning}</p>
+  <p><strong>What to do.</strong> ${remedy}</p>
+  <p><a href="${docs}#/errors">All errors</a> · <a href="${docs}">Guide and reference</a></p>`,
+  );
+}
+
+/** A small page without scripts. */
+export function pageOf(title: string, content: string): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · Latchkey</title>
+<title>${title}</title>
 <style>
   :root { color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }
   body { max-width: 38rem; margin: 12vh auto; padding: 0 1.2rem; }
-  code { font-family: ui-monospace, monospace; }
+  code { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
 </style>
 <main>
-  <p><code>${status} ${slug}</code></p>
-  <h1>${title}</h1>
-  <p>${meaning}</p>
-  <p><strong>What to do.</strong> ${remedy}</p>
-  <p><a href="${docs}#/errors">All errors</a> · <a href="${docs}">Guide and reference</a></p>
+  ${content}
 </main>
 </html>
 `;

@@ -14,13 +14,16 @@ export const timeoutCode = "ERR_HTTP_REQUEST_TIMEOUT";
 /** @param method of the request, as far as it is known: an answer to HEAD has no body */
 export type Refuse = (socket: Socket, code: string, method?: string) => void;
 
-/** Writes a 400 or a 408 on the bare connection, and closes it: what follows on it cannot be read. */
-export function refusal(log?: Logger): Refuse {
+/**
+ * Writes a 400 or a 408 on the bare connection, and closes it: what follows on it cannot be read.
+ * @param base the path of `PUBLIC_URL`
+ */
+export function refusal(log?: Logger, base = ""): Refuse {
   return (socket, code, method) => {
     if (!socket.writable) return;
     const id = randomUUID();
     const problem = problemOf(code);
-    const body = JSON.stringify(problem.body(id));
+    const body = JSON.stringify(problem.body(id, base));
     log?.info({ req: { id, address: socket.remoteAddress }, problem: problem.slug, code }, "request refused");
     socket.end(
       [

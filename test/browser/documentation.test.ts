@@ -8,6 +8,7 @@ import { problems } from "../../src/contract/problems.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { serveFolder, startBrowser, visit } from "../support/browser.ts";
 import { startTestService } from "../support/service.ts";
+import { brokenWords } from "./brokenWords.ts";
 import { faintTexts } from "./contrast.ts";
 
 const contract = await readContract();
@@ -17,6 +18,46 @@ const service = await startTestService();
 const browser = await startBrowser();
 const served = `${service.url}/docs`;
 const folder = await serveFolder("dist/site", "/deep/below");
+
+/** What people search for, and where they should find it. */
+const searched = {
+  login: "#/questions/login-and-logout",
+  logout: "#/questions/login-and-logout",
+  "log in": "#/questions/login-and-logout",
+  "sign in": "#/sessions/createsession",
+  "sign out": "#/sessions/endallsessions",
+  "sign up": "#/questions/login-and-logout",
+  "forgot password": "#/questions/forgot-password",
+  "reset password": "#/questions/forgot-password",
+  "change password": "#/users/changepassword",
+  role: "#/questions/roles-and-permissions",
+  permission: "#/questions/roles-and-permissions",
+  "api key": "#/questions/api-keys",
+  cors: "#/questions/cors",
+  "rate limit": "#/questions/rate-limits",
+  python: "#/questions/verify-a-token-in-python",
+  javascript: "#/questions/code-in-curl",
+  curl: "#/questions/code-in-curl",
+  go: "#/questions/code-in-curl",
+  typescript: "#/clients-and-tools/typescript-client",
+  postman: "#/clients-and-tools/postman",
+  docker: "#/questions/docker-kubernetes-and-postgres",
+  kubernetes: "#/questions/docker-kubernetes-and-postgres",
+  postgres: "#/questions/docker-kubernetes-and-postgres",
+  backup: "#/questions/backup-and-restore",
+  restore: "#/questions/backup-and-restore",
+  tls: "#/questions/tls-and-proxies",
+  https: "#/questions/tls-and-proxies",
+  proxy: "#/questions/tls-and-proxies",
+  oauth: "#/questions/oauth",
+  mfa: "#/questions/oauth",
+  "2fa": "#/questions/oauth",
+  refresh: "#/sessions/refreshtoken",
+  expire: "#/errors/token-expired",
+  revoke: "#/tokens/revoketoken",
+  jwt: "#/tokens-and-sessions",
+  unlock: "#/questions/forgot-password",
+};
 
 /** Goes to a place of the page as its links do, and waits until it is there. */
 async function goTo(page: Page, place: string): Promise<void> {
@@ -89,6 +130,86 @@ describe.each([
     await page.keyboard.press("Enter");
     await page.waitForURL(new RegExp(`#${place}`));
   });
+});
+
+test("the search finds what people call otherwise, or what there is instead", { timeout: 120_000 }, async () => {
+  const { page } = await visit(browser, served);
+  await page.getByRole("button", { name: "Search" }).first().click();
+  const field = page.getByLabel("Search the guide and the reference");
+  for (const [words, place] of Object.entries(searched)) {
+    // What it found before would be there at first.
+    await field.fill("");
+    await field.fill(words);
+    // Among the first results, which are what is seen without scrolling.
+    const first = page.locator('[role="dialog"] a[href^="#"]:nth-of-type(-n+4)');
+    await first
+      .and(page.locator(`[href^="${place}"]`))
+      .first()
+      .waitFor()
+      .catch(async () => {
+        const found = await page
+          .locator('[role="dialog"] a[href^="#"]')
+          .evaluateAll((all) => all.map((one) => one.getAttribute("href")));
+        throw new Error(`${words} finds ${found.slice(0, 5).join(", ") || "nothing"}`);
+      });
+  }
+});
+
+test.each([
+  ["with the clipboard", served, true],
+  ["without one, as on a page that has no TLS", served, false],
+  ["in a copy elsewhere", `${folder}/`, true],
+])("the guide's code can be copied by keyboard, offline: %s", async (_, url, hasClipboard) => {
+  const { page, complaints } = await visit(browser, url, { permissions: ["clipboard-read", "clipboard-write"] });
+  await goTo(page, "#/first-call");
+  await page.context().setOffline(true);
+  if (!hasClipboard) await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  const code = await page.locator('[data-section-id="/first-call"] pre').first().textContent();
+  const button = page.locator('[data-section-id="/first-call"] .copy').first();
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await page
+    .getByRole("status")
+    .filter({ hasText: /^Copied$/ })
+    .waitFor({ state: "attached" });
+  await button.filter({ hasText: "Copied" }).waitFor();
+  await page.locator("body").evaluate((body) => {
+    const field = document.createElement("textarea");
+    body.append(field);
+    field.focus();
+  });
+  await page.keyboard.press("Control+V");
+  const pasted = await page.locator("body > textarea").inputValue();
+  expect(pasted.trimEnd()).toBe(code?.trimEnd());
+  expect(pasted).toMatch(/^curl -X POST/);
+  await button.filter({ hasText: /^Copy$/ }).waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("each code of the guide has one button to copy it, with a name, and nothing of the code is behind it", async () => {
+  const { page } = await visit(browser, served);
+  const withoutButton = () =>
+    page
+      .locator('[data-component-name="Markdown/Markdown"] pre')
+      .evaluateAll((all) => all.filter((code) => !code.previousElementSibling?.matches("button.copy")).length);
+  for (const chapter of chapters) {
+    await goTo(page, chapter);
+    expect(await withoutButton(), chapter).toBe(0);
+  }
+  await goTo(page, "#/first-call");
+  const first = page.locator('[data-section-id="/first-call"]');
+  const button = await first.locator(".copy").first().boundingBox();
+  const codeTop = await first
+    .locator("pre")
+    .first()
+    .evaluate((code) => {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      return range.getBoundingClientRect().top;
+    });
+  expect(await first.getByRole("button", { name: "Copy the code" }).count()).toBe(await first.locator("pre").count());
+  expect(button?.height).toBeGreaterThanOrEqual(24);
+  expect((button?.y ?? 0) + (button?.height ?? 0)).toBeLessThanOrEqual(codeTop);
 });
 
 test.each([
@@ -165,6 +286,19 @@ test("every operation has a sample in each language", { timeout: 120_000 }, asyn
     expect(await part.innerText()).toContain(path.split("{")[0]);
   }
 });
+
+test.each([360, 390])(
+  "on a phone of %d pixels no word of a table or a heading is broken",
+  { timeout: 120_000 },
+  async (width) => {
+    const { page } = await visit(browser, served, { viewport: { width, height: 760 } });
+    for (const place of ["#/", ...chapters, "#/users/changepassword", "#/sessions/listsessions"]) {
+      await goTo(page, place);
+      expect(await page.evaluate(brokenWords, "th, td, h1, h2, h3, h4, button"), place).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), place).toBe(width);
+    }
+  },
+);
 
 test("nothing is wider than a phone, and its menu opens and leads on", async () => {
   const { page } = await visit(browser, served, { viewport: { width: 360, height: 760 }, hasTouch: true });

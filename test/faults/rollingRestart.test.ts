@@ -1,27 +1,21 @@
-/** Two instances behind nginx, with the configuration that deploy/ has, are restarted in turn: no request is lost. */
-import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { type IncomingMessage, request as requestPlain } from "node:http";
 import { request } from "node:https";
-import { type AddressInfo, connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { type AddressInfo, createServer } from "node:net";
+import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { ca, createClient } from "../support/client.ts";
+import { startNginx } from "../support/nginx.ts";
 import { freePorts } from "../support/ports.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
-/** Debian keeps it where not everybody looks. */
-const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
-
 /** @returns where it serves, and where it listens without TLS */
-async function startNginx(instances: number[]): Promise<{ url: string; plainUrl: string }> {
+async function startProxy(instances: number[]): Promise<{ url: string; plainUrl: string }> {
   const [port, plainPort] = await freePorts(2);
-  const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
   const certificate = resolve("test/support/certificates/one");
   const site = (await readFile("deploy/nginx.conf", "utf8"))
     .replace("listen 80;", `listen 127.0.0.1:${plainPort};`)
@@ -30,40 +24,9 @@ async function startNginx(instances: number[]): Promise<{ url: string; plainUrl:
     .replace("/etc/ssl/private/latchkey.pem", `${certificate}.key.pem`)
     .replace("127.0.0.1:8080", `127.0.0.1:${instances[0]}`)
     .replace("127.0.0.1:8081", `127.0.0.1:${instances[1]}`);
-  await writeFile(join(prefix, "site.conf"), site);
-  const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
-  await writeFile(
-    join(prefix, "nginx.conf"),
-    `daemon off; master_process off; pid nginx.pid; error_log error.log;
-     events { worker_connections 1024; }
-     http { access_log off; ${folders.join(" ")} include site.conf; }`,
-  );
-  const args = ["-p", prefix, "-c", "nginx.conf", "-e", "error.log"];
-  execFileSync("nginx", [...args, "-t"], { env: searchPath, stdio: "pipe" });
-  const nginx = spawn("nginx", args, { env: searchPath, stdio: "ignore" });
-  const exit = new Promise((resolve) => nginx.once("exit", resolve));
-  afterwards(async () => {
-    nginx.kill("SIGTERM");
-    await exit;
-    await rm(prefix, { recursive: true });
-  });
-  const urls = { url: `https://127.0.0.1:${port}`, plainUrl: `http://127.0.0.1:${plainPort}` };
-  const deadline = Date.now() + 10_000;
-  while (!(await connects(Number(port)))) {
-    if (Date.now() > deadline) throw new Error("nginx does not serve");
-    await sleep(50);
-  }
-  return urls;
+  await startNginx(site, Number(port));
+  return { url: `https://127.0.0.1:${port}`, plainUrl: `http://127.0.0.1:${plainPort}` };
 }
-
-const connects = (port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 
 /** What both clients ask until `stop`, one request after the other, and what did not go well. */
 function load(ask: () => Promise<string | undefined>) {
@@ -94,7 +57,7 @@ test("each instance is restarted twice under load: every request is answered, ev
     return program;
   };
   const instances = [await start(ports[0]), await start(ports[1])];
-  const send = createClient((await startNginx(ports)).url);
+  const send = createClient((await startProxy(ports)).url);
 
   await send("POST", "/api/users", { json: { username: "miguel", password } });
   const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
@@ -151,7 +114,7 @@ test("a POST that was sent is not sent again, and without TLS nothing is served"
       return (server.address() as AddressInfo).port;
     }),
   );
-  const { url, plainUrl } = await startNginx(instances);
+  const { url, plainUrl } = await startProxy(instances);
   const status = (origin: string, method: string) =>
     new Promise<number>((resolve, reject) => {
       const options = { ca, method, headers: { authorization: "Basic bWlndWVsOmhvcnNl" } };

@@ -1,0 +1,54 @@
+/** The guide's Python code verifies tokens of a real service, and rejects others, with PyJWT. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { sampleOrigin } from "../../src/documentation/pages.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { freePorts } from "../support/ports.ts";
+import { startTestService } from "../support/service.ts";
+
+/** Debian's own, which has Debian's packages. */
+const python = "/usr/bin/python3";
+
+test("a token is verified by its signature, issuer, audience, type and time", async () => {
+  const guide = await readFile("docs/7-questions.md", "utf8");
+  const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
+  const [port = 0] = await freePorts(1);
+  const url = `http://127.0.0.1:${port}`;
+  const service = await startTestService({ PORT: String(port), PUBLIC_URL: url, TOKEN_TTL_SECONDS: "60" });
+  const other = await startTestService({ PUBLIC_URL: "https://other.example.com" }, service.databaseUrl);
+  const { id } = await service.register("miguel");
+  const token = await service.token("miguel");
+  const elsewhere = await other.token("miguel");
+  service.advance(-3_600);
+  const expired = await service.token("miguel");
+
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-python-"));
+  afterwards(() => rm(folder, { recursive: true }));
+  await writeFile(
+    join(folder, "verify.py"),
+    `${code.replaceAll(sampleOrigin, url)}
+
+import json, sys
+results = []
+for token in sys.argv[1:]:
+    try:
+        results.append(user_of(token))
+    except jwt.PyJWTError as error:
+        results.append(type(error).__name__)
+print(json.dumps(results))
+`,
+  );
+  const altered = token.replace(/\.[\w-]+\./, (payload) => `${payload.slice(0, -3)}AA.`);
+  const args = [join(folder, "verify.py"), token, elsewhere, expired, altered];
+  const { stdout } = await promisify(execFile)(python, args);
+  expect(JSON.parse(stdout)).toEqual([
+    { id, username: "miguel" },
+    expect.stringMatching(/^Invalid(Audience|Issuer)Error$/),
+    "ExpiredSignatureError",
+    "InvalidSignatureError",
+  ]);
+});

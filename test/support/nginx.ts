@@ -1,0 +1,50 @@
+/** A real nginx, for what a proxy before the service does to its requests. */
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterwards } from "./afterwards.ts";
+
+/** Debian keeps it where not everybody looks. */
+const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
+
+/**
+ * Starts nginx with these `server` blocks, and stops it after the test.
+ * @param port one that they listen on: the promise resolves when it accepts connections
+ */
+export async function startNginx(servers: string, port: number): Promise<void> {
+  const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
+  await writeFile(join(prefix, "site.conf"), servers);
+  const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
+  await writeFile(
+    join(prefix, "nginx.conf"),
+    `daemon off; master_process off; pid nginx.pid; error_log error.log;
+     events { worker_connections 1024; }
+     http { access_log off; ${folders.join(" ")} include site.conf; }`,
+  );
+  const args = ["-p", prefix, "-c", "nginx.conf", "-e", "error.log"];
+  execFileSync("nginx", [...args, "-t"], { env: searchPath, stdio: "pipe" });
+  const nginx = spawn("nginx", args, { env: searchPath, stdio: "ignore" });
+  const exit = new Promise((resolve) => nginx.once("exit", resolve));
+  afterwards(async () => {
+    nginx.kill("SIGTERM");
+    await exit;
+    await rm(prefix, { recursive: true });
+  });
+  const deadline = Date.now() + 10_000;
+  while (!(await connects(port))) {
+    if (Date.now() > deadline) throw new Error("nginx does not serve");
+    await sleep(50);
+  }
+}
+
+const connects = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
