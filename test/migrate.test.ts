@@ -6,7 +6,7 @@ import { runProgram } from "./support/process.ts";
 import { createDatabase, query, secretKey, startTestService } from "./support/service.ts";
 
 const migrateOnce = async (url: string) => {
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   try {
     return await migrate(knex);
   } finally {
@@ -32,11 +32,11 @@ test("three services that start at once on an empty database agree on the signin
 
 test("a migration that was killed half-way leaves nothing behind, and no lock", async () => {
   const url = await createDatabase("template0");
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   const killed = knex.transaction(async (transaction) => {
     await migrate(transaction);
     const { rows } = await transaction.raw<{ rows: { pid: number }[] }>("SELECT pg_backend_pid() AS pid");
-    const other = openForMigration(url, () => {});
+    const other = openForMigration(url);
     await other.raw("SELECT pg_terminate_backend(?)", [rows[0]?.pid ?? 0]);
     await other.destroy();
     await transaction.raw("SELECT 1");
@@ -80,7 +80,7 @@ const moved = [
 
 /** Applies the migrations that the previous version has, where it applies them. */
 async function migrateAsBefore(url: string): Promise<void> {
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   try {
     await knex.raw("SET search_path = public");
     await applyMigrations(knex, migrationNames.slice(0, 8));
