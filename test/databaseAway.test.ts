@@ -1,9 +1,12 @@
 /** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
+import { connect as connectTo, noTimeLimits } from "../src/database/connections.ts";
 import { openDatabase } from "../src/database/database.ts";
+import { isOutage } from "../src/database/errors.ts";
+import { afterwards } from "./support/afterwards.ts";
 import { startBreakablePostgres } from "./support/breakablePostgres.ts";
 import type { Received } from "./support/client.ts";
 import { password, query, startTestService } from "./support/service.ts";
@@ -226,4 +229,21 @@ test("frozen: connected, and silent", async () => {
   await expectAway();
   postgres.thaw();
   await expectBack();
+});
+
+test("a name server that is away, and a connection that is closed during the TLS handshake, are outages like others", async () => {
+  const closing = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+  await once(closing, "listening");
+  afterwards(() => closing.close());
+  const { port } = closing.address() as AddressInfo;
+  const urls = ["nosuchhost.invalid", `127.0.0.1:${port}`, `127.0.0.1:${port}`].map((host) => `postgres://x@${host}/x`);
+  for (const url of [...urls.slice(0, 2), `${urls[2]}?sslmode=verify-full`]) {
+    const error = await connectTo(url, noTimeLimits).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(Error);
+    expect(isOutage(error), String(error)).toBe(true);
+  }
+  const system = (code: string) => Object.assign(new Error("getaddrinfo"), { code });
+  for (const code of ["EAI_AGAIN", "CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERR_TLS_CERT_ALTNAME_INVALID"])
+    expect(isOutage(system(code)), code).toBe(true);
+  expect(isOutage(system("ERR_INVALID_ARG_TYPE"))).toBe(false);
 });

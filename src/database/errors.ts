@@ -20,10 +20,11 @@ type DriverError = Error & { code?: string; routine?: string };
 // resources (too many connections, disk full); a deadlock, or a transaction to be tried again; operator
 // intervention (shutdown, statement timeout); closed for maintenance; lock not available; idle in
 // transaction; read-only, as after a failover. Then the system's own, and those of pg and Knex, which
-// have only a message.
-const outageCodes = /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25P04|25006|E[A-Z]+)$/;
+// have only a message, of TLS among them: EAI_AGAIN is a name server that is away.
+const outageCodes =
+  /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25P04|25006|E(?!RR_)[A-Z_]+|ERR_(?:TLS|SSL)_.*|(?:.*_)?CERT(?:_.*)?|UNABLE_TO_.*)$/;
 const outageMessages =
-  /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
+  /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection|establishing an SSL connection/;
 // The same without what says that the server is there and has too much to do: trying again at once
 // would make that worse.
 const brokenCodes = /^(?:08...|57P0.|E(?:PIPE|CONNRESET))$/;
