@@ -21,7 +21,7 @@ export const keys: Command = (args) => {
   return (config, log) =>
     withDatabase(config, log, async (tools) => {
       const store = signingKeyStore(tools.database);
-      await run({ ...tools, store, seal: createSeal(await readSecretKeys(config)), log });
+      await run({ ...tools, store, seal: createSeal((await readSecretKeys(config)).sealing), log });
     });
 };
 

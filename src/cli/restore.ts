@@ -45,7 +45,7 @@ const end =
       config,
       log,
       async ({ atomically, audit }) => {
-        const key = await makeKey(createSeal(await readSecretKeys(config)));
+        const key = await makeKey(createSeal((await readSecretKeys(config)).sealing));
         const done = await atomically(async (transaction) => ({
           revoked: await replaceKeys(transaction, key),
           ended: await endEverything(transaction, history?.highestEpoch),
