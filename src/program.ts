@@ -19,7 +19,7 @@ import { migrate } from "./cli/migrate.ts";
 import { restore } from "./cli/restore.ts";
 import { sessions } from "./cli/sessions.ts";
 import { users } from "./cli/users.ts";
-import { type Config, ConfigError, readConfig, StartError } from "./config.ts";
+import { type Config, ConfigError, misspeltSettings, readConfig, StartError } from "./config.ts";
 import { ContractError } from "./contract/contract.ts";
 import { Problem, problems } from "./contract/problems.ts";
 import { EmbeddedPostgresError } from "./database/embedded.ts";
@@ -50,6 +50,8 @@ const commands: Record<string, Command> = {
 };
 /** The log of these is what they are for. What the others print is for a person or a program; their log is not. */
 const logged = ["serve", "migrate", "worker"];
+/** A worker has the environment of its primary. */
+const warned = ["serve", "migrate"];
 
 try {
   const args = process.argv.slice(2);
@@ -64,6 +66,7 @@ try {
     const run = command(rest);
     const config = readConfig(process.env);
     const { log, print, dropped } = await createLog(config.logLevel, logged.includes(name) ? 1 : 2);
+    if (warned.includes(name)) for (const sentence of misspeltSettings(process.env)) log.warn(sentence);
     await run(config, log, { lastResort: exitOnUnhandledErrors(log, exit.software), print, dropped });
   }
 } catch (error) {

@@ -125,7 +125,7 @@ export async function startService(
     const secretKeys = await readSecretKeys(config);
     const keys = await followSigningKeys(
       signingKeyStore(following),
-      createSeal(secretKeys),
+      createSeal(secretKeys.sealing),
       config.keyRotationDays * daySeconds,
       clock,
       (keyId) => audit("signing-key-rotated", undefined, { keyId }),
@@ -160,7 +160,7 @@ export async function startService(
       registrations: config.throttleRegistrations,
       consecutive: config.throttleConsecutive,
     };
-    const guessKeys = throttleKeys(secretKeys);
+    const guessKeys = throttleKeys(secretKeys.counting);
     // A sign-in that times out behind a hanging query was waiting for Postgres, not for a hash.
     const schedule: Schedule = (turn, task) =>
       hasher.schedule(turn, task).catch((error: unknown) => {
@@ -182,7 +182,7 @@ export async function startService(
     const sessions = createSessions({
       store: sessionStore(database),
       tokens,
-      secrets: refreshSecrets(secretKeys),
+      secrets: refreshSecrets(secretKeys.sealing),
       times: {
         idleSeconds: config.sessionIdleDays * daySeconds,
         lifetimeSeconds: config.sessionLifetimeDays * daySeconds,

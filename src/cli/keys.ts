@@ -31,7 +31,7 @@ export const keys: Command = (args) => {
   return (config, log) =>
     withDatabase(config, log, async (tools) => {
       const store = signingKeyStore(tools.database);
-      const seal = createSeal(await readSecretKeys(config));
+      const seal = createSeal((await readSecretKeys(config)).sealing);
       await run({ ...tools, store, seal, log, rotationSeconds: config.keyRotationDays * daySeconds });
     });
 };

@@ -45,7 +45,7 @@ const end =
       config,
       log,
       async ({ atomically, audit }) => {
-        const seal = createSeal(await readSecretKeys(config));
+        const seal = createSeal((await readSecretKeys(config)).sealing);
         const keys = [await makeKey(seal), await makeKey(seal)] as const;
         const done = await atomically(async (transaction) => ({
           revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),

@@ -29,7 +29,7 @@ type Action = (name: string, tools: Tools, service: { config: Config; log: Logge
 
 const actions: Record<string, Action> = {
   async "set-password"(name, { database, audit }, { config, log }) {
-    const keys = throttleKeys(await readSecretKeys(config));
+    const keys = throttleKeys((await readSecretKeys(config)).counting);
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
     );
@@ -43,14 +43,14 @@ const actions: Record<string, Action> = {
       audit,
     });
     if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);
-    await unlockAccount(database, await readSecretKeys(config), name);
+    await unlockAccount(database, (await readSecretKeys(config)).counting, name);
     say("The password is set. Every session and every token of the user has ended.");
   },
 
   async unlock(name, { database, audit }, { config }) {
     const account = await userStore(database).findAccount({ username: canonicalUsername(name) ?? "" });
     if (!account) throw noUser(name);
-    const isUnlocked = await unlockAccount(database, await readSecretKeys(config), name);
+    const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, name);
     if (isUnlocked) audit("account-unlocked", undefined, { userId: account.id });
     say(
       isUnlocked

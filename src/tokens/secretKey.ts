@@ -36,12 +36,34 @@ async function readOrMakeSecretKey(dataDir: string): Promise<string> {
 /** The file is not what was written there. Its message is for the person who starts. */
 export class SecretKeyError extends Error {}
 
-/** The present secret key, and the one before it while it is being changed, as the settings have them. */
+/** What everything that is derived from `SECRET_KEY` is derived from, as the settings have it: the present key first. */
+export type SecretKeys = {
+  /** For what has to be opened again. A line break at the end of a key makes no difference. */
+  sealing: readonly [string, ...string[]];
+  /** For what is counted under one name, whether a line break was there or not. */
+  counting: readonly [string, ...string[]];
+};
+
+/** The present secret key, and the one before it while it is being changed. */
 export async function readSecretKeys(settings: {
   secretKey: string | undefined;
   secretKeyPrevious: string | undefined;
   dataDir: string;
-}): Promise<[string, ...string[]]> {
+}): Promise<SecretKeys> {
   const present = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
-  return settings.secretKeyPrevious === undefined ? [present] : [present, settings.secretKeyPrevious];
+  return keysOf(settings.secretKeyPrevious === undefined ? [present] : [present, settings.secretKeyPrevious]);
+}
+
+/**
+ * Earlier versions derived from the key as it was given, so that a line break at its end counted: what they sealed is to be
+ * opened, and they open what is sealed beside them while they are being replaced. So a key is used as it is given, and its other
+ * forms are accepted.
+ */
+export function keysOf(given: [string, ...string[]]): SecretKeys {
+  const plain = given.map((key) => key.replace(/[\r\n]+$/, ""));
+  const unique = (keys: string[]) => [...new Set(keys)] as [string, ...string[]];
+  return {
+    sealing: unique([...given, ...plain, ...plain.map((key) => `${key}\n`)]),
+    counting: unique([...plain, ...given]),
+  };
 }

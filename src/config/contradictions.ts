@@ -1,0 +1,25 @@
+/** Settings that are allowed one by one, and not together. */
+import { secretKeyAllowed } from "./values.ts";
+
+/** The least of the parameters that OWASP recommends for argon2id: 7168 KiB with 5 passes. */
+const leastHashingWork = 7168 * 5;
+
+/** @returns a sentence for each contradiction */
+export function contradictions(
+  environment: Record<string, string | undefined>,
+  { argon2MemoryKib, argon2Passes }: { argon2MemoryKib?: number; argon2Passes?: number },
+): string[] {
+  const wrong: string[] = [];
+  if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
+    wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${secretKeyAllowed}.`);
+  }
+  if ((environment["TLS_CERT"] === undefined) !== (environment["TLS_KEY"] === undefined)) {
+    wrong.push("TLS_CERT and TLS_KEY: one of them alone is not allowed. Allowed: both, or neither.");
+  }
+  if (argon2MemoryKib && argon2Passes && argon2MemoryKib * argon2Passes < leastHashingWork) {
+    wrong.push(
+      `ARGON2_MEMORY_KIB and ARGON2_PASSES: ${argon2MemoryKib} times ${argon2Passes} is not allowed. Allowed: a product of ${leastHashingWork} or more (OWASP).`,
+    );
+  }
+  return wrong;
+}

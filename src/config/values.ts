@@ -1,0 +1,78 @@
+/** What the values of settings may look like. */
+import { z } from "zod";
+
+export type Setting = {
+  /** What holds when the setting is absent; `undefined` where absence has a meaning of its own. */
+  fallback: string | undefined;
+  /** What a message may say is allowed. Ends a sentence, so without a full stop. */
+  allowed: string;
+  help: string;
+  /** A secret is never repeated in a message. */
+  secret?: true;
+  /**
+   * A start without it, because its name was misspelt, is refused: the service would keep its data elsewhere, or trust or
+   * encrypt less than it was told to. Of the others a warning is enough.
+   */
+  critical?: true;
+  schema: z.ZodType<unknown, string>;
+};
+
+export const wholeNumber = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .pipe(z.number().int().min(minimum).max(maximum));
+
+/** The part of a setting that is a whole number and nothing else. */
+export const between = (minimum: number, maximum: number) => ({
+  allowed: `a whole number from ${minimum} to ${maximum}`,
+  schema: wholeNumber(minimum, maximum),
+});
+
+/** The part of a setting that is on or off. */
+export const onOrOff = {
+  allowed: "on or off",
+  schema: z.enum(["on", "off"]).transform((value) => value === "on"),
+};
+
+export const httpUrl = (value: string) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
+};
+
+export const hostName = z.string().regex(/^[\w.:-]+$/);
+
+export const commaSeparated = (isAllowed: (item: string) => boolean) =>
+  z
+    .string()
+    .transform((value) => value.split(",").map((item) => item.trim()))
+    .refine((items) => items.every(isAllowed));
+
+/** A key that was made by chance, whatever line break a file or a shell has left behind it. */
+export const secretKey = z.string().refine((value) => {
+  const key = withoutLineBreak(value);
+  return key.length >= 32 && new Set(key).size >= 10;
+});
+
+export const secretKeyAllowed =
+  "at least 32 characters made by chance; make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64'))\"";
+
+/** The line break at the end of a file is no part of a value: `$(cat file)` drops it, a secret of Kubernetes keeps it. */
+export const withoutLineBreak = (value: string): string => value.replace(/[\r\n]+$/, "");
+
+/** @returns a sentence on a mistake that is often made, for a value that is not allowed; never the value itself */
+export function hint(value: string, isAllowed: (value: string) => boolean): string {
+  const [, quoted] = /^(["'])(?:.*)\1$/s.exec(value.trim()) ?? [];
+  if (quoted) return " Remove the quotation marks: they were taken as part of the value.";
+  if (value.trim() !== value) return " Remove the white space around it.";
+  if (isAllowed(value.toLowerCase())) return " Write it in lower case.";
+  if (value.split(",").some((item) => /\/\s*$/.test(item)) && isAllowed(value.replace(/\/+(?=\s*(?:,|$))/g, "")))
+    return " Remove the slash at the end.";
+  if (/^\d+(?:[._]\d+)? *[a-z]+$/i.test(value)) return " Write the number alone, without a unit.";
+  if (/^(?:true|yes|1|enabled?)$/i.test(value) && isAllowed("on")) return " Write on.";
+  if (/^(?:false|no|0|disabled?)$/i.test(value) && isAllowed("off")) return " Write off.";
+  if (value.startsWith("tcp://"))
+    return " Kubernetes sets it for a Service of that name: use enableServiceLinks: false.";
+  return "";
+}
