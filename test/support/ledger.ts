@@ -37,8 +37,11 @@ export type Ledger = {
 /** While the database is away, an instance accepts for 5 s what it does not know to be revoked; then a second at most. */
 const revokedEverywhereMs = 6_500;
 
-/** @param sessions how many are refreshed in turn */
-export async function createLedger(send: Client, sessions = 8): Promise<Ledger> {
+/**
+ * @param sessions how many are refreshed in turn
+ * @param prefix of the usernames, where several ledgers share a database
+ */
+export async function createLedger(send: Client, sessions = 8, prefix = ""): Promise<Ledger> {
   const accounts: Account[] = [];
   // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
   // Whose answer was lost is not used again.
@@ -66,14 +69,14 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
     if (status === 201) tokens.push(json.refresh_token);
   };
 
-  const reader = await register("reader");
+  const reader = await register(`${prefix}reader`);
   const readersToken = reader && (await takeToken(reader));
   if (!readersToken) throw new Error("The service did not serve to begin with.");
   for (let begun = 0; begun < sessions; begun += 1) await beginSession(reader, refreshTokens);
 
   return {
     async register() {
-      const account = await register(`user${accounts.length}`);
+      const account = await register(`${prefix}user${accounts.length}`);
       if (account) idle.push(account);
     },
 
@@ -152,7 +155,7 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
           expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
         }
       }
-      const rows = await query(database, "SELECT username FROM users");
+      const rows = await query(database, "SELECT username FROM users WHERE starts_with(username, $1)", [prefix]);
       const kept = new Set(rows.map(({ username }) => username));
       let unacknowledged = 0;
       for (const { username, passwords, acknowledged } of accounts) {

@@ -153,7 +153,13 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
   /** The last lines of all logs. */
   const ends = (): string =>
     ["etcd", ...names]
-      .map((name) => `${name}: ${readFileSync(join(folder, `${name}.log`), "utf8").split("\n").slice(-12).join("\n")}`)
+      .map(
+        (name) =>
+          `${name}: ${readFileSync(join(folder, `${name}.log`), "utf8")
+            .split("\n")
+            .slice(-12)
+            .join("\n")}`,
+      )
       .join("\n");
   const cluster: Cluster = {
     folder,
@@ -192,6 +198,8 @@ function childrenOf(pid: number): number[] {
 }
 
 function newestPostgres(): string {
-  const versions = readdirSync("/usr/lib/postgresql").map(Number).sort((a, b) => b - a);
+  const versions = readdirSync("/usr/lib/postgresql")
+    .map(Number)
+    .sort((a, b) => b - a);
   return `/usr/lib/postgresql/${versions[0]}/bin`;
 }

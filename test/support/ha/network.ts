@@ -106,7 +106,9 @@ function originOf(
   const entry = readFileSync("/proc/net/tcp", "utf8")
     .split("\n")
     .map((line) => line.trim().split(/\s+/))
-    .find(([, local = "", remote = ""]) => local.endsWith(`:${hex(remotePort)}`) && remote.endsWith(`:${hex(relayPort)}`));
+    .find(
+      ([, local = "", remote = ""]) => local.endsWith(`:${hex(remotePort)}`) && remote.endsWith(`:${hex(relayPort)}`),
+    );
   const socket = `socket:[${entry?.[9]}]`;
   return nodes.find((node) => processesOf(node).some((pid) => filesOf(pid).includes(socket)));
 }

@@ -4,7 +4,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../ports.ts";
-import { type Cluster, substitute } from "./cluster.ts";
+import { query } from "../service.ts";
+import { type Cluster, substitute, superuserPassword } from "./cluster.ts";
 import { startDaemon } from "./daemons.ts";
 
 /**
@@ -26,6 +27,13 @@ export async function startHaproxy(cluster: Cluster, name: string, closesConnect
   await writeFile(configuration, file);
   startDaemon(name, "haproxy", ["-db", "-f", configuration], cluster.folder);
   await untilListening(port);
+  // HAProxy takes every server for the primary until its first checks have failed.
+  for (let inARow = 0; inARow < 2 * cluster.nodes.length; ) {
+    const url = `postgres://postgres:${superuserPassword}@127.0.0.1:${port}/postgres`;
+    const [row] = await query(url, "SELECT pg_is_in_recovery() AS standby").catch(() => []);
+    inARow = row?.["standby"] === false ? inARow + 1 : 0;
+    await sleep(50);
+  }
   return port;
 }
 
