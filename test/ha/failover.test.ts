@@ -17,7 +17,8 @@ import { password, query } from "../support/service.ts";
 
 const databasePassword = "correct-horse";
 const signInWithinMs = 2_000;
-const answerWithinMs = 3_000;
+/** The promise is 3 s, which test/faults/ proves. Here the cluster and its clients share the cores with the service. */
+const answerWithinMs = 5_000;
 
 const cluster = await startCluster();
 const ports = {
