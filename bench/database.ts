@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import pg from "pg";
-import { openForMigration } from "../src/database/database.ts";
+import { openForMigration } from "../src/database/pool.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
 import { superuser } from "../src/database/embeddedRoles.ts";
 import { migrate } from "../src/database/migrate.ts";

@@ -25,6 +25,7 @@ export type Services = {
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;
+  requireWritable: () => Promise<void>;
   audit: Audit;
   isStopping(): boolean;
 };
@@ -49,7 +50,7 @@ export const handlers = (services: Services): Handlers => ({
   getResource,
 
   getLiveness,
-  getReadiness: getReadiness(services.isMigrated, services.isStopping),
+  getReadiness: getReadiness(services.isMigrated, services.requireWritable, services.isStopping),
 
   getDocs: getDocs(services.documentation),
   getOpenapiYaml: getOpenapiYaml(services.documentation),

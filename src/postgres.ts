@@ -2,14 +2,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, StartError } from "./config.ts";
-import { type DatabaseAddress, isOutage, isRefusal, openForMigration } from "./database/database.ts";
+import type { DatabaseAddress } from "./database/connections.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./database/embedded.ts";
+import { isOutage, isRefusal, UnsuitableDatabaseError } from "./database/errors.ts";
 import { migrate } from "./database/migrate.ts";
+import { openForMigration } from "./database/pool.ts";
+import { refuseSharedSessions } from "./database/pooler.ts";
 
 /** How long a start waits for a database that is away. */
 const databasePatienceMs = 10_000;
-/** Needed because of what the schema uses, and the oldest that its makers still mend. */
-const oldestPostgres = 14;
 
 export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
 
@@ -22,8 +23,8 @@ export async function openPostgres(config: Config, log: Logger): Promise<Postgre
   const postgres = await startEmbeddedPostgres({
     dataDir,
     log: (message) => log.info(message),
-    // Three more of each process follow changes, and Postgres' own tools want some.
-    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 3) + 20)) },
+    // Four more of each process follow changes, one looks for abandoned queries, and Postgres' own tools want some.
+    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
   });
   return {
     address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
@@ -63,17 +64,14 @@ export async function migrateWithPatience(address: DatabaseAddress, log: Logger)
   for (let attempt = 0; ; attempt += 1) {
     const knex = openForMigration(address, () => {}); // what it would warn of is thrown as well
     try {
-      const { rows } = (await knex.raw("SHOW server_version_num")) as { rows: [{ server_version_num: string }] };
-      const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
-      if (major < oldestPostgres)
-        throw new StartError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed.`);
+      await refuseSharedSessions(address);
       const applied = await migrate(knex);
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
-      if (error instanceof StartError) throw error;
       const { message } = error as Error;
-      if (!isOutage(error) || isRefusal(error) || Date.now() > deadline) {
+      const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
+      if (isFinal || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
       if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");

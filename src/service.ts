@@ -12,9 +12,11 @@ import { loadContract } from "./contract/contract.ts";
 import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
-import { listenTo, openDatabase, outsideRequests } from "./database/database.ts";
+import { openDatabases } from "./database/databases.ts";
+import { listenTo } from "./database/listen.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
+import { commitSomething, writableCheck } from "./database/writable.ts";
 import { loadDocumentation } from "./documentation/documentation.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
@@ -104,12 +106,9 @@ export async function startService(
     const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log));
     held.push(postgres);
 
-    const warn = (message: string) => log.warn(message);
-    const database = openDatabase(postgres.address, config.databasePoolMax, warn, tracing?.query);
-    held.push(database);
-    // What every check of a token depends on does not queue for a connection with the requests.
-    const following = outsideRequests(openDatabase(postgres.address, 1, warn));
-    held.push(following);
+    const databases = openDatabases(postgres.address, config.databasePoolMax, log, tracing?.query);
+    held.push(databases);
+    const { database, following, proving, exceptOutages } = databases;
     let reload = (): void => {};
     const databaseClock = await followDatabaseClock(following, () => {
       log.warn("the clock of the database was set back");
@@ -124,7 +123,7 @@ export async function startService(
       config.keyRotationDays * daySeconds,
       clock,
       (keyId) => audit("signing-key-rotated", undefined, { keyId }),
-      (err) => log.warn({ err }, "could not look for signing keys"),
+      exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
     );
     held.push(keys, listenTo(postgres.address, "latchkey_signing_keys", keys.wake));
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
@@ -136,10 +135,10 @@ export async function startService(
     );
     const commits = commitHistory();
     const revocations = await followRevocations(
-      revocationStore(following, { saw: commits.saw, ofRequests: database }),
+      revocationStore(following, { saw: commits.saw, ofRequests: database, commit: () => commitSomething(proving) }),
       config.revocationStalenessSeconds * 1000,
       clock,
-      (err) => log.warn({ err }, "could not look for revoked tokens"),
+      exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
     );
     reload = revocations.reload;
     held.push(revocations, listenTo(postgres.address, "latchkey_revocations", revocations.wake));
@@ -190,7 +189,7 @@ export async function startService(
       sweepRegularly(
         database,
         (swept) => log.info({ swept }, "swept"),
-        (err) => log.warn({ err }, "could not sweep"),
+        exceptOutages((err) => log.warn({ err }, "could not sweep")),
       ),
     );
     const contract = await loadContract(projectFile("openapi.yaml"), config.publicUrl);
@@ -206,6 +205,7 @@ export async function startService(
         : undefined,
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
+      requireWritable: writableCheck(database),
       audit,
       isStopping: () => isStopping,
     };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { openForMigration } from "../src/database/database.ts";
 import { migrate, migrationNames } from "../src/database/migrate.ts";
+import { openForMigration } from "../src/database/pool.ts";
 import { createDatabase, startTestService } from "./support/service.ts";
 
 const migrateOnce = async (url: string) => {

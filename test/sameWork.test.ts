@@ -15,15 +15,12 @@ import { createDatabase, password, secretKey } from "./support/service.ts";
 
 let statements: string[] = [];
 let audited: [AuditEvent, AuditDetails][] = [];
-const database = openDatabase(
-  await createDatabase(),
-  2,
-  () => {},
-  (statement) => {
+const database = openDatabase(await createDatabase(), 2, () => {}, {
+  observe: (statement) => {
     statements.push(statement);
     return () => {};
   },
-);
+});
 afterwards(() => database.close());
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});

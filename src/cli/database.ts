@@ -5,8 +5,9 @@ import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import { type Config, StartError } from "../config.ts";
-import { type Database, openDatabase, openForMigration } from "../database/database.ts";
+import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
+import { openForMigration } from "../database/pool.ts";
 import { auditLog } from "../operations/log.ts";
 import { findPostgres, migrateWithPatience, openPostgres } from "../postgres.ts";
 

@@ -4,11 +4,14 @@
  * request.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createHash } from "node:crypto";
-import knex, { type Knex } from "knex";
-import pg, { type ClientConfig } from "pg";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Knex } from "knex";
 import { Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { countAbandoned } from "./abandoned.ts";
+import type { DatabaseAddress, TimeLimits } from "./connections.ts";
+import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
+import { openPool, type QueryObserver } from "./pool.ts";
 
 export type Database = {
   /**
@@ -26,23 +29,28 @@ export type Database = {
   load(): { used: number; free: number; waiting: number };
   /** Whether Postgres seems not to answer: a query has run for half a second, or the last one has failed by an outage. */
   isStuck(): boolean;
+  /** Makes new connections: the present ones may lead to a server that was demoted. */
+  renew(): void;
+  /** The last write failed, and so will others: the disk is full, rights are missing, or the server is read-only. */
+  writesAreRefused(): boolean;
   close(): Promise<void>;
 };
 
-/** Where Postgres is: a URL, or the socket folder of the embedded one. */
-export type DatabaseAddress = string | { host: string; port: number; user: string; database: string; ssl?: false };
+export type DatabaseOptions = {
+  observe?: QueryObserver | undefined;
+  /** The server is read-only, or did not answer a query in time: other connections to it should not be used either. */
+  onLost?: (() => void) | undefined;
+  /** Is told when the database goes away, with the error, and without one when it is back. */
+  onChange?: ((error: unknown) => void) | undefined;
+};
 
-/**
- * Is told of each statement as it begins, without its values. What it returns is called when the
- * statement has ended.
- */
-export type QueryObserver = (statement: string) => (error: Error | null) => void;
-
-// Together below 3 s, in the worst order: a full pool, or a new connection and a slow query on it.
-const connectTimeoutMs = 1_000;
+// Together below 3 s, with the time to connect, in the worst order: a full pool, or a new connection and a slow query on it.
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
+const retryDelayMs = 20;
+/** After a refused write without another one, nobody can tell any more. */
+const refusedForMs = 10_000;
 /** A query that takes longer is waiting for Postgres, not working. */
 const stuckMs = 500;
 
@@ -92,34 +100,51 @@ async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
   return Promise.race([query(), tooLate]).finally(() => clearTimeout(timer));
 }
 
+const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTransaction: 5_000 };
+
 /** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
   warn: (message: string) => void,
-  observe?: QueryObserver,
+  { observe, onLost, onChange }: DatabaseOptions = {},
 ): Database {
-  const limits = {
-    query_timeout: queryTimeoutMs,
-    // Postgres gives up by itself as well, so that an abandoned statement holds no lock.
-    statement_timeout: queryTimeoutMs,
-    lock_timeout: 1_000,
-    idle_in_transaction_session_timeout: 5_000,
+  const abandoned = countAbandoned(address, () => turns.admit());
+  const turns = fairQueue(() => poolMax - abandoned.count(), maxWaiting);
+  const lost = (): void => {
+    pool.renew();
+    onLost?.();
   };
-  const pool = openKnex(address, { min: 0, max: poolMax }, warn, limits, observe);
-  const turns = fairQueue(poolMax, maxWaiting);
+  const pool = openPool(address, {
+    max: poolMax,
+    acquireTimeoutMs,
+    queryTimeoutMs,
+    limits,
+    warn,
+    observe,
+    onTimeout(connection) {
+      abandoned.add(connection);
+      lost();
+    },
+    onReadOnly: lost,
+  });
   /** When each running query began, the oldest first. */
   const running = new Set<{ at: number }>();
-  let hasFailed = false;
+  let failure: unknown;
+  let writeRefusedAt = -Infinity;
+  const ended = (error?: unknown): void => {
+    if ((error === undefined) !== (failure === undefined)) onChange?.(error);
+    failure = error;
+  };
   const run = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
     const began = { at: performance.now() };
     running.add(began);
     try {
-      const result = await untilDeadline(() => query(pool));
-      hasFailed = false;
+      const result = await untilDeadline(() => query(pool.knex));
+      ended();
       return result;
     } catch (error) {
-      hasFailed = isOutage(error);
+      ended(isOutage(error) ? error : undefined);
       throw error;
     } finally {
       running.delete(began);
@@ -146,7 +171,7 @@ export function openDatabase(
   return {
     async read(query) {
       // Each failure takes one broken connection out of the pool, until all are new.
-      for (const began = performance.now(); ; ) {
+      for (const began = performance.now(); ; await sleep(retryDelayMs * Math.random())) {
         try {
           return await attempt(query);
         } catch (error) {
@@ -155,165 +180,29 @@ export function openDatabase(
         }
       }
     },
-    write: attempt,
+    async write(query) {
+      try {
+        const result = await attempt(query);
+        writeRefusedAt = -Infinity;
+        return result;
+      } catch (error) {
+        if (isWriteRefusal(error instanceof Problem ? error.cause : error)) writeRefusedAt = performance.now();
+        throw error;
+      }
+    },
     load() {
-      const { pool: connections } = pool.client as { pool: Pool };
-      return {
-        used: connections.numUsed(),
-        free: connections.numFree(),
-        waiting: turns.waiting() + connections.numPendingAcquires(),
-      };
+      const { used, free, waiting } = pool.load();
+      return { used: used + abandoned.count(), free, waiting: turns.waiting() + waiting };
     },
     isStuck() {
       const [oldest] = running;
-      return hasFailed || (oldest !== undefined && performance.now() - oldest.at > stuckMs);
+      return failure !== undefined || (oldest !== undefined && performance.now() - oldest.at > stuckMs);
     },
-    close: () => pool.destroy(),
-  };
-}
-
-/** As much of tarn's pool, which Knex does not type, as is looked at here. */
-type Pool = { numUsed(): number; numFree(): number; numPendingAcquires(): number };
-
-/** A single connection without limits on the time of its statements, for migrations. */
-export const openForMigration = (address: DatabaseAddress, warn: (message: string) => void): Knex =>
-  openKnex(address, { min: 0, max: 1 }, warn, {});
-
-/**
- * Calls `wake` at each notification of a channel, and at each new connection, since some may have
- * been missed before it. A lost connection is made again; until then nobody is woken.
- */
-export function listenTo(address: DatabaseAddress, channel: string, wake: () => void): { close(): Promise<void> } {
-  let client: pg.Client | undefined;
-  let again: NodeJS.Timeout | undefined;
-  let closed = false;
-  const connect = (): void => {
-    const listener = new pg.Client(clientConfig(address, {}));
-    client = listener;
-    const reconnect = (): void => {
-      if (closed || client !== listener) return;
-      client = undefined;
-      listener.end().catch(() => {});
-      again = setTimeout(connect, 1_000);
-    };
-    listener.on("error", reconnect).on("end", reconnect).on("notification", wake);
-    listener
-      .connect()
-      .then(() => listener.query(`LISTEN ${channel}`))
-      .then(wake, reconnect);
-  };
-  connect();
-  return {
+    renew: pool.renew,
+    writesAreRefused: () => performance.now() - writeRefusedAt < refusedForMs,
     async close() {
-      closed = true;
-      clearTimeout(again);
-      await client?.end().catch(() => {});
+      abandoned.close();
+      await pool.knex.destroy();
     },
   };
-}
-
-function clientConfig(address: DatabaseAddress, limits: ClientConfig): ClientConfig {
-  return {
-    ...(typeof address === "string" ? { connectionString: address } : address),
-    ...limits,
-    application_name: "latchkey",
-    connectionTimeoutMillis: connectTimeoutMs,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-  };
-}
-
-function openKnex(
-  address: DatabaseAddress,
-  pool: Knex.PoolConfig,
-  warn: (message: string) => void,
-  limits: ClientConfig,
-  observe: QueryObserver = () => () => {},
-): Knex {
-  return knex({
-    client: "pg",
-    connection: clientConfig(address, limits) as Knex.PgConnectionConfig,
-    acquireConnectionTimeout: acquireTimeoutMs,
-    // Otherwise an error's message has the values in it, password hashes among them.
-    compileSqlOnError: false,
-    pool: {
-      ...pool,
-      acquireTimeoutMillis: acquireTimeoutMs,
-      propagateCreateError: true,
-      afterCreate: (connection: Connection, done: (error: Error | null, connection: Connection) => void) => {
-        prepareAndWatch(connection, observe);
-        done(null, connection);
-      },
-    },
-    log: { warn, error: warn, deprecate: () => {}, debug: () => {} },
-  });
-}
-
-type QueryCallback = (error: Error | null, result: unknown) => void;
-type Query = string | { text: string; values?: unknown[] };
-type Connection = { query(query: Query, callback: QueryCallback): void; end(): Promise<void> };
-
-function prepareAndWatch(connection: Connection, observe: QueryObserver): void {
-  const run = connection.query.bind(connection);
-  connection.query = (query, callback) => {
-    const ended = observe(typeof query === "string" ? query : query.text);
-    run(prepared(query), (error, result) => {
-      // pg gives up on a query and keeps its connection, which would be handed out still waiting.
-      if (error?.message === queryTimedOut) connection.end().catch(() => {});
-      ended(error);
-      callback(error, result);
-    });
-  };
-}
-const queryTimedOut = "Query read timeout";
-
-/** By text. What has values has a text that is written in this program, so that they are few. */
-const statementNames = new Map<string, string>();
-
-/** The same in every process, and never that of another statement: a pooler may mix up whose connection is whose. */
-const nameOf = (text: string) => `latchkey_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
-
-/** With a name, Postgres parses and plans a statement once a connection, which costs it several times as much as the rest. */
-function prepared(query: Query): Query & { name?: string } {
-  if (typeof query === "string" || !query.values?.length) return query;
-  let name = statementNames.get(query.text);
-  if (!name) {
-    name = nameOf(query.text);
-    statementNames.set(query.text, name);
-  }
-  return { ...query, name };
-}
-
-type DriverError = Error & { code?: string };
-
-// Classes and codes of Postgres' appendix A: connection exceptions; role or database refused; out of
-// resources (too many connections); a deadlock, or a transaction to be tried again; operator
-// intervention (shutdown, statement timeout); closed for maintenance; lock not available; idle in
-// transaction; read-only, as after a failover. Then the system's own, and those of pg and Knex, which
-// have only a message.
-const outageCodes = /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25006|E[A-Z]+)$/;
-const outageMessages =
-  /Query read timeout|timeout expired|Timeout acquiring a connection|Connection terminated|Connection ended|not queryable|Unable to acquire a connection/;
-// The same without what says that the server is there and has too much to do: trying again at once
-// would make that worse.
-const brokenCodes = /^(?:08...|57P0.|E(?:PIPE|CONNRESET))$/;
-const brokenMessages = /Connection terminated|Connection ended|not queryable/;
-
-/** Whether a failure means that the database is away, and not that we asked for something wrong. */
-export const isOutage = (error: unknown) => matches(error, outageCodes, outageMessages);
-const isBrokenConnection = (error: unknown) => matches(error, brokenCodes, brokenMessages);
-
-function matches(error: unknown, codes: RegExp, messages: RegExp): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code, message } = error as DriverError;
-  return (code !== undefined && codes.test(code)) || messages.test(message);
-}
-
-/** Whether Postgres answers, and refuses the role, its password or the database: waiting does not help. */
-export const isRefusal = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
-
-/** Whether Postgres refused a row because of the named unique constraint (SQLSTATE 23505). */
-export function violates(error: unknown, constraint: string): boolean {
-  const { code, constraint: violated } = error as { code?: string; constraint?: string };
-  return code === "23505" && violated === constraint;
 }

@@ -23,6 +23,8 @@ export type FairQueue = {
    * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
    */
   run<T>(turn: Turn, task: () => Promise<T>): Promise<T>;
+  /** Admits whoever can run, after `atOnce` has grown. */
+  admit(): void;
   waiting(): number;
 };
 
@@ -33,11 +35,16 @@ type Group = { members: Map<string, Group>; waiters: Waiter[]; size: number };
 const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
 
 /**
- * @param atOnce how many tasks run at a time
+ * @param atOnce how many tasks run at a time; a function where that changes
  * @param mostWaiting bounds the memory
  * @param timedOut is called when a task has timed out, with the milliseconds for which it waited
  */
-export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: number) => void = () => {}): FairQueue {
+export function fairQueue(
+  atOnce: number | (() => number),
+  mostWaiting: number,
+  timedOut: (ms: number) => void = () => {},
+): FairQueue {
+  const slots = typeof atOnce === "number" ? () => atOnce : atOnce;
   const root = newGroup();
   /** In the order of their arrival. */
   const waiting = new Set<Waiter>();
@@ -91,7 +98,7 @@ export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: nu
     }
   };
   const admitNext = (): void => {
-    while (running < atOnce) {
+    while (running < slots()) {
       const waiter = next(root);
       if (!waiter) return;
       remove(waiter);
@@ -152,6 +159,7 @@ export function fairQueue(atOnce: number, mostWaiting: number, timedOut: (ms: nu
         admitNext();
       }
     },
+    admit: admitNext,
     waiting: () => waiting.size,
   };
 }

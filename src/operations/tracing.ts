@@ -9,7 +9,7 @@ import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode
 import { core, NodeSDK, resources } from "@opentelemetry/sdk-node";
 import type { RequestHandler } from "express";
 import { exchangeOf } from "../contract/exchange.ts";
-import type { QueryObserver } from "../database/database.ts";
+import type { QueryObserver } from "../database/pool.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 
 export type Tracing = {

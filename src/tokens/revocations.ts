@@ -39,6 +39,11 @@ export type RevocationStore = {
    * @returns the next cursor; `undefined` where the cursor means nothing to the server any more
    */
   readSince(cursor: string, take: (entries: Revocation[]) => void): Promise<string | undefined>;
+  /**
+   * Whether the server that the cursor is of can still commit. A standby, or a primary that was demoted or cut off,
+   * cannot, and does not see what is revoked elsewhere.
+   */
+  isCurrent(cursor: string): Promise<boolean>;
   /** Keeps an entry. It is in force everywhere once this has returned and the others have followed. */
   insert(entry: Revocation): Promise<void>;
 };
@@ -106,11 +111,31 @@ export async function followRevocations(
     }
   };
 
+  /** When the list was last known to be complete. */
   let asOf = performance.now();
   const takeAll = (entries: Revocation[]) => entries.forEach(apply);
   let cursor = await store.readAll(takeAll);
   // Otherwise it is not enough to go on from the cursor.
   let isSound = true;
+
+  // One proof at a time, of the list as it was read before: one a second, and not one for each notification.
+  let proving = Promise.resolve();
+  let isProving = false;
+  let provedAt = -Infinity;
+  const prove = (readAt: number): void => {
+    const now = performance.now();
+    if (isProving || now - provedAt < 0.9 * followEveryMs) return;
+    isProving = true;
+    provedAt = now;
+    proving = store
+      .isCurrent(cursor)
+      .then((isCurrent) => {
+        if (isCurrent) asOf = readAt;
+      }, warn)
+      .finally(() => {
+        isProving = false;
+      });
+  };
 
   // One look at a time; who wakes during a look gets another one after it.
   let looking = Promise.resolve();
@@ -127,7 +152,7 @@ export async function followRevocations(
       try {
         const next = goesOn ? await store.readSince(cursor, takeAll) : undefined;
         cursor = next ?? (await store.readAll(takeAll));
-        asOf = began;
+        prove(began);
       } catch (error) {
         isSound &&= goesOn;
         warn(error);
@@ -166,6 +191,7 @@ export async function followRevocations(
       closed = true;
       clearInterval(timer);
       await looking;
+      await proving;
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Database } from "../database/database.ts";
+import { commitSomething } from "../database/writable.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation, type RevocationStore } from "./revocations.ts";
 import type { SigningKeyStore, StoredKey } from "./signingKeys.ts";
 
@@ -70,11 +71,13 @@ type RevocationParts = {
   saw?: (server: string, snapshot: string, atMs: number) => void;
   /** What requests write by. The list is followed by the other one, which no request can keep waiting. */
   ofRequests?: Database;
+  /** Commits something, and returns on which server: its postmaster's start time. */
+  commit?: () => Promise<string>;
 };
 
 export function revocationStore(
   database: Database,
-  { saw = () => {}, ofRequests = database }: RevocationParts = {},
+  { saw = () => {}, ofRequests = database, commit = () => commitSomething(database) }: RevocationParts = {},
 ): RevocationStore {
   return {
     async readAll(take) {
@@ -127,6 +130,13 @@ export function revocationStore(
         if (entries.length < pageSize) return JSON.stringify(next);
         last = entries.at(-1) ?? last;
       }
+    },
+
+    async isCurrent(cursor) {
+      const { server } = JSON.parse(cursor) as Cursor;
+      if ((await commit()) === server) return true;
+      for (const { renew } of [database, ofRequests]) renew(); // one of them is connected to a server of the past
+      return false;
     },
 
     async insert({ subject, minimumEpoch, expiresAt }) {

@@ -1,5 +1,6 @@
 import { Problem } from "../contract/problems.ts";
-import { type Database, violates } from "../database/database.ts";
+import type { Database } from "../database/database.ts";
+import { violates } from "../database/errors.ts";
 import { familiarNetworks } from "../throttling/limits.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./users.ts";

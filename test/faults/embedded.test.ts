@@ -31,10 +31,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
-import { openForMigration } from "../../src/database/database.ts";
 import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
 import { superuser } from "../../src/database/embeddedRoles.ts";
 import { migrate } from "../../src/database/migrate.ts";
+import { openForMigration } from "../../src/database/pool.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 const amRoot = process.getuid?.() === 0;

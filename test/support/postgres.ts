@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import type { TestProject } from "vitest/node";
-import { openForMigration } from "../../src/database/database.ts";
 import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
 import { superuser } from "../../src/database/embeddedRoles.ts";
 import { migrate } from "../../src/database/migrate.ts";
+import { openForMigration } from "../../src/database/pool.ts";
 import { answersFolder } from "./answers.ts";
 
 declare module "vitest" {

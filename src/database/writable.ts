@@ -1,0 +1,71 @@
+/** Whether the database can be written to, asked without writing to a table. */
+import { Problem } from "../contract/problems.ts";
+import type { Database } from "./database.ts";
+import { isWriteRefusal, readOnlyError } from "./errors.ts";
+
+/**
+ * Commits a message in the write-ahead log, which no table holds and nobody reads. Like any commit it waits for a
+ * synchronous standby, so that a primary which was cut off, or demoted, cannot do it.
+ * @returns which server did it, like `Session.server`
+ * @throws {Problem} `database-unavailable`
+ */
+export async function commitSomething(database: Database): Promise<string> {
+  return database.write(async (knex) => {
+    const { rows } = (await knex.raw(
+      `SELECT pg_postmaster_start_time()::text AS server, current_setting('transaction_read_only') = 'on' AS "isReadOnly",
+              pg_logical_emit_message(true, 'latchkey', '')`,
+    )) as { rows: [{ server: string; isReadOnly: boolean }] };
+    if (rows[0].isReadOnly) throw readOnlyError();
+    return rows[0].server;
+  });
+}
+
+const writtenTables = [
+  "users",
+  "signing_keys",
+  "revocations",
+  "sessions",
+  "throttle",
+  "password_failures",
+  "familiar_networks",
+];
+
+/** Writes some 300 kB to a temporary file of Postgres, as a table that grows would, and frees them again. */
+const fillDisk = "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
+const findMissingRights = `SELECT name FROM unnest('{${writtenTables.join(",")}}'::text[]) AS name
+  WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+    AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))`;
+
+const cachedForMs = 1_000;
+
+/**
+ * @returns a check that costs little when it is called often: at most one runs at a time, and a success holds for a second.
+ * It throws `database-unavailable` where a write would fail: the disk is full, rights are missing, the server is
+ * read-only, commits hang, or the last write of a request was refused for one of these reasons.
+ */
+export function writableCheck(database: Database): () => Promise<void> {
+  let succeededAt = -Infinity;
+  let running: Promise<void> | undefined;
+  const check = async (): Promise<void> => {
+    await database.write((knex) => knex.raw(fillDisk));
+    const { rows } = await database.read((knex) => knex.raw<{ rows: { name: string }[] }>(findMissingRights));
+    if (rows.length > 0) throw missingRights(rows.map(({ name }) => name));
+    await commitSomething(database);
+    succeededAt = performance.now();
+  };
+  return async () => {
+    if (database.writesAreRefused()) throw new Problem("database-unavailable");
+    if (performance.now() - succeededAt < cachedForMs) return;
+    running ??= check()
+      .catch((error: unknown) => {
+        throw isWriteRefusal(error) ? new Problem("database-unavailable", { cause: error }) : error;
+      })
+      .finally(() => {
+        running = undefined;
+      });
+    await running;
+  };
+}
+
+const missingRights = (tables: string[]): Error =>
+  Object.assign(new Error(`the role lacks rights on ${tables.join(", ")}`), { code: "42501" });
