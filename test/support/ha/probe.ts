@@ -5,8 +5,8 @@ import { afterwards } from "../afterwards.ts";
 
 export type Attempt = { beganMs: number; endedMs: number; isOk: boolean };
 
-const attemptMs = 500;
-const pauseMs = 100;
+const attemptMs = 1_000;
+const pauseMs = 200;
 
 /**
  * Writes over and over until the end of the test, over a connection of its own each time.
