@@ -137,10 +137,12 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
   );
   const members = async (): Promise<Member[]> => {
     for (const { restPort } of nodes) {
-      const answer = await fetch(`http://127.0.0.1:${restPort}/cluster`, { signal: AbortSignal.timeout(1_000) }).catch(
-        () => undefined,
-      );
-      if (answer?.ok) return ((await answer.json()) as { members: Member[] }).members;
+      try {
+        const answer = await fetch(`http://127.0.0.1:${restPort}/cluster`, { signal: AbortSignal.timeout(2_000) });
+        if (answer.ok) return ((await answer.json()) as { members: Member[] }).members;
+      } catch {
+        // It does not answer; another one may.
+      }
     }
     return [];
   };
