@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import pg from "pg";
-import { openForMigration } from "../src/database/pool.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
 import { superuser } from "../src/database/embeddedRoles.ts";
 import { migrate } from "../src/database/migrate.ts";
+import { openForMigration } from "../src/database/pool.ts";
 
 export const password = "correct horse battery";
 
@@ -49,7 +49,7 @@ export async function startPostgres(): Promise<Postgres> {
     create,
     async createFilled(name, filling) {
       const url = await create(name);
-      const knex = openForMigration(url, () => {});
+      const knex = openForMigration(url);
       await migrate(knex);
       await knex.destroy();
       await fill(url, filling);

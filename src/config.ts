@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import proxyAddr from "proxy-addr";
 import { z } from "zod";
+import { faultOfDatabaseUrl } from "./database/address.ts";
 
 type Setting = {
   /** What holds when the setting is absent; `undefined` where absence has a meaning of its own. */
@@ -120,12 +121,16 @@ const settings = {
     allowed: "a URL such as postgres://user:password@host:5432/database",
     help: "A Postgres, version 14 or newer. Without it the embedded Postgres keeps its data under DATA_DIR.",
     secret: true,
-    schema: z.string().refine((value) => URL.canParse(value) && /^postgres(ql)?:$/.test(new URL(value).protocol)),
+    schema: z.string().superRefine((value, context) => {
+      const fault = faultOfDatabaseUrl(value);
+      if (fault !== undefined)
+        context.addIssue({ code: "custom", message: fault, params: { isSentence: fault !== "" } });
+    }),
   },
   DATABASE_POOL_MAX: {
     fallback: "10",
     allowed: "a whole number from 1 to 1000",
-    help: "Connections to Postgres that one process may hold for requests. It has three more to follow changes.",
+    help: "Connections to Postgres that one process may hold for requests. It has four more to follow changes, and for moments two to look for abandoned queries.",
     schema: wholeNumber(1, 1000),
   },
   DATA_DIR: {
@@ -368,6 +373,11 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     const given = environment[name] ?? setting.fallback;
     const parsed = given === undefined ? undefined : setting.schema.safeParse(given);
     if (given === "" || parsed?.success === false) {
+      const [issue] = parsed?.error?.issues ?? [];
+      if (given !== "" && issue?.code === "custom" && issue.params?.["isSentence"]) {
+        wrong.push(`${name}: ${issue.message}.`);
+        continue;
+      }
       const shown = setting.secret && given !== "" ? "what is given (not shown)" : JSON.stringify(given);
       wrong.push(`${name}: ${shown} is not allowed. Allowed: ${setting.allowed}.`);
     }

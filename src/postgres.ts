@@ -23,8 +23,8 @@ export async function openPostgres(config: Config, log: Logger): Promise<Postgre
   const postgres = await startEmbeddedPostgres({
     dataDir,
     log: (message) => log.info(message),
-    // Four more of each process follow changes, one looks for abandoned queries, and Postgres' own tools want some.
-    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
+    // Four more of each process follow changes, two at times look for abandoned queries, and Postgres' own tools want some.
+    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 6) + 20)) },
   });
   return {
     address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
@@ -62,7 +62,7 @@ export async function openMigratedPostgres(config: Config, log: Logger): Promise
 export async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promise<string[]> {
   const deadline = Date.now() + databasePatienceMs;
   for (let attempt = 0; ; attempt += 1) {
-    const knex = openForMigration(address, () => {}); // what it would warn of is thrown as well
+    const knex = openForMigration(address);
     try {
       await refuseSharedSessions(address);
       const applied = await migrate(knex);

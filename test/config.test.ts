@@ -51,6 +51,29 @@ describe("settings", () => {
   });
 
   test.each([
+    ["postgres://u:hunter2@a:5432,b:5432/x", "several hosts"],
+    ["postgres://u:hunter2@a,b/x", "several hosts"],
+    ["postgres:///x?host=a,b", "several hosts"],
+    ["postgres://u:hunter2@a/x?target_session_attrs=prefer-standby", "target_session_attrs"],
+    ["postgres://u:hunter2@a/x?statement_timeout=1", "statement_timeout"],
+    ["postgres://u:hunter2@a/x?sslmode=allow", "sslmode"],
+    ["postgres://u:hunter2@a/x?client_encoding=latin1", "client_encoding"],
+    ["postgres://u:hunter2@a/x?connect_timeout=5", "connect_timeout"],
+    ["postgres://u:hunter2@a/x#y", "%23"],
+    ["postgres://u%:hunter2@a/x", "%25"],
+  ])("DATABASE_URL %s is refused in one sentence that names the reason, and not the password", (url, reason) => {
+    let message = "";
+    try {
+      readConfig({ SECRET_KEY: secret, DATABASE_URL: url });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message).toMatch(/^DATABASE_URL: [^\n]*\.$/);
+    expect(message).toContain(reason);
+    expect(message).not.toContain("hunter2");
+  });
+
+  test.each([
     ["HOST", "not a host"],
     ["PORT", "65536"],
     ["PORT", "-1"],

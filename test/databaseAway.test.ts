@@ -2,14 +2,19 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { startBreakablePostgres } from "./support/breakablePostgres.ts";
-import { password, startTestService } from "./support/service.ts";
+import type { Received } from "./support/client.ts";
+import { password, query, startTestService } from "./support/service.ts";
 
 const postgres = await startBreakablePostgres();
-const service = await startTestService({}, postgres.url);
-await service.register("miguel");
+const stalenessSeconds = 2;
+const service = await startTestService({ REVOCATION_STALENESS_SECONDS: String(stalenessSeconds) }, postgres.url);
+await vi.waitUntil(
+  async () => (await service.send("POST", "/api/users", { json: { username: "miguel", password } })).status === 201,
+  10_000,
+);
 const basic: [string, string] = ["miguel", password];
 
 /** Every door to the database answers 503 within 3 s. */
@@ -65,6 +70,103 @@ const backends = async () => {
 const checks = (count: number) =>
   Promise.all(Array.from({ length: count }, () => service.send("GET", "/api/users/me", { bearer: aToken })));
 
+const administrator = { ...postgres.administrator, options: "-c default_transaction_read_only=off" };
+const asAdministrator = (text: string) => query(administrator, text);
+const signIn = () => service.send("POST", "/api/sessions", { basic });
+const checkToken = () => service.send("GET", "/api/resource", { bearer: aToken });
+
+/** @param expected of the answer's members */
+async function eventually(send: () => Promise<Received>, expected: object, withinMs: number): Promise<void> {
+  for (const deadline = performance.now() + withinMs; ; await sleep(20)) {
+    const answer = await send();
+    if (performance.now() > deadline || answer.status === (expected as Received).status) {
+      expect(answer).toMatchObject(expected);
+      return;
+    }
+    expect([200, 201, 503]).toContain(answer.status);
+  }
+}
+
+/** Nothing can be written: no sign-in, no readiness, and after the bound no token. */
+async function expectReadOnly(): Promise<void> {
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
+  for (let round = 0; round < 5; round += 1)
+    expect(await signIn()).toMatchObject({ status: 503, problem: "database-unavailable" });
+  await eventually(checkToken, { status: 503, problem: "revocations-stale" }, (stalenessSeconds + 2) * 1000);
+}
+
+async function expectWritable(): Promise<void> {
+  await eventually(signIn, { status: 201 }, 2_000);
+  expect((await service.send("GET", "/readyz")).status).toBe(200);
+  await eventually(checkToken, { status: 200 }, 2_000);
+}
+
+test("a server that was demoted to a standby, and promoted again", async () => {
+  await expectWritable();
+  const state = () => service.log.findLast((line) => line.includes("the database is"));
+  await vi.waitUntil(() => state()?.includes("the database is back"), 3_000);
+  const before = service.log.length;
+  await checks(10);
+  await postgres.stop();
+  await postgres.startAsStandby();
+  await expectReadOnly();
+  const lines = service.log.slice(before).map((line) => JSON.parse(line));
+  expect(lines.filter(({ level, req }) => level >= 40 && !req).map(({ msg }) => msg)).toEqual(["the database is away"]);
+  await postgres.promote();
+  await expectWritable();
+});
+
+test("connections that were made while the database was read-only are not used afterwards", async () => {
+  const { database } = postgres.connection;
+  await asAdministrator(`ALTER DATABASE ${database} SET default_transaction_read_only = on`);
+  await terminateBackends();
+  await expectReadOnly();
+  await asAdministrator(`ALTER DATABASE ${database} RESET default_transaction_read_only`);
+  await expectWritable();
+});
+
+test("a running server that becomes read-only by its configuration", async () => {
+  const setReadOnly = async (value: string) => {
+    await asAdministrator(`ALTER SYSTEM SET default_transaction_read_only = ${value}`);
+    await asAdministrator("SELECT pg_reload_conf()");
+  };
+  await setReadOnly("on");
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 3_000);
+  await setReadOnly("off");
+  await expectWritable();
+});
+
+test("a role without the right to write to a table is not ready", async () => {
+  await service.sql("REVOKE INSERT ON sessions FROM CURRENT_USER");
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
+  await service.sql("GRANT INSERT ON sessions TO CURRENT_USER");
+  await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 2_000);
+});
+
+test("a primary that cannot commit is not ready, its revocations are stale, and its commits count as connections", async () => {
+  const setStandby = async (name: string) => {
+    await asAdministrator(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+    await asAdministrator("SELECT pg_reload_conf()");
+  };
+  await setStandby("nobody");
+  let most = 0;
+  let isOver = false;
+  const counting = (async () => {
+    for (; !isOver; await sleep(50)) most = Math.max(most, (await backends()).length);
+  })();
+  for (let round = 0; round < 4; round += 1) {
+    const answers = await Promise.all(Array.from({ length: 10 }, signIn));
+    for (const { status } of answers) expect(status).toBe(503);
+  }
+  isOver = true;
+  await counting;
+  // DATABASE_POOL_MAX, four of each process' own, and two that look for abandoned queries.
+  expect(most).toBeLessThanOrEqual(5 + 6);
+  await expectReadOnly();
+  await setStandby("");
+  await expectWritable();
+});
+
 test("connections cut, before requests and amid them: no reader notices", async () => {
   for (let round = 0; round < 10; round += 1) {
     const amid = checks(20);
@@ -109,7 +211,7 @@ test("a server that hangs up on every connection is given up within 3 s", async 
   }).listen(0, "127.0.0.1");
   await once(unfriendly, "listening");
   const { port } = unfriendly.address() as { port: number };
-  const database = openDatabase(`postgres://x@127.0.0.1:${port}/x`, 10, () => {});
+  const database = openDatabase(`postgres://x@127.0.0.1:${port}/x`, 10);
   const began = performance.now();
   await expect(database.read((knex) => knex.raw("SELECT 1"))).rejects.toMatchObject({ slug: "database-unavailable" });
   expect(performance.now() - began).toBeLessThan(3000);

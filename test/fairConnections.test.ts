@@ -5,7 +5,7 @@ import { afterwards } from "./support/afterwards.ts";
 import { createDatabase } from "./support/service.ts";
 
 test("a query waits for one of another network at the most, however many that has", async () => {
-  const database = openDatabase(await createDatabase(), 1, () => {});
+  const database = openDatabase(await createDatabase(), 1);
   afterwards(() => database.close());
   let done = 0;
   const query = (network: string) =>

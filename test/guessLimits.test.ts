@@ -157,7 +157,7 @@ describe("failures in a row", () => {
     expect(total).toBe(100);
     expect((await signIn(username, password, home)).status).toBe(429);
 
-    const database = openDatabase(service.databaseUrl, 1, () => {});
+    const database = openDatabase(service.databaseUrl, 1);
     afterwards(() => database.close());
     expect(await unlockAccount(database, [secretKey], username.toUpperCase())).toBe(true);
     expect(await unlockAccount(database, [secretKey], username)).toBe(false);

@@ -4,7 +4,7 @@ import { openForMigration } from "../src/database/pool.ts";
 import { createDatabase, startTestService } from "./support/service.ts";
 
 const migrateOnce = async (url: string) => {
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   try {
     return await migrate(knex);
   } finally {
@@ -30,11 +30,11 @@ test("three services that start at once on an empty database agree on one signin
 
 test("a migration that was killed half-way leaves nothing behind, and no lock", async () => {
   const url = await createDatabase("template0");
-  const knex = openForMigration(url, () => {});
+  const knex = openForMigration(url);
   const killed = knex.transaction(async (transaction) => {
     await migrate(transaction);
     const { rows } = await transaction.raw<{ rows: { pid: number }[] }>("SELECT pg_backend_pid() AS pid");
-    const other = openForMigration(url, () => {});
+    const other = openForMigration(url);
     await other.raw("SELECT pg_terminate_backend(?)", [rows[0]?.pid ?? 0]);
     await other.destroy();
     await transaction.raw("SELECT 1");

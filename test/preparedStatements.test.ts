@@ -6,7 +6,7 @@ import { createDatabase, query } from "./support/service.ts";
 
 const url = await createDatabase();
 // A single connection, so that all of them meet in it.
-const database = openDatabase(url, 1, () => {});
+const database = openDatabase(url, 1);
 afterwards(() => database.close());
 
 const read = async (sql: string, values: unknown[] = []) => {

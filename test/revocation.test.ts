@@ -137,7 +137,7 @@ test("revocations that commit in another order than they were made are not misse
 test("a list that was read from another server is read anew, all of it", async () => {
   const { username } = await here.register();
   const bearer = await here.token(username);
-  const database = openDatabase(here.databaseUrl, 1, () => {});
+  const database = openDatabase(here.databaseUrl, 1);
   const store = revocationStore(database);
   const cursor = JSON.parse(await store.readAll(() => {}));
   expect(await store.readSince(JSON.stringify({ ...cursor, server: "before the failover" }), () => {})).toBeUndefined();
@@ -170,7 +170,7 @@ test("300,000 revocations at once, with a transaction open elsewhere, do not mak
 
 describe("the list", () => {
   test("forgets an entry when the last token that it could concern has expired, and not before", async () => {
-    const database = openDatabase(await createDatabase(), 2, () => {});
+    const database = openDatabase(await createDatabase(), 2);
     let now = Date.now();
     const list = await followRevocations(
       revocationStore(database),
@@ -216,7 +216,7 @@ describe("the list", () => {
        SELECT gen_random_uuid(), ${everyEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
     );
     await admin.end();
-    const database = openDatabase(url, 2, () => {});
+    const database = openDatabase(url, 2);
     setFlagsFromString("--expose-gc");
     const collectGarbage = runInNewContext("gc") as () => void;
     collectGarbage();

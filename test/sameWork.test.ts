@@ -15,7 +15,7 @@ import { createDatabase, password, secretKey } from "./support/service.ts";
 
 let statements: string[] = [];
 let audited: [AuditEvent, AuditDetails][] = [];
-const database = openDatabase(await createDatabase(), 2, () => {}, {
+const database = openDatabase(await createDatabase(), 2, {
   observe: (statement) => {
     statements.push(statement);
     return () => {};

@@ -10,7 +10,7 @@ import { afterwards } from "./support/afterwards.ts";
 import { password, secretKey, startTestService } from "./support/service.ts";
 
 const service = await startTestService({ TRUST_PROXY: "loopback" });
-const database = openDatabase(service.databaseUrl, 2, () => {});
+const database = openDatabase(service.databaseUrl, 2);
 afterwards(() => database.close());
 const home = "192.0.2.7";
 const elsewhere = "198.51.100.9";

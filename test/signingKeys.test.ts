@@ -22,7 +22,7 @@ test("the private half in the database cannot be read without SECRET_KEY", async
 });
 
 test("of ten who start at once on an empty database, all get the same first key", async () => {
-  const database = openDatabase(await createDatabase(), 10, () => {});
+  const database = openDatabase(await createDatabase(), 10);
   const store = signingKeyStore(database);
   const follow = () =>
     followSigningKeys(

@@ -7,7 +7,7 @@ import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
 const { id: userId } = await service.register("miguel");
-const database = openDatabase(service.databaseUrl, 4, () => {});
+const database = openDatabase(service.databaseUrl, 4);
 
 test("expired revocations, sessions and keys go; live ones stay", async () => {
   await service.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)

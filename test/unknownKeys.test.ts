@@ -39,7 +39,7 @@ test("400 tokens with unknown keys over eight connections are refused at once", 
 });
 
 test("all callers share one query each 50 ms", async () => {
-  const database = openDatabase(await createDatabase(), 1, () => {});
+  const database = openDatabase(await createDatabase(), 1);
   const store = signingKeyStore(database);
   let queries = 0;
   const findAll = () => {
@@ -71,7 +71,7 @@ test("a key that is newer than the last look is found, though no notification ca
   const there = await startTestService({}, here.databaseUrl);
   await here.register("miguel");
   await here.sql("ALTER TABLE signing_keys DISABLE TRIGGER signing_keys_notify");
-  const database = openDatabase(here.databaseUrl, 1, () => {});
+  const database = openDatabase(here.databaseUrl, 1);
   const kid = await rotateKeys(signingKeyStore(database), createSeal([secretKey]));
   await database.close();
   // An instance that starts now knows the new key, and signs with it once it is active.

@@ -34,9 +34,8 @@ export async function withDatabase(
   if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
     throw new StartError(`There is no database in ${dataDir}. Set DATA_DIR, or DATABASE_URL, as the service has it.`);
   const postgres = (await findPostgres(config)) ?? (await openPostgres(config, log));
-  const warn = (message: string) => log.warn(message);
-  const database = openDatabase(postgres.address, 1, warn);
-  const unlimited = openForMigration(postgres.address, warn);
+  const database = openDatabase(postgres.address, 1);
+  const unlimited = openForMigration(postgres.address);
   try {
     if (migrates) await migrateWithPatience(postgres.address, log);
     else if (!(await isMigrated(database)))

@@ -3,6 +3,7 @@
  */
 import "./environment.ts"; // before pg
 import type { Socket } from "node:net";
+import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
@@ -30,6 +31,18 @@ export type Session = {
 };
 
 const connectTimeoutMs = 1_000;
+
+/** Like psql, and unlike `pg`, which takes USER from the environment: the account that the process runs as. */
+pg.defaults.user = accountName();
+
+function accountName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined; // a uid without an entry in passwd
+  }
+}
+
 /** The oldest that has what the schema uses, and that is still maintained. */
 const oldestPostgres = 14;
 

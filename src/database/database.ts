@@ -106,7 +106,6 @@ const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTrans
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
-  warn: (message: string) => void,
   { observe, onLost, onChange }: DatabaseOptions = {},
 ): Database {
   const abandoned = countAbandoned(address, () => turns.admit());
@@ -120,7 +119,6 @@ export function openDatabase(
     acquireTimeoutMs,
     queryTimeoutMs,
     limits,
-    warn,
     observe,
     onTimeout(connection) {
       abandoned.add(connection);

@@ -35,10 +35,9 @@ export function openDatabases(
   const onLost = (): void => {
     for (const { renew } of [database, following, proving]) renew();
   };
-  const warn = (message: string) => log.warn(message);
-  const database = openDatabase(address, poolMax, warn, { observe, onLost });
+  const database = openDatabase(address, poolMax, { observe, onLost });
   const openOwn = (source: "following" | "proving") =>
-    outsideRequests(openDatabase(address, 1, warn, { onLost, onChange: onChange(source) }));
+    outsideRequests(openDatabase(address, 1, { onLost, onChange: onChange(source) }));
   const following = openOwn("following");
   const proving = openOwn("proving");
   return {

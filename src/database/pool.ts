@@ -18,7 +18,6 @@ type PoolOptions = {
   /** After which `pg` gives up on a query; 0 is never. */
   queryTimeoutMs?: number;
   limits: TimeLimits;
-  warn(message: string): void;
   observe?: QueryObserver | undefined;
   /** A query got no answer in time: its connection is closed, and its backend may still be at it. */
   onTimeout?(connection: pg.Client): void;
@@ -39,7 +38,7 @@ type Tarn = { numUsed(): number; numFree(): number; numPendingAcquires(): number
 
 /** Opens a pool, which connects only when it is used. */
 export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
-  const { max, limits, queryTimeoutMs, acquireTimeoutMs, warn } = options;
+  const { max, limits, queryTimeoutMs, acquireTimeoutMs } = options;
   let usable = new WeakSet<pg.Client>();
   const renew = (): void => {
     usable = new WeakSet();
@@ -62,7 +61,8 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
     // Otherwise an error's message has the values in it, password hashes among them.
     compileSqlOnError: false,
     pool: { min: 0, max, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true },
-    log: { warn, error: warn, deprecate: () => {}, debug: () => {} },
+    // Whatever it would say is thrown as well, and an outage would be a line an attempt.
+    log: { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} },
   });
   // Knex has no option for how a connection is made, examined and closed. These are the methods that a dialect overrides.
   Object.assign(instance.client, {
@@ -79,8 +79,8 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
 }
 
 /** A single connection without limits on the time of its statements, for migrations. */
-export const openForMigration = (address: DatabaseAddress, warn: (message: string) => void): Knex =>
-  openPool(address, { max: 1, acquireTimeoutMs: 3_000, limits: noTimeLimits, warn }).knex;
+export const openForMigration = (address: DatabaseAddress): Knex =>
+  openPool(address, { max: 1, acquireTimeoutMs: 3_000, limits: noTimeLimits }).knex;
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
 type Query = string | { text: string; values?: unknown[] };

@@ -348,7 +348,7 @@ test("the service's role owns its database and is no superuser", async () => {
 test("a cluster in which the service was the superuser is changed at its next start, also after a crash in the middle", async () => {
   const dataDir = join(await makeFolder(), "data");
   const first = await startEmbeddedPostgres({ dataDir });
-  const knex = openForMigration(first.connection, () => {});
+  const knex = openForMigration(first.connection);
   await migrate(knex);
   await knex.destroy();
   await query(

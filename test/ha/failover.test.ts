@@ -17,6 +17,8 @@ import { password, query } from "../support/service.ts";
 
 const databasePassword = "correct-horse";
 const signInWithinMs = 2_000;
+/** Between two sign-ins that succeed, three of which are tried each second. */
+const longestPauseMs = 4_000;
 /** The promise is 3 s, which test/faults/ proves. Here the cluster and its clients share the cores with the service. */
 const answerWithinMs = 5_000;
 
@@ -94,6 +96,13 @@ async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number
 
   const all = [...outcomes, ...signIns.flatMap(({ outcomes }) => outcomes)];
   report(all);
+  if (process.env["HA_DEBUG"])
+    for (const [i, { name }] of instances.entries()) {
+      const o = outageOf(probes[i] ?? []);
+      const t0 = o?.writableMs ?? 0;
+      console.info(name, "probes", probes[i]?.filter((a) => a.beganMs > t0 - 2000).map((a) => `${((a.beganMs - t0) / 1000).toFixed(1)}${a.isOk ? "+" : "-"}${(a.endedMs - a.beganMs).toFixed()}`).join(" "));
+      console.info(name, "sign-ins", signIns[i]?.outcomes.filter(({ beganMs }) => beganMs > t0 - 2000).map(({ beganMs, tookMs, status, problem }) => `${((beganMs - t0) / 1000).toFixed(1)} ${problem ?? status} ${tookMs.toFixed()}`).join(", "));
+    }
   expect(all.filter((outcome) => !isAllowed(outcome))).toEqual([]);
   for (const [index, { name, program }] of instances.entries()) {
     expect(program.process.exitCode, name).toBeNull();
@@ -114,10 +123,13 @@ async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number
     );
     expect(writableMs - beganMs, name).toBeLessThan(longestOutageMs);
     expect(afterMs, name).toBeLessThan(signInWithinMs);
-    // And it goes on: sign-ins succeed all the time from then on.
+    // And it goes on.
     const times = signedIn.map(({ beganMs, tookMs }) => beganMs + tookMs).filter((atMs) => atMs >= steadyMs);
-    const pauses = times.sort((a, b) => a - b).map((atMs, index) => atMs - (times[index - 1] ?? atMs));
-    expect(Math.max(...pauses), name).toBeLessThan(2 * signInWithinMs);
+    const pauses = times
+      .sort((a, b) => a - b)
+      .map((atMs, index) => ({ sinceMs: atMs - steadyMs, pauseMs: atMs - (times[index - 1] ?? atMs) }));
+    const long = pauses.filter(({ pauseMs }) => pauseMs > longestPauseMs);
+    expect(long, name).toEqual([]);
   }
   await ledger.expectKept(
     first.client,

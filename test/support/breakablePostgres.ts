@@ -1,11 +1,11 @@
 /** A Postgres of the test's own, which it may freeze and crash, and with whose durability it was made for. */
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded.ts";
 import { superuser } from "../../src/database/embeddedRoles.ts";
 import { afterwards } from "./afterwards.ts";
-import { urlOf } from "./service.ts";
+import { query, urlOf } from "./service.ts";
 
 export type BreakablePostgres = {
   connection: EmbeddedPostgres["connection"];
@@ -21,6 +21,9 @@ export type BreakablePostgres = {
   crash(): Promise<void>;
   /** Starts it again, on the same data and at the same place. */
   start(): Promise<void>;
+  /** Starts it again as a standby that follows nobody, until `promote`: its data stay as they are. */
+  startAsStandby(): Promise<void>;
+  promote(): Promise<void>;
 };
 
 /** Starts it, and stops it after the test. */
@@ -36,6 +39,9 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
   const thaw = () => signal(frozen.splice(0), "SIGCONT");
   const postmaster = async () =>
     Number.parseInt(await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8"), 10);
+  const start = async () => {
+    postgres = await startEmbeddedPostgres({ dataDir, parameters });
+  };
   afterwards(async () => {
     thaw();
     await postgres.stop();
@@ -60,8 +66,13 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
       process.kill(await postmaster(), "SIGQUIT");
       await postgres.exited;
     },
-    async start() {
-      postgres = await startEmbeddedPostgres({ dataDir, parameters });
+    start,
+    async startAsStandby() {
+      await writeFile(join(postgres.dataDirectory, "standby.signal"), "");
+      await start();
+    },
+    async promote() {
+      await query({ ...postgres.connection, user: superuser }, "SELECT pg_promote()");
     },
   };
 }

@@ -34,7 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await admin.connect();
   await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
   await admin.end();
-  const knex = openForMigration({ ...postgres.connection, database: templateDatabase }, () => {});
+  const knex = openForMigration({ ...postgres.connection, database: templateDatabase });
   await migrate(knex);
   await knex.destroy();
   project.provide("postgres", administrator);

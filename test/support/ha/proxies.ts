@@ -1,4 +1,4 @@
-/** HAProxy and PgBouncer before a cluster, with the files of deploy/ha/. */
+/** HAProxy and PgBouncer before a cluster, with the files of deploy/. */
 import { readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -46,13 +46,15 @@ export async function startPgbouncer(
   const [port = 0] = await freePorts(1);
   const users = join(cluster.folder, "userlist.txt");
   await writeFile(users, `"${role}" "${password}"\n`);
-  const file = substitute(await readFile("deploy/ha/pgbouncer.ini", "utf8"), {
-    "port=5000": `port=${haproxyPort}`,
+  const file = substitute(await readFile("deploy/pgbouncer.ini", "utf8"), {
+    "host=postgres port=5432": `host=127.0.0.1 port=${haproxyPort}`,
     "listen_port = 6432": `listen_port = ${port}`,
     "/etc/pgbouncer/userlist.txt": users,
+    "logfile = /var/log/postgresql/pgbouncer.log\n": "",
+    "/var/run/postgresql": cluster.folder,
   });
   const configuration = join(cluster.folder, "pgbouncer.ini");
-  await writeFile(configuration, `${file}unix_socket_dir =\n`);
+  await writeFile(configuration, file);
   startDaemon("pgbouncer", "pgbouncer", [configuration], cluster.folder);
   await untilListening(port);
   return port;

@@ -1,0 +1,52 @@
+/** What a DATABASE_URL may say. Nothing in it is ignored: what `pg` or Latchkey do not support is refused. */
+
+const parameters: Record<string, (value: string) => boolean> = {
+  host: () => true,
+  port: (value) => /^\d{1,5}$/.test(value),
+  user: () => true,
+  password: () => true,
+  application_name: () => true,
+  options: () => true,
+  // Without TLS, with it and a verified certificate, or with it and any certificate.
+  sslmode: (value) => ["disable", "prefer", "require", "verify-ca", "verify-full", "no-verify"].includes(value),
+  ssl: (value) => ["true", "false", "1", "0", "no-verify"].includes(value),
+  sslcert: () => true,
+  sslkey: () => true,
+  sslrootcert: () => true,
+  sslnegotiation: (value) => ["postgres", "direct"].includes(value),
+  client_encoding: (value) => /^utf-?8$/i.test(value), // which is what it always is
+  target_session_attrs: (value) => ["read-write", "primary"].includes(value), // which is what is required anyway
+};
+
+/**
+ * @returns why the URL cannot be used, in one sentence without the URL and without a full stop; empty where it is none
+ * of Postgres; `undefined` where it can be used
+ */
+export function faultOfDatabaseUrl(text: string): string | undefined {
+  const [, authority = ""] = /^postgres(?:ql)?:\/\/(?:[^/?#]*@)?([^/?#]*)/.exec(text) ?? [];
+  if (authority.includes(","))
+    return "several hosts are not supported: give one that leads to the primary, such as HAProxy's (deploy/ha)";
+  if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return "";
+  const { username, searchParams, hash, pathname } = new URL(text);
+  if (hash) return "it has a fragment (#): write %23 where a password has one";
+  for (const part of [username, pathname]) {
+    if (!isDecodable(part)) return "it has a % that begins no escape: write %25 for it";
+  }
+  if (searchParams.get("host")?.includes(","))
+    return "several hosts are not supported: give one that leads to the primary, such as HAProxy's (deploy/ha)";
+  for (const [name, value] of searchParams) {
+    const allows = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+    if (!allows) return `its parameter ${name} is not supported: supported are ${Object.keys(parameters).join(", ")}`;
+    if (!allows(value)) return `its parameter ${name} has a value that is not supported`;
+  }
+  return undefined;
+}
+
+function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
+}
