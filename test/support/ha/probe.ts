@@ -51,14 +51,12 @@ async function write(url: string): Promise<boolean> {
   }
 }
 
-/** An outage as the attempts show it, in `performance.now()`. `undefined` where all succeeded. */
-export function outageOf(attempts: Attempt[]): { beganMs: number; writableMs: number; steadyMs: number } | undefined {
-  const failed = attempts.filter(({ isOk }) => !isOk);
-  const began = failed[0]?.beganMs;
-  if (began === undefined) return undefined;
-  const lastFailed = Math.max(...failed.map(({ beganMs }) => beganMs));
-  const succeeded = attempts.filter(({ isOk }) => isOk).map(({ beganMs, endedMs }) => ({ beganMs, endedMs }));
-  const writable = succeeded.filter(({ beganMs }) => beganMs >= began).map(({ endedMs }) => endedMs);
-  const steady = succeeded.filter(({ beganMs }) => beganMs > lastFailed).map(({ endedMs }) => endedMs);
-  return { beganMs: began, writableMs: Math.min(...writable), steadyMs: Math.min(...steady) };
+/** The longest time between two writes that succeeded, in `performance.now()`: the outage, if there was one. */
+export function outageOf(attempts: Attempt[]): { beganMs: number; writableMs: number } {
+  const succeeded = attempts.filter(({ isOk }) => isOk).map(({ endedMs }) => endedMs);
+  const times = succeeded.sort((a, b) => a - b);
+  const gaps = times.slice(1).map((writableMs, index) => ({ beganMs: times[index] ?? writableMs, writableMs }));
+  const [longest] = gaps.sort((a, b) => b.writableMs - b.beganMs - (a.writableMs - a.beganMs));
+  if (!longest) throw new Error("No write succeeded.");
+  return longest;
 }
