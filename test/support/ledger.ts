@@ -18,6 +18,10 @@ export type Ledger = {
   revoke(): Promise<void>;
   refresh(): Promise<void>;
   beginSession(): Promise<void>;
+  /** A session is begun and ended: neither of its tokens may work again. */
+  endSession(): Promise<void>;
+  /** One of the access tokens that were revoked a while ago. @throws where it is accepted */
+  checkRevoked(): Promise<void>;
   /** A token of a user that nothing is written to. */
   check(): Promise<void>;
   /** The same user's password. */
@@ -25,19 +29,29 @@ export type Ledger = {
   /**
    * All that was acknowledged holds, and who was registered without an acknowledgement can sign in:
    * nobody is half made.
+   * @param others instances that have to refuse the same
    */
-  expectKept(client: Client, database: string | pg.ClientConfig): Promise<void>;
+  expectKept(client: Client, database: string | pg.ClientConfig, others?: Client[]): Promise<void>;
 };
 
-/** @param sessions how many are refreshed in turn */
-export async function createLedger(send: Client, sessions = 8): Promise<Ledger> {
+/** While the database is away, an instance accepts for 5 s what it does not know to be revoked; then a second at most. */
+const revokedEverywhereMs = 6_500;
+
+/**
+ * @param sessions how many are refreshed in turn
+ * @param prefix of the usernames, where several ledgers share a database
+ */
+export async function createLedger(send: Client, sessions = 8, prefix = ""): Promise<Ledger> {
   const accounts: Account[] = [];
   // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
   // Whose answer was lost is not used again.
   const idle: Account[] = [];
   const refreshTokens: string[] = [];
   const unusedRefreshTokens: string[] = [];
-  const revoked: string[] = [];
+  const endedRefreshTokens: string[] = [];
+  const revoked: { bearer: string; atMs: number }[] = [];
+  const noteRevoked = (bearer: string) => void revoked.push({ bearer, atMs: performance.now() });
+  const accepted: string[] = [];
   let changes = 0;
 
   const takeToken = async ({ username, passwords: [current = ""] }: Account): Promise<string | undefined> =>
@@ -55,14 +69,14 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
     if (status === 201) tokens.push(json.refresh_token);
   };
 
-  const reader = await register("reader");
+  const reader = await register(`${prefix}reader`);
   const readersToken = reader && (await takeToken(reader));
   if (!readersToken) throw new Error("The service did not serve to begin with.");
   for (let begun = 0; begun < sessions; begun += 1) await beginSession(reader, refreshTokens);
 
   return {
     async register() {
-      const account = await register(`user${accounts.length}`);
+      const account = await register(`${prefix}user${accounts.length}`);
       if (account) idle.push(account);
     },
 
@@ -76,7 +90,7 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
       const json = { current_password: current, new_password: next };
       if ((await send("PUT", "/api/users/me/password", { bearer, json })).status !== 204) return;
       account.passwords = [next];
-      revoked.push(bearer);
+      noteRevoked(bearer);
       idle.push(account);
     },
 
@@ -85,7 +99,7 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
       const bearer = account && (await takeToken(account));
       if (!bearer) return;
       if ((await send("DELETE", "/api/token", { bearer })).status !== 204) return;
-      revoked.push(bearer);
+      noteRevoked(bearer);
       idle.push(account);
     },
 
@@ -104,19 +118,44 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
     },
 
     beginSession: () => beginSession(reader, unusedRefreshTokens),
+
+    async endSession() {
+      const { status, json } = await send("POST", "/api/sessions", { basic: [reader.username, password] });
+      if (status !== 201) return;
+      const { id, access_token: bearer, refresh_token: refreshToken } = json;
+      if ((await send("DELETE", `/api/sessions/${id}`, { bearer })).status !== 204) return;
+      noteRevoked(bearer);
+      endedRefreshTokens.push(refreshToken);
+    },
+
+    async checkRevoked() {
+      const known = revoked.filter(({ atMs }) => performance.now() - atMs > revokedEverywhereMs);
+      const one = known[Math.floor(Math.random() * known.length)];
+      if (!one) return;
+      const answer = await send("GET", "/api/resource", { bearer: one.bearer });
+      if (answer.status === 200) accepted.push(`revoked ${Math.round(performance.now() - one.atMs)} ms before`);
+    },
+
     check: async () => void (await send("GET", "/api/resource", { bearer: readersToken })),
     signIn: async () => void (await takeToken(reader)),
 
-    async expectKept(client, database) {
+    async expectKept(client, database, others = []) {
+      expect(accepted, "revoked tokens that were accepted").toEqual([]);
       for (const refresh_token of [...refreshTokens, ...unusedRefreshTokens]) {
         const answer = await client("POST", "/api/token", { json: { refresh_token } });
         expect(answer.status).toBe(200);
       }
-      for (const bearer of revoked) {
-        const answer = await client("GET", "/api/resource", { bearer });
-        expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
+      for (const each of [client, ...others]) {
+        for (const { bearer } of revoked) {
+          const answer = await each("GET", "/api/resource", { bearer });
+          expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
+        }
+        for (const refresh_token of endedRefreshTokens) {
+          const answer = await each("POST", "/api/token", { json: { refresh_token } });
+          expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
+        }
       }
-      const rows = await query(database, "SELECT username FROM users");
+      const rows = await query(database, "SELECT username FROM users WHERE starts_with(username, $1)", [prefix]);
       const kept = new Set(rows.map(({ username }) => username));
       let unacknowledged = 0;
       for (const { username, passwords, acknowledged } of accounts) {
@@ -130,7 +169,7 @@ export async function createLedger(send: Client, sessions = 8): Promise<Ledger> 
       expect(kept.size).toBe(accounts.filter(({ username }) => kept.has(username)).length);
       console.info(
         `kept: ${accounts.filter(({ acknowledged }) => acknowledged).length} users and ${unacknowledged} more whose ` +
-          `answer was lost, ${changes} changes of password, ${revoked.length} revoked tokens, ${sessions + unusedRefreshTokens.length} sessions`,
+          `answer was lost, ${changes} changes of password, ${revoked.length} revoked tokens, ${endedRefreshTokens.length} ended sessions, ${sessions + unusedRefreshTokens.length} sessions`,
       );
     },
   };

@@ -124,7 +124,7 @@ export function during(outcomes: Outcome[], request: string, fromMs: number, toM
 export function report(outcomes: Outcome[], causeGoneMs?: number): void {
   const counts = new Map<string, number>();
   for (const { request, status, problem, error } of outcomes) {
-    const kind = `${request}: ${problem ?? status ?? error?.replace(/:\d+$/, "")}`;
+    const kind = `${request.replace(/[0-9a-f-]{36}/, "{id}")}: ${problem ?? status ?? error?.replace(/:\d+$/, "")}`;
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   for (const [kind, count] of [...counts].sort()) console.info(`${kind} (${count})`);

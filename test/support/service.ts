@@ -143,6 +143,7 @@ export async function query(
   values: unknown[] = [],
 ): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(database);
+  client.on("error", () => {}); // A lost connection rejects the query as well.
   await client.connect();
   try {
     return (await client.query<Record<string, unknown>>(text, values)).rows;

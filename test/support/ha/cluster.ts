@@ -1,0 +1,207 @@
+/** Three Postgres nodes under Patroni, with etcd: the files of deploy/ha/ with other addresses, ports and folders. */
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterwards } from "../afterwards.ts";
+import { freePorts } from "../ports.ts";
+import { type Daemon, giveAway, isAlive, makeFolder, runCommand, signalAll, startDaemon } from "./daemons.ts";
+import { createNetwork, type Network } from "./network.ts";
+
+export const superuserPassword = "CHANGE-ME-superuser";
+
+export type Node = {
+  name: string;
+  /** Where the others reach it, over the network that can be cut. */
+  postgresPort: number;
+  restPort: number;
+  /** Starts its Patroni, as a supervisor does. */
+  start(): void;
+  /** Kills its Patroni and its postmaster with SIGKILL. */
+  kill(): Promise<void>;
+  /** Stops the processes where they are: Patroni's alone, or those of Postgres, too. */
+  freeze(what: "patroni" | "all"): void;
+  thaw(): void;
+};
+
+type Member = { name: string; role: string; state: string; lag?: number | string };
+
+export type Cluster = {
+  folder: string;
+  nodes: Node[];
+  network: Network;
+  /** The etcd process. */
+  etcd: Daemon;
+  /** The members, as Patroni has them. */
+  members(): Promise<Member[]>;
+  primary(): Promise<Node>;
+  synchronousStandby(): Promise<Node>;
+  /** Waits until there is a primary, a synchronous standby and a third node that follows. */
+  untilComplete(): Promise<void>;
+  /** Runs `patronictl` with these arguments. */
+  patronictl(...args: string[]): Promise<string>;
+};
+
+/** Replaces texts of a file, each of which has to be there. */
+export function substitute(text: string, replacements: Record<string, string>): string {
+  return Object.entries(replacements).reduce((result, [from, to]) => {
+    if (!result.includes(from)) throw new Error(`There is no "${from}" to be replaced.`);
+    return result.replaceAll(from, to);
+  }, text);
+}
+
+/** @param settings texts of patroni.yml to be replaced by others, for a cluster that is worse than the file's */
+export async function startCluster(settings: Record<string, string> = {}): Promise<Cluster> {
+  const folder = await makeFolder();
+  const names = ["node1", "node2", "node3"];
+  const [etcdPort = 0, peerPort = 0, ...ports] = await freePorts(8);
+  const daemons = new Map<string, Daemon>();
+  const postmasterOf = (name: string): number => {
+    try {
+      return Number.parseInt(readFileSync(join(folder, name, "data", "postmaster.pid"), "utf8"), 10);
+    } catch {
+      return 0;
+    }
+  };
+  const postgresOf = (name: string): number[] => {
+    const postmaster = postmasterOf(name);
+    return postmaster > 0 && isAlive(postmaster) ? [postmaster, ...childrenOf(postmaster)] : [];
+  };
+  const patroniOf = (name: string): number[] => {
+    const pid = daemons.get(name)?.pid ?? 0;
+    return pid > 0 && isAlive(pid) ? [pid, ...childrenOf(pid)] : [];
+  };
+  const network = createNetwork(names, (name) => [...patroniOf(name), ...postgresOf(name)]);
+
+  const etcdRelay = await network.relay(etcdPort);
+  const etcdFile = substitute(await readFile("deploy/ha/etcd.conf.yml", "utf8"), {
+    "/var/lib/etcd/latchkey": join(folder, "etcd"),
+    ",node2=http://10.0.0.12:2380,node3=http://10.0.0.13:2380": "",
+    "listen-client-urls: http://10.0.0.11:2379": `listen-client-urls: http://127.0.0.1:${etcdPort}`,
+    "advertise-client-urls: http://10.0.0.11:2379": `advertise-client-urls: http://127.0.0.1:${etcdRelay}`,
+    "10.0.0.11:2380": `127.0.0.1:${peerPort}`,
+  });
+  await writeFile(join(folder, "etcd.conf.yml"), etcdFile);
+  // Registered before the daemons, so that it runs after their end.
+  afterwards(async () => {
+    const postgres = names.map(postmasterOf).filter((pid) => pid > 0 && isAlive(pid));
+    signalAll(postgres, "SIGCONT");
+    signalAll(postgres, "SIGQUIT");
+    while (postgres.some(isAlive)) await sleep(50);
+  });
+  const etcd = startDaemon("etcd", "etcd", ["--config-file", join(folder, "etcd.conf.yml")], folder);
+
+  const patroniFile = substitute(await readFile("deploy/ha/patroni.yml", "utf8"), settings);
+  const nodes = await Promise.all(
+    names.map(async (name, index): Promise<Node> => {
+      const [postgresPort = 0, restPort = 0] = ports.slice(2 * index);
+      const postgresRelay = await network.relay(postgresPort, name);
+      const restRelay = await network.relay(restPort, name);
+      const home = join(folder, name);
+      mkdirSync(home, { mode: 0o700 });
+      await giveAway(home);
+      const file = substitute(patroniFile, {
+        "name: node1 # NODE": `name: ${name}`,
+        "connect_address: 10.0.0.11:8008": `connect_address: 127.0.0.1:${restRelay}`,
+        "listen: 10.0.0.11:8008": `listen: 127.0.0.1:${restPort}`,
+        "connect_address: 10.0.0.11:5432": `connect_address: 127.0.0.1:${postgresRelay}`,
+        "listen: 10.0.0.11:5432": `listen: 127.0.0.1:${postgresPort}`,
+        "10.0.0.11:2379, 10.0.0.12:2379, 10.0.0.13:2379": `127.0.0.1:${etcdRelay}`,
+        "10.0.0.0/24": "127.0.0.0/8",
+        "/var/lib/postgresql/15/latchkey": join(home, "data"),
+        "/var/lib/postgresql/latchkey.pgpass": join(home, "pgpass"),
+        "/var/run/postgresql": home,
+        "/usr/lib/postgresql/15/bin": newestPostgres(),
+        // Never the watchdog of the machine that runs the test.
+        "mode: automatic": "mode: off",
+      });
+      const configuration = join(folder, `${name}.yml`);
+      await writeFile(configuration, file);
+      let frozen: number[] = [];
+      return {
+        name,
+        postgresPort: postgresRelay,
+        restPort: restRelay,
+        start: () => void daemons.set(name, startDaemon(name, "patroni", [configuration], folder)),
+        async kill() {
+          signalAll([...patroniOf(name), postmasterOf(name)], "SIGKILL");
+          await daemons.get(name)?.ended;
+        },
+        freeze(what) {
+          frozen = what === "all" ? [...patroniOf(name), ...postgresOf(name)] : patroniOf(name);
+          signalAll(frozen, "SIGSTOP");
+        },
+        thaw: () => signalAll(frozen.splice(0), "SIGCONT"),
+      };
+    }),
+  );
+  const members = async (): Promise<Member[]> => {
+    for (const { restPort } of nodes) {
+      try {
+        const answer = await fetch(`http://127.0.0.1:${restPort}/cluster`, { signal: AbortSignal.timeout(2_000) });
+        if (answer.ok) return ((await answer.json()) as { members: Member[] }).members;
+      } catch {
+        // It does not answer; another one may.
+      }
+    }
+    return [];
+  };
+  const nodeWith = async (role: string): Promise<Node> => {
+    const name = (await members()).find((member) => member.role === role)?.name;
+    const node = nodes.find((node) => node.name === name);
+    if (!node) throw new Error(`There is no ${role}.`);
+    return node;
+  };
+  /** The last lines of all logs. */
+  const ends = (): string =>
+    ["etcd", ...names]
+      .map(
+        (name) =>
+          `${name}: ${readFileSync(join(folder, `${name}.log`), "utf8")
+            .split("\n")
+            .slice(-12)
+            .join("\n")}`,
+      )
+      .join("\n");
+  const cluster: Cluster = {
+    folder,
+    nodes,
+    network,
+    etcd,
+    members,
+    primary: () => nodeWith("leader"),
+    synchronousStandby: () => nodeWith("sync_standby"),
+    async untilComplete() {
+      const deadline = Date.now() + 45_000;
+      for (;;) {
+        const found = await members();
+        const roles = found.map(({ role }) => role).sort();
+        const isComplete =
+          roles.join() === "leader,replica,sync_standby" &&
+          found.every(({ state, lag = 0 }) => /^(running|streaming)$/.test(state) && lag === 0);
+        if (isComplete) return;
+        if (Date.now() > deadline) throw new Error(`The cluster is not complete: ${JSON.stringify(found)}\n${ends()}`);
+        await sleep(200);
+      }
+    },
+    patronictl: (...args) => runCommand("patronictl", ["-c", join(folder, "node1.yml"), ...args], folder),
+  };
+  for (const node of nodes) node.start();
+  await cluster.untilComplete();
+  return cluster;
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function newestPostgres(): string {
+  const versions = readdirSync("/usr/lib/postgresql")
+    .map(Number)
+    .sort((a, b) => b - a);
+  return `/usr/lib/postgresql/${versions[0]}/bin`;
+}

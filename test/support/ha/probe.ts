@@ -1,0 +1,62 @@
+/** Asks, independently of the service, when a write is possible through a proxy. */
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { afterwards } from "../afterwards.ts";
+
+export type Attempt = { beganMs: number; endedMs: number; isOk: boolean };
+
+const attemptMs = 1_000;
+const pauseMs = 200;
+
+/**
+ * Writes over and over until the end of the test, over a connection of its own each time.
+ * @returns the attempts so far. The time of the first write after an outage is known to half a second.
+ */
+export function startProbe(url: string): Attempt[] {
+  const attempts: Attempt[] = [];
+  let isOver = false;
+  const run = async (delayMs: number): Promise<void> => {
+    await sleep(delayMs);
+    while (!isOver) {
+      const beganMs = performance.now();
+      const isOk = await write(url);
+      attempts.push({ beganMs, endedMs: performance.now(), isOk });
+      await sleep(pauseMs);
+    }
+  };
+  // Two in turns: while one waits for a server that is cut off, the other finds the new one.
+  const running = [run(0), run(attemptMs / 2)];
+  afterwards(async () => {
+    isOver = true;
+    await Promise.all(running);
+  });
+  return attempts;
+}
+
+async function write(url: string): Promise<boolean> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: attemptMs,
+    query_timeout: attemptMs,
+  });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.query("INSERT INTO probe DEFAULT VALUES");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    client.end().catch(() => {});
+  }
+}
+
+/** The longest time between two writes that succeeded, in `performance.now()`: the outage, if there was one. */
+export function outageOf(attempts: Attempt[]): { beganMs: number; writableMs: number } {
+  const succeeded = attempts.filter(({ isOk }) => isOk).map(({ endedMs }) => endedMs);
+  const times = succeeded.sort((a, b) => a - b);
+  const gaps = times.slice(1).map((writableMs, index) => ({ beganMs: times[index] ?? writableMs, writableMs }));
+  const [longest] = gaps.sort((a, b) => b.writableMs - b.beganMs - (a.writableMs - a.beganMs));
+  if (!longest) throw new Error("No write succeeded.");
+  return longest;
+}

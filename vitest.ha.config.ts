@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+/** Failovers of a Postgres cluster with the files of deploy/ha/. Needs Debian's patroni, etcd, haproxy and pgbouncer. */
+export default defineConfig({
+  test: {
+    globalSetup: "test/support/ha/setup.ts",
+    include: ["test/ha/*.test.ts"],
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
