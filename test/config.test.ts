@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ConfigError, describeSettings, readConfig } from "../src/config.ts";
+import { ConfigError, describeSettings, misspeltSettings, readConfig } from "../src/config.ts";
 
 const secret = "an honest secret key of forty characters";
 
@@ -132,6 +132,83 @@ describe("settings", () => {
 
   test("a database of one's own asks for a SECRET_KEY", () => {
     expect(() => readConfig({ DATABASE_URL: "postgres://db/x" })).toThrow("SECRET_KEY is missing");
+  });
+
+  test.each([
+    ["PORT", "8080\r\n", "port", 8080],
+    ["PUBLIC_URL", "https://a.example\n", "publicUrl", "https://a.example"],
+    ["SECRET_KEY", `${secret}\n`, "secretKey", `${secret}\n`],
+  ])("%s=%j: a line break at its end makes no difference", (name, given, key, value) => {
+    expect(readConfig({ [name]: given })).toMatchObject({ [key]: value });
+  });
+
+  test.each([
+    ["CORS_ORIGINS", "https://a.example, https://b.example/", "Remove the slash at the end."],
+    ["PUBLIC_URL", "https://a.example/", "Remove the slash at the end."],
+    ["TOKEN_TTL_SECONDS", "10m", "Write the number alone, without a unit."],
+    ["THROTTLE", "ON", "Write it in lower case."],
+    ["THROTTLE", "TRUE", "Write on."],
+    ["LOG_LEVEL", "Info", "Write it in lower case."],
+    ["DATA_DIR", '"/data"', "Remove the quotation marks"],
+    ["DATABASE_URL", "postgres://db/x ", "Remove the white space around it."],
+    ["TLS_CERT", "\n", "is not allowed"],
+    ["METRICS_PORT", "tcp://10.0.0.1:9090", "enableServiceLinks"],
+  ])("%s=%j is refused with a hint", (name, given, hint) => {
+    expect(() => readConfig({ SECRET_KEY: secret, [name]: given })).toThrow(hint);
+  });
+
+  test("a short secret key is no longer for the line break behind it", () => {
+    expect(() => readConfig({ SECRET_KEY: `${secret.slice(0, 31)}\n` })).toThrow("SECRET_KEY");
+  });
+
+  test.each([
+    ["DATABASE_URI", "DATABASE_URL"],
+    ["PUBLICURL", "PUBLIC_URL"],
+    ["TRUST_PROXIES", "TRUST_PROXY"],
+    ["CORS_ORIGIN", "CORS_ORIGINS"],
+    ["SECRET_KEY_FILE", "SECRET_KEY"],
+    ["LATCHKEY_DATABASE_URL", "DATABASE_URL"],
+    ["tls_cert", "TLS_CERT"],
+    ["TSL_KEY", "TLS_KEY"],
+  ])("%s stops the start: it is meant for %s, and not repeated", (given, meant) => {
+    const read = () => readConfig({ [given]: "hunter2" });
+    expect(read).toThrow(`${given} is not a setting. Set ${meant} if`);
+    expect(read).not.toThrow("hunter2");
+  });
+
+  test.each([
+    ["TOKEN_TTL", "TOKEN_TTL_SECONDS"],
+    ["TOKEN_TTL_MINUTES", "TOKEN_TTL_SECONDS"],
+    ["LOGLEVEL", "LOG_LEVEL"],
+    ["WORKER", "WORKERS"],
+    ["PASSWORD_MINIMUM_LENGTH", "PASSWORD_MIN_LENGTH"],
+    ["LATCHKEY_PORT", "PORT"],
+  ])("%s is warned of: %s is meant", (given, meant) => {
+    expect(misspeltSettings({ [given]: "1" })).toEqual([expect.stringContaining(`Set ${meant} if`)]);
+    expect(misspeltSettings({ [given]: "1", [meant]: "1" })).toEqual([]);
+    readConfig({ [given]: "1" });
+  });
+
+  test("what others set is not taken for a setting", () => {
+    const foreign = {
+      ...{ HOSTNAME: "x", HOME: "/", PATH: "/bin", TZ: "UTC", LANG: "C", TERM: "x", USER: "x", SHELL: "sh", PWD: "/" },
+      ...{
+        npm_config_loglevel: "x",
+        POSTGRES_PASSWORD: "x",
+        PGHOST: "x",
+        NODE_ENV: "x",
+        OTEL_EXPORTER_OTLP_HEADERS: "x",
+      },
+      ...{ LATCHKEY_PORT: "tcp://10.0.0.1:80", LATCHKEY_SERVICE_HOST: "10.0.0.1", LATCHKEY_SERVICE_PORT: "80" },
+      ...{
+        LATCHKEY_PORT_8080_TCP_ADDR: "10.0.0.1",
+        KUBERNETES_SERVICE_HOST: "x",
+        DATABASE_PASSWORD: "x",
+        SUDO_USER: "x",
+      },
+      ...{ XDG_DATA_DIRS: "x", DB_HOST: "x", REDIS_URL: "x", HTTP_PROXY: "x", NO_PROXY: "x", CI: "1", DEBUG: "x" },
+    };
+    expect(misspeltSettings(foreign)).toEqual([]);
   });
 
   test("all of them are in the README's table, with their defaults", () => {

@@ -4,7 +4,7 @@ import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { followSigningKeys, SealedKeysError } from "../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
-import { createDatabase, secretKey, startTestService } from "./support/service.ts";
+import { createDatabase, password, secretKey, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
 await service.register("miguel");
@@ -60,3 +60,27 @@ test("another SECRET_KEY refuses the start, and changes nothing", async () => {
   await expect(start).rejects.toThrow(SealedKeysError);
   expect(await storedKey()).toEqual(before);
 });
+
+test.each([
+  ["with", ["\n", "", "\n"]],
+  ["without", ["", "\n", ""]],
+])(
+  "a SECRET_KEY that was first given %s a line break at its end opens everything either way",
+  async (_first, breaks) => {
+    const databaseUrl = await createDatabase();
+    let session: { access_token: string; refresh_token: string } | undefined;
+    for (const lineBreak of breaks) {
+      const one = await startTestService({ SECRET_KEY: `${secretKey}${lineBreak}` }, databaseUrl);
+      if (!session) {
+        await one.register("miguel");
+        session = (await one.send("POST", "/api/sessions", { json: { username: "miguel", password } })).json;
+      }
+      expect((await one.send("GET", "/api/resource", { bearer: session?.access_token ?? "" })).status).toBe(200);
+      const refresh = { refresh_token: session?.refresh_token };
+      const refreshed = await one.send("POST", "/api/sessions/refresh", { json: refresh });
+      expect(refreshed.status).toBe(200);
+      session = refreshed.json;
+      await one.close();
+    }
+  },
+);

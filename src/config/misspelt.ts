@@ -9,7 +9,7 @@ export type Misspelt = {
 
 /** Known to be others': npm, Postgres and its image, OpenTelemetry, the addresses of Kubernetes' services and Docker's links. */
 const foreign =
-  /^(?:npm_|PG|POSTGRES_|OTEL_|KUBERNETES_|NODE_|GITHUB_|CI_|AWS_|VITEST|HOSTNAME$)|_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP)/;
+  /^(?:npm_|PG|POSTGRES_|OTEL_|KUBERNETES_|NODE_|GITHUB_|CI_|XDG_|AWS_|VITEST|HOSTNAME$)|_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP)/;
 const ownPrefix = /^LATCHKEY_/i;
 
 /** @param names of all settings. One that is set itself is not missed. */
@@ -39,7 +39,7 @@ function isPerhaps(given: string, name: string): boolean {
   return common === a.length || common === b.length || (a.length === b.length && common === a.length - 1);
 }
 
-const singular = (word: string): string => word.replace(/IES$/, "Y").replace(/(?<=[^S]{2})S$/, "");
+const singular = (word: string): string => word.replace(/IES$/, "Y").replace(/(?<=..[^S])S$/, "");
 const wordsOf = (name: string): string[] =>
   name
     .toUpperCase()
