@@ -35,8 +35,11 @@ export const ca = ["one", "other"].map((name) => readFileSync(`test/support/cert
 export const basicAuthorization = ([username, password]: [string, string]) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 
-/** @param url where the service listens */
-export function createClient(url: string): Client {
+/**
+ * @param url where the service listens
+ * @param base the path of its `PUBLIC_URL`, with which the types of its problems begin; openapi.yaml has them without
+ */
+export function createClient(url: string, base = ""): Client {
   return async (method, target, { basic, bearer, json, body, headers } = {}) => {
     const payload = json === undefined ? body : JSON.stringify(json);
     const { protocol, hostname, port } = new URL(url);
@@ -63,7 +66,8 @@ export function createClient(url: string): Client {
             .then((body) => {
               const { statusCode: status = 0, headersDistinct, headers } = incoming;
               const text = decoded(body, headers["content-encoding"]).toString();
-              resolve({ status, headers: headersDistinct as Record<string, string[]>, text });
+              const asInFile = base === "" ? text : text.replace(`"type":"${base}/problems/`, '"type":"/problems/');
+              resolve({ status, headers: headersDistinct as Record<string, string[]>, text: asInFile });
             })
             .catch(reject);
         },

@@ -4,6 +4,7 @@ import pg from "pg";
 import { pino } from "pino";
 import { inject } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import { basePath } from "../../src/contract/basePath.ts";
 import type { EmbeddedPostgres } from "../../src/database/embedded.ts";
 import { startService } from "../../src/service.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
@@ -82,7 +83,7 @@ export async function startTestService(
     pino({ level: "info" }, { write: (line) => void log.push(line) }),
     { clockOffsetMs: () => offsetMs },
   );
-  const send = createClient(service.url);
+  const send = createClient(service.url, basePath(settings["PUBLIC_URL"]));
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= service.close();
