@@ -98,6 +98,19 @@ describe("a token with", () => {
       { epoch: -1 },
       { username: undefined },
       { nbf: 9_999_999_999 },
+      { nbf: "0" },
+      { iat: undefined },
+      ...[-1e15, -1, 1e15, 1e308, -1e308, 1.5, 8.64e12 + 1, 253_402_300_800, "1", null, [], {}].flatMap((time) => [
+        { exp: time },
+        { iat: time },
+        { exp: 1, iat: time },
+      ]),
+      { jti: "not-a-uuid" },
+      { sid: "not-a-uuid" },
+      { sid: null },
+      { sub: 7 },
+      { epoch: 2 ** 31 },
+      { epoch: 0.5 },
     ]) {
       expect(await status(await signed({}, change)), JSON.stringify(change)).toBe("invalid-token");
     }

@@ -5,6 +5,7 @@ import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { Caller, TokenPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
+import { everyEpoch } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 /** The present time, passed in so that a test can be in the future. */
@@ -56,9 +57,9 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
       // Every request with this token is given the same one.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
     } catch (cause) {
-      // jose looks at `exp` last: the signature and every other claim were right.
-      if (cause instanceof errors.JWTExpired) throw expired(new Date(Number(cause.payload.exp) * 1000), cause);
-      throw new Problem("invalid-token", { cause });
+      // jose looks at `exp` last: the signature was right.
+      const payload = cause instanceof errors.JWTExpired ? claims.safeParse(cause.payload).data : undefined;
+      throw payload ? expired(new Date(payload.exp * 1000), cause) : new Problem("invalid-token", { cause });
     }
   }
 
@@ -111,14 +112,17 @@ const mostVerified = 10_000;
 /** By so much a token may seem to have been issued in the future, by an instance that learned the time a little earlier. */
 const clockSkewSeconds = 60;
 
+/** Until the end of the year 9999: what every date, here and in Postgres, can express. */
+const numericDate = z.int().min(0).max(253_402_300_799);
+
 const claims = z.object({
   jti: z.uuid(),
   sid: z.uuid().optional(),
-  iat: z.int(),
-  exp: z.int(),
+  iat: numericDate,
+  exp: numericDate,
   sub: z.uuid(),
   username: z.string(),
-  epoch: z.int().nonnegative(),
+  epoch: z.int().nonnegative().max(everyEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>
