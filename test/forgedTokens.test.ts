@@ -115,6 +115,11 @@ describe("a token with", () => {
       expect(await status(await signed({}, change)), JSON.stringify(change)).toBe("invalid-token");
     }
     expect(await status(await signed({}, { exp: 1 }))).toBe("token-expired");
+    // What an earlier version issued works until it expires.
+    const former = { iss: "latchkey", aud: "latchkey", client_id: undefined };
+    expect(await status(await signed({}, former))).toBeUndefined();
+    expect(await status(await signed({}, { ...former, exp: 1 }))).toBe("token-expired");
+    expect(await status(await signed({}, { client_id: "another" }))).toBe("invalid-token");
     expect(await status(await signed({}, { exp: 1, aud: "somebody" }))).toBe("invalid-token");
   });
 
