@@ -6,8 +6,12 @@ import { readFile } from "node:fs/promises";
 import { parse, parseDocument } from "yaml";
 import { security } from "../../generated/security.ts";
 import type { OperationId, Scheme } from "./binding.ts";
-import type { ParameterPlace, ScalarParameter, ScalarType } from "./parameters.ts";
 import { securityHeaders } from "./securityHeaders.ts";
+
+export type ScalarType = "integer" | "number" | "boolean";
+export type ParameterPlace = "query" | "path" | "header" | "cookie";
+/** A parameter that is not text. Of a list, the type is that of its items. */
+export type ScalarParameter = { name: string; place: ParameterPlace; type: ScalarType; isList: boolean };
 
 /** What one declared answer looks like. */
 export type DeclaredResponse = {

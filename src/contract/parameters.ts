@@ -3,13 +3,8 @@
  * each value has one way to be written.
  */
 import type { Request } from "express";
-import type { Operation } from "./contract.ts";
+import type { Operation, ParameterPlace, ScalarType } from "./contract.ts";
 import { Problem, type RequestError } from "./problems.ts";
-
-export type ScalarType = "integer" | "number" | "boolean";
-export type ParameterPlace = "query" | "path" | "header" | "cookie";
-/** A parameter that is not text. Of a list, the type is that of its items. */
-export type ScalarParameter = { name: string; place: ParameterPlace; type: ScalarType; isList: boolean };
 
 const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   integer: {

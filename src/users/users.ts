@@ -6,14 +6,15 @@ import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/b
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
-import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
+import { explainRefusal, newPassword, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import { Throttled } from "../throttling/limits.ts";
 import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
 import type { Attempt, Throttle } from "../throttling/throttling.ts";
 import { everyTokenOf, type Revocation } from "../tokens/revocations.ts";
+import type { Enforced } from "../unicode/precis.ts";
 import { whilePasswordHolds } from "./passwordRace.ts";
-import { canonicalUsername } from "./username.ts";
+import { canonicalUsername, newUsername } from "./username.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
 
@@ -104,14 +105,11 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, client: Client): Promise<User> {
-    const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
-    if (username === undefined) {
-      throw invalidRequest({
-        pointer: "#/username",
-        detail: "is not a username (RFC 8265, at most 64 characters, no colon)",
-      });
-    }
-    const accepted = wellFormedPassword(password, "#/password");
+    const username = wellFormed(
+      hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name),
+      "#/username",
+    );
+    const accepted = wellFormed(newPassword(password), "#/password");
     const attempt = { account: username, networks: networksOf(client.address) };
     const user = await throttle
       .registration(attempt, async () => {
@@ -158,7 +156,7 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
    * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
-    const accepted = wellFormedPassword(next, "#/new_password");
+    const accepted = wellFormed(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, by: { id: userId }, password: current, client });
@@ -185,7 +183,7 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     const username = canonicalUsername(name);
     const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
-    const accepted = wellFormedPassword(password, "#/password");
+    const accepted = wellFormed(newPassword(password), "#/password");
     await enforcePolicy(accepted, { networks: [noNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
@@ -331,12 +329,6 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
       throw error;
     };
 
-  function wellFormedPassword(text: string, pointer: string): string {
-    const password = possiblePassword(text);
-    if (password !== undefined) return password;
-    throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
-  }
-
   /**
    * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
    * @throws {Problem} `password-refused`, `overloaded`
@@ -360,6 +352,15 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     refreshPrincipal,
     remove,
   };
+}
+
+/**
+ * The refusal names one character, to whoever has sent it and over the same connection. The log does not have it.
+ * @throws {Problem} `invalid-request`
+ */
+function wellFormed(enforced: Enforced, pointer: string): string {
+  if ("text" in enforced) return enforced.text;
+  throw invalidRequest({ pointer, detail: enforced.refusal });
 }
 
 /** What held when the request began no longer does. */
