@@ -93,7 +93,7 @@ export interface paths {
         };
         /**
          * Take a token
-         * @description Asks for the password itself, so that a leaked token cannot prolong itself. The token is a signed JWT (RFC 9068) that carries the user's id and expires after `duration` seconds.
+         * @description Asks for the password itself, so that a leaked token cannot prolong itself. The token is a signed JWT (RFC 9068) that carries the user's id and expires after `duration` seconds. Its `iss` and `aud` are `PUBLIC_URL`, or `http://127.0.0.1:8080` without it; its `client_id` is `latchkey`.
          */
         get: operations["issueToken"];
         put?: never;
@@ -367,7 +367,7 @@ export interface components {
         /** @description Who wants to register. */
         NewUser: {
             /**
-             * @description 1 to 64 code points after normalisation, no colon, no spaces, no control characters (RFC 8265, UsernameCaseMapped). An e-mail address is a username.
+             * @description 1 to 64 code points after normalisation, no colon, no spaces, no control characters (RFC 8265, UsernameCaseMapped, with the characters of Unicode 15.0). An e-mail address is a username.
              * @example miguel
              */
             username: string;

@@ -37,7 +37,7 @@ export const handlers = (services: Services): Handlers => ({
   changePassword: changePassword(services.users),
   deleteUser: deleteUser(services.users),
 
-  issueToken: issueToken(services.tokens, services.audit),
+  issueToken: issueToken(services.tokens, services.users, services.audit),
   revokeToken: revokeToken(services.revocations, services.sessions.end, services.audit),
   getJwks: getJwks(services.keys),
 

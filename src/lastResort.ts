@@ -1,6 +1,7 @@
 /** What happens to an error that nothing handles: it is logged, and the process stops with a status that says so. */
 import { writeSync } from "node:fs";
 import type { Logger } from "pino";
+import { describeError } from "./operations/describeError.ts";
 
 /** How long the process may take to stop then, all together. */
 const stopTimeoutMs = 20_000;
@@ -50,7 +51,7 @@ function report(log: Logger, thrown: unknown, origin: string): void {
     log.fatal({ err, origin }, "an error was not handled");
   } catch {
     try {
-      writeSync(process.stderr.fd, `latchkey: ${origin}: ${err.stack}\n`);
+      writeSync(process.stderr.fd, `latchkey: ${origin}: ${JSON.stringify(describeError(err))}\n`);
     } catch {
       // There is nowhere left to say it but the exit status.
     }

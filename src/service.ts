@@ -37,7 +37,7 @@ import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import { readCertificate } from "./tls.ts";
-import { accessTokens, type Clock } from "./tokens/accessTokens.ts";
+import { accessTokens, type Clock, defaultIssuer } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readSecretKeys } from "./tokens/secretKey.ts";
@@ -73,8 +73,6 @@ export type OwnService = Service & {
 };
 
 const daySeconds = 86_400;
-/** What tokens are issued by and for until `PUBLIC_URL` says it. */
-const defaultIssuer = "latchkey";
 
 /**
  * Starts the service: migrates, unless its primary has done so, then listens.

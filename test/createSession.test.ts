@@ -53,17 +53,35 @@ describe("POST /api/sessions", () => {
     expect(json.sessions).toMatchObject([{ user_agent: "red31m, bell,tab, \u00e9" }]);
   });
 
+  test.each([
+    ["Browser/1.0 (Zoë’s Gerät; 日本語 😀)", "Browser/1.0 (Zoë’s Gerät; 日本語 😀)"],
+    [`${"x".repeat(255)}😀😀`, `${"x".repeat(255)}😀`],
+    ["\u009b31m in UTF-8", "31m in UTF-8"],
+  ])("a User-Agent in UTF-8 is kept as it is: %s", async (sent, listed) => {
+    const basic: [string, string] = [(await service.register()).username, password];
+    const headers = { "user-agent": Buffer.from(sent).toString("latin1") };
+    expect((await service.send("POST", "/api/sessions", { basic, headers })).status).toBe(201);
+    const { json } = await service.send("GET", "/api/sessions", { basic });
+    expect(json.sessions).toMatchObject([{ user_agent: listed }]);
+  });
+
   test("401 where the password was changed between its check and the session", async () => {
     const { username } = await service.register();
+    const stranger = "has-another-password";
+    await service.send("POST", "/api/users", { json: { username: stranger, password: "staple horse correct" } });
     const basic: [string, string] = [username, password];
     const holder = new pg.Client(service.databaseUrl);
     await holder.connect();
-    await holder.query("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE");
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM users WHERE username = $1 FOR UPDATE", [username]);
     const beginning = service.send("POST", "/api/sessions", { basic });
     const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while ((await service.sql(waiting)).length === 0);
-    const json = { current_password: password, new_password: "staple horse correct" };
-    expect((await service.send("PUT", "/api/users/me/password", { basic, json })).status).toBe(204);
+    await holder.query(
+      `UPDATE users SET token_epoch = token_epoch + 1, password_epoch = token_epoch + 1,
+         password_hash = (SELECT password_hash FROM users WHERE username = $2) WHERE username = $1`,
+      [username, stranger],
+    );
     await holder.query("COMMIT");
     await holder.end();
     expect(await beginning).toMatchObject({ status: 401, problem: "invalid-credentials" });

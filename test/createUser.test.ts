@@ -1,3 +1,4 @@
+import { hash } from "@node-rs/argon2";
 import { describe, expect, test } from "vitest";
 import { sendRaw } from "./support/client.ts";
 import {
@@ -40,6 +41,38 @@ describe("POST /api/users", () => {
     for (const username of ["miguel@example.com", "miguel.g+x@example.com", "Ольга", "אבי", "小林", "عمر"]) {
       expect((await register(username)).status, username).toBe(201);
     }
+  });
+
+  test("joiners are allowed where they are spelled; a refusal names the character, to the client alone", async () => {
+    for (const username of ["می\u200cخواهم", "क\u094d\u200dष"]) {
+      const secret = "نمی\u200cدانم correct horse";
+      expect((await register(username, secret)).status, username).toBe(201);
+      expect((await service.send("GET", "/api/users/me", { basic: [username, secret] })).json.username).toBe(username);
+    }
+    const detail = "has U+200D at position 2, which is allowed only behind a virama (RFC 5892, A.2)";
+    const name = await register("a\u200db");
+    expect(name.json.errors).toEqual([{ pointer: "#/username", detail }]);
+    const refused = await register("joiner", "a\u200db correct horse");
+    expect(refused.json.errors).toEqual([{ pointer: "#/password", detail }]);
+    expect(service.log.join("")).not.toMatch(/U\+200D|\u200d/);
+  });
+
+  test("halfwidth Hangul does not open the account of the syllable", async () => {
+    await register("가");
+    const [halfwidth, decomposed] = ["\uffa1\uffc2", "\u1100\u1161"];
+    expect((await service.send("GET", "/api/users/me", { basic: [halfwidth, password] })).status).toBe(401);
+    expect((await service.send("GET", "/api/users/me", { basic: [decomposed, password] })).status).toBe(200);
+    expect((await register(halfwidth)).status).toBe(400);
+  });
+
+  test("a name and a password that are no longer accepted still sign in", async () => {
+    // U+1C89 is of Unicode 16: an earlier version took what its Node knew.
+    const secret = "\u1c89 a\u200db correct horse";
+    const values = [await hash(secret, { memoryCost: 8192, timeCost: 5, parallelism: 1 }), "old\u1c8a"];
+    await service.sql("INSERT INTO users (id, username, password_hash) VALUES (gen_random_uuid(), $2, $1)", values);
+    const answer = await service.send("GET", "/api/users/me", { basic: ["OLD\u1c8a", secret] });
+    expect(answer).toMatchObject({ status: 200, json: { username: "old\u1c8a" } });
+    expect((await register("new\u1c8a")).status).toBe(400);
   });
 
   test("429 after too many from one address", async () => {

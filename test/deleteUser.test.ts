@@ -42,12 +42,6 @@ describe("DELETE /api/users/me", () => {
     expect((await service.send("GET", "/api/resource", { bearer })).status).toBe(401);
   });
 
-  test("of two deletions at once exactly one is made", async () => {
-    const { basic } = await request.good();
-    const answers = await Promise.all([1, 2].map(() => service.send("DELETE", "/api/users/me", { basic })));
-    expect(answers.map(({ status }) => status).sort()).toEqual([204, 401]);
-  });
-
   test("a deletion that began before a change of password does not end after it", async () => {
     const { id, username } = await service.register();
     const basic: [string, string] = [username, password];

@@ -100,10 +100,28 @@ describe("a token with", () => {
       { epoch: -1 },
       { username: undefined },
       { nbf: 9_999_999_999 },
+      { nbf: "0" },
+      { iat: undefined },
+      ...[-1e15, -1, 1e15, 1e308, -1e308, 1.5, 8.64e12 + 1, 253_402_300_800, "1", null, [], {}].flatMap((time) => [
+        { exp: time },
+        { iat: time },
+        { exp: 1, iat: time },
+      ]),
+      { jti: "not-a-uuid" },
+      { sid: "not-a-uuid" },
+      { sid: null },
+      { sub: 7 },
+      { epoch: 2 ** 31 },
+      { epoch: 0.5 },
     ]) {
       expect(await status(await signed({}, change)), JSON.stringify(change)).toBe("invalid-token");
     }
     expect(await status(await signed({}, { exp: 1 }))).toBe("token-expired");
+    // What an earlier version issued works until it expires.
+    const former = { iss: "latchkey", aud: "latchkey", client_id: undefined };
+    expect(await status(await signed({}, former))).toBeUndefined();
+    expect(await status(await signed({}, { ...former, exp: 1 }))).toBe("token-expired");
+    expect(await status(await signed({}, { client_id: "another" }))).toBe("invalid-token");
     expect(await status(await signed({}, { exp: 1, aud: "somebody" }))).toBe("invalid-token");
   });
 

@@ -1,4 +1,5 @@
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from "jose";
+import * as oauth from "oauth4webapi";
 import { describe, expect, test } from "vitest";
 import {
   asksForThePassword,
@@ -10,6 +11,7 @@ import {
 import { password, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
+const issuer = "http://127.0.0.1:8080";
 const miguel = await service.register("miguel");
 
 describe("GET /api/token", () => {
@@ -28,10 +30,27 @@ describe("GET /api/token", () => {
   test("anyone can verify the token with the published keys (RFC 9068)", async () => {
     const token = await service.token("miguel");
     const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`));
-    const { payload } = await jwtVerify(token, keys, { issuer: "latchkey", audience: "latchkey", typ: "at+jwt" });
+    const { payload } = await jwtVerify(token, keys, { issuer, audience: issuer, typ: "at+jwt" });
     expect(decodeProtectedHeader(token)).toMatchObject({ alg: "EdDSA", typ: "at+jwt" });
     expect(payload).toMatchObject({ sub: miguel.id, username: "miguel", epoch: 0, jti: expect.any(String) });
     expect(Number(payload.exp) - Number(payload.iat)).toBe(600);
+  });
+
+  test.each([
+    ["of a default start", {}, issuer],
+    ["of a PUBLIC_URL", { PUBLIC_URL: "https://auth.example.com/v1" }, "https://auth.example.com/v1"],
+  ])("a client library for RFC 9068 accepts the token %s, and that of a session", async (_name, settings, audience) => {
+    const here = await startTestService(settings);
+    const { username, id } = await here.register();
+    const server = { issuer: audience, jwks_uri: `${here.url}/.well-known/jwks.json` };
+    const basic: [string, string] = [username, password];
+    const { access_token } = (await here.send("POST", "/api/sessions", { basic })).json;
+    for (const token of [await here.token(username), access_token]) {
+      const request = new Request(`${here.url}/api/resource`, { headers: { authorization: `Bearer ${token}` } });
+      const options = { [oauth.allowInsecureRequests]: true };
+      const accepted = await oauth.validateJwtAccessToken(server, request, audience, options);
+      expect(accepted).toMatchObject({ iss: audience, aud: audience, sub: id, client_id: "latchkey" });
+    }
   });
 
   test("TOKEN_TTL_SECONDS and PUBLIC_URL are what the token says", async () => {

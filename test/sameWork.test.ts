@@ -123,7 +123,7 @@ test("a network from which a live session is used becomes familiar", async () =>
   const train = clientAt("203.0.113.3");
   const id = "01890000-0000-7000-8000-000000000001";
   const inserted = await sessionStore(database).insert(
-    { id, userId, username: "roamer", epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), client: train },
+    { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), client: train },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );

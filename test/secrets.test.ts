@@ -118,10 +118,19 @@ test("secrets that are planted everywhere are not in logs, metrics, the database
   await service.sql("ALTER TABLE users ADD CONSTRAINT never CHECK (username <> 'violator')");
   const unforeseen = await send("POST", "/api/users", { json: { username: "violator", password } });
   expect(unforeseen).toMatchObject({ status: 500 });
+  // A message of Postgres quotes the values that it cannot convert, and a function may say anything.
+  for (const statement of ["PERFORM NEW.username::integer", "RAISE EXCEPTION 'not %', NEW.username"]) {
+    await service.sql(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+      AS $$ BEGIN ${statement}; RETURN NEW; END $$`);
+    await service.sql("CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()");
+    expect((await send("POST", "/api/users", { json: { username: plant("trigger"), password } })).status).toBe(500);
+  }
 
   const log = service.log.join("");
   expect(log).toContain("invalid-credentials");
   expect(log).toContain("internal-error");
+  expect(log).toContain("Postgres error 22P02");
+  expect(log).toContain("Postgres error P0001");
   const { url } = JSON.parse(service.log.find((line) => line.includes('"metrics"')) ?? "{}");
   const metrics = await (await fetch(url)).text();
   planted.set("secretKey", secretKey);

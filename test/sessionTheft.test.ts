@@ -185,7 +185,9 @@ test("a refresh from another network than the one before is reported", async () 
     audit: () => {},
   });
   const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
-  let { refreshToken } = await sessions.create({ proof: "password", userId, username, epoch: 0 }, client(home));
+  const verifyAgain = () => Promise.resolve(undefined);
+  const principal = { proof: "password", userId, username, epoch: 0, verifyAgain } as const;
+  let { refreshToken } = await sessions.create(principal, client(home));
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, client(address)));
   const sessionId = refreshToken.split(".")[0];

@@ -124,7 +124,7 @@ describe("traces", { timeout: 60_000 }, () => {
       ),
     ).toEqual([
       ["WITH", "WITH", "hash password"],
-      ["SELECT", ...checked],
+      ["SELECT", "SELECT", ...checked],
       ["SELECT", ...checked],
       checked,
       ["WITH", "WITH", "hash password"],

@@ -12,7 +12,14 @@ export type Scheme = "basicAuth" | "bearerAuth";
 
 /** Who is calling, and what proved it. */
 export type Principal = PasswordPrincipal | TokenPrincipal;
-export type PasswordPrincipal = { proof: "password" } & Caller;
+export type PasswordPrincipal = {
+  proof: "password";
+  /**
+   * Verifies the password again, because it was replaced since. Does not count as an attempt.
+   * @returns `undefined` where it is no longer right
+   */
+  verifyAgain(): Promise<PasswordPrincipal | undefined>;
+} & Caller;
 export type TokenPrincipal = {
   proof: "token";
   /** The key that signed it: its `kid`. */

@@ -9,6 +9,11 @@ import { basePath } from "./basePath.ts";
 import type { OperationId, Scheme } from "./binding.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 
+export type ScalarType = "integer" | "number" | "boolean";
+export type ParameterPlace = "query" | "path" | "header" | "cookie";
+/** A parameter that is not text. Of a list, the type is that of its items. */
+export type ScalarParameter = { name: string; place: ParameterPlace; type: ScalarType; isList: boolean };
+
 /** What one declared answer looks like. */
 export type DeclaredResponse = {
   /** The media types that it can be given in: none where the body is empty, several where `Accept` decides. */
@@ -29,6 +34,8 @@ export type Operation = {
   schemes: readonly Scheme[];
   /** The names of its parameters in the query. */
   query: ReadonlySet<string>;
+  /** Its parameters that are numbers or booleans. */
+  scalars: readonly ScalarParameter[];
   /** The one media type of the request's body; `undefined` where there is none. */
   requestType: string | undefined;
   /** Whether a request has anything beside its credentials: parameters or a body. */
@@ -59,7 +66,14 @@ type OpenApiOperation = {
   requestBody?: OpenApiBody | Reference;
   responses: Record<string, OpenApiResponse | Reference>;
 };
-type OpenApiParameter = { name: string; in: string };
+type OpenApiParameter = { name: string; in: string; schema?: OpenApiSchema | Reference };
+type OpenApiSchema = {
+  type?: string | string[];
+  items?: OpenApiSchema | Reference;
+  allOf?: (OpenApiSchema | Reference)[];
+  anyOf?: (OpenApiSchema | Reference)[];
+  oneOf?: (OpenApiSchema | Reference)[];
+};
 type OpenApiBody = { content?: Record<string, unknown> };
 type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
 type OpenApiHeader = { schema?: { const?: string } };
@@ -128,6 +142,11 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
     path,
     schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
     query: new Set(parameters.filter(({ in: place }) => place === "query").map(({ name }) => name)),
+    scalars: parameters.flatMap(({ name, in: place, schema }) => {
+      const type = scalarTypeOf(document, schema);
+      const isList = typesOf(document, schema).includes("array");
+      return type ? { name, place: place as ParameterPlace, type, isList } : [];
+    }),
     requestType: body && onlyMediaType(body, where),
     hasInput: body !== undefined || parameters.length > 0,
     responses: new Map(
@@ -137,6 +156,23 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
       ]),
     ),
   };
+}
+
+/** @returns `undefined` for text, and what may be text */
+function scalarTypeOf(
+  document: OpenApiDocument,
+  schema: OpenApiSchema | Reference | undefined,
+): ScalarType | undefined {
+  const types = typesOf(document, schema);
+  if (types.includes("string")) return undefined;
+  return (["number", "integer", "boolean"] as const).find((name) => types.includes(name));
+}
+
+/** The types that a value, or an item of an array, may have. */
+function typesOf(document: OpenApiDocument, schema: OpenApiSchema | Reference | undefined): string[] {
+  const { type, items, allOf = [], anyOf = [], oneOf = [] } = resolve(document, schema) ?? {};
+  const parts = [...allOf, ...anyOf, ...oneOf, ...(items ? [items] : [])];
+  return [type ?? [], ...parts.map((part) => typesOf(document, part))].flat();
 }
 
 /** All bodies are UTF-8. */

@@ -1,4 +1,5 @@
 /** What is known of a request while it is served: for dispatch, its line in the log, its trace and the metrics. */
+import { isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { isIP } from "node:net";
 import type { Request, RequestHandler, Response } from "express";
@@ -35,5 +36,17 @@ function addressOf({ ip = "" }: Request): string | undefined {
   return isIP(address) ? address : undefined;
 }
 
-/** A header may have the control characters beyond ASCII, and a terminal would obey them. */
-const userAgentOf = ({ headers }: Request) => headers["user-agent"]?.replace(/\p{Cc}/gu, "");
+/** As much of a User-Agent as is kept, in code points. */
+const maxUserAgentLength = 256;
+
+/**
+ * Node decodes headers as Latin-1. What is UTF-8 is decoded as that; control characters, which a terminal would obey, are left out.
+ * @returns at most 256 code points
+ */
+function userAgentOf({ headers }: Request): string | undefined {
+  const text = headers["user-agent"];
+  if (text === undefined || /^[ -~]{0,256}$/.test(text)) return text; // nearly always
+  const bytes = Buffer.from(text, "latin1");
+  const decoded = isUtf8(bytes) ? bytes.toString() : text;
+  return [...decoded.replace(/\p{Cc}/gu, "")].slice(0, maxUserAgentLength).join("");
+}

@@ -8,6 +8,7 @@ import express, { type Request, type RequestHandler, type Response } from "expre
 import * as OpenApiValidator from "express-openapi-validator";
 import type { Contract, Operation } from "./contract.ts";
 import { hasBody } from "./framing.ts";
+import { refuseUnrepresentableNumbers, refuseUnusualForms } from "./parameters.ts";
 import { invalidRequest, Problem, type RequestError } from "./problems.ts";
 
 /** No declared body comes near it. */
@@ -51,6 +52,8 @@ export function requestValidator(contract: Contract) {
     else delete request.headers["content-type"];
     refuseUndeclaredQuery(operation, request);
     if (!operation.hasInput) return;
+    refuseUnusualForms(operation, request);
+    if (reader) refuseUnrepresentableNumbers(request.body);
     for (const validator of validators) await run(validator, request, response);
     // It looks the operation up by itself. Should it ever find another, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };

@@ -9,6 +9,7 @@ import { type Logger, pino } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import { exchangeOf } from "../contract/exchange.ts";
 import type { Problem, ProblemSlug } from "../contract/problems.ts";
+import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
 /** What readiness says of a stop that somebody asked for: no error. */
@@ -34,7 +35,7 @@ export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
     notices.warn({ dropped }, "log lines were dropped: they could not be written");
   });
   const write = format ? (line: string) => destination.write(format(line)) : destination.write;
-  const log = pino({ level, serializers: { err: describeError } }, { write });
+  const log = pino({ level, serializers: { err: (error: unknown) => describeError(error) } }, { write });
   const notices = level === "silent" ? log : log.child({}, { level: "warn" });
   return { log, print: destination.write, dropped: destination.dropped };
 }
@@ -95,11 +96,4 @@ export function auditLog(log: Logger): Audit {
     const req = client && { id: client.requestId, address: client.address };
     lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, "audit");
   };
-}
-
-/** Not pino's own serializer: it would write whatever a driver hangs on its errors, such as the values of a row. */
-function describeError(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const { name: type, message, stack, cause, code } = error as Error & { code?: unknown };
-  return { type, message, code, stack, ...(cause instanceof Error && { cause: describeError(cause) }) };
 }

@@ -1,6 +1,7 @@
 /** Which new passwords are refused: too short, too long, easy to guess, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
 import type { PasswordRefusal } from "../contract/problems.ts";
-import { codePointCount, opaqueString } from "../unicode/precis.ts";
+import { mapPassword } from "../unicode/mappings.ts";
+import { codePointCount, type Enforced, enforcePassword } from "../unicode/precis.ts";
 import { checkWeakness } from "./weaknessCheck.ts";
 
 export type PasswordPolicy = {
@@ -20,9 +21,16 @@ const shortestTellingUsername = 3;
 // Many times what 128 code points can be written with; normalising more would be work for nothing.
 const longestTyped = 2048;
 
-/** The form in which a password is hashed and compared, or `undefined` where it cannot be one. */
+/**
+ * The form in which a password is compared. It is not checked: one that an earlier version accepted still works.
+ * @returns `undefined` where no password is of that form
+ */
 export const possiblePassword = (text: string): string | undefined =>
-  text.length <= longestTyped ? opaqueString(text) : undefined;
+  text !== "" && text.length <= longestTyped && text.isWellFormed() ? mapPassword(text) : undefined;
+
+/** The form in which a new password is hashed (RFC 8265, OpaqueString). */
+export const newPassword = (text: string): Enforced =>
+  text.length <= longestTyped ? enforcePassword(text) : { refusal: `has more than ${maximumLength} characters` };
 
 /**
  * @param password in the form of RFC 8265 (OpaqueString); lengths are in its code points.

@@ -5,6 +5,7 @@ import type { Caller, Client, PasswordPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
 import type { AccessTokens } from "../tokens/accessTokens.ts";
 import type { Revocation } from "../tokens/revocations.ts";
+import { whilePasswordHolds } from "../users/passwordRace.ts";
 import { createRefresh } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { Session, SessionGrant, SessionStore, SessionTimes } from "./state.ts";
@@ -49,13 +50,14 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, client: Client): Promise<SessionTokens> {
-    const { userId } = principal;
     const id = uuidv7();
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
-    const session = { id, seed, digest: digestOf(secret), client, ...principal };
-    const inserted = await store.insert(session, times, tokens.ttlSeconds);
+    const inserted = await whilePasswordHolds(principal, ({ userId, epoch }) =>
+      store.insert({ id, seed, digest: digestOf(secret), client, userId, epoch }, times, tokens.ttlSeconds),
+    );
     if (!inserted) throw new Problem("invalid-credentials");
+    const { userId } = inserted.grant;
     audit("session-created", client, { userId, sessionId: id });
     for (const revocation of inserted.ended) {
       enforce(revocation);

@@ -49,11 +49,11 @@ type Position = { id: string; generation: number; digest: Buffer };
 export type SessionStore = {
   /**
    * Begins a session, and ends the oldest ones that are too many then.
-   * @returns the revocations of the ended ones, kept in the same transaction; `undefined` where the user's epoch is
-   * another one by now
+   * @returns the revocations of the ended ones, kept in the same transaction; `undefined` where the password was changed
+   * since the given epoch, or the user deleted
    */
   insert(
-    session: { id: string; seed: Buffer; digest: Buffer; client: Client } & Caller,
+    session: { id: string; seed: Buffer; digest: Buffer; client: Client } & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;

@@ -22,8 +22,6 @@ const ending = `WITH ended AS (
   INSERT INTO revocations (subject, minimum_epoch, expires_at)
   SELECT id, :everyEpoch, tokens_expire_at FROM ended
   RETURNING ${revocation}`;
-/** Names the beginning of a user's session among a database's advisory locks, with a hash of the user. */
-const advisoryLock = 5_391_650;
 
 type Result<T> = { rows: T[] };
 
@@ -37,10 +35,16 @@ export function sessionStore(database: Database): SessionStore {
 
   return {
     async insert({ id, userId, epoch, seed, digest, client }, times, tokenSeconds) {
-      // Of two at once, the second has to see the first: so each has a snapshot that is taken when it has its turn.
-      const { rows } = await database.write((knex) =>
+      const inserted = await database.write((knex) =>
         knex.transaction(async (transaction) => {
-          await transaction.raw("SELECT pg_advisory_xact_lock(?, hashtext(?))", [advisoryLock, userId]);
+          // Sign-ins of a user take turns, and wait for a deletion or an ending of all sessions that is under way. The
+          // second statement has a snapshot of its own, and sees what it has waited for.
+          const { rows: users } = await transaction.raw<Result<{ epoch: number }>>(
+            `SELECT token_epoch AS epoch FROM users WHERE id = :userId AND password_epoch <= :epoch
+             FOR NO KEY UPDATE`,
+            { userId, epoch },
+          );
+          if (!users[0]) return undefined;
           return transaction.raw<
             Result<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>
           >(
@@ -60,8 +64,7 @@ export function sessionStore(database: Database): SessionStore {
                SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
                       now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
                       now() + make_interval(secs => :tokens), :userAgent, :address
-               FROM users WHERE id = :userId AND token_epoch = :epoch
-               FOR KEY SHARE -- a deletion under way is waited for
+               FROM users WHERE id = :userId
                RETURNING *
              )
              SELECT ${granted}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
@@ -69,7 +72,7 @@ export function sessionStore(database: Database): SessionStore {
             {
               id,
               userId,
-              epoch,
+              epoch: users[0].epoch,
               seed,
               digest,
               others: times.sessionsPerUser - 1,
@@ -77,13 +80,13 @@ export function sessionStore(database: Database): SessionStore {
               idle: times.idleSeconds,
               lifetime: times.lifetimeSeconds,
               tokens: tokensLiveFor(tokenSeconds),
-              userAgent: client.userAgent?.slice(0, 256) ?? null,
+              userAgent: client.userAgent ?? null,
               address: client.address ?? null,
             } as never,
           );
         }),
       );
-      const [row] = rows;
+      const row = inserted?.rows[0];
       if (!row) return undefined;
       const { ended, ...grant } = row;
       return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };

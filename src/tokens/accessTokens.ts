@@ -5,6 +5,7 @@ import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { Caller, TokenPrincipal } from "../contract/binding.ts";
 import { Problem } from "../contract/problems.ts";
+import { everyEpoch } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 /** The present time, passed in so that a test can be in the future. */
@@ -24,8 +25,25 @@ export type AccessTokens = {
   verify(token: string): Promise<TokenPrincipal>;
 };
 
+/**
+ * Issuer and audience of tokens without `PUBLIC_URL`. A URL, as RFC 9068 and RFC 8414 have it, where a service with its
+ * default settings is reached; it stays the same on every port, so that instances accept each other's tokens and a token
+ * survives a restart.
+ */
+export const defaultIssuer = "http://127.0.0.1:8080";
+
+/** What an earlier version issued without `PUBLIC_URL`. Those tokens work until they expire. */
+const formerDefaultIssuer = "latchkey";
+
+/**
+ * The client that a token is issued to (RFC 9068, section 2.2). Users take tokens with their own password, for whatever
+ * program they use: to the service, all of these are one client, its own.
+ */
+const clientId = "latchkey";
+
 /** @param issuer is issuer and audience: the tokens are for this service. */
 export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: number, clock: Clock): AccessTokens {
+  const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
   // Whoever can read this memory can read the signing key, too: the tokens need no disguise.
   const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
 
@@ -37,8 +55,8 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
     try {
       const { payload } = await jwtVerify(token, found.key, {
         algorithms: ["EdDSA"],
-        issuer,
-        audience: issuer,
+        issuer: accepted,
+        audience: accepted,
         typ: "at+jwt",
         requiredClaims: ["exp", "iat", "jti", "sub"],
         currentDate: clock(),
@@ -56,9 +74,9 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
       // Every request with this token is given the same one.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
     } catch (cause) {
-      // jose looks at `exp` last: the signature and every other claim were right.
-      if (cause instanceof errors.JWTExpired) throw expired(new Date(Number(cause.payload.exp) * 1000), cause);
-      throw new Problem("invalid-token", { cause });
+      // jose looks at `exp` last: the signature was right.
+      const payload = cause instanceof errors.JWTExpired ? claims.safeParse(cause.payload).data : undefined;
+      throw payload ? expired(new Date(payload.exp * 1000), cause) : new Problem("invalid-token", { cause });
     }
   }
 
@@ -68,7 +86,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
     issue({ userId, username, epoch }, sessionId, seconds = ttlSeconds) {
       const { kid, key } = keys.signing();
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return new SignJWT({ username, epoch, ...(sessionId && { sid: sessionId }) })
+      return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
         .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
         .setIssuer(issuer)
         .setAudience(issuer)
@@ -111,14 +129,18 @@ const mostVerified = 10_000;
 /** By so much a token may seem to have been issued in the future, by an instance that learned the time a little earlier. */
 const clockSkewSeconds = 60;
 
+/** Until the end of the year 9999: what every date, here and in Postgres, can express. */
+const numericDate = z.int().min(0).max(253_402_300_799);
+
 const claims = z.object({
+  client_id: z.literal(clientId).optional(), // an earlier version left it out
   jti: z.uuid(),
   sid: z.uuid().optional(),
-  iat: z.int(),
-  exp: z.int(),
+  iat: numericDate,
+  exp: numericDate,
   sub: z.uuid(),
   username: z.string(),
-  epoch: z.int().nonnegative(),
+  epoch: z.int().nonnegative().max(everyEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>

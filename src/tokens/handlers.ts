@@ -1,13 +1,14 @@
 import type { Audit } from "../audit/audit.ts";
 import type { Client, Handler } from "../contract/binding.ts";
+import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import { clockSlackSeconds, everyEpoch, type Revocations } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =
-  (tokens: AccessTokens, audit: Audit): Handler<"issueToken"> =>
+  (tokens: AccessTokens, users: Pick<Users, "refreshPrincipal">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal, client }) => {
-    const token = await tokens.issue(principal);
+    const token = await tokens.issue(await users.refreshPrincipal(principal));
     audit("token-issued", client, { userId: principal.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };

@@ -28,6 +28,13 @@ export const everyEpoch = 2_147_483_647;
  */
 export const longestRevocationSeconds = 86_400 + 3_600;
 
+/** What a deletion of the user has put into the list; to be put into force before this instance has followed. */
+export const everyTokenOf = (userId: string): Revocation => ({
+  subject: userId,
+  minimumEpoch: everyEpoch,
+  expiresAt: new Date(Date.now() + longestRevocationSeconds * 1000),
+});
+
 /** An instance's clock and the database's may differ by this. */
 export const clockSlackSeconds = 300;
 

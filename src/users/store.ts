@@ -93,16 +93,33 @@ export function userStore(database: Database): UserStore {
       revoking(
         `UPDATE users
          SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
-         WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch AS minimum_epoch
+         WHERE id = :id AND password_epoch <= :epoch RETURNING id, token_epoch AS minimum_epoch
          ), forgotten AS (
            DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network`,
         { id, epoch, passwordHash, network },
       ),
 
+    currentEpoch: async (id, epoch) =>
+      (
+        await database.read((knex) =>
+          knex("users")
+            .first<{ epoch: number } | undefined>({ epoch: "token_epoch" })
+            .where({ id })
+            .where("password_epoch", "<=", epoch),
+        )
+      )?.epoch,
+
     raiseEpoch: (id, epoch) =>
       revoking(
         `UPDATE users SET token_epoch = token_epoch + 1
-         WHERE id = :id AND token_epoch = :epoch RETURNING id, token_epoch AS minimum_epoch`,
+         WHERE id = :id AND password_epoch <= :epoch RETURNING id, token_epoch AS minimum_epoch`,
+        { id, epoch },
+      ),
+
+    endEpoch: (id, epoch) =>
+      revoking(
+        `UPDATE users SET token_epoch = greatest(token_epoch, :epoch::integer + 1)
+         WHERE id = :id RETURNING id, token_epoch AS minimum_epoch`,
         { id, epoch },
       ),
 
@@ -112,7 +129,7 @@ export function userStore(database: Database): UserStore {
 
     delete: (id, epoch) =>
       revoking(
-        `DELETE FROM users WHERE id = :id AND token_epoch = :epoch RETURNING id, ${everyEpoch} AS minimum_epoch`,
+        `DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id, ${everyEpoch} AS minimum_epoch`,
         { id, epoch },
       ),
   };

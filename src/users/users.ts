@@ -6,13 +6,15 @@ import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/b
 import { invalidRequest, Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
-import { explainRefusal, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
+import { explainRefusal, newPassword, type PasswordPolicy, possiblePassword, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import { Throttled } from "../throttling/limits.ts";
 import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
 import type { Attempt, Throttle } from "../throttling/throttling.ts";
-import type { Revocation } from "../tokens/revocations.ts";
-import { canonicalUsername } from "./username.ts";
+import { everyTokenOf, type Revocation } from "../tokens/revocations.ts";
+import type { Enforced } from "../unicode/precis.ts";
+import { whilePasswordHolds } from "./passwordRace.ts";
+import { canonicalUsername, newUsername } from "./username.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
 
@@ -41,19 +43,27 @@ export type UserStore = {
    */
   rememberNetwork(id: string, familiar: FamiliarNetwork, sessionId: string | undefined): Promise<void>;
   /**
-   * Sets the hash, raises the epoch and forgets all networks but the given one, if the epoch is still the given one.
+   * Sets the hash, raises the epoch and forgets all networks but the given one, if the password has not been changed
+   * since the given epoch.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
    */
   changePassword(id: string, epoch: number, passwordHash: string, network: string): Promise<Revocation | undefined>;
+  /** @returns the user's epoch; `undefined` where the password was changed since the given one, or the user deleted */
+  currentEpoch(id: string, epoch: number): Promise<number | undefined>;
   /**
-   * Raises the epoch, if it is still the given one.
+   * Makes the epoch higher than the given one, if it is not yet.
+   * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` without a user
+   */
+  endEpoch(id: string, epoch: number): Promise<Revocation | undefined>;
+  /**
+   * Raises the epoch, if the password has not been changed since the given one.
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
    */
   raiseEpoch(id: string, epoch: number): Promise<Revocation | undefined>;
   /** Replaces a hash by one of the same password, if it is still the given one. */
   upgradeHash(id: string, from: string, to: string): Promise<void>;
   /**
-   * Deletes the user, if the epoch is still the given one.
+   * Deletes the user, if the password has not been changed since the given epoch.
    * @returns the revocation of all tokens, kept in the same transaction; `undefined` otherwise
    */
   delete(id: string, epoch: number): Promise<Revocation | undefined>;
@@ -70,6 +80,9 @@ const nobody = "";
 
 /** What no network is called: all others are forgotten. */
 const noNetwork = "";
+
+/** The user was deleted by another request with the same password. */
+const alreadyDeleted = Symbol("already deleted");
 
 export type UsersParts = {
   store: UserStore;
@@ -92,14 +105,11 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, client: Client): Promise<User> {
-    const username = hasTokenShape(name) ? undefined : canonicalUsername(name);
-    if (username === undefined) {
-      throw invalidRequest({
-        pointer: "#/username",
-        detail: "is not a username (RFC 8265, at most 64 characters, no colon)",
-      });
-    }
-    const accepted = wellFormedPassword(password, "#/password");
+    const username = wellFormed(
+      hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name),
+      "#/username",
+    );
+    const accepted = wellFormed(newPassword(password), "#/password");
     const attempt = { account: username, networks: networksOf(client.address) };
     const user = await throttle
       .registration(attempt, async () => {
@@ -146,15 +156,18 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
    * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
-    const accepted = wellFormedPassword(next, "#/new_password");
+    const accepted = wellFormed(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, by: { id: userId }, password: current, client });
     if (!confirmed) throw wrong;
+    const network = networkOf(client.address);
     const turn = { networks: networksOf(client.address), account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
-    const revocation = await store.changePassword(userId, confirmed.epoch, passwordHash, networkOf(client.address));
+    const revocation = await whilePasswordHolds(confirmed, ({ epoch }) =>
+      store.changePassword(userId, epoch, passwordHash, network),
+    );
     if (!revocation) throw wrong;
     enforce(revocation);
     audit("password-changed", client, { userId, passwordEpoch: revocation.minimumEpoch });
@@ -170,11 +183,11 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     const username = canonicalUsername(name);
     const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
-    const accepted = wellFormedPassword(password, "#/password");
+    const accepted = wellFormed(newPassword(password), "#/password");
     await enforcePolicy(accepted, { networks: [noNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
-    // Something else has ended the user's tokens meanwhile.
+    // The user has changed the password meanwhile.
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
     const passwordEpoch = revocation.minimumEpoch;
@@ -183,22 +196,51 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
   }
 
   /**
-   * Ends every session and every token of the user.
-   * @throws {Problem} `token-revoked` or `invalid-credentials` where that has been done meanwhile
+   * Ends every session and every token of the user. Of several at once, each succeeds.
+   * @throws {Problem} `token-revoked` where the user, `invalid-credentials` where the user or the password is another one
+   * by now
    */
   async function signOutEverywhere(principal: Principal, client: Client): Promise<void> {
-    const revocation = await store.raiseEpoch(principal.userId, principal.epoch);
+    // A token that was ended meanwhile has nothing left to end, and must not end what began after it.
+    const revocation =
+      principal.proof === "token"
+        ? await store.endEpoch(principal.userId, principal.epoch)
+        : await whilePasswordHolds(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw gone(principal);
     enforce(revocation);
     audit("sessions-ended", client, principal);
   }
 
-  /** @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile */
+  /**
+   * Deletes the user. Of several at once, each succeeds, and one is in the audit log.
+   * @throws {Problem} `invalid-credentials` where the password was changed meanwhile
+   */
   async function remove(caller: PasswordPrincipal, client: Client): Promise<void> {
-    const revocation = await store.delete(caller.userId, caller.epoch);
+    const { userId } = caller;
+    const revocation = await whilePasswordHolds(caller, async (current) => {
+      // A user who has registered anew with the same name and password is not the one to be deleted.
+      if (current.userId !== userId) return alreadyDeleted;
+      const revocation = await store.delete(userId, current.epoch);
+      return revocation ?? ((await store.find(userId)) ? undefined : alreadyDeleted);
+    });
     if (!revocation) throw new Problem("invalid-credentials");
+    if (revocation === alreadyDeleted) return enforce(everyTokenOf(userId));
     enforce(revocation);
-    audit("user-deleted", client, caller);
+    audit("user-deleted", client, { userId });
+  }
+
+  /**
+   * @returns the principal with the user's present epoch: what is issued for it outlives an ending of all sessions that
+   * came between
+   * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
+   */
+  async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
+    const current = await whilePasswordHolds(principal, async (principal) => {
+      const epoch = await store.currentEpoch(principal.userId, principal.epoch);
+      return epoch === undefined ? undefined : { ...principal, epoch };
+    });
+    if (!current) throw new Problem("invalid-credentials");
+    return current;
   }
 
   /**
@@ -207,7 +249,8 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
    * @returns `undefined` where the password is wrong, or there is no such account
    * @throws {Problem} `too-many-requests`, `overloaded`
    */
-  async function verify({ name, by, password, client }: Guess): Promise<PasswordPrincipal | undefined> {
+  async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
+    const { name, by, password, client } = guess;
     const attempt = { account: name, networks: networksOf(client.address) };
     let account: Account | undefined;
     const verified = await throttle
@@ -226,9 +269,27 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
       return undefined;
     }
     await afterwards(verified, client);
-    const { id, username, tokenEpoch } = verified.account;
-    audit("password-accepted", client, { userId: id });
-    return { proof: "password", userId: id, username, epoch: tokenEpoch };
+    audit("password-accepted", client, { userId: verified.account.id });
+    return principalOf(verified.account, guess);
+  }
+
+  /** A password that was right a moment ago is verified again without the limits: this is the same attempt. */
+  function principalOf({ id, username, tokenEpoch }: Account, guess: Guess): PasswordPrincipal {
+    const { name, by, password, client } = guess;
+    return {
+      proof: "password",
+      userId: id,
+      username,
+      epoch: tokenEpoch,
+      async verifyAgain() {
+        const account = await store.findAccount(by);
+        const turn = { account: name, networks: networksOf(client.address) };
+        const { matches } = await hasher.schedule(turn, (deadline) =>
+          hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
+        );
+        return account && matches ? principalOf(account, guess) : undefined;
+      },
+    };
   }
 
   /** What is not worth failing for: the next sign-in tries again. */
@@ -268,12 +329,6 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
       throw error;
     };
 
-  function wellFormedPassword(text: string, pointer: string): string {
-    const password = possiblePassword(text);
-    if (password !== undefined) return password;
-    throw invalidRequest({ pointer, detail: "is empty, or has characters that a password may not have (RFC 8265)" });
-  }
-
   /**
    * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
    * @throws {Problem} `password-refused`, `overloaded`
@@ -294,8 +349,18 @@ export function createUsers({ store, hasher, policy, throttle, familiarKey, enfo
     setPassword,
     networkChanged,
     signOutEverywhere,
+    refreshPrincipal,
     remove,
   };
+}
+
+/**
+ * The refusal names one character, to whoever has sent it and over the same connection. The log does not have it.
+ * @throws {Problem} `invalid-request`
+ */
+function wellFormed(enforced: Enforced, pointer: string): string {
+  if ("text" in enforced) return enforced.text;
+  throw invalidRequest({ pointer, detail: enforced.refusal });
 }
 
 /** What held when the request began no longer does. */

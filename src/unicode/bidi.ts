@@ -1,0 +1,16 @@
+/** A name with right-to-left letters must not be able to look like another: the Bidi Rule (RFC 5893, section 2). */
+import { bidiClass } from "./lookup.ts";
+
+/** @returns the index of a code point that breaks the rule; `undefined` where none does */
+export function breaksBidiRule(points: number[]): number | undefined {
+  const classes = points.map((point) => bidiClass(point) ?? "L");
+  const rightToLeft = classes.findIndex((name) => /^(?:R|AL|AN)$/.test(name));
+  if (rightToLeft < 0) return undefined;
+  // A name that begins left-to-right must have none of these.
+  if (!/^(?:R|AL)$/.test(classes[0] ?? "")) return rightToLeft;
+  const foreign = classes.findIndex((name) => !/^(?:R|AL|AN|EN|ES|CS|ET|ON|BN|NSM)$/.test(name));
+  if (foreign >= 0) return foreign;
+  const last = classes.findLastIndex((name) => name !== "NSM");
+  if (!/^(?:R|AL|EN|AN)$/.test(classes[last] ?? "")) return last;
+  return classes.includes("EN") && classes.includes("AN") ? classes.indexOf("EN") : undefined;
+}
