@@ -8,6 +8,8 @@ export default defineConfig({
     globalSetup: "test/support/postgres.ts",
     include: ["test/faults/*.test.ts"],
     fileParallelism: false,
+    // Programs with a planted fault: built already, and each with modules of its own.
+    server: { deps: { external: [/\/build\/faulty\//] } },
     testTimeout: 180_000,
     hookTimeout: 60_000,
   },

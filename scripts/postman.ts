@@ -16,7 +16,7 @@ type Operation = {
   operationId: string;
   tags: string[];
   security: object[];
-  parameters?: { name: string; required?: boolean }[];
+  parameters?: { name: string; in: string; required?: boolean; example?: unknown }[];
   responses: Record<string, Answer>;
 };
 type Answer = {
@@ -24,7 +24,7 @@ type Answer = {
   headers: Record<string, { required?: boolean; schema: Schema }>;
   content?: Record<string, { schema: Schema }>;
 };
-type Schema = { type?: string | string[]; properties?: object };
+type Schema = { type?: string | string[]; properties?: object; allOf?: Schema[] };
 
 /** As much of Postman's format as is looked at here. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
@@ -33,7 +33,7 @@ type Address = { host: string[]; path: string[]; query: Parameter[]; variable: P
 type Parameter = { key: string; value: string; disabled?: boolean };
 
 /** An operation, its request in the collection, and the variables that it takes and that its answer gives. */
-type Step = { operation: Operation; item: Item; takes: string[]; gives: string[] };
+type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
 
 /** What variables credentials are made of, by the contract's scheme. */
 const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"] };
@@ -82,11 +82,13 @@ async function readSteps(contract: Contract): Promise<Step[]> {
     Object.entries(methods).map(([method, operation]): Step => {
       const item = items.get(`${method.toUpperCase()} ${path}`);
       if (!item) throw new Error(`${operation.operationId} is not in the collection.`);
-      const taken = [...item.request.url.variable.map(({ key }) => key), ...Object.keys(bodyOf(item))];
       const [, { content }] = success(operation);
-      const given = Object.values(content ?? {}).flatMap(({ schema }) => Object.keys(schema.properties ?? {}));
-      const variables = (names: string[]) => names.map((name) => variableOf(operation, name));
-      return { operation, item, takes: variables(taken), gives: variables(given) };
+      const given = Object.values(content ?? {}).flatMap(({ schema }) => membersOf(schema));
+      const takes = [
+        ...item.request.url.variable.map(({ key }) => pathVariable(path, key)),
+        ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? []),
+      ];
+      return { path, operation, item, takes, gives: given.map((name) => givenVariable(path, name)) };
     }),
   );
   // A variable is what one request gives and another takes. The others have examples of their own.
@@ -139,14 +141,16 @@ function authOf(step: Step, known: Set<string>): object | undefined {
 }
 
 function itemOf(step: Step, known: Set<string>): object {
-  const { operation, item, takes } = step;
-  const filled = (name: string, example: unknown) => {
-    const variable = variableOf(operation, name);
-    if (!takes.includes(variable)) return example;
+  const { path, operation, item, takes } = step;
+  const filled = (name: string, variable: string | undefined, example: unknown) => {
+    if (variable === undefined || !takes.includes(variable)) return example;
     return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
   };
   const { name: _, body, ...request } = item.request;
-  const members = Object.entries(bodyOf(item)).map(([name, example]) => [name, filled(name, example)]);
+  const members = Object.entries(bodyOf(item)).map(([name, example]) => [
+    name,
+    filled(name, bodyVariable(name), example),
+  ]);
   const isOptional = (key: string) => !operation.parameters?.some(({ name, required }) => name === key && required);
   return {
     id: operation.operationId,
@@ -158,13 +162,19 @@ function itemOf(step: Step, known: Set<string>): object {
       url: complete({
         ...request.url,
         query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
-        variable: request.url.variable.map(({ key, value, ...rest }) => ({
-          ...rest,
-          key,
-          value: String(filled(key, value)),
-        })),
+        variable: request.url.variable.map(({ key, value, ...rest }) => {
+          const variable = pathVariable(path, key);
+          // Where nothing gives it, the contract's own example is what there is.
+          const example = takes.includes(variable) && !known.has(variable) ? exampleIn(operation, key, value) : value;
+          return { ...rest, key, value: String(known.has(variable) ? filled(key, variable, value) : example) };
+        }),
       }),
-      ...(body?.raw && { body: { ...body, raw: JSON.stringify(Object.fromEntries(members), undefined, 2) } }),
+      ...(body?.raw && {
+        body: {
+          ...body,
+          raw: isObject(body.raw) ? JSON.stringify(Object.fromEntries(members), undefined, 2) : body.raw,
+        },
+      }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,
@@ -183,7 +193,7 @@ const complete = (url: Address): { raw: string } & Address => ({
 });
 
 /** What is run after the answer: is it what the contract declares, and what is to be kept of it? */
-function testsOf({ operation, item, gives }: Step): string {
+function testsOf({ path, operation, item, gives }: Step): string {
   const [status, { description, headers, content = {} }] = success(operation);
   const [[type, body] = []] = Object.entries(content);
   const isJson = type?.endsWith("json");
@@ -191,13 +201,13 @@ function testsOf({ operation, item, gives }: Step): string {
     `  matches(${value}, ${JSON.stringify(schema, undefined, 2).replaceAll("\n", "\n  ")});`;
   const header = (name: string, { type }: Schema) =>
     type === "integer" ? `Number(pm.response.headers.get("${name}"))` : `pm.response.headers.get("${name}")`;
-  const kept = Object.keys(body?.schema.properties ?? {}).filter((name) => gives.includes(variableOf(operation, name)));
+  const kept = membersOf(body?.schema ?? {}).filter((name) => gives.includes(givenVariable(path, name)));
   const changed = Object.keys(bodyOf(item)).filter((name) => name.startsWith("new_"));
-  const keep = (name: string, from: string) =>
-    `  pm.collectionVariables.set("${variableOf(operation, name)}", ${from}.${name});`;
+  const keep = (variable: string, from: string, name: string) =>
+    `  pm.collectionVariables.set("${variable}", ${from}.${name});`;
   const keeps = [
-    ...kept.map((name) => keep(name, "pm.response.json()")),
-    ...changed.map((name) => keep(name, "JSON.parse(pm.request.body.raw)")),
+    ...kept.map((name) => keep(givenVariable(path, name), "pm.response.json()", name)),
+    ...changed.map((name) => keep(bodyVariable(name) ?? name, "JSON.parse(pm.request.body.raw)", name)),
   ];
   return [
     'const matches = (value, schema) => pm.expect(value).to.have.jsonSchema(schema, { unknownFormats: "ignore" });',
@@ -219,11 +229,42 @@ function testsOf({ operation, item, gives }: Step): string {
   ].join("\n");
 }
 
-/** An id is one of what its tag names, and a password is a password whether it is the old or the new one. */
-const variableOf = ({ tags: [tag = ""] }: Operation, name: string): string =>
-  name === "id" ? `${tag.toLowerCase().replace(/s$/, "")}_id` : name.replace(/^(current|new)_/, "");
+/** What a path lists, as one of it: `order` of `/api/orders` and of `/api/orders/{id}`. */
+const nounOf = (path: string): string => {
+  const words = path.split("/").filter((step) => step !== "" && !step.startsWith("{"));
+  return (words.at(-1) ?? "")
+    .replace(/\.\w+$/, "")
+    .replace(/ies$/, "y")
+    .replace(/s$/, "")
+    .replaceAll("-", "_");
+};
 
-const bodyOf = ({ request }: Item): Record<string, unknown> => JSON.parse(request.body?.raw || "{}");
+/** Of what it names: `order_id`, whether the parameter is called that or `id`. */
+function pathVariable(path: string, name: string): string {
+  const noun = nounOf(path.slice(0, path.indexOf(`{${name}}`)));
+  return name.startsWith(`${noun}_`) ? name : `${noun}_${name}`;
+}
+
+/** What proves or renews credentials; a password is one whether it is the old or the new one. Of others there are examples. */
+const bodyVariable = (name: string): string | undefined =>
+  /(^|_)(username|password|token)$/.test(name) ? name.replace(/^(current|new)_/, "") : undefined;
+
+const givenVariable = (path: string, name: string): string =>
+  bodyVariable(name) ?? pathVariable(`${path}/{${name}}`, name);
+
+const membersOf = ({ properties = {}, allOf = [] }: Schema): string[] => [
+  ...Object.keys(properties),
+  ...allOf.flatMap(membersOf),
+];
+
+const exampleIn = ({ parameters = [] }: Operation, name: string, otherwise: string): string =>
+  String(parameters.find((one) => one.name === name && one.in === "path")?.example ?? otherwise);
+
+const isObject = (json: string): boolean => json.trimStart().startsWith("{");
+
+/** The members of the body; none where it is no object. */
+const bodyOf = ({ request }: Item): Record<string, unknown> =>
+  isObject(request.body?.raw ?? "") ? JSON.parse(request.body?.raw ?? "{}") : {};
 
 function success({ operationId, responses }: Operation): [string, Answer] {
   const found = Object.entries(responses).find(([status]) => status.startsWith("2"));

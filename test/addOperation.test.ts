@@ -2,39 +2,13 @@
  * An operation is added to a copy of this project as the README says, with the README's own snippets, and is then
  * typed, served, documented, in the collection and fuzzed, without another line.
  */
-import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { afterwards } from "./support/afterwards.ts";
+import { copyProject, expectPassed } from "./support/projectCopy.ts";
 
-/** What is made or installed, and what is nobody's source. */
-const notSource = new Set([".git", "bench", "build", "data", "dist", "node_modules"]);
-
-const copy = await mkdtemp(join(tmpdir(), "latchkey-copy-"));
-afterwards(() => rm(copy, { recursive: true }));
-await cp(".", copy, { recursive: true, filter: (path) => !notSource.has(basename(path)) });
-await symlink(resolve("node_modules"), join(copy, "node_modules"));
-
-/** Runs one of the project's tools in the copy. @returns its exit status, and all that it said */
-async function run(tool: string, ...args: string[]): Promise<{ status: number; output: string }> {
-  const options = { cwd: copy, maxBuffer: 2 ** 26, timeout: 120_000 };
-  return promisify(execFile)(join(copy, "node_modules/.bin", tool), args, options).then(
-    ({ stdout, stderr }) => ({ status: 0, output: stdout + stderr }),
-    ({ code, stdout, stderr }) => ({ status: code, output: stdout + stderr }),
-  );
-}
-
-async function edit(file: string, before: string, after: string): Promise<void> {
-  const text = await readFile(join(copy, file), "utf8");
-  expect(text).toContain(before);
-  await writeFile(
-    join(copy, file),
-    text.replace(before, () => after),
-  );
-}
+const project = await copyProject();
+const { path: copy, run, edit } = project;
 
 const indented = (text: string, by: number) => text.replace(/^(?=.)/gm, " ".repeat(by));
 
@@ -89,16 +63,6 @@ test("the README's operation", { timeout: 300_000 }, async () => {
   const names = "GET /api/orders|every operation is answered|whatever is sent";
   const report = ["--reporter=json", "--outputFile=tests.json"];
   const tests = await run("vitest", "run", "listOrders", "collection", "fuzz", "-t", names, ...report);
-  const { testResults } = JSON.parse(await readFile(join(copy, "tests.json"), "utf8")) as { testResults: TestFile[] };
-  const ran = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const failed = ran.filter(({ status }) => status === "failed");
-  expect(failed.map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages}`)).toEqual([]);
+  await expectPassed(project, "tests.json", names.split("|"));
   expect(tests).toMatchObject({ status: 0 });
-  const passed = ran.filter(({ status }) => status === "passed").map(({ fullName }) => fullName);
-  for (const name of names.split("|")) expect(passed).toContainEqual(expect.stringContaining(name));
 });
-
-/** As much of Vitest's report as is looked at here. */
-type TestFile = {
-  assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
-};

@@ -8,13 +8,16 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { codeSamples } from "../scripts/docs/codeSamples.ts";
 import { operationsOf, readContract } from "../scripts/docs/contract.ts";
 import { sampleOrigin } from "../src/documentation/pages.ts";
+import { stringsOf } from "./fuzz/json.ts";
+import { giversOf, isReference, kindOf, type Operation, readApi } from "./fuzz/operations.ts";
 import { password, startTestService } from "./support/service.ts";
 
 const contract = await readContract();
+const api = readApi("openapi.yaml");
 const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
   codeSamples(contract, method, path, operation).map(({ label, source }) => {
     const status = Object.keys(operation.responses).find((one) => one.startsWith("2")) ?? "";
-    return { id: operation.operationId, path, label, source, status };
+    return { id: operation.operationId, label, source, status };
   }),
 );
 const service = await startTestService();
@@ -57,18 +60,14 @@ for (const { label, tool, version, run, status } of languages) {
   }
 
   describe(label, () => {
-    let user = { id: "", username: "" };
     beforeEach(async () => {
       await service.sql("DELETE FROM users");
     });
 
     test.each(ofLanguage)("$id answers $status", async (sample) => {
-      if (sample.id !== "createUser") user = await service.register("miguel");
-      const session = await service.send("POST", "/api/sessions", { basic: ["miguel", password] });
-      const { id, access_token, refresh_token } = session.status === 201 ? session.json : {};
-      const source = sample.source
-        .replaceAll(sampleOrigin, service.url)
-        .replace("01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", sample.path.startsWith("/api/sessions/") ? id : user.id);
+      const operation = api.operations.find(({ id }) => id === sample.id) as Operation;
+      const known = operation === api.registration ? undefined : await signedIn();
+      const source = (await withThings(sample.source, operation, known)).replaceAll(sampleOrigin, service.url);
       await writeFile(join(folder, "sample.go"), source);
       const { stdout } = await promisify(execFile)(tool, run(source), {
         cwd: folder,
@@ -79,13 +78,47 @@ for (const { label, tool, version, run, status } of languages) {
           PASSWORD: password,
           CURRENT_PASSWORD: password,
           NEW_PASSWORD: "staple horse correct",
-          TOKEN: access_token,
-          REFRESH_TOKEN: refresh_token,
+          TOKEN: known?.session.access_token,
+          REFRESH_TOKEN: known?.session.refresh_token,
         },
       });
       expect(status.exec(stdout)?.[1], stdout.slice(0, 500)).toBe(sample.status);
     });
   });
+}
+
+type Known = { user: { id: string }; session: { id: string; access_token: string; refresh_token: string } };
+
+async function signedIn(): Promise<Known> {
+  const user = await service.register("miguel");
+  const { json } = await service.send("POST", "/api/sessions", { basic: ["miguel", password] });
+  return { user, session: json };
+}
+
+/** A sample with the ids of things that are there in the places of the examples in its path: they are made first. */
+async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
+  let text = source;
+  for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && isReference(one.name))) {
+    const [giver] = giversOf(api, operation, name);
+    if (!giver || !known) continue;
+    const value = await givenBy(giver, name, known);
+    if (value !== undefined) text = text.replace(`/${examples[0]}`, `/${value}`);
+  }
+  return text;
+}
+
+/** What an operation answers under a name, when it is called as its examples show. */
+async function givenBy(giver: Operation, name: string, { user, session }: Known): Promise<string | undefined> {
+  if (giver === api.registration) return user.id;
+  if (giver.path === "/api/sessions") return session.id;
+  const credentials = giver.schemes.includes("bearer") ? { bearer: session.access_token } : {};
+  const basic: [string, string] = ["miguel", password];
+  const { json } = await service.send(giver.method, giver.path, {
+    ...(giver.schemes.includes("basic") && !giver.schemes.includes("bearer") ? { basic } : credentials),
+    ...(giver.body && { json: giver.body.examples[0] }),
+  });
+  const given = stringsOf(json);
+  return (given.find((one) => one.name === name) ?? given.find((one) => one.name === kindOf(name)))?.value;
 }
 
 /** As much of Go as can be told without it: brackets that close, and imports that are used, and only those. */

@@ -139,8 +139,8 @@ test("a new operation is in it with its credentials, its variables and its tests
   // Of what has to wait for a token, some comes after its folder.
   expect(collection.item.at(-1)?.item[0]).toMatchObject({ id: "listDevices", request: { auth: { type: "bearer" } } });
   expect(createOrder?.event[0]?.script.exec.join("\n")).toContain("to.have.status(201)");
-  expect(createOrder?.event[0]?.script.exec.join("\n")).toContain('set("resource_id", pm.response.json().id)');
-  expect(getOrder?.request).toMatchObject({ url: { variable: [{ key: "id", value: "{{resource_id}}" }] } });
+  expect(createOrder?.event[0]?.script.exec.join("\n")).toContain('set("order_id", pm.response.json().id)');
+  expect(getOrder?.request).toMatchObject({ url: { variable: [{ key: "id", value: "{{order_id}}" }] } });
 });
 
 test("it has the shape of Postman's format, version 2.1", async () => {

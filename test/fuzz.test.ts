@@ -1,6 +1,6 @@
 /**
  * Requests made of the contract, some thousand of them, of one seed, so that the same are sent each time. More, and
- * others: `npm run fuzz`. The fuzzer is tried, too, on services with a fault.
+ * others: `npm run fuzz`. The fuzzer is tried, too, on services with a fault; test/faults/fuzzer.test.ts has more of them.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type Document, parseDocument } from "yaml";
+import { readArguments, UsageError, usage } from "./fuzz/arguments.ts";
 import { type Api, readApi } from "./fuzz/operations.ts";
 import { type Failure, fuzz } from "./fuzz/run.ts";
 import { startFuzzedService } from "./fuzz/service.ts";
@@ -25,12 +26,13 @@ const api = readApi("openapi.yaml");
 test("whatever is sent, the answer is declared, and nobody learns or may do what they should not", {
   timeout: 120_000,
 }, async () => {
-  const { failure, users, requests, statuses } = await fuzz({ api, ...service, seed: 1, requests: 3000 });
+  const settings = { seed: 1, requests: 3000, promises: [] };
+  const { failure, users, requests, statuses } = await fuzz({ api, ...service, ...settings });
   expect(failure).toBeUndefined();
   expect(requests).toBeGreaterThanOrEqual(3000);
   for (const { id } of api.operations) {
     const successes = [...(statuses.get(id)?.keys() ?? [])].filter((status) => status < 300);
-    if (id !== "getProblem") expect(successes, id).toHaveLength(1);
+    expect(successes.length, id).toBeGreaterThan(0);
   }
   expect(await wrongRows(databaseUrl, users)).toEqual([]);
 });
@@ -83,7 +85,7 @@ const passwordOf = (request: string) =>
     .split(":")[1] ?? "";
 
 /** One seed after the other, so that the same one finds it each time. */
-const findable = { seed: 1, requests: 3000, lanes: 1 };
+const findable = { seed: 1, requests: 3000, lanes: 1, promises: [] };
 
 const countOfRequests = ({ curl }: Failure) => curl.filter((line) => line.includes("curl -sg")).length;
 
@@ -172,5 +174,30 @@ describe("a fault is found, and shown in as many requests as it takes", { timeou
     expect(again.requests).toBe(countOfRequests(first.failure as Failure));
     const { stdout } = await promisify(execFile)("sh", ["-c", curl.map((line) => `${line}\n`).join("")]);
     expect(stdout).toContain('"sessions":[');
+  });
+});
+
+describe("the command line", () => {
+  const run = (...args: string[]) =>
+    promisify(execFile)("node_modules/.bin/tsx", ["test/fuzz/main.ts", ...args]).then(
+      ({ stdout, stderr }) => ({ status: 0, stdout, stderr }),
+      ({ code, stdout, stderr }) => ({ status: code, stdout, stderr }),
+    );
+
+  test("--help ends well, and what is not understood with a sentence and status 64", async () => {
+    const [help, wrong] = await Promise.all([run("--help"), run("--sed", "1")]);
+    expect(help).toEqual({ status: 0, stdout: usage, stderr: "" });
+    expect(wrong).toEqual({ status: 64, stdout: "", stderr: "Unknown option '--sed'. See npm run fuzz -- --help.\n" });
+  });
+
+  test.each([
+    [["--seed", "x"], "--seed is a whole number from 0 to 2147483647, not x."],
+    [["--requests", "0"], "--requests is a whole number from 1 to 2147483647, not 0."],
+    [["--path", "1"], "--path needs the --seed that it belongs to."],
+    [["--url", "localhost"], "--url is such as http://127.0.0.1:8080, not localhost."],
+    [["--promise", "world-peace"], "There is no promise world-peace. --help lists them."],
+    [["once"], "Unexpected argument 'once'."],
+  ])("%s is refused", (args, sentence) => {
+    expect(() => readArguments(args)).toThrow(new UsageError(sentence));
   });
 });

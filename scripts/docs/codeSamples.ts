@@ -4,7 +4,7 @@
  * variable of its own name. test/codeSamples.test.ts runs them all.
  */
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { type Contract, type Operation, resolve } from "./contract.ts";
+import { type Contract, exampleOf, membersOf, type Operation, resolve, type Schema } from "./contract.ts";
 import { type Call, curl, go, javascript, python, Variable } from "./sampleLanguages.ts";
 
 /** In the order in which they are offered. */
@@ -20,6 +20,7 @@ export function codeSamples(contract: Contract, method: string, path: string, op
     method: method.toUpperCase(),
     url: sampleOrigin + target(contract, path, operation),
     credential: credentialOf(operation),
+    headers: headersOf(contract, operation),
     body: bodyOf(contract, operation),
     answer: answerOf(contract, operation),
   };
@@ -30,12 +31,14 @@ export function codeSamples(contract: Contract, method: string, path: string, op
 function target(contract: Contract, path: string, { parameters = [] }: Operation): string {
   const known = parameters.map((parameter) => resolve(contract, parameter));
   const query = new URLSearchParams();
-  for (const { in: place, required, name, example } of known) {
-    if (place === "query" && required) query.set(name, String(example));
+  for (const parameter of known) {
+    if (parameter.in === "query" && parameter.required)
+      query.set(parameter.name, String(exampleOf(contract, parameter)));
   }
-  const filled = path.replace(/\{(.+?)\}/g, (_, wanted) =>
-    encodeURIComponent(String(known.find(({ name }) => name === wanted)?.example)),
-  );
+  const filled = path.replace(/\{(.+?)\}/g, (_, wanted) => {
+    const parameter = known.find(({ name, in: place }) => name === wanted && place === "path");
+    return encodeURIComponent(String(parameter && exampleOf(contract, parameter)));
+  });
   return query.size > 0 ? `${filled}?${query}` : filled;
 }
 
@@ -45,19 +48,33 @@ function credentialOf({ security }: Operation): Call["credential"] {
   return schemes.includes("bearerAuth") ? "token" : schemes.includes("basicAuth") ? "password" : undefined;
 }
 
-function bodyOf(contract: Contract, { requestBody }: Operation): Call["body"] {
+function bodyOf(contract: Contract, { operationId, requestBody }: Operation): Call["body"] {
   if (!requestBody) return undefined;
-  const { schema = {}, examples = {} } = resolve(contract, requestBody).content["application/json"] ?? {};
-  const { properties = {} } = resolve(contract, schema);
-  const [example] = Object.values(examples);
-  if (!example) throw new Error("A body without an example cannot be shown.");
-  const members = Object.entries(resolve(contract, example).value as Record<string, unknown>);
+  const [[type, content] = ["", {}]] = Object.entries(resolve(contract, requestBody).content);
+  const example = exampleOf(contract, content);
+  if (!/[/+]json$/.test(type) || example === undefined) {
+    throw new Error(`${operationId}: only a body in JSON that has an example can be shown.`);
+  }
+  return { type, value: withoutSecrets(contract, example, content.schema ?? {}, "") };
+}
+
+/** An example with variables in the places of its secrets. */
+function withoutSecrets(contract: Contract, value: unknown, schema: Schema, name: string): unknown {
+  if (resolve(contract, schema).format === "password") return new Variable(name.toUpperCase());
+  const items = resolve(contract, schema).items ?? {};
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(contract, item, items, name));
+  if (typeof value !== "object" || value === null) return value;
+  const members = membersOf(contract, schema);
   return Object.fromEntries(
-    members.map(([name, value]) => {
-      const secret = resolve(contract, properties[name] ?? {}).format === "password";
-      return [name, secret ? new Variable(name.toUpperCase()) : value];
-    }),
+    Object.entries(value).map(([member, of]) => [member, withoutSecrets(contract, of, members[member] ?? {}, member)]),
   );
+}
+
+/** The headers that must be sent. */
+function headersOf(contract: Contract, { parameters = [] }: Operation): Record<string, string> {
+  const known = parameters.map((parameter) => resolve(contract, parameter));
+  const required = known.filter(({ in: place, required }) => place === "header" && required);
+  return Object.fromEntries(required.map((parameter) => [parameter.name, String(exampleOf(contract, parameter))]));
 }
 
 function answerOf(contract: Contract, { responses }: Operation): Call["answer"] {

@@ -4,10 +4,14 @@ import { parse } from "yaml";
 
 export type Schema = { $ref?: string; format?: string; enum?: string[]; const?: string; allOf?: Schema[] } & {
   properties?: Record<string, Schema>;
+  items?: Schema;
+  example?: unknown;
+  default?: unknown;
 };
 type Example = { $ref?: string; value?: unknown };
-type Content = Record<string, { schema?: Schema; examples?: Record<string, Example> }>;
-type Parameter = { $ref?: string; name: string; in: string; required?: boolean; example?: unknown };
+type Examples = { example?: unknown; examples?: Record<string, Example> };
+type Content = Record<string, { schema?: Schema } & Examples>;
+type Parameter = { $ref?: string; name: string; in: string; required?: boolean; schema?: Schema } & Examples;
 export type Response = { $ref?: string; description: string; content?: Content };
 export type Operation = {
   operationId: string;
@@ -44,6 +48,22 @@ export function resolve<T extends { $ref?: string }>(contract: Contract, value: 
     .reduce<unknown>((place, key) => (place as Record<string, unknown> | undefined)?.[key], contract);
   if (found === undefined) throw new Error(`${value.$ref} does not lead anywhere.`);
   return resolve(contract, found as T);
+}
+
+/** The first example of a parameter or a body, or of its schema; `undefined` where there is none. */
+export function exampleOf(
+  contract: Contract,
+  { example, examples = {}, schema = {} }: Examples & { schema?: Schema },
+): unknown {
+  const [first] = Object.values(examples);
+  const own = resolve(contract, schema);
+  return example ?? (first && resolve(contract, first).value) ?? own.example ?? own.default;
+}
+
+/** The members that a schema has, those of the parts of an `allOf` too. */
+export function membersOf(contract: Contract, schema: Schema): Record<string, Schema> {
+  const { properties = {}, allOf = [] } = resolve(contract, schema);
+  return Object.assign({}, ...allOf.map((part) => membersOf(contract, part)), properties);
 }
 
 /** The place of an operation on the page. */

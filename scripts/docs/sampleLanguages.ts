@@ -6,7 +6,10 @@ export type Call = {
   url: string;
   /** What it proves itself with: the password of miguel, or a token. */
   credential: "password" | "token" | undefined;
-  body: Record<string, unknown> | undefined;
+  /** The headers that must be sent beside these. */
+  headers: Record<string, string>;
+  /** Its media type, and its value in JSON. */
+  body: { type: string; value: unknown } | undefined;
   answer: "json" | "text" | "nothing";
 };
 
@@ -21,25 +24,29 @@ export class Variable {
 const lines = (...parts: (string | false | undefined)[]): string =>
   parts.filter((part) => part !== false && part !== undefined).join("\n");
 
-export function curl({ method, url, credential, body, answer }: Call): string {
+export function curl({ method, url, credential, headers, body, answer }: Call): string {
   const words = [
     ["curl", answer === "nothing" && "-i", method !== (body ? "POST" : "GET") && `-X ${method}`]
       .filter(Boolean)
       .join(" "),
     credential === "password" && '-u "miguel:$PASSWORD"',
     credential === "token" && '-H "Authorization: Bearer $TOKEN"',
-    body && '-H "Content-Type: application/json" -d @-',
+    ...Object.entries(headers).map(([name, value]) => `-H ${shellText(`${name}: ${value}`)}`),
+    body && `-H "Content-Type: ${body.type}" -d @-`,
     url + (body ? " <<EOF" : ""),
   ].filter((word) => typeof word === "string");
   const short = words.join(" ");
   return lines(
     short.length <= 76 ? short : words.join(" \\\n  ").replace("curl \\\n  ", "curl "),
-    body && `${hereDocument(body)}\nEOF`,
+    body && `${hereDocument(body.value)}\nEOF`,
   );
 }
 
+/** A word of the shell in which nothing is replaced. */
+const shellText = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
 /** JSON where the shell looks for `$`, backticks and backslashes. */
-const hereDocument = (body: Record<string, unknown>): string =>
+const hereDocument = (body: unknown): string =>
   literal(body, "", {
     variable: (name) => `"$${name}"`,
     text: (text) => JSON.stringify(text).replace(/[\\$`]/g, "\\$&"),
@@ -47,19 +54,21 @@ const hereDocument = (body: Record<string, unknown>): string =>
     lastComma: "",
   });
 
-export function javascript({ method, url, credential, body, answer }: Call): string {
+export function javascript({ method, url, credential, headers, body, answer }: Call): string {
   const proof = { password: "`Basic ${credentials}`", token: "`Bearer ${process.env.TOKEN}`" };
-  const json = literal(body, "  ", {
+  const json = literal(body?.value, "  ", {
     variable: (name) => `process.env.${name}`,
     key: (name) => (/^[a-z]\w*$/i.test(name) ? name : JSON.stringify(name)),
   });
+  const others = [...Object.entries(headers), ...(body ? [["Content-Type", body.type]] : [])];
+  const hasHeaders = credential || others.length > 0;
   const read = { json: ", await response.json()", text: ", await response.text()", nothing: "" }[answer];
   const options = lines(
     method !== "GET" && `  method: "${method}",`,
-    (credential || body) && "  headers: {",
+    hasHeaders && "  headers: {",
     credential && `    Authorization: ${proof[credential]},`,
-    body && '    "Content-Type": "application/json",',
-    (credential || body) && "  },",
+    ...others.map(([name, value]) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)},`),
+    hasHeaders && "  },",
     body && `  body: JSON.stringify(${json}),`,
   );
   return lines(
@@ -70,28 +79,30 @@ export function javascript({ method, url, credential, body, answer }: Call): str
   );
 }
 
-export function python({ method, url, credential, body, answer }: Call): string {
+export function python({ method, url, credential, headers, body, answer }: Call): string {
   const proof = { password: `f"Basic {credentials}"`, token: `f"Bearer {os.environ['TOKEN']}"` };
-  const json = literal(body, "    ", {
+  const json = literal(body?.value, "    ", {
     indent: "    ",
     variable: (name) => `os.environ["${name}"]`,
     words: { null: "None", true: "True", false: "False" },
   });
+  const others = [...Object.entries(headers), ...(body ? [["Content-Type", body.type]] : [])];
+  const hasHeaders = credential || others.length > 0;
   const read = { json: ", json.load(response)", text: ", response.read().decode()", nothing: "" }[answer];
   return lines(
     credential === "password" && "import base64",
     (body || answer === "json") && "import json",
-    (body || credential) && "import os",
+    (credential || hasVariable(body?.value)) && "import os",
     "import urllib.request",
     "",
     credential === "password" && `credentials = base64.b64encode(f"miguel:{os.environ['PASSWORD']}".encode()).decode()`,
     "request = urllib.request.Request(",
     `    "${url}",`,
     method !== "GET" && `    method="${method}",`,
-    (credential || body) && "    headers={",
+    hasHeaders && "    headers={",
     credential && `        "Authorization": ${proof[credential]},`,
-    body && '        "Content-Type": "application/json",',
-    (credential || body) && "    },",
+    ...others.map(([name, value]) => `        ${JSON.stringify(name)}: ${JSON.stringify(value)},`),
+    hasHeaders && "    },",
     body && `    data=json.dumps(${json}).encode(),`,
     ")",
     "with urllib.request.urlopen(request) as response:",
@@ -99,9 +110,9 @@ export function python({ method, url, credential, body, answer }: Call): string 
   );
 }
 
-export function go({ method, url, credential, body }: Call): string {
+export function go({ method, url, credential, headers, body }: Call): string {
   const orFail = "\tif err != nil {\n\t\tlog.Fatal(err)\n\t}";
-  const json = literal(body, "\t", {
+  const json = literal(body?.value, "\t", {
     indent: "\t",
     variable: (name) => `os.Getenv("${name}")`,
     words: { null: "nil" },
@@ -117,11 +128,17 @@ export function go({ method, url, credential, body }: Call): string {
     `\trequest, err := http.NewRequest("${method}", "${url}", ${body ? "bytes.NewReader(body)" : "nil"})\n${orFail}`,
     credential === "password" && '\trequest.SetBasicAuth("miguel", os.Getenv("PASSWORD"))',
     credential === "token" && '\trequest.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))',
-    body && '\trequest.Header.Set("Content-Type", "application/json")',
+    ...[...Object.entries(headers), ...(body ? [["Content-Type", body.type]] : [])].map(
+      ([name, value]) => `\trequest.Header.Set(${JSON.stringify(name)}, ${JSON.stringify(value)})`,
+    ),
     `\tresponse, err := http.DefaultClient.Do(request)\n${orFail}`,
     "\tdefer response.Body.Close()\n\tfmt.Println(response.Status)\n\tio.Copy(os.Stdout, response.Body)\n}",
   );
 }
+
+/** Whether there is a secret anywhere in a value. */
+const hasVariable = (value: unknown): boolean =>
+  value instanceof Variable || (typeof value === "object" && value !== null && Object.values(value).some(hasVariable));
 
 /** In what a language differs from JSON. */
 type Dialect = {

@@ -3,6 +3,7 @@
  * each `oneOf` is the plainest, which is what a failure shrinks to.
  */
 import fc, { type Arbitrary } from "fast-check";
+import { forgeries } from "./forgery.ts";
 import {
   credentialHeaders,
   hostileHeaders,
@@ -12,30 +13,34 @@ import {
   hostileText,
   hostileValue,
 } from "./hostile.ts";
-import { type Api, kindOf, type Operation, type Schema } from "./operations.ts";
+import {
+  type Api,
+  examplesOf,
+  isReference,
+  kindOf,
+  type Operation,
+  type Parameter,
+  type Schema,
+} from "./operations.ts";
+import { merged, sampleOf } from "./plain.ts";
 import { type Body, type Credentials, json, type Spoil, type Step, type Value } from "./plan.ts";
 
 const oneOf = <T>(...choices: { weight: number; arbitrary: Arbitrary<T> }[]): Arbitrary<T> =>
   fc.oneof({ withCrossShrink: true }, ...choices);
 const choice = <T>(weight: number, arbitrary: Arbitrary<T>) => ({ weight, arbitrary });
 
-/** Values that the schema of a member or a parameter allows, of earlier answers where they give such. */
-function valid(api: Api, name: string, schema: Schema): Arbitrary<Value> {
-  const resolved = api.resolve(schema);
-  const { type, format, pattern, properties, items, required = [], minimum = 0, maximum = 1000 } = resolved;
+/**
+ * Values that the schema of a member or a parameter allows, of earlier answers where they give such. The examples come
+ * first: a failure shrinks to them.
+ */
+function valid(api: Api, name: string, schema: Schema, examples: unknown[] = []): Arbitrary<Value> {
+  const resolved = merged(api, schema);
+  const { type, properties, items } = resolved;
   if (resolved.const !== undefined) return fc.constant(json(resolved.const));
   if (resolved.enum) return fc.constantFrom(...resolved.enum.map(json));
   const alternatives = resolved.oneOf ?? resolved.anyOf;
   if (alternatives) return fc.oneof(...alternatives.map((alternative) => valid(api, name, alternative)));
-  if (resolved.allOf) {
-    const parts = resolved.allOf.map((part) => api.resolve(part));
-    const merged = Object.assign({}, ...parts, { allOf: undefined }, resolved, {
-      properties: Object.assign({}, ...parts.map((part) => part.properties), properties),
-      required: [...parts.flatMap((part) => part.required ?? []), ...required],
-    });
-    return valid(api, name, { ...merged, allOf: undefined });
-  }
-  const types = Array.isArray(type) ? type : [type ?? (properties ? "object" : "string")];
+  const types = [type ?? (properties ? "object" : "string")].flat();
   if (types.includes("object")) {
     const members = Object.entries(properties ?? {}).map(([member, of]) =>
       valid(api, member, of).map((value): [string, Value] => [member, value]),
@@ -43,31 +48,66 @@ function valid(api: Api, name: string, schema: Schema): Arbitrary<Value> {
     return fc.tuple(...members).map((members) => ({ members }));
   }
   if (types.includes("array")) {
-    return fc.array(valid(api, name, items ?? {}), { maxLength: 3 }).map((values) => ({ items: values }));
+    const minLength = resolved.minItems ?? 0;
+    const maxLength = Math.max(minLength, Math.min(resolved.maxItems ?? 3, minLength + 3));
+    return fc.array(valid(api, name, items ?? {}), { minLength, maxLength }).map((values) => ({ items: values }));
   }
-  if (types.includes("integer") || types.includes("number"))
-    return fc.integer({ min: minimum, max: maximum }).map(json);
-  if (types.includes("boolean")) return fc.boolean().map(json);
-
-  const { minLength = 0, maxLength = 40, example } = resolved;
-  const fresh =
-    format === "uuid"
-      ? fc.uuid()
-      : pattern === undefined
-        ? fc.string({ unit: "grapheme-ascii", minLength: Math.max(minLength, 1), maxLength: Math.min(maxLength, 60) })
-        : fc.stringMatching(new RegExp(pattern, "u"), { maxLength: 80 });
-  const given = fc.nat({ max: 5 }).map((pick): Value => ({ given: name, pick }));
+  const fresh = scalar(types, resolved);
+  const known = [...examples, ...examplesOf(resolved), ...(resolved.default !== undefined ? [resolved.default] : [])];
+  const example = fc.constantFrom(...(known.length > 0 ? known : [sampleOf(api, resolved)]).map(json));
+  const given = fc.nat({ max: 5 }).map((pick): Value => ({ given: name, pick, otherwise: known[0] }));
   const isGiven =
     ["username", "password"].includes(kindOf(name)) || api.operations.some(({ gives }) => gives.has(kindOf(name)));
-  // What makes a new user must be new; everything else is best something that is there.
+  // What makes a new user must be new; what refers to something is best something that is there.
   const isNew = /^(username|password|new_password)$/.test(name);
+  const isWanted = isReference(name) && !isNew;
   return oneOf(
-    ...(isGiven && !isNew ? [choice(12, given)] : []),
-    choice(3, fc.constant(json(example ?? "x"))),
+    ...(isGiven && isWanted ? [choice(12, given)] : []),
+    choice(isWanted || isNew ? 3 : 12, example),
     choice(2, fresh.map(json)),
     ...(isGiven && isNew ? [choice(1, given)] : []),
   );
 }
+
+/** Numbers, booleans and texts within the bounds of their schema. */
+function scalar(types: string[], schema: Schema): Arbitrary<unknown> {
+  const { format, pattern, minLength = 0, maxLength = 40 } = schema;
+  if (types.includes("integer") || types.includes("number")) {
+    const min = Math.ceil(schema.minimum ?? Math.min(0, schema.maximum ?? 0));
+    return fc.integer({ min, max: Math.max(min, Math.floor(schema.maximum ?? min + 1000)) });
+  }
+  if (types.includes("boolean")) return fc.boolean();
+  if (format === "uuid") return fc.uuid();
+  if (format === "date-time" || format === "date") {
+    const instants = fc.date({ noInvalidDate: true, min: new Date(0), max: new Date(4e12) });
+    return instants.map((date) => (format === "date" ? date.toISOString().slice(0, 10) : date.toISOString()));
+  }
+  const shortest = Math.max(minLength, 1);
+  if (pattern !== undefined) {
+    const texts = matching(pattern);
+    return texts ? texts.filter((text) => text.length >= minLength && text.length <= maxLength) : fc.constant("x");
+  }
+  return fc.string({
+    unit: "grapheme-ascii",
+    minLength: shortest,
+    maxLength: Math.max(shortest, Math.min(maxLength, 60)),
+  });
+}
+
+/** Texts of a pattern, where fast-check can make them. */
+function matching(pattern: string): Arbitrary<string> | undefined {
+  try {
+    return fc.stringMatching(new RegExp(pattern, "u"), { maxLength: 80 });
+  } catch {
+    return undefined; // a look-ahead, for example: the examples have to do
+  }
+}
+
+/** An example with its members apart: some of them become this run's own. */
+const membersOf = (example: unknown): Value =>
+  typeof example === "object" && example !== null && !Array.isArray(example)
+    ? { members: Object.entries(example).map(([name, value]) => [name, json(value)]) }
+    : json(example);
 
 /** A body of the schema, with a member missing, added, of another type or too long, now and then. */
 function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
@@ -125,7 +165,7 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
     const surprising = fc.record<Body>({ value: hostileValue, types: types("application/json"), spoil });
     return oneOf<Body | undefined>(choice(15, fc.constant(undefined)), choice(1, surprising));
   }
-  const schema = api.resolve(body.schema);
+  const schema = merged(api, body.schema);
   const members = Object.entries(schema.properties ?? {}).map(([name, of]) =>
     oneOf<[string, Value] | undefined>(
       choice(
@@ -150,8 +190,10 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
   const object = fc
     .tuple(fc.tuple(...members), extra)
     .map(([own, others]): Value => ({ members: [...own.filter((member) => member !== undefined), ...others] }));
+  const isObject = schema.properties !== undefined;
   const value = oneOf<Value>(
-    choice(16, object),
+    choice(16, isObject ? object : valid(api, "", schema, body.examples)),
+    ...(body.examples.length > 0 ? [choice(2, fc.constantFrom(...body.examples.map(membersOf)))] : []),
     choice(1, hostileValue),
     choice(
       1,
@@ -178,7 +220,7 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
     choice(schemes.includes("basic") ? (schemes.includes("bearer") ? 4 : 12) : 1, password),
     choice(schemes.includes("bearer") ? 12 : 2, token),
     choice(2, fc.record({ kind: fc.constant("wrong password" as const), pick, password: hostileText })),
-    choice(2, fc.record({ kind: fc.constant("forged token" as const), pick, how: fc.nat({ max: 9 }), as })),
+    choice(2, fc.record({ kind: fc.constant("forged token" as const), pick, how: fc.nat({ max: forgeries - 1 }), as })),
     choice(1, fc.record({ kind: fc.constant("expired token" as const), as })),
     choice(
       1,
@@ -193,16 +235,16 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
 
 function path(api: Api, operation: Operation): Arbitrary<Step["path"]> {
   const parameters = operation.parameters.filter((parameter) => parameter.in === "path");
-  const segment = ({ name, schema }: { name: string; schema: Schema }) =>
+  const segment = ({ name, schema, examples }: Parameter) =>
     oneOf<Step["path"][string]>(
       choice(
         10,
-        valid(api, name, schema).map((value) => ({ value, spelling: "plain" as const })),
+        valid(api, name, schema, examples).map((value) => ({ value, spelling: "plain" as const })),
       ),
       choice(
         2,
         fc.record({
-          value: valid(api, name, schema),
+          value: valid(api, name, schema, examples),
           spelling: fc.constantFrom<("upper" | "urn" | "escaped")[]>("upper", "urn", "escaped"),
         }),
       ),
@@ -220,12 +262,12 @@ function path(api: Api, operation: Operation): Arbitrary<Step["path"]> {
 
 function query(api: Api, operation: Operation): Arbitrary<Step["query"]> {
   const parameters = operation.parameters.filter((parameter) => parameter.in === "query");
-  const part = ({ name, schema }: { name: string; schema: Schema }) =>
+  const part = ({ name, schema, examples }: Parameter) =>
     oneOf<Step["query"]>(
       choice(4, fc.constant([])),
       choice(
         4,
-        valid(api, name, schema).map((value) => [{ name, value }]),
+        valid(api, name, schema, examples).map((value) => [{ name, value }]),
       ),
       choice(
         1,
@@ -233,7 +275,7 @@ function query(api: Api, operation: Operation): Arbitrary<Step["query"]> {
       ),
       choice(
         1,
-        valid(api, name, schema).map((value) => [
+        valid(api, name, schema, examples).map((value) => [
           { name, value },
           { name, value },
         ]),

@@ -5,14 +5,18 @@
 import type { Answer } from "../../src/contract/conformance.ts";
 import { type Exchange, textOf } from "./curl.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
-import type { Api, Operation } from "./operations.ts";
+import { type Api, isSecret, type Operation } from "./operations.ts";
+import { rolesOf } from "./roles.ts";
 import type { Request } from "./wire.ts";
 
 export type User = { id: string; typed: string; username: string; password: string; exists: boolean };
 type Session = { owner: User; hasEnded: boolean };
 type Token = { owner: User; session: Session | undefined; works: boolean };
-/** Something that an answer gave, or an accepted request. */
-export type Given = { name: string; value: string; origin: string; owner: User | undefined };
+/**
+ * Something that an answer gave, or an accepted request.
+ * `isOwn`: it was made for this owner. What people type, two may type alike.
+ */
+export type Given = { name: string; value: string; origin: string; owner: User | undefined; isOwn: boolean };
 /** Who credentials belong to. `isExact`: nobody can read them in another way. */
 type Proof = { user: User; token: Token | undefined; isExact: boolean };
 /** A request for an operation, and its answer. */
@@ -34,29 +38,50 @@ export function openBooks(api: Api) {
   const tokens = new Map<string, Token>();
   const refreshTokens = new Map<string, Session>();
   const pool: Given[] = [];
+  const typed: string[] = [];
 
-  // What operations do to credentials, and ask for in their bodies: the one thing that the contract says in
-  // words only. An operation that is not here leaves all as it is.
-  const effects: Record<string, (call: Call) => void> = {
-    changePassword({ proof, sent }) {
-      endAll(proof?.user);
-      if (proof) proof.user.password = String(sent["new_password"]);
-    },
-    deleteUser({ proof }) {
-      endAll(proof?.user);
-      if (proof) proof.user.exists = false;
-    },
-    endAllSessions: ({ proof }) => endAll(proof?.user),
-    endSession: ({ operation, request }) => end(sessions.get(lastSegment(operation, request).toLowerCase())),
-    revokeToken({ proof }) {
-      end(proof?.token?.session);
-      if (proof?.token) proof.token.works = false;
-    },
-  };
-  const requirements: Record<string, (call: Call) => boolean> = {
-    changePassword: ({ proof, sent }) => sameText(String(sent["current_password"]), proof?.user.password ?? ""),
-    refreshToken: ({ sent }) => sessionOf(sent)?.hasEnded === false,
-  };
+  const roles = rolesOf(api);
+
+  // What operations do to credentials, and ask for beyond them: the one thing that the contract says in words only. An
+  // operation that has no such role leaves all as it is.
+  const effects: [Operation | undefined, (call: Call) => void][] = [
+    [
+      roles.changePassword,
+      ({ proof, sent }) => {
+        endAll(proof?.user);
+        if (proof) proof.user.password = String(sent["new_password"]);
+      },
+    ],
+    [
+      roles.deleteUser,
+      ({ proof }) => {
+        endAll(proof?.user);
+        if (proof) proof.user.exists = false;
+      },
+    ],
+    [roles.endAllSessions, ({ proof }) => endAll(proof?.user)],
+    [roles.endSession, (call) => end(sessionAt(call))],
+    [
+      roles.revokeToken,
+      ({ proof }) => {
+        end(proof?.token?.session);
+        if (proof?.token) proof.token.works = false;
+      },
+    ],
+  ];
+  const requirements: [Operation | undefined, wrong: string, (call: Call) => boolean][] = [
+    [
+      roles.changePassword,
+      "a wrong secret in the body was accepted",
+      ({ sent, proof }) => sameText(String(sent["current_password"]), proof?.user.password ?? ""),
+    ],
+    [roles.refresh, "a wrong secret in the body was accepted", ({ sent }) => sessionOf(sent)?.hasEnded === false],
+    [
+      roles.endSession,
+      "somebody else's session was ended",
+      (call) => sessionAt(call) !== undefined && sessionAt(call)?.owner === call.proof?.user,
+    ],
+  ];
 
   return { users, pool, tokens, enter };
 
@@ -83,11 +108,13 @@ export function openBooks(api: Api) {
     const isSuccess = answer.status < 300;
     const isOpen = operation.schemes.length === 0;
     const isProven = proof !== undefined && operation.schemes.includes(proof.token ? "bearer" : "basic");
-    const isMet = requirements[operation.id]?.(call) ?? true;
+    const unmet = requirements.find(([one, , isMet]) => one === operation && !isMet(call))?.[1];
+    const isMet = unmet === undefined;
     if (isSuccess && !isOpen && !isProven) return "a stranger was let in";
-    if (isSuccess && !isMet) return "a wrong secret in the body was accepted";
+    if (isSuccess && !isMet) return unmet;
     if (answer.status === 401 && isProven && isMet && proof.isExact) return "good credentials were refused";
-    const isAnothers = typeof json["username"] === "string" && json["username"] !== proof?.user.username;
+    const isOfUsers = roles.registration !== undefined && operation.path.startsWith(`${roles.registration.path}/`);
+    const isAnothers = isOfUsers && typeof json["username"] === "string" && json["username"] !== proof?.user.username;
     return isSuccess && isProven && isAnothers ? "somebody else's data" : undefined;
   }
 
@@ -99,15 +126,18 @@ export function openBooks(api: Api) {
       owner = { id: String(json["id"]), typed, username: String(json["username"]), password, exists: true };
       users.unshift(owner);
     }
-    effects[operation.id]?.(call);
+    for (const [one, effect] of effects) if (one === operation) effect(call);
+    typed.push(...stringsOf(sent).flatMap(({ name, value }) => (isSecret(name) ? [] : [value])));
     const session = newSession(json, owner);
     const gave = stringsOf(json).filter(({ name }) => operation.givesNamed.has(name));
     for (const { name, value } of gave) {
-      pool.unshift({ name, value, origin: operation.path, owner });
+      const isOwn = !typed.some((text) => text.includes(value));
+      pool.unshift({ name, value, origin: operation.path, owner, isOwn });
       if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, works: true });
     }
     for (const [name, value] of Object.entries(sent)) {
-      if (owner && typeof value === "string") pool.unshift({ name, value, origin: operation.path, owner });
+      if (!owner || typeof value !== "string") continue;
+      pool.unshift({ name, value, origin: operation.path, owner, isOwn: isSecret(name) });
     }
     return gave;
   }
@@ -119,6 +149,11 @@ export function openBooks(api: Api) {
     sessions.set(id, session);
     refreshTokens.set(refreshToken, session);
     return session;
+  }
+
+  /** The session that the path names. */
+  function sessionAt({ operation, request }: Call): Session | undefined {
+    return sessions.get(lastSegment(operation, request).toLowerCase());
   }
 
   function end(session: Session | undefined): void {
@@ -182,7 +217,9 @@ export function openBooks(api: Api) {
     const askers = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
     askers.add(proof?.user).add(undefined);
     const allowed = new Set(known.filter(({ owner }) => askers.has(owner)).map(({ value }) => value));
-    const leak = known.find(({ value }) => !allowed.has(value) && text.includes(value) && !api.text.includes(value));
+    const leak = known.find(
+      ({ value, isOwn }) => isOwn && !allowed.has(value) && text.includes(value) && !api.text.includes(value),
+    );
     return leak && `${leak.name} of ${leak.owner?.username} is told to somebody else`;
   }
 }
@@ -192,7 +229,12 @@ const isJson = ({ headers }: Answer) => /json/.test(headers["content-type"]?.[0]
 /** What stands in the path for its last parameter. */
 function lastSegment({ path }: Operation, { target }: Request): string {
   const at = path.split("/").length - 1;
-  return decodeURIComponent(target.split("?")[0]?.split("/")[at] ?? "");
+  const segment = target.split("?")[0]?.split("/")[at] ?? "";
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment; // not percent-encoded UTF-8: it names nothing
+  }
 }
 
 // Wider than the service compares, and written anew: who is no stranger by these may still be refused.

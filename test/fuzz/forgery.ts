@@ -5,6 +5,9 @@ import { type Json, jsonOf } from "./json.ts";
 /** Somebody else's key, by which tokens are forged. */
 const stranger = generateKeyPairSync("ed25519");
 
+/** In so many ways can a token be forged. */
+export const forgeries = 10;
+
 /** A token that never was issued, made of one that was. */
 export function forged(token: string, how: number): string {
   const [header = "", payload = "", signature = ""] = token.split(".");
@@ -28,5 +31,5 @@ export function forged(token: string, how: number): string {
     () => `${header} .${payload}.${signature}`,
     () => token.toUpperCase(),
   ];
-  return (ways[how % ways.length] as () => string)();
+  return (ways[how % forgeries] as () => string)();
 }

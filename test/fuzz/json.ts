@@ -12,9 +12,10 @@ export function jsonOf(text: string): Json {
   }
 }
 
-/** Each text in a JSON value, with the name of its member and the way to it in JavaScript. */
+/** Each text in a JSON value, and each number that is an id, with the name of its member and the way to it in JavaScript. */
 export function stringsOf(value: unknown, name = "", place = ""): { name: string; value: string; place: string }[] {
   if (typeof value === "string") return [{ name, value, place }];
+  if (typeof value === "number" && /(^|_)id$/.test(name)) return [{ name, value: String(value), place }];
   if (Array.isArray(value)) return value.flatMap((item, index) => stringsOf(item, name, `${place}[${index}]`));
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([member, of]) => stringsOf(of, member, `${place}[${JSON.stringify(member)}]`));

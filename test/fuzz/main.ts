@@ -1,41 +1,44 @@
-/** The command line: `npm run fuzz -- --seed N --path P --requests N --url URL --contract FILE`, all of them optional. */
-import { randomInt } from "node:crypto";
+/** The command line: `npm run fuzz -- --help`. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
+import { superuser } from "../../src/database/embeddedRoles.ts";
+import { type Arguments, readArguments, UsageError, usage } from "./arguments.ts";
+import { coverageOf } from "./coverage.ts";
 import { readApi } from "./operations.ts";
-import { type Fuzzed, fuzz, tableOf } from "./run.ts";
+import { tryOutages } from "./outages.ts";
+import { count, type Fuzzed, fuzz, tableOf, together } from "./run.ts";
 import { startFuzzedService } from "./service.ts";
-import { wrongRows } from "./stored.ts";
+import { forgetUsers, wrongRows } from "./stored.ts";
 
-const { values: given } = parseArgs({
-  options: {
-    seed: { type: "string", default: String(randomInt(2 ** 31)) },
-    path: { type: "string" },
-    requests: { type: "string", default: "100000" },
-    url: { type: "string" },
-    contract: { type: "string", default: "openapi.yaml" },
-  },
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`${error.message} See npm run fuzz -- --help.`);
+  return 64;
 });
-const { path } = given;
-const [seed, requests] = [Number(given.seed), Number(given.requests)];
-if (!Number.isSafeInteger(seed) || !(requests > 0)) throw new Error("--seed and --requests are whole numbers.");
-const api = readApi(given.contract);
-const began = performance.now();
 
-const wrong = given.url === undefined ? await fuzzOwnService() : await fuzzAt(given.url.replace(/\/$/, ""));
-process.exitCode = wrong ? 1 : 0;
+/** @returns the exit status */
+async function main(args: string[]): Promise<number> {
+  const given = readArguments(args);
+  if (!given) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const isWrong = given.url === undefined ? await fuzzOwnService(given) : await fuzzAt(given, given.url);
+  return isWrong ? 1 : 0;
+}
 
 /** A service that runs already: what it has stored is not looked at. */
-async function fuzzAt(url: string): Promise<boolean> {
-  const fuzzed = await fuzz({ api, url, requests, seed, path });
-  report(fuzzed);
+async function fuzzAt(given: Arguments, url: string): Promise<boolean> {
+  const began = performance.now();
+  const fuzzed = await fuzz({ ...settingsOf(given), url });
+  report(given, fuzzed, began);
   return fuzzed.failure !== undefined;
 }
 
-async function fuzzOwnService(): Promise<boolean> {
+async function fuzzOwnService(given: Arguments): Promise<boolean> {
+  const began = performance.now();
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-fuzz-"));
   const postgres = await startEmbeddedPostgres({
     dataDir,
@@ -46,9 +49,21 @@ async function fuzzOwnService(): Promise<boolean> {
     const databaseUrl = `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
     const service = await startFuzzedService(databaseUrl);
     try {
-      const fuzzed = await fuzz({ api, requests, seed, path, ...service });
-      report(fuzzed);
-      const rows = await wrongRows(databaseUrl, fuzzed.failure ? undefined : fuzzed.users);
+      const settings = { ...settingsOf(given), ...service };
+      const kept = await fuzz({ ...settings, requests: 0 });
+      await forgetUsers(databaseUrl);
+      const sent = kept.failure ? kept : await fuzz({ ...settings, promises: [] });
+      const rows = await wrongRows(databaseUrl, sent.failure ? undefined : sent.users);
+      const fuzzed = kept.failure ? kept : together(kept, sent);
+      const isComplete = !fuzzed.failure && given.promises === undefined;
+      if (isComplete && given.path === undefined) {
+        const administrator = { ...postgres.connection, user: superuser, database: "postgres" };
+        const start = (others: Record<string, string>) => startFuzzedService(databaseUrl, others);
+        const seen = (operation: string, status: number) => count(fuzzed.statuses, operation, status);
+        const failure = await tryOutages({ api: apiOf(given), power: { databaseUrl, administrator }, start, seen });
+        if (failure) fuzzed.failure = { ...failure, seed: given.seed, path: "" };
+      }
+      report(given, fuzzed, began);
       for (const row of rows.slice(0, 20)) console.error(`stored: ${row}`);
       return fuzzed.failure !== undefined || rows.length > 0;
     } finally {
@@ -60,11 +75,24 @@ async function fuzzOwnService(): Promise<boolean> {
   }
 }
 
-function report(fuzzed: Fuzzed): void {
+function apiOf({ contract }: Arguments) {
+  return readApi(contract);
+}
+
+function settingsOf(given: Arguments) {
+  const { requests, seed, path, promises } = given;
+  return { api: apiOf(given), requests, seed, path, ...(promises && { promises }) };
+}
+
+function report(given: Arguments, fuzzed: Fuzzed, began: number): void {
   for (const line of tableOf(fuzzed)) console.info(line);
+  const isWhole = given.promises === undefined && given.path === undefined;
+  if (isWhole) for (const line of coverageOf(apiOf(given), fuzzed, given.url === undefined)) console.info(line);
+  for (const [promise, reason] of fuzzed.unchecked) console.info(`not checked: ${promise}: ${reason}`);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.info(`${fuzzed.requests} requests in ${seconds} s, from seed ${seed} on`);
+  console.info(`${fuzzed.requests} requests in ${seconds} s, from seed ${given.seed} on`);
   if (!fuzzed.failure) return;
-  const { what, curl, seed: failed, path } = fuzzed.failure;
-  console.error(`\n${what}\n\n${curl.join("\n")}\n\nAgain: npm run fuzz -- --seed ${failed} --path ${path}`);
+  const { what, curl, seed, path, promise } = fuzzed.failure;
+  const again = promise !== undefined ? `--promise ${promise}` : `--seed ${seed}${path && ` --path ${path}`}`;
+  console.error(`\n${what}\n\n${curl.join("\n")}\n\nAgain: npm run fuzz -- ${again}`);
 }

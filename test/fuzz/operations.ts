@@ -9,22 +9,36 @@ export type Schema = {
   type?: string | string[];
   const?: unknown;
   enum?: unknown[];
+  default?: unknown;
   format?: string;
   pattern?: string;
   example?: unknown;
+  examples?: unknown[];
   minLength?: number;
   maxLength?: number;
   minimum?: number;
   maximum?: number;
+  minItems?: number;
+  maxItems?: number;
   required?: string[];
   properties?: Record<string, Schema>;
+  additionalProperties?: boolean | Schema;
   items?: Schema;
   allOf?: Schema[];
   oneOf?: Schema[];
   anyOf?: Schema[];
 };
 
-export type Parameter = { name: string; in: string; required?: boolean; schema: Schema };
+type Examples = Record<string, { $ref?: string; value?: unknown }>;
+
+export type Parameter = {
+  name: string;
+  in: string;
+  required?: boolean;
+  schema: Schema;
+  /** The values that the contract gives as examples, of the parameter before those of its schema. */
+  examples: unknown[];
+};
 
 export type Operation = {
   id: string;
@@ -34,7 +48,10 @@ export type Operation = {
   /** What proves who is calling; none where anybody may. */
   schemes: ("basic" | "bearer")[];
   parameters: Parameter[];
-  body: { type: string; schema: Schema } | undefined;
+  /** `examples`: whole bodies. */
+  body: { type: string; schema: Schema; examples: unknown[] } | undefined;
+  /** The declared statuses. */
+  statuses: number[];
   /** The members of its successes, at any depth, by name and by kind: what a later request may be made of. */
   givesNamed: Set<string>;
   gives: Set<string>;
@@ -56,17 +73,29 @@ type Document = {
   paths: Record<string, Record<string, OpenApiOperation>>;
   components: Record<string, Record<string, unknown>>;
 };
-type Content = { content?: Record<string, { schema: Schema }> };
+type Content = { content?: Record<string, MediaType> };
+type MediaType = { schema: Schema; example?: unknown; examples?: Examples };
+type OpenApiParameter = Omit<Parameter, "examples"> & { example?: unknown; examples?: Examples };
 type OpenApiOperation = {
   operationId: string;
   security: Record<string, string[]>[];
-  parameters?: Parameter[];
+  parameters?: OpenApiParameter[];
   requestBody?: Content;
   responses: Record<string, Content>;
 };
 
 /** `access_token` and `token` are both a token, `next_cursor` is a cursor: what one gives, the other may take. */
 export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
+
+/** Whether a member of this name is best what an earlier answer gave: it refers to something, or proves something. */
+export const isReference = (name: string): boolean =>
+  ["id", "token", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
+
+/** The examples that a schema has itself. */
+export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
+  ...(example !== undefined ? [example] : []),
+  ...examples,
+];
 
 /** Whether a member of this name is never to be said back, unless the contract declares that. */
 export const isSecret = (name: string): boolean => ["password", "token"].includes(kindOf(name));
@@ -89,6 +118,10 @@ export function readApi(file: string): Api {
     return scheme;
   };
   const schemaOf = (content: Content) => Object.entries(content.content ?? {})[0];
+  const valuesOf = ({ example, examples = {} }: { example?: unknown; examples?: Examples }): unknown[] => [
+    ...(example !== undefined ? [example] : []),
+    ...Object.values(examples).map((one) => follow(one).value),
+  ];
 
   const membersOf = (schema: Schema, seen = new Set<Schema>()): string[] => {
     const resolved = follow(schema);
@@ -112,8 +145,12 @@ export function readApi(file: string): Api {
         method: method.toUpperCase(),
         path,
         schemes: operation.security.map(schemeOf),
-        parameters: (operation.parameters ?? []).map(follow),
-        body: type && body ? { type, schema: body.schema } : undefined,
+        parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
+          ...parameter,
+          examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],
+        })),
+        body: type && body ? { type, schema: body.schema, examples: valuesOf(body) } : undefined,
+        statuses: Object.keys(operation.responses).map(Number),
         givesNamed: new Set(given),
         gives: new Set(given.map(kindOf)),
       };
@@ -141,4 +178,20 @@ export function readApi(file: string): Api {
     ),
     resolve: follow,
   };
+}
+
+/** The operations that give something of this kind, the most fitting for the other operation first. */
+export function giversOf({ operations }: Api, taker: Operation, name: string): Operation[] {
+  const fitness = (one: Operation) =>
+    (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(taker, one) - one.parameters.length - (one.body ? 1 : 0);
+  return operations
+    .filter((one) => one !== taker && one.gives.has(kindOf(name)))
+    .sort((a, b) => fitness(b) - fitness(a));
+}
+
+/** How much of their paths two operations have in common. */
+function nearness(a: Operation, b: Operation): number {
+  const [one, other] = [a.path.split("/"), b.path.split("/")];
+  const at = one.findIndex((part, index) => part !== other[index]);
+  return at < 0 ? one.length : at;
 }

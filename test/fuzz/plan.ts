@@ -8,8 +8,8 @@ export type Value =
   | { json: unknown }
   /** Text that stands in the body as it is. */
   | { raw: string }
-  /** Something that an earlier answer gave under such a name; the newest is 0. */
-  | { given: string; pick: number }
+  /** Something that an earlier answer gave under such a name; the newest is 0. `otherwise`: where there is none. */
+  | { given: string; pick: number; otherwise?: unknown }
   | { members: [string, Value][] }
   | { items: Value[] };
 

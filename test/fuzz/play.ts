@@ -2,9 +2,11 @@
 import type { Answer } from "../../src/contract/conformance.ts";
 import { openBooks, type User } from "./books.ts";
 import type { Exchange } from "./curl.ts";
+import { Finding } from "./finding.ts";
 import { forged } from "./forgery.ts";
 import { jsonOf } from "./json.ts";
-import { type Api, isSecret, kindOf, type Operation, type Schema } from "./operations.ts";
+import { type Api, giversOf, isSecret, kindOf, type Operation } from "./operations.ts";
+import { plainStep } from "./plain.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
 import type { Request } from "./wire.ts";
 
@@ -20,15 +22,6 @@ export type Stage = {
   expiredTokens: string[];
 };
 
-/** Something is not as it must be. */
-export class Finding extends Error {
-  readonly exchanges: Exchange[];
-  constructor(what: string, exchanges: Exchange[], cause?: unknown) {
-    super(what, { cause });
-    this.exchanges = exchanges;
-  }
-}
-
 /**
  * Plays the steps, and what they need before them: a user where there is none yet, a token, and so on.
  * @returns the users that are left
@@ -38,6 +31,9 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
   const books = openBooks(api);
   const looked = new Set<Operation>();
   const exchanges: Exchange[] = [];
+
+  /** Of users made before others: each has a name of its own. */
+  const unique = () => String(exchanges.length);
 
   for (const step of steps) await perform(step);
   return books.users.filter(({ exists }) => exists);
@@ -87,10 +83,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
   async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
     if (pick < 4 && kindOf(name) === "username") return (await somebody(pick))?.username;
     if (pick < 4 && kindOf(name) === "password") return (await somebody(pick))?.password;
-    const giving = api.operations.filter((one) => one !== operation && one.gives.has(kindOf(name)));
-    const fitness = (one: Operation) =>
-      (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(operation, one) - needs(one);
-    const giver = giving.sort((a, b) => fitness(b) - fitness(a))[0];
+    const [giver] = giversOf(api, operation, name);
     const find = () => {
       const ofKind = books.pool.filter((one) => kindOf(one.name) === kindOf(name));
       const named = ofKind.filter((one) => one.name === name);
@@ -100,7 +93,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     };
     if (giver && !looked.has(giver) && !books.pool.some(({ origin }) => origin === giver.path)) {
       looked.add(giver);
-      await perform(plainStep(giver));
+      await perform(plainStep(api, giver, unique()));
     }
     const found = find() ?? [];
     return found[pick % found.length]?.value;
@@ -109,47 +102,21 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
   /** A user, made where there is none. */
   async function somebody(pick = 0): Promise<User | undefined> {
     const alive = () => books.users.filter(({ exists }) => exists);
-    if (alive().length === 0 && api.registration) await perform(plainStep(api.registration));
+    if (alive().length === 0 && api.registration) await perform(plainStep(api, api.registration, unique()));
     return alive()[pick % alive().length];
   }
 
   async function anyToken(pick: number): Promise<string> {
-    if (books.tokens.size === 0) {
+    // The plainest is a token that works.
+    const isWanting = pick === 0 && ![...books.tokens.values()].some(({ works }) => works);
+    if (books.tokens.size === 0 || isWanting) {
       const giving = api.operations.find(({ gives, schemes }) => gives.has("token") && schemes.includes("basic"));
-      if (giving) await perform(plainStep(giving));
+      if (giving) await perform(plainStep(api, giving, unique()));
     }
     const newestFirst = [...books.tokens.keys()].reverse();
+    const working = newestFirst.find((token) => books.tokens.get(token)?.works);
+    if (pick === 0 && working !== undefined) return working;
     return newestFirst[pick % newestFirst.length] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30";
-  }
-
-  /** The plainest request of an operation that should succeed. */
-  function plainStep(operation: Operation): Step {
-    const value = ({ name, schema }: { name: string; schema: Schema }): Value =>
-      operation === api.registration ? { json: fresh(name, schema) } : { given: name, pick: 0 };
-    const members = Object.entries(api.resolve(operation.body?.schema ?? {}).properties ?? {});
-    const body = members.map(([name, schema]): [string, Value] => [name, value({ name, schema: api.resolve(schema) })]);
-    const { schemes } = operation;
-    const token: Credentials = { kind: "token", pick: 0, as: "bearer" };
-    const password: Credentials = { kind: "password", pick: 0, typed: false };
-    return {
-      operation: operation.id,
-      method: operation.method,
-      credentials: schemes.length === 0 ? { kind: "none" } : schemes.includes("basic") ? password : token,
-      path: Object.fromEntries(
-        operation.parameters
-          .filter((parameter) => parameter.in === "path")
-          .map((parameter) => [parameter.name, { value: value(parameter), spelling: "plain" as const }]),
-      ),
-      query: [],
-      rawQuery: [],
-      headers: [],
-      body: operation.body && { value: { members: body }, types: [operation.body.type], spoil: undefined },
-    };
-  }
-
-  /** Of users made before others: each has a name of its own. */
-  function fresh(name: string, { example }: Schema): unknown {
-    return kindOf(name) === "username" ? `${String(example)}.${exchanges.length}.` : example;
   }
 
   async function authorization(credentials: Credentials, secrets: string[]): Promise<string[]> {
@@ -205,7 +172,8 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       }
       return `{${members.join()}}`;
     }
-    const found = "given" in value ? await given(value.given, value.pick, operation) : value.json;
+    const found =
+      "given" in value ? ((await given(value.given, value.pick, operation)) ?? value.otherwise) : value.json;
     const own = "json" in value && typeof found === "string" ? personal(name, found) : found;
     if (typeof own === "string" && isSecret(name)) secrets.push(own);
     return JSON.stringify(own ?? null);
@@ -241,16 +209,6 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     }
   }
 }
-
-/** How much of their paths two operations have in common. */
-function nearness(a: Operation, b: Operation): number {
-  const [one, other] = [a.path.split("/"), b.path.split("/")];
-  const at = one.findIndex((part, index) => part !== other[index]);
-  return at < 0 ? one.length : at;
-}
-
-/** The less an operation asks for, the sooner it gives. */
-const needs = ({ parameters, body }: Operation): number => parameters.length + (body ? 1 : 0);
 
 const percentEncode = (text: string) => encodeURIComponent(text.toWellFormed()).replaceAll("'", "%27");
 

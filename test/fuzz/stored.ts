@@ -55,3 +55,10 @@ export async function wrongRows(databaseUrl: string, users: User[] | undefined):
     await client.end();
   }
 }
+
+/** Deletes all users, so that those who are registered from now on can be told. */
+export async function forgetUsers(databaseUrl: string): Promise<void> {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query("DELETE FROM users").finally(() => client.end());
+}

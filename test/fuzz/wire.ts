@@ -1,6 +1,7 @@
 /** Sends a request byte by byte as it is given, over connections that are kept, and reads the answer. */
 import { type Agent, request as send } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Answer } from "../../src/contract/conformance.ts";
 import { decoded } from "../support/client.ts";
 
@@ -12,8 +13,23 @@ export type Request = {
   body: Buffer | undefined;
 };
 
-/** @throws where there is no answer, which is a finding too */
-export function exchange(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<Answer> {
+/** How often and after which time a request is sent again that the service had no time for. */
+const retries = { most: 20, afterMs: 200 };
+
+/**
+ * Sends a request, again where the service has too much to do: on a busy machine that is no fault.
+ * @throws where there is no answer, which is a finding too
+ */
+export async function exchange(url: URL, agent: Agent, request: Request): Promise<Answer> {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await exchangeOnce(url, agent, request);
+    const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");
+    if (!isOverloaded || tries > retries.most) return answer;
+    await sleep(retries.afterMs);
+  }
+}
+
+function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const outgoing = send(
       {

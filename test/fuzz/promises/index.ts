@@ -1,0 +1,46 @@
+/** What the service promises beyond the shape of its answers, and how each promise is checked. */
+import type { Probe } from "../probe.ts";
+import { boundsAreKept, lengthsAreWhole } from "./bounds.ts";
+import { headIsGet, inputsAreChecked, locationsLead, nothingElseIsServed, otherOriginsReadNothing } from "./http.ts";
+import {
+  basicIsStrict,
+  namesAreOneUser,
+  passwordsAreExact,
+  usersAreNotTold,
+  weakPasswordsAreRefused,
+} from "./passwords.ts";
+import {
+  guessesEndNothing,
+  lostAnswersAreGivenAgain,
+  pagesAreWhole,
+  reuseIsNoticed,
+  sessionsAreLimited,
+  sessionsAreOnesOwn,
+} from "./sessions.ts";
+import { claimsAreVerified, credentialsAreDeclared, endingsEnd, tokensCannotBeForged } from "./tokens.ts";
+
+/** By name, in the order in which they are checked: what a thief would try comes first. */
+export const promises: Record<string, (probe: Probe) => Promise<void>> = {
+  "passwords-are-exact": passwordsAreExact,
+  "names-are-one-user": namesAreOneUser,
+  "basic-is-strict": basicIsStrict,
+  "tokens-cannot-be-forged": tokensCannotBeForged,
+  "claims-are-verified": claimsAreVerified,
+  "endings-end": endingsEnd,
+  "sessions-are-ones-own": sessionsAreOnesOwn,
+  "lost-answers-are-given-again": lostAnswersAreGivenAgain,
+  "reuse-is-noticed": reuseIsNoticed,
+  "guesses-end-nothing": guessesEndNothing,
+  "users-are-not-told": usersAreNotTold,
+  "credentials-are-declared": credentialsAreDeclared,
+  "weak-passwords-are-refused": weakPasswordsAreRefused,
+  "sessions-are-limited": sessionsAreLimited,
+  "pages-are-whole": pagesAreWhole,
+  "head-is-get": headIsGet,
+  "nothing-else-is-served": nothingElseIsServed,
+  "inputs-are-checked": inputsAreChecked,
+  "other-origins-read-nothing": otherOriginsReadNothing,
+  "locations-lead": locationsLead,
+  "lengths-are-whole": lengthsAreWhole,
+  "bounds-are-kept": boundsAreKept,
+};

@@ -1,0 +1,205 @@
+/** A token is what the service has signed, for itself, and until it expires or is revoked: nothing else opens anything. */
+import { createHmac, createPublicKey, type JsonWebKey } from "node:crypto";
+import { forged, forgeries } from "../forgery.ts";
+import { type Json, jsonOf } from "../json.ts";
+import { basicHeader, type Person, type Probe, Unchecked } from "../probe.ts";
+
+const decoded = (part: string | undefined): Json => jsonOf(Buffer.from(part ?? "", "base64url").toString());
+const encoded = (json: Json) => Buffer.from(JSON.stringify(json)).toString("base64url");
+
+/** RFC 8725: forged tokens, and one token in one form alone. */
+export async function tokensCannotBeForged({ register, token, opens, claim, call, roles }: Probe): Promise<void> {
+  const [one, other] = [await register(), await register()];
+  const good = await token(one);
+  claim(await opens({ bearer: good }), "a good token is refused");
+  const [header = "", payload = "", signature = ""] = good.split(".");
+  const anothers = encoded({ ...decoded(payload), sub: other.id, username: other.username });
+  const lasting = encoded({ ...decoded(payload), exp: 4_102_444_800 });
+  const variants: [string, string][] = [
+    ["for another user, with the signature of one's own", `${header}.${anothers}.${signature}`],
+    ["that lasts for longer, with its old signature", `${header}.${lasting}.${signature}`],
+    ["of alg none", `${encoded({ ...decoded(header), alg: "none" })}.${payload}.`],
+    ["of alg none for another user", `${encoded({ ...decoded(header), alg: "none" })}.${anothers}.`],
+    ["of alg None with a signature", `${encoded({ ...decoded(header), alg: "None" })}.${payload}.${signature}`],
+    ["with unused bits", `${header}.${payload}.${flippedAt(signature, signature.length - 1, 1)}`],
+    ["with a flipped bit in its signature", `${header}.${payload}.${flippedAt(signature, 9, 8)}`],
+    ["without a kid", `${encoded({ ...decoded(header), kid: undefined })}.${payload}.${signature}`],
+    ["with another kid", `${encoded({ ...decoded(header), kid: "A".repeat(43) })}.${payload}.${signature}`],
+    ["with padding", `${good}=`],
+    ["with a blank inside", `${header}.${payload} .${signature}`],
+    ["with a fourth part", `${good}.${signature}`],
+  ];
+  for (let how = 0; how < forgeries; how += 1) variants.push([`forged in the way ${how}`, forged(good, how)]);
+  if (roles.keys) {
+    const { keys = [] } = (await call(roles.keys)).json as { keys?: JsonWebKey[] };
+    for (const key of keys) {
+      const secret = createPublicKey({ key, format: "jwk" }).export({ format: "pem", type: "spki" });
+      const text = `${encoded({ ...decoded(header), alg: "HS256" })}.${anothers}`;
+      const mac = createHmac("sha256", secret).update(text).digest("base64url");
+      variants.push(["signed with the public key as a secret", `${text}.${mac}`]);
+    }
+  }
+  for (const [how, variant] of variants) {
+    claim(!(await opens({ bearer: variant })), `a token ${how} is accepted`);
+    claim(!(await opens({ raw: basicHeader(variant, "unused") })), `a token ${how} is accepted as a Basic username`);
+  }
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/** Base64url with a sign of other bits. */
+const flippedAt = (text: string, at: number, bits: number): string =>
+  text.slice(0, at) + alphabet[alphabet.indexOf(text[at] as string) ^ bits] + text.slice(at + 1);
+
+/** RFC 9068, section 4: each claim, in a token that has the right signature. */
+export async function claimsAreVerified({ register, token, opens, claim, insight: { sign } }: Probe): Promise<void> {
+  if (!sign) throw new Unchecked("the service's key is not known");
+  const person = await register();
+  const [header, claims] = (await token(person)).split(".").slice(0, 2).map(decoded) as [Json, Json];
+  const duration = Number(claims["exp"]) - Number(claims["iat"]);
+  claim(duration > 0 && duration <= 86_400, `a token lives for ${duration} seconds`);
+  claim(await opens({ bearer: await sign(header, claims) }), "a good token is refused");
+  const now = Math.floor(Date.now() / 1000);
+  const wrong: [string, Json, Json][] = [
+    ["that has expired", {}, { iat: now - 3_600, exp: now - 5 }],
+    ["that expired a moment ago", {}, { iat: now - 600, exp: now - 1 }],
+    ["without exp", {}, { exp: undefined }],
+    ["of the future", {}, { iat: now + 3_600, exp: now + 7_200 }],
+    ["for another audience", {}, { aud: "another" }],
+    ["without an audience", {}, { aud: undefined }],
+    ["of another issuer", {}, { iss: "another" }],
+    ["without an issuer", {}, { iss: undefined }],
+    ["of another type", { typ: "JWT" }, {}],
+    ["without a type", { typ: undefined }, {}],
+    ["without a subject", {}, { sub: undefined }],
+    ["without a jti", {}, { jti: undefined }],
+    ["with a critical extension", { crit: ["unknown"], unknown: 1 }, {}],
+  ];
+  for (const [how, otherHeader, otherClaims] of wrong) {
+    const bearer = await sign({ ...header, ...otherHeader }, { ...claims, ...otherClaims }).catch(() => undefined);
+    if (bearer !== undefined) claim(!(await opens({ bearer })), `a token ${how} is accepted`);
+  }
+}
+
+/** Each operation takes the credentials that it declares, and no others. */
+export async function credentialsAreDeclared(probe: Probe): Promise<void> {
+  const { api, register, token, call, claim, inputsFor } = probe;
+  const person = await register();
+  const bearer = await token(person);
+  for (const operation of api.operations.filter(({ schemes }) => schemes.length > 0)) {
+    const { basic: _, ...inputs } = (await inputsFor(operation, person)) ?? {};
+    const where = `${operation.method} ${operation.path}`;
+    const refused = async (how: string, credentials: object) => {
+      const answer = await call(operation, { ...inputs, ...credentials });
+      claim([400, 401].includes(answer.status), `${where}: a stranger was let in, ${how}: ${answer.status}`);
+      if (answer.status === 401) claimChallenges(probe, operation.schemes, answer.headers, where);
+    };
+    await refused("with nothing", {});
+    await refused("with an unknown scheme", { raw: "Digest username=a" });
+    await refused("with an empty token", { raw: "Bearer" });
+    await refused("with a wrong password", { basic: [person.username, "a wrong password"] });
+    if (!operation.schemes.includes("bearer")) {
+      await refused("with a token, although it asks for the password", { bearer });
+      await refused("with a token as a Basic username, although it asks for the password", {
+        basic: [bearer, "unused"],
+      });
+    }
+    if (!operation.schemes.includes("basic"))
+      await refused("with a password, although it asks for a token", { basic: person.basic });
+  }
+}
+
+/** A 401 names each scheme that the operation takes (RFC 9110, section 11.6.1). */
+function claimChallenges({ claim }: Probe, schemes: string[], headers: Record<string, string[]>, where: string): void {
+  const named = (headers["www-authenticate"] ?? []).map((challenge) => challenge.split(" ")[0]?.toLowerCase());
+  claim(
+    named.sort().join() === [...schemes].sort().join(),
+    `${where}: the challenges are for ${named}, not ${schemes}`,
+  );
+}
+
+/** What ends credentials ends them at once, and no others. */
+export async function endingsEnd({
+  register,
+  signIn,
+  token,
+  refresh,
+  opens,
+  call,
+  claim,
+  claimSuccess,
+  need,
+}: Probe): Promise<void> {
+  const bystander = await register();
+  const [session, apart] = [await signIn(bystander), await token(bystander)];
+  const newPassword = "Seven purple lanterns float above quiet harbours";
+  const endings: [string, (person: Person, bearer: string, id: string) => Promise<unknown>, Set<string>][] = [
+    [
+      "a change of password",
+      async ({ basic, password }) => {
+        const body = { current_password: password, new_password: newPassword };
+        return claimSuccess(await call(need("changePassword"), { basic, body }), "the password cannot be changed");
+      },
+      new Set(["token", "session", "refresh", "password"]),
+    ],
+    [
+      "signing out everywhere",
+      ({ basic }) => done(need("endAllSessions"), { basic }),
+      new Set(["token", "session", "refresh"]),
+    ],
+    [
+      "ending the session",
+      ({ basic }, _bearer, id) => done(need("endSession"), { basic, path: pathOf(id) }),
+      new Set(["session", "refresh"]),
+    ],
+    [
+      "revoking the session's token",
+      (_, bearer) => done(need("revokeToken"), { bearer }),
+      new Set(["session", "refresh"]),
+    ],
+    [
+      "deleting the user",
+      ({ basic }) => done(need("deleteUser"), { basic }),
+      new Set(["token", "session", "refresh", "password"]),
+    ],
+  ];
+  for (const [how, act, ended] of endings) {
+    const person = await register();
+    const own = { session: await signIn(person), token: await token(person) };
+    await act(person, own.session.bearer, own.session.id);
+    const still = (what: string) => `${what} still works after ${how}`;
+    const died = (what: string) => `${what} is over after ${how}`;
+    for (const [name, what, works] of [
+      ["token", "a token", () => opens({ bearer: own.token })],
+      ["session", "a session's token", () => opens({ bearer: own.session.bearer })],
+      ["password", "the old password", () => opens({ basic: person.basic })],
+      ["refresh", "a refresh token", async () => (await refresh(own.session.refresh)).status === 200],
+    ] as const) {
+      if (name === "refresh" && !ended.has(name)) continue;
+      const isOver = ended.has(name);
+      claim((await works()) !== isOver, isOver ? still(what) : died(what));
+    }
+    if (how === "a change of password")
+      claim(await opens({ basic: [person.username, newPassword] }), died("the new password"));
+  }
+  claim(await opens({ bearer: session.bearer }), "another user's session has ended");
+  claim(await opens({ bearer: apart }), "another user's token is revoked");
+
+  // A token without a session can be revoked, too; and who has a name anew is not the one before.
+  const person = await register();
+  const [revoked, stale] = [await token(person), await token(person)];
+  await done(need("revokeToken"), { bearer: revoked });
+  claim(!(await opens({ bearer: revoked })), "a token still works after revoking it");
+  claim(await opens({ bearer: stale }), "another token of the same user is revoked");
+  await done(need("deleteUser"), { basic: person.basic });
+  await register(undefined, person.username);
+  claim(!(await opens({ bearer: stale })), "a deleted user's token works for the next one of that name");
+
+  async function done(operation: ReturnType<typeof need>, sent: object) {
+    return claimSuccess(await call(operation, sent), `${operation.method} ${operation.path} does not work`);
+  }
+  function pathOf(id: string) {
+    const [, name = "id"] = /\{(\w+)\}$/.exec(need("endSession").path) ?? [];
+    return { [name]: id };
+  }
+}

@@ -1,0 +1,68 @@
+/** A copy of this project without what is made or installed, to be changed as a developer would change it. */
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "vitest";
+import { afterwards } from "./afterwards.ts";
+
+const notSource = new Set([".git", "bench", "build", "data", "dist", "node_modules"]);
+
+export type ProjectCopy = {
+  path: string;
+  /** Runs one of the project's tools. @returns its exit status, and all that it said */
+  run(tool: string, ...args: string[]): Promise<{ status: number; output: string }>;
+  /** Replaces a text, which must be there, at its first occurrence. */
+  edit(file: string, before: string, after: string): Promise<void>;
+  write(file: string, text: string): Promise<void>;
+};
+
+/** Makes a copy, and removes it after the test. */
+export async function copyProject(): Promise<ProjectCopy> {
+  const path = await mkdtemp(join(tmpdir(), "latchkey-copy-"));
+  afterwards(() => rm(path, { recursive: true }));
+  await cp(".", path, { recursive: true, filter: (file) => !notSource.has(basename(file)) });
+  await symlink(resolve("node_modules"), join(path, "node_modules"));
+  return {
+    path,
+    run: (tool, ...args) =>
+      promisify(execFile)(join(path, "node_modules/.bin", tool), args, {
+        cwd: path,
+        maxBuffer: 2 ** 26,
+        timeout: 400_000,
+      }).then(
+        ({ stdout, stderr }) => ({ status: 0, output: stdout + stderr }),
+        ({ code, stdout, stderr }) => ({ status: code, output: stdout + stderr }),
+      ),
+    async edit(file, before, after) {
+      const text = await readFile(join(path, file), "utf8");
+      expect(text).toContain(before);
+      await writeFile(
+        join(path, file),
+        text.replace(before, () => after),
+      );
+    },
+    async write(file, text) {
+      await mkdir(dirname(join(path, file)), { recursive: true });
+      await writeFile(join(path, file), text);
+    },
+  };
+}
+
+/** Whether all the named tests ran and passed, as Vitest reports it in JSON. */
+export async function expectPassed({ path }: ProjectCopy, report: string, names: string[]): Promise<void> {
+  const { testResults } = JSON.parse(await readFile(join(path, report), "utf8")) as { testResults: TestFile[] };
+  expect(testResults.map(({ message }) => message).filter(Boolean)).toEqual([]);
+  const ran = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const failed = ran.filter(({ status }) => status === "failed");
+  expect(failed.map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages}`)).toEqual([]);
+  const passed = ran.filter(({ status }) => status === "passed").map(({ fullName }) => fullName);
+  for (const name of names) expect(passed).toContainEqual(expect.stringContaining(name));
+}
+
+/** As much of Vitest's report as is looked at here. */
+type TestFile = {
+  message: string;
+  assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+};
