@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
-import { followSigningKeys, SealedKeysError } from "../src/tokens/signingKeys.ts";
+import { followSigningKeys, rotateKeys, SealedKeysError } from "../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import { createDatabase, secretKey, startTestService } from "./support/service.ts";
 
@@ -59,4 +59,25 @@ test("another SECRET_KEY refuses the start, and changes nothing", async () => {
   const start = startTestService({ SECRET_KEY: `another ${secretKey}` }, service.databaseUrl);
   await expect(start).rejects.toThrow(SealedKeysError);
   expect(await storedKey()).toEqual(before);
+});
+
+test("while no key is old enough to sign, the one that may sign first does, rather than none", async () => {
+  const other = await startTestService();
+  const { username } = await other.register();
+  const database = openDatabase(other.databaseUrl, 1, () => {});
+  const store = signingKeyStore(database);
+  const seal = createSeal([secretKey]);
+  const kidOf = async () =>
+    JSON.parse(Buffer.from((await other.token(username)).split(".")[0] ?? "", "base64url").toString()).kid;
+  const stolen = await kidOf();
+  // Neither signs yet: the service has published them for too short a time.
+  const next = await rotateKeys(store, seal);
+  await rotateKeys(store, seal);
+  expect(await kidOf()).toBe(stolen);
+  await store.revoke(stolen);
+  await vi.waitUntil(async () => (await kidOf()) !== stolen, { timeout: 5000, interval: 10 });
+  expect(await kidOf()).toBe(next);
+  const bearer = await other.token(username);
+  expect((await other.send("GET", "/api/resource", { bearer })).status).toBe(200);
+  await database.close();
 });
