@@ -1,6 +1,6 @@
 import type { Mutation } from "../mutation.ts";
 
-/** Binding, guard, validation, framing, cross-site checks, problems and documentation. */
+/** Binding, guard, validation, framing and problems. */
 export const contract: readonly Mutation[] = [
   {
     name: "a problem has another status than the contract says",
@@ -251,82 +251,10 @@ export const contract: readonly Mutation[] = [
     only: "403 for a page",
   },
   {
-    name: "a page of a sister site may change something",
-    file: "src/contract/crossSite.ts",
-    find: 'return site !== "same-origin" && site',
-    replace: 'return site !== "same-site" && site !== "same-origin" && site',
-    test: "test/crossSite.test.ts",
-    only: "another subdomain or port",
-  },
-  {
-    name: "a page without Fetch Metadata may change something",
-    file: "src/contract/crossSite.ts",
-    find: "return origin !== undefined &&",
-    replace: 'return origin === "null" &&',
-    test: "test/crossSite.test.ts",
-    only: "another port, in an old browser",
-  },
-  {
-    name: "with CORS_ORIGINS=* a form of any site is accepted",
-    file: "src/contract/crossSite.ts",
-    find: "if (!neededPreflight(request))",
-    replace: "if (false)",
-    test: "test/crossSite.test.ts",
-    only: "as \\* lets in",
-  },
-  {
-    name: "scripts of any origin may call the API",
-    file: "src/app.ts",
-    find: 'origins.includes("*") ? "*" : origins',
-    replace: 'origins.includes("") ? origins : "*"',
-    test: "test/cors.test.ts",
-    only: "scripts of other origins",
-  },
-  {
-    name: "a preflight has no security headers",
-    file: "src/app.ts",
-    find: "for (const [name, value] of securityHeaders) response",
-    replace: "for (const [name, value] of [] as [string, string][]) response",
-    test: "test/securityHeaders.test.ts",
-    only: "what a browser asks before it",
-  },
-  {
-    name: "HSTS is sent over plain HTTP",
-    file: "src/app.ts",
-    find: "if (request.secure) exchange",
-    replace: "if (request) exchange",
-    test: "test/securityHeaders.test.ts",
-    only: "is not sent over plain HTTP",
-  },
-  {
-    name: "control characters of a User-Agent are kept",
-    file: "src/contract/exchange.ts",
-    find: '?.replace(/\\p{Cc}/gu, "")',
-    replace: "",
-    test: "test/createSession.test.ts",
-    only: "no control characters",
-  },
-  {
-    name: "documentation is served where it is off",
-    file: "src/documentation/handlers.ts",
-    find: 'if (!documentation) throw new Problem("not-found");\n  return documentation;',
-    replace: "return documentation as Documentation;",
-    test: "test/getProblem.test.ts",
-    only: "404 where DOCUMENTATION is off",
-  },
-  {
     name: "an answer without a declared header passes the check",
     file: "src/contract/conformance.ts",
     find: 'if (!values && header.value["required"])',
     replace: "if (!values && !header)",
-    test: "test/conformance.test.ts",
-    only: "breaks the contract",
-  },
-  {
-    name: "an undeclared header passes the check",
-    file: "src/contract/conformance.ts",
-    find: "return stranger &&",
-    replace: 'return stranger === "" &&',
     test: "test/conformance.test.ts",
     only: "breaks the contract",
   },

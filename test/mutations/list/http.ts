@@ -1,7 +1,71 @@
 import type { Mutation } from "../mutation.ts";
 
-/** Connections, limits, TLS, log and metrics. */
+/** Pages of other sites, documentation, connections, TLS, log and health. */
 export const http: readonly Mutation[] = [
+  {
+    name: "a page of a sister site may change something",
+    file: "src/contract/crossSite.ts",
+    find: 'return site !== "same-origin" && site',
+    replace: 'return site !== "same-site" && site !== "same-origin" && site',
+    test: "test/crossSite.test.ts",
+    only: "another subdomain or port",
+  },
+  {
+    name: "a page without Fetch Metadata may change something",
+    file: "src/contract/crossSite.ts",
+    find: "return origin !== undefined &&",
+    replace: 'return origin === "null" &&',
+    test: "test/crossSite.test.ts",
+    only: "another port, in an old browser",
+  },
+  {
+    name: "with CORS_ORIGINS=* a form of any site is accepted",
+    file: "src/contract/crossSite.ts",
+    find: "if (!neededPreflight(request))",
+    replace: "if (false)",
+    test: "test/crossSite.test.ts",
+    only: "as \\* lets in",
+  },
+  {
+    name: "scripts of any origin may call the API",
+    file: "src/app.ts",
+    find: 'origins.includes("*") ? "*" : origins',
+    replace: 'origins.includes("") ? origins : "*"',
+    test: "test/cors.test.ts",
+    only: "scripts of other origins",
+  },
+  {
+    name: "a preflight has no security headers",
+    file: "src/app.ts",
+    find: "for (const [name, value] of securityHeaders) response",
+    replace: "for (const [name, value] of [] as [string, string][]) response",
+    test: "test/securityHeaders.test.ts",
+    only: "what a browser asks before it",
+  },
+  {
+    name: "HSTS is sent over plain HTTP",
+    file: "src/app.ts",
+    find: "if (request.secure) exchange",
+    replace: "if (request) exchange",
+    test: "test/securityHeaders.test.ts",
+    only: "is not sent over plain HTTP",
+  },
+  {
+    name: "control characters of a User-Agent are kept",
+    file: "src/contract/exchange.ts",
+    find: '?.replace(/\\p{Cc}/gu, "")',
+    replace: "",
+    test: "test/createSession.test.ts",
+    only: "no control characters",
+  },
+  {
+    name: "documentation is served where it is off",
+    file: "src/documentation/handlers.ts",
+    find: 'if (!documentation) throw new Problem("not-found");\n  return documentation;',
+    replace: "return documentation as Documentation;",
+    test: "test/getProblem.test.ts",
+    only: "404 where DOCUMENTATION is off",
+  },
   {
     name: "one network may hold every connection",
     file: "src/http/connectionLimits.ts",
@@ -35,28 +99,12 @@ export const http: readonly Mutation[] = [
     only: "refuses TLS 1.1",
   },
   {
-    name: "the log has the values of a driver's error",
-    file: "src/operations/log.ts",
-    find: "return { type, message, code, stack,",
-    replace: "return { ...error, type, message, code, stack,",
-    test: "test/secrets.test.ts",
-    only: "planted everywhere",
-  },
-  {
     name: "audit events depend on LOG_LEVEL",
     file: "src/operations/log.ts",
     find: 'const lines = log.level === "silent" ? log : log.child({}, { level: "info" });',
     replace: "const lines = log;",
     test: "test/audit.test.ts",
     only: "LOG_LEVEL=",
-  },
-  {
-    name: "readiness hides a stop",
-    file: "src/operations/handlers.ts",
-    find: "if (isStopping()) throw",
-    replace: "if (false) throw",
-    test: "test/shutdown.test.ts",
-    only: "readiness turns",
   },
   {
     name: "readiness ignores a missing migration",

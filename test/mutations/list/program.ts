@@ -108,14 +108,6 @@ export const program: readonly Mutation[] = [
     only: "a redirect is not followed",
   },
   {
-    name: "the client replaces the caller's credentials",
-    file: "src/client/client.ts",
-    find: 'request.headers.has("Authorization") ||',
-    replace: "",
-    test: "test/clientSecrets.test.ts",
-    only: "credentials of the caller's own",
-  },
-  {
     name: "the client does not renew a token that was refused",
     file: "src/client/client.ts",
     find: "!problem || !tokenProblems.includes(slugOf(problem))",
@@ -138,14 +130,6 @@ export const program: readonly Mutation[] = [
     replace: "access.expiresAtMs > 0",
     test: "test/client.test.ts",
     only: "is replaced before a call",
-  },
-  {
-    name: "the client forgets a session when the service cannot answer",
-    file: "src/client/session.ts",
-    find: "error.status === 400 || error.status === 401",
-    replace: "error.status !== 200",
-    test: "test/client.test.ts",
-    only: "is not what a service without its database says",
   },
   {
     name: "the client repeats what may have been done",
