@@ -104,7 +104,7 @@ export async function startWorkers(
         ends.delete(worker);
         serving.delete(worker);
         const end = { status, signal, ...(reason !== undefined && { reason }) };
-        if (isToReplace) replace(number, performance.now() - began < steadyMs ? endings : 0, end);
+        if (isToReplace) replace(number, endingsInARow(endings, performance.now() - began), end);
         // A signal to all of them ends one that does not listen yet.
         else hasFailed ||= status !== 0 && !["SIGTERM", "SIGINT", "SIGHUP"].includes(signal ?? "");
         resolve(end);
@@ -183,6 +183,13 @@ export async function startWorkers(
     throw error;
   }
 }
+
+/**
+ * Which endings of a worker count for the pause before it is replaced.
+ * @param before how often it had ended in a row before it was started
+ * @returns 0 for a worker that ran for a minute: it has recovered
+ */
+export const endingsInARow = (before: number, ranMs: number): number => (ranMs < steadyMs ? before : 0);
 
 /** Whether it has heard is not known: one that is ending has not, and says so by its `error`. */
 const tell = (worker: Worker, order: Order): void => {

@@ -2,7 +2,9 @@
  * Wrong bindings do not compile: `npm run typecheck` fails where a line below an expected error
  * has none. At run time this file only has to load.
  */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 import type { Call, Handler, Handlers, PasswordPrincipal, Reply, TokenPrincipal } from "../src/contract/binding.ts";
 import { Problem, problems } from "../src/contract/problems.ts";
 
@@ -46,6 +48,27 @@ assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipa
 assertType<Equal<Call<"createUser">["principal"], undefined>>();
 assertType<Equal<Reply<"deleteUser">["status"], 204>>();
 
-test("the catalogue has the statuses that the slugs stand for", () => {
-  for (const { status } of Object.values(problems)) expect(status).toBeGreaterThanOrEqual(400);
+/** The statuses that the contract gives each problem, in schemas and in examples. */
+function declaredStatuses(value: unknown, found = new Map<string, Set<number>>()): Map<string, Set<number>> {
+  if (typeof value !== "object" || value === null) return found;
+  const { type, status, properties } = value as Record<string, unknown>;
+  const schemas = properties as { type?: { const?: string; enum?: string[] }; status?: { const?: number } } | undefined;
+  const types = [type, schemas?.type?.const, ...(schemas?.type?.enum ?? [])];
+  const declared = schemas?.status?.const ?? status;
+  for (const each of types) {
+    if (typeof each !== "string" || !each.startsWith("/problems/") || typeof declared !== "number") continue;
+    const slug = each.slice("/problems/".length);
+    found.set(slug, (found.get(slug) ?? new Set()).add(declared));
+  }
+  for (const part of Object.values(value)) declaredStatuses(part, found);
+  return found;
+}
+
+test("each problem of the catalogue has the one status that the contract declares for it", () => {
+  const declared = declaredStatuses(parse(readFileSync("openapi.yaml", "utf8")));
+  declared.set("method-not-allowed", new Set([405])); // the answer to a request for no operation
+  const catalogue = Object.entries(problems).map(([slug, { status }]) => [slug, [status]]);
+  expect(Object.fromEntries([...declared].map(([slug, statuses]) => [slug, [...statuses]]))).toEqual(
+    Object.fromEntries(catalogue),
+  );
 });

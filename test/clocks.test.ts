@@ -1,6 +1,11 @@
 /** A clock that is wrong, or is set, brings no token back to life. */
-import { afterEach, expect, test, vi } from "vitest";
-import { password, startTestService } from "./support/service.ts";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { afterEach, expect, inject, test, vi } from "vitest";
+import { followDatabaseClock } from "../src/database/clock.ts";
+import { openDatabase } from "../src/database/database.ts";
+import { afterwards } from "./support/afterwards.ts";
+import { password, startTestService, urlOf } from "./support/service.ts";
 
 const service = await startTestService();
 const { username } = await service.register();
@@ -78,4 +83,38 @@ test("set back a day, nothing that expired or was revoked is accepted, and signi
   expect(await statusOf(dead)).toBe(401);
   expect(await statusOf(await service.token(username))).toBe(200);
   expect(service.log.some((line) => line.includes("clock of the database was set back"))).toBe(true);
+});
+
+test("an answer that arrives late says too little about the time, unless there is no other", async () => {
+  const { host, port, user, database: name } = inject("postgres");
+  let delayMs = 400;
+  let lateAnswers = 0;
+  const link = createServer((client) => {
+    const server = connect({ path: `${host}/.s.PGSQL.${port}` });
+    client.pipe(server).on("error", () => {});
+    client.on("error", () => {}).on("close", () => server.destroy());
+    server.on("data", (answer) => {
+      setTimeout(() => {
+        client.write(answer);
+        if (delayMs > 0) lateAnswers += 1;
+      }, delayMs);
+    });
+  }).listen(0, "127.0.0.1");
+  await once(link, "listening");
+  const address = link.address() as AddressInfo;
+  const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
+  const clock = await followDatabaseClock(database, () => {});
+  afterwards(async () => {
+    await clock.close();
+    await database.close();
+    link.close();
+  });
+  const errorMs = () => Math.abs(clock.now().getTime() - Date.now());
+  expect(errorMs()).toBeLessThan(1000);
+  delayMs = 0;
+  await vi.waitUntil(() => errorMs() < 125, { timeout: 5000 });
+  delayMs = 400;
+  lateAnswers = 0;
+  await vi.waitUntil(() => lateAnswers === 2, { timeout: 5000 });
+  expect(errorMs()).toBeLessThan(150);
 });

@@ -102,6 +102,7 @@ describe("settings", () => {
     ["CORS_ORIGINS", "app.example.com"],
     ["CORS_ORIGINS", "https://app.example.com/path"],
     ["DATABASE_URL", ""],
+    ["DATA_DIR", ""],
   ])("%s=%j is refused, with what is allowed", (name, given) => {
     expect(() => readConfig({ SECRET_KEY: secret, [name]: given })).toThrow(ConfigError);
     expect(() => readConfig({ SECRET_KEY: secret, [name]: given })).toThrow(

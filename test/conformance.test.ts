@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import express from "express";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { createAnswerCheck } from "../src/contract/answerCheck.ts";
+import { type AnswerCheckMode, createAnswerCheck } from "../src/contract/answerCheck.ts";
 import { type Answer, createConformance } from "../src/contract/conformance.ts";
 import { loadContract } from "../src/contract/contract.ts";
 import { problemWriter } from "../src/contract/dispatch.ts";
@@ -118,16 +118,17 @@ describe("CONTRACT_CHECK", async () => {
     expect(faults).toHaveLength(1);
   });
 
-  test("enforce answers 500 in place of a problem that its operation does not declare", async () => {
+  /** What a client of `issueToken` gets for a problem, and what the check finds. */
+  async function answerTo(problem: Problem, mode: AnswerCheckMode) {
     const contract = await loadContract("openapi.yaml", undefined);
     const faults: string[] = [];
-    const check = createAnswerCheck(contract.document, "enforce", 100, ({ fault }) => faults.push(fault));
+    const check = createAnswerCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
     app.use(identify);
     app.use((_request, response) => {
       const operation = contract.operations.find(({ id }) => id === "issueToken");
       Object.assign(exchangeOf(response), { operation });
-      throw new Problem("token-expired");
+      throw problem;
     });
     app.use(problemWriter(() => {}, check));
     const server = app.listen(0, "127.0.0.1");
@@ -135,8 +136,17 @@ describe("CONTRACT_CHECK", async () => {
     const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     expect(await answer.json()).toMatchObject({ type: "/problems/internal-error", status: 500 });
     expect(answer.headers.get("www-authenticate")).toBeNull();
-    expect(faults).toEqual([expect.stringContaining("type must be equal to one of")]);
     server.close();
+    return faults;
+  }
+
+  test("enforce answers 500 in place of a problem that its operation does not declare", async () => {
+    const faults = await answerTo(new Problem("token-expired"), "enforce");
+    expect(faults).toEqual([expect.stringContaining("type must be equal to one of")]);
+  });
+
+  test.each(["off", "enforce"] as const)("%s: a status that the operation does not declare is a 500", async (mode) => {
+    expect(await answerTo(new Problem("username-taken"), mode)).toEqual([]);
   });
 
   test("off does not look", async () => {

@@ -87,6 +87,20 @@ describe("POST /api/sessions", () => {
     expect(await beginning).toMatchObject({ status: 401, problem: "invalid-credentials" });
   });
 
+  test("401 where the user is being deleted between the check of the password and the session", async () => {
+    const { id, username } = await service.register();
+    const deletion = new pg.Client(service.databaseUrl);
+    await deletion.connect();
+    await deletion.query("BEGIN");
+    await deletion.query("DELETE FROM users WHERE id = $1", [id]);
+    const beginning = service.send("POST", "/api/sessions", { basic: [username, password] });
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ((await service.sql(waiting)).length === 0);
+    await deletion.query("COMMIT");
+    await deletion.end();
+    expect(await beginning).toMatchObject({ status: 401, problem: "invalid-credentials" });
+  });
+
   refusesUnsoundRequests(service, request);
   refusesOtherSites(service, request);
   asksForThePassword(service, request);

@@ -1,6 +1,8 @@
 /** What is not sound HTTP, or not in the contract, gets a precise 4xx and reaches no handler. */
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { basicAuthorization, ca, sendRaw } from "./support/client.ts";
 import { password, startTestService } from "./support/service.ts";
@@ -311,4 +313,20 @@ describe("a path that is not in the contract", () => {
     expect(answer.status).toBe(405);
     expect(answer.header("allow")).toBeDefined();
   });
+});
+
+test("a Content-Type without a body is ignored: the validator would keep a validator for each", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const heapAfter = async (prefix: string) => {
+    for (let count = 0; count < 100; count += 1) {
+      const headers = { "content-type": `application/${prefix}${count}` };
+      expect((await service.send("GET", "/problems/not-found", { headers })).status).toBe(200);
+    }
+    service.log.length = 0;
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await heapAfter("warm-up");
+  expect((await heapAfter("other")) - before).toBeLessThan(500_000);
 });

@@ -1,6 +1,7 @@
 /** Password hashing: bounded, equal in work for wrong passwords, upgraded in time. */
 import { hash } from "@node-rs/argon2";
-import { describe, expect, test } from "vitest";
+import pg from "pg";
+import { describe, expect, test, vi } from "vitest";
 import { passwordHasher } from "../src/passwords/hashing.ts";
 import { password, startTestService } from "./support/service.ts";
 
@@ -62,6 +63,24 @@ describe("a stored hash", () => {
     expect(await storedHash("upgraded")).toContain("$m=19456,t=2,p=1$");
     expect((await signIn("upgraded", password)).status).toBe(200);
     expect((await service.send("GET", "/api/resource", { bearer: token })).status).toBe(200);
+  });
+
+  test("is not upgraded over a change of password that came between", async () => {
+    await service.register("changed");
+    await storeHash("changed", await hash(password, cheap));
+    const other = await hash("staple horse correct", { memoryCost: 19_456, timeCost: 2, parallelism: 1 });
+    const change = new pg.Client(service.databaseUrl);
+    await change.connect();
+    await change.query("BEGIN");
+    await change.query("UPDATE users SET password_hash = $1 WHERE username = 'changed'", [other]);
+    const signedIn = signIn("changed", password);
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { interval: 5 });
+    await change.query("COMMIT");
+    await change.end();
+    expect((await signedIn).status).toBe(200); // the password was right when it was verified
+    expect(await storedHash("changed")).toBe(other);
+    expect((await signIn("changed", password)).status).toBe(401);
   });
 
   test.each([

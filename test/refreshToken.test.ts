@@ -76,6 +76,28 @@ describe("POST /api/token", () => {
     expect(await refresh(old.refresh_token)).toMatchObject({ status: 401, problem: "token-expired" });
   });
 
+  test("no access token outlives its session, neither at a refresh nor at its repetition", async () => {
+    for (const column of ["idle_expires_at", "expires_at"]) {
+      const { id, refresh_token } = await begin();
+      // A refresh moves the idle timeout, and is repeated with it.
+      const shorten = `UPDATE sessions SET ${column} = now() + interval '100 seconds' WHERE id = $1 
+        RETURNING extract(epoch FROM ${column})::float8 AS at`;
+      if (column === "expires_at") await service.sql(shorten, [id]);
+      else await refresh(refresh_token);
+      const [row] = await service.sql(shorten, [id]);
+      const answers = [await refresh(refresh_token)];
+      if (column === "expires_at") answers.push(await refresh(refresh_token));
+      for (const { status, json } of answers) {
+        expect(status).toBe(200);
+        expect(json.expires_in).toBeGreaterThan(80);
+        expect(json.expires_in).toBeLessThanOrEqual(100);
+        const { iat, exp } = JSON.parse(Buffer.from(json.access_token.split(".")[1], "base64url").toString());
+        expect(exp - iat).toBe(json.expires_in);
+        expect(exp).toBeLessThanOrEqual(Number(row?.["at"]) + 1);
+      }
+    }
+  });
+
   test("401 token-revoked after a change of password, signing out everywhere and the end of the session", async () => {
     for (const ending of [
       (basic: [string, string], _: string) =>

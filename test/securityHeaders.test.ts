@@ -27,6 +27,7 @@ test.each<[string, string, string, number, object]>([
   ["a page with a policy of its own", "GET", "/docs", 200, {}],
   ["another one", "GET", "/problems/not-found", 200, {}],
   ["the answer to HEAD", "HEAD", "/livez", 200, {}],
+  ["the answer to HEAD of an operation with parameters", "HEAD", "/problems/not-found", 200, {}],
   ["a problem of an operation", "GET", "/api/resource", 401, {}],
   ["an invalid request", "POST", "/api/users", 400, { json: {} }],
   ["a path that is not there", "GET", "/nowhere", 404, {}],

@@ -171,20 +171,69 @@ test("a token that a failover has lost goes on; an older copy of it is found", a
   expect((await refresh(tokens[1] as string)).problem).toBe("token-reused");
 });
 
-test("a refresh from another network than the one before is reported", async () => {
-  const { id: userId, username } = await service.register();
-  const told: string[] = [];
-  const sessions = createSessions({
+/** Sessions on the service's database, with other parts in place of some. */
+const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
+  createSessions({
     store: sessionStore(database),
     tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
     enforce: () => {},
-    networkChanged: ({ userId }, { address = "" }, sessionId) => void told.push(userId, address, sessionId),
     audit: () => {},
+    ...parts,
   });
-  const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
+const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
+
+test("a rotation that a failover loses while it is waited for ends nothing", async () => {
+  const { id, refresh_token } = await begin((await service.register()).username);
+  // Another refresh was first, and the new primary has not got it.
+  const sessions = sessionsWith({ store: { ...sessionStore(database), rotate: () => Promise.resolve(undefined) } });
+  await expect(sessions.refresh(refresh_token, client(home))).rejects.toMatchObject({ slug: "overloaded" });
+  expect(eventsOf(id)).toEqual(["session-created"]);
+  expect((await refresh(refresh_token)).status).toBe(200);
+});
+
+test.each([
+  ["the end of a stolen session", ({ refresh_token }: { refresh_token: string }) => refresh(refresh_token, home)],
+  [
+    "a refresh from a new network",
+    ({ id, userId }: { id: string; userId: string }) =>
+      userStore(database).rememberNetwork(userId, { network: "203.0.113.30", key: "new" }, id),
+  ],
+])("%s and the deletion of the user lock rows in one order", async (_name, change) => {
+  // As after a restore from a dump, which creates the constraints in the order of the tables' names.
+  await service.sql(
+    `ALTER TABLE sessions DROP CONSTRAINT sessions_user_id_fkey,
+       ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE`,
+  );
+  const { id: userId, username } = await registerAt(home);
+  const session = await begin(username);
+  await refreshFrom([elsewhere], session.refresh_token, userId);
+  const waiting = async (count: number) => {
+    const locked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    await vi.waitFor(async () => expect(await service.sql(locked)).toHaveLength(count), { interval: 5 });
+  };
+  const holder = new pg.Client(service.databaseUrl);
+  await holder.connect();
+  await holder.query("BEGIN");
+  await holder.query("SELECT FROM sessions WHERE id = $1 FOR UPDATE", [session.id]);
+  const changed = change({ ...session, userId });
+  await waiting(1);
+  const deleted = service.send("DELETE", "/api/users/me", { basic: [username, password], ...from(home) });
+  await waiting(2);
+  await holder.query("COMMIT");
+  await holder.end();
+  expect([undefined, "token-reused"]).toContain((await changed)?.problem);
+  expect((await deleted).status).toBe(204);
+});
+
+test("a refresh from another network than the one before is reported", async () => {
+  const { id: userId, username } = await service.register();
+  const told: string[] = [];
+  const sessions = sessionsWith({
+    networkChanged: ({ userId }, { address = "" }, sessionId) => void told.push(userId, address, sessionId),
+  });
   const verifyAgain = () => Promise.resolve(undefined);
   const principal = { proof: "password", userId, username, epoch: 0, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, client(home));

@@ -1,10 +1,14 @@
 /** Passwords can be tried a few times, by whoever and from wherever, and their owner is let in all the same. */
 import { createHash } from "node:crypto";
 import pg from "pg";
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { Problem } from "../src/contract/problems.ts";
+import { openDatabase } from "../src/database/database.ts";
 import { throttleKeys } from "../src/throttling/keys.ts";
-import { windowSeconds } from "../src/throttling/limits.ts";
+import { type Limits, Throttled, windowSeconds } from "../src/throttling/limits.ts";
 import { networkOf, networksOf } from "../src/throttling/network.ts";
+import { countStore } from "../src/throttling/store.ts";
+import { type Attempt, createThrottle } from "../src/throttling/throttling.ts";
 import { createClient, type Received } from "./support/client.ts";
 import { runProgram } from "./support/process.ts";
 import {
@@ -418,6 +422,69 @@ test("a deletion does not wait for a sign-in from a new address that waits for i
     await client.query("DELETE FROM users WHERE username = 'leaver'");
     await client.query("COMMIT");
     expect((await late).status).toBe(200); // it was right when it was looked at
+  });
+});
+
+test("a familiar network is remembered for as long as it is used: noted again after a day, not at each sign-in", async () => {
+  const home = await register("regular");
+  const age = (interval: string) =>
+    service.sql("UPDATE familiar_networks SET last_seen_at = now() - $1::interval WHERE network = $2", [
+      interval,
+      home,
+    ]);
+  const hoursSinceSeen = async () => {
+    const seconds =
+      "SELECT extract(epoch FROM now() - last_seen_at) AS since FROM familiar_networks WHERE network = $1";
+    return Math.round(Number((await service.sql(seconds, [home]))[0]?.["since"]) / 3600);
+  };
+  await age("23 hours");
+  expect((await signIn("regular", password, home)).status).toBe(200);
+  expect(await hoursSinceSeen()).toBe(23);
+  await age("89 days");
+  const other = await another(); // the first one remembers for two seconds that it need not ask
+  expect((await signIn("regular", password, home, other)).status).toBe(200);
+  expect(await hoursSinceSeen()).toBe(0);
+});
+
+describe("an attempt that is given up as overloaded", () => {
+  const database = openDatabase(service.databaseUrl, 2, () => {});
+  afterAll(() => database.close());
+  const throttleOf = (limits: Partial<Limits>) =>
+    createThrottle({
+      limits: { "account-address": 9, account: 9, address: 9, registrations: 9, consecutive: 9, ...limits },
+      store: countStore(database),
+      keys: throttleKeys([secretKey]),
+      schedule: (_turn, task) => task(Infinity),
+      clock: () => new Date(),
+    });
+  const attempt = (): Attempt => ({ account: `overloaded${stranger()}`, networks: [stranger()] });
+  const overloaded = () => Promise.reject(new Problem("overloaded"));
+
+  test.each<[string, Partial<Limits>]>([
+    ["by account and address", { "account-address": 1 }],
+    ["by address", { address: 1 }],
+    ["in a row", { consecutive: 1 }],
+  ])("is no guess, counted %s; one that fails otherwise may have been, and is one", async (_name, limits) => {
+    const { password } = throttleOf(limits);
+    for (const failure of [overloaded, () => Promise.reject(new Error("cut off"))]) {
+      const one = attempt();
+      const guess = (evaluate: () => Promise<true | undefined>) =>
+        password(one, { find: async () => undefined, evaluate });
+      if (failure === overloaded) {
+        for (let count = 0; count < 3; count += 1) await expect(guess(overloaded)).rejects.toThrow(Problem);
+        expect(await guess(async () => undefined)).toBeUndefined();
+      } else await expect(guess(failure)).rejects.toThrow("cut off");
+      await expect(guess(async () => true)).rejects.toBeInstanceOf(Throttled);
+    }
+  });
+
+  test("is no registration", async () => {
+    const { registration } = throttleOf({ registrations: 1 });
+    const one = attempt();
+    for (let count = 0; count < 3; count += 1)
+      await expect(registration(one, overloaded)).rejects.toMatchObject({ slug: "overloaded" });
+    await expect(registration(one, () => Promise.reject(new Error("cut off")))).rejects.toThrow("cut off");
+    await expect(registration(one, async () => true)).rejects.toBeInstanceOf(Throttled);
   });
 });
 

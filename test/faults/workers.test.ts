@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import { endingsInARow } from "../../src/workers.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
@@ -69,6 +70,11 @@ function oneConnection(url: string): (path: string, bearer: string, method?: str
       }).once("error", reject);
     });
 }
+
+test("a worker that ran for a minute before it ended is replaced after the shortest pause", () => {
+  expect(endingsInARow(3, 59_000)).toBe(3);
+  expect(endingsInARow(3, 61_000)).toBe(0);
+});
 
 describe("two workers", { timeout: 60_000 }, () => {
   test("share the connections, and what one revokes the other refuses within a second", async () => {

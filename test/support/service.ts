@@ -78,6 +78,8 @@ export async function startTestService(
       DATABASE_POOL_MAX: "5",
       CONTRACT_CHECK: "enforce",
       ...generous,
+      // Loading the dictionaries takes longer than most tests: `npm run mutate` does without.
+      PASSWORD_BLOCKLIST: process.env["TEST_PASSWORD_BLOCKLIST"] ?? "on",
       ...settings,
     }),
     pino({ level: "info" }, { write: (line) => void log.push(line) }),

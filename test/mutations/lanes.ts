@@ -1,0 +1,94 @@
+/** Copies of the project in which tests run, so that the working tree never contains an edit. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import ts from "typescript";
+import type { Run, RunResult } from "./lane.ts";
+import { edit, type Mutation } from "./mutation.ts";
+
+export type Lane = {
+  /**
+   * Runs the tests of a mutation, with its edit or without.
+   * @throws {Error} where the search text is not there once, or the tests do not end
+   */
+  run(mutation: Mutation, isEdited: boolean): Promise<RunResult>;
+  close(): Promise<void>;
+};
+
+/** What a run may take. Beyond it the tests hang. */
+const runTimeoutMs = 120_000;
+const notCopied = new Set(["node_modules", ".git", "build", "data", "bench"]);
+
+/** Opens a copy, with a Vitest and a Postgres of its own. */
+export async function openLane(): Promise<Lane> {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-mutate-"));
+  await cp(".", folder, { recursive: true, filter: (path) => !notCopied.has(path) });
+  await symlink(resolve("node_modules"), join(folder, "node_modules"));
+  let child = await start(folder);
+  let editedBefore: string[] = [];
+
+  /** Writes a source file, and the module that `npm run build` makes of it, which tests of the program run. */
+  const write = async (file: string, text: string): Promise<void> => {
+    await writeFile(join(folder, file), text);
+    if (file.startsWith("src/")) await writeFile(join(folder, "dist", file.replace(/ts$/, "js")), transpiled(text));
+  };
+  const ask = async (request: Run): Promise<RunResult> => {
+    child.send(request);
+    try {
+      const [result] = await once(child, "message", { signal: AbortSignal.timeout(runTimeoutMs) });
+      return result as RunResult;
+    } catch (cause) {
+      child.kill("SIGKILL");
+      child = await start(folder);
+      throw new Error(`The tests did not end within ${runTimeoutMs / 1000} s.`, { cause });
+    }
+  };
+  return {
+    async run(mutation, isEdited) {
+      const { file, test, only } = mutation;
+      if (!isEdited) return ask({ changed: editedBefore.splice(0), test, only });
+      const original = await readFile(file, "utf8");
+      await write(file, edit(mutation, original));
+      const changed = [...editedBefore, file];
+      editedBefore = [file];
+      try {
+        return await ask({ changed, test, only });
+      } finally {
+        await write(file, original);
+      }
+    },
+    async close() {
+      const ended = once(child, "exit");
+      child.disconnect();
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function start(folder: string): Promise<ChildProcess> {
+  const child = fork(join(import.meta.dirname, "lane.ts"), {
+    cwd: folder,
+    env: { ...process.env, TEST_PASSWORD_BLOCKLIST: "off" },
+    execArgv: ["--import", import.meta.resolve("tsx")],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
+  const ended = once(child, "exit").then(([status]) => {
+    throw new Error(`Vitest ended with ${status} before it could run tests.`);
+  });
+  ended.catch(() => {});
+  await Promise.race([once(child, "message"), ended]);
+  return child;
+}
+
+const transpiled = (text: string): string =>
+  ts.transpileModule(text, {
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2023,
+      module: ts.ModuleKind.ESNext,
+      verbatimModuleSyntax: true,
+      rewriteRelativeImportExtensions: true,
+    },
+  }).outputText;

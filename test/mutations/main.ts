@@ -1,0 +1,137 @@
+/**
+ * `npm run mutate`: applies deliberate faults one by one, and fails unless the named tests notice each of them.
+ * The faults are listed in list/.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { parseArgs } from "node:util";
+import { openCompiler } from "./compiler.ts";
+import { type Lane, openLane } from "./lanes.ts";
+import { mutations } from "./list/all.ts";
+import { edit, type Mutation } from "./mutation.ts";
+
+const help = `Usage: npm run mutate -- [options] [NAME…]
+
+Applies deliberate faults to copies of the project, one at a time, and runs the tests that are named with each.
+Fails where a fault goes unnoticed. A NAME is a part of a fault's name, or a file; without one, all are applied.
+
+Options:
+  --check          Only check that each search text is in its file exactly once.
+  --list           List the names.
+  --skip-baseline  Do not check that the named tests pass without the fault.
+  --verbose        Show which assertions failed.
+  --lanes=NUMBER   How many faults to try at the same time (default: 2).
+  --report=FILE    Write the results as JSON, like Vitest's reporter.
+  --help           Show this text.
+`;
+
+type Outcome = { mutation: Mutation; problem: string | undefined; seconds: number };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    check: { type: "boolean" },
+    list: { type: "boolean" },
+    "skip-baseline": { type: "boolean" },
+    verbose: { type: "boolean" },
+    lanes: { type: "string", default: "2" },
+    report: { type: "string" },
+    help: { type: "boolean" },
+  },
+});
+const chosen = mutations.filter(
+  ({ name, file }) => positionals.length === 0 || positionals.some((part) => name.includes(part) || file === part),
+);
+
+if (values.help) process.stdout.write(help);
+else if (values.list) process.stdout.write(chosen.map(({ name, file }) => `${name} (${file})\n`).join(""));
+else process.exitCode = (values.check ? await check() : await applyAll()) ? 0 : 1;
+
+/** @returns whether each search text is found once, and each name is unique */
+async function check(): Promise<boolean> {
+  const names = mutations.map(({ name }) => name);
+  const problems = names.filter((name, index) => names.indexOf(name) < index).map((name) => `${name}: not unique`);
+  for (const mutation of mutations) {
+    try {
+      edit(mutation, await readFile(mutation.file, "utf8"));
+      if (!existsSync(mutation.test)) throw new Error(`${mutation.test} does not exist`);
+    } catch (error) {
+      problems.push(`${mutation.name}: ${(error as Error).message}`);
+    }
+  }
+  for (const problem of problems) console.error(problem);
+  console.log(`${mutations.length} mutations, ${problems.length} problems`);
+  return problems.length === 0;
+}
+
+/** @returns whether the tests noticed every fault */
+async function applyAll(): Promise<boolean> {
+  if (chosen.length === 0) throw new Error("No fault has such a name: see --list.");
+  if (!existsSync("dist/docs.html")) throw new Error("Run `npm run build` first.");
+  const compile = openCompiler();
+  const soundTests = new Map<string, Promise<string | undefined>>();
+  const outcomes: Outcome[] = [];
+  const waiting = [...chosen];
+
+  /** @returns why the tests prove nothing: they fail without the edit, too, or there are none */
+  const whyUnsound = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
+    const { failed, passed, errors } = await lane.run(mutation, false);
+    if (errors.length + failed.length > 0) return `tests fail without the edit: ${[...failed, ...errors].join("; ")}`;
+    return passed === 0 ? `no test in ${mutation.test} matches /${mutation.only}/` : undefined;
+  };
+  const attempt = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
+    const complaint = compile(mutation);
+    if (complaint) return `does not compile: ${complaint}`;
+    const tests = `${mutation.test} ${mutation.only}`;
+    if (!values["skip-baseline"] && !soundTests.has(tests)) soundTests.set(tests, whyUnsound(lane, mutation));
+    const unsound = await soundTests.get(tests);
+    if (unsound) return unsound;
+    const { failed, errors, reasons } = await lane.run(mutation, true);
+    if (reasons.some((reason) => /^(SyntaxError|ReferenceError)/.test(reason))) return `broken: ${reasons.join("; ")}`;
+    if (values.verbose) console.log([...failed, ...reasons].join("\n"));
+    if (failed.length > 0) return undefined;
+    return errors.length > 0
+      ? `no test failed, but: ${errors.join("; ")}`
+      : `survived /${mutation.only}/ in ${mutation.test}`;
+  };
+  const work = async (): Promise<void> => {
+    const lane = await openLane();
+    try {
+      for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
+        const began = performance.now();
+        const problem = await attempt(lane, mutation).catch((error: Error) => error.message);
+        const seconds = (performance.now() - began) / 1000;
+        outcomes.push({ mutation, problem, seconds });
+        console.log(
+          `${problem ? "FAILED" : "killed"} ${seconds.toFixed(1)} s  ${mutation.name}${problem ? `: ${problem}` : ""}`,
+        );
+      }
+    } finally {
+      await lane.close();
+    }
+  };
+  process.on("SIGINT", () => waiting.splice(0));
+  process.on("SIGTERM", () => waiting.splice(0));
+  await Promise.all(Array.from({ length: Number(values.lanes) }, work));
+
+  const failed = outcomes.filter(({ problem }) => problem !== undefined).length;
+  if (values.report) await writeReport(values.report, outcomes);
+  console.log(`${outcomes.length - failed} killed, ${failed} failed`);
+  return failed === 0 && outcomes.length === chosen.length;
+}
+
+async function writeReport(file: string, outcomes: Outcome[]): Promise<void> {
+  const assertionResults = outcomes.map(({ mutation: { name }, problem, seconds }) => ({
+    fullName: `mutation: ${name}`,
+    status: problem === undefined ? "passed" : "failed",
+    duration: seconds * 1000,
+    failureMessages: problem === undefined ? [] : [problem],
+  }));
+  const numFailedTests = outcomes.filter(({ problem }) => problem !== undefined).length;
+  const status = numFailedTests > 0 ? "failed" : "passed";
+  const testResults = [{ name: "test/mutations", status, message: "", assertionResults }];
+  const report = { numPassedTests: outcomes.length - numFailedTests, numFailedTests, testResults };
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, JSON.stringify(report));
+}
