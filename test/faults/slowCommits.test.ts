@@ -59,7 +59,7 @@ test("commits that wait for a standby for 20 s: nobody is signed out, and a thie
   const postgres = await startBreakablePostgres();
   const settings = { REFRESH_GRACE_SECONDS: String(graceMs / 1_000) };
   const instances = [await serveOn(postgres.url, settings).url, await serveOn(postgres.url, settings).url];
-  const sends = instances.map(createClient);
+  const sends = instances.map((url) => createClient(url));
   let turn = 0;
   const refreshing = await startClients((...request) => (sends[turn++ % sends.length] as Client)(...request));
   await sleep(3_000);
