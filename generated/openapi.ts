@@ -229,7 +229,7 @@ export interface paths {
         };
         /**
          * Should this instance get traffic?
-         * @description Asks the database whether it answers and whether its schema has everything that this version needs. Says no from the moment that the instance is asked to stop, while it still serves what is sent to it.
+         * @description Asks the database whether it answers, whether its schema has everything that this version needs, and whether it can be written to. Says no from the moment that the instance is asked to stop, while it still serves what is sent to it.
          */
         get: operations["getReadiness"];
         put?: never;
