@@ -447,7 +447,7 @@ test("a familiar network is remembered for as long as it is used: noted again af
 });
 
 describe("an attempt that is given up as overloaded", () => {
-  const database = openDatabase(service.databaseUrl, 2, () => {});
+  const database = openDatabase(service.databaseUrl, 2);
   afterAll(() => database.close());
   const throttleOf = (limits: Partial<Limits>) =>
     createThrottle({

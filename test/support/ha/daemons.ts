@@ -36,7 +36,8 @@ export async function giveAway(file: string): Promise<void> {
 /** Starts a program in a folder, where `NAME.log` gets its output. It is killed at the end. */
 export function startDaemon(name: string, command: string, args: string[], folder: string): Daemon {
   const log = openSync(join(folder, `${name}.log`), "a");
-  const child = spawn(command, args, {
+  // Ended with the test's process as well, whatever becomes of that: Patroni stops its Postgres then.
+  const child = spawn("setpriv", ["--pdeathsig", "TERM", command, ...args], {
     ...user,
     cwd: folder,
     env: { PATH: searchPath, HOME: folder, LC_ALL: "C.UTF-8" },

@@ -69,7 +69,7 @@ export function createNetwork(nodes: string[], processesOf: (node: string) => nu
         pass(link, client, upstream);
         pass(link, upstream, client);
         if (cutOff !== undefined) {
-          link.from = originOf(link, nodes, processesOf);
+          if (to !== cutOff) link.from = originOf(link, nodes, processesOf);
           setCut(link);
         }
         if (!link.isCut) client.resume();
@@ -84,7 +84,8 @@ export function createNetwork(nodes: string[], processesOf: (node: string) => nu
     cut(node) {
       cutOff = node;
       for (const link of links) {
-        link.from ??= originOf(link, nodes, processesOf);
+        // Most lead to the primary. Looking for an origin blocks this process, so it is done only where it matters.
+        if (link.to !== node) link.from ??= originOf(link, nodes, processesOf);
         setCut(link);
       }
     },
