@@ -77,7 +77,7 @@ test.each([
       }
       expect((await one.send("GET", "/api/resource", { bearer: session?.access_token ?? "" })).status).toBe(200);
       const refresh = { refresh_token: session?.refresh_token };
-      const refreshed = await one.send("POST", "/api/sessions/refresh", { json: refresh });
+      const refreshed = await one.send("POST", "/api/token", { json: refresh });
       expect(refreshed.status).toBe(200);
       session = refreshed.json;
       await one.close();
