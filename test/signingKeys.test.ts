@@ -73,7 +73,7 @@ test.each([
       const one = await startTestService({ SECRET_KEY: `${secretKey}${lineBreak}` }, databaseUrl);
       if (!session) {
         await one.register("miguel");
-        session = (await one.send("POST", "/api/sessions", { json: { username: "miguel", password } })).json;
+        session = (await one.send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
       }
       expect((await one.send("GET", "/api/resource", { bearer: session?.access_token ?? "" })).status).toBe(200);
       const refresh = { refresh_token: session?.refresh_token };
