@@ -73,11 +73,11 @@ test.each([
       const one = await startTestService({ SECRET_KEY: `${secretKey}${lineBreak}` }, databaseUrl);
       if (!session) {
         await one.register("miguel");
-        session = (await one.send("POST", "/api/sessions", { json: { username: "miguel", password } })).json;
+        session = (await one.send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
       }
       expect((await one.send("GET", "/api/resource", { bearer: session?.access_token ?? "" })).status).toBe(200);
       const refresh = { refresh_token: session?.refresh_token };
-      const refreshed = await one.send("POST", "/api/sessions/refresh", { json: refresh });
+      const refreshed = await one.send("POST", "/api/token", { json: refresh });
       expect(refreshed.status).toBe(200);
       session = refreshed.json;
       await one.close();
