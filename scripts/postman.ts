@@ -118,7 +118,9 @@ function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[]
   const hasCredentials = (step: Step) => authOf(step, known) !== undefined;
   const isReady = (step: Step) => hasCredentials(step) && step.takes.every((name) => known.has(name));
   // Where all wait for another, the first makes up what it needs: it registers a user.
-  const step = steps.find(isReady) ?? steps.find(hasCredentials);
+  // What another gives is waited for, in a later folder if need be.
+  const isOwn = ({ takes, gives }: Step) => takes.every((name) => known.has(name) || gives.includes(name));
+  const step = steps.find(isReady) ?? steps.find((one) => hasCredentials(one) && isOwn(one));
   if (!step) return [];
   const item = itemOf(step, known);
   for (const name of step.gives) known.add(name);

@@ -12,11 +12,23 @@ export function jsonOf(text: string): Json {
   }
 }
 
+/** No answer is nested deeper. */
+const mostDepth = 50;
+
 /** Each text in a JSON value, and each number that is an id, with the name of its member and the way to it in JavaScript. */
-export function stringsOf(value: unknown, name = "", place = ""): { name: string; value: string; place: string }[] {
+export function stringsOf(
+  value: unknown,
+  name = "",
+  place = "",
+  depth = 0,
+): { name: string; value: string; place: string }[] {
+  if (depth > mostDepth) return []; // sent by this fuzzer to see what a recursion does
   if (typeof value === "string") return [{ name, value, place }];
   if (typeof value === "number" && /(^|_)id$/.test(name)) return [{ name, value: String(value), place }];
-  if (Array.isArray(value)) return value.flatMap((item, index) => stringsOf(item, name, `${place}[${index}]`));
+  if (Array.isArray(value))
+    return value.flatMap((item, index) => stringsOf(item, name, `${place}[${index}]`, depth + 1));
   if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([member, of]) => stringsOf(of, member, `${place}[${JSON.stringify(member)}]`));
+  return Object.entries(value).flatMap(([member, of]) =>
+    stringsOf(of, member, `${place}[${JSON.stringify(member)}]`, depth + 1),
+  );
 }
