@@ -266,7 +266,7 @@ describe("a request with", () => {
 
   test("HTTP/1.0, an absolute target or an Expect is served", async () => {
     expect((await sendRaw(service.url, "GET /livez HTTP/1.0\r\n\r\n", "GET", "/livez")).status).toBe(200);
-    expect((await sendRaw(service.url, "GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/")).status).toBe(404);
+    expect((await sendRaw(service.url, "GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/")).status).toBe(200);
     // The host of the target counts, and Host is ignored (RFC 9112, section 3.2.2).
     const other = "GET http://b.example:81/livez?x HTTP/1.1\r\nHost: a.example\r\n\r\n";
     expect((await sendRaw(service.url, other, "GET", "/livez")).json.errors).toMatchObject([{ parameter: "x" }]);
@@ -279,8 +279,6 @@ describe("a request with", () => {
 
 describe("a path that is not in the contract", () => {
   test.each([
-    "/",
-    "/api",
     "/api/",
     "/api/users/",
     "/API/users",
