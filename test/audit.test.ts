@@ -123,7 +123,8 @@ test("keys are told of, too, and what the command line prints stays for programs
   expect(await restored.exit).toBe(0);
   const events = restored.stderr.map((line) => JSON.parse(line));
   expect(events).toMatchObject([
-    { event: "signing-key-revoked" },
+    { event: "signing-key-revoked" }, // the one that signs
+    { event: "signing-key-revoked" }, // the next one
     { event: "all-sessions-ended" },
     { event: "password-disabled", userId },
     { event: "database-restored", reason: "audit-log" },

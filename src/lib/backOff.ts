@@ -1,4 +1,5 @@
 /** Delays between attempts that fail: exponential with jitter, so that many clients do not return at once. */
+import { setTimeout as sleep } from "node:timers/promises";
 
 export type BackOff = {
   /** Milliseconds until the next attempt: twice as long after each call, up to the maximum, less up to a half by chance. */
@@ -22,9 +23,13 @@ export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }
   };
 }
 
+/** Callers wait for an attempt that is due so soon, rather than fail. */
+const shortDelayMs = 250;
+
 /**
  * Limits attempts of the same thing, such as connecting. After a failure there is one attempt at a time, with a delay
- * between them; callers during the delay get the last error at once, callers during an attempt wait for its outcome.
+ * between them. Callers wait for the outcome of the attempt that runs, or begins within 250 ms; before that they get the
+ * last error at once.
  * @returns a function that attempts it, or throws the last error
  */
 export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () => Promise<T> {
@@ -49,7 +54,12 @@ export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () =
         await retry.catch(() => {});
         if (failure) throw failure.error;
       } else {
-        if (performance.now() < failure.until) throw failure.error;
+        const delayMs = failure.until - performance.now();
+        if (delayMs > shortDelayMs) throw failure.error;
+        if (delayMs > 0) {
+          await sleep(delayMs);
+          continue;
+        }
         const running = run();
         retry = running.finally(() => {
           retry = undefined;

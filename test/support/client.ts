@@ -87,8 +87,11 @@ export function decoded(body: Buffer, coding: string | undefined): Buffer {
   throw new Error(`There is no content coding ${coding}.`);
 }
 
-/** Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there. */
-export function sendRaw(url: string, bytes: string, method = "GET", target = "/"): Promise<Received> {
+/**
+ * Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there.
+ * @param target of the operation that answers; by default none does
+ */
+export function sendRaw(url: string, bytes: string, method = "GET", target = "/nowhere"): Promise<Received> {
   const { protocol, hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const write = () => void socket.write(bytes, "latin1");
