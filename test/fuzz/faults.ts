@@ -134,16 +134,26 @@ export const plantedFaults: PlantedFault[] = [
     "WHERE user_id = :userId AND token_epoch = user_epoch\n             AND ended_at",
     "WHERE :userId::uuid IS NOT NULL AND token_epoch = user_epoch\n             AND ended_at",
   ]),
-  fault("another-user-read", "users-are-not-told", /another user is read/, [
+  fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
     "users/users.ts",
     "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     "await store.find(id.toLowerCase() || caller.userId)",
   ]),
-  fault("unknown-user-told", "users-are-not-told", /told from a wrong password/, [
-    "users/users.ts",
-    'const reason = account ? "wrong-password" : "unknown-user";',
-    'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
-  ]),
+  fault(
+    "unknown-user-told",
+    "usernames-are-not-disclosed",
+    /told from a wrong password/,
+    [
+      "users/passwordCheck.ts",
+      "import { possiblePassword }",
+      'import { Problem } from "../contract/problems.ts";\nimport { possiblePassword }',
+    ],
+    [
+      "users/passwordCheck.ts",
+      'const reason = account ? "wrong-password" : "unknown-user";',
+      'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
+    ],
+  ),
   fault("refresh-reuse-ignored", "reuse-is-noticed", /used refresh token works again/, [
     "sessions/refresh.ts",
     "if (reason) {",
@@ -213,8 +223,8 @@ export const plantedFaults: PlantedFault[] = [
   ),
   fault("fault-at-a-length", "bounds-are-kept", /a fault of the service/, [
     "users/users.ts",
-    'const accepted = wellFormedPassword(password, "#/password");\n    const attempt',
-    'if (password.length === 73) throw new Error("73");\nconst accepted = wellFormedPassword(password, "#/password");\n    const attempt',
+    'const accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
+    'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
   ]),
   fault("status-undeclared", "endings-end", /is not declared/, [
     "contract/dispatch.ts",

@@ -31,7 +31,7 @@ export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "lost-answers-are-given-again": lostAnswersAreGivenAgain,
   "reuse-is-noticed": reuseIsNoticed,
   "guesses-end-nothing": guessesEndNothing,
-  "users-are-not-told": usersAreNotTold,
+  "usernames-are-not-disclosed": usersAreNotTold,
   "credentials-are-declared": credentialsAreDeclared,
   "weak-passwords-are-refused": weakPasswordsAreRefused,
   "sessions-are-limited": sessionsAreLimited,
