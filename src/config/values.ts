@@ -17,6 +17,9 @@ export type Setting = {
   schema: z.ZodType<unknown, string>;
 };
 
+/** For settings in days. */
+export const daySeconds = 86_400;
+
 export const wholeNumber = (minimum: number, maximum: number) =>
   z
     .string()

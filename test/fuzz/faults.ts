@@ -288,7 +288,7 @@ export const plantedFaults: PlantedFault[] = [
     "/api/people/${user.id}",
   ]),
   fault("guesses-unlimited", "outages", /six wrong passwords/, [
-    "service.ts",
+    "accounts.ts",
     "config.throttle\n      ? createThrottle(",
     "config.throttle && false\n      ? createThrottle(",
   ]),
