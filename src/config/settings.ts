@@ -195,7 +195,7 @@ export const settings = {
   THROTTLE: {
     fallback: "on",
     ...onOrOff,
-    help: "Whether tries are counted and limited. Off is for benchmarks: passwords can then be guessed without end.",
+    help: "Whether sign-in attempts and registrations are rate limited. Off is for benchmarks: passwords can then be guessed without limit.",
   },
   THROTTLE_ACCOUNT_ADDRESS: {
     fallback: "5",
@@ -225,13 +225,13 @@ export const settings = {
   CONTRACT_CHECK: {
     fallback: "report",
     allowed: "report, enforce or off",
-    help: "Whether answers are held against the contract before they leave: some of them, with a line in the log where one breaks it (report); each, with a 500 in the place of one that breaks it (enforce); or none.",
+    help: "Whether responses are validated against the contract before they are sent: a sample, and a log line for an invalid one (report); all, and a 500 instead of an invalid one (enforce); or none (off).",
     schema: z.enum(["report", "enforce", "off"]),
   },
   CONTRACT_CHECK_PERCENT: {
     fallback: "1",
     ...between(1, 100),
-    help: "How many answers of a hundred are looked at where CONTRACT_CHECK is report.",
+    help: "Percentage of responses that are validated where CONTRACT_CHECK is report.",
   },
   DOCUMENTATION: {
     fallback: "on",
@@ -241,7 +241,7 @@ export const settings = {
   LOG_LEVEL: {
     fallback: "info",
     allowed: "fatal, error, warn, info, debug, trace or silent",
-    help: "The least important line that is still written.",
+    help: "Minimum log level.",
     schema: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]),
   },
   METRICS_PORT: {
