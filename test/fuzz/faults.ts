@@ -134,14 +134,14 @@ export const plantedFaults: PlantedFault[] = [
     "WHERE user_id = :userId AND token_epoch = user_epoch\n             AND ended_at",
     "WHERE :userId::uuid IS NOT NULL AND token_epoch = user_epoch\n             AND ended_at",
   ]),
-  fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
+  fault("another-user-read", "users-are-not-told", /another user is read/, [
     "users/users.ts",
     "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     "await store.find(id.toLowerCase() || caller.userId)",
   ]),
   fault(
     "unknown-user-told",
-    "usernames-are-not-disclosed",
+    "users-are-not-told",
     /told from a wrong password/,
     [
       "users/passwordCheck.ts",

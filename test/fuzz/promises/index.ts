@@ -31,7 +31,7 @@ export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "lost-answers-are-given-again": lostAnswersAreGivenAgain,
   "reuse-is-noticed": reuseIsNoticed,
   "guesses-end-nothing": guessesEndNothing,
-  "usernames-are-not-disclosed": usersAreNotTold,
+  "users-are-not-told": usersAreNotTold,
   "credentials-are-declared": credentialsAreDeclared,
   "weak-passwords-are-refused": weakPasswordsAreRefused,
   "sessions-are-limited": sessionsAreLimited,
