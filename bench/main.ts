@@ -21,7 +21,7 @@ const here = import.meta.dirname;
 process.chdir(join(here, ".."));
 
 /** Beyond this something hangs. */
-const patienceMinutes = options.quick ? 6 : 60;
+const timeoutMinutes = options.quick ? 6 : 60;
 
 await build({
   entryPoints: ["contenders/*.ts", "load/independent.ts", "load/refreshes.ts"].map((path) => join(here, path)),
@@ -46,7 +46,7 @@ const stop = async (reason: string, status: number) => {
   process.exit(status);
 };
 process.on("SIGINT", () => void stop("Stopped.", 130)).on("SIGTERM", () => void stop("Stopped.", 143));
-const bound = setTimeout(() => void stop(`Not done in ${patienceMinutes} minutes.`, 1), patienceMinutes * 60_000);
+const bound = setTimeout(() => void stop(`Not done in ${timeoutMinutes} minutes.`, 1), timeoutMinutes * 60_000);
 
 const bench: Bench = {
   postgres,

@@ -23,9 +23,9 @@ async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
   child.kill("SIGINT");
-  const impatience = setTimeout(() => child.kill("SIGKILL"), 5_000);
+  const killTimer = setTimeout(() => child.kill("SIGKILL"), 5_000);
   await ended;
-  clearTimeout(impatience);
+  clearTimeout(killTimer);
 }
 
 export type Server = { pid: number; url: string; readyAfterMs: number; stop(): Promise<void> };
@@ -91,8 +91,8 @@ export async function startWorker(node: string, script: string, job?: Job): Prom
   };
 }
 
-async function told(child: ChildProcess, patienceSeconds: number): Promise<unknown> {
-  const signal = AbortSignal.timeout(patienceSeconds * 1000);
+async function told(child: ChildProcess, timeoutSeconds: number): Promise<unknown> {
+  const signal = AbortSignal.timeout(timeoutSeconds * 1000);
   const ended = once(child, "exit", { signal }).then(() => {
     throw new Error(`${child.spawnargs.at(-1)} ended`);
   });
@@ -102,8 +102,8 @@ async function told(child: ChildProcess, patienceSeconds: number): Promise<unkno
 }
 
 /** Runs a program to its end, for so long at most. @returns its standard output */
-export async function runProgram(file: string, args: string[], patienceSeconds: number): Promise<string> {
-  const child = remember(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: patienceSeconds * 1000 }));
+export async function runProgram(file: string, args: string[], timeoutSeconds: number): Promise<string> {
+  const child = remember(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutSeconds * 1000 }));
   let output = "";
   let complaints = "";
   child.stdout?.on("data", (text) => {

@@ -269,7 +269,7 @@ export interface paths {
         };
         /**
          * Find the parts of the API
-         * @description The same index as at `/`, for whoever opens the common beginning of most paths.
+         * @description The same index as at `/`.
          */
         get: operations["getApiIndex"];
         put?: never;

@@ -1,17 +1,18 @@
 /** Wires the service from its settings: database, keys, users, tokens, contract, server. Nothing else knows the whole. */
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Express, RequestHandler } from "express";
+import type { RequestHandler } from "express";
 import type { Logger } from "pino";
+import { createAccounts } from "./accounts.ts";
 import { checkAddresses } from "./addresses.ts";
 import { createApp } from "./app.ts";
 import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
+import { daySeconds } from "./config/values.ts";
 import { type Config, cannotListen } from "./config.ts";
 import { createAnswerCheck } from "./contract/answerCheck.ts";
 import { basePath } from "./contract/basePath.ts";
 import { loadContract } from "./contract/contract.ts";
-import { Problem } from "./contract/problems.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
 import { openDatabases } from "./database/databases.ts";
@@ -25,17 +26,13 @@ import { shareOfOneNetwork, trustedProxy } from "./http/connectionLimits.ts";
 import { loadTracing } from "./operations/loadTracing.ts";
 import { auditLog } from "./operations/log.ts";
 import type { Reading } from "./operations/metrics.ts";
-import { passwordHasher, type Schedule } from "./passwords/hashing.ts";
-import { passwordPolicy } from "./passwords/policy.ts";
+import { passwordHasher } from "./passwords/hashing.ts";
 import { openMigratedPostgres, type Postgres } from "./postgres.ts";
+import { rehearse } from "./rehearsal.ts";
 import { listen } from "./server.ts";
-import { refreshSecrets } from "./sessions/refreshSecrets.ts";
-import { createSessions } from "./sessions/sessions.ts";
 import { sessionStore } from "./sessions/store.ts";
 import { type Start, uncancelled } from "./stopping.ts";
-import { throttleKeys } from "./throttling/keys.ts";
 import { countStore } from "./throttling/store.ts";
-import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import { readCertificate } from "./tls.ts";
 import { accessTokens, type Clock, defaultIssuer } from "./tokens/accessTokens.ts";
 import { followRevocations } from "./tokens/revocations.ts";
@@ -44,7 +41,6 @@ import { readSecretKeys } from "./tokens/secretKey.ts";
 import { followSigningKeys } from "./tokens/signingKeys.ts";
 import { revocationStore, signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
-import { createUsers } from "./users/users.ts";
 
 export type Service = {
   url: string;
@@ -71,8 +67,6 @@ export type OwnService = Service & {
   /** For the primary that serves them; absent without `METRICS_PORT`. */
   readMetrics?: () => Promise<Reading>;
 };
-
-const daySeconds = 86_400;
 
 /**
  * Starts the service: migrates, unless its primary has done so, then listens.
@@ -152,45 +146,15 @@ export async function startService(
     const revocationNotifications = listenTo(postgres.address, "latchkey_revocations", revocations.wake);
     closers.add("connections", "notifications of revocations", revocationNotifications.close);
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
-    const limits = {
-      "account-address": config.throttleAccountAddress,
-      account: config.throttleAccount,
-      address: config.throttleAddress,
-      registrations: config.throttleRegistrations,
-      consecutive: config.throttleConsecutive,
-    };
-    const guessKeys = throttleKeys(secretKeys.counting);
-    // A sign-in that times out behind a hanging query was waiting for Postgres, not for a hash.
-    const schedule: Schedule = (turn, task) =>
-      hasher.schedule(turn, task).catch((error: unknown) => {
-        const isOverloaded = error instanceof Problem && error.slug === "overloaded";
-        throw isOverloaded && database.isStuck() ? new Problem("database-unavailable", { cause: error }) : error;
-      });
-    const throttle = config.throttle
-      ? createThrottle({ limits, store: countStore(database), keys: guessKeys, schedule, clock })
-      : noThrottle(schedule);
-    const users = createUsers({
-      store: userStore(database),
-      hasher: { ...(tracing?.hashing(hasher) ?? hasher), schedule },
-      policy: passwordPolicy(config),
-      throttle,
-      familiarKey: (username, network) => guessKeys.familiar(username, network)[0],
-      enforce: revocations.apply,
-      audit,
-    });
-    const sessions = createSessions({
-      store: sessionStore(database),
-      tokens,
-      secrets: refreshSecrets(secretKeys.sealing),
-      times: {
-        idleSeconds: config.sessionIdleDays * daySeconds,
-        lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
-        graceSeconds: config.refreshGraceSeconds,
-        sessionsPerUser: config.sessionsPerUser,
-      },
+    const { users, sessions } = createAccounts({
+      config,
+      stores: { users: userStore(database), sessions: sessionStore(database), counts: countStore(database) },
+      secretKeys,
+      hasher: tracing?.hashing(hasher) ?? hasher,
+      isDatabaseStuck: database.isStuck,
       secondsVisible: commits.secondsVisible,
-      // A live session makes the network that it is used from familiar. On failure the next change of network retries.
-      networkChanged: (user, client, sessionId) => void users.networkChanged(user, client, sessionId).catch(() => {}),
+      tokens,
+      clock,
       enforce: revocations.apply,
       audit,
     });
@@ -288,19 +252,8 @@ export async function startService(
       ...(metrics && { readMetrics: metrics.reading }),
     };
   } catch (error) {
-    await closers.close().catch(() => {}); // what made the start fail is worth more
+    await closers.close().catch(() => {}); // the error of the start is more important
     throw error;
-  }
-}
-
-/** The validator compiles, and finds a broken contract, at its first request only: that one is ours. */
-async function rehearse(app: Express, log: Logger, expected: number): Promise<void> {
-  const server = await listen(app, { host: "127.0.0.1", port: 0, isPrivate: true }, log);
-  try {
-    const { status } = await fetch(`${server.url}/problems/not-found`);
-    if (status !== expected) throw new Error("The contract cannot be served; the log says why.");
-  } finally {
-    await server.close();
   }
 }
 

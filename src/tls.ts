@@ -66,7 +66,10 @@ function attempt<T>(message: string, parse: () => T): T {
   }
 }
 
-/** Looks at the files regularly until `close`, and when `look` is called. A pair that cannot be used is warned of, once, and the present one stays. */
+/**
+ * Looks at the files regularly until `close`, and when `look` is called. An unusable pair is logged once, and the current one
+ * stays in use.
+ */
 export function followCertificate(
   present: Certificate,
   use: (context: SecureContextOptions) => void,

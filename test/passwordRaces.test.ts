@@ -108,7 +108,7 @@ test("several deletions at once: each is a 204, and the audit log has one", asyn
   expect(audited).toHaveLength(2); // and the one of the test before
 });
 
-test("who was deleted and has registered anew meanwhile signs in; a deletion leaves the new user alone", async () => {
+test("a user who registers again after a deletion can sign in; a deletion leaves the new user alone", async () => {
   const basic = await newUser();
   const [username] = basic;
   const anew = `WITH gone AS (DELETE FROM users WHERE username = $1 RETURNING password_hash)

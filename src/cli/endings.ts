@@ -4,8 +4,6 @@ import { everybody, everyEpoch, longestRevocationSeconds } from "../tokens/revoc
 import type { SealedKey } from "../tokens/signingKeys.ts";
 import { signingKeyLock } from "../tokens/store.ts";
 
-export const daySeconds = 86_400;
-
 export type Ended = { sessions: number; users: number };
 
 const liveSessions = `sessions JOIN users ON users.id = user_id

@@ -28,5 +28,6 @@ Settings, from the environment:
 
 ${settings.join("")}
 Exit status: 0 stopped as asked, 64 wrong usage, 65 a password or a file cannot be used,
-69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings.`;
+69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings,
+128 plus a signal's number: a stop that a signal forced, or a command that a signal ended.`;
 }

@@ -1,5 +1,6 @@
 /** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
 import type { Logger } from "pino";
+import { daySeconds } from "../config/values.ts";
 import { StartError } from "../config.ts";
 import { createSeal, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
@@ -17,7 +18,7 @@ import {
 import { signingKeyStore } from "../tokens/store.ts";
 import { type Command, counted, readArguments, say, unknownCommand } from "./command.ts";
 import { type Tools, withDatabase } from "./database.ts";
-import { daySeconds, endEverything, replaceKeys } from "./endings.ts";
+import { endEverything, replaceKeys } from "./endings.ts";
 
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotationSeconds: number };
 

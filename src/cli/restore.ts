@@ -1,5 +1,6 @@
 /** `latchkey restore`: after a backup was restored, ends what had been ended since and is alive again. */
 import type { Knex } from "knex";
+import { daySeconds } from "../config/values.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
@@ -7,7 +8,7 @@ import { makeKey } from "../tokens/signingKeys.ts";
 import { type History, readHistory } from "./auditLog.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
 import { withDatabase } from "./database.ts";
-import { daySeconds, endEverything, replaceKeys } from "./endings.ts";
+import { endEverything, replaceKeys } from "./endings.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.

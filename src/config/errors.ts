@@ -1,9 +1,9 @@
-/** Why a start is refused. */
+/** The errors that stop a start. */
 
-/** The start is refused because of the settings. Its message is for the person who starts. */
+/** Invalid settings. The message is for the operator. */
 export class ConfigError extends Error {}
 
-/** The start is refused for a reason outside of the settings. Its message is for the person who starts. */
+/** A start error outside the settings. The message is for the operator. */
 export class StartError extends Error {}
 
 /**

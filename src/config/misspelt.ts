@@ -1,4 +1,4 @@
-/** Variables whose names are near to that of a setting: whoever set them meant it. */
+/** Finds variables whose names resemble a setting. */
 
 export type Misspelt = {
   given: string;
@@ -12,7 +12,7 @@ const foreign =
   /^(?:npm_|PG|POSTGRES_|OTEL_|KUBERNETES_|NODE_|GITHUB_|CI_|XDG_|AWS_|VITEST|HOSTNAME$)|_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP)/;
 const ownPrefix = /^LATCHKEY_/i;
 
-/** @param names of all settings. One that is set itself is not missed. */
+/** @param names of all settings. Settings that are set are not reported as missing. */
 export function findMisspelt(environment: Record<string, string | undefined>, names: readonly string[]): Misspelt[] {
   const unset = names.filter((name) => environment[name] === undefined);
   return Object.keys(environment).flatMap((given) => {

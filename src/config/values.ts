@@ -10,12 +10,15 @@ export type Setting = {
   /** A secret is never repeated in a message. */
   secret?: true;
   /**
-   * A start without it, because its name was misspelt, is refused: the service would keep its data elsewhere, or trust or
-   * encrypt less than it was told to. Of the others a warning is enough.
+   * If its name is misspelt, the start fails: the service would store data elsewhere, or trust or encrypt less than
+   * intended. For other settings it logs a warning.
    */
   critical?: true;
   schema: z.ZodType<unknown, string>;
 };
+
+/** For settings in days. */
+export const daySeconds = 86_400;
 
 export const wholeNumber = (minimum: number, maximum: number) =>
   z

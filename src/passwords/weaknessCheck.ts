@@ -29,7 +29,7 @@ let thread: Thread | undefined;
 let lastId = 0;
 
 /**
- * Starts the thread where none runs, and waits for its dictionaries. Those who wait for them do not wait in turns.
+ * Starts the thread where none runs, and waits for its dictionaries. Loading the dictionaries is not queued.
  * @throws {Problem} `overloaded` where they are not loaded within 1.5 s
  */
 export async function loadDictionaries(): Promise<void> {

@@ -17,7 +17,7 @@ function toLowerCase(points: number[]): string {
     points.flatMap((point, index) => {
       if (point === 0x130) return [0x69, 0x307];
       if (point === 0x3a3) return isFinalSigma(points, index) ? 0x3c2 : 0x3c3;
-      // Whoever registered with a letter of a later version signs in with it.
+      // A user who registered with a letter of a later Unicode version can still sign in.
       if (derivedProperty(point) === undefined) return codePointsOf(String.fromCodePoint(point).toLowerCase());
       return simpleLowerCase(point);
     }),

@@ -1,6 +1,7 @@
 import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../contract/binding.ts";
-import type { User, Users } from "./users.ts";
+import type { User } from "./state.ts";
+import type { Users } from "./users.ts";
 
 /** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
 export const createUser =

@@ -3,7 +3,7 @@ import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { familiarNetworks } from "../throttling/limits.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
-import type { Account, User, UserStore } from "./users.ts";
+import type { Account, User, UserStore } from "./state.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };
 const accountColumns = {

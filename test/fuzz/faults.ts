@@ -139,11 +139,21 @@ export const plantedFaults: PlantedFault[] = [
     "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     "await store.find(id.toLowerCase() || caller.userId)",
   ]),
-  fault("unknown-user-told", "users-are-not-told", /told from a wrong password/, [
-    "users/users.ts",
-    'const reason = account ? "wrong-password" : "unknown-user";',
-    'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
-  ]),
+  fault(
+    "unknown-user-told",
+    "users-are-not-told",
+    /told from a wrong password/,
+    [
+      "users/passwordCheck.ts",
+      "import { possiblePassword }",
+      'import { Problem } from "../contract/problems.ts";\nimport { possiblePassword }',
+    ],
+    [
+      "users/passwordCheck.ts",
+      'const reason = account ? "wrong-password" : "unknown-user";',
+      'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
+    ],
+  ),
   fault("refresh-reuse-ignored", "reuse-is-noticed", /used refresh token works again/, [
     "sessions/refresh.ts",
     "if (reason) {",
@@ -213,8 +223,8 @@ export const plantedFaults: PlantedFault[] = [
   ),
   fault("fault-at-a-length", "bounds-are-kept", /a fault of the service/, [
     "users/users.ts",
-    'const accepted = wellFormedPassword(password, "#/password");\n    const attempt',
-    'if (password.length === 73) throw new Error("73");\nconst accepted = wellFormedPassword(password, "#/password");\n    const attempt',
+    'const accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
+    'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
   ]),
   fault("status-undeclared", "endings-end", /is not declared/, [
     "contract/dispatch.ts",
@@ -278,7 +288,7 @@ export const plantedFaults: PlantedFault[] = [
     "/api/people/${user.id}",
   ]),
   fault("guesses-unlimited", "outages", /six wrong passwords/, [
-    "service.ts",
+    "accounts.ts",
     "config.throttle\n      ? createThrottle(",
     "config.throttle && false\n      ? createThrottle(",
   ]),

@@ -1,4 +1,4 @@
-/** What a promise is checked with: requests that are recorded and held against the contract, users, and findings. */
+/** What a promise is checked with: requests that are recorded and validated against the contract, users, and findings. */
 import type { Answer } from "../../src/contract/conformance.ts";
 import type { Exchange } from "./curl.ts";
 import { Finding } from "./finding.ts";

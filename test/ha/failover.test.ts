@@ -176,7 +176,7 @@ test("a primary that is cut off: it is replaced, and comes back as a standby", a
   }, 45_000);
 });
 
-test("a primary whose Patroni hangs: nobody goes by what it still says", async () => {
+test("a primary whose Patroni hangs: its answers are not trusted", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
     afterwards(primary.thaw);

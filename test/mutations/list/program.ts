@@ -52,7 +52,7 @@ export const program: readonly Mutation[] = [
   },
   {
     name: "any origin with a path is an origin",
-    file: "src/config.ts",
+    file: "src/config/settings.ts",
     find: "httpUrl(item)?.origin === item",
     replace: "httpUrl(item) !== undefined",
     test: "test/config.test.ts",

@@ -164,7 +164,7 @@ export const users: readonly Mutation[] = [
   },
   {
     name: "a familiar network is noted at each sign-in",
-    file: "src/users/users.ts",
+    file: "src/users/passwordCheck.ts",
     find: "if (isRemembered) return;",
     replace: "",
     test: "test/throttling.test.ts",
