@@ -17,7 +17,7 @@ const drainTimeoutMs = 10_000;
 /** How long it accepts what waits in the listen queue, at most. */
 const acceptTimeoutMs = 500;
 /** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
-const patienceWithReaders = 2;
+const readerTimeoutSeconds = 2;
 
 export type Place = {
   host: string;
@@ -154,7 +154,7 @@ function resetSlowReaders(
       // A piece taken now and then wins no time back: the seconds of an answer are counted together.
       const spent = isWaiting ? seconds + 1 : isDone ? 0 : seconds;
       waits.set(socket, { written: socket.bytesWritten, seconds: spent });
-      if (!isWaiting || spent < patienceWithReaders) continue;
+      if (!isWaiting || spent < readerTimeoutSeconds) continue;
       // Only a reset makes the kernel forget its share, too, which is right unless it has all. Node has none for TLS.
       if (isDone || "encrypted" in socket) socket.destroy();
       else socket.resetAndDestroy();

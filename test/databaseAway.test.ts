@@ -166,8 +166,8 @@ test("a primary that cannot commit is not ready, its revocations are stale, and 
   }
   isOver = true;
   await counting;
-  // DATABASE_POOL_MAX, four of each process' own, and two that look for abandoned queries.
-  expect(most).toBeLessThanOrEqual(5 + 6);
+  // DATABASE_POOL_MAX, four of each process' own, and one that looks for abandoned queries.
+  expect(most).toBeLessThanOrEqual(5 + 5);
   await expectReadOnly();
   await expectStale();
   await setStandby("");

@@ -114,8 +114,8 @@ async function hasEnded({ child }: { child: ChildProcess }): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
 }
 
-async function eventually<T>(what: string, ask: () => Promise<T | false | undefined>, patienceMs = 20_000): Promise<T> {
-  const deadline = performance.now() + patienceMs;
+async function eventually<T>(what: string, ask: () => Promise<T | false | undefined>, timeoutMs = 20_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== false && answer !== undefined) return answer;
