@@ -171,11 +171,14 @@ export function openDatabase(
   return {
     async read(query) {
       // Each failure takes one broken connection out of the pool, until all are new.
-      for (const began = performance.now(); ; await sleep(retryDelayMs * Math.random())) {
+      // The time for this begins with the first failure: before, the query may have waited for its turn.
+      for (let failedAt: number | undefined; ; await sleep(retryDelayMs * Math.random())) {
         try {
           return await attempt(query);
         } catch (error) {
-          const isOver = performance.now() - began > retryWithinMs;
+          const now = performance.now();
+          failedAt ??= now;
+          const isOver = now - failedAt > retryWithinMs;
           if (isOver || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
         }
       }
