@@ -1,4 +1,4 @@
-/** The parts of a service that have to be closed: stage by stage, each within a time limit, whatever the others do. */
+/** Closes the parts of a service in stages, each within a time limit. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** In this order. The parts of one stage are closed together. */

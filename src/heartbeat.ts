@@ -6,11 +6,11 @@
 import type { Worker } from "node:cluster";
 
 const beatEveryMs = 1_000;
-/** After so many beats without a message, a worker is taken for one that hangs. */
+/** Missed heartbeats after which a worker is considered unresponsive. */
 export const silentBeatsAllowed = 5;
 /** The same while it starts: it reads, compiles and connects. */
 const startingBeatsAllowed = 60;
-/** After so many it is not asked for anything. */
+/** Missed heartbeats after which its metrics are not requested. */
 const silentBeats = 2;
 
 /** Sends heartbeats to the primary for as long as this worker runs. */
@@ -27,19 +27,19 @@ export function sendHeartbeats(): void {
 }
 
 export type Heartbeat = {
-  /** Has the worker watched as one that serves. */
+  /** From now on the limit is that of a worker that serves. */
   serves(): void;
-  /** Whether a beat is missing. */
+  /** Whether more heartbeats are missing than timers and scheduling explain. */
   isSilent(): boolean;
 };
 
-/** Watches a worker until it ends. @param hangs is called once, when it has been silent for too long */
+/** Watches a worker until it ends. @param hangs is called once, when it is considered unresponsive */
 export function watchHeartbeat(worker: Worker, hangs: () => void): Heartbeat {
   let silent = 0;
   let allowed = startingBeatsAllowed;
   const timer = setInterval(() => {
     silent += 1;
-    if (silent > allowed) {
+    if (silent >= allowed) {
       clearInterval(timer);
       hangs();
     }

@@ -3,13 +3,14 @@ import { writeSync } from "node:fs";
 import type { Logger } from "pino";
 import { describeError } from "./operations/describeError.ts";
 
-/** How long the process may take to stop then, all together. */
-const stopTimeoutMs = 20_000;
 /** An error that comes again and again must not fill the log while the process stops. */
 const mostLogged = 10;
 
 export type LastResort = {
-  /** Says how to stop in an orderly way, from now on, and where to log it. Before, the process exits at once. */
+  /**
+   * Says how to stop in an orderly way, from now on, and where to log it. Before, the process exits at once.
+   * @param stop ends the process itself where it cannot stop in time
+   */
   stopBy(stop: (reason: string) => Promise<void>, log: Logger): void;
 };
 
@@ -32,7 +33,7 @@ export function exitOnUnhandledErrors(log: Logger, status: number): LastResort {
     failures += 1;
     if (failures <= mostLogged) report(stopping.log, error, origin);
     if (failures > 1) return;
-    setTimeout(exit, stopTimeoutMs);
+    process.exitCode = status; // should nothing keep the process alive meanwhile
     stopping.stop(origin).then(exit, exit);
   };
   process.on("uncaughtException", fail);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The entry of the command line, without imports of its own: whatever keeps the program from being loaded, such as an old Node,
- * is said in one sentence and not in a stack trace. It is written for Node 14 to parse.
+ * The entry of the command line, without imports of its own. Prints one sentence instead of a stack trace if the program cannot
+ * be loaded, for example by an old Node. It is written for Node 14 to parse.
  */
 
 // Without a listener, Node opens its inspector on SIGUSR1: a debugger without a password, on which everybody on the machine can

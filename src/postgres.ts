@@ -12,7 +12,7 @@ import { AmbiguousSchemaError } from "./database/schema.ts";
 import { type Start, uncancelled } from "./stopping.ts";
 
 /** How long a start waits for a database that is away. */
-const databasePatienceMs = 10_000;
+const databaseTimeoutMs = 10_000;
 
 export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
 
@@ -27,8 +27,8 @@ export async function openPostgres(config: Config, log: Logger, start: Start = u
     dataDir,
     cancelled: start.cancelled,
     log: (message) => log.info(message),
-    // Four more of each process follow changes, two at times look for abandoned queries, and Postgres' own tools want some.
-    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 6) + 20)) },
+    // Of each process four more follow changes, and at times one looks for abandoned queries. The rest is for commands and tools.
+    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
   });
   const stop = () =>
     starting.then(
@@ -38,7 +38,7 @@ export async function openPostgres(config: Config, log: Logger, start: Start = u
   start.closers.add("postgres", "embedded Postgres", stop);
   const postgres = await starting;
   return {
-    address: { ...postgres.connection, ssl: false }, // whatever PGSSLMODE says to pg
+    address: { ...postgres.connection, ssl: false },
     close: stop,
     failed: postgres.exited.then(({ expected }) =>
       expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
@@ -57,7 +57,7 @@ export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Po
 export async function openMigratedPostgres(config: Config, log: Logger, start: Start): Promise<Postgres> {
   const postgres = await openPostgres(config, log, start);
   start.cancelled.throwIfAborted();
-  await migrateWithPatience(postgres.address, log);
+  await migrateWithTimeout(postgres.address, log);
   start.cancelled.throwIfAborted();
   return postgres;
 }
@@ -67,8 +67,8 @@ export async function openMigratedPostgres(config: Config, log: Logger, start: S
  * @returns their names
  * @throws {StartError}
  */
-export async function migrateWithPatience(address: DatabaseAddress, log: Logger): Promise<string[]> {
-  const deadline = Date.now() + databasePatienceMs;
+export async function migrateWithTimeout(address: DatabaseAddress, log: Logger): Promise<string[]> {
+  const deadline = Date.now() + databaseTimeoutMs;
   for (let attempt = 0; ; attempt += 1) {
     const knex = openForMigration(address);
     try {

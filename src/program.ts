@@ -136,7 +136,7 @@ function unavailable({ slug, cause }: Problem): string {
   return `${title}${cause instanceof Error ? ` (${cause.message})` : ""}. Try again.`;
 }
 
-/** A connection whose peer is gone must not hold a process that has nothing left to do. The log needs a second to be flushed. */
+/** A dead connection must not keep the process alive. Flushing the log takes up to a second. */
 function endSoon(): void {
   setTimeout(() => process.exit(), 1_500).unref();
 }

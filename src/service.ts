@@ -16,7 +16,7 @@ import { loadContract } from "./contract/contract.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
 import { openDatabases } from "./database/databases.ts";
-import { listenTo } from "./database/listen.ts";
+import { exceptOutages } from "./database/errors.ts";
 import { isMigrated } from "./database/migrate.ts";
 import { sweepRegularly } from "./database/sweep.ts";
 import { commitSomething, writableCheck } from "./database/writable.ts";
@@ -107,7 +107,7 @@ export async function startService(
 
     const databases = openDatabases(postgres.address, config.databasePoolMax, log, tracing?.query);
     closers.add("connections", "database", databases.close);
-    const { database, following, proving, exceptOutages } = databases;
+    const { database, following, proving, renew } = databases;
     let reload = (): void => {};
     const databaseClock = await followDatabaseClock(following, () => {
       log.warn("the clock of the database was set back");
@@ -125,8 +125,7 @@ export async function startService(
       exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
     );
     closers.add("followers", "signing keys", keys.close);
-    const keyNotifications = listenTo(postgres.address, "latchkey_signing_keys", keys.wake);
-    closers.add("connections", "notifications of signing keys", keyNotifications.close);
+    databases.listen("latchkey_signing_keys", keys.wake);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher(
       { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
@@ -135,16 +134,16 @@ export async function startService(
       config.workers,
     );
     const commits = commitHistory();
+    const commit = () => commitSomething(proving);
     const revocations = await followRevocations(
-      revocationStore(following, { saw: commits.saw, ofRequests: database, commit: () => commitSomething(proving) }),
+      revocationStore(following, { saw: commits.saw, ofRequests: database, commit, renew }),
       config.revocationStalenessSeconds * 1000,
       clock,
       exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
     );
     reload = revocations.reload;
     closers.add("followers", "revocations", revocations.close);
-    const revocationNotifications = listenTo(postgres.address, "latchkey_revocations", revocations.wake);
-    closers.add("connections", "notifications of revocations", revocationNotifications.close);
+    databases.listen("latchkey_revocations", revocations.wake);
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const { users, sessions } = createAccounts({
       config,

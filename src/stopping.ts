@@ -22,7 +22,7 @@ export type Stopper = Start & {
 
 /** How long a stop may take beyond the grace period, and how much longer where an embedded Postgres is stopped. */
 const limitsMs = { stop: 19_000, embeddedPostgres: 20_500 };
-/** What still holds the process then, such as a socket whose peer is gone, is abandoned. The log needs a second to be flushed. */
+/** A dead connection must not keep the process alive. Flushing the log takes up to a second. */
 const lingerMs = { afterStart: 1_500, whileStarting: 100 };
 /** npm and a terminal both hand on the same Ctrl-C. */
 const duplicateMs = 250;
@@ -55,11 +55,11 @@ export function createStopper(
     log.info({ reason }, "stopping");
     const limitMs =
       limitsMs.stop + settings.graceSeconds * 1000 + (settings.hasEmbeddedPostgres ? limitsMs.embeddedPostgres : 0);
-    // The limits of all parts are shorter together: this is for what nobody thought of.
-    setTimeout(() => {
+    // A last resort: the parts have shorter limits.
+    const lastResort = setTimeout(() => {
       log.fatal({ pending: closers.pending() }, "could not stop in time");
       process.exit(failureStatus);
-    }, limitMs).unref();
+    }, limitMs);
     cancel.abort(new Error("The start was cancelled."));
     const isStarting = service === undefined;
     try {
@@ -74,6 +74,7 @@ export function createStopper(
       log.error({ err: error }, "could not stop cleanly");
       process.exitCode ??= failureStatus;
     }
+    clearTimeout(lastResort);
     cluster.worker?.disconnect(); // or the primary would hold the process
     const linger = setTimeout(() => process.exit(), isStarting ? lingerMs.whileStarting : lingerMs.afterStart);
     if (!isStarting) linger.unref();
@@ -103,8 +104,8 @@ export function createStopper(
 }
 
 /**
- * Handles SIGTERM, SIGINT and SIGHUP. SIGHUP, which tools send to have logs or certificates opened again, stops nothing, unless
- * it says that the terminal which the process was started on is gone.
+ * Handles SIGTERM, SIGINT and SIGHUP. SIGHUP reloads the certificate, unless the terminal was closed: then it stops the service
+ * like SIGINT.
  */
 export function stopBySignals(stopper: Stopper, log: Logger): void {
   const hadTerminal = isatty(0);
@@ -118,8 +119,8 @@ export function stopBySignals(stopper: Stopper, log: Logger): void {
 }
 
 /**
- * Stops where the shell of `npm start` is gone: npm hands a signal to that shell alone, and a shell does not hand it on. Some
- * shells can be replaced by the program (`exec`), which that of Windows cannot.
+ * Stops when the shell of `npm start` exits, because npm signals only that shell. Some shells can be replaced by the program
+ * (`exec`), which that of Windows cannot.
  */
 export function stopWithShellOfNpm(stopper: Stopper): void {
   const shell = process.ppid;

@@ -14,13 +14,15 @@ import type { Membership, Service } from "./service.ts";
 import type { Start } from "./stopping.ts";
 import { readCertificate } from "./tls.ts";
 
-/** How long a place is empty after a worker has ended: twice as long each time that it ends again. */
+/** How long a place is empty after a worker has ended: twice as long each time that it ends again. Without jitter: all are here. */
 const firstPauseMs = 250;
 const longestPauseMs = 30_000;
-/** Who has served for so long has recovered. */
+/** A worker that has run for so long has recovered. */
 const steadyMs = 60_000;
-/** Beyond the time of grace, how long workers may take to stop. When all goes well they need less, and badly, too. */
+/** How long workers may take to stop beyond the grace period: more than all that they close is given (closers.ts). */
 const stopTimeoutMs = 15_000;
+/** How long they may take to end when they are killed. */
+const killTimeoutMs = 2_000;
 /** How long a reader of the metrics waits for one worker. */
 const readingTimeoutMs = 1_000;
 
@@ -74,7 +76,7 @@ export async function startWorkers(
   let isToReplace = false;
   let hasFailed = false;
 
-  /** @param endings how often it has ended of late */
+  /** @param endings how many times in a row it has ended */
   const start = (number: number, endings = 0): { url: Promise<string>; end: Promise<End> } => {
     cluster.setupPrimary({ args: ["worker", String(number)] }); // seen in `ps`
     const worker = cluster.fork();
@@ -134,7 +136,7 @@ export async function startWorkers(
     pauses.abort();
   };
   const tellAll = (order: Order): void => {
-    if (order !== "SIGHUP") orders.push(order); // who starts later reads the new certificate anyway
+    if (order !== "SIGHUP") orders.push(order); // a worker that starts later reads the new certificate
     for (const worker of serving.keys()) tell(worker, order);
   };
   const drain = async (skipGrace: AbortSignal): Promise<void> => {
@@ -152,7 +154,8 @@ export async function startWorkers(
     stopReplacing();
     const ended = Promise.all(ends.values());
     for (const worker of ends.keys()) worker.process.kill("SIGKILL");
-    await ended;
+    const isOver = await Promise.race([ended, sleep(killTimeoutMs, undefined, { ref: false })]);
+    if (!isOver) throw new Error("not every one ended");
     if (hasFailed) throw new Error("not every one stopped cleanly");
   };
   closers.add("servers", "workers", kill);
@@ -179,7 +182,7 @@ export async function startWorkers(
     const reload = () => tellAll("SIGHUP");
     return { url, drain, close: closers.close, reload, failed: postgres.failed };
   } catch (error) {
-    await closers.close().catch(() => {}); // what made the start fail is worth more
+    await closers.close().catch(() => {}); // the error of the start is more important
     throw error;
   }
 }
@@ -198,22 +201,22 @@ const tell = (worker: Worker, order: Order): void => {
 
 /** @returns `undefined` where a worker does not answer: the others are read all the same */
 async function readingOf(worker: Worker): Promise<Reading | undefined> {
-  const patience = new AbortController();
+  const ended = new AbortController();
   const answer = new Promise<Reading | undefined>((resolve) => {
     const listen = (report: Report) => {
       if ("reading" in report) resolve(report.reading);
     };
     const endWaiting = () => resolve(undefined);
     worker.on("message", listen).once("exit", endWaiting);
-    patience.signal.addEventListener("abort", () => worker.off("message", listen).off("exit", endWaiting));
+    ended.signal.addEventListener("abort", () => worker.off("message", listen).off("exit", endWaiting));
   });
   tell(worker, "metrics");
   const reading = await Promise.race([answer, sleep(readingTimeoutMs, undefined, { ref: false })]);
-  patience.abort();
+  ended.abort();
   return reading;
 }
 
-const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may be gone
+const report = (what: Report) => process.send?.(what, undefined, undefined, () => {}); // the primary may have exited
 
 /** Tells the primary why this worker cannot serve. It says so where it logs: a worker's standard error is no log. */
 export const reportRefusal = (refusal: string) => report({ refusal });

@@ -5,7 +5,7 @@ import { afterEach, expect, inject, test, vi } from "vitest";
 import { followDatabaseClock } from "../src/database/clock.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { afterwards } from "./support/afterwards.ts";
-import { password, startTestService, urlOf } from "./support/service.ts";
+import { password, query, startTestService, urlOf } from "./support/service.ts";
 
 const service = await startTestService();
 const { username } = await service.register();
@@ -18,24 +18,32 @@ const revoked = async () => {
 const minutes = 60;
 const day = 86_400;
 
-// In this database `now()` and `clock_timestamp()` are ours before they are Postgres' own.
-await service.sql(`
-  CREATE TABLE clock_offset (seconds integer);
-  INSERT INTO clock_offset VALUES (0);
-  CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
-    'SELECT pg_catalog.clock_timestamp() + make_interval(secs => (SELECT seconds FROM clock_offset))';
-  CREATE FUNCTION now() RETURNS timestamptz LANGUAGE sql STABLE AS
-    'SELECT pg_catalog.now() + make_interval(secs => (SELECT seconds FROM clock_offset))';`);
 const name = new URL(service.databaseUrl).pathname.slice(1);
-await service.sql(`ALTER DATABASE ${name} SET search_path = public, pg_catalog`);
-await service.sql(
+const asAdministrator = (text: string, values?: unknown[]) =>
+  query({ ...inject("postgres"), database: name }, text, values);
+
+// In this database `now()` and `clock_timestamp()` are ours. Postgres runs its own functions by their number, without looking
+// at their definition. But its planner puts the body of a function in SQL into each statement that calls it.
+await asAdministrator(`
+  CREATE TABLE public.clock_offset (seconds integer);
+  INSERT INTO public.clock_offset VALUES (0);
+  GRANT SELECT ON public.clock_offset TO PUBLIC;
+  CREATE FUNCTION public.moved(moment timestamptz) RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT moment + make_interval(secs => (SELECT seconds FROM public.clock_offset))';
+  CREATE FUNCTION public.moved_within_transaction() RETURNS timestamptz LANGUAGE sql STABLE AS
+    'SELECT transaction_timestamp() + make_interval(secs => (SELECT seconds FROM public.clock_offset))';
+  CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT public.moved(statement_timestamp())';
+  CREATE OR REPLACE FUNCTION pg_catalog.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+    'SELECT public.moved_within_transaction()';`);
+await asAdministrator(
   "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
   [name],
 );
 
 /** Sets the database's clock, and waits until the service has learned it. */
 async function setDatabaseClock(seconds: number): Promise<void> {
-  await service.sql("UPDATE clock_offset SET seconds = $1", [seconds]);
+  await asAdministrator("UPDATE public.clock_offset SET seconds = $1", [seconds]);
   await vi.waitUntil(
     async () => {
       const { json } = await service.send("GET", "/api/token", { basic: [username, password] });

@@ -149,31 +149,6 @@ test("a role without the right to write to a table is not ready", async () => {
   await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 2_000);
 });
 
-test("a primary that cannot commit is not ready, its revocations are stale, and its commits count as connections", async () => {
-  const setStandby = async (name: string) => {
-    await asAdministrator(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
-    await asAdministrator("SELECT pg_reload_conf()");
-  };
-  await setStandby("nobody");
-  let most = 0;
-  let isOver = false;
-  const counting = (async () => {
-    for (; !isOver; await sleep(50)) most = Math.max(most, (await backends()).length);
-  })();
-  for (let round = 0; round < 2; round += 1) {
-    const answers = await Promise.all(Array.from({ length: 10 }, signIn));
-    for (const { status } of answers) expect(status).toBe(503);
-  }
-  isOver = true;
-  await counting;
-  // DATABASE_POOL_MAX, four of each process' own, and two that look for abandoned queries.
-  expect(most).toBeLessThanOrEqual(5 + 6);
-  await expectReadOnly();
-  await expectStale();
-  await setStandby("");
-  await expectWritable();
-});
-
 test("connections cut, before requests and amid them: no reader notices", async () => {
   for (let round = 0; round < 10; round += 1) {
     const amid = checks(20);

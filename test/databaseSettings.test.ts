@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { expect, inject, test } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
-import { migrateWithPatience } from "../src/postgres.ts";
+import { migrateWithTimeout } from "../src/postgres.ts";
 import { afterwards } from "./support/afterwards.ts";
 import { runProgram } from "./support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "./support/service.ts";
@@ -91,7 +91,7 @@ test("remote_apply, which is stronger, stays", async () => {
   expect(rows).toEqual([{ synchronous_commit: "remote_apply" }]);
 });
 
-const start = (databaseUrl: string) => migrateWithPatience(databaseUrl, pino({ level: "silent" }));
+const start = (databaseUrl: string) => migrateWithTimeout(databaseUrl, pino({ level: "silent" }));
 
 test("a database that is not UTF8, or has its triggers off, is refused at the start in one sentence", async () => {
   await asAdministrator(`CREATE DATABASE ${name}_latin1 ENCODING LATIN1 TEMPLATE template0 LOCALE 'C' OWNER latchkey`);

@@ -9,7 +9,7 @@ import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
 import { openForMigration } from "../database/pool.ts";
 import { auditLog } from "../operations/log.ts";
-import { findPostgres, migrateWithPatience, openPostgres } from "../postgres.ts";
+import { findPostgres, migrateWithTimeout, openPostgres } from "../postgres.ts";
 
 export type Tools = {
   database: Database;
@@ -37,7 +37,7 @@ export async function withDatabase(
   const database = openDatabase(postgres.address, 1);
   const unlimited = openForMigration(postgres.address);
   try {
-    if (migrates) await migrateWithPatience(postgres.address, log);
+    if (migrates) await migrateWithTimeout(postgres.address, log);
     else if (!(await isMigrated(database)))
       throw new StartError("The database is not prepared: run latchkey migrate first.");
     await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });

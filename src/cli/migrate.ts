@@ -1,11 +1,11 @@
 /** `latchkey migrate`: brings the schema up to date, and nothing else. */
-import { migrateWithPatience, openPostgres } from "../postgres.ts";
+import { migrateWithTimeout, openPostgres } from "../postgres.ts";
 import type { Run } from "./command.ts";
 
 export const migrate: Run = async (config, log) => {
   const postgres = await openPostgres(config, log);
   try {
-    const applied = await migrateWithPatience(postgres.address, log);
+    const applied = await migrateWithTimeout(postgres.address, log);
     log.info(applied.length > 0 ? "the schema is up to date now" : "the schema was up to date");
   } finally {
     await postgres.close();

@@ -107,7 +107,7 @@ export const settings = {
   DATABASE_POOL_MAX: {
     fallback: "10",
     ...between(1, 1000),
-    help: "Connections to Postgres that one process may hold for requests. It has four more to follow changes, and for moments two to look for abandoned queries.",
+    help: "Connections to Postgres that one process may hold for requests. It has four more to follow changes, and for moments one to look for abandoned queries.",
   },
   DATA_DIR: {
     fallback: "./data",

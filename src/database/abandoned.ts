@@ -9,15 +9,16 @@ import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./con
 const lookEveryMs = 250;
 
 export type AbandonedBackends = {
-  add(connection: pg.Client): void;
-  count(): number;
+  /** Counts those of one pool. @param changed is called when the count may have fallen */
+  ofPool(changed: () => void): { add(connection: pg.Client): void; count(): number };
   close(): void;
 };
 
-/** @param changed is called when the count may have fallen */
-export function countAbandoned(address: DatabaseAddress, changed: () => void): AbandonedBackends {
-  /** The server that each runs on, by process id. */
-  const working = new Map<number, string>();
+/** Several pools share one: it uses at most one connection at a time, and none while nothing is abandoned. */
+export function countAbandoned(address: DatabaseAddress): AbandonedBackends {
+  type Pool = { count: number; changed: () => void };
+  /** By process id: the server that each runs on, and its pool. */
+  const working = new Map<number, { server: string; pool: Pool }>();
   let isLooking = false;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -30,19 +31,32 @@ export function countAbandoned(address: DatabaseAddress, changed: () => void): A
     // Without an answer no more connections can be made either.
     const active = await activeBackends(address, asked).catch(() => undefined);
     for (const pid of asked) {
-      if (!active?.pids.has(pid) || active.server !== working.get(pid)) working.delete(pid);
+      const backend = working.get(pid);
+      if (backend && !(active?.pids.has(pid) && active.server === backend.server)) end(pid, backend.pool);
     }
     isLooking = false;
-    changed();
     if (working.size > 0 && !closed) timer = setTimeout(look, lookEveryMs);
   };
+  const end = (pid: number, pool: Pool): void => {
+    working.delete(pid);
+    pool.count -= 1;
+    pool.changed();
+  };
   return {
-    add(connection) {
-      const { pid, server } = sessionOf(connection);
-      working.set(pid, server);
-      void look();
+    ofPool(changed) {
+      const pool: Pool = { count: 0, changed };
+      return {
+        add(connection) {
+          const { pid, server } = sessionOf(connection);
+          const before = working.get(pid); // process ids are reused
+          if (before) end(pid, before.pool);
+          working.set(pid, { server, pool });
+          pool.count += 1;
+          void look();
+        },
+        count: () => pool.count,
+      };
     },
-    count: () => working.size,
     close() {
       closed = true;
       clearTimeout(timer);

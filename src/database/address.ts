@@ -1,4 +1,7 @@
-/** What a DATABASE_URL may say. Nothing in it is ignored: what `pg` or Latchkey do not support is refused. */
+/**
+ * What a DATABASE_URL may contain. What `pg` or Latchkey do not support is refused rather than ignored. Only the settings that
+ * `connections.ts` makes on each connection take precedence over those in `options`.
+ */
 
 const parameters: Record<string, (value: string) => boolean> = {
   host: () => true,
@@ -18,22 +21,23 @@ const parameters: Record<string, (value: string) => boolean> = {
   target_session_attrs: (value) => ["read-write", "primary"].includes(value), // which is what is required anyway
 };
 
+const severalHosts =
+  "several hosts are not supported: give one that leads to the primary, such as HAProxy's (deploy/ha)";
+
 /**
  * @returns why the URL cannot be used, in one sentence without the URL and without a full stop; empty where it is none
  * of Postgres; `undefined` where it can be used
  */
 export function faultOfDatabaseUrl(text: string): string | undefined {
   const [, authority = ""] = /^postgres(?:ql)?:\/\/(?:[^/?#]*@)?([^/?#]*)/.exec(text) ?? [];
-  if (authority.includes(","))
-    return "several hosts are not supported: give one that leads to the primary, such as HAProxy's (deploy/ha)";
+  if (authority.includes(",")) return severalHosts;
   if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return "";
   const { username, searchParams, hash, pathname } = new URL(text);
   if (hash) return "it has a fragment (#): write %23 where a password has one";
   for (const part of [username, pathname]) {
     if (!isDecodable(part)) return "it has a % that begins no escape: write %25 for it";
   }
-  if (searchParams.get("host")?.includes(","))
-    return "several hosts are not supported: give one that leads to the primary, such as HAProxy's (deploy/ha)";
+  if (searchParams.get("host")?.includes(",")) return severalHosts;
   for (const [name, value] of searchParams) {
     const allows = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
     if (!allows) return `its parameter ${name} is not supported: supported are ${Object.keys(parameters).join(", ")}`;

@@ -1,5 +1,6 @@
 /**
- * Every connection to Postgres is made here, with the same settings, and only to a server that can write.
+ * Every connection of the service to Postgres is made here, with the same settings, and only to a server that can write.
+ * The preparation of the embedded Postgres has its own.
  */
 import "./environment.ts"; // before pg
 import type { Socket } from "node:net";
@@ -27,7 +28,7 @@ export type Session = {
   pid: number;
   /** Differs between servers, and after a restart of one: the start time of its postmaster. */
   server: string;
-  /** Whether a pooler such as PgBouncer is between us and Postgres: the process id it told is not the backend's. */
+  /** Whether a pooler such as PgBouncer is in between: the process id it reports is not the backend's. */
   isPooled: boolean;
 };
 
@@ -36,7 +37,8 @@ const connectTimeoutMs = 1_000;
 /** Like psql, and unlike `pg`, which takes USER from the environment: the account that the process runs as. */
 pg.defaults.user = accountName();
 
-function accountName(): string | undefined {
+/** @returns the name of the account that the process runs as */
+export function accountName(): string | undefined {
   try {
     return userInfo().username;
   } catch {

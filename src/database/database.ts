@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Knex } from "knex";
 import { Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
-import { countAbandoned } from "./abandoned.ts";
+import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
 import type { DatabaseAddress, TimeLimits } from "./connections.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
 import { openPool, type QueryObserver } from "./pool.ts";
@@ -38,9 +38,14 @@ export type Database = {
 
 export type DatabaseOptions = {
   observe?: QueryObserver | undefined;
-  /** The server is read-only, or did not answer a query in time: other connections to it should not be used either. */
+  /** Shared by pools of the same address; closed with any of them. */
+  abandonedBackends?: AbandonedBackends;
+  /**
+   * The server is read-only, or did not answer a query in time: no connection to it should be used again. Renews those of
+   * this pool where it is not given.
+   */
   onLost?: (() => void) | undefined;
-  /** Is told when the database goes away, with the error, and without one when it is back. */
+  /** Called when the database becomes unavailable (with the error) and available again (without). */
   onChange?: ((error: unknown) => void) | undefined;
 };
 
@@ -49,7 +54,7 @@ const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 const retryWithinMs = 150;
 const retryDelayMs = 20;
-/** After a refused write without another one, nobody can tell any more. */
+/** A refused write is considered current for this long. */
 const refusedForMs = 10_000;
 /** A query that takes longer is waiting for Postgres, not working. */
 const stuckMs = 500;
@@ -106,14 +111,11 @@ const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTrans
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
-  { observe, onLost, onChange }: DatabaseOptions = {},
+  { observe, abandonedBackends = countAbandoned(address), onLost, onChange }: DatabaseOptions = {},
 ): Database {
-  const abandoned = countAbandoned(address, () => turns.admit());
+  const abandoned = abandonedBackends.ofPool(() => turns.admit());
   const turns = fairQueue(() => poolMax - abandoned.count(), maxWaiting);
-  const lost = (): void => {
-    pool.renew();
-    onLost?.();
-  };
+  const lost = onLost ?? (() => pool.renew());
   const pool = openPool(address, {
     max: poolMax,
     acquireTimeoutMs,
@@ -169,11 +171,14 @@ export function openDatabase(
   return {
     async read(query) {
       // Each failure takes one broken connection out of the pool, until all are new.
-      for (const began = performance.now(); ; await sleep(retryDelayMs * Math.random())) {
+      // The time for this begins with the first failure: before, the query may have waited for its turn.
+      for (let failedAt: number | undefined; ; await sleep(retryDelayMs * Math.random())) {
         try {
           return await attempt(query);
         } catch (error) {
-          const isOver = performance.now() - began > retryWithinMs;
+          const now = performance.now();
+          failedAt ??= now;
+          const isOver = now - failedAt > retryWithinMs;
           if (isOver || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
         }
       }
@@ -199,7 +204,7 @@ export function openDatabase(
     renew: pool.renew,
     writesAreRefused: () => performance.now() - writeRefusedAt < refusedForMs,
     async close() {
-      abandoned.close();
+      abandonedBackends.close();
       await pool.knex.destroy();
     },
   };

@@ -1,8 +1,9 @@
-/** The databases of a service, which tell each other of a lost server, and the log of outages. */
+/** The connections of a service to Postgres: several pools and listeners, and the log of outages. */
 import type { Logger } from "pino";
-import { Problem } from "../contract/problems.ts";
+import { countAbandoned } from "./abandoned.ts";
 import type { DatabaseAddress } from "./connections.ts";
 import { type Database, openDatabase, outsideRequests } from "./database.ts";
+import { type Listener, listenTo } from "./listen.ts";
 import type { QueryObserver } from "./pool.ts";
 
 export type Databases = {
@@ -12,8 +13,11 @@ export type Databases = {
   following: Database;
   /** For commits that prove that the server can commit. They may hang, and must not keep `following` from reading. */
   proving: Database;
-  /** @returns `warn` for errors that are no outage; of those there is one line as they begin, and one as they end */
-  exceptOutages(warn: (error: unknown) => void): (error: unknown) => void;
+  /** Calls `wake` at each notification of a channel until `close`, as `listenTo` does. */
+  listen(channel: string, wake: () => void): void;
+  /** Makes all connections anew: some may lead to a server that was demoted or replaced. */
+  renew(): void;
+  /** Closes all of them, also where one fails. @throws the first failure */
   close(): Promise<void>;
 };
 
@@ -21,7 +25,7 @@ export function openDatabases(
   address: DatabaseAddress,
   poolMax: number,
   log: Logger,
-  observe: QueryObserver | undefined,
+  observe?: QueryObserver | undefined,
 ): Databases {
   const away = new Set<"following" | "proving">();
   const onChange = (source: "following" | "proving") => (error: unknown) => {
@@ -31,24 +35,26 @@ export function openDatabases(
     if (away.size > 0 && !wasAway) log.warn({ reason: (error as Error).message }, "the database is away");
     if (away.size === 0 && wasAway) log.info("the database is back");
   };
-  // A server that cannot be written to must not be read from either: whatever finds out tells the others.
-  const onLost = (): void => {
-    for (const { renew } of [database, following, proving]) renew();
+  const listeners: Listener[] = [];
+  const renew = (): void => {
+    for (const connections of [database, following, proving, ...listeners]) connections.renew();
   };
-  const database = openDatabase(address, poolMax, { observe, onLost });
+  // One pool that finds a read-only or unresponsive server closes the connections of all.
+  const shared = { abandonedBackends: countAbandoned(address), onLost: renew };
+  const database = openDatabase(address, poolMax, { ...shared, observe });
   const openOwn = (source: "following" | "proving") =>
-    outsideRequests(openDatabase(address, 1, { onLost, onChange: onChange(source) }));
+    outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(source) }));
   const following = openOwn("following");
   const proving = openOwn("proving");
   return {
     database,
     following,
     proving,
-    exceptOutages: (warn) => (error) => {
-      if (!(error instanceof Problem && error.slug === "database-unavailable")) warn(error);
-    },
+    listen: (channel, wake) => void listeners.push(listenTo(address, channel, wake)),
+    renew,
     async close() {
-      for (const { close } of [proving, following, database]) await close();
+      const closing = [database, following, proving, ...listeners].map(({ close }) => close());
+      for (const result of await Promise.allSettled(closing)) if (result.status === "rejected") throw result.reason;
     },
   };
 }

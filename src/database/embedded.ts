@@ -29,10 +29,11 @@ import {
   rm,
   stat,
 } from "node:fs/promises";
-import { constants, hostname, tmpdir, userInfo } from "node:os";
+import { constants, hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { accountName } from "./connections.ts";
 import { complaintOf, isRoot, makeDataDirectory, unusable } from "./dataDirectory.ts";
 import {
   type Account,
@@ -66,12 +67,12 @@ export type PostgresExit = { code: number | null; signal: string | null; expecte
 
 /** What a postmaster is sent until it ends, and how long each may take. Nothing committed is lost by any of them. */
 const SHUTDOWNS = [
-  { signal: "SIGINT", patienceMs: 10_000 }, // "fast": ends the sessions and writes a checkpoint
-  { signal: "SIGQUIT", patienceMs: 6_000 }, // "immediate": leaves the rest to the recovery of the next start
-  { signal: "SIGKILL", patienceMs: 4_000 }, // its children notice and end too
+  { signal: "SIGINT", timeoutMs: 10_000 }, // "fast": ends the sessions and writes a checkpoint
+  { signal: "SIGQUIT", timeoutMs: 6_000 }, // "immediate": leaves the rest to the recovery of the next start
+  { signal: "SIGKILL", timeoutMs: 4_000 }, // its children notice and end too
 ] as const;
 
-const START_PATIENCE_MS = 30_000;
+const START_TIMEOUT_MS = 30_000;
 const LARGEST_LOG_BYTES = 5 * 1024 * 1024;
 
 /** The shortest of the platforms' limits for the path of a Unix socket: 103 on macOS, 107 on Linux. */
@@ -206,7 +207,7 @@ async function takeLock(path: string): Promise<FileHandle | undefined> {
 
 async function lockForService(dataDir: string, cancelled?: AbortSignal): Promise<FileHandle> {
   const path = join(dataDir, "service.lock");
-  // A moment of patience, for a service that is just being replaced.
+  // Waits for a moment: another service may be about to end.
   const lock = await poll(1_000, () => takeLock(path), cancelled);
   if (lock === undefined) {
     const owner = (await readFile(path, "utf8")).trim();
@@ -228,12 +229,12 @@ async function lockForPostgres(
 ): Promise<FileHandle> {
   const path = join(dataDir, "postgres.lock");
   let lock = await takeLock(path);
-  for (const { signal, patienceMs } of SHUTDOWNS) {
+  for (const { signal, timeoutMs } of SHUTDOWNS) {
     if (lock) break;
     const leftover = await postmasterOf(join(dataDir, "postgres"));
     log(`Waiting for the Postgres${leftover ? ` (process ${leftover})` : ""} that an earlier Latchkey left behind.`);
     if (leftover) sendSignal(leftover, signal);
-    lock = await poll(patienceMs, () => takeLock(path), cancelled);
+    lock = await poll(timeoutMs, () => takeLock(path), cancelled);
   }
   if (lock) return lock;
   throw new EmbeddedPostgresError(
@@ -300,15 +301,6 @@ async function isClusterThere({ cluster, binaries }: Place): Promise<boolean> {
  */
 const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
 
-/** Whether the user of this process has an entry in /etc/passwd, or wherever the system keeps its accounts. */
-function hasName(): boolean {
-  try {
-    return userInfo().username !== "";
-  } catch {
-    return false;
-  }
-}
-
 /** Makes the database cluster under another name first, so that what has the right name is always complete. */
 async function makeCluster(place: Place, postgresLock: FileHandle): Promise<void> {
   const { dataDir, cluster, account, binaries, cancelled } = place;
@@ -317,12 +309,14 @@ async function makeCluster(place: Place, postgresLock: FileHandle): Promise<void
   const path = asSeenFromInside(fresh, account);
   const args = ["-D", path, `--username=${superuser}`, "--locale=C", "--encoding=UTF8", "-A", "trust"];
   const options = { account, cwd: fresh, handles: [postgresLock.fd], cancelled };
-  const [program, ...rest] = [...(hasName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
+  const [program, ...rest] = [...(accountName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
   const { code, output } = await run(program, rest, options);
   if (code !== 0) await removeFolder(fresh);
   cancelled?.throwIfAborted();
   if (code !== 0) {
-    const advice = hasName() ? "" : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
+    const advice = accountName()
+      ? ""
+      : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
     throw new EmbeddedPostgresError(
       `Postgres could not make a database in ${cluster}: ${complaintOf(output)}.${advice} ` +
         "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
@@ -418,16 +412,16 @@ async function launch(
 
   const stop = async () => {
     stopping = true;
-    for (const { signal, patienceMs } of SHUTDOWNS) {
+    for (const { signal, timeoutMs } of SHUTDOWNS) {
       if (!ended) sendSignal(group, signal);
-      if (await poll(patienceMs, async () => ended || undefined)) return void (await exited);
+      if (await poll(timeoutMs, async () => ended || undefined)) return void (await exited);
     }
     throw new EmbeddedPostgresError(`Postgres (process group ${-group}) does not end, not even when killed.`);
   };
 
   const connection = serviceConnection(sockets, PORT);
   let reason = "it did not become ready";
-  const ready = await poll(START_PATIENCE_MS, async () => {
+  const ready = await poll(START_TIMEOUT_MS, async () => {
     if (ended || cancelled?.aborted) return false;
     if (!(await readRecord(cluster)).includes("\nready")) return undefined;
     return prepareRoles(connection).then(
@@ -469,13 +463,13 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Asks again and again until there is an answer, or undefined after `patienceMs`. */
+/** Asks again and again until there is an answer, or undefined after `timeoutMs`. */
 async function poll<T>(
-  patienceMs: number,
+  timeoutMs: number,
   ask: () => Promise<T | undefined>,
   cancelled?: AbortSignal,
 ): Promise<T | undefined> {
-  const end = performance.now() + patienceMs;
+  const end = performance.now() + timeoutMs;
   for (;;) {
     cancelled?.throwIfAborted();
     const answer = await ask();

@@ -4,7 +4,7 @@
  * DATABASE_URL alone says where the database is and how to connect. Otherwise PGOPTIONS, PGSSLMODE, PGREPLICATION,
  * PGPASSWORD and others, set for psql or by a hosting platform, would change connections without a trace.
  */
-// biome-ignore lint/style/noProcessEnv: it is cleaned here, and read in config.ts alone
+// biome-ignore lint/style/noProcessEnv: it is cleaned here
 for (const name of Object.keys(process.env)) {
   // biome-ignore lint/style/noProcessEnv: as above
   if (/^PG|^NODE_PG_FORCE_NATIVE$/.test(name)) delete process.env[name];

@@ -1,5 +1,7 @@
 /** What an error of Postgres, `pg` or Knex means: an outage, a refusal, or a mistake of ours. */
 
+import { Problem } from "../contract/problems.ts";
+
 /** The database cannot be used until somebody changes it. Its message is a sentence for the operator. */
 export class UnsuitableDatabaseError extends Error {}
 
@@ -54,9 +56,16 @@ export const isBrokenConnection = (error: unknown): boolean => matches(error, br
 /** Whether Postgres answers, and refuses the role, its password or the database: waiting does not help. */
 export const isRefusal = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
 
-/** Whether nothing can be written until the operator acts: the disk is full, rights are missing, or it is read-only. */
+/** Whether writes fail until the operator acts: the disk is full, rights are missing, or it is read-only. */
 export const isWriteRefusal = (error: unknown): boolean =>
   error instanceof Error && (isReadOnlyServer(error) || matches(error, /^(?:53100|42501)$/, /^$/));
+
+/** @returns `warn` for errors other than outages, which `openDatabases` logs once as they begin and once as they end */
+export const exceptOutages =
+  (warn: (error: unknown) => void) =>
+  (error: unknown): void => {
+    if (!(error instanceof Problem && error.slug === "database-unavailable")) warn(error);
+  };
 
 /** Whether Postgres refused a row because of the named unique constraint (SQLSTATE 23505). */
 export function violates(error: unknown, constraint: string): boolean {

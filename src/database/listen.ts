@@ -3,11 +3,17 @@ import type pg from "pg";
 import { backOff } from "../lib/backOff.ts";
 import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connections.ts";
 
+export type Listener = {
+  /** Closes its connection and makes another one: it may lead to a server that was demoted. */
+  renew(): void;
+  close(): Promise<void>;
+};
+
 /**
  * Calls `wake` at each notification of a channel, and at each new connection, since some may have
- * been missed before it. A lost connection is made again; until then nobody is woken.
+ * been missed before it. Reconnects after a lost connection; until then there are no notifications.
  */
-export function listenTo(address: DatabaseAddress, channel: string, wake: () => void): { close(): Promise<void> } {
+export function listenTo(address: DatabaseAddress, channel: string, wake: () => void): Listener {
   const delays = backOff({ firstMs: 250, mostMs: 2_000 });
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -30,6 +36,9 @@ export function listenTo(address: DatabaseAddress, channel: string, wake: () => 
   };
   void listen().catch(reconnect);
   return {
+    renew() {
+      if (client) void closeConnection(client); // and connects again
+    },
     async close() {
       closed = true;
       clearTimeout(timer);

@@ -7,7 +7,7 @@ import { closeConnection, connect, type DatabaseAddress, noTimeLimits, type Time
 import { isReadOnlyServer, queryTimedOut } from "./errors.ts";
 
 /**
- * Is told of each statement as it begins, without its values. What it returns is called when the
+ * Called for each statement as it begins, without its values. What it returns is called when the
  * statement has ended.
  */
 export type QueryObserver = (statement: string) => (error: Error | null) => void;
@@ -19,7 +19,7 @@ type PoolOptions = {
   queryTimeoutMs?: number;
   limits: TimeLimits;
   observe?: QueryObserver | undefined;
-  /** A query got no answer in time: its connection is closed, and its backend may still be at it. */
+  /** A query got no answer in time: its connection is closed; its backend may still be running it. */
   onTimeout?(connection: pg.Client): void;
   /** The server turned out to be read-only. */
   onReadOnly?(): void;
@@ -61,7 +61,7 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
     // Otherwise an error's message has the values in it, password hashes among them.
     compileSqlOnError: false,
     pool: { min: 0, max, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true },
-    // Whatever it would say is thrown as well, and an outage would be a line an attempt.
+    // All of it is thrown as well; otherwise each attempt would log a line.
     log: { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} },
   });
   // Knex has no option for how a connection is made, examined and closed. These are the methods that a dialect overrides.

@@ -12,7 +12,7 @@ export const schemaName = "latchkey";
  */
 export const searchPath = `${schemaName}, pg_temp`;
 
-/** It cannot be told which of several installations is meant. */
+/** Several installations were found, and the search path selects none. */
 export class AmbiguousSchemaError extends Error {}
 
 /** What the `migrations` of an installation has, whatever its version. */

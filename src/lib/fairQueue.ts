@@ -23,7 +23,7 @@ export type FairQueue = {
    * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
    */
   run<T>(turn: Turn, task: () => Promise<T>): Promise<T>;
-  /** Admits whoever can run, after `atOnce` has grown. */
+  /** Admits waiting tasks after the limit has grown. */
   admit(): void;
   waiting(): number;
 };

@@ -3,7 +3,7 @@
  * replaced by themselves while the service runs.
  *
  * The key that signs next is always published already, for longer than a JWK Set may be cached. So it can sign at once when
- * the present one is revoked, and everybody who verifies tokens knows it. A key stays published until the last token that it
+ * the present one is revoked, and verifiers know it. A key stays published until the last token that it
  * signed has expired.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -70,7 +70,7 @@ export class SealedKeysError extends Error {}
 
 /** Longer than the JWK Set may be cached (`max-age` in the contract) and another instance may not have looked. */
 export const publishedBeforeSigningSeconds = 360;
-/** So long before a key signs, its own successor is published: when it is revoked at once, everybody knows that one. */
+/** A key's successor is published this long before the key signs, so that it can be used at once. */
 export const preparedBeforeSigningSeconds = 2 * publishedBeforeSigningSeconds;
 const followEveryMs = 30_000;
 /** How often the database is read for unknown keys, however many tokens name one. */

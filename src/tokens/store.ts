@@ -15,7 +15,7 @@ export const signingKeyLock = 5_391_648;
 const keyColumns = `kid, private_jwe AS "privateJwe", created_at AS "createdAt", activates_at AS "activatesAt",
   revoked_at AS "revokedAt"`;
 
-/** The next key signs from now on. */
+/** Makes the next key sign now. */
 const promotion = `UPDATE signing_keys SET activates_at = now()
   WHERE kid = (SELECT kid FROM signing_keys WHERE revoked_at IS NULL AND activates_at > now()
                ORDER BY activates_at, kid DESC LIMIT 1)`;
@@ -115,7 +115,7 @@ export function signingKeyStore(database: Database): SigningKeyStore {
            RETURNING ${revocationColumns}`,
           { kid, everyEpoch, seconds: longestRevocationSeconds },
         );
-        // Not one that has retired: whoever verifies tokens has been told of the next one.
+        // Only if the signing key was revoked: verifiers already know the next key.
         if (signs > 0) await transaction.raw(promotion);
         return rows[0];
       }),
@@ -139,11 +139,18 @@ type RevocationParts = {
   ofRequests?: Database;
   /** Commits something, and returns on which server: its postmaster's start time. */
   commit?: () => Promise<string>;
+  /** Makes the connections anew: those that are followed, written and committed by. */
+  renew?: () => void;
 };
 
 export function revocationStore(
   database: Database,
-  { saw = () => {}, ofRequests = database, commit = () => commitSomething(database) }: RevocationParts = {},
+  {
+    saw = () => {},
+    ofRequests = database,
+    commit = () => commitSomething(database),
+    renew = database.renew,
+  }: RevocationParts = {},
 ): RevocationStore {
   return {
     async readAll(take) {
@@ -201,7 +208,7 @@ export function revocationStore(
     async isCurrent(cursor) {
       const { server } = JSON.parse(cursor) as Cursor;
       if ((await commit()) === server) return true;
-      for (const { renew } of [database, ofRequests]) renew(); // one of them is connected to a server of the past
+      renew(); // a connection leads to an old server
       return false;
     },
 

@@ -40,7 +40,7 @@ export async function up(knex: Knex): Promise<void> {
         IF owner <> current_user THEN
           EXECUTE format('ALTER VIEW %I.%I OWNER TO %I', old_schema, item, owner);
         END IF;
-        -- Who had access to the table keeps it.
+        -- Roles keep their access.
         FOR permission IN
           SELECT privilege_type AS privilege, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role
           FROM pg_class, aclexplode(relacl)

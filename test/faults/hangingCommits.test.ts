@@ -1,0 +1,53 @@
+/** A primary that cannot commit, because its synchronous standby is gone. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test, vi } from "vitest";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { password, query, startTestService } from "../support/service.ts";
+
+const stalenessSeconds = 4;
+const poolMax = 5;
+/** Four that follow changes, and one that looks for abandoned queries. */
+const ownConnections = 5;
+
+test("it is not ready, its revocations are stale, and commits that hang count as connections", async () => {
+  const postgres = await startBreakablePostgres();
+  const asAdministrator = (text: string) => query(postgres.administrator, text);
+  const settings = { REVOCATION_STALENESS_SECONDS: String(stalenessSeconds), DATABASE_POOL_MAX: String(poolMax) };
+  const service = await startTestService(settings, postgres.url);
+  const basic: [string, string] = ["miguel", password];
+  expect((await service.send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(201);
+  const bearer = await service.token("miguel");
+  const signIn = () => service.send("POST", "/api/sessions", { basic });
+  const ready = () => service.send("GET", "/readyz");
+  const checkToken = () => service.send("GET", "/api/resource", { bearer });
+  const setStandby = async (name: string) => {
+    await asAdministrator(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+    await asAdministrator("SELECT pg_reload_conf()");
+  };
+
+  await setStandby("nobody");
+  let most = 0;
+  let isOver = false;
+  const counting = (async () => {
+    for (; !isOver; await sleep(50)) {
+      const rows = await asAdministrator(
+        "SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+      );
+      most = Math.max(most, rows.length);
+    }
+  })();
+  for (let round = 0; round < 2; round += 1) {
+    const answers = await Promise.all(Array.from({ length: 2 * poolMax }, signIn));
+    for (const { status } of answers) expect(status).toBe(503);
+  }
+  expect(await ready()).toMatchObject({ status: 503, problem: "database-unavailable" });
+  await vi.waitUntil(async () => (await checkToken()).problem === "revocations-stale", (stalenessSeconds + 2) * 1000);
+  isOver = true;
+  await counting;
+  expect(most).toBeLessThanOrEqual(poolMax + ownConnections);
+
+  await setStandby("");
+  await vi.waitUntil(async () => (await signIn()).status === 201, 2_000);
+  expect((await ready()).status).toBe(200);
+  await vi.waitUntil(async () => (await checkToken()).status === 200, 2_000);
+});

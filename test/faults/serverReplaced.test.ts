@@ -1,0 +1,61 @@
+/** A server that was replaced, while it still runs and commits: without synchronous replication, it does not know. */
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { pino } from "pino";
+import { expect, test, vi } from "vitest";
+import { openDatabases } from "../../src/database/databases.ts";
+import { commitSomething } from "../../src/database/writable.ts";
+import { revocationStore } from "../../src/tokens/store.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { query } from "../support/service.ts";
+
+test("once one connection has found it out, none stays on the old server, and the revocations are current", async () => {
+  const old = await startBreakablePostgres();
+  const replacement = await startBreakablePostgres();
+  const { user, database: name } = old.connection;
+  let current = old.connection;
+  const proxy = createServer((socket) => {
+    const server = connect(`${current.host}/.s.PGSQL.${current.port}`).on("error", () => socket.destroy());
+    socket.on("error", () => {}).on("close", () => server.destroy());
+    server.on("close", () => socket.destroy());
+    socket.pipe(server).pipe(socket);
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const { port } = proxy.address() as { port: number };
+  const databases = openDatabases(`postgres://${user}@127.0.0.1:${port}/${name}`, 1, pino({ level: "silent" }));
+  afterwards(async () => {
+    await databases.close();
+    proxy.close();
+  });
+  const { database, following, proving, renew } = databases;
+  let wakes = 0;
+  databases.listen("some_channel", () => {
+    wakes += 1;
+  });
+  const store = revocationStore(following, { ofRequests: database, commit: () => commitSomething(proving), renew });
+  const identify = async () => {
+    const { rows } = await following.read((knex) =>
+      knex.raw<{ rows: [{ pid: number; server: string }] }>(
+        "SELECT pg_backend_pid() AS pid, pg_postmaster_start_time()::text AS server",
+      ),
+    );
+    return rows[0];
+  };
+  const connections = () =>
+    query(old.administrator, "SELECT FROM pg_stat_activity WHERE application_name = 'latchkey'");
+  const cursorOf = ({ server }: { server: string }) => JSON.stringify({ server, snapshot: "3:3:" });
+  const before = await identify();
+  expect(await store.isCurrent(cursorOf(before))).toBe(true);
+  await vi.waitUntil(() => wakes === 1, 5_000);
+  expect(await connections()).toHaveLength(3);
+
+  current = replacement.connection;
+  await query(old.administrator, "SELECT pg_terminate_backend($1)", [before.pid]);
+  const after = await identify();
+  expect(after.server).not.toBe(before.server);
+  expect(await store.isCurrent(cursorOf(after))).toBe(false);
+  expect(await store.isCurrent(cursorOf(after))).toBe(true);
+  await vi.waitUntil(async () => (await connections()).length === 0, 5_000);
+  await vi.waitUntil(() => wakes === 2, 5_000); // it listens to the new one
+});
