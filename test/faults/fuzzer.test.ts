@@ -4,7 +4,8 @@
  */
 import { describe, expect, inject, test } from "vitest";
 import { buildFaulty } from "../fuzz/build.ts";
-import { plantedFaults } from "../fuzz/faults.ts";
+import { plantedFaults } from "../fuzz/faults/index.ts";
+import { unfindableFaults } from "../fuzz/faults/unfindable.ts";
 import { readApi } from "../fuzz/operations.ts";
 import { tryOutages } from "../fuzz/outages.ts";
 import { promises } from "../fuzz/promises/index.ts";
