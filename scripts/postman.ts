@@ -24,7 +24,7 @@ type Answer = {
   headers: Record<string, { required?: boolean; schema: Schema }>;
   content?: Record<string, { schema: Schema }>;
 };
-type Schema = { type?: string | string[]; properties?: object; allOf?: Schema[] };
+type Schema = { type?: string | string[]; format?: string; properties?: Record<string, Schema>; allOf?: Schema[] };
 
 /** As much of Postman's format as is looked at here. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
@@ -254,8 +254,9 @@ const bodyVariable = (name: string): string | undefined =>
 const givenVariable = (path: string, name: string): string =>
   bodyVariable(name) ?? pathVariable(`${path}/{${name}}`, name);
 
+/** Without links: a `token` that is a URL is not a token. */
 const membersOf = ({ properties = {}, allOf = [] }: Schema): string[] => [
-  ...Object.keys(properties),
+  ...Object.keys(properties).filter((name) => !/^uri/.test(properties[name]?.format ?? "")),
   ...allOf.flatMap(membersOf),
 ];
 

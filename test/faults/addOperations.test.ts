@@ -43,7 +43,7 @@ const paths = `  /api/parcels:
 ${headers}            Location:
               description: Where it can be read.
               required: true
-              schema: { type: string, format: uri-reference }
+              schema: { type: string, format: uri-reference, maxLength: 64 }
               example: /api/parcels/p-1
           content:
             application/json:

@@ -4,7 +4,8 @@
  */
 import { describe, expect, inject, test } from "vitest";
 import { buildFaulty } from "../fuzz/build.ts";
-import { plantedFaults } from "../fuzz/faults.ts";
+import { plantedFaults } from "../fuzz/faults/index.ts";
+import { unfindableFaults } from "../fuzz/faults/unfindable.ts";
 import { readApi } from "../fuzz/operations.ts";
 import { tryOutages } from "../fuzz/outages.ts";
 import { promises } from "../fuzz/promises/index.ts";
@@ -51,9 +52,17 @@ describe("a planted fault is found", () => {
   });
 });
 
-test("the service as it is keeps every promise", async () => {
+test.each(unfindableFaults)("$name is not found, as documented", async ({ name, edits, nearest }) => {
+  const program = await buildFaulty(name, edits);
+  const service = await startFuzzedService(await createDatabase(), { PASSWORD_BLOCKLIST: "off" }, program);
+  const { failure } = await fuzz({ api, ...service, seed: 1, requests: 0, promises: [nearest] });
+  await service.close();
+  expect(failure?.what).toBeUndefined();
+});
+
+test("the service as it is keeps every promise, and random requests find nothing", async () => {
   const service = await startFuzzedService(await createDatabase());
-  const { failure, unchecked } = await fuzz({ api, ...service, seed: 1, requests: 1 });
+  const { failure, unchecked } = await fuzz({ api, ...service, seed: 1, requests: 2000 });
   await service.close();
   expect(failure?.curl.join("\n")).toBeUndefined();
   expect(Object.fromEntries(unchecked)).toEqual({});

@@ -215,8 +215,7 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
     .string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((unit) => String.fromCharCode(unit)) })
     .map((text) => text.replaceAll("\u007f", "")); // which Node would not send
   const none = fc.constant<Credentials>({ kind: "none" });
-  return oneOf<Credentials>(
-    choice(schemes.length === 0 ? 20 : 2, none),
+  const some: { weight: number; arbitrary: Arbitrary<Credentials> }[] = [
     choice(schemes.includes("basic") ? (schemes.includes("bearer") ? 4 : 12) : 1, password),
     choice(schemes.includes("bearer") ? 12 : 2, token),
     choice(2, fc.record({ kind: fc.constant("wrong password" as const), pick, password: hostileText })),
@@ -230,7 +229,10 @@ function credentials({ schemes }: Operation): Arbitrary<Credentials> {
       1,
       latin1.map((text) => ({ kind: "raw" as const, headers: [text.trim()] })),
     ),
-  );
+  ];
+  // Nested, since a failure shrinks to a first choice only: to none where it can, else to a password.
+  const weight = some.reduce((sum, one) => sum + one.weight, 0);
+  return oneOf(choice(schemes.length === 0 ? 20 : 2, none), choice(weight, oneOf(...some)));
 }
 
 function path(api: Api, operation: Operation): Arbitrary<Step["path"]> {

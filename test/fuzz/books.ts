@@ -237,8 +237,23 @@ function lastSegment({ path }: Operation, { target }: Request): string {
   }
 }
 
-// Wider than the service compares, and written anew: who is no stranger by these may still be refused.
+// The mappings of RFC 8265, written independently of the service.
 const sameName = (a: string, b: string) => foldName(a) === foldName(b);
-const foldName = (text: string) => text.normalize("NFKC").toLowerCase().normalize("NFKC");
+const foldName = (text: string) => [...text].map(unwiden).join("").toLowerCase().normalize("NFC");
+
+/** The decomposition mapping of a fullwidth or halfwidth character; any other one as it is. */
+function unwiden(character: string): string {
+  if (!/[\u3000\uff01-\uffee]/.test(character)) return character;
+  // NFKC would decompose the letters of halfwidth Hangul further: these are written in rows of 30 and of 6.
+  const code = character.charCodeAt(0);
+  if (code === 0xffa0) return "\u3164";
+  if (code > 0xffa0 && code <= 0xffbe) return String.fromCharCode(code - 0xffa1 + 0x3131);
+  if (code >= 0xffc2 && code <= 0xffdc) {
+    const [row, column] = [(code - 0xffc2) >> 3, (code - 0xffc2) & 7];
+    return column < 6 ? String.fromCharCode(0x314f + 6 * row + column) : character;
+  }
+  return code === 0xffe3 ? "\u00af" : character.normalize("NFKC");
+}
+
 const sameText = (a: string, b: string) => foldText(a) === foldText(b);
 const foldText = (text: string) => text.replace(/\p{Zs}/gu, " ").normalize("NFC");

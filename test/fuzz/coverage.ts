@@ -1,4 +1,6 @@
 /** Which of the declared answers were reached, and why the others were not. */
+
+import { unfindableFaults } from "./faults/unfindable.ts";
 import type { Api, Operation } from "./operations.ts";
 import type { Fuzzed } from "./run.ts";
 
@@ -11,6 +13,9 @@ const reasons: [(status: number, operation: Operation, isOwn: boolean) => boolea
   ],
   [(status, { statuses }, isOwn) => status === 404 && statuses.includes(304) && !isOwn, "DOCUMENTATION is on at --url"],
 ];
+
+/** @returns a line for each kind of fault that no request can show */
+export const blindSpots = (): string[] => unfindableFaults.map(({ name, why }) => `cannot be found: ${name}: ${why}`);
 
 /** @returns a line for each operation with declared answers that were not reached, and the sum of all */
 export function coverageOf({ operations }: Api, { statuses }: Pick<Fuzzed, "statuses">, isOwn: boolean): string[] {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
 import { superuser } from "../../src/database/embeddedRoles.ts";
 import { type Arguments, readArguments, UsageError, usage } from "./arguments.ts";
-import { coverageOf } from "./coverage.ts";
+import { blindSpots, coverageOf } from "./coverage.ts";
 import { readApi } from "./operations.ts";
 import { tryOutages } from "./outages.ts";
 import { count, type Fuzzed, fuzz, tableOf, together } from "./run.ts";
@@ -87,7 +87,8 @@ function settingsOf(given: Arguments) {
 function report(given: Arguments, fuzzed: Fuzzed, began: number): void {
   for (const line of tableOf(fuzzed)) console.info(line);
   const isWhole = given.promises === undefined && given.path === undefined;
-  if (isWhole) for (const line of coverageOf(apiOf(given), fuzzed, given.url === undefined)) console.info(line);
+  const unseen = isWhole ? [...blindSpots(), ...coverageOf(apiOf(given), fuzzed, given.url === undefined)] : [];
+  for (const line of unseen) console.info(line);
   for (const [promise, reason] of fuzzed.unchecked) console.info(`not checked: ${promise}: ${reason}`);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   console.info(`${fuzzed.requests} requests in ${seconds} s, from seed ${given.seed} on`);

@@ -129,7 +129,9 @@ export function readApi(file: string): Api {
     seen.add(resolved);
     const { properties = {}, items, allOf = [], oneOf = [], anyOf = [] } = resolved;
     const inner = [...Object.values(properties), ...allOf, ...oneOf, ...anyOf, ...(items ? [items] : [])];
-    return [...Object.keys(properties), ...inner.flatMap((part) => membersOf(part, seen))];
+    // A `token` that is a link is not a token.
+    const names = Object.keys(properties).filter((name) => !/^uri/.test(follow(properties[name] ?? {}).format ?? ""));
+    return [...names, ...inner.flatMap((part) => membersOf(part, seen))];
   };
 
   const operations = Object.entries(document.paths).flatMap(([path, item]) =>

@@ -1,5 +1,6 @@
 /** What a service answers where something is taken away from it: passwords are guessed, its database is away or broken. */
 import { Agent } from "node:http";
+import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { answerChecker } from "../support/answers.ts";
 import { curlLines } from "./curl.ts";
@@ -130,7 +131,24 @@ async function databaseAway(probe: Probe, cases: Case[], { databaseUrl, administ
   } finally {
     await onDatabase(administrator, `ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`);
   }
+  await hasRecovered(probe);
 }
+
+/** The service reconnects with a back-off of up to a second. It has to do so without a restart. */
+async function hasRecovered({ api, call, claim }: Probe): Promise<void> {
+  const deadline = performance.now() + recoveryTimeoutMs;
+  const ready = api.operations.find(
+    ({ method, schemes, statuses }) => method === "GET" && schemes.length === 0 && statuses.includes(503),
+  );
+  while (ready) {
+    const { status } = await call(ready);
+    if (status === 200) return;
+    claim(performance.now() < deadline, `${where(ready)} is still ${status} after the database returned`);
+    await setTimeout(50);
+  }
+}
+
+const recoveryTimeoutMs = 10_000;
 
 function saysNothing({ claim }: Probe, operation: Operation, { status, text, json }: Reply): void {
   if (status < 500) return;

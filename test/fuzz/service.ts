@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { readConfig } from "../../src/config.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { startService } from "../../src/service.ts";
+import { defaultIssuer } from "../../src/tokens/accessTokens.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
 import type { Json } from "./json.ts";
@@ -39,7 +40,7 @@ export async function startFuzzedService(
   const sign = await signer(databaseUrl);
   // Time cannot be sent: a token whose time is over is signed.
   const now = Math.floor(Date.now() / 1000);
-  const claims = { iss: "latchkey", aud: "latchkey", username: "past", epoch: 0 };
+  const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
   return { url: service.url, expiredTokens: [expired], insight: { ...insight, sign }, close: service.close };

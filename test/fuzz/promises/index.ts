@@ -6,7 +6,7 @@ import {
   basicIsStrict,
   namesAreOneUser,
   passwordsAreExact,
-  usersAreNotTold,
+  usernamesAreNotDisclosed,
   weakPasswordsAreRefused,
 } from "./passwords.ts";
 import {
@@ -31,7 +31,7 @@ export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "lost-answers-are-given-again": lostAnswersAreGivenAgain,
   "reuse-is-noticed": reuseIsNoticed,
   "guesses-end-nothing": guessesEndNothing,
-  "users-are-not-told": usersAreNotTold,
+  "usernames-are-not-disclosed": usernamesAreNotDisclosed,
   "credentials-are-declared": credentialsAreDeclared,
   "weak-passwords-are-refused": weakPasswordsAreRefused,
   "sessions-are-limited": sessionsAreLimited,

@@ -3,6 +3,7 @@ import { basicHeader, type Probe, strongPassword } from "../probe.ts";
 
 const flipped = (text: string) =>
   [...text].map((one) => (one === one.toLowerCase() ? one.toUpperCase() : one.toLowerCase())).join("");
+const fullwidth = (text: string) => text.replace(/[!-~]/g, (one) => String.fromCharCode(one.charCodeAt(0) + 0xfee0));
 const cut = (text: string, bytes: number) =>
   Buffer.from(text)
     .subarray(0, bytes)
@@ -51,7 +52,7 @@ export async function namesAreOneUser({ register, opens, claim, call, need, tag 
   const registration = need("registration");
   const name = `Zoë.Ångström${tag}`;
   const { username, password } = await register(undefined, name);
-  const same = [name, name.toUpperCase(), name.toLowerCase(), name.normalize("NFD")];
+  const same = [name, name.toUpperCase(), name.toLowerCase(), name.normalize("NFD"), fullwidth(name)];
   for (const other of same) {
     claim(await opens({ basic: [other, password] }), `the name ${other} does not sign in, although it is ${username}`);
     const { status } = await call(registration, { body: { username: other, password } });
@@ -64,6 +65,7 @@ export async function namesAreOneUser({ register, opens, claim, call, need, tag 
     `${name}.`,
     name.normalize("NFD").replace(/\p{M}/gu, ""),
     `${name}%`,
+    name.replace("st", "ﬆ"), // only NFKC makes it the same
     "",
   ];
   for (const other of others) claim(!(await opens({ basic: [other, password] })), `another name signs in: "${other}"`);
@@ -123,7 +125,7 @@ export function withUnusedBits(base64: string): string {
 }
 
 /** Nobody learns whether there is such a user. */
-export async function usersAreNotTold({ api, register, call, claim, need, tag }: Probe): Promise<void> {
+export async function usernamesAreNotDisclosed({ api, register, call, claim, need, tag }: Probe): Promise<void> {
   const { id, username } = await register();
   const other = await register();
   for (const operation of api.operations.filter(({ schemes }) => schemes.includes("basic"))) {
@@ -131,7 +133,7 @@ export async function usersAreNotTold({ api, register, call, claim, need, tag }:
     const unknown = await call(operation, { basic: [`nobody${tag}`, "a wrong password"] });
     claim(
       shown(wrong) === shown(unknown),
-      `${operation.method} ${operation.path}: an unknown user is told from a wrong password`,
+      `${operation.method} ${operation.path}: an unknown user can be distinguished from a wrong password`,
     );
   }
   const listed = api.operations.find((one) => one.path === `${need("registration").path}/{id}` && one.method === "GET");
@@ -139,7 +141,7 @@ export async function usersAreNotTold({ api, register, call, claim, need, tag }:
   const foreign = await call(listed, { basic: other.basic, path: { id } });
   const missing = await call(listed, { basic: other.basic, path: { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b" } });
   claim(foreign.status >= 400, "another user is read");
-  claim(shown(foreign) === shown(missing), "another user is told from one who does not exist");
+  claim(shown(foreign) === shown(missing), "another user can be distinguished from one who does not exist");
 }
 
 /** An answer without what is new in each. */
