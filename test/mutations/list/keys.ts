@@ -33,7 +33,7 @@ export const keys: readonly Mutation[] = [
     find: "made < 3 &&",
     replace: "made < 1 &&",
     test: "test/signingKeys.test.ts",
-    only: "of ten who start at once",
+    only: "the next one signs at once",
   },
   {
     name: "the next key has no successor when it begins to sign",
