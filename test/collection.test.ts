@@ -140,7 +140,9 @@ test("a new operation is in it with its credentials, its variables and its tests
   expect(collection.item.at(-1)?.item[0]).toMatchObject({ id: "listDevices", request: { auth: { type: "bearer" } } });
   expect(createOrder?.event[0]?.script.exec.join("\n")).toContain("to.have.status(201)");
   expect(createOrder?.event[0]?.script.exec.join("\n")).toContain('set("order_id", pm.response.json().id)');
-  expect(getOrder?.request).toMatchObject({ url: { variable: [{ key: "id", value: "{{order_id}}" }] } });
+  expect(getOrder?.request).toMatchObject({
+    url: { raw: "{{baseUrl}}/api/orders/:id", variable: [{ key: "id", value: "{{order_id}}" }] },
+  });
 });
 
 test("it has the shape of Postman's format, version 2.1", async () => {

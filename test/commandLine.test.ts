@@ -67,11 +67,14 @@ describe("latchkey", { timeout: 60_000 }, () => {
     const other = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => other.once("listening", resolve));
     const { port } = other.address() as { port: number };
-    const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, PORT: String(port) };
-    const program = runProgram([], settings);
-    expect(await program.exit).toBe(69);
+    const DATA_DIR = await dataFolder();
+    for (const database of [{ DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey }, { DATA_DIR }]) {
+      const program = runProgram([], { ...database, PORT: String(port) });
+      expect(await program.exit).toBe(69);
+      expect(program.stderr).toEqual([expect.stringContaining(`PORT ${port}`)]);
+    }
     other.close();
-    expect(program.stderr).toEqual([expect.stringContaining(`PORT ${port}`)]);
+    await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT"); // no database was made
   });
 
   test("a database that does not answer: exit status 69 within 15 s, in a sentence", async () => {

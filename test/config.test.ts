@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ConfigError, describeSettings, misspeltSettings, readConfig } from "../src/config.ts";
+import { keysOf } from "../src/tokens/secretKey.ts";
 
 const secret = "an honest secret key of forty characters";
 
@@ -156,6 +157,10 @@ describe("settings", () => {
     ["METRICS_PORT", "tcp://10.0.0.1:9090", "enableServiceLinks"],
   ])("%s=%j is refused with a hint", (name, given, hint) => {
     expect(() => readConfig({ SECRET_KEY: secret, [name]: given })).toThrow(hint);
+  });
+
+  test("a secret key counts under one name, whether or not there is a line break behind it", () => {
+    for (const given of [secret, `${secret}\n`, `${secret}\r\n`]) expect(keysOf([given]).counting[0]).toBe(secret);
   });
 
   test("a short secret key is no longer for the line break behind it", () => {

@@ -1,13 +1,16 @@
 /** Settings of the server, the database, the role and the environment that would change what the code relies on. */
 import { pino } from "pino";
 import { expect, inject, test } from "vitest";
+import { connect, noTimeLimits } from "../src/database/connections.ts";
 import { openDatabase } from "../src/database/database.ts";
+import { commitSomething } from "../src/database/writable.ts";
 import { migrateWithTimeout } from "../src/postgres.ts";
 import { afterwards } from "./support/afterwards.ts";
 import { runProgram } from "./support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "./support/service.ts";
 
 const hostile = {
+  search_path: "elsewhere",
   client_encoding: "LATIN1",
   datestyle: "German",
   intervalstyle: "iso_8601",
@@ -46,6 +49,7 @@ test("settings of the database are overridden on each connection", async () => {
     ),
   );
   expect(Object.fromEntries(rows.map(({ name, setting }) => [name, setting]))).toEqual({
+    search_path: "latchkey, pg_temp",
     client_encoding: "UTF8",
     datestyle: "ISO, MDY",
     intervalstyle: "postgres",
@@ -89,6 +93,17 @@ test("remote_apply, which is stronger, stays", async () => {
   afterwards(() => database.close());
   const { rows } = await database.read((knex) => knex.raw("SHOW synchronous_commit"));
   expect(rows).toEqual([{ synchronous_commit: "remote_apply" }]);
+});
+
+test("a database that is read-only is not connected to, and nothing proves that it can commit", async () => {
+  const own = await createDatabase();
+  const database = openDatabase(own, 1);
+  afterwards(() => database.close());
+  expect(await commitSomething(database)).toMatch(/^\d{4}-/);
+  await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
+  await expect(connect(own, noTimeLimits)).rejects.toMatchObject({ code: "25006" });
+  await database.read((knex) => knex.raw("SET default_transaction_read_only = on")); // of the connection that is there
+  await expect(commitSomething(database)).rejects.toMatchObject({ slug: "database-unavailable" });
 });
 
 const start = (databaseUrl: string) => migrateWithTimeout(databaseUrl, pino({ level: "silent" }));

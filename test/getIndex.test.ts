@@ -62,6 +62,22 @@ describe.each(["/", "/api"])("GET %s", (target) => {
   refusesUnreadableForms(service, request);
 });
 
+test("below a path of PUBLIC_URL links begin with it, and paths are found with and without it", async () => {
+  const below = await startTestService({ PUBLIC_URL: "https://example.com/auth" }, service.databaseUrl);
+  // Not by `send`, which knows the contract without a path.
+  const read = async (path: string) => {
+    const response = await fetch(below.url + path);
+    return { status: response.status, json: (await response.json()) as Record<string, string> };
+  };
+  for (const target of ["/", "/api", "/auth", "/auth/", "/auth/api"])
+    expect(await read(target)).toMatchObject({ status: 200, json: { users: "/auth/api/users" } });
+  for (const target of ["/livez", "/auth/livez", "/auth/livez?"]) expect((await read(target)).status).toBe(200);
+  for (const target of ["/authority", "/auth/auth/livez", "/nowhere"])
+    expect(await read(target)).toMatchObject({ status: 404, json: { type: "/auth/problems/not-found" } });
+  const ambiguous = await startTestService({ PUBLIC_URL: "https://example.com/api" }, service.databaseUrl);
+  expect((await fetch(`${ambiguous.url}/api/resource`)).status).toBe(401);
+});
+
 test("a wrong method is a 405 at both", async () => {
   for (const target of ["/", "/api"]) {
     const answer = await service.send("POST", target, { json: {} });

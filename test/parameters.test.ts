@@ -9,6 +9,7 @@ import { join } from "node:path";
 import express, { type ErrorRequestHandler } from "express";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadContract } from "../src/contract/contract.ts";
+import { refuseUnrepresentableNumbers } from "../src/contract/parameters.ts";
 import { Problem } from "../src/contract/problems.ts";
 import { requestValidator } from "../src/contract/validation.ts";
 import { password, startTestService } from "./support/service.ts";
@@ -80,7 +81,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const integers = ["1e1", "0x1", "01", "1.0", "%201", "-0", "1e400"];
+const integers = ["1e1", "0x1", "01", "1.0", "%201", "-0", "1e400", "9007199254740993"];
 const wrong: [string, Record<string, string>][] = [
   ...integers.map((value): [string, Record<string, string>] => [`page=${value}`, {}]),
   ...["1e0", "0x1", "01.5", "1.50", "-0", "-0.0", ".5", "5.", "1e400", "%201"].map(
@@ -106,3 +107,17 @@ const right: [string, Record<string, string>][] = [
 test.each(right)("?%s with headers %j is a 200", async (query, headers) => {
   expect((await fetch(`${url}?${query}`, { headers })).status).toBe(200);
 });
+
+test.each(['{"a":[1,{"b":1e400}]}', '{"a":[1,{"b":-9007199254740993}]}'])(
+  "a number of a body that JavaScript does not have is a 400 that says where it is: %s",
+  (text) => {
+    let error: unknown;
+    try {
+      refuseUnrepresentableNumbers(JSON.parse(text));
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect((error as Problem).body("")).toMatchObject({ status: 400, errors: [{ pointer: "#/a/1/b" }] });
+    expect(() => refuseUnrepresentableNumbers(JSON.parse('{"a":[0,-0.5,9007199254740991]}'))).not.toThrow();
+  },
+);

@@ -57,6 +57,7 @@ describe("usernames", () => {
     ["می\u200dخواهم", undefined],
     ["ا\u200cب", undefined], // alef joins to the right alone
     ["ب\u200c", undefined],
+    ["ب\u200cء", undefined], // hamza does not join
     ["\u200cب", undefined],
     ["a\u200cb", undefined],
     ["a\u200db", undefined],

@@ -2,13 +2,14 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import pg from "pg";
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
+import type { Problem } from "../src/contract/problems.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { everyEpoch, followRevocations } from "../src/tokens/revocations.ts";
 import { revocationStore } from "../src/tokens/store.ts";
 import { createClient } from "./support/client.ts";
 import { runProgram } from "./support/process.ts";
-import { createDatabase, password, secretKey, startTestService, type TestService } from "./support/service.ts";
+import { createDatabase, password, query, secretKey, startTestService, type TestService } from "./support/service.ts";
 
 const here = await startTestService();
 const there = await startTestService({}, here.databaseUrl);
@@ -142,6 +143,8 @@ test("a list that was read from another server is read anew, all of it", async (
   const cursor = JSON.parse(await store.readAll(() => {}));
   expect(await store.readSince(JSON.stringify({ ...cursor, server: "before the failover" }), () => {})).toBeUndefined();
   expect(await store.readSince(JSON.stringify(cursor), () => {})).toBeDefined();
+  expect(await store.isCurrent(JSON.stringify({ ...cursor, server: "before the failover" }))).toBe(false);
+  expect(await store.isCurrent(JSON.stringify(cursor))).toBe(true);
   expect((await here.send("DELETE", "/api/token", { bearer })).status).toBe(204);
   const seen: string[] = [];
   await store.readSince(JSON.stringify(cursor), (entries) => seen.push(...entries.map(({ subject }) => subject)));
@@ -202,6 +205,36 @@ describe("the list", () => {
     expect(revoked()).toBe(true);
     await lookAt(now + 400_000);
     expect(list.size()).toBe(0);
+    await list.close();
+    await database.close();
+  });
+
+  test("is not fresh while its server answers and cannot commit", async () => {
+    const url = await createDatabase();
+    const database = openDatabase(url, 2);
+    const ignore = () => {};
+    const list = await followRevocations(revocationStore(database), 1_500, () => new Date(), ignore);
+    const problem = () => {
+      try {
+        list.check({ tokenId: "a token", sessionId: undefined, keyId: "a key", userId: "a user", epoch: 0 });
+        return undefined;
+      } catch (error) {
+        return (error as Problem).slug;
+      }
+    };
+    /** Whether the role may write to the log of Postgres, which is how the service proves that it can commit. */
+    const change = (right: string) =>
+      query(
+        { ...inject("postgres"), database: new URL(url).pathname.slice(1) },
+        `DO $$ DECLARE item regprocedure; BEGIN
+           FOR item IN SELECT oid FROM pg_proc WHERE proname = 'pg_logical_emit_message' LOOP
+             EXECUTE format('${right}', item);
+           END LOOP; END $$`,
+      );
+    await change("REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC");
+    await vi.waitUntil(() => problem() === "revocations-stale", { timeout: 4_000, interval: 10 });
+    await change("GRANT EXECUTE ON FUNCTION %s TO PUBLIC");
+    await vi.waitUntil(() => problem() === undefined, { timeout: 4_000, interval: 10 });
     await list.close();
     await database.close();
   });

@@ -28,7 +28,8 @@ const leaksIn = (text: string, secrets: Iterable<string>): string[] =>
 
 /** Everything that the database of a service holds, rows as text. */
 async function dump(): Promise<string> {
-  const tables = await service.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+  const tables = await service.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'latchkey'");
+  expect(tables.length).toBeGreaterThan(7);
   const rows = await Promise.all(
     tables.map(({ tablename }) => service.sql(`SELECT t::text AS row FROM ${tablename} t`)),
   );

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
+import { createClosers } from "../src/closers.ts";
 import { createClient } from "./support/client.ts";
 import { type Program, runProgram } from "./support/process.ts";
 import { createDatabase, password, secretKey } from "./support/service.ts";
@@ -79,17 +80,44 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     expect(await program.exit).toBe(0);
   });
 
-  test.each<NodeJS.Signals>(["SIGTERM", "SIGINT"])("%s skips the rest of the grace", async (signal) => {
-    const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
-    await stopping(program);
-    expect((await program.send("GET", "/livez")).status).toBe(200);
-    program.process.kill(signal);
-    expect(await program.exit).toBe(0);
-  });
+  test.each<NodeJS.Signals>(["SIGTERM", "SIGINT"])(
+    "%s skips the rest of the grace",
+    {
+      timeout: 15_000,
+    },
+    async (signal) => {
+      const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
+      await stopping(program);
+      expect((await program.send("GET", "/livez")).status).toBe(200);
+      program.process.kill(signal);
+      expect(await program.exit).toBe(0);
+    },
+  );
 });
 
 test("SIGINT, from a person who waits, has no grace", { timeout: 30_000 }, async () => {
   const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
   program.process.kill("SIGINT");
+  program.process.kill("SIGTERM"); // as npm hands it on: it says the same
   expect(await program.exit).toBe(0);
+});
+
+test("a part that does not close, or fails, keeps no other open, and is named; parts close in their order", {
+  timeout: 5_000,
+}, async () => {
+  const closers = createClosers();
+  const order: string[] = [];
+  const close = (name: string) => () => order.push(name);
+  closers.add("postgres", "Postgres", close("Postgres"));
+  closers.add("connections", "database", close("database"));
+  closers.add("connections", "notifications", () => new Promise(() => {}));
+  closers.add("servers", "server", () => {
+    order.push("server");
+    throw new Error("no such server");
+  });
+  const closed = closers.close();
+  closers.add("servers", "late", close("late")); // a start that was cancelled goes on for a moment
+  await expect(closed).rejects.toThrow(/^server: no such server; notifications: not closed within 1.5 s$/);
+  expect(order).toEqual(["server", "late", "database", "Postgres"]);
+  expect(closers.pending()).toEqual([]);
 });

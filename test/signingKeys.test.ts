@@ -2,9 +2,16 @@ import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { openDatabase } from "../src/database/database.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
-import { followSigningKeys, SealedKeysError } from "../src/tokens/signingKeys.ts";
+import {
+  followSigningKeys,
+  keyStates,
+  prepareSuccessor,
+  SealedKeysError,
+  type SigningKeyStore,
+} from "../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
-import { createDatabase, password, secretKey, startTestService } from "./support/service.ts";
+import { afterwards } from "./support/afterwards.ts";
+import { createDatabase, password, query, secretKey, startTestService } from "./support/service.ts";
 
 const service = await startTestService();
 await service.register("miguel");
@@ -21,22 +28,60 @@ test("the private half in the database cannot be read without SECRET_KEY", async
   await expect(createSeal([secretKey]).open("another-kid", private_jwe)).rejects.toThrow();
 });
 
+const rotationSeconds = 1e6;
+const ignore = () => {};
+const follow = (store: SigningKeyStore) =>
+  followSigningKeys(store, createSeal([secretKey]), rotationSeconds, () => new Date(), ignore, ignore);
+
 test("of ten who start at once on an empty database, all get the same first key", async () => {
   const database = openDatabase(await createDatabase(), 10);
   const store = signingKeyStore(database);
-  const follow = () =>
-    followSigningKeys(
-      store,
-      createSeal([secretKey]),
-      1e6,
-      () => new Date(),
-      () => {},
-      () => {},
-    );
-  const followers = await Promise.all(Array.from({ length: 10 }, follow));
+  const followers = await Promise.all(Array.from({ length: 10 }, () => follow(store)));
   expect(new Set(followers.map((keys) => keys.signing().kid)).size).toBe(1);
+  expect(await store.findAll()).toHaveLength(2); // and its successor
   for (const keys of followers) await keys.close();
   await database.close();
+});
+
+/** A database with a key that signs and its successor, and no service. */
+async function keysAlone() {
+  const url = await createDatabase();
+  const database = openDatabase(url, 1);
+  afterwards(() => database.close());
+  const store = signingKeyStore(database);
+  const prepare = () => prepareSuccessor(store, createSeal([secretKey]), rotationSeconds);
+  await prepare();
+  const states = async () => keyStates(await store.findAll(), await store.now());
+  return { store, prepare, states, sql: (text: string) => query(url, text) };
+}
+
+test("where none is due yet, the key that is due first signs, rather than none", async () => {
+  const { store, sql } = await keysAlone();
+  // As an earlier version revokes the key that signs. The next one needs a successor, which is later still.
+  await sql(`UPDATE signing_keys SET revoked_at = now() WHERE activates_at <= now();
+    UPDATE signing_keys SET activates_at = now() + interval '5 minutes' WHERE revoked_at IS NULL`);
+  const [next] = await store.findAll();
+  const keys = await follow(store);
+  expect(keys.jwks().keys).toHaveLength(2);
+  expect(keys.signing().kid).toBe(next?.kid);
+  await keys.close();
+});
+
+test("where the key that signs is revoked, the next one signs at once; where one that has retired is, nothing changes", async () => {
+  const { store, prepare, states, sql } = await keysAlone();
+  const names = async () => (await states()).map(({ state }) => state);
+  expect(await names()).toEqual(["next", "signing"]);
+  const [next, first] = await states();
+  await store.revoke(first?.kid ?? "");
+  const [signing, revoked] = await store.findAll();
+  expect([signing?.kid, revoked?.kid]).toEqual([next?.kid, first?.kid]);
+  expect(signing?.activatesAt.getTime()).toBeLessThanOrEqual((await store.now()).getTime());
+  await prepare();
+  await sql("UPDATE signing_keys SET activates_at = now() WHERE activates_at > now()");
+  await prepare();
+  expect(await names()).toEqual(["next", "signing", "retired", "revoked"]);
+  await store.revoke(next?.kid ?? "");
+  expect(await names()).toEqual(["next", "signing", "revoked", "revoked"]);
 });
 
 test("a key that was put into the database without SECRET_KEY is not trusted", async () => {

@@ -1,5 +1,6 @@
 /** Several processes serve as one: none is missed for long, and they begin, stop and are measured together. */
-import { once } from "node:events";
+import type { Worker } from "node:cluster";
+import { EventEmitter, once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { Agent, get } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
@@ -7,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import { watchHeartbeat } from "../../src/heartbeat.ts";
 import { endingsInARow } from "../../src/workers.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -74,6 +76,30 @@ function oneConnection(url: string): (path: string, bearer: string, method?: str
 test("a worker that ran for a minute before it ended is replaced after the shortest pause", () => {
   expect(endingsInARow(3, 59_000)).toBe(3);
   expect(endingsInARow(3, 61_000)).toBe(0);
+});
+
+test("a heartbeat may be missing for 60 seconds during a start, and for 5 afterwards", () => {
+  vi.useFakeTimers();
+  afterwards(() => vi.useRealTimers());
+  const worker = new EventEmitter() as Worker;
+  const hangs = vi.fn();
+  const heartbeat = watchHeartbeat(worker, hangs);
+  vi.advanceTimersByTime(60_000);
+  expect(hangs).not.toHaveBeenCalled();
+  worker.emit("message", { url: "" });
+  heartbeat.serves();
+  for (let second = 0; second < 100; second += 1) {
+    vi.advanceTimersByTime(1_000);
+    worker.emit("message", { beat: true });
+  }
+  vi.advanceTimersByTime(2_000);
+  expect(heartbeat.isSilent()).toBe(false);
+  vi.advanceTimersByTime(1_000);
+  expect(heartbeat.isSilent()).toBe(true);
+  vi.advanceTimersByTime(2_000);
+  expect(hangs).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(10_000);
+  expect(hangs).toHaveBeenCalledOnce();
 });
 
 describe("two workers", { timeout: 60_000 }, () => {

@@ -36,8 +36,8 @@ export const answerFaults: PlantedFault[] = [
   ),
   fault("fault-at-a-length", "bounds-are-kept", /a fault of the service/, [
     "users/users.ts",
-    'const accepted = wellFormed(newPassword(password), "#/password");\n    const attempt',
-    'if (password.length === 73) throw new Error("73");\nconst accepted = wellFormed(newPassword(password), "#/password");\n    const attempt',
+    'const accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
+    'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
   ]),
   fault("status-undeclared", "endings-end", /is not declared/, [
     "contract/dispatch.ts",
@@ -101,7 +101,7 @@ export const answerFaults: PlantedFault[] = [
     "/api/people/${user.id}",
   ]),
   fault("guesses-unlimited", "outages", /six wrong passwords/, [
-    "service.ts",
+    "accounts.ts",
     "config.throttle\n      ? createThrottle(",
     "config.throttle && false\n      ? createThrottle(",
   ]),

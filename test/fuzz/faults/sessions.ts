@@ -43,11 +43,21 @@ export const sessionFaults: PlantedFault[] = [
     "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     "await store.find(id.toLowerCase() || caller.userId)",
   ]),
-  fault("unknown-user-disclosed", "usernames-are-not-disclosed", /distinguished from a wrong password/, [
-    "users/users.ts",
-    'const reason = account ? "wrong-password" : "unknown-user";',
-    'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
-  ]),
+  fault(
+    "unknown-user-disclosed",
+    "usernames-are-not-disclosed",
+    /distinguished from a wrong password/,
+    [
+      "users/passwordCheck.ts",
+      "import { possiblePassword }",
+      'import { Problem } from "../contract/problems.ts";\nimport { possiblePassword }',
+    ],
+    [
+      "users/passwordCheck.ts",
+      'const reason = account ? "wrong-password" : "unknown-user";',
+      'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
+    ],
+  ),
   fault("refresh-reuse-ignored", "reuse-is-noticed", /used refresh token works again/, [
     "sessions/refresh.ts",
     "if (reason) {",

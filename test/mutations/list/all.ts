@@ -1,10 +1,31 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
+import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
+import { documentation } from "./documentation.ts";
 import { http } from "./http.ts";
+import { keys } from "./keys.ts";
 import { program } from "./program.ts";
+import { requests } from "./requests.ts";
 import { sessions } from "./sessions.ts";
+import { settings } from "./settings.ts";
+import { tokens } from "./tokens.ts";
+import { unicode } from "./unicode.ts";
 import { users } from "./users.ts";
 
-export const mutations: readonly Mutation[] = [...contract, ...http, ...users, ...sessions, ...database, ...program];
+export const mutations: readonly Mutation[] = [
+  ...contract,
+  ...requests,
+  ...documentation,
+  ...http,
+  ...users,
+  ...unicode,
+  ...sessions,
+  ...tokens,
+  ...keys,
+  ...database,
+  ...settings,
+  ...program,
+  ...client,
+];

@@ -69,8 +69,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "Accept is ignored",
     file: "src/contract/dispatch.ts",
-    find: "status < 300 && contentType &&",
-    replace: "status < 200 && contentType &&",
+    find: "status < 300 && contentTypes.length > 0 &&",
+    replace: "status < 200 && contentTypes.length > 0 &&",
     test: "test/getCurrentUser.test.ts",
     only: "406 where Accept",
   },
@@ -261,8 +261,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "another media type passes the check",
     file: "src/contract/conformance.ts",
-    find: "!== type) return",
-    replace: "!== type && !type) return",
+    find: "!types.includes(type))",
+    replace: "types.length === 0)",
     test: "test/conformance.test.ts",
     only: "breaks the contract",
   },

@@ -53,8 +53,8 @@ export const http: readonly Mutation[] = [
   {
     name: "control characters of a User-Agent are kept",
     file: "src/contract/exchange.ts",
-    find: '?.replace(/\\p{Cc}/gu, "")',
-    replace: "",
+    find: 'decoded.replace(/\\p{Cc}/gu, "")',
+    replace: "decoded",
     test: "test/createSession.test.ts",
     only: "no control characters",
   },
