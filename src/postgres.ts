@@ -38,7 +38,7 @@ export async function openPostgres(config: Config, log: Logger, start: Start = u
   start.closers.add("postgres", "embedded Postgres", stop);
   const postgres = await starting;
   return {
-    address: { ...postgres.connection, ssl: false },
+    address: postgres.connection,
     close: stop,
     failed: postgres.exited.then(({ expected }) =>
       expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
@@ -50,7 +50,7 @@ export async function openPostgres(config: Config, log: Logger, start: Start = u
 export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Postgres | undefined> {
   if (databaseUrl !== undefined) return { address: databaseUrl, ...openedByOthers };
   const running = await findRunningPostgres(dataDir);
-  return running && { address: { ...running, ssl: false }, ...openedByOthers };
+  return running && { address: running, ...openedByOthers };
 }
 
 /** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */

@@ -15,6 +15,7 @@ import { basePath } from "./contract/basePath.ts";
 import { loadContract } from "./contract/contract.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
+import { outsideRequests } from "./database/database.ts";
 import { openDatabases } from "./database/databases.ts";
 import { exceptOutages } from "./database/errors.ts";
 import { isMigrated } from "./database/migrate.ts";
@@ -176,7 +177,7 @@ export async function startService(
         : undefined,
       publicUrl: config.publicUrl,
       isMigrated: () => isMigrated(database),
-      requireWritable: writableCheck(database),
+      requireWritable: writableCheck(outsideRequests(database)),
       audit,
       isStopping: () => isStopping,
     };

@@ -84,6 +84,7 @@ describe("settings", () => {
     ["PORT", ""],
     ["PUBLIC_URL", "auth.example.com"],
     ["PUBLIC_URL", "https://auth.example.com/"],
+    ["PUBLIC_URL", "https://auth.example.com//auth"],
     ["PUBLIC_URL", "https://auth.example.com?x=1"],
     ["PUBLIC_URL", "javascript:alert(1)"],
     ["PUBLIC_URL", "https://例え.jp"],
@@ -134,6 +135,14 @@ describe("settings", () => {
 
   test("a database of one's own asks for a SECRET_KEY", () => {
     expect(() => readConfig({ DATABASE_URL: "postgres://db/x" })).toThrow("SECRET_KEY is missing");
+  });
+
+  test("TLS that PGSSLMODE asks for has to be in DATABASE_URL", () => {
+    const settings = { DATABASE_URL: "postgres://db/x", SECRET_KEY: secret, PGSSLMODE: "verify-full" };
+    expect(() => readConfig(settings)).toThrow("put ?sslmode=verify-full at the end of DATABASE_URL");
+    const inUrl = { ...settings, DATABASE_URL: "postgres://db/x?sslmode=verify-full" };
+    expect(readConfig(inUrl).databaseUrl).toBe(inUrl.DATABASE_URL);
+    expect(readConfig({ PGSSLMODE: "verify-full" }).databaseUrl).toBeUndefined(); // the embedded Postgres has a socket
   });
 
   test.each([

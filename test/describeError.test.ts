@@ -1,3 +1,4 @@
+import { pino } from "pino";
 import { expect, test } from "vitest";
 import { describeError } from "../src/operations/describeError.ts";
 
@@ -41,4 +42,18 @@ test("what the operator needs stays: type, code, place, and messages without val
   expect(describeError(thrown(() => (undefined as unknown as string).length))).toMatchObject({
     ...{ type: "TypeError", message: "Cannot read properties of undefined (reading …" },
   });
+});
+
+test("a description that a logger describes again stays what it is", () => {
+  const lines: string[] = [];
+  const log = pino(
+    { serializers: { err: (error: unknown) => describeError(error) } },
+    { write: (line) => void lines.push(line) },
+  );
+  const cause = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+  log.error({ err: describeError(new Error("outer", { cause })) }, "request errored");
+  log.error({ err: { message: secret } }, "not one of ours");
+  const [described, other] = lines.map((line) => JSON.parse(line));
+  expect(described.err).toMatchObject({ message: "outer", cause: { code: "ECONNREFUSED" } });
+  expect(other.err).toEqual({ type: "object" });
 });

@@ -13,6 +13,13 @@ export function contradictions(
   if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
     wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${secretKeyAllowed}.`);
   }
+  const mode = environment["PGSSLMODE"] ?? "";
+  if (
+    ["require", "verify-ca", "verify-full"].includes(mode) &&
+    !/[?&]ssl(?:mode)?=/.test(environment["DATABASE_URL"] ?? "?ssl=")
+  ) {
+    wrong.push(`PGSSLMODE is not read: put ?sslmode=${mode} at the end of DATABASE_URL.`);
+  }
   if ((environment["TLS_CERT"] === undefined) !== (environment["TLS_KEY"] === undefined)) {
     wrong.push("TLS_CERT and TLS_KEY: one of them alone is not allowed. Allowed: both, or neither.");
   }

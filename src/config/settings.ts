@@ -82,13 +82,17 @@ export const settings = {
   PUBLIC_URL: {
     fallback: undefined,
     critical: true,
-    allowed: "an http or https URL of at most 512 characters, without query, fragment or a slash at its end",
+    allowed:
+      "an http or https URL of at most 512 characters, without query, fragment, empty segments or a slash at its end",
     help: "Where clients reach the service: the issuer and audience of tokens (without it `http://127.0.0.1:8080`, on every port), and the server in the contract. Tokens issued under another value are refused.",
     schema: z.string().refine((value) => {
       const url = httpUrl(value);
       // As the URL standard writes it, so that it can stand in a header and be compared.
       return (
-        url !== undefined && value.length <= 512 && [value, `${value}/`].includes(url.href) && !/[?#@]|\/$/.test(value)
+        url !== undefined &&
+        value.length <= 512 &&
+        [value, `${value}/`].includes(url.href) &&
+        !/[?#@]|[^:]\/\/|\/$/.test(value)
       );
     }),
   },

@@ -11,7 +11,7 @@ import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
 import { searchPath } from "./schema.ts";
 
 /** Where Postgres is: a URL, or the socket folder of the embedded one. */
-export type DatabaseAddress = string | { host: string; port: number; user: string; database: string; ssl?: false };
+export type DatabaseAddress = string | { host: string; port: number; user: string; database: string };
 
 /** In milliseconds; 0 is no limit. */
 export type TimeLimits = {
@@ -123,6 +123,7 @@ export const sessionOf = (client: pg.Client): Session => sessions.get(client) as
  */
 export async function connect(address: DatabaseAddress, limits: TimeLimits, queryTimeoutMs = 0): Promise<pg.Client> {
   const client = new pg.Client({
+    ssl: false, // unless the URL says otherwise: PGSSLMODE does not count
     ...(typeof address === "string" ? { connectionString: address } : address),
     application_name: "latchkey",
     query_timeout: queryTimeoutMs,

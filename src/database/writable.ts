@@ -37,15 +37,18 @@ const findMissingRights = `SELECT name FROM unnest('{${writtenTables.join(",")}}
     AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
   UNION ALL SELECT 'epoch_floor' WHERE NOT has_table_privilege('epoch_floor', 'SELECT')`; // read by registrations
 
-const cachedForMs = 1_000;
+const cachedForMs = { success: 1_000, failure: 250 };
 
 /**
- * @returns a check that costs little when it is called often: at most one runs at a time, and a success holds for a second.
+ * @param database outside requests: the check is shared, and must not wait in the turn of one client's network
+ * @returns a check that costs little when it is called often: at most one runs at a time, a success holds for a second, and
+ * a failure for a quarter of one.
  * It throws `database-unavailable` where a write would fail: the disk is full, rights are missing, the server is
  * read-only, commits hang, or the last write of a request was refused for one of these reasons.
  */
 export function writableCheck(database: Database): () => Promise<void> {
   let succeededAt = -Infinity;
+  let failed: { error: unknown; at: number } | undefined;
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
     await database.write((knex) => knex.raw(fillDisk));
@@ -53,13 +56,17 @@ export function writableCheck(database: Database): () => Promise<void> {
     if (rows.length > 0) throw missingRights(rows.map(({ name }) => name));
     await commitSomething(database);
     succeededAt = performance.now();
+    failed = undefined;
   };
   return async () => {
     if (database.writesAreRefused()) throw new Problem("database-unavailable");
-    if (performance.now() - succeededAt < cachedForMs) return;
+    if (performance.now() - succeededAt < cachedForMs.success) return;
+    if (failed && performance.now() - failed.at < cachedForMs.failure) throw failed.error;
     running ??= check()
       .catch((error: unknown) => {
-        throw isWriteRefusal(error) ? new Problem("database-unavailable", { cause: error }) : error;
+        const reported = isWriteRefusal(error) ? new Problem("database-unavailable", { cause: error }) : error;
+        failed = { error: reported, at: performance.now() };
+        throw reported;
       })
       .finally(() => {
         running = undefined;

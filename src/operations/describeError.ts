@@ -7,6 +7,9 @@
  */
 const withoutValues = /^(?:08|25|28|3D|40|42|53|55|57|58)...$/;
 
+/** What was returned for an error: a logger may describe it again. */
+const descriptions = new WeakSet<WeakKey>();
+
 /** Beyond it a chain of causes is cut. */
 const maxCauses = 5;
 
@@ -23,10 +26,10 @@ type Described = Error & {
  * @returns the type, the code and the place of an error; its message where that cannot have a value of a request in it
  */
 export function describeError(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error)) return { type: typeof error };
+  if (!(error instanceof Error)) return descriptions.has(error as WeakKey) ? error : { type: typeof error };
   const { name: type, code, stack, cause, severity, routine, constraint, table } = error as Described;
   const ofPostgres = typeof severity === "string" && { routine, constraint, table };
-  return {
+  const description = {
     type,
     message: safeMessage(error),
     code,
@@ -34,6 +37,8 @@ export function describeError(error: unknown, depth = 0): unknown {
     stack: framesOf(stack ?? "", error.message),
     ...(cause instanceof Error && depth < maxCauses && { cause: describeError(cause, depth + 1) }),
   };
+  descriptions.add(description);
+  return description;
 }
 
 function safeMessage(error: Described): string | undefined {

@@ -8,8 +8,10 @@ import type { SigningKeys } from "./signingKeys.ts";
 export const issueToken =
   (tokens: AccessTokens, users: Pick<Users, "refreshPrincipal">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal, client }) => {
-    const token = await tokens.issue(await users.refreshPrincipal(principal));
-    audit("token-issued", client, { userId: principal.userId });
+    // The user may have been deleted and registered anew meanwhile.
+    const current = await users.refreshPrincipal(principal);
+    const token = await tokens.issue(current);
+    audit("token-issued", client, { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };
 

@@ -25,8 +25,13 @@ function toLowerCase(points: number[]): string {
 }
 
 function isFinalSigma(points: number[], index: number): boolean {
-  const before = points.slice(0, index).findLast((point) => !isCaseIgnorable(point));
-  const after = points.slice(index + 1).find((point) => !isCaseIgnorable(point));
-  const isCasedPoint = (point: number | undefined) => point !== undefined && isCased(point) !== undefined;
-  return isCasedPoint(before) && !isCasedPoint(after);
+  return isCasedAt(points, index, -1) && !isCasedAt(points, index, 1);
+}
+
+/** Whether the next letter in a direction has case. Marks and the like are skipped. */
+function isCasedAt(points: number[], index: number, step: 1 | -1): boolean {
+  let at = index + step;
+  while (at >= 0 && at < points.length && isCaseIgnorable(points[at] as number)) at += step;
+  const point = points[at];
+  return point !== undefined && isCased(point) !== undefined;
 }

@@ -146,7 +146,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
         : await whilePasswordHolds(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
-    audit("sessions-ended", client, principal);
+    audit("sessions-ended", client, { ...principal, userId: revocation.subject });
   }
 
   /**
