@@ -192,7 +192,7 @@ export const users: readonly Mutation[] = [
     find: "if (current.userId !== userId) return deletedConcurrently;",
     replace: "",
     test: "test/passwordRaces.test.ts",
-    only: "registered anew",
+    only: "registers again",
   },
   {
     name: "a token that was ended already ends what began after it",
