@@ -156,8 +156,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
   async function remove(caller: PasswordPrincipal, client: Client): Promise<void> {
     const { userId } = caller;
     const revocation = await whilePasswordHolds(caller, async (current) => {
-      // A user who has registered anew with the same name and password is not the one to be deleted.
-      if (current.userId !== userId) return deletedConcurrently;
+      // By this id: a user who has registered anew with the same name and password is not the one to be deleted.
       const revocation = await store.delete(userId, current.epoch);
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
     });

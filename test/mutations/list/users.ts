@@ -187,14 +187,6 @@ export const users: readonly Mutation[] = [
     only: "several deletions",
   },
   {
-    name: "a deletion deletes who has registered anew",
-    file: "src/users/users.ts",
-    find: "if (current.userId !== userId) return deletedConcurrently;",
-    replace: "",
-    test: "test/passwordRaces.test.ts",
-    only: "registers again",
-  },
-  {
     name: "a token that was ended already ends what began after it",
     file: "src/users/store.ts",
     find: "greatest(token_epoch, :epoch::integer + 1)",
