@@ -182,7 +182,7 @@ export const database: readonly Mutation[] = [
   {
     name: "variables that pg reads change connections",
     file: "src/database/environment.ts",
-    find: "/^PG|^NODE_PG_FORCE_NATIVE$/",
+    find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",
     test: "test/databaseSettings.test.ts",
     only: "variables that pg reads",
