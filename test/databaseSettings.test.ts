@@ -118,6 +118,15 @@ test("a database that is not UTF8, or has its triggers off, is refused at the st
   await expect(start(own)).rejects.toThrow(/^The database of DATABASE_URL cannot be used: session_replication_role is/);
 });
 
+test("a read-only database is not even read from", async () => {
+  const own = await createDatabase();
+  await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
+  const database = openDatabase(own, 1);
+  afterwards(() => database.close());
+  const read = database.read((knex) => knex.raw("SELECT 1"));
+  await expect(read).rejects.toMatchObject({ slug: "database-unavailable", cause: { code: "25006" } });
+});
+
 test("variables that pg reads change nothing", async () => {
   const program = runProgram(["migrate"], {
     DATABASE_URL: await createDatabase("template0"),
