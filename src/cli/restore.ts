@@ -98,11 +98,14 @@ async function deleteUsers(transaction: Knex.Transaction, { deleted }: History):
   return rows;
 }
 
-/** Where the change that the log knows is not in the database, the password is an older one. */
+/**
+ * Where the change that the log knows is not in the database, the password is an older one. As `endEverything` before
+ * it has raised every token epoch, a sign-in that has read the hash before the commit gets nothing after it.
+ */
 async function disableChanged(transaction: Knex.Transaction, { passwordEpochs }: History): Promise<User[]> {
   const changes = [...passwordEpochs].map(([id, epoch]) => ({ id, epoch }));
   const { rows } = await transaction.raw<{ rows: User[] }>(
-    `UPDATE users SET password_hash = ?
+    `UPDATE users SET password_hash = ?, password_epoch = token_epoch
      FROM json_to_recordset(?::json) AS change(id uuid, epoch integer)
      WHERE users.id = change.id AND password_epoch < change.epoch
      RETURNING users.id, username`,
@@ -111,6 +114,10 @@ async function disableChanged(transaction: Knex.Transaction, { passwordEpochs }:
   return rows;
 }
 
+/** After `endEverything`, as `disableChanged`. */
 async function disableAll(transaction: Knex.Transaction): Promise<number> {
-  return transaction("users").update({ password_hash: disabledPassword });
+  return transaction("users").update({
+    password_hash: disabledPassword,
+    password_epoch: transaction.ref("token_epoch"),
+  });
 }

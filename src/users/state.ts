@@ -45,7 +45,7 @@ export type UserStore = {
    * @returns the revocation of the tokens of lower epochs, kept in the same transaction; `undefined` otherwise
    */
   raiseEpoch(id: string, epoch: number): Promise<Revocation | undefined>;
-  /** Replaces a hash by one of the same password, if it is still the given one. */
+  /** Replaces a hash by one of the same password, if it is still the given one. The epochs stay as they are. */
   upgradeHash(id: string, from: string, to: string): Promise<void>;
   /**
    * Deletes the user, if the password has not been changed since the given epoch.

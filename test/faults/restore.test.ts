@@ -2,11 +2,12 @@
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { expect, test } from "vitest";
 import { afterwards } from "../support/afterwards.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
-import { createDatabase, password, query, secretKey } from "../support/service.ts";
+import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
 const changed = "a sentence of words";
 const stop = async (program: Program) => {
@@ -32,8 +33,10 @@ async function restored() {
       basic: [username, password],
       json: { current_password: password, new_password: changed },
     });
-  for (const username of ["changer", "early", "leaver", "quiet"])
-    await send("POST", "/api/users", { json: { username, password } });
+  for (const username of ["changer", "early", "leaver", "quiet"]) {
+    const { status } = await send("POST", "/api/users", { json: { username, password } });
+    expect(status, username).toBe(201);
+  }
   const sessions = [await begin("changer"), await begin("leaver"), await begin("quiet")];
   await change("early"); // which the backup has
   await stop(first); // a template must not be in use
@@ -83,15 +86,20 @@ test("--audit-log disables the passwords that were changed, and deletes again wh
   const program = restore(databaseUrl, ["--audit-log", log]);
   expect(await program.exit, program.stderr.join("\n")).toBe(0);
   const said = program.stdout.join("\n");
-  expect(said).toMatch(/^1 signing key: revoked\. The new one is [\w-]{43}\.$/m);
+  expect(said).toMatch(/^2 signing keys: revoked\. The new one is [\w-]{43}\.$/m); // and the next one
   expect(said).toContain("3 sessions of 3 users: ended, with every token.");
   expect(said).toContain("4 familiar networks: forgotten.");
   expect(said).toMatch(/^1 deleted user: deleted again\.\n {2}leaver {2}[0-9a-f-]{36}$/m);
   expect(said).toMatch(/^1 old password: disabled\..*\n {2}changer {2}[0-9a-f-]{36}$/m);
   const events = program.stderr.map((line) => JSON.parse(line).event);
-  expect(events.sort()).toEqual(
-    ["all-sessions-ended", "database-restored", "password-disabled", "signing-key-revoked", "user-deleted"].sort(),
-  );
+  expect(events.sort()).toEqual([
+    "all-sessions-ended",
+    "database-restored",
+    "password-disabled",
+    "signing-key-revoked",
+    "signing-key-revoked",
+    "user-deleted",
+  ]);
 
   const service = serveOn(databaseUrl);
   const send = createClient(await service.url);
@@ -144,6 +152,42 @@ test("--end-passwords disables all, --keep-passwords none; both end the rest, un
   for (const username of ["changer", "early", "quiet"]) expect(await signIn(send, username, password)).toBe(401);
 });
 
+test.each(["--end-passwords", "--audit-log"])(
+  "a sign-in that has read the password before %s disables it gets no session",
+  { timeout: 60_000 },
+  async (choice) => {
+    const service = await startTestService();
+    const { id } = await service.register("miguel");
+    const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
+    afterwards(() => rm(folder, { recursive: true }));
+    const log = join(folder, "service.log");
+    await writeFile(log, JSON.stringify({ event: "password-changed", msg: "audit", userId: id, passwordEpoch: 7 }));
+    const locked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    const waiting = async (count: number) => {
+      while ((await service.sql(locked)).length < count);
+    };
+
+    // The restore waits where it has raised the epochs, and not disabled the password yet.
+    const holder = new pg.Client(service.databaseUrl);
+    await holder.connect();
+    afterwards(() => holder.end());
+    await holder.query("BEGIN");
+    await holder.query("LOCK TABLE familiar_networks IN SHARE MODE");
+    const program = restore(service.databaseUrl, choice === "--audit-log" ? [choice, log] : [choice]);
+    await waiting(1);
+    // The password is right now, and what follows waits for the user's row.
+    const basic: [string, string] = ["miguel", password];
+    const signIn = service.send("POST", "/api/sessions", { basic });
+    await waiting(2);
+    await holder.query("COMMIT");
+
+    expect((await signIn).problem).toBe("invalid-credentials");
+    expect(await program.exit, program.stderr.join("\n")).toBe(0);
+    expect(program.stdout.join("\n")).toMatch(/^1 (old )?password: disabled/m);
+    expect(await service.sql("SELECT FROM sessions")).toEqual([]);
+  },
+);
+
 test("what to do about passwords has to be said, and a log has to be one", async () => {
   const databaseUrl = await createDatabase();
   const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
@@ -167,7 +211,6 @@ test("what to do about passwords has to be said, and a log has to be one", async
 });
 
 test("a disabled password costs as much work as a wrong one", { timeout: 60_000 }, async () => {
-  const { startTestService } = await import("../support/service.ts");
   const service = await startTestService();
   await service.register("enabled");
   await service.register("disabled");

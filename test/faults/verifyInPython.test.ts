@@ -42,7 +42,10 @@ for token in sys.argv[1:]:
 print(json.dumps(results))
 `,
   );
-  const altered = token.replace(/\.[\w-]+\./, (payload) => `${payload.slice(0, -3)}AA.`);
+  const [header, payload = "", signature] = token.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+  const forged = Buffer.from(JSON.stringify({ ...claims, username: "admin" })).toString("base64url");
+  const altered = [header, forged, signature].join(".");
   const args = [join(folder, "verify.py"), token, elsewhere, expired, altered];
   const { stdout } = await promisify(execFile)(python, args);
   expect(JSON.parse(stdout)).toEqual([

@@ -12,7 +12,9 @@ export async function up(knex: Knex): Promise<void> {
     ALTER TABLE sessions ADD COLUMN listed_idle_expires_at timestamptz;
 
     -- The token epoch that the last change of the password began. After a restore it tells whether a change that
-    -- the audit log knows is in the database.
+    -- the audit log knows is in the database. A request that has verified a password takes effect only where it is not
+    -- higher than the epoch that the request has read: each statement that replaces password_hash must set it to a
+    -- raised token_epoch, except where the new hash is of the same password.
     ALTER TABLE users ADD COLUMN password_epoch integer NOT NULL DEFAULT 0;
 
     -- One row: the epoch of users who register. It is raised, with every user's epoch, to end all tokens of everybody.
