@@ -136,6 +136,26 @@ describe("the schema of its own", () => {
     expect(await migrateOnce(url)).toEqual([]);
   });
 
+  test("leaves views that grant what the tables grant, whatever the default privileges, and nothing where rows are restricted", async () => {
+    const url = await createDatabaseOfRole();
+    const role = `reporting_${new URL(url).username}`;
+    await query(inject("postgres"), `CREATE ROLE ${role} LOGIN`);
+    await migrateAsBefore(url);
+    await query(
+      url,
+      `ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO ${role};
+      ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
+      GRANT SELECT ON throttle, sessions TO ${role};
+      ALTER TABLE sessions ENABLE ROW LEVEL SECURITY`,
+    );
+    expect(await migrateOnce(url)).toEqual(["0009-own-schema"]);
+    const asReporting = url.replace(/\/\/[^@]*@/, `//${role}@`);
+    for (const table of moved.filter((name) => name !== "throttle"))
+      await expect(query(asReporting, `SELECT * FROM public.${table}`), table).rejects.toThrow("permission denied");
+    expect(await query(asReporting, "SELECT * FROM public.throttle")).toEqual([]);
+    await expect(query(asReporting, "DELETE FROM public.throttle")).rejects.toThrow("permission denied");
+  });
+
   test("is entered also from a table of migrations that another program shares, which keeps its own", async () => {
     const url = await createDatabaseOfRole();
     await migrateAsBefore(url);

@@ -40,11 +40,20 @@ export async function up(knex: Knex): Promise<void> {
         IF owner <> current_user THEN
           EXECUTE format('ALTER VIEW %I.%I OWNER TO %I', old_schema, item, owner);
         END IF;
-        -- Roles keep their access.
+        -- The view reads with the rights of its owner, and default privileges may have granted more on it than the table has.
+        FOR permission IN
+          SELECT DISTINCT CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role
+          FROM pg_class, aclexplode(relacl)
+          WHERE pg_class.oid = format('%I.%I', old_schema, item)::regclass AND grantee <> relowner
+        LOOP
+          EXECUTE format('REVOKE ALL ON %I.%I FROM %s', old_schema, item, permission.role);
+        END LOOP;
+        -- Roles keep their access to the table. Where policies restrict the rows, only the owner gets access: the policies do not
+        -- apply to the view.
         FOR permission IN
           SELECT privilege_type AS privilege, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role
           FROM pg_class, aclexplode(relacl)
-          WHERE pg_class.oid = format('latchkey.%I', item)::regclass AND grantee <> relowner
+          WHERE pg_class.oid = format('latchkey.%I', item)::regclass AND grantee <> relowner AND NOT relrowsecurity
             AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
         LOOP
           EXECUTE format('GRANT %s ON %I.%I TO %s', permission.privilege, old_schema, item, permission.role);
