@@ -8,6 +8,8 @@ export default defineConfig({
     globalSetup: "test/support/postgres.ts",
     include: ["test/faults/*.test.ts"],
     fileParallelism: false,
+    // Of test.concurrent: the planted faults, each with a service and a database of its own.
+    maxConcurrency: 2,
     // Programs with a planted fault: built already, and each with modules of its own.
     server: { deps: { external: [/\/build\/faulty\//] } },
     testTimeout: 180_000,

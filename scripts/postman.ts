@@ -84,11 +84,11 @@ async function readSteps(contract: Contract): Promise<Step[]> {
       if (!item) throw new Error(`${operation.operationId} is not in the collection.`);
       const [, { content }] = success(operation);
       const given = Object.values(content ?? {}).flatMap(({ schema }) => membersOf(schema));
-      const takes = [
-        ...item.request.url.variable.map(({ key }) => pathVariable(path, key)),
-        ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? []),
-      ];
-      return { path, operation, item, takes, gives: given.map((name) => givenVariable(path, name)) };
+      const ofPath = item.request.url.variable.map(({ key }) => pathVariable(path, key));
+      const takes = [...ofPath, ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? [])];
+      // What the path names has to be there: the answer repeats it.
+      const gives = given.map((name) => givenVariable(path, name)).filter((name) => !ofPath.includes(name));
+      return { path, operation, item, takes, gives };
     }),
   );
   // A variable is what one request gives and another takes. The others have examples of their own.

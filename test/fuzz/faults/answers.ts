@@ -113,11 +113,13 @@ export const answerFaults: PlantedFault[] = [
   fault("fault-tells-of-the-inside", "outages", /tells of the inside/, [
     "contract/problems.ts",
     "title: problems[this.slug].title,",
-    "title: String((this.cause as Error | undefined)?.message ?? problems[this.slug].title),",
+    "title: String((this.cause as Error | undefined)?.message ?? problems[this.slug].title).slice(-100),",
   ]),
-  fault("always-ready", "outages", /readyz is 200 while the database is away/, [
-    "operations/handlers.ts",
-    "if (!(await isMigrated()))",
-    "if (isStopping())",
-  ]),
+  fault(
+    "always-ready",
+    "outages",
+    /readyz is 200 while the database is away/,
+    ["operations/handlers.ts", 'if (!(await isMigrated())) throw new Problem("schema-mismatch");', ""],
+    ["operations/handlers.ts", "await requireWritable();", ""],
+  ),
 ];
