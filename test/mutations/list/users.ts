@@ -96,7 +96,7 @@ export const users: readonly Mutation[] = [
     find: '["latchkey", ...words, ...labels]',
     replace: "words",
     test: "test/passwordPolicy.test.ts",
-    only: "the minimum, the list and the words",
+    only: "sunflowersunflower1|latchkey2026",
   },
   {
     name: "guesses that were not looked at count",
