@@ -96,7 +96,7 @@ export const users: readonly Mutation[] = [
     find: '["latchkey", ...words, ...labels]',
     replace: "words",
     test: "test/passwordPolicy.test.ts",
-    only: "sunflowersunflower1|latchkey2026",
+    only: "the words are those of the setting",
   },
   {
     name: "guesses that were not looked at count",
