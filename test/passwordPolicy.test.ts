@@ -91,6 +91,11 @@ test("the minimum, the list and the words are settings", async () => {
   expect(await refusalOf(password, "miguel", { ...policy, contextWords: words })).toBe("too-predictable");
 });
 
+test("the words are those of the setting, the service's own name and the host name of PUBLIC_URL", () => {
+  const words = ["latchkey", "acme", "rocket", "login", "sunflower", "bank", "example"];
+  expect(policy.contextWords).toEqual(words);
+});
+
 test("what is worst to estimate ends in time", async () => {
   const digits =
     "2 2 2 2 2 2 2 2 2 2 2 2 2 0200!$b0951115l25s2l1001!o2 15 |3 o|8$0l$ 0$ob20b9  90sb22118z 1s91|bsl!z09 2 2 2 2 2";

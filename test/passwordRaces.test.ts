@@ -103,9 +103,10 @@ test("a right password that lost a race is not counted as a wrong one", async ()
 test("several deletions at once: each is a 204, and the audit log has one", async () => {
   const basic = await newUser();
   const deletions = () => [1, 2, 3].map(() => service.send("DELETE", "/api/users/me", { basic }));
+  const audited = () => service.log.filter((line) => line.includes('"user-deleted"')).length;
+  const before = audited();
   expect(statuses(await behindTheRow(basic, "", deletions))).toEqual([204, 204, 204]);
-  const audited = service.log.filter((line) => line.includes('"user-deleted"'));
-  expect(audited).toHaveLength(2); // and the one of the test before
+  expect(audited() - before).toBe(1);
 });
 
 test("a user who registers again after a deletion can sign in; a deletion leaves the new user alone", async () => {

@@ -67,6 +67,19 @@ test("where none is due yet, the key that is due first signs, rather than none",
   await keys.close();
 });
 
+test("a key is published for longer than key sets are cached before it signs, however long the last one has signed", async () => {
+  const { store, prepare, sql } = await keysAlone();
+  const secondsUntil = async (at: Date) => (at.getTime() - (await store.now()).getTime()) / 1000;
+  await sql(`DELETE FROM signing_keys WHERE activates_at > now();
+    UPDATE signing_keys SET activates_at = now() - interval '20 days'`);
+  await prepare();
+  const [, next] = await store.findAll();
+  expect(await secondsUntil(next?.activatesAt ?? new Date(0))).toBeGreaterThan(300);
+  await sql("UPDATE signing_keys SET activates_at = now() + interval '20 days' WHERE activates_at > now()");
+  const advanced = await store.advance();
+  expect(await secondsUntil(advanced?.activatesAt ?? new Date(0))).toBeGreaterThan(300);
+});
+
 test("where the key that signs is revoked, the next one signs at once; where one that has retired is, nothing changes", async () => {
   const { store, prepare, states, sql } = await keysAlone();
   const names = async () => (await states()).map(({ state }) => state);

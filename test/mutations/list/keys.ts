@@ -44,12 +44,20 @@ export const keys: readonly Mutation[] = [
     only: "has a successor from the beginning",
   },
   {
-    name: "a successor may sign before key sets that are cached know it",
+    name: "a new key may sign before key sets that are cached know it",
     file: "src/tokens/store.ts",
     find: "greatest(now() + make_interval(secs => :published), last",
     replace: "greatest(now() + 0 * make_interval(secs => :published), last",
-    test: "test/keyRotation.test.ts",
-    only: "of an earlier version, or after rotation",
+    test: "test/signingKeys.test.ts",
+    only: "is published for longer",
+  },
+  {
+    name: "a key that is advanced may sign before key sets that are cached know it",
+    file: "src/tokens/store.ts",
+    find: "SET activates_at = greatest(now(), created_at + make",
+    replace: "SET activates_at = greatest(now(), created_at + 0 * make",
+    test: "test/signingKeys.test.ts",
+    only: "is published for longer",
   },
   {
     name: "no key signs once the one that signed was revoked",
