@@ -109,13 +109,19 @@ export function createStopper(
  */
 export function stopBySignals(stopper: Stopper, log: Logger): void {
   const hadTerminal = isatty(0);
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.removeAllListeners(signal); // those of main.ts
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stopper.stop(signal));
-  process.on("SIGHUP", () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) handle(signal, () => void stopper.stop(signal));
+  handle("SIGHUP", () => {
     if (hadTerminal && !isatty(0)) return void stopper.stop("SIGHUP");
     log.info({ signal: "SIGHUP" }, "reading the certificate again");
     stopper.reload();
   });
+}
+
+/** Replaces the listeners of main.ts. The new one comes first: without any, Node drops a signal that is still to be reported. */
+function handle(signal: NodeJS.Signals, listener: () => void): void {
+  const before = process.listeners(signal);
+  process.on(signal, listener);
+  for (const earlier of before) process.off(signal, earlier);
 }
 
 /**

@@ -104,11 +104,11 @@ export async function startWorkers(
     const end = new Promise<End>((resolve) => {
       worker.once("exit", (status: number | null, signal: string | null) => {
         ends.delete(worker);
-        serving.delete(worker);
+        const hasServed = serving.delete(worker);
         const end = { status, signal, ...(reason !== undefined && { reason }) };
         if (isToReplace) replace(number, endingsInARow(endings, performance.now() - began), end);
-        // A signal to all of them ends one that does not listen yet.
-        else hasFailed ||= status !== 0 && !["SIGTERM", "SIGINT", "SIGHUP"].includes(signal ?? "");
+        // One that is still starting has nothing to finish.
+        else hasFailed ||= hasServed && status !== 0;
         resolve(end);
       });
     });

@@ -65,10 +65,8 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
     await waiting;
     console.log({ fault, WORKERS, ms: Math.round(ms) });
     expect(ms).toBeLessThan(1_000 + boundMs);
-    expect(status).toBe(70);
-    expect(program.stdout.filter((one) => one.includes("could not stop cleanly")).join("\n")).toContain(
-      "not closed within 1.5 s",
-    );
+    expect(status).toBe(0); // every part is closed, though Postgres does not answer
+    expect(program.stdout.at(-1)).toContain('"msg":"stopped"');
   });
 
   test("one signal more than needed does not wait for anything", async () => {
@@ -94,7 +92,7 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
     const DATA_DIR = await dataFolder();
     const statuses: unknown[] = [];
     let slowest = 0;
-    for (const delay of [0, 300, 600, 800, 1_000, 1_300, 1_700, 2_500]) {
+    for (const delay of [0, 250, 300, 350, 400, 600, 800, 1_000, 1_300, 1_700, 2_500]) {
       const program = runProgram([], { DATA_DIR: join(DATA_DIR, String(delay)) });
       await sleep(delay);
       const { status, ms } = await ended(program, "SIGTERM");
