@@ -279,7 +279,7 @@ describe("tables that another role has made", () => {
     expect(await migrateOnce(asOwner)).toEqual(migrationNames);
     await query(asOwner, grantAll);
     await expectRefused(asApp, new RegExp(`The schema latchkey belongs to the role ${owner}, `), [[]]);
-    await query(inject("postgres"), `GRANT ${owner} TO ${app}`);
+    await query(inject("postgres"), `GRANT ${owner} TO ${app} WITH INHERIT FALSE, SET FALSE`);
     expect((await startTestService({}, asApp)).url).toMatch(/^http/);
     await query(inject("postgres"), `REVOKE ${owner} FROM ${app}; ALTER DATABASE ${nameIn(url)} OWNER TO ${owner}`);
     expect((await startTestService({}, asApp)).url).toMatch(/^http/);
