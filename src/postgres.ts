@@ -8,7 +8,7 @@ import { isOutage, isRefusal, UnsuitableDatabaseError } from "./database/errors.
 import { migrate, missingMigrations } from "./database/migrate.ts";
 import { openForMigration } from "./database/pool.ts";
 import { refuseSharedSessions } from "./database/pooler.ts";
-import { AmbiguousSchemaError } from "./database/schema.ts";
+import { AmbiguousSchemaError, requireUsableSchema, UntrustedOwnerError } from "./database/schema.ts";
 import { type Start, uncancelled } from "./stopping.ts";
 
 /** How long a start waits for a database that is away. */
@@ -73,15 +73,17 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
     const knex = openForMigration(address);
     try {
       await refuseSharedSessions(address);
+      await requireUsableSchema(knex).catch(explainSchema); // before anything in it is read
       const missing = await missingMigrations(knex).catch(explainDenied);
       // A role without the right to create tables can serve once another one has migrated.
       if (missing.length === 0) return [];
-      const applied = await migrate(knex).catch((cause) => explainDenied(cause, missing));
+      const applied = await migrate(knex)
+        .catch(explainSchema)
+        .catch((cause) => explainDenied(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
       if (error instanceof StartError) throw error;
-      if (error instanceof AmbiguousSchemaError) throw new StartError(`${error.message}.`);
       const message = withoutStatement(error as Error);
       const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
       if (isFinal || Date.now() > deadline) {
@@ -93,6 +95,13 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
       await knex.destroy();
     }
   }
+}
+
+/** @throws {StartError} where the schema is refused, and any other error as it is */
+export function explainSchema(cause: unknown): never {
+  if (cause instanceof AmbiguousSchemaError || cause instanceof UntrustedOwnerError)
+    throw new StartError(`${cause.message}.`, { cause });
+  throw cause;
 }
 
 /**

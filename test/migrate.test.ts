@@ -3,7 +3,7 @@ import { applyMigrations, migrate, migrationNames } from "../src/database/migrat
 import { openForMigration } from "../src/database/pool.ts";
 import { createDatabaseOfRole } from "./support/previousVersion.ts";
 import { runProgram } from "./support/process.ts";
-import { createDatabase, query, secretKey, startTestService } from "./support/service.ts";
+import { createDatabase, query, secretKey, startTestService, urlOf } from "./support/service.ts";
 
 const migrateOnce = async (url: string) => {
   const knex = openForMigration(url);
@@ -186,6 +186,103 @@ describe("the schema of its own", () => {
     );
     expect(await migrateOnce(url)).toEqual(["0009-own-schema"]);
     expect(await query(url, "SELECT username FROM latchkey.users")).toEqual([{ username: "miguel" }]);
+  });
+});
+
+describe("tables that another role has made", () => {
+  const settings = (DATABASE_URL: string) => ({ DATABASE_URL, SECRET_KEY: secretKey });
+  const expectRefused = async (
+    url: string,
+    reason: RegExp,
+    commands = [["migrate"], [], ["sessions", "end", "--all"]],
+  ) => {
+    for (const command of commands) {
+      const program = runProgram(command, settings(url));
+      expect(await program.exit, command.join(" ")).toBe(69);
+      expect(program.stderr).toEqual([expect.stringMatching(reason)]);
+    }
+  };
+  const nameIn = (url: string) => new URL(url).pathname.slice(1);
+  /** @returns the role's name, and its URL for the database */
+  const createRole = async (url: string, prefix: string): Promise<[name: string, url: string]> => {
+    const role = `${prefix}_${nameIn(url)}`;
+    await query(inject("postgres"), `CREATE ROLE ${role} LOGIN; GRANT CREATE ON DATABASE ${nameIn(url)} TO ${role}`);
+    return [role, url.replace(/\/\/[^@]*@/, `//${role}@`)];
+  };
+  const grantAll = "GRANT USAGE ON SCHEMA latchkey TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA latchkey TO PUBLIC";
+  const administrator = (url: string) => urlOf({ ...inject("postgres"), database: nameIn(url) });
+
+  test("are refused, not served on: the schema, a table or a function in it, also by a superuser; roles that are trusted are not", async () => {
+    const url = await createDatabaseOfRole();
+    const [mallory, asMallory] = await createRole(url, "mallory");
+    await migrateOnce(asMallory);
+    await query(asMallory, grantAll);
+    const belongs = (item: string) =>
+      new RegExp(`The ${item} belongs to the role ${mallory}, which is not .* superuser\\.$`);
+    await expectRefused(url, belongs("schema latchkey"));
+    await expectRefused(administrator(url), belongs("schema latchkey"), [["migrate"]]);
+
+    await query(administrator(url), `ALTER SCHEMA latchkey OWNER TO ${nameIn(url)}`);
+    await expectRefused(url, belongs("table latchkey.epoch_floor"), [[]]);
+    // The schema's owner becomes a member of the tables' owner, and so has them.
+    await query(inject("postgres"), `GRANT ${mallory} TO ${nameIn(url)}`);
+    expect(await migrateOnce(url)).toEqual([]);
+    await query(inject("postgres"), `REVOKE ${mallory} FROM ${nameIn(url)}`);
+    await expect(migrateOnce(url)).rejects.toThrow(`The table latchkey.epoch_floor belongs to the role ${mallory}, `);
+    await query(administrator(url), `REASSIGN OWNED BY ${mallory} TO ${nameIn(url)}`);
+    expect(await migrateOnce(url)).toEqual([]);
+    await query(
+      administrator(url),
+      `CREATE FUNCTION latchkey.first_token_epoch(text) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+      ALTER FUNCTION latchkey.first_token_epoch(text) OWNER TO ${mallory}`,
+    );
+    await expectRefused(url, belongs("function latchkey.first_token_epoch"), [["migrate"]]);
+  });
+
+  test("where an earlier version would look for its own are refused before anything in them is read, and ignored elsewhere", async () => {
+    const url = await createDatabaseOfRole();
+    const [mallory, asMallory] = await createRole(url, "mallory");
+    await query(url, `GRANT CREATE ON SCHEMA public TO ${mallory}`);
+    await migrateAsBefore(asMallory);
+    await query(
+      asMallory,
+      `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC;
+      CREATE FUNCTION spy() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $e$spied$e$; END';
+      ALTER TABLE migrations ENABLE ROW LEVEL SECURITY; CREATE POLICY spies ON migrations USING (spy())`,
+    );
+    await expectRefused(url, new RegExp(`The installation in the schema public belongs to the role ${mallory}, `), [
+      [],
+    ]);
+    await query(url, "ALTER SCHEMA public RENAME TO elsewhere; CREATE SCHEMA public");
+    expect(await migrateOnce(url)).toEqual(migrationNames);
+  });
+
+  test("and two installations on the search_path of the role are refused; one elsewhere, or of an untrusted role, changes nothing", async () => {
+    const url = await createDatabaseOfRole();
+    const [mallory, asMallory] = await createRole(url, "mallory");
+    expect(await migrateOnce(url)).toEqual(migrationNames);
+    await migrateAsBefore(url);
+    await expectRefused(url, /The schemas latchkey and public both have tables of Latchkey: /);
+    await query(url, "ALTER SCHEMA public RENAME TO elsewhere; CREATE SCHEMA public");
+    await query(url, `GRANT USAGE, CREATE ON SCHEMA public TO ${mallory}`);
+    await migrateAsBefore(asMallory);
+    await query(asMallory, "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC");
+    const service = await startTestService({}, url);
+    await service.register("miguel");
+    expect(await query(url, "SELECT username FROM latchkey.users")).toEqual([{ username: "miguel" }]);
+  });
+
+  test("serve another role where the owner has the database, or that role is a member of the owner", async () => {
+    const url = await createDatabaseOfRole();
+    const [owner, asOwner] = await createRole(url, "owner");
+    const [app, asApp] = await createRole(url, "app");
+    expect(await migrateOnce(asOwner)).toEqual(migrationNames);
+    await query(asOwner, grantAll);
+    await expectRefused(asApp, new RegExp(`The schema latchkey belongs to the role ${owner}, `), [[]]);
+    await query(inject("postgres"), `GRANT ${owner} TO ${app} WITH INHERIT FALSE, SET FALSE`);
+    expect((await startTestService({}, asApp)).url).toMatch(/^http/);
+    await query(inject("postgres"), `REVOKE ${owner} FROM ${app}; ALTER DATABASE ${nameIn(url)} OWNER TO ${owner}`);
+    expect((await startTestService({}, asApp)).url).toMatch(/^http/);
   });
 });
 

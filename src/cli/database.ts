@@ -8,8 +8,9 @@ import { type Config, StartError } from "../config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
 import { openForMigration } from "../database/pool.ts";
+import { requireUsableSchema } from "../database/schema.ts";
 import { auditLog } from "../operations/log.ts";
-import { findPostgres, migrateWithTimeout, openPostgres } from "../postgres.ts";
+import { explainSchema, findPostgres, migrateWithTimeout, openPostgres } from "../postgres.ts";
 
 export type Tools = {
   database: Database;
@@ -38,8 +39,11 @@ export async function withDatabase(
   const unlimited = openForMigration(postgres.address);
   try {
     if (migrates) await migrateWithTimeout(postgres.address, log);
-    else if (!(await isMigrated(database)))
-      throw new StartError("The database is not prepared: run latchkey migrate first.");
+    else {
+      await database.read(requireUsableSchema).catch(explainSchema);
+      if (!(await isMigrated(database)))
+        throw new StartError("The database is not prepared: run latchkey migrate first.");
+    }
     await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });
   } finally {
     await unlimited.destroy();

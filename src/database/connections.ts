@@ -4,9 +4,9 @@
  */
 import "./environment.ts"; // before pg
 import type { Socket } from "node:net";
-import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { accountName } from "./accountName.ts";
 import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
 import { searchPath } from "./schema.ts";
 
@@ -36,15 +36,6 @@ const connectTimeoutMs = 1_000;
 
 /** Like psql, and unlike `pg`, which takes USER from the environment: the account that the process runs as. */
 pg.defaults.user = accountName();
-
-/** @returns the name of the account that the process runs as */
-export function accountName(): string | undefined {
-  try {
-    return userInfo().username;
-  } catch {
-    return undefined; // a uid without an entry in passwd
-  }
-}
 
 /** The oldest that has what the schema uses, and that is still maintained. */
 const oldestPostgres = 14;

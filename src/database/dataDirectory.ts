@@ -69,10 +69,11 @@ export function unusable(dataDir: string, error: unknown): unknown {
   );
 }
 
-/** Postgres' programs say much: the line that says what is wrong, or the last one. */
+/** Postgres' programs say much: the last line that says what is wrong, with its hint, or the last one of all. */
 export function complaintOf(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
-  const complaint =
-    lines.find((line) => /\b(?:PANIC|FATAL|error):|^initdb: could not/.test(line)) ?? lines.at(-1) ?? "";
-  return complaint.replace(/^.*?\b(?:PANIC|FATAL|error|initdb): +/, "").trim();
+  const index = lines.findLastIndex((line) => /\b(?:PANIC|FATAL|error):|^initdb: could not/.test(line));
+  const complaint = (lines.at(index) ?? "").replace(/^.*?\b(?:PANIC|FATAL|error|initdb): +/, "").trim();
+  const [, hint] = /\bHINT: +(.*)$/.exec(index === -1 ? "" : (lines[index + 1] ?? "")) ?? [];
+  return hint === undefined ? complaint : `${complaint} (${hint.trim()})`;
 }

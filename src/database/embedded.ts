@@ -33,7 +33,7 @@ import { constants, hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { accountName } from "./connections.ts";
+import { accountName } from "./accountName.ts";
 import { complaintOf, isRoot, makeDataDirectory, unusable } from "./dataDirectory.ts";
 import {
   type Account,
@@ -433,9 +433,9 @@ async function launch(
     );
   });
   if (ready) return { connection, dataDirectory: cluster, exited, stop };
+  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).join("\n");
   await stop();
   cancelled?.throwIfAborted();
-  const lastLines = (await readFile(logPath, "utf8")).trimEnd().split("\n").slice(-10).reverse().join("\n");
   throw new EmbeddedPostgresError(
     `Postgres did not start on ${cluster} (${reason}). It says: ${complaintOf(lastLines)}. More is in ${logPath}.`,
   );

@@ -65,10 +65,13 @@ async function handOverObjects(client: pg.Client): Promise<void> {
     BEGIN
       ALTER DATABASE ${service} OWNER TO ${service};
       FOR object IN
-        SELECT format('TABLE %s', oid::regclass) AS name FROM pg_class
-          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+        WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('public', 'latchkey'))
+        SELECT format('SCHEMA %I', nspname) AS name FROM spaces WHERE nspname <> 'public'
         UNION ALL
-        SELECT format('ROUTINE %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        SELECT format('TABLE %s', pg_class.oid::regclass) FROM pg_class JOIN spaces ON spaces.oid = relnamespace
+          WHERE relkind IN ('r', 'p', 'v', 'm')
+        UNION ALL
+        SELECT format('ROUTINE %s', pg_proc.oid::regprocedure) FROM pg_proc JOIN spaces ON spaces.oid = pronamespace
       LOOP
         EXECUTE format('ALTER %s OWNER TO ${service}', object.name);
       END LOOP;

@@ -13,7 +13,7 @@ import * as throttle from "./migrations/0006-throttle.ts";
 import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
-import { enterSchema, schemaName } from "./schema.ts";
+import { enterSchema, requireTrustedOwners, requireUsableSchema, schemaName } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
@@ -48,8 +48,11 @@ export async function migrate(knex: Knex): Promise<string[]> {
     // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
     // gives up before they do, and the start tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
+    await requireUsableSchema(transaction);
     await enterSchema(transaction);
-    return applyMigrations(transaction, migrationNames);
+    const applied = await applyMigrations(transaction, migrationNames);
+    await requireTrustedOwners(transaction); // of what was moved, and of a schema that was created meanwhile
+    return applied;
   });
 }
 

@@ -261,7 +261,8 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   await mkdir(join(app, "src/database"), { recursive: true });
   await mkdir(join(app, "node_modules"));
   await writeFile(join(app, "package.json"), '{"type":"module"}');
-  for (const file of ["embedded.ts", "embeddedBinaries.ts", "embeddedRoles.ts"]) {
+  const files = ["accountName.ts", "dataDirectory.ts", "embedded.ts", "embeddedBinaries.ts", "embeddedRoles.ts"];
+  for (const file of files) {
     await cp(join(repository, "src/database", file), join(app, "src/database", file));
   }
   await symlink(join(repository, "node_modules/pg"), join(app, "node_modules/pg"));
@@ -372,15 +373,18 @@ test("a cluster in which the service was the superuser is changed at its next st
       { rolname: "latchkey", rolsuper: false },
       { rolname: "postgres", rolsuper: true },
     ]);
-    const foreign = `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relowner <> 'latchkey'::regrole
-      UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proowner <> 'latchkey'::regrole`;
+    const foreign = `SELECT relname AS name FROM pg_class WHERE relnamespace::regnamespace::text IN ('public', 'latchkey') AND relowner <> 'latchkey'::regrole
+      UNION SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text IN ('public', 'latchkey') AND proowner <> 'latchkey'::regrole`;
     expect(await query(postgres.connection, foreign)).toEqual([]);
-    await query(postgres.connection, "ALTER TABLE users ADD COLUMN IF NOT EXISTS later text");
+    await query(postgres.connection, "ALTER TABLE latchkey.users ADD COLUMN IF NOT EXISTS later text");
     return postgres;
   };
   const second = await expectOrdinary();
   // What a crash leaves behind that comes between the new names and the new owners.
-  await query(as(superuser), "CREATE ROLE latchkey_upgrade SUPERUSER LOGIN; ALTER TABLE users OWNER TO postgres");
+  await query(
+    as(superuser),
+    "CREATE ROLE latchkey_upgrade SUPERUSER LOGIN; ALTER TABLE latchkey.users OWNER TO postgres",
+  );
   await query(as(superuser), "ALTER DATABASE latchkey OWNER TO postgres");
   await second.stop();
   await (await expectOrdinary()).stop();

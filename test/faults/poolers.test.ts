@@ -91,7 +91,7 @@ test("session mode, with the file of deploy/: everything works, and a statement 
   const { default: pg } = await import("pg");
   const holder = new pg.Client(postgres.administrator);
   await holder.connect();
-  await holder.query("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE");
+  await holder.query("BEGIN; LOCK TABLE latchkey.users IN ACCESS EXCLUSIVE MODE");
   expect((await send("GET", "/api/resource", { basic })).status).toBe(503);
   const waiting = await query(
     postgres.administrator,

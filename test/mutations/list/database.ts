@@ -158,8 +158,8 @@ export const database: readonly Mutation[] = [
   {
     name: "tables are made among those of other programs",
     file: "src/database/schema.ts",
-    find: ": schemas[0];",
-    replace: ': (schemas[0] ?? "public");',
+    find: "if (trusted.length < 2) return trusted[0];",
+    replace: 'if (trusted.length < 2) return trusted[0] ?? "public";',
     test: "test/migrate.test.ts",
     only: "has everything, and tables",
   },
