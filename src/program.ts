@@ -26,6 +26,7 @@ import { EmbeddedPostgresError } from "./database/embedded.ts";
 import { exitOnUnhandledErrors } from "./lastResort.ts";
 import { letNewSpaceGrow } from "./newSpace.ts";
 import { createLog, printFatal } from "./operations/log.ts";
+import { loadDictionaries } from "./passwords/weaknessCheck.ts";
 import { startService, version } from "./service.ts";
 import { createStopper, type Start, stopBySignals, stopWithShellOfNpm } from "./stopping.ts";
 import { SecretKeyError } from "./tokens/secretKey.ts";
@@ -84,6 +85,7 @@ async function serve(config: Config, log: Logger, { lastResort, print, dropped }
   lastResort.stopBy(stopper.stop, log);
   stopBySignals(stopper, log);
   if (process.env["npm_lifecycle_event"] !== undefined) stopWithShellOfNpm(stopper);
+  if (config.workers === 1) loadDictionariesEarly(config);
   const service = await untilCancelled(stopper, () =>
     config.workers > 1
       ? startWorkers(config, log, dropped, stopper)
@@ -110,6 +112,7 @@ function work(args: string[]): Run {
     const stopper = createStopper({ graceSeconds, hasEmbeddedPostgres: false }, ownLog, exit.software);
     lastResort.stopBy(stopper.stop, ownLog);
     const start = { worker, droppedLogLines: dropped, start: stopper };
+    loadDictionariesEarly(config);
     const service = await untilCancelled(stopper, () => startService(config, ownLog, start));
     if (!service) return;
     letNewSpaceGrow();
@@ -117,6 +120,11 @@ function work(args: string[]): Run {
     const act = (signal: NodeJS.Signals) => (signal === "SIGHUP" ? stopper.reload() : void stopper.stop(signal));
     reportToPrimary(service.url, act, service.readMetrics);
   };
+}
+
+/** The first new passwords need not wait for them, as on an instance that was just restarted. */
+function loadDictionariesEarly({ passwordBlocklist }: Config): void {
+  if (passwordBlocklist) loadDictionaries().catch(() => {}); // they are loaded again when they are needed
 }
 
 /** @returns what has started; `undefined` once it was cancelled, whatever the start makes of that */

@@ -78,13 +78,13 @@ test("a worker that ran for a minute before it ended is replaced after the short
   expect(endingsInARow(3, 61_000)).toBe(0);
 });
 
-test("a heartbeat may be missing for 60 seconds during a start, and for 5 afterwards", () => {
+test("a heartbeat may be missing for less than 60 seconds during a start, and less than 5 afterwards", () => {
   vi.useFakeTimers();
   afterwards(() => vi.useRealTimers());
   const worker = new EventEmitter() as Worker;
   const hangs = vi.fn();
   const heartbeat = watchHeartbeat(worker, hangs);
-  vi.advanceTimersByTime(60_000);
+  vi.advanceTimersByTime(59_000);
   expect(hangs).not.toHaveBeenCalled();
   worker.emit("message", { url: "" });
   heartbeat.serves();
@@ -96,7 +96,7 @@ test("a heartbeat may be missing for 60 seconds during a start, and for 5 afterw
   expect(heartbeat.isSilent()).toBe(false);
   vi.advanceTimersByTime(1_000);
   expect(heartbeat.isSilent()).toBe(true);
-  vi.advanceTimersByTime(2_000);
+  vi.advanceTimersByTime(1_000);
   expect(hangs).not.toHaveBeenCalled();
   vi.advanceTimersByTime(10_000);
   expect(hangs).toHaveBeenCalledOnce();
