@@ -15,7 +15,7 @@ import { type Certificate, followCertificate } from "./tls.ts";
 /** How long a stop waits for requests in flight. */
 const drainTimeoutMs = 10_000;
 /** How long it accepts what waits in the listen queue, at most. */
-const acceptTimeoutMs = 500;
+const acceptTimeoutMs = 2_000;
 /** Seconds in which a client takes no piece of its answer, all together. A long answer is written in pieces of 64 KiB. */
 const readerTimeoutSeconds = 2;
 
@@ -133,7 +133,7 @@ async function acceptAll(server: Server): Promise<void> {
     hasAccepted = false;
     await nextTurn();
     const now = performance.now();
-    if (!hasAccepted && now - turnAt < 0.2) break;
+    if (!hasAccepted && now - turnAt < 0.5) break;
     turnAt = now;
   }
   server.off("connection", onConnection);

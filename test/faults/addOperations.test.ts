@@ -172,6 +172,7 @@ test("three operations of other shapes", { timeout: 600_000 }, async () => {
     promises
       .replace("requests: 3000, promises: []", "requests: 3000")
       .replace(', { PASSWORD_BLOCKLIST: "off" }', "") // one of the promises is about weak passwords
+      .replace("expect(await wrongRows(databaseUrl, users)).toEqual([]);", "") // the promises leave users of their own
       .replace("whatever is sent", "whatever is sent to all"),
   );
   const wanted = [
