@@ -158,8 +158,8 @@ export const database: readonly Mutation[] = [
   {
     name: "tables are made among those of other programs",
     file: "src/database/schema.ts",
-    find: "if (trusted.length < 2) return trusted[0];",
-    replace: 'if (trusted.length < 2) return trusted[0] ?? "public";',
+    find: "const earlier = await earlierInstallation(transaction, found);",
+    replace: 'const earlier = (await earlierInstallation(transaction, found)) ?? "public";',
     test: "test/migrate.test.ts",
     only: "has everything, and tables",
   },
