@@ -107,11 +107,11 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
 const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
+  const deadline = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
   await acceptAll(server);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // A connection that becomes idle now would stay open until its client leaves.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
-  const deadline = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
   await closed;
   clearInterval(idle);
   clearTimeout(deadline);
