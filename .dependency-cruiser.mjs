@@ -1,5 +1,5 @@
 /** The direction of imports, as a rule: `npm run lint` fails where a file looks upwards. */
-const noun = "^src/(users|passwords|tokens|sessions|resource|throttling|audit|unicode)/";
+const noun = "^src/(users|passwords|tokens|revocations|sessions|resource|throttling|audit|unicode)/";
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
@@ -16,11 +16,13 @@ export default {
       comment: "What a noun means is said in plain functions: no Express, no Knex, not even their types.",
       severity: "error",
       from: { path: noun, pathNot: "/(store|handlers)\\.ts$" },
-      to: { path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|documentation|operations)/" },
+      to: {
+        path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|documentation|observability|health)/",
+      },
     },
     {
       name: "handlers-know-no-sql-and-no-web",
-      comment: "A handler maps the contract to the domain. Queries are in store.ts, Express is in contract/.",
+      comment: "A handler maps the contract to the domain. Queries are in store.ts, Express is in openapi/.",
       severity: "error",
       from: { path: "/handlers\\.ts$" },
       to: { path: "node_modules/(express|knex|pg)/|^src/database/|/store\\.ts$" },
@@ -29,29 +31,29 @@ export default {
       name: "stores-are-wired-in-one-place",
       comment: "Only the wiring knows that a noun is kept in Postgres.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(service\\.ts$|cli/)" },
+      from: { path: "^src/", pathNot: "^src/(start\\.ts$|cli/)" },
       to: { path: "/store\\.ts$" },
     },
     {
       name: "contract-knows-no-noun",
       comment: "The binding serves any contract.",
       severity: "error",
-      from: { path: "^src/contract/" },
-      to: { path: "^src/", pathNot: "^src/contract/" },
+      from: { path: "^src/openapi/" },
+      to: { path: "^src/", pathNot: "^src/(openapi|http|problems|lib)/|^src/requestContext\\.ts$" },
     },
     {
       name: "nothing-looks-up-to-the-wiring",
-      comment: "program.ts and its commands in cli/, then service.ts, then the rest.",
+      comment: "The command line in cli/, then start.ts, then the rest.",
       severity: "error",
-      from: { path: "^src/.+/", pathNot: "^src/cli/" },
-      to: { path: "^src/[^/]+\\.ts$" },
+      from: { path: "^src/.+/", pathNot: "^src/(cli/|process/workers\\.ts$)" },
+      to: { path: "^src/[^/]+\\.ts$", pathNot: "^src/requestContext\\.ts$" },
     },
     {
       name: "main-is-the-top",
       comment: "Nothing imports the command line, and only it, the workers' primary and tests start a service.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/((main|program|workers)\\.ts$|cli/)" },
-      to: { path: "^src/(main|program|workers|service)\\.ts$|^src/cli/" },
+      from: { path: "^src/", pathNot: "^src/(main\\.ts$|process/workers\\.ts$|cli/)" },
+      to: { path: "^src/(main|start|process/workers)\\.ts$|^src/cli/" },
     },
     {
       name: "client-stands-alone",

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
-const everyAnswer = "test/everyAnswer.test.ts";
+const everyAnswer = "test/promises/everyAnswer.test.ts";
 
 export default defineConfig({
   plugins: [progress()],
@@ -13,7 +13,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "tests", include: ["test/*.test.ts"], exclude: [everyAnswer], sequence: { groupOrder: 0 } },
+        test: {
+          name: "tests",
+          include: ["test/{operations,promises,project}/*.test.ts"],
+          exclude: [everyAnswer],
+          sequence: { groupOrder: 0 },
+        },
       },
       { extends: true, test: { name: "last", include: [everyAnswer], sequence: { groupOrder: 1 } } },
     ],

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import pg from "pg";
-import { startEmbeddedPostgres } from "../src/database/embedded.ts";
-import { superuser } from "../src/database/embeddedRoles.ts";
+import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
+import { superuser } from "../src/database/embedded/roles.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { openForMigration } from "../src/database/pool.ts";
 

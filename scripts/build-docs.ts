@@ -5,9 +5,9 @@
 import { execFile } from "node:child_process";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { compress } from "../src/contract/prepared.ts";
 import { builtFiles } from "../src/documentation/documentation.ts";
 import { contentSecurityPolicy, sampleOrigin } from "../src/documentation/pages.ts";
+import { compress } from "../src/openapi/prepared.ts";
 import { readContract } from "./docs/contract.ts";
 import { documentFor } from "./docs/document.ts";
 import { readGuide } from "./docs/guide.ts";

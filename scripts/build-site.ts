@@ -1,8 +1,8 @@
 /** Makes dist/site/, to be served by anything at any path: `npm run docs`. What is linked is beside the page. */
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { parse } from "yaml";
-import { problems } from "../src/contract/problems.ts";
 import { problemPage } from "../src/documentation/pages.ts";
+import { problems } from "../src/problems/problems.ts";
 
 const site = "dist/site";
 const collection = "generated/postman.json";

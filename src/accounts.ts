@@ -1,10 +1,11 @@
 /** Wires what belongs to accounts: users, their sessions, and the limits on guessing their passwords. */
 import type { Audit } from "./audit/audit.ts";
+import type { Config } from "./config/config.ts";
 import { daySeconds } from "./config/values.ts";
-import type { Config } from "./config.ts";
-import { Problem } from "./contract/problems.ts";
 import type { PasswordHasher, Schedule } from "./passwords/hashing.ts";
 import { passwordPolicy } from "./passwords/policy.ts";
+import { Problem } from "./problems/problems.ts";
+import type { Revocation } from "./revocations/revocations.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "./sessions/sessions.ts";
 import type { SessionStore } from "./sessions/state.ts";
@@ -12,7 +13,6 @@ import type { CountStore } from "./throttling/counts.ts";
 import { throttleKeys } from "./throttling/keys.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import type { AccessTokens, Clock } from "./tokens/accessTokens.ts";
-import type { Revocation } from "./tokens/revocations.ts";
 import type { SecretKeys } from "./tokens/secretKey.ts";
 import type { UserStore } from "./users/state.ts";
 import { createUsers, type Users } from "./users/users.ts";

@@ -1,10 +1,10 @@
 /** How credentials are checked: passwords by users, tokens by their signature, claims and the list of revocations. */
 import type { Audit } from "./audit/audit.ts";
-import type { TokenPrincipal } from "./contract/binding.ts";
-import type { Authenticator } from "./contract/guard.ts";
-import { Problem } from "./contract/problems.ts";
+import type { TokenPrincipal } from "./openapi/binding.ts";
+import type { Authenticator } from "./openapi/guard.ts";
+import { Problem } from "./problems/problems.ts";
+import type { Revocations } from "./revocations/revocations.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
-import type { Revocations } from "./tokens/revocations.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {

@@ -1,7 +1,7 @@
 /**
  * Code samples of each operation, made of nothing but the contract: its method, path, security and the examples of
  * its parameters and body. A secret comes from the environment: what has the format `password` there, from the
- * variable of its own name. test/codeSamples.test.ts runs them all.
+ * variable of its own name. test/project/codeSamples.test.ts runs them all.
  */
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { type Contract, exampleOf, membersOf, type Operation, resolve, type Schema } from "./contract.ts";

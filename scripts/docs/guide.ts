@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { parse } from "yaml";
-import { problems } from "../../src/contract/problems.ts";
+import { problems } from "../../src/problems/problems.ts";
 import { type Contract, linkTo, operationsOf } from "./contract.ts";
 
 /** @property name the last part of its place on the page: `1-first-call.md` is at `#/first-call` */

@@ -1,5 +1,5 @@
 /** What is told to those who have to know later who did what: an event a line, without any secret. */
-import type { Client } from "../contract/binding.ts";
+import type { Client } from "../openapi/binding.ts";
 
 /** Every event, and what it means. Names stay: somebody's alerts depend on them. */
 export const auditEvents = {

@@ -1,9 +1,9 @@
 /** What a command of the command line is. */
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Logger } from "pino";
-import type { Config } from "../config.ts";
-import type { LastResort } from "../lastResort.ts";
-import type { Log } from "../operations/log.ts";
+import type { Config } from "../config/config.ts";
+import type { Log } from "../observability/log.ts";
+import type { LastResort } from "../process/uncaughtErrors.ts";
 
 /** A command whose arguments have been read. */
 export type Run = (config: Config, log: Logger, surroundings: Surroundings) => Promise<void>;

@@ -1,6 +1,6 @@
 /** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
 import type { Knex } from "knex";
-import { everybody, everyEpoch, longestRevocationSeconds } from "../tokens/revocations.ts";
+import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
 import type { SealedKey } from "../tokens/signingKeys.ts";
 import { signingKeyLock } from "../tokens/store.ts";
 

@@ -1,4 +1,4 @@
-import { describeSettings } from "../config.ts";
+import { describeSettings } from "../config/config.ts";
 
 /** What `latchkey --help` prints. */
 export function help(): string {

@@ -1,7 +1,7 @@
 /** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
 import type { Logger } from "pino";
+import { StartError } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
-import { StartError } from "../config.ts";
 import { createSeal, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import {

@@ -1,5 +1,5 @@
 /** `latchkey migrate`: brings the schema up to date, and nothing else. */
-import { migrateWithTimeout, openPostgres } from "../postgres.ts";
+import { migrateWithTimeout, openPostgres } from "../database/open.ts";
 import type { Run } from "./command.ts";
 
 export const migrate: Run = async (config, log) => {

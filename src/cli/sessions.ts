@@ -1,5 +1,5 @@
 /** `latchkey sessions end`: signs out everybody, or one user. */
-import { StartError } from "../config.ts";
+import { StartError } from "../config/config.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { usernameOf } from "./account.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./command.ts";

@@ -6,7 +6,7 @@ import "./environment.ts"; // before pg
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { accountName } from "./accountName.ts";
+import { accountName } from "./embedded/accountName.ts";
 import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
 import { searchPath } from "./schema.ts";
 

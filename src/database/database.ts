@@ -6,8 +6,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Knex } from "knex";
-import { Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { Problem } from "../problems/problems.ts";
 import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
 import type { DatabaseAddress, TimeLimits } from "./connections.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";

@@ -1,6 +1,6 @@
 /** What an error of Postgres, `pg` or Knex means: an outage, a refusal, or a mistake of ours. */
 
-import { Problem } from "../contract/problems.ts";
+import { Problem } from "../problems/problems.ts";
 
 /** The database cannot be used until somebody changes it. Its message is a sentence for the operator. */
 export class UnsuitableDatabaseError extends Error {}

@@ -1,5 +1,5 @@
 /** Whether the database can be written to, asked without writing to a table. */
-import { Problem } from "../contract/problems.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
 import { isWriteRefusal, readOnlyError } from "./errors.ts";
 

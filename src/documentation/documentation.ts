@@ -1,7 +1,7 @@
 /** What the service says about itself, ready to be sent. */
 import { readFile } from "node:fs/promises";
-import type { Contract } from "../contract/contract.ts";
-import { compress, type PreparedBody, preparedBody } from "../contract/prepared.ts";
+import type { Contract } from "../openapi/contract.ts";
+import { compress, type PreparedBody, preparedBody } from "../openapi/prepared.ts";
 
 export type Documentation = {
   /** The guide and the reference, and what a browser may do on that page. */

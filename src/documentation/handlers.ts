@@ -1,6 +1,6 @@
-import { basePath } from "../contract/basePath.ts";
-import type { Handler } from "../contract/binding.ts";
-import { Problem, problems } from "../contract/problems.ts";
+import { basePath } from "../http/basePath.ts";
+import type { Handler } from "../openapi/binding.ts";
+import { Problem, problems } from "../problems/problems.ts";
 import type { Documentation } from "./documentation.ts";
 import { indexOf } from "./index.ts";
 import { contentSecurityPolicy, problemPage } from "./pages.ts";

@@ -3,8 +3,8 @@ import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
-import { Problem } from "../contract/problems.ts";
-import { securityHeaders } from "../contract/securityHeaders.ts";
+import { Problem } from "../problems/problems.ts";
+import { securityHeaders } from "./securityHeaders.ts";
 
 /** How long a refused client may take to read why. */
 const lingerMs = 1_000;

@@ -3,7 +3,7 @@
  * network round the accounts, so that neither many requests, nor many accounts, nor many addresses of one IPv6
  * network get more than one share. When too many wait, the largest group loses, not a newcomer of a small one.
  */
-import { Problem } from "../contract/problems.ts";
+import { Problem } from "../problems/problems.ts";
 
 /** Whom a task is for. */
 export type Turn = {

@@ -7,8 +7,8 @@ import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { hash as argon2, verify as argon2Verify } from "@node-rs/argon2";
 import pLimit from "p-limit";
-import { Problem } from "../contract/problems.ts";
 import { fairQueue, type Turn } from "../lib/fairQueue.ts";
+import { Problem } from "../problems/problems.ts";
 
 /** The cost of one hash (RFC 9106): memory in KiB, passes over it. One lane. */
 export type HashCost = { memoryKiB: number; passes: number };

@@ -1,5 +1,5 @@
 /** Which new passwords are refused: too short, too long, easy to guess, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
-import type { PasswordRefusal } from "../contract/problems.ts";
+import type { PasswordRefusal } from "../problems/problems.ts";
 import { mapPassword } from "../unicode/mappings.ts";
 import { codePointCount, type Enforced, enforcePassword } from "../unicode/precis.ts";
 import { checkWeakness } from "./weaknessCheck.ts";

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { Problem } from "../contract/problems.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Weakness } from "./weakness.ts";
 
 export type Question = { id: number; password: string; contextWords: string[] };

@@ -1,6 +1,6 @@
 import type { components } from "../../generated/openapi.ts";
-import type { Handler } from "../contract/binding.ts";
-import { Problem } from "../contract/problems.ts";
+import type { Handler } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Users } from "../users/users.ts";
 import type { Sessions, SessionTokens } from "./sessions.ts";
 import type { Session } from "./state.ts";

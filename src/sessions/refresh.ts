@@ -3,8 +3,8 @@
  * used later, or elsewhere, ends the session.
  */
 import type { Audit } from "../audit/audit.ts";
-import type { Caller, Client } from "../contract/binding.ts";
-import { Problem } from "../contract/problems.ts";
+import type { Caller, Client } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
 import { networkOf, unknownNetwork } from "../throttling/network.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";

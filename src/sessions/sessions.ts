@@ -1,10 +1,10 @@
 /** Sessions: how somebody stays signed in for longer than an access token lives. */
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
-import type { Caller, Client, PasswordPrincipal } from "../contract/binding.ts";
-import { Problem } from "../contract/problems.ts";
+import type { Caller, Client, PasswordPrincipal } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
+import type { Revocation } from "../revocations/revocations.ts";
 import type { AccessTokens } from "../tokens/accessTokens.ts";
-import type { Revocation } from "../tokens/revocations.ts";
 import { whilePasswordHolds } from "../users/passwordRace.ts";
 import { createRefresh } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";

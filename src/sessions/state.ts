@@ -1,6 +1,6 @@
 /** What is kept of sessions. */
-import type { Caller, Client } from "../contract/binding.ts";
-import type { Revocation } from "../tokens/revocations.ts";
+import type { Caller, Client } from "../openapi/binding.ts";
+import type { Revocation } from "../revocations/revocations.ts";
 
 /** A session as its user sees it. Times are those of the last full hour: they must not tell when a token is used. */
 export type Session = {

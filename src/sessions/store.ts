@@ -1,5 +1,5 @@
 import type { Database } from "../database/database.ts";
-import { clockSlackSeconds, everyEpoch, type Revocation } from "../tokens/revocations.ts";
+import { clockSlackSeconds, everyEpoch, type Revocation } from "../revocations/revocations.ts";
 import type { Session, SessionGrant, SessionState, SessionStore } from "./state.ts";
 
 const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";

@@ -1,4 +1,4 @@
-import { Problem } from "../contract/problems.ts";
+import { Problem } from "../problems/problems.ts";
 
 /** What is counted in windows of this length. Windows begin at the same moment for everybody. */
 export const windowSeconds = 900;

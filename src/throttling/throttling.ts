@@ -6,8 +6,8 @@
  * does the same work for every name. SECURITY.md has a table of the limits and of what each costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Problem } from "../contract/problems.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
+import { Problem } from "../problems/problems.ts";
 import type { CountStore } from "./counts.ts";
 import type { ThrottleKeys } from "./keys.ts";
 import {

@@ -3,9 +3,9 @@ import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
-import type { Caller, TokenPrincipal } from "../contract/binding.ts";
-import { Problem } from "../contract/problems.ts";
-import { everyEpoch } from "./revocations.ts";
+import type { Caller, TokenPrincipal } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
+import { everyEpoch } from "../revocations/revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 /** The present time, passed in so that a test can be in the future. */

@@ -1,8 +1,8 @@
 import type { Audit } from "../audit/audit.ts";
-import type { Client, Handler } from "../contract/binding.ts";
+import type { Client, Handler } from "../openapi/binding.ts";
+import { clockSlackSeconds, everyEpoch, type Revocations } from "../revocations/revocations.ts";
 import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
-import { clockSlackSeconds, everyEpoch, type Revocations } from "./revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =

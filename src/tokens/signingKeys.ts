@@ -9,8 +9,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import type { components } from "../../generated/openapi.ts";
-import { Problem } from "../contract/problems.ts";
-import type { Revocation } from "./revocations.ts";
+import { Problem } from "../problems/problems.ts";
+import type { Revocation } from "../revocations/revocations.ts";
 import type { Seal } from "./sealing.ts";
 
 type PublicJwk = components["schemas"]["Jwk"];

@@ -1,7 +1,12 @@
 import type { Knex } from "knex";
 import type { Database } from "../database/database.ts";
 import { commitSomething } from "../database/writable.ts";
-import { everyEpoch, longestRevocationSeconds, type Revocation, type RevocationStore } from "./revocations.ts";
+import {
+  everyEpoch,
+  longestRevocationSeconds,
+  type Revocation,
+  type RevocationStore,
+} from "../revocations/revocations.ts";
 import {
   preparedBeforeSigningSeconds,
   publishedBeforeSigningSeconds,

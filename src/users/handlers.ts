@@ -1,5 +1,5 @@
 import type { components } from "../../generated/openapi.ts";
-import type { Handler } from "../contract/binding.ts";
+import type { Handler } from "../openapi/binding.ts";
 import type { User } from "./state.ts";
 import type { Users } from "./users.ts";
 

@@ -1,6 +1,6 @@
 /** Checks the password of an account, and remembers the networks from which it was right. */
 import type { Audit } from "../audit/audit.ts";
-import type { Client, PasswordPrincipal } from "../contract/binding.ts";
+import type { Client, PasswordPrincipal } from "../openapi/binding.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
 import { possiblePassword } from "../passwords/policy.ts";
 import { Throttled } from "../throttling/limits.ts";

@@ -1,6 +1,6 @@
 /** Changes that depend on a verified password, and that another change of the same user can come before. */
-import type { PasswordPrincipal } from "../contract/binding.ts";
-import { Problem } from "../contract/problems.ts";
+import type { PasswordPrincipal } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
 
 /** Each attempt loses to another change of the password. */
 const maxAttempts = 5;

@@ -1,5 +1,5 @@
 /** What is kept of users. */
-import type { Revocation } from "../tokens/revocations.ts";
+import type { Revocation } from "../revocations/revocations.ts";
 
 export type User = { id: string; username: string; createdAt: Date };
 

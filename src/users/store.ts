@@ -1,8 +1,8 @@
-import { Problem } from "../contract/problems.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
+import { Problem } from "../problems/problems.ts";
+import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
 import { familiarNetworks } from "../throttling/limits.ts";
-import { everyEpoch, longestRevocationSeconds, type Revocation } from "../tokens/revocations.ts";
 import type { Account, User, UserStore } from "./state.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };

@@ -1,14 +1,14 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
-import { hasTokenShape } from "../contract/authorization.ts";
-import type { Caller, Client, PasswordPrincipal, Principal } from "../contract/binding.ts";
-import { invalidRequest, Problem } from "../contract/problems.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { hasTokenShape } from "../openapi/authorizationHeader.ts";
+import type { Caller, Client, PasswordPrincipal, Principal } from "../openapi/binding.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
+import { invalidRequest, Problem } from "../problems/problems.ts";
+import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
 import { networkOf, networksOf } from "../throttling/network.ts";
 import type { Attempt } from "../throttling/throttling.ts";
-import { everyTokenOf, type Revocation } from "../tokens/revocations.ts";
 import type { Enforced } from "../unicode/precis.ts";
 import { createPasswordCheck, type PasswordCheckParts } from "./passwordCheck.ts";
 import { whilePasswordHolds } from "./passwordRace.ts";

@@ -148,11 +148,11 @@ test("three operations of other shapes", { timeout: 600_000 }, async () => {
   await write("src/parcels/handlers.ts", handler);
   const names = "createParcel, getParcel, getParcelsPage";
   await edit(
-    "src/handlers.ts",
+    "src/operations.ts",
     "import { getResource }",
     `import { ${names} } from "./parcels/handlers.ts";\nimport { getResource }`,
   );
-  await edit("src/handlers.ts", "  getResource,\n", `  getResource,\n  ${names},\n`);
+  await edit("src/operations.ts", "  getResource,\n", `  getResource,\n  ${names},\n`);
 
   expect(await run("tsx", "scripts/generate.ts")).toEqual({ status: 0, output: "" });
   expect(await run("redocly", "lint", "openapi.yaml")).toMatchObject({ status: 0 });
@@ -166,7 +166,7 @@ test("three operations of other shapes", { timeout: 600_000 }, async () => {
   expect(documented).toEqual(["bash", "javascript", "python", "go"]);
 
   // The samples run, the collection is green, and random requests find nothing, nor do the promises.
-  const promises = await readFile("test/fuzz.test.ts", "utf8");
+  const promises = await readFile("test/project/fuzz.test.ts", "utf8");
   await write(
     "test/fuzzAll.test.ts",
     promises

@@ -31,8 +31,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
-import { startEmbeddedPostgres } from "../../src/database/embedded.ts";
-import { superuser } from "../../src/database/embeddedRoles.ts";
+import { startEmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
+import { superuser } from "../../src/database/embedded/roles.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openForMigration } from "../../src/database/pool.ts";
 
@@ -75,7 +75,7 @@ type Said = {
 type Service = { child: ChildProcess; pid: number; said: Said[]; stderr: () => string };
 
 function startService(dataDir: string, options: { app?: string; platform?: string; uid?: number } = {}): Service {
-  const launcher = join(options.app ?? repository, "src/database/embedded.ts");
+  const launcher = join(options.app ?? repository, "src/database/embedded/postgres.ts");
   const args = ["--import", import.meta.resolve("tsx"), "--input-type=module", "-e", SERVICE];
   const child = spawn(process.execPath, [...args, launcher, dataDir, options.platform ?? ""], {
     cwd: "/",

@@ -3,14 +3,14 @@
  * finds nothing where there is nothing: the service as it is keeps every promise.
  */
 import { describe, expect, inject, test } from "vitest";
-import { buildFaulty } from "../fuzz/build.ts";
-import { plantedFaults } from "../fuzz/faults/index.ts";
-import { unfindableFaults } from "../fuzz/faults/unfindable.ts";
-import { readApi } from "../fuzz/operations.ts";
-import { tryOutages } from "../fuzz/outages.ts";
-import { promises } from "../fuzz/promises/index.ts";
-import { fuzz } from "../fuzz/run.ts";
-import { type Program, startFuzzedService } from "../fuzz/service.ts";
+import { buildFaulty } from "../../fuzz/build.ts";
+import { plantedFaults } from "../../fuzz/faults/index.ts";
+import { unfindableFaults } from "../../fuzz/faults/unfindable.ts";
+import { readApi } from "../../fuzz/operations.ts";
+import { tryOutages } from "../../fuzz/outages.ts";
+import { promises } from "../../fuzz/promises/index.ts";
+import { fuzz } from "../../fuzz/run.ts";
+import { type Program, startFuzzedService } from "../../fuzz/service.ts";
 import { createDatabase } from "../support/service.ts";
 
 const api = readApi("openapi.yaml");

@@ -7,7 +7,7 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { createLogDestination } from "../../src/operations/logDestination.ts";
+import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
@@ -296,7 +296,7 @@ describe("the destination", () => {
     const full = "x".repeat(100);
     const script = `
       import { openSync } from "node:fs";
-      import { createLogDestination } from "./dist/src/operations/logDestination.js";
+      import { createLogDestination } from "./dist/src/observability/logDestination.js";
       const log = createLogDestination(openSync(process.argv[1], "a"), (dropped) => log.write("report " + dropped + "\\n"));
       for (let count = 0; count < 3; count += 1) log.write("${full}\\n");
       process.on("SIGUSR2", () => log.write("later\\n"));

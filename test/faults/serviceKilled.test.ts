@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { findRunningPostgres } from "../../src/database/embedded.ts";
+import { findRunningPostgres } from "../../src/database/embedded/postgres.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { createLedger, type Ledger } from "../support/ledger.ts";

@@ -18,7 +18,7 @@ const vitest = await createVitest("test", {
   config: false,
   root: folder,
   watch: false,
-  include: ["test/*.test.ts", "test/faults/*.test.ts"],
+  include: ["test/{operations,promises,project,faults}/*.test.ts"],
   globalSetup: "test/support/postgres.ts",
   reporters: [{}],
   silent: true,

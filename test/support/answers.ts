@@ -1,8 +1,8 @@
 /** Checks every answer that any test gets against the contract, and notes which (operation, status) pairs were seen. */
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/contract/conformance.ts";
-import type { OpenApiDocument } from "../../src/contract/contract.ts";
+import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
+import type { OpenApiDocument } from "../../src/openapi/contract.ts";
 
 /** Where each test file notes what it saw. */
 export const answersFolder = "build/answers";

@@ -2,8 +2,8 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded.ts";
-import { superuser } from "../../src/database/embeddedRoles.ts";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
+import { superuser } from "../../src/database/embedded/roles.ts";
 import { afterwards } from "./afterwards.ts";
 import { query, urlOf } from "./service.ts";
 

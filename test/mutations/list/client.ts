@@ -7,7 +7,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/client.ts",
     find: "!isBelow(baseUrl, request.url)",
     replace: "false",
-    test: "test/clientSecrets.test.ts",
+    test: "test/promises/clientSecrets.test.ts",
     only: "a token stays with the service",
   },
   {
@@ -15,7 +15,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/client.ts",
     find: "withoutRedirects(fetch)",
     replace: "fetch",
-    test: "test/clientSecrets.test.ts",
+    test: "test/promises/clientSecrets.test.ts",
     only: "a redirect is not followed",
   },
   {
@@ -23,7 +23,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/client.ts",
     find: "!problem || !tokenProblems.includes(slugOf(problem))",
     replace: "!problem || tokenProblems.includes(slugOf(problem))",
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "of any number of calls",
   },
   {
@@ -31,7 +31,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/session.ts",
     find: "session.renewal ??=",
     replace: "session.renewal =",
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "of any number of calls",
   },
   {
@@ -39,7 +39,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/session.ts",
     find: "Date.now() < access.expiresAtMs",
     replace: "access.expiresAtMs > 0",
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "is replaced before a call",
   },
   {
@@ -47,7 +47,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/retry.ts",
     find: 'method === "GET" || method === "HEAD"',
     replace: 'method !== ""',
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "trying again",
   },
   {
@@ -55,7 +55,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/retry.ts",
     find: "? retryAfterSeconds(outcome) : undefined",
     replace: "? 0 : undefined",
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "trying again",
   },
   {
@@ -63,7 +63,7 @@ export const client: readonly Mutation[] = [
     file: "src/client/retry.ts",
     find: "tries >= bounds.tries ||",
     replace: "",
-    test: "test/client.test.ts",
+    test: "test/promises/client.test.ts",
     only: "ends after the last try",
   },
 ];

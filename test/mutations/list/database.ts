@@ -8,7 +8,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/clock.ts",
     find: "if (known && ended - began > promptMs) return;",
     replace: "",
-    test: "test/clocks.test.ts",
+    test: "test/promises/clocks.test.ts",
     only: "says too little",
   },
   {
@@ -16,7 +16,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/clock.ts",
     find: "if (known && ended",
     replace: "if (ended",
-    test: "test/clocks.test.ts",
+    test: "test/promises/clocks.test.ts",
     only: "says too little",
   },
   {
@@ -24,7 +24,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/clock.ts",
     find: "if (nowMs() < before - noticeableMs) wentBack();",
     replace: "",
-    test: "test/clocks.test.ts",
+    test: "test/promises/clocks.test.ts",
     only: "set back a day",
   },
   {
@@ -32,7 +32,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/database.ts",
     find: "throw !hasTurn || isOutage(error) ?",
     replace: "throw !hasTurn ?",
-    test: "test/getReadiness.test.ts",
+    test: "test/operations/getReadiness.test.ts",
     only: "503 while the database is away",
   },
   {
@@ -40,39 +40,39 @@ export const database: readonly Mutation[] = [
     file: "src/database/pool.ts",
     find: "!query.values?.length) return query",
     replace: "query.values) return query",
-    test: "test/preparedStatements.test.ts",
+    test: "test/promises/preparedStatements.test.ts",
     only: "what has values",
   },
   {
     name: "a sweep deletes live revocations",
-    file: "src/database/sweep.ts",
+    file: "src/database/cleanup.ts",
     find: "expires_at < now() - interval '2 hours'",
     replace: "expires_at > now()",
-    test: "test/sweep.test.ts",
+    test: "test/promises/sweep.test.ts",
     only: "expired revocations",
   },
   {
     name: "a sweep waits for locked rows",
-    file: "src/database/sweep.ts",
+    file: "src/database/cleanup.ts",
     find: " FOR UPDATE SKIP LOCKED",
     replace: "",
-    test: "test/sweep.test.ts",
+    test: "test/promises/sweep.test.ts",
     only: "somebody works on",
   },
   {
     name: "a table that cannot be swept stops the others",
-    file: "src/database/sweep.ts",
+    file: "src/database/cleanup.ts",
     find: "failures.push(error);",
     replace: "throw error;",
-    test: "test/sweep.test.ts",
+    test: "test/promises/sweep.test.ts",
     only: "does not keep the others",
   },
   {
     name: "two instances sweep a table at once",
-    file: "src/database/sweep.ts",
+    file: "src/database/cleanup.ts",
     find: "if (!lock[0].mine) return 0;",
     replace: "",
-    test: "test/sweep.test.ts",
+    test: "test/promises/sweep.test.ts",
     only: "one instance sweeps",
   },
   {
@@ -80,7 +80,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/commits.ts",
     find: "const isDelayed = first > 0 || seen === snapshots[0];",
     replace: "const isDelayed = false;",
-    test: "test/commits.test.ts",
+    test: "test/promises/commits.test.ts",
     only: "^",
   },
   {
@@ -88,7 +88,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/migrate.ts",
     find: 'await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);',
     replace: "",
-    test: "test/migrate.test.ts",
+    test: "test/promises/migrate.test.ts",
     only: "eight instances",
   },
   {
@@ -96,7 +96,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/migrate.ts",
     find: "disableMigrationsListValidation: true",
     replace: "disableMigrationsListValidation: false",
-    test: "test/migrate.test.ts",
+    test: "test/promises/migrate.test.ts",
     only: "a newer version",
   },
   {
@@ -104,7 +104,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "is read-only",
   },
   {
@@ -112,7 +112,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/writable.ts",
     find: "if (rows[0].isReadOnly) throw readOnlyError();",
     replace: "",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "is read-only",
   },
   {
@@ -120,7 +120,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: 'datestyle: literal("ISO, MDY"),',
     replace: "",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "are overridden on each connection",
   },
   {
@@ -128,7 +128,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: "THEN 'remote_apply' ELSE 'on' END",
     replace: "THEN 'remote_apply' ELSE current_setting('synchronous_commit') END",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "are overridden on each connection",
   },
   {
@@ -136,7 +136,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: "WHEN 'remote_apply' THEN 'remote_apply'",
     replace: "WHEN 'remote_apply' THEN 'on'",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "remote_apply",
   },
   {
@@ -144,7 +144,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: "search_path: literal(searchPath),",
     replace: "",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "are overridden on each connection",
   },
   {
@@ -152,7 +152,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/schema.ts",
     find: "`${schemaName}, pg_temp`",
     replace: "schemaName",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "are overridden on each connection",
   },
   {
@@ -160,7 +160,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/schema.ts",
     find: "const earlier = await earlierInstallation(transaction, found);",
     replace: 'const earlier = (await earlierInstallation(transaction, found)) ?? "public";',
-    test: "test/migrate.test.ts",
+    test: "test/promises/migrate.test.ts",
     only: "has everything, and tables",
   },
   {
@@ -168,7 +168,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: 'if (encoding !== "UTF8")',
     replace: 'if (encoding === "")',
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "is not UTF8",
   },
   {
@@ -176,7 +176,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/connections.ts",
     find: 'if (replicationRole !== "origin")',
     replace: 'if (replicationRole === "")',
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "is not UTF8",
   },
   {
@@ -184,7 +184,7 @@ export const database: readonly Mutation[] = [
     file: "src/database/environment.ts",
     find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",
-    test: "test/databaseSettings.test.ts",
+    test: "test/promises/databaseSettings.test.ts",
     only: "variables that pg reads",
   },
 ];

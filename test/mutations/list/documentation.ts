@@ -4,18 +4,18 @@ import type { Mutation } from "../mutation.ts";
 export const documentation: readonly Mutation[] = [
   {
     name: "the index ignores Accept",
-    file: "src/contract/dispatch.ts",
+    file: "src/openapi/dispatch.ts",
     find: "const type = preferredType(request, contentTypes) as string;",
     replace: "const type = contentTypes[0] as string;",
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "200 to a browser",
   },
   {
     name: "an answer whose type depends on Accept hides that it depends on Origin",
-    file: "src/contract/dispatch.ts",
+    file: "src/openapi/dispatch.ts",
     find: 'Vary: varyBy("Accept", response)',
     replace: 'Vary: "Accept"',
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "both reasons",
   },
   {
@@ -23,7 +23,7 @@ export const documentation: readonly Mutation[] = [
     file: "src/documentation/index.ts",
     find: ".filter(isServed)",
     replace: ".filter((part) => isServed(part) || true)",
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "where DOCUMENTATION is off",
   },
   {
@@ -31,15 +31,15 @@ export const documentation: readonly Mutation[] = [
     file: "src/app.ts",
     find: "if (withoutBase) app.use(withoutBase);",
     replace: "",
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },
   {
     name: "a path of PUBLIC_URL that the contract has, too, is taken away",
-    file: "src/contract/basePath.ts",
+    file: "src/http/basePath.ts",
     find: 'if (base === "" || isAmbiguous) return',
     replace: 'if (base === "") return',
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },
   {
@@ -47,7 +47,7 @@ export const documentation: readonly Mutation[] = [
     file: "src/app.ts",
     find: "problemWriter(reportProblem, check, base)",
     replace: "problemWriter(reportProblem, check)",
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },
   {
@@ -55,15 +55,15 @@ export const documentation: readonly Mutation[] = [
     file: "src/documentation/handlers.ts",
     find: "indexOf(basePath(publicUrl),",
     replace: 'indexOf("",',
-    test: "test/getIndex.test.ts",
+    test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },
   {
     name: "the service's own request at the start is counted",
-    file: "src/service.ts",
+    file: "src/start.ts",
     find: "isRehearsal ? request[2]() : middleware(...request)",
     replace: "middleware(...request)",
-    test: "test/metrics.test.ts",
+    test: "test/promises/metrics.test.ts",
     only: "warm-up is no traffic",
   },
   {
@@ -71,7 +71,7 @@ export const documentation: readonly Mutation[] = [
     file: "scripts/postman.ts",
     find: "raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),",
     replace: 'raw: "",',
-    test: "test/collection.test.ts",
+    test: "test/project/collection.test.ts",
     only: "a new operation is in it",
   },
   {
@@ -79,7 +79,7 @@ export const documentation: readonly Mutation[] = [
     file: "redocly.yaml",
     find: "latchkey/values-are-bounded: error",
     replace: "latchkey/values-are-bounded: off",
-    test: "test/contractLint.test.ts",
+    test: "test/project/contractLint.test.ts",
     only: "every rule has an edit",
   },
 ];

@@ -8,7 +8,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: " ?? usable.at(-1);",
     replace: ";",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "where none is due yet",
   },
   {
@@ -16,7 +16,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "usable.at(-1)",
     replace: "usable.at(0)",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "where none is due yet",
   },
   {
@@ -24,7 +24,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "usable.find(({ activatesAt }) => activatesAt.getTime() <= nowMs)",
     replace: "usable.at(0)",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "the next one signs at once",
   },
   {
@@ -32,7 +32,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "made < 3 &&",
     replace: "made < 1 &&",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "the next one signs at once",
   },
   {
@@ -40,7 +40,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "usable().some(isPrepared)",
     replace: "usable().length > 0",
-    test: "test/keyRotation.test.ts",
+    test: "test/promises/keyRotation.test.ts",
     only: "has a successor from the beginning",
   },
   {
@@ -48,7 +48,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "greatest(now() + make_interval(secs => :published), last",
     replace: "greatest(now() + 0 * make_interval(secs => :published), last",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "is published for longer",
   },
   {
@@ -56,7 +56,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "SET activates_at = greatest(now(), created_at + make",
     replace: "SET activates_at = greatest(now(), created_at + 0 * make",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "is published for longer",
   },
   {
@@ -64,7 +64,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "if (signs > 0) await transaction.raw(promotion);",
     replace: "",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "the next one signs at once",
   },
   {
@@ -72,7 +72,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "if (signs > 0) await",
     replace: "if (signs >= 0) await",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "the next one signs at once",
   },
   {
@@ -80,7 +80,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "await store.promote();",
     replace: "await store.now();",
-    test: "test/keyRotation.test.ts",
+    test: "test/promises/keyRotation.test.ts",
     only: "has a revocation by the previous version",
   },
   {
@@ -88,7 +88,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: 'if (key.isRevoked) throw new Problem("token-revoked");',
     replace: "",
-    test: "test/keyRotation.test.ts",
+    test: "test/promises/keyRotation.test.ts",
     only: "that was stolen is revoked",
   },
   {
@@ -96,7 +96,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "Math.max(0, lastLook + unknownKeyIntervalMs - performance.now())",
     replace: "0",
-    test: "test/unknownKeys.test.ts",
+    test: "test/promises/unknownKeys.test.ts",
     only: "all callers share one query",
   },
   {
@@ -104,7 +104,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/signingKeys.ts",
     find: "Promise.race([upcomingLook(), timedOut])",
     replace: "Promise.all([upcomingLook(), timedOut.catch(() => {})])",
-    test: "test/unknownKeys.test.ts",
+    test: "test/promises/unknownKeys.test.ts",
     only: "while Postgres is frozen",
   },
   {
@@ -112,7 +112,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: 'await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]);',
     replace: "",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "of ten who start at once",
   },
   {
@@ -120,7 +120,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/sealing.ts",
     find: "if (protectedHeader.kid !== kid) throw",
     replace: "if (!protectedHeader.kid) throw",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "the private half",
   },
   {
@@ -128,7 +128,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/secretKey.ts",
     find: "...given, ...plain, ...plain.map",
     replace: "...given, ...plain.map",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "a SECRET_KEY that was first given",
   },
   {
@@ -136,7 +136,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/secretKey.ts",
     find: "...plain, ...plain.map((key) => `${key}\\n`)",
     replace: "...plain",
-    test: "test/signingKeys.test.ts",
+    test: "test/promises/signingKeys.test.ts",
     only: "a SECRET_KEY that was first given",
   },
   {
@@ -144,7 +144,7 @@ export const keys: readonly Mutation[] = [
     file: "src/tokens/secretKey.ts",
     find: "[...plain, ...given]",
     replace: "[...given]",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "counts under one name",
   },
 ];

@@ -7,7 +7,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/sessions.ts",
     find: "Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds)",
     replace: "tokens.ttlSeconds",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "no access token outlives",
   },
   {
@@ -15,7 +15,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "least(idle_expires_at, sessions.expires_at) - now()",
     replace: "idle_expires_at - now()",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "no access token outlives",
   },
   {
@@ -23,7 +23,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: 'if (isEnded) throw new Problem("token-revoked");',
     replace: "",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "401 token-revoked after",
   },
   {
@@ -31,7 +31,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: 'if (isExpired) throw new Problem("token-expired");',
     replace: "",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "401 token-expired",
   },
   {
@@ -39,7 +39,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: "!token || !state || !secrets.isGenuine(token, state.seed)",
     replace: "!token || !state",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "for a guess",
   },
   {
@@ -47,7 +47,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "SET generation = generation + 1, refresh_digest = :nextDigest",
     replace: "SET generation = generation + 1, refresh_digest = :digest",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "next tokens of the same session",
   },
   {
@@ -55,7 +55,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: "if (reason) {",
     replace: 'if (reason === "") {',
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "401 token-reused",
   },
   {
@@ -63,7 +63,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: 'rotation && rotation.network !== network ? "another-network" : undefined',
     replace: "undefined",
-    test: "test/sessionTheft.test.ts",
+    test: "test/promises/sessionTheft.test.ts",
     only: "from another network ends",
   },
   {
@@ -71,7 +71,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return true;",
-    test: "test/refreshToken.test.ts",
+    test: "test/operations/refreshToken.test.ts",
     only: "401 token-reused after",
   },
   {
@@ -79,7 +79,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return false;",
-    test: "test/sessionTheft.test.ts",
+    test: "test/promises/sessionTheft.test.ts",
     only: "a repeat within the grace is honoured",
   },
   {
@@ -87,7 +87,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/refresh.ts",
     find: 'if (distance < 1) throw new Problem("overloaded");',
     replace: "",
-    test: "test/sessionTheft.test.ts",
+    test: "test/promises/sessionTheft.test.ts",
     only: "a failover loses",
   },
   {
@@ -95,7 +95,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "AND password_epoch <= :epoch\n             FOR NO KEY UPDATE",
     replace: "AND password_epoch <= :epoch",
-    test: "test/createSession.test.ts",
+    test: "test/operations/createSession.test.ts",
     only: "is being deleted",
   },
   {
@@ -103,7 +103,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: 'await transaction.raw("SELECT FROM users WHERE id = ? FOR KEY SHARE", [userId]);',
     replace: "",
-    test: "test/sessionTheft.test.ts",
+    test: "test/promises/sessionTheft.test.ts",
     only: "the end of a stolen session and the deletion",
   },
   {
@@ -111,7 +111,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "FROM users WHERE id = :userId AND password_epoch <= :epoch",
     replace: "FROM users WHERE id = :userId AND :epoch::integer >= 0",
-    test: "test/createSession.test.ts",
+    test: "test/operations/createSession.test.ts",
     only: "password was changed between",
   },
   {
@@ -119,7 +119,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "WHERE sessions.id = :id AND user_id = :userId",
     replace: "WHERE sessions.id = :id AND :userId::uuid IS NOT NULL",
-    test: "test/endSession.test.ts",
+    test: "test/operations/endSession.test.ts",
     only: "404 for another's",
   },
   {
@@ -127,7 +127,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "WHERE user_id = :userId AND token_epoch = user_epoch\n             AND ended_at",
     replace: "WHERE :userId::uuid IS NOT NULL AND token_epoch = user_epoch\n             AND ended_at",
-    test: "test/listSessions.test.ts",
+    test: "test/operations/listSessions.test.ts",
     only: "one's own",
   },
   {
@@ -135,7 +135,7 @@ export const sessions: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "OFFSET :others))",
     replace: "OFFSET :others + 1))",
-    test: "test/sessionLimit.test.ts",
+    test: "test/promises/sessionLimit.test.ts",
     only: "one more ends the oldest",
   },
 ];

@@ -7,7 +7,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/values.ts",
     find: "key.length >= 32 && ",
     replace: "",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "a short secret key is no longer",
   },
   {
@@ -15,7 +15,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/values.ts",
     find: " && new Set(key).size >= 10",
     replace: "",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "SECRET_KEY: a wrong one",
   },
   {
@@ -23,7 +23,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/reading.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "a line break at its end",
   },
   {
@@ -31,7 +31,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/reading.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given && withoutLineBreak(given)",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "a line break at its end",
   },
   {
@@ -39,7 +39,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/reading.ts",
     find: 'setting.secret && given !== ""',
     replace: 'given === ""',
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "not repeated",
   },
   {
@@ -47,7 +47,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/reading.ts",
     find: '(value === "" || !isAllowed(value))',
     replace: 'value !== "" && !isAllowed(value)',
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "is refused, with what is allowed",
   },
   {
@@ -55,7 +55,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/reading.ts",
     find: "[...wrong, ...critical.map(describeMisspelt)]",
     replace: "wrong",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "stops the start",
   },
   {
@@ -63,7 +63,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/settings.ts",
     find: "TRUST_PROXY: {\n    fallback: undefined,\n    critical: true,",
     replace: "TRUST_PROXY: {\n    fallback: undefined,",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "stops the start",
   },
   {
@@ -71,7 +71,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/misspelt.ts",
     find: " || (a[0] === b[0] && isOneEditApart(a, b))",
     replace: "",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "stops the start",
   },
   {
@@ -79,7 +79,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/misspelt.ts",
     find: 'foreign.test(given) || environment[given]?.startsWith("tcp://")',
     replace: "false",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "what others set",
   },
   {
@@ -87,7 +87,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/contradictions.ts",
     find: 'environment["SECRET_KEY"] === undefined) {',
     replace: 'environment["SECRET_KEY"] === "") {',
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "asks for a SECRET_KEY",
   },
   {
@@ -95,7 +95,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/contradictions.ts",
     find: "argon2MemoryKib * argon2Passes < leastHashingWork",
     replace: "false",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "hashes cheaper",
   },
   {
@@ -103,7 +103,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/values.ts",
     find: ".regex(/^\\d{1,9}$/)\n",
     replace: "\n",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "PORT=",
   },
   {
@@ -111,7 +111,7 @@ export const settings: readonly Mutation[] = [
     file: "src/database/address.ts",
     find: 'if (authority.includes(","))',
     replace: 'if (authority === ",")',
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "is refused in one sentence",
   },
   {
@@ -119,7 +119,7 @@ export const settings: readonly Mutation[] = [
     file: "src/database/address.ts",
     find: "if (!allows) return",
     replace: 'if (!allows) continue; else if (name === "") return',
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "is refused in one sentence",
   },
   {
@@ -127,7 +127,7 @@ export const settings: readonly Mutation[] = [
     file: "src/config/settings.ts",
     find: "httpUrl(item)?.origin === item",
     replace: "httpUrl(item) !== undefined",
-    test: "test/config.test.ts",
+    test: "test/promises/config.test.ts",
     only: "CORS_ORIGINS=",
   },
 ];

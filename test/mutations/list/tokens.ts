@@ -7,7 +7,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "if (principal.expiresAt.getTime() / 1000 <= now) throw",
     replace: "if (principal.expiresAt.getTime() / 1000 <= now - 1e6) throw",
-    test: "test/getResource.test.ts",
+    test: "test/operations/getResource.test.ts",
     only: "401 token-expired",
   },
   {
@@ -15,7 +15,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: 'typ: "at+jwt",\n        required',
     replace: "required",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "another type",
   },
   {
@@ -23,7 +23,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "!parts.every(isCanonical)",
     replace: "false",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "a space in the signature",
   },
   {
@@ -31,7 +31,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/authenticator.ts",
     find: "revocations.check(principal);",
     replace: "",
-    test: "test/revokeToken.test.ts",
+    test: "test/operations/revokeToken.test.ts",
     only: "204, and this token",
   },
   {
@@ -39,7 +39,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/handlers.ts",
     find: "expiresAt.getTime() + clockSlackSeconds * 1000",
     replace: "expiresAt.getTime()",
-    test: "test/revokeToken.test.ts",
+    test: "test/operations/revokeToken.test.ts",
     only: "kept five minutes longer",
   },
   {
@@ -47,15 +47,15 @@ export const tokens: readonly Mutation[] = [
     file: "src/sessions/store.ts",
     find: "tokenSeconds + clockSlackSeconds",
     replace: "tokenSeconds",
-    test: "test/revokeToken.test.ts",
+    test: "test/operations/revokeToken.test.ts",
     only: "kept five minutes longer",
   },
   {
     name: "tokens are accepted on a stale list",
-    file: "src/tokens/revocations.ts",
+    file: "src/revocations/revocations.ts",
     find: "performance.now() - asOf > boundMs",
     replace: "performance.now() < asOf",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "checking a token needs no database",
   },
   {
@@ -63,7 +63,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot::pg_snapshot)))",
     replace: "",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "another order",
   },
   {
@@ -71,15 +71,15 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "if (next.server !== before.server) return undefined;",
     replace: "",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "read from another server",
   },
   {
     name: "the list of revocations is fresh where nothing can be committed",
-    file: "src/tokens/revocations.ts",
+    file: "src/revocations/revocations.ts",
     find: "prove(began);",
     replace: "asOf = began;",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "answers and cannot commit",
   },
   {
@@ -87,7 +87,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "if ((await commit()) === server) return true;",
     replace: "if (await commit()) return true;",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "read from another server",
   },
   {
@@ -95,7 +95,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/store.ts",
     find: "if ((await commit()) === server) return true;",
     replace: "if (server) return true;",
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "answers and cannot commit",
   },
   {
@@ -103,7 +103,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/database/writable.ts",
     find: ` = 'on' AS "isReadOnly",\n              pg_logical_emit_message(true, 'latchkey', '')`,
     replace: ` = 'on' AS "isReadOnly"`,
-    test: "test/revocation.test.ts",
+    test: "test/promises/revocation.test.ts",
     only: "answers and cannot commit",
   },
   {
@@ -111,7 +111,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "z.int().min(0).max(253_402_300_799)",
     replace: "z.number()",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "another type",
   },
   {
@@ -119,7 +119,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: ".nonnegative().max(everyEpoch)",
     replace: ".nonnegative()",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "another type",
   },
   {
@@ -127,7 +127,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "client_id: clientId, username",
     replace: "username",
-    test: "test/issueToken.test.ts",
+    test: "test/operations/issueToken.test.ts",
     only: "a client library for RFC 9068",
   },
   {
@@ -135,7 +135,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "client_id: z.literal(clientId).optional()",
     replace: "client_id: z.string().optional()",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "another type",
   },
   {
@@ -143,7 +143,7 @@ export const tokens: readonly Mutation[] = [
     file: "src/tokens/accessTokens.ts",
     find: "issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer]",
     replace: "[issuer]",
-    test: "test/forgedTokens.test.ts",
+    test: "test/promises/forgedTokens.test.ts",
     only: "another type",
   },
 ];

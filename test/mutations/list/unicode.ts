@@ -7,7 +7,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/mappings.ts",
     find: "toLowerCase(codePointsOf(text).map(normalWidth))",
     replace: "textOf(codePointsOf(text).map(normalWidth))",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -15,7 +15,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/lookup.ts",
     find: "number => moved(widths, point)",
     replace: "number => point",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -23,7 +23,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/mappings.ts",
     find: "toLowerCase(codePointsOf(text).map(normalWidth))",
     replace: 'toLowerCase(codePointsOf(text.normalize("NFKC")))',
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -31,7 +31,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/mappings.ts",
     find: "isFinalSigma(points, index) ? 0x3c2 : 0x3c3",
     replace: "0x3c3",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -39,7 +39,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/mappings.ts",
     find: "if (derivedProperty(point) === undefined) return",
     replace: "if (point < 0) return",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -47,7 +47,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/mappings.ts",
     find: '\\u3000]/g, " ").normalize("NFC")',
     replace: '\\u3000]/g, " ")',
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "passwords",
   },
   {
@@ -55,7 +55,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/precis.ts",
     find: 'property === "c" && misplaced(points, index)',
     replace: 'property === "x" && misplaced(points, index)',
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -63,7 +63,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/context.ts",
     find: "8205: { allows: followsVirama,",
     replace: "8205: { allows: () => true,",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -71,7 +71,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/context.ts",
     find: 'joins(points.slice(0, index).reverse(), "LD")',
     replace: 'joins(points.slice(0, index).reverse(), "LDR")',
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -79,7 +79,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/context.ts",
     find: ' && joins(points.slice(index + 1), "RD")',
     replace: "",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -87,7 +87,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/context.ts",
     find: '.find((type) => type !== "T")',
     replace: ".at(0)",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
   {
@@ -95,7 +95,7 @@ export const unicode: readonly Mutation[] = [
     file: "src/unicode/precis.ts",
     find: "const index = breaksBidiRule(points);",
     replace: "const index = [breaksBidiRule(points)].at(1);",
-    test: "test/precis.test.ts",
+    test: "test/promises/precis.test.ts",
     only: "usernames",
   },
 ];

@@ -7,7 +7,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "where({ id, password_hash: from })",
     replace: "where({ id })",
-    test: "test/hashing.test.ts",
+    test: "test/promises/hashing.test.ts",
     only: "is not upgraded over",
   },
   {
@@ -15,7 +15,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "password_epoch = token_epoch + 1\n         WHERE id = :id AND password_epoch <= :epoch",
     replace: "password_epoch = token_epoch + 1\n         WHERE id = :id AND :epoch::integer >= 0",
-    test: "test/changePassword.test.ts",
+    test: "test/operations/changePassword.test.ts",
     only: "of two changes",
   },
   {
@@ -23,7 +23,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network",
     replace: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network = :network AND false",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "is familiar only where it was changed",
   },
   {
@@ -31,7 +31,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/users.ts",
     find: "if (!confirmed) throw wrong;",
     replace: "if (!confirmed) return;",
-    test: "test/changePassword.test.ts",
+    test: "test/operations/changePassword.test.ts",
     only: "401 for a wrong current",
   },
   {
@@ -39,7 +39,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "DELETE FROM users WHERE id = :id AND password_epoch <= :epoch",
     replace: "DELETE FROM users WHERE id = :id AND :epoch::integer >= 0",
-    test: "test/deleteUser.test.ts",
+    test: "test/operations/deleteUser.test.ts",
     only: "a deletion that began",
   },
   {
@@ -47,7 +47,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/users.ts",
     find: "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     replace: "await store.find(id)",
-    test: "test/getUser.test.ts",
+    test: "test/operations/getUser.test.ts",
     only: "404 for another's id",
   },
   {
@@ -55,7 +55,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/users.ts",
     find: 'hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name)',
     replace: "newUsername(name)",
-    test: "test/createUser.test.ts",
+    test: "test/operations/createUser.test.ts",
     only: "400 for a username",
   },
   {
@@ -63,7 +63,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: 'violates(error, "users_username_key")',
     replace: 'violates(error, "users_name_key")',
-    test: "test/createUser.test.ts",
+    test: "test/operations/createUser.test.ts",
     only: "409",
   },
   {
@@ -71,7 +71,7 @@ export const users: readonly Mutation[] = [
     file: "src/passwords/hashing.ts",
     find: "await compute(password ?? impossible, cost);\n          return",
     replace: "return",
-    test: "test/hashing.test.ts",
+    test: "test/promises/hashing.test.ts",
     only: "costs the same work",
   },
   {
@@ -79,7 +79,7 @@ export const users: readonly Mutation[] = [
     file: "src/passwords/policy.ts",
     find: "length < minimumLength",
     replace: "length < minimumLength - 1",
-    test: "test/passwordPolicy.test.ts",
+    test: "test/promises/passwordPolicy.test.ts",
     only: "^14 characters",
   },
   {
@@ -87,7 +87,7 @@ export const users: readonly Mutation[] = [
     file: "src/passwords/policy.ts",
     find: "password.toLowerCase().includes(username)",
     replace: "password === username",
-    test: "test/passwordPolicy.test.ts",
+    test: "test/promises/passwordPolicy.test.ts",
     only: "one with the username in capitals",
   },
   {
@@ -95,7 +95,7 @@ export const users: readonly Mutation[] = [
     file: "src/passwords/policy.ts",
     find: '["latchkey", ...words, ...labels]',
     replace: "words",
-    test: "test/passwordPolicy.test.ts",
+    test: "test/promises/passwordPolicy.test.ts",
     only: "the words are those of the setting",
   },
   {
@@ -103,7 +103,7 @@ export const users: readonly Mutation[] = [
     file: "src/throttling/throttling.ts",
     find: "(isUnread ? giveBack() : store.settle",
     replace: '(isUnread && !result ? store.settle({ places: taken, accounts, outcome: "wrong" }) : store.settle',
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "is no guess",
   },
   {
@@ -111,7 +111,7 @@ export const users: readonly Mutation[] = [
     file: "src/throttling/throttling.ts",
     find: "(isUnread ? giveBack() :",
     replace: "(isUnread || error ? giveBack() :",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "is no guess",
   },
   {
@@ -119,7 +119,7 @@ export const users: readonly Mutation[] = [
     file: "src/throttling/throttling.ts",
     find: 'error.slug === "overloaded") await giveBack(taken)',
     replace: 'error.slug === "not-found") await giveBack(taken)',
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "is no registration",
   },
   {
@@ -127,7 +127,7 @@ export const users: readonly Mutation[] = [
     file: "src/throttling/network.ts",
     find: "const ipv6Prefixes = [64, 56, 48];",
     replace: "const ipv6Prefixes = [128, 56, 48];",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "of IPv6 counts",
   },
   {
@@ -135,7 +135,7 @@ export const users: readonly Mutation[] = [
     file: "src/throttling/store.ts",
     find: "AND last_seen_at > now() - interval",
     replace: "AND last_seen_at > now() - 365 * interval",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "remembered for as long",
   },
   {
@@ -143,7 +143,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "SET last_seen_at = now(), key",
     replace: "SET key",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "remembered for as long",
   },
   {
@@ -151,7 +151,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/passwordCheck.ts",
     find: "if (isRemembered) return;",
     replace: "",
-    test: "test/throttling.test.ts",
+    test: "test/promises/throttling.test.ts",
     only: "remembered for as long",
   },
   {
@@ -159,7 +159,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "WHERE id = :id FOR KEY SHARE",
     replace: "WHERE id = :id",
-    test: "test/sessionTheft.test.ts",
+    test: "test/promises/sessionTheft.test.ts",
     only: "a refresh from a new network and the deletion",
   },
   {
@@ -167,7 +167,7 @@ export const users: readonly Mutation[] = [
     file: "src/lib/fairQueue.ts",
     find: "      rotate(waiter);",
     replace: "",
-    test: "test/fairQueue.test.ts",
+    test: "test/promises/fairQueue.test.ts",
     only: "turns go round",
   },
   {
@@ -175,7 +175,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/passwordRace.ts",
     find: "if (result !== undefined) return result;",
     replace: "if (attempt >= 0) return result;",
-    test: "test/passwordRaces.test.ts",
+    test: "test/promises/passwordRaces.test.ts",
     only: "have ended while|replaced by itself|outlives",
   },
   {
@@ -183,7 +183,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/users.ts",
     find: "return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);",
     replace: "return revocation ?? (undefined as unknown as typeof deletedConcurrently);",
-    test: "test/passwordRaces.test.ts",
+    test: "test/promises/passwordRaces.test.ts",
     only: "several deletions",
   },
   {
@@ -191,7 +191,7 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "greatest(token_epoch, :epoch::integer + 1)",
     replace: "greatest(token_epoch, :epoch::integer) + 1",
-    test: "test/passwordRaces.test.ts",
+    test: "test/promises/passwordRaces.test.ts",
     only: "one token that ends all sessions twice",
   },
 ];

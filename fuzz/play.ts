@@ -1,0 +1,220 @@
+/** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
+import type { Answer } from "../src/openapi/conformance.ts";
+import { openBooks, type User } from "./books.ts";
+import type { Exchange } from "./curl.ts";
+import { Finding } from "./finding.ts";
+import { forged } from "./forgery.ts";
+import { jsonOf } from "./json.ts";
+import { type Api, giversOf, isSecret, kindOf, type Operation } from "./operations.ts";
+import { plainStep } from "./plain.ts";
+import type { Body, Credentials, Step, Value } from "./plan.ts";
+import type { Request } from "./wire.ts";
+
+/** What one run of steps is played against. */
+export type Stage = {
+  api: Api;
+  send(request: Request): Promise<Answer>;
+  /** @throws where the contract does not declare such an answer */
+  check(method: string, target: string, answer: Answer): void;
+  /** Digits of this run alone: no other run makes a user of the same name. */
+  tag: string;
+  /** Tokens of the service whose time is over. */
+  expiredTokens: string[];
+};
+
+/**
+ * Plays the steps, and what they need before them: a user where there is none yet, a token, and so on.
+ * @returns the users that are left
+ * @throws {Finding}
+ */
+export async function play(steps: Step[], { api, send, check, tag, expiredTokens }: Stage): Promise<User[]> {
+  const books = openBooks(api);
+  const looked = new Set<Operation>();
+  const exchanges: Exchange[] = [];
+
+  /** Of users made before others: each has a name of its own. */
+  const unique = () => String(exchanges.length);
+
+  for (const step of steps) await perform(step);
+  return books.users.filter(({ exists }) => exists);
+
+  async function perform(step: Step): Promise<void> {
+    const operation = api.operations.find(({ id }) => id === step.operation) as Operation;
+    const secrets: string[] = [];
+    let target = operation.path;
+    for (const [name, part] of Object.entries(step.path)) {
+      const text = "raw" in part ? part.raw : spelled(await textValue(part.value, operation), part.spelling);
+      target = target.replace(`{${name}}`, () => text);
+    }
+    const query = [];
+    for (const { name, value } of step.query) query.push(`${name}=${percentEncode(await textValue(value, operation))}`);
+    query.push(...step.rawQuery);
+    if (query.length > 0) target += `?${query.join("&")}`;
+
+    const headers: [string, string][] = [];
+    for (const value of await authorization(step.credentials, secrets)) headers.push(["Authorization", value]);
+    headers.push(...step.headers);
+    const body = step.body && (await bytesOf(step.body, operation, secrets));
+    for (const type of step.body?.types ?? []) headers.push(["Content-Type", type]);
+    await exchange({ method: step.method, target, headers, body }, secrets);
+  }
+
+  async function exchange(request: Request, secrets: string[]): Promise<void> {
+    const done: Exchange = { request, gave: [] };
+    exchanges.push(done);
+    const finding = (what: string, cause?: unknown) =>
+      new Finding(`${request.method} ${request.target.slice(0, 200)}: ${what}`, [...exchanges], cause);
+    const answer = await send(request).catch((error: Error) => {
+      throw finding(`no answer (${error.message})`, error);
+    });
+    const said = `${answer.status} ${answer.text.slice(0, 500)}`;
+    if (answer.status >= 500) throw finding(`a fault of the service: ${said}`);
+    try {
+      check(request.method, request.target, answer);
+    } catch (error) {
+      throw finding(`not what the contract declares: ${(error as Error).message}`, error);
+    }
+    const { wrong, gave } = books.enter(request, answer, secrets);
+    if (wrong !== undefined) throw finding(`${wrong}: ${said}`);
+    done.gave = gave;
+  }
+
+  /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
+  async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
+    if (pick < 4 && kindOf(name) === "username") return (await somebody(pick))?.username;
+    if (pick < 4 && kindOf(name) === "password") return (await somebody(pick))?.password;
+    const [giver] = giversOf(api, operation, name);
+    const find = () => {
+      const ofKind = books.pool.filter((one) => kindOf(one.name) === kindOf(name));
+      const named = ofKind.filter((one) => one.name === name);
+      const fitting = named.filter(({ origin }) => origin === giver?.path);
+      // Mostly what fits best. What does not fit is an input, too.
+      return (pick < 4 ? [fitting, named, ofKind, books.pool] : [books.pool]).find((found) => found.length > 0);
+    };
+    if (giver && !looked.has(giver) && !books.pool.some(({ origin }) => origin === giver.path)) {
+      looked.add(giver);
+      await perform(plainStep(api, giver, unique()));
+    }
+    const found = find() ?? [];
+    return found[pick % found.length]?.value;
+  }
+
+  /** A user, made where there is none. */
+  async function somebody(pick = 0): Promise<User | undefined> {
+    const alive = () => books.users.filter(({ exists }) => exists);
+    if (alive().length === 0 && api.registration) await perform(plainStep(api, api.registration, unique()));
+    return alive()[pick % alive().length];
+  }
+
+  async function anyToken(pick: number): Promise<string> {
+    // The plainest is a token that works.
+    const isWanting = pick === 0 && ![...books.tokens.values()].some(({ works }) => works);
+    if (books.tokens.size === 0 || isWanting) {
+      const giving = api.operations.find(({ gives, schemes }) => gives.has("token") && schemes.includes("basic"));
+      if (giving) await perform(plainStep(api, giving, unique()));
+    }
+    const newestFirst = [...books.tokens.keys()].reverse();
+    const working = newestFirst.find((token) => books.tokens.get(token)?.works);
+    if (pick === 0 && working !== undefined) return working;
+    return newestFirst[pick % newestFirst.length] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30";
+  }
+
+  async function authorization(credentials: Credentials, secrets: string[]): Promise<string[]> {
+    const basic = (name: string, password: string) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
+    const asToken = (token: string, as: "bearer" | "basic") => {
+      secrets.push(token);
+      return [as === "bearer" ? `Bearer ${token}` : basic(token, "unused")];
+    };
+    switch (credentials.kind) {
+      case "none":
+        return [];
+      case "password": {
+        const user = await somebody(credentials.pick);
+        if (!user) return [];
+        secrets.push(user.password);
+        return [basic(credentials.typed ? user.typed : user.username, user.password)];
+      }
+      case "wrong password": {
+        const user = await somebody(credentials.pick);
+        const password = personal("password", credentials.password);
+        secrets.push(password);
+        return [basic(user?.username ?? "nobody", password)];
+      }
+      case "token":
+        return asToken(await anyToken(credentials.pick), credentials.as);
+      case "forged token":
+        return asToken(forged(await anyToken(credentials.pick), credentials.how), credentials.as);
+      case "expired token":
+        return asToken(expiredTokens[0] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30", credentials.as);
+      case "raw":
+        return credentials.headers;
+    }
+  }
+
+  async function textValue(value: Value, operation: Operation): Promise<string> {
+    const text = await render("", value, operation, []);
+    const parsed = jsonOf(`{"value":${text}}`)["value"];
+    return typeof parsed === "string" ? parsed : text;
+  }
+
+  /** JSON text, since not all that is sent is what JSON.stringify would write. */
+  async function render(name: string, value: Value, operation: Operation, secrets: string[]): Promise<string> {
+    if ("raw" in value) return value.raw;
+    if ("items" in value) {
+      const items = [];
+      for (const item of value.items) items.push(await render(name, item, operation, secrets));
+      return `[${items.join()}]`;
+    }
+    if ("members" in value) {
+      const members = [];
+      for (const [member, of] of value.members) {
+        members.push(`${JSON.stringify(member)}:${await render(member, of, operation, secrets)}`);
+      }
+      return `{${members.join()}}`;
+    }
+    const found =
+      "given" in value ? ((await given(value.given, value.pick, operation)) ?? value.otherwise) : value.json;
+    const own = "json" in value && typeof found === "string" ? personal(name, found) : found;
+    if (typeof own === "string" && isSecret(name)) secrets.push(own);
+    return JSON.stringify(own ?? null);
+  }
+
+  /**
+   * Names, and passwords that might be accepted, are of this run alone: two runs cannot meet. The length stays
+   * where it is a long one, since lengths are where limits are.
+   */
+  function personal(name: string, text: string): string {
+    const points = [...text];
+    const isName = kindOf(name) === "username" && text !== "";
+    if (!isName && !(kindOf(name) === "password" && points.length >= 8)) return text;
+    return points.length > 2 * tag.length ? points.slice(0, -tag.length).join("") + tag : text + tag;
+  }
+
+  async function bytesOf({ value, spoil }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
+    const text = await render("", value, operation, secrets);
+    const bytes = Buffer.from(text);
+    switch (spoil?.kind) {
+      case undefined:
+        return bytes;
+      case "cut":
+        return bytes.subarray(0, spoil.at);
+      case "bytes":
+        return Buffer.concat([bytes.subarray(0, spoil.at), Buffer.from(spoil.bytes), bytes.subarray(spoil.at)]);
+      case "padded":
+        return Buffer.concat([bytes, Buffer.alloc(Math.max(0, spoil.to - bytes.length), " ")]);
+      case "replaced":
+        return Buffer.from(spoil.text);
+      case "utf-16":
+        return Buffer.from(text, "utf16le");
+    }
+  }
+}
+
+const percentEncode = (text: string) => encodeURIComponent(text.toWellFormed()).replaceAll("'", "%27");
+
+function spelled(text: string, spelling: "plain" | "upper" | "urn" | "escaped"): string {
+  if (spelling === "upper") return percentEncode(text.toUpperCase());
+  if (spelling === "urn") return `urn:uuid:${percentEncode(text)}`;
+  if (spelling === "plain") return percentEncode(text);
+  return [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+}

@@ -1,0 +1,179 @@
+/** Many runs of steps against one service, and what was found. */
+import { Agent } from "node:http";
+import fc from "fast-check";
+import { answerChecker } from "../test/support/answers.ts";
+import { sequences } from "./arbitraries.ts";
+import type { User } from "./books.ts";
+import { curlLines } from "./curl.ts";
+import { Finding } from "./finding.ts";
+import type { Api } from "./operations.ts";
+import { plainStep } from "./plain.ts";
+import type { Step } from "./plan.ts";
+import { play } from "./play.ts";
+import { createProbe, type Insight, Unchecked } from "./probe.ts";
+import { promises as allPromises } from "./promises/index.ts";
+import { exchange } from "./wire.ts";
+
+export type Fuzzing = {
+  api: Api;
+  /** Where the service listens. */
+  url: string;
+  /** Tokens of the service whose time is over. */
+  expiredTokens?: string[];
+  /** No more runs are begun after so many requests. */
+  requests: number;
+  seed: number;
+  /** Of a failure: only that one is played. */
+  path?: string | undefined;
+  /** What is known of the service beside its address. */
+  insight?: Insight;
+  /** Which promises are checked before the random requests: all, unless a failure is played again. */
+  promises?: string[];
+  /** So many seeds are played at a time: the service waits for its database, and the fuzzer would wait for it. */
+  lanes?: number;
+};
+
+export type Fuzzed = {
+  requests: number;
+  /** How often each operation gave each status. What is for no operation is `(none)`. */
+  statuses: Map<string, Map<number, number>>;
+  /** Those that the service must have at the end. */
+  users: User[];
+  failure: Failure | undefined;
+  /** Promises that could not be checked, and why. */
+  unchecked: Map<string, string>;
+};
+
+export type Failure = {
+  seed: number;
+  path: string;
+  /** The promise that is broken, where it is one of those that are checked by name. */
+  promise?: string;
+  what: string;
+  curl: string[];
+};
+
+/** Runs of one seed. The next ones are of the next seed, so that a failure can be played again without those before it. */
+const runsOfOneSeed = 100;
+
+/** Checks the promises, then sends requests made of the contract, until there were enough or one answer was wrong. */
+export async function fuzz({
+  api,
+  url,
+  expiredTokens = [],
+  insight = {},
+  requests,
+  seed,
+  path,
+  promises = path === undefined ? Object.keys(allPromises) : [],
+  lanes = 4,
+}: Fuzzing): Promise<Fuzzed> {
+  const fuzzed: Fuzzed = { requests: 0, statuses: new Map(), users: [], failure: undefined, unchecked: new Map() };
+  const conforms = answerChecker(api.contract);
+  const arbitrary = sequences(api);
+  const started = String(Date.now() % 1e9);
+  let runs = 0;
+  let nextSeed = seed;
+
+  const check = (...[method, target, answer]: Parameters<typeof conforms>): void =>
+    count(fuzzed.statuses, conforms(method, target, answer) ?? "(none)", answer.status);
+  const stageOf = (agent: Agent) => {
+    runs += 1;
+    const send = (request: Parameters<typeof exchange>[2], from?: string) => {
+      fuzzed.requests += 1;
+      return exchange(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
+    };
+    return { api, tag: started + runs, expiredTokens, send, check };
+  };
+
+  const playOne = async (steps: Step[], agent: Agent): Promise<void> => {
+    if (fuzzed.failure) return; // one is enough, and the other lanes need not go on
+    fuzzed.users.push(...(await play(steps, stageOf(agent))));
+  };
+
+  const checkPromises = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    for (const promise of promises) {
+      const probe = createProbe({ ...stageOf(agent), ...insight });
+      await allPromises[promise]?.(probe).catch((error: unknown) => {
+        if (error instanceof Unchecked) fuzzed.unchecked.set(promise, error.message);
+        else fuzzed.failure = { ...failureOf(url, seed, null, error), promise };
+      });
+      if (fuzzed.failure) break;
+    }
+    agent.destroy();
+  };
+
+  /** Each operation's plainest request, so that each has succeeded, whatever the seed is. */
+  const tour = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const steps = api.operations.map((operation) => plainStep(api, operation, "tour"));
+    await playOne(steps, agent).catch((error: unknown) => {
+      fuzzed.failure ??= failureOf(url, seed, null, error);
+    });
+    agent.destroy();
+  };
+
+  const playSeeds = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      while (fuzzed.requests < requests && !fuzzed.failure) {
+        const seedNow = nextSeed++;
+        const property = fc.asyncProperty(arbitrary, (steps) => playOne(steps, agent));
+        const details = await fc.check(property, {
+          seed: seedNow,
+          numRuns: runsOfOneSeed,
+          endOnFailure: path !== undefined, // it has been shrunk
+          ...(path !== undefined && { path }),
+        });
+        if (details.failed)
+          fuzzed.failure ??= failureOf(url, seedNow, details.counterexamplePath, details.errorInstance);
+        if (path !== undefined) return;
+      }
+    } finally {
+      agent.destroy();
+    }
+  };
+  await checkPromises();
+  await Promise.all(Array.from({ length: path === undefined ? lanes : 1 }, playSeeds));
+  if (path === undefined && requests > 0 && !fuzzed.failure) await tour();
+  return fuzzed;
+}
+
+function failureOf(url: string, seed: number, path: string | null, error: unknown): Failure {
+  if (!(error instanceof Finding)) throw error;
+  return { seed, path: path ?? "", what: error.message, curl: curlLines(url, error.exchanges) };
+}
+
+export function count(statuses: Fuzzed["statuses"], operation: string, status: number, times = 1): void {
+  const counts = statuses.get(operation) ?? new Map<number, number>();
+  counts.set(status, (counts.get(status) ?? 0) + times);
+  statuses.set(operation, counts);
+}
+
+/** What two of them sent and found, together. */
+export function together(one: Fuzzed, other: Fuzzed): Fuzzed {
+  const statuses: Fuzzed["statuses"] = new Map();
+  for (const fuzzed of [one, other]) {
+    for (const [operation, counts] of fuzzed.statuses) {
+      for (const [status, times] of counts) count(statuses, operation, status, times);
+    }
+  }
+  return {
+    requests: one.requests + other.requests,
+    statuses,
+    users: [...one.users, ...other.users],
+    failure: one.failure ?? other.failure,
+    unchecked: new Map([...one.unchecked, ...other.unchecked]),
+  };
+}
+
+/** The statuses as lines of a table. */
+export function tableOf({ statuses }: Fuzzed): string[] {
+  return [...statuses]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([operation, counts]) => {
+      const cells = [...counts].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
+      return `${operation.padEnd(18)} ${cells.join(", ")}`;
+    });
+}

@@ -1,0 +1,64 @@
+/** A service to be fuzzed: in this process, with hashes so cheap that no setting allows them, and without throttling. */
+import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
+import { pino } from "pino";
+import { readConfig } from "../src/config/config.ts";
+import { openDatabase } from "../src/database/database.ts";
+import { startService } from "../src/start.ts";
+import { defaultIssuer } from "../src/tokens/accessTokens.ts";
+import { createSeal } from "../src/tokens/sealing.ts";
+import { signingKeyStore } from "../src/tokens/store.ts";
+import type { Json } from "./json.ts";
+import type { Insight } from "./probe.ts";
+
+export type FuzzedService = { url: string; expiredTokens: string[]; insight: Insight; close(): Promise<void> };
+
+/** What a service is started by: this program, or another version of it. */
+export type Program = { readConfig: typeof readConfig; startService: typeof startService };
+
+const secretKey = "for fuzzing only, not a secret: 0123456789";
+const insight = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
+const settings = {
+  PORT: "0",
+  THROTTLE: "off",
+  SECRET_KEY: secretKey,
+  SESSIONS_PER_USER: String(insight.sessionsPerUser),
+  REFRESH_GRACE_SECONDS: String(insight.refreshGraceSeconds),
+};
+
+/**
+ * @param databaseUrl a Postgres of its own
+ * @param others settings that differ
+ */
+export async function startFuzzedService(
+  databaseUrl: string,
+  others: Record<string, string> = {},
+  program: Program = { readConfig, startService },
+): Promise<FuzzedService> {
+  const config = program.readConfig({ ...settings, DATABASE_URL: databaseUrl, ...others });
+  const cheap = { ...config, argon2MemoryKib: 64, argon2Passes: 1 };
+  const service = await program.startService(cheap, pino({ level: "silent" }));
+  const sign = await signer(databaseUrl);
+  // Time cannot be sent: a token whose time is over is signed.
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
+  const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
+  const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
+  return { url: service.url, expiredTokens: [expired], insight: { ...insight, sign }, close: service.close };
+}
+
+/** Signs as the service does: with the key that its database has. */
+async function signer(databaseUrl: string): Promise<(header: Json, claims: Json) => Promise<string>> {
+  const database = openDatabase(databaseUrl, 1);
+  try {
+    const stored = (await signingKeyStore(database).findAll()).at(-1);
+    if (!stored) throw new Error("The service has no signing key.");
+    const { privateJwk } = await createSeal([secretKey]).open(stored.kid, stored.privateJwe);
+    const key = await importJWK(privateJwk, "EdDSA");
+    return (header, claims) =>
+      new SignJWT(claims)
+        .setProtectedHeader({ alg: "EdDSA", kid: stored.kid, ...header } as JWTHeaderParameters)
+        .sign(key);
+  } finally {
+    await database.close();
+  }
+}

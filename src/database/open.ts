@@ -1,0 +1,123 @@
+/** The Postgres that the settings name, or the embedded one, ready to be used. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import { type Config, StartError } from "../config/config.ts";
+import { type Start, uncancelled } from "../process/shutdown.ts";
+import type { DatabaseAddress } from "./connections.ts";
+import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
+import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
+import { migrate, missingMigrations } from "./migrate.ts";
+import { openForMigration } from "./pool.ts";
+import { refuseSharedSessions } from "./pooler.ts";
+import { AmbiguousSchemaError, requireUsableSchema, UntrustedOwnerError } from "./schema.ts";
+
+/** How long a start waits for a database that is away. */
+const databaseTimeoutMs = 10_000;
+
+export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
+
+/** Not ours to close, and none of our business when it ends. */
+const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
+
+/** Opens Postgres. The embedded one is stopped by `start`, also while it is starting. */
+export async function openPostgres(config: Config, log: Logger, start: Start = uncancelled()): Promise<Postgres> {
+  if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
+  const { dataDir } = config;
+  const starting = startEmbeddedPostgres({
+    dataDir,
+    cancelled: start.cancelled,
+    log: (message) => log.info(message),
+    // Of each process four more follow changes, and at times one looks for abandoned queries. The rest is for commands and tools.
+    parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
+  });
+  const stop = () =>
+    starting.then(
+      (postgres) => postgres.stop(),
+      () => {}, // it has stopped itself
+    );
+  start.closers.add("postgres", "embedded Postgres", stop);
+  const postgres = await starting;
+  return {
+    address: postgres.connection,
+    close: stop,
+    failed: postgres.exited.then(({ expected }) =>
+      expected ? new Promise<string>(() => {}) : `The embedded Postgres ended; its log is under ${dataDir}.`,
+    ),
+  };
+}
+
+/** @returns the Postgres that the settings name, where it runs already; the embedded one perhaps for another process */
+export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Postgres | undefined> {
+  if (databaseUrl !== undefined) return { address: databaseUrl, ...openedByOthers };
+  const running = await findRunningPostgres(dataDir);
+  return running && { address: running, ...openedByOthers };
+}
+
+/** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */
+export async function openMigratedPostgres(config: Config, log: Logger, start: Start): Promise<Postgres> {
+  const postgres = await openPostgres(config, log, start);
+  start.cancelled.throwIfAborted();
+  await migrateWithTimeout(postgres.address, log);
+  start.cancelled.throwIfAborted();
+  return postgres;
+}
+
+/**
+ * Applies the missing migrations, and waits a little for a database that is not there yet.
+ * @returns their names
+ * @throws {StartError}
+ */
+export async function migrateWithTimeout(address: DatabaseAddress, log: Logger): Promise<string[]> {
+  const deadline = Date.now() + databaseTimeoutMs;
+  for (let attempt = 0; ; attempt += 1) {
+    const knex = openForMigration(address);
+    try {
+      await refuseSharedSessions(address);
+      await requireUsableSchema(knex).catch(explainSchema); // before anything in it is read
+      const missing = await missingMigrations(knex).catch(explainDenied);
+      // A role without the right to create tables can serve once another one has migrated.
+      if (missing.length === 0) return [];
+      const applied = await migrate(knex)
+        .catch(explainSchema)
+        .catch((cause) => explainDenied(cause, missing));
+      if (applied.length > 0) log.info({ applied }, "migrated");
+      return applied;
+    } catch (error) {
+      if (error instanceof StartError) throw error;
+      const message = withoutStatement(error as Error);
+      const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
+      if (isFinal || Date.now() > deadline) {
+        throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
+      }
+      if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");
+      await sleep(500);
+    } finally {
+      await knex.destroy();
+    }
+  }
+}
+
+/** @throws {StartError} where the schema is refused, and any other error as it is */
+export function explainSchema(cause: unknown): never {
+  if (cause instanceof AmbiguousSchemaError || cause instanceof UntrustedOwnerError)
+    throw new StartError(`${cause.message}.`, { cause });
+  throw cause;
+}
+
+/**
+ * Says what to do where the role lacks a right (SQLSTATE 42501).
+ * @param missing the migrations that it may not apply; absent where it may not even read which there are
+ */
+function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
+  if (cause.code !== "42501") throw cause;
+  const message = withoutStatement(cause);
+  if (!missing)
+    throw new StartError(`The role of DATABASE_URL needs rights on the schema latchkey: ${message}.`, { cause });
+  const names = missing.length > 3 ? `${missing.length} migrations` : `the migrations ${missing.join(", ")}`;
+  const advice = "Run latchkey migrate with a role that may.";
+  throw new StartError(`The database lacks ${names}, which this role may not apply (${message}). ${advice}`, { cause });
+}
+
+/** The message of an error as Postgres gave it: Knex puts the statement before it, which can be many lines. */
+const withoutStatement = ({ message }: Error): string =>
+  message.slice(message.lastIndexOf(" - ") + 1).replace(/^- /, "");

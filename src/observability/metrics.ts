@@ -1,0 +1,266 @@
+/** What Prometheus reads: how the service is doing, in numbers. test/promises/metrics.test.ts holds the dashboard and the alerts against these names. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { RequestHandler } from "express";
+import type { Logger } from "pino";
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
+import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
+import { followConnections } from "../http/connections.ts";
+import { refusal } from "../http/refusal.ts";
+import { serveRequests } from "../http/requests.ts";
+import { exchangeOf } from "../requestContext.ts";
+
+/** What is asked for at each reading. */
+export type Gauges = {
+  /** The operations that may fail by a fault of the service. */
+  operations: string[];
+  connections(): number;
+  hashing(): { running: number; waiting: number };
+  database(): { used: number; free: number; waiting: number };
+  revocations(): { stalenessSeconds: number; held: number };
+};
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** The metrics of one process, as they are handed to the one that serves them. */
+export type Reading = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+
+/** @param worker the number of this process among several that are read together: a label of all its metrics */
+export function createMetrics(version: string, droppedLogLines: () => number, worker?: number) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  if (worker === undefined) registerWorkers(registry, () => 1);
+  else registry.setDefaultLabels({ worker });
+
+  new Gauge({ name: "latchkey_info", help: "1, with the version.", labelNames: ["version"], registers }).set(
+    { version },
+    1,
+  );
+  const requests = new Counter({
+    name: "latchkey_http_requests_total",
+    help: "Requests answered, by operation, status and problem (empty where there was none).",
+    labelNames: ["operation", "status", "problem"],
+    registers,
+  });
+  const durations = new Histogram({
+    name: "latchkey_http_request_duration_seconds",
+    help: "From the end of a request's headers to the end of its answer.",
+    labelNames: ["operation"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
+    registers,
+  });
+  const hashingWait = new Histogram({
+    name: "latchkey_hashing_wait_seconds",
+    help: "How long a password waited for its turn to be hashed.",
+    buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 1],
+    registers,
+  });
+  const throttled = new Counter({
+    name: "latchkey_throttled_total",
+    help: "Passwords not looked at and registrations not made, by the limit that was reached.",
+    labelNames: ["limit"],
+    registers,
+  });
+  const audited = new Counter({
+    name: "latchkey_audit_events_total",
+    help: "Audit events, as in the log.",
+    labelNames: ["event"],
+    registers,
+  });
+
+  const contractFaults = new Counter({
+    name: "latchkey_contract_faults_total",
+    help: "Answers that were looked at (CONTRACT_CHECK) and were not what the contract says.",
+    registers,
+  });
+
+  const connectionsRefused = new Counter({
+    name: "latchkey_connections_refused_total",
+    help: "Connections closed as they came, by the limit that was reached: MAX_CONNECTIONS or that of one network.",
+    labelNames: ["limit"],
+    registers,
+  });
+  registerDroppedLogLines(registry, droppedLogLines);
+
+  for (const event of Object.keys(auditEvents)) audited.inc({ event }, 0);
+  for (const limit of ["total", "network"]) connectionsRefused.inc({ limit }, 0);
+
+  return {
+    /** @throws the system's error, such as EADDRINUSE */
+    serve: (host: string, port: number, log: Logger) => serve({ host, port, log, read: () => registry.metrics() }),
+
+    reading: () => registry.getMetricsAsJSON(),
+
+    /** Counts a request when its answer has ended. */
+    countRequests: ((_request, response, next) => {
+      const began = performance.now();
+      response.on("close", () => {
+        const { operation, problem = "" } = exchangeOf(response);
+        const id = operation?.id ?? "none";
+        // Without an answer there is no status, whatever it would have been.
+        requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
+        durations.observe({ operation: id }, (performance.now() - began) / 1000);
+      });
+      next();
+    }) satisfies RequestHandler,
+
+    waited: (seconds: number) => hashingWait.observe(seconds),
+
+    audited(event: AuditEvent, { limit = "none" }: AuditDetails): void {
+      audited.inc({ event });
+      if (event === "throttled") throttled.inc({ limit });
+    },
+
+    contractBroken: () => contractFaults.inc(),
+
+    connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
+
+    /** Registers what is asked for at each reading. */
+    read({ operations, connections, hashing, database, revocations }: Gauges): void {
+      // Otherwise they would begin at 1, and an alert on their increase would miss the first.
+      for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
+      const gauge = (name: string, help: string, read: () => number) =>
+        new Gauge({
+          name,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      gauge("latchkey_http_connections", "Connections of clients that are open.", connections);
+      gauge("latchkey_hashing_running", "Passwords being hashed.", () => hashing().running);
+      gauge("latchkey_hashing_waiting", "Passwords waiting to be hashed.", () => hashing().waiting);
+      gauge("latchkey_database_connections_used", "Connections of the pool in use.", () => database().used);
+      gauge("latchkey_database_connections_free", "Connections of the pool not in use.", () => database().free);
+      gauge("latchkey_database_requests_waiting", "Who waits for a connection of the pool.", () => database().waiting);
+      gauge(
+        "latchkey_revocations_staleness_seconds",
+        "How long ago the list of revocations was known to be complete.",
+        () => revocations().stalenessSeconds,
+      );
+      gauge("latchkey_revocations", "Live revocations that are held.", () => revocations().held);
+    },
+  };
+}
+
+/** What a primary knows of its workers; without `WORKERS` there is one, which is the service itself. */
+function registerWorkers(registry: Registry, serving: () => number): { ended: Counter; hung: Counter } {
+  const registers = [registry];
+  new Gauge({
+    name: "latchkey_workers_serving",
+    help: "Processes that serve. As many as WORKERS, unless one has ended, is starting or does not respond.",
+    registers,
+    collect() {
+      this.set(serving());
+    },
+  });
+  const help = "Workers that ended without being asked to, and were replaced.";
+  return {
+    ended: new Counter({ name: "latchkey_workers_ended_total", help, registers }),
+    hung: new Counter({
+      name: "latchkey_workers_unresponsive_total",
+      help: "Workers that did not respond for five seconds, and were killed and replaced.",
+      registers,
+    }),
+  };
+}
+
+function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
+  new Counter({
+    name: "latchkey_log_lines_dropped_total",
+    help: "Lines of the log that were dropped because they could not be written, audit events among them.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(dropped());
+    },
+  });
+}
+
+/**
+ * Serves what the workers have counted, and what is known of them.
+ * @throws the system's error, such as EADDRINUSE
+ */
+export async function serveMetricsOfWorkers({
+  read,
+  serving,
+  droppedLogLines,
+  ...place
+}: {
+  host: string;
+  port: number;
+  log: Logger;
+  /** Asks those that answer. */
+  read: () => Promise<Reading[]>;
+  serving: () => number;
+  /** Of the primary itself. */
+  droppedLogLines: () => number;
+}): Promise<MetricsServer & { workerEnded(): void; workerHung(): void }> {
+  const own = new Registry();
+  const { ended, hung } = registerWorkers(own, serving);
+  const ofPrimary = new Registry();
+  ofPrimary.setDefaultLabels({ worker: "primary" });
+  registerDroppedLogLines(ofPrimary, droppedLogLines);
+  const readAll = async () => {
+    const ofWorkers = AggregatorRegistry.aggregate([...(await read()), await ofPrimary.getMetricsAsJSON()]);
+    return (await own.metrics()) + (await ofWorkers.metrics());
+  };
+  return {
+    ...(await serve({ ...place, read: readAll })),
+    workerEnded: () => ended.inc(),
+    workerHung: () => hung.inc(),
+  };
+}
+
+export type MetricsServer = { url: string; close(): Promise<void> };
+
+/** Enough for every Prometheus that reads an instance, and for a person with a browser. */
+const mostConnections = 64;
+
+/**
+ * Serves the metrics at `/metrics`, and nothing else.
+ * @returns its URL, with the port that was picked
+ */
+async function serve({
+  host,
+  port,
+  log,
+  read,
+}: {
+  host: string;
+  port: number;
+  log: Logger;
+  read: () => Promise<string>;
+}): Promise<MetricsServer> {
+  const server = createServer({
+    requestTimeout: 5_000,
+    headersTimeout: 3_000,
+    connectionsCheckingInterval: 500,
+    keepAliveTimeout: 65_000,
+  });
+  server.timeout = 30_000;
+  limitConnections(server, { total: mostConnections });
+  serveRequests(server, followConnections(server, log), refusal(log), (request, response) => {
+    if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
+    const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
+    read().then(
+      (text) => response.writeHead(200, headers).end(text),
+      () => response.writeHead(500).end(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(port, host, resolve);
+  });
+  const { address, family, port: picked } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${picked}/metrics`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * An operation is added to a copy of this project as the README says, with the README's own snippets, and is then
+ * typed, served, documented, in the collection and fuzzed, without another line.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { copyProject, expectPassed } from "../support/projectCopy.ts";
+
+const project = await copyProject();
+const { path: copy, run, edit } = project;
+
+const indented = (text: string, by: number) => text.replace(/^(?=.)/gm, " ".repeat(by));
+
+/** The blocks of a section of the README, without the indent that they have in a list. */
+async function snippetsOf(section: string): Promise<string[]> {
+  const [, text = ""] = (await readFile("README.md", "utf8")).split(`\n## ${section}\n`);
+  const [own = ""] = text.split("\n## ");
+  return [...own.matchAll(/^( *)```\w+\n([\s\S]*?)^ *```$/gm)].map(([, indent = "", block = ""]) =>
+    block.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
+  );
+}
+
+test("the README's operation", { timeout: 300_000 }, async () => {
+  const [operation = "", schema = "", handler = "", ownTest = "", ...others] = await snippetsOf("Add an operation");
+  expect(others).toEqual([]);
+
+  await edit("openapi.yaml", "\npaths:\n", `\npaths:\n${indented(operation, 2)}\n`);
+  await edit("openapi.yaml", "\n  schemas:\n", `\n  schemas:\n${indented(schema, 4)}\n`);
+  expect(await run("tsx", "scripts/generate.ts")).toEqual({ status: 0, output: "" });
+  expect(await run("redocly", "lint", "openapi.yaml")).toMatchObject({ status: 0 });
+
+  const compile = () =>
+    run(
+      "tsc",
+      "-p",
+      "tsconfig.build.json",
+      "--noEmit",
+      "--declaration",
+      "false",
+      "--incremental",
+      "--tsBuildInfoFile",
+      "types",
+    );
+  const unhandled = await compile();
+  expect(unhandled.output).toMatch(/^src\/handlers\.ts\(.+Property 'listOrders' is missing/);
+  expect(
+    unhandled.output
+      .trim()
+      .split("\n")
+      .filter((line) => line.startsWith("src/")),
+  ).toHaveLength(1);
+
+  await mkdir(join(copy, "src/orders"));
+  await writeFile(join(copy, "src/orders/handlers.ts"), handler);
+  await edit(
+    "src/operations.ts",
+    "import { getResource }",
+    'import { listOrders } from "./orders/handlers.ts";\nimport { getResource }',
+  );
+  await edit("src/operations.ts", "  getResource,\n", "  getResource,\n  listOrders,\n");
+  expect(await compile()).toEqual({ status: 0, output: "" });
+
+  expect(await run("tsx", "scripts/build-docs.ts")).toMatchObject({ status: 0 });
+  const page = await readFile(join(copy, "dist/docs.html"), "utf8");
+  const [, shown = ""] = /^\s*const __redoc_definition = (.+);$/m.exec(page) ?? [];
+  const documented = JSON.parse(shown).paths["/api/orders"].get;
+  expect(documented.summary).toBe("List one's orders");
+  const languages = documented["x-codeSamples"].map(({ lang }: { lang: string }) => lang);
+  expect(languages).toEqual(["bash", "javascript", "python", "go"]);
+
+  // Its own test, and those that go through all there is: the collection from top to bottom, and the fuzzer until each
+  // operation has succeeded.
+  await writeFile(join(copy, "test/listOrders.test.ts"), ownTest);
+  await edit("test/project/fuzz.test.ts", "requests: 3000, promises: []", "requests: 600, promises: []");
+  await edit("test/project/fuzz.test.ts", "toBeGreaterThanOrEqual(3000)", "toBeGreaterThanOrEqual(600)");
+  const names = "GET /api/orders|every operation is answered|whatever is sent";
+  const report = ["--reporter=json", "--outputFile=tests.json"];
+  const tests = await run("vitest", "run", "listOrders", "collection", "fuzz", "-t", names, ...report);
+  await expectPassed(project, "tests.json", names.split("|"));
+  expect(tests).toMatchObject({ status: 0 });
+});

@@ -1,0 +1,142 @@
+/** The code samples of the documentation do what they say: each is run as a developer would paste it. */
+import { execFile, spawnSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { stringsOf } from "../../fuzz/json.ts";
+import { giversOf, isReference, kindOf, type Operation, readApi } from "../../fuzz/operations.ts";
+import { codeSamples } from "../../scripts/docs/codeSamples.ts";
+import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
+import { sampleOrigin } from "../../src/documentation/pages.ts";
+import { password, startTestService } from "../support/service.ts";
+
+const contract = await readContract();
+const api = readApi("openapi.yaml");
+const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
+  codeSamples(contract, method, path, operation).map(({ label, source }) => {
+    const status = Object.keys(operation.responses).find((one) => one.startsWith("2")) ?? "";
+    return { id: operation.operationId, label, source, status };
+  }),
+);
+const service = await startTestService({ PASSWORD_BLOCKLIST: "off" });
+const folder = await mkdtemp(join(tmpdir(), "latchkey-samples-"));
+afterAll(() => rm(folder, { recursive: true }));
+// curl shows the status only where it is asked to.
+await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');
+
+/** How a sample is run, and where in what it writes the status is. */
+const languages = [
+  { label: "curl", tool: "sh", version: "-c true", run: (source: string) => ["-c", source], status: /\n(\d{3})$/ },
+  {
+    label: "JavaScript",
+    tool: process.execPath,
+    version: "--version",
+    run: (source: string) => ["--input-type=module", "-e", source],
+    status: /^(\d{3})/,
+  },
+  {
+    label: "Python",
+    tool: "python3",
+    version: "--version",
+    run: (source: string) => ["-c", source],
+    status: /^(\d{3})/,
+  },
+  { label: "Go", tool: "go", version: "version", run: () => ["run", "sample.go"], status: /^(\d{3})/ },
+];
+const isHere = (tool: string, version: string) => spawnSync(tool, version.split(" ")).status === 0;
+
+test("every operation has a sample in every language", () => {
+  expect(samples.length).toBe(operationsOf(contract).length * languages.length);
+});
+
+for (const { label, tool, version, run, status } of languages) {
+  const ofLanguage = samples.filter((sample) => sample.label === label);
+  if (!isHere(tool, version)) {
+    console.warn(`${label} is not on this machine: its samples are looked at, and not run.`);
+    test.each(ofLanguage.map(({ id, source }) => [id, source]))(`${label}, not run: %s`, (_id, source) =>
+      looksSound(source),
+    );
+    continue;
+  }
+
+  describe(label, () => {
+    beforeEach(async () => {
+      await service.sql("DELETE FROM users");
+    });
+
+    test.each(ofLanguage.map((sample) => [sample.id, sample.status, sample] as const))(
+      "%s answers %s",
+      async (...[, , sample]) => {
+        const operation = api.operations.find(({ id }) => id === sample.id) as Operation;
+        const known = operation === api.registration ? undefined : await signedIn();
+        const source = (await withThings(sample.source, operation, known)).replaceAll(sampleOrigin, service.url);
+        await writeFile(join(folder, "sample.go"), source);
+        const { stdout } = await promisify(execFile)(tool, run(source), {
+          cwd: folder,
+          maxBuffer: 50_000_000,
+          env: {
+            ...process.env,
+            CURL_HOME: folder,
+            PASSWORD: password,
+            CURRENT_PASSWORD: password,
+            NEW_PASSWORD: "staple horse correct",
+            TOKEN: known?.session.access_token,
+            REFRESH_TOKEN: known?.session.refresh_token,
+          },
+        });
+        expect(status.exec(stdout)?.[1], stdout.slice(0, 500)).toBe(sample.status);
+      },
+    );
+  });
+}
+
+type Known = { user: { id: string }; session: { id: string; access_token: string; refresh_token: string } };
+
+async function signedIn(): Promise<Known> {
+  const user = await service.register("miguel");
+  const { json } = await service.send("POST", "/api/sessions", { basic: ["miguel", password] });
+  return { user, session: json };
+}
+
+/** A sample with the ids of things that are there in the places of the examples in its path: they are made first. */
+async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
+  let text = source;
+  for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && isReference(one.name))) {
+    const [giver] = giversOf(api, operation, name);
+    if (!giver || !known) continue;
+    const value = await givenBy(giver, name, known);
+    if (value !== undefined) text = text.replace(`/${examples[0]}`, `/${value}`);
+  }
+  return text;
+}
+
+/** What an operation answers under a name, when it is called as its examples show. */
+async function givenBy(giver: Operation, name: string, { user, session }: Known): Promise<string | undefined> {
+  if (giver === api.registration) return user.id;
+  if (giver.path === "/api/sessions") return session.id;
+  const credentials = giver.schemes.includes("bearer") ? { bearer: session.access_token } : {};
+  const basic: [string, string] = ["miguel", password];
+  const { json } = await service.send(giver.method, giver.path, {
+    ...(giver.schemes.includes("basic") && !giver.schemes.includes("bearer") ? { basic } : credentials),
+    ...(giver.body && { json: giver.body.examples[0] }),
+  });
+  const given = stringsOf(json);
+  return (given.find((one) => one.name === name) ?? given.find((one) => one.name === kindOf(name)))?.value;
+}
+
+/** As much of Go as can be told without it: brackets that close, and imports that are used, and only those. */
+function looksSound(source: string): void {
+  const code = source.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  const open: string[] = [];
+  for (const bracket of code.match(/[()[\]{}]/g) ?? []) {
+    if ("([{".includes(bracket)) open.push(bracket);
+    else expect(`${open.pop()}${bracket}`).toMatch(/^(\(\)|\[\]|\{\})$/);
+  }
+  expect(open).toEqual([]);
+  const imported = [...source.matchAll(/^\t"(?:\w+\/)*(\w+)"$/gm)].map(([, name]) => name);
+  const used = new Set([...code.matchAll(/\b([a-z]+)\.[A-Z]/g)].map(([, name]) => name));
+  for (const local of ["request", "response"]) used.delete(local);
+  expect(imported.sort()).toEqual([...used].sort());
+}

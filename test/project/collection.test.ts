@@ -1,0 +1,241 @@
+/** The Postman collection runs from top to bottom, and would say so if an answer were not as declared. */
+import { readFile } from "node:fs/promises";
+import { Ajv } from "ajv";
+import newman from "newman";
+import postman from "postman-collection";
+import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { postmanCollection } from "../../scripts/postman.ts";
+import { describeSettings } from "../../src/config/config.ts";
+import { startTestService } from "../support/service.ts";
+
+const openapi = await readFile("openapi.yaml", "utf8");
+const file = "generated/postman.json";
+
+/** As much of a collection as is looked at here. */
+type Collection = { item: { name: string; item: Item[] }[] };
+type Item = {
+  id: string;
+  event: { script: { exec: string[] } }[];
+  request: Request;
+  response: { originalRequest: Request }[];
+};
+type Request = { auth: { type: string }; body?: { raw?: string }; url: Address };
+type Address = { raw: string; host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
+type Parameter = { key: string; value: string; disabled?: boolean };
+
+const operationsOf = (contract: string): string[] =>
+  [...contract.matchAll(/^ {6}operationId: (\w+)$/gm)].map(([, id = ""]) => id).sort();
+const itemsOf = ({ item }: Collection): Item[] => item.flatMap((folder) => folder.item);
+
+/** @returns which requests were answered, and which tests failed */
+async function run(collection: string, baseUrl: string, iterationCount = 1) {
+  const summary = await new Promise<newman.NewmanRunSummary>((resolve, reject) => {
+    newman.run(
+      {
+        collection: JSON.parse(collection),
+        envVar: [{ key: "baseUrl", value: baseUrl }],
+        iterationCount,
+        reporters: [],
+        timeoutRequest: 15_000,
+      },
+      (error, summary) => (error ? reject(error) : resolve(summary)),
+    );
+  });
+  const { executions, failures } = summary.run;
+  return {
+    answered: executions.filter(({ response }) => response !== undefined).map(({ item }) => item.id),
+    passed: executions.flatMap(({ assertions }) => assertions ?? []).filter(({ error }) => !error).length,
+    failed: failures.map(({ source, error }) => `${source?.id} ${error.test ?? error.message}`),
+  };
+}
+
+/** The contract with some texts replaced, each at its first occurrence. */
+const changed = (changes: [from: string, to: string][]): string =>
+  changes.reduce((text, [from, to]) => {
+    expect(text).toContain(from);
+    return text.replace(from, to);
+  }, openapi);
+
+test("every operation is answered as declared, again and again, within the default limits", {
+  timeout: 60_000,
+}, async () => {
+  const limits = describeSettings().filter(({ name }) => name.startsWith("THROTTLE_"));
+  const service = await startTestService(Object.fromEntries(limits.map(({ name, fallback }) => [name, fallback])));
+  const { answered, passed, failed } = await run(await readFile(file, "utf8"), service.url, 2);
+  expect(failed).toEqual([]);
+  const operations = operationsOf(openapi);
+  expect(answered.slice(0, operations.length).toSorted()).toEqual(operations);
+  expect(answered.slice(operations.length).toSorted()).toEqual(operations);
+  expect(passed).toBe(answered.length * 3);
+  expect(await service.sql("SELECT username FROM users")).toEqual([]);
+});
+
+test("an answer that is not as declared fails its test, and no other", { timeout: 60_000 }, async () => {
+  const service = await startTestService();
+  const contract = changed([
+    ["'200':\n          description: The public keys.", "'202':\n          description: The public keys."],
+    [
+      "description: A greeting.\n          headers:",
+      "description: A greeting.\n          headers:\n            X-New: { required: true, schema: { type: string } }",
+    ],
+    ["required: [token, duration]", "required: [token, duration, colour]"],
+    ["status: { type: string, const: ok,", "status: { type: string, const: well,"],
+  ]);
+  const { failed } = await run(await postmanCollection(parse(contract)), service.url);
+  expect(failed).toEqual([
+    "issueToken The body is as declared.",
+    "getJwks 202: The public keys.",
+    "getResource The headers are as declared.",
+    "getLiveness The body is as declared.",
+    "getReadiness The body is as declared.",
+  ]);
+});
+
+test("a new operation is in it with its credentials, its variables and its tests", async () => {
+  const orders = `paths:
+  /api/devices:
+    get:
+      operationId: listDevices
+      tags: [Users]
+      summary: List devices
+      security: [{ bearerAuth: [] }]
+      responses: { '200': { description: The devices., headers: {} } }
+  /api/orders/{id}:
+    get:
+      operationId: getOrder
+      tags: [Resource]
+      summary: Read an order
+      security: [{ bearerAuth: [] }]
+      parameters: [{ name: id, in: path, required: true, schema: { type: string }, example: first }]
+      responses:
+        '200':
+          description: The order.
+          headers: {}
+          content: { application/json: { schema: { type: object }, examples: { one: { value: {} } } } }
+  /api/orders:
+    post:
+      operationId: createOrder
+      tags: [Resource]
+      summary: Order
+      security: [{ basicAuth: [] }]
+      responses:
+        '201':
+          description: Ordered.
+          headers: {}
+          content:
+            application/json:
+              schema: { type: object, required: [id], properties: { id: { type: string } } }
+              examples: { one: { value: { id: first } } }
+`;
+  const collection = JSON.parse(await postmanCollection(parse(changed([["paths:\n", orders]])))) as Collection;
+  const resource = collection.item.find(({ name }) => name === "Resource")?.item ?? [];
+  expect(resource.map(({ id, request }) => [id, request.auth.type])).toEqual([
+    ["createOrder", "basic"],
+    ["getOrder", "bearer"],
+    ["getResource", "bearer"],
+  ]);
+  const [createOrder, getOrder] = resource;
+  // Of what has to wait for a token, some comes after its folder.
+  expect(collection.item.at(-1)?.item[0]).toMatchObject({ id: "listDevices", request: { auth: { type: "bearer" } } });
+  expect(createOrder?.event[0]?.script.exec.join("\n")).toContain("to.have.status(201)");
+  expect(createOrder?.event[0]?.script.exec.join("\n")).toContain('set("order_id", pm.response.json().id)');
+  expect(getOrder?.request).toMatchObject({
+    url: { raw: "{{baseUrl}}/api/orders/:id", variable: [{ key: "id", value: "{{order_id}}" }] },
+  });
+});
+
+test("it has the shape of Postman's format, version 2.1", async () => {
+  const list = (items: object) => ({ type: "array", items });
+  const closed = (properties: object, required: string[] = []) => ({
+    type: "object",
+    properties,
+    required,
+    additionalProperties: false,
+  });
+  const text = { type: "string" };
+  const description = { anyOf: [text, closed({ content: text, type: text }, ["content"])] };
+  const parameter = closed({ key: text, value: text, type: text, disabled: { type: "boolean" }, description }, ["key"]);
+  const attribute = closed({ key: text, value: text, type: { const: "string" } }, ["key", "value", "type"]);
+  const address = { raw: text, host: list(text), path: list(text), query: list(parameter), variable: list(parameter) };
+  const url = closed(address, Object.keys(address));
+  const body = closed({ mode: { const: "raw" }, raw: text, options: { type: "object" } });
+  const auth = closed(
+    { type: { enum: ["noauth", "basic", "bearer"] }, basic: list(attribute), bearer: list(attribute) },
+    ["type"],
+  );
+  const request = (credentials: object) =>
+    closed({ method: text, url, header: list(parameter), body, description, ...credentials }, ["method", "url"]);
+  const response = closed({
+    name: text,
+    originalRequest: request({}),
+    status: text,
+    code: { type: "integer" },
+    header: list(parameter),
+    body: text,
+    cookie: list({}),
+    _postman_previewlanguage: text,
+  });
+  const script = closed({ type: { const: "text/javascript" }, exec: list(text) }, ["exec"]);
+  const item = closed(
+    {
+      id: text,
+      name: text,
+      event: list(closed({ listen: { const: "test" }, script }, ["listen", "script"])),
+      request: request({ auth }),
+      response: list(response),
+    },
+    ["id", "name", "event", "request", "response"],
+  );
+  const collection = closed(
+    {
+      info: closed({ _postman_id: text, name: text, description, schema: text }, ["name", "schema"]),
+      item: list(closed({ name: text, description, item: list(item) }, ["name", "item"])),
+      variable: list(closed({ key: text, value: text }, ["key", "value"])),
+    },
+    ["info", "item", "variable"],
+  );
+  const ajv = new Ajv();
+  ajv.validate(collection, JSON.parse(await readFile(file, "utf8")));
+  expect(ajv.errors).toBeNull();
+});
+
+test("the URL of each request and of each example is there as one string, which says the same as its parts", async () => {
+  const items = itemsOf(JSON.parse(await readFile(file, "utf8")));
+  const urls = items.flatMap(({ request, response }) => [
+    request.url,
+    ...response.map(({ originalRequest }) => originalRequest.url),
+  ]);
+  for (const url of urls) {
+    const { host, path, query } = new postman.Url(url.raw);
+    expect(url.raw).toMatch(/^{{baseUrl}}\/[^{}]*$/);
+    expect({ host, path }).toEqual({ host: url.host, path: url.path });
+    const sent = url.query.filter(({ disabled }) => !disabled).map(({ key, value }) => [key, value]);
+    expect(query.map(({ key, value }) => [key, value])).toEqual(sent);
+    const named = url.path.filter((step) => step.startsWith(":")).map((step) => step.slice(1));
+    expect(url.variable.map(({ key }) => key)).toEqual(named);
+    expect(url.variable.every(({ value }) => value !== "")).toBe(true);
+  }
+  const raw = (id: string) => items.find((item) => item.id === id)?.request.url.raw;
+  expect(raw("getUser")).toBe("{{baseUrl}}/api/users/:id");
+  expect(raw("listSessions")).toBe("{{baseUrl}}/api/sessions");
+  const complete = new postman.Collection(JSON.parse(await readFile(file, "utf8")));
+  complete.forEachItem(({ request: { url } }) => expect(url.toString()).toMatch(/^{{baseUrl}}\/[^:]*$/));
+});
+
+test("it is the same whenever it is made, and has every operation once", async () => {
+  const collection = await postmanCollection(parse(openapi));
+  expect(await postmanCollection(parse(openapi))).toBe(collection);
+  const items = itemsOf(JSON.parse(collection));
+  expect(items.map(({ id }) => id).toSorted()).toEqual(operationsOf(openapi));
+});
+
+test("what is registered or changed is new in every run", async () => {
+  const items = itemsOf(JSON.parse(await readFile(file, "utf8")));
+  const sent = (operationId: string) => JSON.parse(items.find(({ id }) => id === operationId)?.request.body?.raw ?? "");
+  expect(sent("createUser")).toEqual({ username: "miguel-{{$guid}}", password: "{{password}}" });
+  expect(sent("changePassword")).toEqual({
+    current_password: "{{password}}",
+    new_password: "staple horse correct-{{$guid}}",
+  });
+});

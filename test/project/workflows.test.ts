@@ -1,0 +1,88 @@
+/** What workflows.arazzo.yaml says is what happens, step by step, with a service that listens. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { parse } from "yaml";
+import { startTestService } from "../support/service.ts";
+
+type Step = { stepId: string; description?: string; successCriteria?: { condition: string }[] };
+const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as {
+  workflows: { workflowId: string; summary?: string; description?: string; steps: Step[] }[];
+};
+
+type Check = { name: string; passed: boolean; condition?: string };
+type Walked = { workflowId: string; executedSteps: { stepId: string; checks: Check[] }[] };
+
+const folder = await mkdtemp(join(tmpdir(), "latchkey-workflows-"));
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Walks all workflows. @returns the exit status, and which check of which step came out how */
+async function walk(url: string, report: string): Promise<{ exitCode: unknown; walked: Walked[] }> {
+  const file = join(folder, report);
+  const args = ["respect", "workflows.arazzo.yaml", "--server", `latchkey=${url}`, "--json-output", file];
+  const exitCode = await new Promise((resolve) => {
+    execFile("node_modules/.bin/redocly", args, (error) => resolve(error ? error.code : 0));
+  });
+  const { files } = JSON.parse(await readFile(file, "utf8")) as {
+    files: Record<string, { executedWorkflows: Walked[] }>;
+  };
+  return { exitCode, walked: files["workflows.arazzo.yaml"]?.executedWorkflows ?? [] };
+}
+
+/** The report has stars in the place of whatever the contract calls a password. */
+function isShownAs(reported: string | undefined, condition: string): boolean {
+  const [start, end] = reported?.split("********") ?? [];
+  if (start === undefined || end === undefined) return reported === condition;
+  return condition.startsWith(start) && condition.endsWith(end);
+}
+
+const failures = (walked: Walked[]) =>
+  walked.flatMap(({ workflowId, executedSteps }) =>
+    executedSteps.flatMap(({ stepId, checks }) =>
+      checks.filter(({ passed }) => !passed).map(({ condition }) => `${workflowId} ${stepId} ${condition}`),
+    ),
+  );
+
+test("every workflow can be walked to its end, and leaves nothing behind", { timeout: 60_000 }, async () => {
+  // So long that a slow machine is not taken for a thief.
+  const service = await startTestService({ REFRESH_GRACE_SECONDS: "300" });
+  const { exitCode, walked } = await walk(service.url, "as-written.json");
+  expect(failures(walked)).toEqual([]);
+  expect(exitCode).toBe(0);
+  const outline = (name: string, steps: { stepId: string }[]) => [name, ...steps.map(({ stepId }) => stepId)];
+  expect(walked.map(({ workflowId, executedSteps }) => outline(workflowId, executedSteps))).toEqual(
+    workflows.map(({ workflowId, steps }) => outline(workflowId, steps)),
+  );
+  for (const [index, { steps }] of workflows.entries()) {
+    for (const [step, { successCriteria }] of steps.entries()) {
+      const checked = walked[index]?.executedSteps[step]?.checks.map(({ condition }) => condition) ?? [];
+      for (const { condition } of successCriteria ?? []) {
+        expect(checked.some((reported) => isShownAs(reported, condition))).toBe(true);
+      }
+    }
+  }
+  expect(await service.sql("SELECT username FROM users")).toEqual([]);
+});
+
+test("a service that answers otherwise fails the step that meets it, and no other", { timeout: 60_000 }, async () => {
+  const service = await startTestService({ PASSWORD_BLOCKLIST: "off", REFRESH_GRACE_SECONDS: "300" });
+  const { exitCode, walked } = await walk(service.url, "without-blocklist.json");
+  expect(exitCode).toBe(1);
+  expect(failures(walked)).toEqual([
+    "passwordChange changeToWeakPassword $statusCode == 422",
+    "passwordChange changeToWeakPassword (^|/)problems/password-refused$",
+    "passwordChange changeToWeakPassword $response.body#/reason == 'too-predictable'",
+  ]);
+});
+
+test("every workflow and every step says what it is for and which status it expects", () => {
+  for (const { workflowId, summary, description, steps } of workflows) {
+    expect([summary, description], workflowId).not.toContain(undefined);
+    for (const step of steps) {
+      expect(step.description, `${workflowId} ${step.stepId}`).toBeDefined();
+      expect(step.successCriteria?.[0]?.condition, `${workflowId} ${step.stepId}`).toMatch(/^\$statusCode == \d{3}$/);
+    }
+  }
+});

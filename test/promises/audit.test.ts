@@ -1,0 +1,162 @@
+/** Who did what is told to the log, an event a line, and nothing that it should not know. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { pino } from "pino";
+import { expect, onTestFinished, test } from "vitest";
+import { auditEvents } from "../../src/audit/audit.ts";
+import { auditLog } from "../../src/observability/log.ts";
+import type { Received } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import { password, secretKey, startTestService } from "../support/service.ts";
+
+const service = await startTestService({ REFRESH_GRACE_SECONDS: "0", THROTTLE_ACCOUNT_ADDRESS: "2" });
+const eventsOf = ({ header }: Received) =>
+  service.log.map((line) => JSON.parse(line)).filter(({ event, req }) => event && req?.id === header("x-request-id"));
+const seen = new Set<string>();
+/** The events of a request, in their order. */
+const expectEvents = (answer: Received, ...expected: object[]): void => {
+  const events = eventsOf(answer);
+  expect(events).toMatchObject(expected);
+  for (const { event, req, time } of events) {
+    seen.add(event);
+    expect(req.address).toBe("127.0.0.1");
+    expect(time).toBeGreaterThan(0);
+  }
+};
+
+test("each event is told with its request, its user and why", async () => {
+  const registered = await service.send("POST", "/api/users", { json: { username: "auditor", password } });
+  const userId = registered.json.id;
+  expectEvents(registered, { event: "user-registered", userId });
+  const basic: [string, string] = ["auditor", password];
+
+  const issued = await service.send("GET", "/api/token", { basic });
+  expectEvents(issued, { event: "password-accepted", userId }, { event: "token-issued", userId });
+  const bearer = issued.json.token;
+  expectEvents(await service.send("GET", "/api/resource", { bearer }));
+
+  const wrong = await service.send("GET", "/api/resource", { basic: ["auditor", "wrong password"] });
+  expectEvents(wrong, { event: "password-refused", userId, reason: "wrong-password" });
+  const unknown = await service.send("GET", "/api/resource", { basic: ["nobody", "wrong password"] });
+  expectEvents(unknown, { event: "password-refused", reason: "unknown-user" });
+  expect(eventsOf(unknown)[0].userId).toBeUndefined();
+
+  const session = await service.send("POST", "/api/sessions", { basic });
+  const sessionId = session.json.id;
+  expectEvents(session, { event: "password-accepted" }, { event: "session-created", userId, sessionId });
+  const refresh = (refresh_token: string) => service.send("POST", "/api/token", { json: { refresh_token } });
+  const refreshed = await refresh(session.json.refresh_token);
+  expectEvents(refreshed, { event: "session-refreshed", userId, sessionId });
+  expectEvents(await refresh("rubbish"), { event: "refresh-refused", reason: "invalid-token" });
+  const reused = await refresh(session.json.refresh_token);
+  expectEvents(
+    reused,
+    { event: "refresh-token-reused", userId, sessionId, reason: "too-late" },
+    { event: "refresh-refused", sessionId, reason: "token-reused" },
+  );
+
+  const second = await service.send("POST", "/api/sessions", { basic });
+  const ended = await service.send("DELETE", `/api/sessions/${second.json.id}`, { bearer });
+  expectEvents(ended, { event: "session-ended", userId, sessionId: second.json.id });
+  expectEvents(await service.send("DELETE", "/api/token", { bearer }), { event: "token-revoked", userId });
+  const refused = await service.send("GET", "/api/resource", { bearer });
+  expectEvents(refused, { event: "token-refused", userId, reason: "token-revoked" });
+
+  const everywhere = await service.send("DELETE", "/api/sessions", { basic });
+  expectEvents(everywhere, { event: "password-accepted" }, { event: "sessions-ended", userId });
+  const json = { current_password: password, new_password: "staple horse correct" };
+  const changed = await service.send("PUT", "/api/users/me/password", { basic, json });
+  expectEvents(
+    changed,
+    { event: "password-accepted" },
+    { event: "password-accepted" },
+    { event: "password-changed", userId, passwordEpoch: 2 },
+  );
+  await service.send("GET", "/api/resource", { basic });
+  const throttled = await service.send("GET", "/api/resource", { basic });
+  expectEvents(throttled, { event: "throttled", limit: "account-address" });
+  await service.register("leaver");
+  const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
+  expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
+});
+
+test("what a refresh token tells beyond that", async () => {
+  const patient = await startTestService({ SESSIONS_PER_USER: "1" }, service.databaseUrl);
+  const told = () => patient.log.map((line) => JSON.parse(line)).filter(({ event }) => event);
+  const { id: userId } = await patient.register("refresher");
+  const basic: [string, string] = ["refresher", password];
+  const { id: oldest } = (await patient.send("POST", "/api/sessions", { basic })).json;
+  const { id: sessionId, refresh_token } = (await patient.send("POST", "/api/sessions", { basic })).json;
+  expect(told()).toContainEqual(
+    expect.objectContaining({ event: "session-ended", userId, sessionId: oldest, reason: "too-many" }),
+  );
+  const refresh = (refresh_token: string) => patient.send("POST", "/api/token", { json: { refresh_token } });
+  const [row] = await patient.sql("SELECT refresh_digest FROM sessions WHERE id = $1", [sessionId]);
+  const next = (await refresh(refresh_token)).json.refresh_token;
+  await refresh(refresh_token);
+  await patient.sql("UPDATE sessions SET generation = 0, refresh_digest = $2 WHERE id = $1", [
+    sessionId,
+    row?.["refresh_digest"],
+  ]);
+  await refresh(next);
+  for (const event of ["refresh-token-repeated", "refresh-token-ahead"]) {
+    expect(told()).toContainEqual(expect.objectContaining({ event, userId, sessionId }));
+    seen.add(event);
+  }
+});
+
+test("keys are told of, too, and what the command line prints stays for programs", async () => {
+  const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  const rotated = runProgram(["keys", "rotate"], settings);
+  expect(await rotated.exit).toBe(0);
+  const [keyId, ...others] = rotated.stdout;
+  expect(others).toEqual([]);
+  expect(JSON.parse(rotated.stderr[0] ?? "{}")).toMatchObject({ event: "signing-key-rotated", keyId });
+  const revoked = runProgram(["keys", "revoke", keyId ?? ""], settings);
+  expect(await revoked.exit).toBe(0);
+  expect(JSON.parse(revoked.stderr[0] ?? "{}")).toMatchObject({ event: "signing-key-revoked", keyId });
+  const [user] = await service.sql("UPDATE users SET password_epoch = 0 WHERE username = 'auditor' RETURNING id");
+  const userId = String(user?.["id"]);
+  const folder = mkdtempSync("/tmp/latchkey-audit-");
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(`${folder}/log`, JSON.stringify({ msg: "audit", event: "password-changed", userId, passwordEpoch: 1 }));
+  const restored = runProgram(["restore", "--audit-log", `${folder}/log`], settings);
+  expect(await restored.exit).toBe(0);
+  const events = restored.stderr.map((line) => JSON.parse(line));
+  expect(events).toMatchObject([
+    { event: "signing-key-revoked" }, // the one that signs
+    { event: "signing-key-revoked" }, // the next one
+    { event: "all-sessions-ended" },
+    { event: "password-disabled", userId },
+    { event: "database-restored", reason: "audit-log" },
+  ]);
+  for (const { event } of events) seen.add(event);
+  await service.send("GET", "/api/resource", { basic: ["auditor", "wrong password"] });
+  const unlocked = runProgram(["users", "unlock", "AUDITOR"], settings);
+  expect(await unlocked.exit).toBe(0);
+  expect(JSON.parse(unlocked.stderr[0] ?? "{}")).toMatchObject({ event: "account-unlocked", userId });
+  seen.add("account-unlocked");
+  // Nothing is counted any more, and nobody of another name is known.
+  const again = runProgram(["users", "unlock", userId.toUpperCase()], settings); // as the log has it
+  expect([await again.exit, again.stderr]).toEqual([0, []]);
+  expect(await runProgram(["users", "unlock", "nobody"], settings).exit).toBe(69);
+  for (const { stderr } of [rotated, revoked]) seen.add(JSON.parse(stderr[0] ?? "{}").event);
+});
+
+test.each([
+  ["fatal", 1],
+  ["silent", 0],
+])("LOG_LEVEL=%s leaves %d events to be read", (level, count) => {
+  const lines: string[] = [];
+  auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", undefined, {});
+  expect(lines.length).toBe(count);
+});
+
+test("every event was seen, and is in the runbook with its meaning", () => {
+  expect([...seen].sort()).toEqual(Object.keys(auditEvents).sort());
+  const runbook = readFileSync("RUNBOOK.md", "utf8");
+  const rows = [...runbook.matchAll(/^\| `([a-z]+(?:-[a-z]+)*)` \| (.+) \|$/gm)].map(([, event, meaning]) => [
+    event,
+    meaning,
+  ]);
+  expect(rows).toEqual(Object.entries(auditEvents));
+});

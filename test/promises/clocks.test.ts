@@ -1,0 +1,128 @@
+/** A clock that is wrong, or is set, brings no token back to life. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { afterEach, expect, inject, test, vi } from "vitest";
+import { followDatabaseClock } from "../../src/database/clock.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { password, query, startTestService, urlOf } from "../support/service.ts";
+
+const service = await startTestService();
+const { username } = await service.register();
+const statusOf = async (bearer: string) => (await service.send("GET", "/api/resource", { bearer })).status;
+const revoked = async () => {
+  const bearer = await service.token(username);
+  expect((await service.send("DELETE", "/api/token", { bearer })).status).toBe(204);
+  return bearer;
+};
+const minutes = 60;
+const day = 86_400;
+
+const name = new URL(service.databaseUrl).pathname.slice(1);
+const asAdministrator = (text: string, values?: unknown[]) =>
+  query({ ...inject("postgres"), database: name }, text, values);
+
+// In this database `now()` and `clock_timestamp()` are ours. Postgres runs its own functions by their number, without looking
+// at their definition. But its planner puts the body of a function in SQL into each statement that calls it.
+await asAdministrator(`
+  CREATE TABLE public.clock_offset (seconds integer);
+  INSERT INTO public.clock_offset VALUES (0);
+  GRANT SELECT ON public.clock_offset TO PUBLIC;
+  CREATE FUNCTION public.moved(moment timestamptz) RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT moment + make_interval(secs => (SELECT seconds FROM public.clock_offset))';
+  CREATE FUNCTION public.moved_within_transaction() RETURNS timestamptz LANGUAGE sql STABLE AS
+    'SELECT transaction_timestamp() + make_interval(secs => (SELECT seconds FROM public.clock_offset))';
+  CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+    'SELECT public.moved(statement_timestamp())';
+  CREATE OR REPLACE FUNCTION pg_catalog.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+    'SELECT public.moved_within_transaction()';`);
+await asAdministrator(
+  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+  [name],
+);
+
+/** Sets the database's clock, and waits until the service has learned it. */
+async function setDatabaseClock(seconds: number): Promise<void> {
+  await asAdministrator("UPDATE public.clock_offset SET seconds = $1", [seconds]);
+  await vi.waitUntil(
+    async () => {
+      const { json } = await service.send("GET", "/api/token", { basic: [username, password] });
+      const { iat } = JSON.parse(Buffer.from(json.token.split(".")[1], "base64url").toString());
+      return Math.abs(iat - (Date.now() / 1000 + seconds)) < 30;
+    },
+    { timeout: 5000 },
+  );
+}
+afterEach(async () => {
+  vi.useRealTimers();
+  await setDatabaseClock(0);
+});
+
+test("the clock of an instance does not matter: the database's does", async () => {
+  const token = await service.token(username);
+  const dead = await revoked();
+  for (const ms of [3_600_000, -86_400_000]) {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + ms });
+    expect(await statusOf(token)).toBe(200);
+    expect(await statusOf(dead)).toBe(401);
+    expect(await statusOf(await service.token(username))).toBe(200);
+    vi.useRealTimers();
+  }
+});
+
+test("set forward an hour, tokens expire; set back, the revoked ones are still refused", async () => {
+  const token = await service.token(username);
+  const dead = await revoked();
+  await setDatabaseClock(60 * minutes);
+  expect(await service.send("GET", "/api/resource", { bearer: token })).toMatchObject({ problem: "token-expired" });
+  expect(await statusOf(await service.token(username))).toBe(200);
+  await service.sql("SELECT pg_sleep(1.5)"); // in which what has expired is forgotten
+  await setDatabaseClock(0);
+  expect(await service.send("GET", "/api/resource", { bearer: dead })).toMatchObject({ problem: "token-revoked" });
+});
+
+test("set back a day, nothing that expired or was revoked is accepted, and signing in works", async () => {
+  const short = await startTestService({ TOKEN_TTL_SECONDS: "1" }, service.databaseUrl);
+  const expired = await short.token(username);
+  await vi.waitUntil(async () => (await statusOf(expired)) === 401, { timeout: 5000 });
+  const dead = await revoked();
+  await setDatabaseClock(-day);
+  expect(await statusOf(expired)).toBe(401);
+  expect(await statusOf(dead)).toBe(401);
+  expect(await statusOf(await service.token(username))).toBe(200);
+  expect(service.log.some((line) => line.includes("clock of the database was set back"))).toBe(true);
+});
+
+test("an answer that arrives late says too little about the time, unless there is no other", async () => {
+  const { host, port, user, database: name } = inject("postgres");
+  let delayMs = 400;
+  let lateAnswers = 0;
+  const link = createServer((client) => {
+    const server = connect({ path: `${host}/.s.PGSQL.${port}` });
+    client.pipe(server).on("error", () => {});
+    client.on("error", () => {}).on("close", () => server.destroy());
+    server.on("data", (answer) => {
+      setTimeout(() => {
+        client.write(answer);
+        if (delayMs > 0) lateAnswers += 1;
+      }, delayMs);
+    });
+  }).listen(0, "127.0.0.1");
+  await once(link, "listening");
+  const address = link.address() as AddressInfo;
+  const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
+  const clock = await followDatabaseClock(database, () => {});
+  afterwards(async () => {
+    await clock.close();
+    await database.close();
+    link.close();
+  });
+  const errorMs = () => Math.abs(clock.now().getTime() - Date.now());
+  expect(errorMs()).toBeLessThan(1000);
+  delayMs = 0;
+  await vi.waitUntil(() => errorMs() < 125, { timeout: 5000 });
+  delayMs = 400;
+  lateAnswers = 0;
+  await vi.waitUntil(() => lateAnswers === 2, { timeout: 5000 });
+  expect(errorMs()).toBeLessThan(150);
+});

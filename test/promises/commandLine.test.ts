@@ -1,0 +1,247 @@
+/** The program from outside: how it starts, refuses to, stops, and what it keeps. */
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { afterAll, describe, expect, inject, test } from "vitest";
+import { describeSettings } from "../../src/config/config.ts";
+import { createClient } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
+
+const folders: string[] = [];
+const dataFolder = async () => {
+  const folder = await mkdtemp(join(tmpdir(), "latchkey-cli-"));
+  await chmod(folder, 0o755);
+  folders.push(folder);
+  return join(folder, "data");
+};
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 });
+});
+
+describe("latchkey", { timeout: 60_000 }, () => {
+  test("--help describes every setting, --version is package.json's", async () => {
+    const help = runProgram(["--help"], {});
+    expect(await help.exit).toBe(0);
+    for (const { name, help: text } of describeSettings()) {
+      expect(help.stdout.join("\n")).toContain(name);
+      expect(help.stdout.join("\n")).toContain(text);
+    }
+    const version = runProgram(["--version"], {});
+    expect(await version.exit).toBe(0);
+    expect(version.stdout[0]).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+
+  test.each([[["dance"]], [["serve", "twice"]], [["--surprise"]], [["__proto__"]]])(
+    "%j is a wrong usage: exit status 64",
+    async (args) => {
+      const program = runProgram(args, {});
+      expect(await program.exit).toBe(64);
+      expect(program.stderr.join("\n")).toContain("latchkey --help");
+    },
+  );
+
+  test("wrong settings: exit status 78, each of them named, no secret repeated", async () => {
+    const program = runProgram([], {
+      PORT: "eighty",
+      SECRET_KEY: "hunter2",
+      DATABASE_URL: "mysql://root:hunter3@db/x",
+    });
+    expect(await program.exit).toBe(78);
+    const said = program.stderr.join("\n");
+    expect(said).toContain('PORT: "eighty" is not allowed. Allowed: a whole number from 0 to 65535.');
+    expect(said).toContain("SECRET_KEY");
+    expect(said).toContain("DATABASE_URL");
+    expect(said).not.toContain("hunter");
+  });
+
+  test("DATABASE_URL without SECRET_KEY: exit status 78, and how to make one", async () => {
+    const program = runProgram([], { DATABASE_URL: await createDatabase() });
+    expect(await program.exit).toBe(78);
+    expect(program.stderr.join("\n")).toMatch(/SECRET_KEY is missing.*randomBytes\(32\)/);
+  });
+
+  test("a port that is taken: exit status 69, in a sentence", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    const { port } = other.address() as { port: number };
+    const DATA_DIR = await dataFolder();
+    for (const database of [{ DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey }, { DATA_DIR }]) {
+      const program = runProgram([], { ...database, PORT: String(port) });
+      expect(await program.exit).toBe(69);
+      expect(program.stderr).toEqual([expect.stringContaining(`PORT ${port}`)]);
+    }
+    other.close();
+    await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT"); // no database was made
+  });
+
+  test("a database that does not answer: exit status 69 within 15 s, in a sentence", async () => {
+    const started = performance.now();
+    const program = runProgram([], { DATABASE_URL: "postgres://u:hunter4@127.0.0.1:1/x", SECRET_KEY: secretKey });
+    expect(await program.exit).toBe(69);
+    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(program.stderr).toEqual([expect.stringContaining("DATABASE_URL")]);
+    expect([...program.stdout, ...program.stderr].join("\n")).not.toContain("hunter4");
+  });
+
+  test.each([
+    [
+      "a role that may not create tables",
+      async () => (await createDatabase("template0")).replace(/\/\/\w+@/, "//latchkey_visitor@"),
+      /The database lacks \d+ migrations, which this role may not apply \(permission denied .*\)\. Run latchkey migrate/,
+    ],
+    [
+      "a database that does not exist",
+      async () => `${await createDatabase()}_not`,
+      /The database of DATABASE_URL cannot be used: /,
+    ],
+    [
+      "a server without TLS where TLS is asked for",
+      async () => `${await createDatabase()}?sslmode=verify-full`,
+      /The database of DATABASE_URL cannot be used: /,
+    ],
+  ])("%s: exit status 69 at once, in a sentence", async (_name, databaseUrl, sentence) => {
+    const admin = new pg.Client(inject("postgres"));
+    await admin.connect();
+    await admin.query(
+      "DO $$ BEGIN CREATE ROLE latchkey_visitor LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    );
+    await admin.end();
+    const started = performance.now();
+    const program = runProgram([], { DATABASE_URL: await databaseUrl(), SECRET_KEY: secretKey });
+    expect(await program.exit).toBe(69);
+    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(program.stderr).toEqual([expect.stringMatching(sentence)]);
+  });
+
+  test("a command makes no database where there is none", async () => {
+    const DATA_DIR = await dataFolder();
+    const program = runProgram(["keys", "list"], { DATA_DIR });
+    expect(await program.exit).toBe(69);
+    expect(program.stderr).toEqual([expect.stringContaining(`There is no database in ${DATA_DIR}.`)]);
+    await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
+  });
+
+  test("SIGUSR1 opens no debugger", async () => {
+    const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
+    const send = createClient(await program.url);
+    program.process.kill("SIGUSR1");
+    for (let count = 0; count < 20; count += 1) expect((await send("GET", "/livez")).status).toBe(200);
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+    expect(program.stderr).toEqual([]);
+  });
+
+  test("migrate migrates, and says when there was nothing to do", async () => {
+    const settings = { DATABASE_URL: await createDatabase("template0"), SECRET_KEY: secretKey };
+    const first = runProgram(["migrate"], settings);
+    expect(await first.exit).toBe(0);
+    expect(first.stdout.join("\n")).toContain("0001-users");
+    const second = runProgram(["migrate"], settings);
+    expect(await second.exit).toBe(0);
+    expect(second.stdout.join("\n")).toContain("was up to date");
+  });
+});
+
+describe("without any setting, latchkey", { timeout: 60_000 }, () => {
+  test("keeps users and keys over a stop; its secret key is its owner's alone", async () => {
+    const DATA_DIR = await dataFolder();
+    const first = runProgram([], { DATA_DIR });
+    const send = createClient(await first.url);
+    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
+    first.process.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+    expect((await stat(join(DATA_DIR, "secret-key"))).mode & 0o777).toBe(0o600);
+    expect(first.stderr).toEqual([]);
+
+    const second = runProgram([], { DATA_DIR });
+    const answer = await createClient(await second.url)("GET", "/api/resource", { bearer: token });
+    expect(answer).toMatchObject({ status: 200, json: { data: "Hello, miguel!" } });
+    second.process.kill("SIGINT");
+    expect(await second.exit).toBe(0);
+  });
+
+  test("killed during writes, starts again at once and has every acknowledged user", async () => {
+    const settings = { DATA_DIR: await dataFolder(), THROTTLE: "off" };
+    const first = runProgram([], settings);
+    const send = createClient(await first.url);
+    const acknowledged: string[] = [];
+    const writers = Array.from({ length: 4 }, async (_, writer) => {
+      for (let count = 0; count < 500; count += 1) {
+        const username = `user-${writer}-${count}`;
+        const answer = await send("POST", "/api/users", { json: { username, password } }).catch(() => undefined);
+        if (!answer) return;
+        if (answer.status === 201) acknowledged.push(username);
+        if (acknowledged.length === 60) first.process.kill("SIGKILL");
+      }
+    });
+    await Promise.all(writers);
+    expect(await first.exit).toBe("SIGKILL");
+    expect(acknowledged.length).toBeGreaterThanOrEqual(60);
+
+    const second = runProgram([], settings);
+    const again = createClient(await second.url);
+    for (const username of acknowledged) {
+      const answer = await again("POST", "/api/users", { json: { username, password } });
+      expect(answer.status, username).toBe(409);
+    }
+    second.process.kill("SIGTERM");
+    expect(await second.exit).toBe(0);
+  });
+
+  test.each([
+    ["was emptied", (file: string) => writeFile(file, "")],
+    ["can be read by others", (file: string) => chmod(file, 0o644)],
+  ])("refuses a secret key that %s: exit status 78", async (_name, spoil) => {
+    const DATA_DIR = await dataFolder();
+    const first = runProgram([], { DATA_DIR });
+    await first.url;
+    first.process.kill("SIGTERM");
+    await first.exit;
+    await spoil(join(DATA_DIR, "secret-key"));
+    const second = runProgram([], { DATA_DIR });
+    expect(await second.exit).toBe(78);
+    expect(second.stderr.join("\n")).toContain("secret-key");
+  });
+
+  test("a second one on the same data is refused, and the first does not notice", async () => {
+    const DATA_DIR = await dataFolder();
+    const first = runProgram([], { DATA_DIR });
+    const send = createClient(await first.url);
+    const second = runProgram([], { DATA_DIR });
+    expect(await second.exit).toBe(69);
+    expect(second.stderr.join("\n")).toContain("in use");
+    expect((await send("GET", "/readyz")).status).toBe(200);
+    first.process.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+  });
+
+  test("stops with exit status 69 when its Postgres is killed", async () => {
+    const DATA_DIR = await dataFolder();
+    const program = runProgram([], { DATA_DIR });
+    await program.url;
+    const [postmaster] = (await readFile(join(DATA_DIR, "postgres", "postmaster.pid"), "utf8")).split("\n");
+    process.kill(Number(postmaster), "SIGKILL");
+    expect(await program.exit).toBe(69);
+    expect(program.stdout.join("\n")).toContain("Postgres ended");
+  });
+});
+
+test("SIGTERM lets a request in flight finish, then ends with exit status 0", { timeout: 60_000 }, async () => {
+  const settings = {
+    DATABASE_URL: await createDatabase(),
+    SECRET_KEY: secretKey,
+    ARGON2_MEMORY_KIB: "262144",
+    ARGON2_PASSES: "4",
+  };
+  const program = runProgram([], settings);
+  const send = createClient(await program.url);
+  const slow = send("POST", "/api/users", { json: { username: "miguel", password } });
+  await send("GET", "/livez"); // the slow one, sent before, is in flight now
+  program.process.kill("SIGTERM");
+  expect((await slow).status).toBe(201);
+  expect(await program.exit).toBe(0);
+});

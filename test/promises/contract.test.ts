@@ -1,0 +1,44 @@
+/** A contract that could not be bound, or not guarded, stops the start. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { ContractError, loadContract } from "../../src/openapi/contract.ts";
+
+const text = await readFile("openapi.yaml", "utf8");
+const folder = await mkdtemp(join(tmpdir(), "latchkey-contract-"));
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Loads the contract with the first occurrence of some text replaced. */
+async function load(from: string, to: string) {
+  expect(text).toContain(from);
+  const file = join(folder, "openapi.yaml");
+  await writeFile(file, text.replace(from, to));
+  return loadContract(file, undefined);
+}
+
+describe("a contract", () => {
+  test("as it is can be loaded", async () => {
+    const { operations } = await load("Latchkey", "Latchkey");
+    expect(operations.map(({ id }) => id)).toContain("getResource");
+  });
+
+  test.each([
+    ["an operation that nobody implements", "operationId: getResource", "operationId: getTreasure"],
+    ["no operationId", "      operationId: getResource\n", ""],
+    ["no security said", "      summary: Register a user", "      summary: Register a user\n      x-security: []"],
+    [
+      "another security than the generated one",
+      "security:\n        - basicAuth: []\n        - bearerAuth: []",
+      "security:\n        - bearerAuth: []",
+    ],
+    ["security opened by hand", "security:\n        - basicAuth: []\n        - bearerAuth: []", "security: []"],
+    ["a method that is not bound", "  /livez:\n    get:", "  /livez:\n    trace:"],
+    ["two media types for one body", "text/html:", "text/plain: {}\n            text/html:"],
+    ["a reference that leads nowhere", "#/components/responses/Health", "#/components/responses/Wealth"],
+  ])("with %s is refused", async (name, from, to) => {
+    const change =
+      name === "no security said" ? load("      security: []\n      requestBody", "      requestBody") : load(from, to);
+    await expect(change).rejects.toThrow(ContractError);
+  });
+});

@@ -1,0 +1,228 @@
+/** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test, vi } from "vitest";
+import { connect as connectTo, noTimeLimits } from "../../src/database/connections.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import { isOutage } from "../../src/database/errors.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import type { Received } from "../support/client.ts";
+import { password, query, startTestService } from "../support/service.ts";
+
+const postgres = await startBreakablePostgres();
+const stalenessSeconds = 4;
+const service = await startTestService({ REVOCATION_STALENESS_SECONDS: String(stalenessSeconds) }, postgres.url);
+await vi.waitUntil(
+  async () => (await service.send("POST", "/api/users", { json: { username: "miguel", password } })).status === 201,
+  10_000,
+);
+const basic: [string, string] = ["miguel", password];
+
+/** Every door to the database answers 503 within 3 s. */
+async function expectAway(): Promise<void> {
+  const answers = [
+    service.send("GET", "/api/resource", { basic }),
+    service.send("GET", "/api/token", { basic }),
+    service.send("POST", "/api/users", { json: { username: "susan", password } }),
+    service.send("GET", "/readyz"),
+  ].map(async (sent) => {
+    const started = performance.now();
+    const answer = await sent;
+    return { answer, tookMs: performance.now() - started };
+  });
+  for (const { answer, tookMs } of await Promise.all(answers)) {
+    expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
+    expect(answer.header("retry-after")).toBe("2");
+    expect(tookMs).toBeLessThan(3000);
+  }
+}
+
+/** Serves again within 2 s, without a restart. */
+async function expectBack(): Promise<void> {
+  const deadline = performance.now() + 2000;
+  for (;;) {
+    const answer = await service.send("GET", "/api/resource", { basic });
+    if (answer.status === 200) break;
+    expect(answer.status).toBe(503);
+    expect(performance.now()).toBeLessThan(deadline);
+  }
+  expect((await service.send("GET", "/readyz")).status).toBe(200);
+}
+
+const aToken = await service.token("miguel");
+
+test("stopped and started again", async () => {
+  await postgres.stop();
+  await expectAway();
+  await postgres.start();
+  await expectBack();
+});
+
+const terminateBackends = () =>
+  service.sql(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
+  );
+const backends = async () => {
+  const rows = await service.sql(
+    "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+  );
+  return rows.map(({ pid }) => Number(pid));
+};
+const checks = (count: number) =>
+  Promise.all(Array.from({ length: count }, () => service.send("GET", "/api/users/me", { bearer: aToken })));
+
+const administrator = { ...postgres.administrator, options: "-c default_transaction_read_only=off" };
+const asAdministrator = (text: string) => query(administrator, text);
+const signIn = () => service.send("POST", "/api/sessions", { basic });
+const checkToken = () => service.send("GET", "/api/resource", { bearer: aToken });
+
+/** @param expected of the answer's members */
+async function eventually(send: () => Promise<Received>, expected: object, withinMs: number): Promise<void> {
+  for (const deadline = performance.now() + withinMs; ; await sleep(20)) {
+    const answer = await send();
+    if (performance.now() > deadline || answer.status === (expected as Received).status) {
+      expect(answer).toMatchObject(expected);
+      return;
+    }
+    expect([200, 201, 503]).toContain(answer.status);
+  }
+}
+
+/** Nothing can be written: no sign-in, no readiness. */
+async function expectReadOnly(): Promise<void> {
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
+  for (let round = 0; round < 3; round += 1) expect((await signIn()).status).toBe(503);
+}
+
+/** After the bound, and not before, no token is accepted. */
+const expectStale = () =>
+  eventually(checkToken, { status: 503, problem: "revocations-stale" }, (stalenessSeconds + 2) * 1000);
+
+async function expectWritable(): Promise<void> {
+  await eventually(signIn, { status: 201 }, 2_000);
+  await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 500); // a failure holds for 250 ms
+  await eventually(checkToken, { status: 200 }, 2_000);
+}
+
+test("a server that was demoted to a standby, and promoted again", async () => {
+  await expectWritable();
+  const state = () => service.log.findLast((line) => line.includes("the database is"));
+  await vi.waitUntil(() => state()?.includes("the database is back"), 3_000);
+  const before = service.log.length;
+  await checks(10);
+  await postgres.stop();
+  await postgres.startAsStandby();
+  await expectReadOnly();
+  await expectStale();
+  const lines = service.log.slice(before).map((line) => JSON.parse(line));
+  expect(lines.filter(({ level, req }) => level >= 40 && !req).map(({ msg }) => msg)).toEqual(["the database is away"]);
+  await postgres.promote();
+  await expectWritable();
+});
+
+test("connections that were made while the database was read-only are not used afterwards", async () => {
+  const { database } = postgres.connection;
+  await asAdministrator(`ALTER DATABASE ${database} SET default_transaction_read_only = on`);
+  await terminateBackends();
+  await expectReadOnly();
+  await asAdministrator(`ALTER DATABASE ${database} RESET default_transaction_read_only`);
+  await expectWritable();
+});
+
+test("a running server that becomes read-only by its configuration", async () => {
+  const setReadOnly = async (value: string) => {
+    await asAdministrator(`ALTER SYSTEM SET default_transaction_read_only = ${value}`);
+    await asAdministrator("SELECT pg_reload_conf()");
+  };
+  await setReadOnly("on");
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 3_000);
+  await setReadOnly("off");
+  await expectWritable();
+});
+
+test("a role without the right to write to a table is not ready", async () => {
+  await service.sql("REVOKE INSERT ON sessions FROM CURRENT_USER");
+  await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
+  await service.sql("GRANT INSERT ON sessions TO CURRENT_USER");
+  await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 2_000);
+});
+
+test("connections cut, before requests and amid them: no reader notices", async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const amid = checks(20);
+    await terminateBackends();
+    for (const { status } of await amid) expect(status).toBe(200);
+    for (const { status } of await checks(5)) expect(status).toBe(200);
+  }
+});
+
+test("a body that takes its time to arrive is no outage", async () => {
+  const body = JSON.stringify({ username: "slow", password });
+  const head = `POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const { hostname, port } = new URL(service.url);
+  const socket = connect(Number(port), hostname, () => socket.write(head));
+  await sleep(3_000);
+  socket.write(body);
+  const [answer] = await once(socket, "data");
+  socket.destroy();
+  expect(String(answer)).toMatch(/^HTTP\/1.1 201 /);
+});
+
+test("connections that fall silent are given up: the next requests get new ones", async () => {
+  await checks(10);
+  const silent = await backends();
+  expect(silent.length).toBeGreaterThan(0);
+  for (const pid of silent) process.kill(pid, "SIGSTOP");
+  try {
+    for (const { status } of await checks(10)) expect([200, 503]).toContain(status);
+    await expectBack();
+    for (const { status } of await checks(10)) expect(status).toBe(200);
+  } finally {
+    for (const pid of silent) process.kill(pid, "SIGCONT");
+  }
+});
+
+test("a server that hangs up on every connection is given up within 3 s", async () => {
+  const connections: Socket[] = [];
+  const unfriendly = createServer((socket) => {
+    connections.push(socket);
+    socket.on("error", () => {});
+    setTimeout(() => socket.destroy(), 900);
+  }).listen(0, "127.0.0.1");
+  await once(unfriendly, "listening");
+  const { port } = unfriendly.address() as { port: number };
+  const database = openDatabase(`postgres://x@127.0.0.1:${port}/x`, 10);
+  const began = performance.now();
+  await expect(database.read((knex) => knex.raw("SELECT 1"))).rejects.toMatchObject({ slug: "database-unavailable" });
+  expect(performance.now() - began).toBeLessThan(3000);
+  await database.close();
+  for (const socket of connections) socket.destroy();
+  unfriendly.close();
+});
+
+test("frozen: connected, and silent", async () => {
+  await postgres.freeze();
+  await expectAway();
+  await expectAway();
+  postgres.thaw();
+  await expectBack();
+});
+
+test("a name server that is away, and a connection that is closed during the TLS handshake, are outages like others", async () => {
+  const closing = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
+  await once(closing, "listening");
+  afterwards(() => closing.close());
+  const { port } = closing.address() as AddressInfo;
+  const urls = ["nosuchhost.invalid", `127.0.0.1:${port}`, `127.0.0.1:${port}`].map((host) => `postgres://x@${host}/x`);
+  for (const url of [...urls.slice(0, 2), `${urls[2]}?sslmode=verify-full`]) {
+    const error = await connectTo(url, noTimeLimits).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(Error);
+    expect(isOutage(error), String(error)).toBe(true);
+  }
+  const system = (code: string) => Object.assign(new Error("getaddrinfo"), { code });
+  for (const code of ["EAI_AGAIN", "CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERR_TLS_CERT_ALTNAME_INVALID"])
+    expect(isOutage(system(code)), code).toBe(true);
+  expect(isOutage(system("ERR_INVALID_ARG_TYPE"))).toBe(false);
+});

@@ -1,0 +1,27 @@
+/** Connections to Postgres are shared by network: many requests of one do not keep those of others waiting. */
+import { expect, test } from "vitest";
+import { openDatabase, withinOneRequest } from "../../src/database/database.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { createDatabase } from "../support/service.ts";
+
+test("a query waits for one of another network at the most, however many that has", async () => {
+  const database = openDatabase(await createDatabase(), 1);
+  afterwards(() => database.close());
+  let done = 0;
+  const query = (network: string) =>
+    new Promise<void>((resolve, reject) => {
+      withinOneRequest(
+        () => [network],
+        () => void database.read((knex) => knex.raw("SELECT pg_sleep(0.02)")).then(() => resolve(), reject),
+      );
+    });
+  const flood = Array.from({ length: 40 }, () =>
+    query("192.0.2.1").then(() => {
+      done += 1;
+    }),
+  );
+  await query("198.51.100.1");
+  // The one that had begun, and one whose turn it was.
+  expect(done).toBeLessThanOrEqual(2);
+  await Promise.all(flood);
+});

@@ -1,0 +1,31 @@
+/** Passwords that take long to estimate cost those who send them, and nobody else. */
+import { expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
+
+const service = await startTestService({ TRUST_PROXY: "loopback" });
+const slow = "p4s5w0rd!".repeat(14);
+const from = (address: string) => ({ headers: { "x-forwarded-for": address } });
+
+test("while one address sends slow passwords as fast as it is answered, others register", async () => {
+  const { username } = await service.register();
+  const bearer = await service.token(username);
+  const change = (current_password: string) =>
+    service.send("PUT", "/api/users/me/password", {
+      bearer,
+      json: { current_password, new_password: slow },
+      ...from("192.0.2.1"),
+    });
+  let isOver = false;
+  const flood = Array.from({ length: 20 }, async (_, index) => {
+    while (!isOver) {
+      const { status } = await change(index % 2 === 0 ? password : "wrong password");
+      expect([401, 422, 429, 503]).toContain(status);
+    }
+  });
+  for (let count = 0; count < 12; count += 1) {
+    const json = { username: `guest${count}`, password };
+    expect((await service.send("POST", "/api/users", { json, ...from(`198.51.100.${count}`) })).status).toBe(201);
+  }
+  isOver = true;
+  await Promise.all(flood);
+});

@@ -1,0 +1,272 @@
+/** A revoked token stops working: here at once, elsewhere within a second, and after whatever happens. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import pg from "pg";
+import { describe, expect, inject, test, vi } from "vitest";
+import { openDatabase } from "../../src/database/database.ts";
+import type { Problem } from "../../src/problems/problems.ts";
+import { everyEpoch, followRevocations } from "../../src/revocations/revocations.ts";
+import { revocationStore } from "../../src/tokens/store.ts";
+import { createClient } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
+
+const here = await startTestService();
+const there = await startTestService({}, here.databaseUrl);
+const read = (service: TestService, bearer: string) => service.send("GET", "/api/resource", { bearer });
+
+/** Milliseconds until a service refuses a token; more than a second is a failure. */
+async function refusedAfterMs(service: TestService, bearer: string): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    const { status, problem } = await read(service, bearer);
+    const tookMs = performance.now() - began;
+    if (status === 401) {
+      expect(problem).toBe("token-revoked");
+      return tookMs;
+    }
+    expect(tookMs).toBeLessThan(1000);
+  }
+}
+
+describe("after the 204 of", () => {
+  test.each([
+    ["a revocation of the token", (bearer: string) => here.send("DELETE", "/api/token", { bearer })],
+    [
+      "a change of password",
+      (bearer: string) =>
+        here.send("PUT", "/api/users/me/password", {
+          bearer,
+          json: { current_password: password, new_password: "staple horse correct" },
+        }),
+    ],
+    ["signing out everywhere", (bearer: string) => here.send("DELETE", "/api/sessions", { bearer })],
+    [
+      "a deletion",
+      (_: string, username: string) => here.send("DELETE", "/api/users/me", { basic: [username, password] }),
+    ],
+  ])("%s the token is refused here at once and there within a second", async (_name, revoke) => {
+    const times: number[] = [];
+    for (let round = 0; round < 10; round += 1) {
+      const { username } = await here.register();
+      const bearer = await here.token(username);
+      expect((await read(there, bearer)).status).toBe(200);
+      expect((await revoke(bearer, username)).status).toBe(204);
+      expect(await read(here, bearer)).toMatchObject({ status: 401, problem: "token-revoked" });
+      times.push(await refusedAfterMs(there, bearer));
+    }
+    console.info(`refused elsewhere after ${times.sort((a, b) => a - b)[5]?.toFixed(1)} ms (median of ten)`);
+  });
+});
+
+test.each([
+  ["the end of its session", (id: string, bearer: string) => here.send("DELETE", `/api/sessions/${id}`, { bearer })],
+  ["a revocation of its token", (_: string, bearer: string) => here.send("DELETE", "/api/token", { bearer })],
+])("after the 204 of %s nothing of a session works, here at once and there within a second", async (_name, revoke) => {
+  const { username } = await here.register();
+  const first = (await here.send("POST", "/api/sessions", { basic: [username, password] })).json;
+  const second = (await here.send("POST", "/api/token", { json: { refresh_token: first.refresh_token } })).json;
+  const untouched = (await here.send("POST", "/api/sessions", { basic: [username, password] })).json;
+  expect((await read(there, first.access_token)).status).toBe(200);
+  expect((await revoke(first.id, second.access_token)).status).toBe(204);
+  for (const { access_token } of [first, second]) {
+    expect((await read(here, access_token)).problem).toBe("token-revoked");
+    await refusedAfterMs(there, access_token);
+  }
+  const again = await there.send("POST", "/api/token", { json: { refresh_token: second.refresh_token } });
+  expect(again.problem).toBe("token-revoked");
+  expect((await read(there, untouched.access_token)).status).toBe(200);
+});
+
+test("checking a token needs no database: it works while that is away, and for no longer than the bound", async () => {
+  const service = await startTestService({ REVOCATION_STALENESS_SECONDS: "2" });
+  await service.register("miguel");
+  const bearer = await service.token("miguel");
+  const revoked = await service.token("miguel");
+  await service.send("DELETE", "/api/token", { bearer: revoked });
+  await service.withoutDatabase(async () => {
+    expect((await read(service, bearer)).status).toBe(200);
+    const began = performance.now();
+    for (;;) {
+      const answer = await read(service, bearer);
+      if (answer.status === 503) {
+        expect(answer.problem).toBe("revocations-stale");
+        break;
+      }
+      expect(answer.status).toBe(200);
+      expect(performance.now() - began).toBeLessThan(3000);
+    }
+    // What is known to be revoked is said to be.
+    expect((await read(service, revoked)).problem).toBe("token-revoked");
+  });
+  const back = performance.now();
+  while ((await read(service, bearer)).status !== 200) expect(performance.now() - back).toBeLessThan(2000);
+});
+
+test("killed right after the 204 and started again: still refused", { timeout: 30_000 }, async () => {
+  const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey };
+  const first = runProgram([], settings);
+  const send = createClient(await first.url);
+  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  const take = async () => (await send("GET", "/api/token", { basic: ["miguel", password] })).json.token as string;
+  const [bearer, other] = [await take(), await take()];
+  expect((await send("DELETE", "/api/token", { bearer })).status).toBe(204);
+  first.process.kill("SIGKILL");
+  await first.exit;
+  const again = createClient(await runProgram([], settings).url);
+  expect((await again("GET", "/api/resource", { bearer })).problem).toBe("token-revoked");
+  expect((await again("GET", "/api/resource", { bearer: other })).status).toBe(200);
+});
+
+test("revocations that commit in another order than they were made are not missed", async () => {
+  const { username } = await here.register();
+  const [early, late] = [await here.token(username), await here.token(username)];
+  const insert = "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ($1, $2, now() + '1 hour')";
+  const idOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()).jti;
+  const slow = new pg.Client(here.databaseUrl);
+  await slow.connect();
+  await slow.query("BEGIN");
+  await slow.query(insert, [idOf(early), everyEpoch]); // the lower id, and not yet to be seen
+  await here.sql(insert, [idOf(late), everyEpoch]);
+  await refusedAfterMs(there, late); // the follower is past the higher id now
+  expect((await read(there, early)).status).toBe(200);
+  await slow.query("COMMIT");
+  await slow.end();
+  await refusedAfterMs(there, early);
+});
+
+test("a list that was read from another server is read anew, all of it", async () => {
+  const { username } = await here.register();
+  const bearer = await here.token(username);
+  const database = openDatabase(here.databaseUrl, 1);
+  const store = revocationStore(database);
+  const cursor = JSON.parse(await store.readAll(() => {}));
+  expect(await store.readSince(JSON.stringify({ ...cursor, server: "before the failover" }), () => {})).toBeUndefined();
+  expect(await store.readSince(JSON.stringify(cursor), () => {})).toBeDefined();
+  expect(await store.isCurrent(JSON.stringify({ ...cursor, server: "before the failover" }))).toBe(false);
+  expect(await store.isCurrent(JSON.stringify(cursor))).toBe(true);
+  expect((await here.send("DELETE", "/api/token", { bearer })).status).toBe(204);
+  const seen: string[] = [];
+  await store.readSince(JSON.stringify(cursor), (entries) => seen.push(...entries.map(({ subject }) => subject)));
+  expect(seen).toHaveLength(1);
+  await database.close();
+});
+
+test("300,000 revocations at once, with a transaction open elsewhere, do not make it stale", {
+  timeout: 60_000,
+}, async () => {
+  const { username } = await here.register();
+  const bearer = await here.token(username);
+  const open = new pg.Client(here.databaseUrl);
+  await open.connect();
+  await open.query("BEGIN");
+  await open.query("SELECT pg_current_xact_id()"); // holds back the oldest number that a snapshot tells
+  await here.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
+    SELECT gen_random_uuid(), 1, now() + interval '10 seconds' FROM generate_series(1, 300000)`);
+  for (const began = performance.now(); performance.now() - began < 8000; ) {
+    expect((await read(there, bearer)).status).toBe(200);
+    await new Promise(setImmediate);
+  }
+  await open.query("ROLLBACK");
+  await open.end();
+});
+
+describe("the list", () => {
+  test("forgets an entry when the last token that it could concern has expired, and not before", async () => {
+    const database = openDatabase(await createDatabase(), 2);
+    let now = Date.now();
+    const list = await followRevocations(
+      revocationStore(database),
+      60_000,
+      () => new Date(now),
+      () => {},
+    );
+    const subject = "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b";
+    const revoked = () => {
+      try {
+        list.check({ tokenId: "another", sessionId: undefined, keyId: "a key", userId: subject, epoch: 1 });
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(now + 120_000) });
+    expect(revoked()).toBe(false); // an epoch of 1 is good again
+    await list.revoke({ subject, minimumEpoch: 2, expiresAt: new Date(now + 600_000) });
+    expect(revoked()).toBe(true);
+    const lookAt = async (time: number) => {
+      now = time;
+      list.wake();
+      const before = list.size();
+      for (let tries = 0; tries < 50 && list.size() === before; tries += 1)
+        await database.read((knex) => knex.raw("SELECT 1"));
+    };
+    await lookAt(now + 300_000); // the first entry's time is over, the second's is not
+    expect(revoked()).toBe(true);
+    await lookAt(now + 400_000);
+    expect(list.size()).toBe(0);
+    await list.close();
+    await database.close();
+  });
+
+  test("is not fresh while its server answers and cannot commit", async () => {
+    const url = await createDatabase();
+    const database = openDatabase(url, 2);
+    const ignore = () => {};
+    const list = await followRevocations(revocationStore(database), 1_500, () => new Date(), ignore);
+    const problem = () => {
+      try {
+        list.check({ tokenId: "a token", sessionId: undefined, keyId: "a key", userId: "a user", epoch: 0 });
+        return undefined;
+      } catch (error) {
+        return (error as Problem).slug;
+      }
+    };
+    /** Whether the role may write to the log of Postgres, which is how the service proves that it can commit. */
+    const change = (right: string) =>
+      query(
+        { ...inject("postgres"), database: new URL(url).pathname.slice(1) },
+        `DO $$ DECLARE item regprocedure; BEGIN
+           FOR item IN SELECT oid FROM pg_proc WHERE proname = 'pg_logical_emit_message' LOOP
+             EXECUTE format('${right}', item);
+           END LOOP; END $$`,
+      );
+    await change("REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC");
+    await vi.waitUntil(() => problem() === "revocations-stale", { timeout: 4_000, interval: 10 });
+    await change("GRANT EXECUTE ON FUNCTION %s TO PUBLIC");
+    await vi.waitUntil(() => problem() === undefined, { timeout: 4_000, interval: 10 });
+    await list.close();
+    await database.close();
+  });
+
+  test("a million live entries take less than 250 MB", { timeout: 60_000 }, async () => {
+    const url = await createDatabase();
+    const admin = new pg.Client(url);
+    await admin.connect();
+    await admin.query("ALTER TABLE revocations DISABLE TRIGGER ALL");
+    await admin.query(
+      `INSERT INTO revocations (subject, minimum_epoch, expires_at)
+       SELECT gen_random_uuid(), ${everyEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
+    );
+    await admin.end();
+    const database = openDatabase(url, 2);
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    collectGarbage();
+    const before = process.memoryUsage();
+    const list = await followRevocations(
+      revocationStore(database),
+      60_000,
+      () => new Date(),
+      () => {},
+    );
+    collectGarbage();
+    const after = process.memoryUsage();
+    expect(list.size()).toBe(1_000_000);
+    const grownMB = (after.heapUsed + after.external - before.heapUsed - before.external) / 1e6;
+    console.info(`a million entries take ${grownMB.toFixed(0)} MB`);
+    expect(grownMB).toBeLessThan(250);
+    await list.close();
+    await database.close();
+  });
+});

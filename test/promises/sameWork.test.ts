@@ -1,0 +1,138 @@
+/** A guess causes the same work whether or not there is such a user: the same statements, as many of them. */
+import { expect, test } from "vitest";
+import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import type { Client } from "../../src/openapi/binding.ts";
+import { passwordHasher } from "../../src/passwords/hashing.ts";
+import { sessionStore } from "../../src/sessions/store.ts";
+import { throttleKeys } from "../../src/throttling/keys.ts";
+import { countStore } from "../../src/throttling/store.ts";
+import { createThrottle } from "../../src/throttling/throttling.ts";
+import { userStore } from "../../src/users/store.ts";
+import { createUsers } from "../../src/users/users.ts";
+import { afterwards } from "../support/afterwards.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
+
+let statements: string[] = [];
+let audited: [AuditEvent, AuditDetails][] = [];
+const database = openDatabase(await createDatabase(), 2, {
+  observe: (statement) => {
+    statements.push(statement);
+    return () => {};
+  },
+});
+afterwards(() => database.close());
+const keys = throttleKeys([secretKey]);
+const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
+const limits = { "account-address": 5, account: 10, address: 1_000, registrations: 10, consecutive: 30 };
+let now = new Date(1_800_000_000_000);
+const users = createUsers({
+  store: userStore(database),
+  hasher,
+  policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+  throttle: createThrottle({
+    limits,
+    store: countStore(database),
+    keys,
+    schedule: hasher.schedule,
+    clock: () => now,
+  }),
+  familiarKey: (username, network) => keys.familiar(username, network)[0],
+  enforce: () => {},
+  audit: (event, _client, details) => audited.push([event, details]),
+});
+
+let addresses = 0;
+const clientAt = (address: string): Client => ({ address, userAgent: undefined, requestId: "test" });
+const stranger = () => clientAt(`198.51.100.${++addresses}`);
+
+/** What one guess does: its statements, its problem, and its audit events with the members that have a value. */
+async function workOf(username: string, client: Client) {
+  statements = [];
+  audited = [];
+  const hashed = hasher.workDone();
+  const problem = await users.signIn(username, "wrong password", client).then(
+    () => undefined,
+    ({ slug, headers, detail }) => ({ slug, headers, detail }),
+  );
+  const events = audited.map(([event, details]) => [
+    event,
+    Object.entries(details).filter(([, value]) => value !== undefined),
+  ]);
+  return { statements, problem, events, hashed: hasher.workDone() - hashed };
+}
+
+const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
+await users.register("registered", password, clientAt("203.0.113.1"));
+
+test("while guesses are looked at", async () => {
+  const client = stranger();
+  const works = [];
+  for (const username of kinds) works.push(await workOf(username, client));
+  for (const { statements, hashed } of works) {
+    expect(statements).toEqual(works[0]?.statements);
+    expect(hashed).toBe(8192);
+  }
+  expect(works[0]?.statements.length).toBe(4);
+});
+
+test("refused at the address that has guessed", async () => {
+  const client = stranger();
+  for (const username of kinds) {
+    for (let guess = 0; guess < 5; guess += 1) await workOf(username, client);
+  }
+  // The first refusal asks for the counts; those that follow it at once ask for nothing.
+  for (let refusal = 0; refusal < 2; refusal += 1) {
+    const works = [];
+    for (const username of kinds) works.push(await workOf(username, client));
+    for (const work of works) expect(work).toEqual(works[0]);
+    expect(works[0]).toMatchObject({
+      problem: { slug: "too-many-requests" },
+      hashed: 0,
+      events: [["throttled", [["limit", "account-address"]]]],
+    });
+    expect(works[0]?.statements.length).toBe(refusal === 0 ? 1 : 0);
+  }
+});
+
+test("refused because others have guessed, in a window or in a row", async () => {
+  for (const [limit, seconds] of [
+    ["account", 900], // after 14 to 15 guesses in all
+    ["consecutive", 30 * 86_400], // of which strangers have 24
+  ] as const) {
+    now = new Date(now.getTime() + 900_000);
+    for (const username of kinds) for (let n = 0; n < 10; n += 1) await workOf(username, stranger());
+    const client = stranger();
+    const works = [];
+    for (const username of kinds) works.push(await workOf(username, client));
+    for (const work of works) expect(work).toEqual(works[0]);
+    expect(works[0]).toMatchObject({
+      problem: { slug: "too-many-requests" },
+      events: [["throttled", [["limit", limit]]]],
+    });
+    expect(Number(works[0]?.problem?.headers["Retry-After"])).toBeLessThanOrEqual(seconds);
+    expect(works[0]?.statements.length).toBe(1);
+    expect(works[0]?.statements[0]).not.toMatch(/\busers\b/);
+  }
+});
+
+test("a network from which a live session is used becomes familiar", async () => {
+  now = new Date(now.getTime() + 900_000);
+  const { id: userId } = await users.register("roamer", password, clientAt("203.0.113.2"));
+  for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
+  const train = clientAt("203.0.113.3");
+  const id = "01890000-0000-7000-8000-000000000001";
+  const inserted = await sessionStore(database).insert(
+    { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), client: train },
+    { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
+    600,
+  );
+  expect(inserted).toBeDefined();
+  await users.networkChanged({ userId, username: "roamer" }, train, id);
+  expect((await users.signIn("roamer", password, train)).userId).toBe(userId);
+  await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
+  // What is not known is familiar to nobody.
+  const nowhere = { ...train, address: undefined };
+  await users.networkChanged({ userId, username: "roamer" }, nowhere, id);
+  await expect(users.signIn("roamer", password, nowhere)).rejects.toMatchObject({ slug: "too-many-requests" });
+});

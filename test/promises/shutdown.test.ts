@@ -1,0 +1,123 @@
+/** A stop that no request notices: first it is announced, then nothing new is taken, then what is in flight ends. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { describe, expect, test } from "vitest";
+import { createClosers } from "../../src/lib/lifecycle.ts";
+import { createClient } from "../support/client.ts";
+import { type Program, runProgram } from "../support/process.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
+
+const start = async (settings: Record<string, string> = {}) => {
+  const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, ...settings });
+  const url = await program.url;
+  return { ...program, url, send: createClient(url) };
+};
+
+/** A connection that stays open, and what has been read from it. */
+async function keptAlive(url: string): Promise<{ socket: Socket; ask(path: string): Promise<string> }> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname).setEncoding("latin1");
+  await once(socket, "connect");
+  return {
+    socket,
+    async ask(path) {
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      return String((await once(socket, "data"))[0]);
+    },
+  };
+}
+
+/** The moment at which the program has taken notice of a signal. */
+async function stopping({ stdout, process }: Pick<Program, "stdout" | "process">) {
+  process.kill("SIGTERM");
+  while (!stdout.some((line) => line.includes('"stopping"'))) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe("after SIGTERM", { timeout: 60_000 }, () => {
+  test("readiness turns, requests are served, each connection ends with its next answer, then the program", async () => {
+    const program = await start({ SHUTDOWN_GRACE_SECONDS: "3" });
+    const { send } = program;
+    const idle = await keptAlive(program.url);
+    expect(await idle.ask("/livez")).not.toMatch(/^Connection: close/im);
+    const started = performance.now();
+    await stopping(program);
+
+    const notReady = await send("GET", "/readyz");
+    expect(notReady).toMatchObject({ status: 503, problem: "shutting-down" });
+    expect(notReady.header("retry-after")).toBeDefined();
+    // What was idle is not closed under a proxy that may be about to use it.
+    expect(await idle.ask("/livez")).toMatch(/^HTTP\/1.1 200[\s\S]*^Connection: close/im);
+    await once(idle.socket, "close");
+    const created = await send("POST", "/api/users", { json: { username: "miguel", password } });
+    expect(created.status).toBe(201);
+    expect(created.header("connection")).toBe("close");
+    expect((await send("GET", "/api/resource", { basic: ["miguel", password] })).status).toBe(200);
+    expect((await send("GET", "/livez")).status).toBe(200);
+
+    expect(await program.exit).toBe(0);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(2_900);
+    // Nothing that is idle holds the program, the thread that estimates passwords included.
+    expect(performance.now() - started).toBeLessThan(10_000);
+    await expect(send("GET", "/livez")).rejects.toThrow("ECONNREFUSED");
+  });
+
+  test("an answer that is under way says it, too, and comes", async () => {
+    const program = await start({ SHUTDOWN_GRACE_SECONDS: "60", ARGON2_MEMORY_KIB: "262144", ARGON2_PASSES: "4" });
+    const register = (username: string) => {
+      const json = JSON.stringify({ username, password });
+      const head = "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+      socket.write(`${head}Content-Length: ${json.length}\r\n\r\n${json}`);
+    };
+    const { socket } = await keptAlive(program.url);
+    register("miguel");
+    await program.send("GET", "/livez"); // the slow one, sent before, is in flight now
+    await stopping(program);
+    register("behind"); // its answer could not be told
+    expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 201[\s\S]*^Connection: close/im);
+    const free = await program.send("POST", "/api/users", { json: { username: "behind", password } });
+    expect(free.status).toBe(201);
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+  });
+
+  test.each<NodeJS.Signals>(["SIGTERM", "SIGINT"])(
+    "%s skips the rest of the grace",
+    {
+      timeout: 15_000,
+    },
+    async (signal) => {
+      const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
+      await stopping(program);
+      expect((await program.send("GET", "/livez")).status).toBe(200);
+      program.process.kill(signal);
+      expect(await program.exit).toBe(0);
+    },
+  );
+});
+
+test("SIGINT, from a person who waits, has no grace", { timeout: 30_000 }, async () => {
+  const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
+  program.process.kill("SIGINT");
+  program.process.kill("SIGTERM"); // as npm hands it on: it says the same
+  expect(await program.exit).toBe(0);
+});
+
+test("a part that does not close, or fails, keeps no other open, and is named; parts close in their order", {
+  timeout: 5_000,
+}, async () => {
+  const closers = createClosers();
+  const order: string[] = [];
+  const close = (name: string) => () => order.push(name);
+  closers.add("postgres", "Postgres", close("Postgres"));
+  closers.add("connections", "database", close("database"));
+  closers.add("connections", "notifications", () => new Promise(() => {}));
+  closers.add("servers", "server", () => {
+    order.push("server");
+    throw new Error("no such server");
+  });
+  const closed = closers.close();
+  closers.add("servers", "late", close("late")); // a start that was cancelled goes on for a moment
+  await expect(closed).rejects.toThrow(/^server: no such server; notifications: not closed within 1.5 s$/);
+  expect(order).toEqual(["server", "late", "database", "Postgres"]);
+  expect(closers.pending()).toEqual([]);
+});

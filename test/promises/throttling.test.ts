@@ -1,0 +1,496 @@
+/** Passwords can be tried a few times, by whoever and from wherever, and their owner is let in all the same. */
+import { createHash } from "node:crypto";
+import pg from "pg";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { openDatabase } from "../../src/database/database.ts";
+import { Problem } from "../../src/problems/problems.ts";
+import { throttleKeys } from "../../src/throttling/keys.ts";
+import { type Limits, Throttled, windowSeconds } from "../../src/throttling/limits.ts";
+import { networkOf, networksOf } from "../../src/throttling/network.ts";
+import { countStore } from "../../src/throttling/store.ts";
+import { type Attempt, createThrottle } from "../../src/throttling/throttling.ts";
+import { createClient, type Received } from "../support/client.ts";
+import { runProgram } from "../support/process.ts";
+import {
+  createDatabase,
+  password,
+  secretKey,
+  startTestService,
+  type TestService,
+  toNextWindowSeconds,
+} from "../support/service.ts";
+
+/** Limits that are reached soon, and a proxy that may say who asks. The defaults are tried in guessLimits.test.ts. */
+const usual = {
+  TRUST_PROXY: "1",
+  THROTTLE_ACCOUNT_ADDRESS: "5",
+  THROTTLE_ACCOUNT: "5",
+  THROTTLE_ADDRESS: "50",
+  THROTTLE_REGISTRATIONS: "30",
+};
+const service = await startTestService(usual);
+
+/** Starts a process with its clock so many milliseconds ahead. */
+const skewedBy = (ms: number) =>
+  `--import=data:text/javascript,${encodeURIComponent(`const now = Date.now; Date.now = () => now() + ${ms};`)}`;
+
+let addresses = 0;
+/** An address that has not been here before. */
+const stranger = () => `198.51.${Math.floor(++addresses / 250)}.${addresses % 250}`;
+const signIn = (username: string, secret: string, from: string, at: TestService = service) =>
+  at.send("GET", "/api/resource", { basic: [username, secret], headers: { "x-forwarded-for": from } });
+const register = async (username: string, from = stranger()) => {
+  const headers = { "x-forwarded-for": from };
+  const answer = await service.send("POST", "/api/users", { json: { username, password }, headers });
+  expect(answer.status).toBe(201);
+  return from;
+};
+const repeated = (count: number, send: () => Promise<Received>) => Promise.all(Array.from({ length: count }, send));
+const statusesOf = (answers: Received[]) => answers.map(({ status }) => status);
+/** Holds a lock meanwhile. */
+async function lockedTo(lock: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client(service.databaseUrl);
+  await client.connect();
+  await client.query("BEGIN");
+  await client.query(lock);
+  await use(client).finally(() => client.end());
+}
+/** A body without the id of its request. */
+const withoutIds = (text: string) => text.replace(/urn:uuid:[0-9a-f-]+/, "");
+const lookedAt = (answers: Received[]) => answers.filter(({ status }) => status !== 429).length;
+/** Another instance, whose windows are the same. */
+const another = async (settings: Record<string, string> = usual): Promise<TestService> => {
+  const started = await startTestService(settings, service.databaseUrl);
+  started.advance(advanced);
+  return started;
+};
+let advanced = 0;
+const advance = (seconds: number): void => {
+  advanced += seconds;
+  service.advance(seconds);
+};
+advance(toNextWindowSeconds());
+beforeEach(() => advance(windowSeconds)); // each test has a window of its own
+
+describe("of many guesses at once, on two instances, exactly as many are looked at as may be", () => {
+  test.each([
+    ["from one address", 5, () => "198.51.250.1"],
+    ["from as many addresses as there are guesses", 5, stranger],
+  ])("%s", async (_name, limit, from) => {
+    const second = await another();
+    const username = `guessed${limit}${from()}`;
+    await register(username);
+    const before = service.hashingWork() + second.hashingWork();
+    const guesses = await Promise.all(
+      [service, second].flatMap((at) =>
+        Array.from({ length: 40 }, () => signIn(username, "wrong password", from(), at)),
+      ),
+    );
+    expect([...new Set(statusesOf(guesses))].sort()).toEqual([401, 429]);
+    expect(lookedAt(guesses)).toBe(limit);
+    expect(service.hashingWork() + second.hashingWork() - before).toBe(limit * 19_456 * 2);
+  });
+});
+
+test("in any hour five windows have a part, and strangers and familiar networks have each their own limit", async () => {
+  const own = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
+  await register("besieged", "203.0.113.1");
+  for (const from of own.slice(1)) await signIn("besieged", password, from);
+  const guess = async () => {
+    const strangers = Array.from({ length: 8 }, stranger);
+    const guesses = [...own, ...own, ...own, ...strangers].map((from) => signIn("besieged", "wrong password", from));
+    return lookedAt(await Promise.all(guesses));
+  };
+  advance(windowSeconds - 60); // the end of a window
+  const looked = [await guess()];
+  for (const seconds of [120, 900, 900, 900]) {
+    advance(seconds);
+    // Otherwise the limit of failures in a row would come first.
+    expect((await signIn("besieged", password, "203.0.113.9")).status).toBe(200);
+    looked.push(await guess(), await guess());
+  }
+  expect(looked).toEqual([10, 10, 0, 10, 0, 10, 0, 10, 0]);
+});
+
+describe("the right password", () => {
+  test("is let in from an address that it was used from, whatever others do", async () => {
+    const home = await register("loved");
+    await Promise.all(Array.from({ length: 30 }, () => signIn("loved", "wrong password", stranger())));
+    expect((await signIn("loved", password, stranger())).status).toBe(429);
+    expect((await signIn("loved", password, home)).status).toBe(200);
+  });
+
+  test("is let in from there even when that address has guessed at everybody else's", async () => {
+    const office = await register("colleague");
+    let looked = 0;
+    for (let n = 0; n < 50; n += 1) looked += lookedAt([await signIn(`c${n}`, "wrong password", office)]);
+    expect(looked).toBe(40); // the rest is kept for those who have signed in from there
+    expect((await signIn("another", "wrong password", office)).status).toBe(429);
+    expect((await signIn("colleague", password, office)).status).toBe(200);
+  });
+
+  test("makes an address familiar; of these the last ten are", async () => {
+    const all = [await register("traveller"), ...Array.from({ length: 10 }, stranger)];
+    for (const from of all.slice(1)) expect((await signIn("traveller", password, from)).status).toBe(200);
+    await Promise.all(Array.from({ length: 8 }, () => signIn("traveller", "wrong password", stranger())));
+    const answers = await Promise.all(all.map((from) => signIn("traveller", password, from)));
+    expect(statusesOf(answers)).toEqual([429, ...Array(10).fill(200)]);
+  });
+
+  test("is familiar only where it was changed, once it was changed", async () => {
+    const intruder = await register("recovered");
+    const home = stranger();
+    const json = { current_password: password, new_password: "staple horse correct" };
+    const basic: [string, string] = ["recovered", password];
+    const headers = { "x-forwarded-for": home };
+    const changed = await service.send("PUT", "/api/users/me/password", { basic, json, headers });
+    expect(changed.status).toBe(204);
+    await Promise.all(Array.from({ length: 8 }, () => signIn("recovered", "wrong password", stranger())));
+    expect((await signIn("recovered", "wrong password", intruder)).status).toBe(429);
+    expect((await signIn("recovered", "staple horse correct", home)).status).toBe(200);
+  });
+
+  test("does not count, however many come at once", async () => {
+    const home = await register("busy");
+    await repeated(4, () => signIn("busy", "wrong password", home));
+    expect(new Set(statusesOf(await repeated(40, () => signIn("busy", password, home))))).toEqual(new Set([200]));
+  });
+
+  test("does not count from many new addresses at once, either", async () => {
+    await register("popular");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => signIn("popular", password, stranger())));
+    expect(new Set(statusesOf(answers))).toEqual(new Set([200]));
+  });
+
+  test("does not count on two instances at the same moment, either", async () => {
+    const second = await another();
+    const home = await register("everywhere");
+    await repeated(4, () => signIn("everywhere", "wrong password", home));
+    for (let round = 0; round < 10; round += 1) {
+      const answers = [service, second].map((at) => signIn("everywhere", password, home, at));
+      expect(statusesOf(await Promise.all(answers))).toEqual([200, 200]);
+    }
+  });
+
+  test("does not make good for wrong ones", async () => {
+    const home = await register("careless");
+    for (let round = 0; round < 5; round += 1) {
+      expect((await signIn("careless", "wrong password", home)).status).toBe(401);
+      if (round < 4) expect((await signIn("careless", password, home)).status).toBe(200);
+    }
+    expect((await signIn("careless", password, home)).status).toBe(429);
+  });
+});
+
+test("every door counts alike", async () => {
+  const home = await register("doors");
+  const headers = { "x-forwarded-for": home };
+  const wrong: [string, string] = ["doors", "wrong password"];
+  const basic: [string, string] = ["doors", password];
+  const change = { current_password: "wrong password", new_password: "staple horse correct" };
+  const guesses = [
+    () => service.send("GET", "/api/users/me", { basic: wrong, headers }),
+    () => service.send("GET", "/api/token", { basic: wrong, headers }),
+    () => service.send("POST", "/api/sessions", { basic: wrong, headers }),
+    () => service.send("PUT", "/api/users/me/password", { basic, json: change, headers }),
+    () => service.send("DELETE", "/api/users/me", { basic: wrong, headers }),
+  ];
+  const { json } = await service.send("GET", "/api/token", { basic, headers });
+  for (const guess of guesses) expect((await guess()).status).toBe(401);
+  for (const guess of guesses) expect((await guess()).status).toBe(429);
+  const byToken = await service.send("PUT", "/api/users/me/password", { bearer: json.token, json: change, headers });
+  expect(byToken.status).toBe(429);
+  expect((await service.send("GET", "/api/users/me", { bearer: json.token })).status).toBe(200);
+});
+
+test("whoever is refused at an account is refused without a look for the user", async () => {
+  const usernames = ["hidden", "nowhere", "not a name"];
+  await register("hidden");
+  for (const username of usernames) {
+    await Promise.all(Array.from({ length: 7 }, () => signIn(username, "wrong password", stranger())));
+  }
+  await lockedTo("LOCK TABLE users IN ACCESS EXCLUSIVE MODE", async () => {
+    const answers = await Promise.all(usernames.map((username) => signIn(username, "wrong password", stranger())));
+    const seen = answers.map(({ status, headers, text }) => ({ status, headers, text: withoutIds(text) }));
+    for (const { headers } of seen) for (const name of ["x-request-id", "date", "etag"]) delete headers[name];
+    expect(seen.map(({ status }) => status)).toEqual([429, 429, 429]);
+    expect(seen[1]).toEqual(seen[0]);
+    expect(seen[2]).toEqual(seen[0]);
+  });
+  const refused = service.log.map((line) => JSON.parse(line)).filter(({ event }) => event === "throttled");
+  const kinds = refused.slice(-3).map((line) => JSON.stringify(Object.keys(line)));
+  expect(new Set(kinds).size).toBe(1);
+  expect(refused.at(-1).userId).toBeUndefined();
+});
+
+test("nothing stored can be recovered from what was typed without SECRET_KEY", async () => {
+  const typed = "my password, typed in the wrong field";
+  const from = stranger();
+  await signIn(typed, "wrong password", from);
+  const rows = [
+    ...(await service.sql("SELECT key FROM throttle")),
+    ...(await service.sql("SELECT key FROM password_failures")),
+    ...(await service.sql("SELECT key FROM familiar_networks")),
+  ].map(({ key }) => String(key));
+  const [stored, foreign] = [secretKey, "another secret key, as long: 0123456789abc"].map((key) => {
+    const keys = throttleKeys([key]);
+    const account = keys.accounts(typed)[0];
+    return rows.filter((row) => row.includes(account) || row.includes(keys.network(from))).length;
+  });
+  expect(stored).toBe(4); // the account in a row of each, with its address; the address; the failures in a row
+  expect(foreign).toBe(0);
+  // What could be tried without the key: digests of the name, alone and as it was once combined.
+  for (const text of [typed, `account\n${typed}`, `account-address\n${typed}\n${from}`, `address\n${from}`]) {
+    for (const encoding of ["base64url", "hex", "base64"] as const) {
+      const digest = createHash("sha256").update(text).digest(encoding);
+      expect(rows.filter((row) => row.includes(digest))).toEqual([]);
+    }
+  }
+});
+
+test("whether there is such a user does not show", async () => {
+  await register("existing");
+  const from = stranger();
+  const seen = [];
+  for (const username of ["existing", "missing", "not a name"]) {
+    const before = service.hashingWork();
+    const answers = [];
+    for (let guess = 0; guess < 7; guess += 1) answers.push(await signIn(username, "wrong password", from));
+    seen.push({
+      work: service.hashingWork() - before,
+      answers: answers.map(({ status, json, headers }) => ({
+        status,
+        names: Object.keys(headers),
+        policy: headers["ratelimit-policy"],
+        detail: json.detail?.replace(/\d+/, "n"),
+        title: json.title,
+      })),
+    });
+  }
+  expect(seen[0]?.answers.map(({ status }) => status)).toEqual([401, 401, 401, 401, 401, 429, 429]);
+  expect(seen[0]?.answers.at(-1)?.policy).toEqual(['"account-address";q=5;w=900']);
+  expect(seen[1]).toEqual(seen[0]);
+  expect(seen[2]).toEqual(seen[0]);
+});
+
+test("a lockout says when it ends, and ends then, within 15 minutes", async () => {
+  const home = await register("patient");
+  await repeated(6, () => signIn("patient", "wrong password", home));
+  const refused = await signIn("patient", password, home);
+  const seconds = Number(refused.header("retry-after"));
+  expect(refused.header("ratelimit")).toBe(`"account-address";r=0;t=${seconds}`);
+  expect(refused.json.detail).toBe(`Too many wrong passwords. Try again in ${seconds} seconds.`);
+  expect(seconds).toBeGreaterThan(800);
+  expect(seconds).toBeLessThanOrEqual(900);
+  advance(seconds - 5);
+  expect((await signIn("patient", password, home)).status).toBe(429);
+  advance(5);
+  expect((await signIn("patient", password, home)).status).toBe(200);
+});
+
+test("instances whose own clocks differ count together", async () => {
+  const username = "timeless";
+  await register(username);
+  const settings = { ...usual, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  // A second early and twenty minutes late: it does not matter.
+  const programs = [1_000, -1_200_000].map((ms) => runProgram([], { ...settings, NODE_OPTIONS: skewedBy(ms) }));
+  const sends = await Promise.all(programs.map(async ({ url }) => createClient(await url)));
+  const began = Date.now();
+  const guesses: Received[] = [];
+  for (let round = 0; round < 10; round += 1) {
+    for (const send of sends) {
+      const headers = { "x-forwarded-for": stranger() };
+      guesses.push(await send("GET", "/api/resource", { basic: [username, "wrong password"], headers }));
+    }
+  }
+  const windows = 1 + Math.floor(Date.now() / 900_000) - Math.floor(began / 900_000);
+  expect(lookedAt(guesses)).toBeLessThanOrEqual(5 * windows);
+  expect(lookedAt(guesses)).toBeGreaterThanOrEqual(5);
+});
+
+test("who is known to be refused takes no turn and asks for no count", async () => {
+  const from = stranger();
+  await repeated(6, () => signIn("locked", "wrong password", from));
+  await lockedTo("LOCK TABLE throttle IN ACCESS EXCLUSIVE MODE", async () => {
+    const answers = await repeated(40, () => signIn("locked", "wrong password", from));
+    expect(new Set(statusesOf(answers))).toEqual(new Set([429]));
+  });
+});
+
+describe("registration", () => {
+  const tryRegistering = (username: string, from: string) =>
+    service.send("POST", "/api/users", { json: { username, password }, headers: { "x-forwarded-for": from } });
+
+  test("429 after too many from one address; others may", async () => {
+    const from = stranger();
+    const answers = [];
+    for (let n = 0; n < 32; n += 1) answers.push(await tryRegistering(n % 2 ? "registrar" : `registrar${n}`, from));
+    const allowed = Array.from({ length: 30 }, (_, n) => (n % 2 && n > 1 ? 409 : 201));
+    expect(statusesOf(answers)).toEqual([...allowed, 429, 429]);
+    expect(answers.at(-1)?.header("ratelimit-policy")).toBe('"registrations";q=30;w=900');
+    expect((await tryRegistering("elsewhere", stranger())).status).toBe(201);
+  });
+});
+
+describe("an address", () => {
+  test.each([
+    ["192.0.2.7", "192.0.2.7"],
+    ["::ffff:192.0.2.7", "192.0.2.7"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+    ["2001:db8:1:2::1", "2001:db8:1:2::/64"],
+    ["fe80::1%eth0", "fe80::/64"],
+    ["rubbish", "unknown"],
+    ["", "unknown"],
+    [undefined, "unknown"],
+  ])("%s counts as %s", (address, network) => {
+    expect(networkOf(address)).toBe(network);
+  });
+
+  test("of IPv6 counts for the networks that one customer may have", () => {
+    expect(networksOf("2001:db8:1:23f:3:4:5:6")).toEqual([
+      "2001:db8:1:23f::/64",
+      "2001:db8:1:200::/56",
+      "2001:db8:1::/48",
+    ]);
+    expect(networksOf("192.0.2.7")).toEqual(["192.0.2.7"]);
+  });
+
+  test("is a proxy's word only as far as the proxy is trusted", async () => {
+    await register("spoofed", "203.0.113.77");
+    for (let guess = 0; guess < 5; guess += 1) {
+      // What stands left of the proxy's own entry, the client wrote.
+      await signIn("spoofed", "wrong password", `203.0.113.${guess}, 198.51.251.1`);
+    }
+    const refused = await signIn("spoofed", password, "203.0.113.77, 198.51.251.1");
+    expect(refused.header("ratelimit-policy")).toBe('"account-address";q=5;w=900');
+
+    const direct = await startTestService({ ...usual, TRUST_PROXY: "10.0.0.0/8" }, await createDatabase());
+    direct.advance(toNextWindowSeconds());
+    await direct.register("spoofed");
+    for (let guess = 0; guess < 5; guess += 1) await signIn("spoofed", "wrong password", stranger(), direct);
+    expect((await signIn("spoofed", password, stranger(), direct)).status).toBe(429);
+  });
+
+  test("is told from the port that some proxies write behind it", async () => {
+    await register("ported", "203.0.113.80:50123");
+    for (let guess = 0; guess < 6; guess += 1) await signIn("ported", "wrong password", `203.0.113.81:${guess}`);
+    expect((await signIn("ported", password, "203.0.113.80:50124")).status).toBe(200);
+    expect((await signIn("ported", password, "[2001:db8::1]:443")).status).toBe(429);
+  });
+
+  test("that is none is in no log, familiar to nobody, and worth a warning", async () => {
+    await register("obscure", "hunter2<script>");
+    for (let guess = 0; guess < 5; guess += 1) await signIn("obscure", "wrong password", stranger());
+    expect((await signIn("obscure", password, "hunter2<script>")).status).toBe(429);
+    expect(service.log.join("")).not.toContain("hunter2");
+    expect(service.log.filter((line) => line.includes("no IP address")).length).toBe(1);
+  });
+
+  test("that is forwarded to a service that trusts no proxy is worth a warning", async () => {
+    const { TRUST_PROXY: _, ...direct } = usual;
+    const unaware = await another(direct);
+    await signIn("nobody", "wrong password", stranger(), unaware);
+    await signIn("nobody", "wrong password", stranger(), unaware);
+    expect(unaware.log.filter((line) => line.includes("TRUST_PROXY")).length).toBe(1);
+  });
+});
+
+test("guesses and those that are not looked at are told to the log, without what was guessed", async () => {
+  const from = stranger();
+  for (let guess = 0; guess < 6; guess += 1) await signIn("watched", "a guess", from);
+  const events = service.log.map((line) => JSON.parse(line)).filter(({ req, event }) => event && req.address === from);
+  expect(events.map(({ event }) => event)).toEqual([...Array(5).fill("password-refused"), "throttled"]);
+  expect(events.at(-1)).toMatchObject({ limit: "account-address", req: { address: from } });
+  expect(service.log.join("")).not.toMatch(/watched|a guess/);
+});
+
+test("a deletion does not wait for a sign-in from a new address that waits for it", async () => {
+  await register("leaver");
+  for (let networks = 1; networks < 3; networks += 1) await signIn("leaver", password, stranger());
+  await lockedTo("SELECT FROM users WHERE username = 'leaver' FOR UPDATE", async (client) => {
+    const late = signIn("leaver", password, stranger());
+    await vi.waitUntil(
+      async () =>
+        (
+          await service.sql(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+          )
+        ).length > 0,
+      { interval: 5 },
+    );
+    await client.query("SET LOCAL lock_timeout = '300ms'");
+    await client.query("DELETE FROM users WHERE username = 'leaver'");
+    await client.query("COMMIT");
+    expect((await late).status).toBe(200); // it was right when it was looked at
+  });
+});
+
+test("a familiar network is remembered for as long as it is used: noted again after a day, not at each sign-in", async () => {
+  const home = await register("regular");
+  const age = (interval: string) =>
+    service.sql("UPDATE familiar_networks SET last_seen_at = now() - $1::interval WHERE network = $2", [
+      interval,
+      home,
+    ]);
+  const hoursSinceSeen = async () => {
+    const seconds =
+      "SELECT extract(epoch FROM now() - last_seen_at) AS since FROM familiar_networks WHERE network = $1";
+    return Math.round(Number((await service.sql(seconds, [home]))[0]?.["since"]) / 3600);
+  };
+  await age("23 hours");
+  expect((await signIn("regular", password, home)).status).toBe(200);
+  expect(await hoursSinceSeen()).toBe(23);
+  await age("89 days");
+  const other = await another(); // the first one remembers for two seconds that it need not ask
+  expect((await signIn("regular", password, home, other)).status).toBe(200);
+  expect(await hoursSinceSeen()).toBe(0);
+});
+
+describe("an attempt that is given up as overloaded", () => {
+  const database = openDatabase(service.databaseUrl, 2);
+  afterAll(() => database.close());
+  const throttleOf = (limits: Partial<Limits>) =>
+    createThrottle({
+      limits: { "account-address": 9, account: 9, address: 9, registrations: 9, consecutive: 9, ...limits },
+      store: countStore(database),
+      keys: throttleKeys([secretKey]),
+      schedule: (_turn, task) => task(Infinity),
+      clock: () => new Date(),
+    });
+  const attempt = (): Attempt => ({ account: `overloaded${stranger()}`, networks: [stranger()] });
+  const overloaded = () => Promise.reject(new Problem("overloaded"));
+
+  test.each<[string, Partial<Limits>]>([
+    ["by account and address", { "account-address": 1 }],
+    ["by address", { address: 1 }],
+    ["in a row", { consecutive: 1 }],
+  ])("is no guess, counted %s; one that fails otherwise may have been, and is one", async (_name, limits) => {
+    const { password } = throttleOf(limits);
+    for (const failure of [overloaded, () => Promise.reject(new Error("cut off"))]) {
+      const one = attempt();
+      const guess = (evaluate: () => Promise<true | undefined>) =>
+        password(one, { find: async () => undefined, evaluate });
+      if (failure === overloaded) {
+        for (let count = 0; count < 3; count += 1) await expect(guess(overloaded)).rejects.toThrow(Problem);
+        expect(await guess(async () => undefined)).toBeUndefined();
+      } else await expect(guess(failure)).rejects.toThrow("cut off");
+      await expect(guess(async () => true)).rejects.toBeInstanceOf(Throttled);
+    }
+  });
+
+  test("is no registration", async () => {
+    const { registration } = throttleOf({ registrations: 1 });
+    const one = attempt();
+    for (let count = 0; count < 3; count += 1)
+      await expect(registration(one, overloaded)).rejects.toMatchObject({ slug: "overloaded" });
+    await expect(registration(one, () => Promise.reject(new Error("cut off")))).rejects.toThrow("cut off");
+    await expect(registration(one, async () => true)).rejects.toBeInstanceOf(Throttled);
+  });
+});
+
+test("THROTTLE=off lets everything be tried, and says so loudly", async () => {
+  const open = await another({ ...usual, THROTTLE: "off" });
+  const guesses = await repeated(20, () => signIn("anybody", "wrong password", "198.51.252.1", open));
+  expect(new Set(statusesOf(guesses))).toEqual(new Set([401]));
+  expect(open.log.some((line) => JSON.parse(line).level >= 40 && line.includes("THROTTLE=off"))).toBe(true);
+});

@@ -1,0 +1,102 @@
+/** Tokens that name an unknown key: anybody can send them, so they must cost neither time nor queries. */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { openDatabase } from "../../src/database/database.ts";
+import { createSeal } from "../../src/tokens/sealing.ts";
+import { followSigningKeys, rotateKeys } from "../../src/tokens/signingKeys.ts";
+import { signingKeyStore } from "../../src/tokens/store.ts";
+import { startBreakablePostgres } from "../support/breakablePostgres.ts";
+import { createClient, type Received } from "../support/client.ts";
+import { serveOn } from "../support/process.ts";
+import { createDatabase, secretKey, startTestService } from "../support/service.ts";
+
+const encode = (value: string | object) =>
+  Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+
+/** Well-formed, with the thumbprint of a key that nobody has. */
+const inventedToken = () => {
+  const kid = randomBytes(32).toString("base64url");
+  return `${encode({ alg: "EdDSA", typ: "at+jwt", kid })}.${encode({ sub: "somebody" })}.${encode("signature")}`;
+};
+const timed = async (request: Promise<Received>) => {
+  const began = performance.now();
+  return { answer: await request, tookMs: performance.now() - began };
+};
+/** The promise is 100 ms; the rest is what a busy machine may add to any request. */
+const boundMs = 100 + 400;
+
+test("400 tokens with unknown keys over eight connections are refused at once", async () => {
+  const service = await startTestService();
+  const client = async () => {
+    for (let count = 0; count < 50; count += 1) {
+      const { answer, tookMs } = await timed(service.send("GET", "/api/resource", { bearer: inventedToken() }));
+      expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
+      expect(tookMs).toBeLessThan(boundMs);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, client));
+});
+
+test("all callers share one query each 50 ms", async () => {
+  const database = openDatabase(await createDatabase(), 1);
+  const store = signingKeyStore(database);
+  let queries = 0;
+  const findAll = () => {
+    queries += 1;
+    return store.findAll();
+  };
+  const ignore = () => {};
+  const keys = await followSigningKeys(
+    { ...store, findAll },
+    createSeal([secretKey]),
+    1e6,
+    () => new Date(),
+    ignore,
+    ignore,
+  );
+  const before = queries;
+  const began = performance.now();
+  const ask = async () => {
+    for (let count = 0; count < 10; count += 1) expect(await keys.find("unknown")).toBeUndefined();
+  };
+  await Promise.all(Array.from({ length: 100 }, ask));
+  expect(queries - before).toBeLessThanOrEqual((performance.now() - began) / 50 + 1);
+  await keys.close();
+  await database.close();
+});
+
+test("a key that is newer than the last look is found, though no notification came", async () => {
+  const here = await startTestService();
+  const there = await startTestService({}, here.databaseUrl);
+  await here.register("miguel");
+  await here.sql("ALTER TABLE signing_keys DISABLE TRIGGER signing_keys_notify");
+  const database = openDatabase(here.databaseUrl, 1);
+  // The first rotation lets the key sign that everybody knows; the second one the key that was made then.
+  await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
+  const { kid } = await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
+  await database.close();
+  // An instance that starts now knows the new key, and signs with it once it is active.
+  const newest = await startTestService({}, here.databaseUrl);
+  for (const service of [newest, there]) service.advance(361);
+  const bearer = await newest.token("miguel");
+  expect(Buffer.from(bearer.split(".")[0] as string, "base64url").toString()).toContain(kid);
+  expect((await there.send("GET", "/api/resource", { bearer })).status).toBe(200);
+});
+
+test("while Postgres is frozen, an unknown key is a 503 within 100 ms", async () => {
+  const postgres = await startBreakablePostgres();
+  const program = serveOn(postgres.url);
+  const send = createClient(await program.url);
+  await send("GET", "/api/resource", { bearer: inventedToken() });
+  await postgres.freeze();
+  await sleep(300); // the look that follows revocations hangs by now, too
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, () => timed(send("GET", "/api/resource", { bearer: inventedToken() }))),
+  );
+  for (const { answer, tookMs } of answers) {
+    expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
+    expect(tookMs).toBeLessThan(boundMs);
+  }
+  postgres.thaw();
+});
