@@ -2,10 +2,11 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { connect as connectTo, noTimeLimits } from "../../src/database/connections.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { isOutage } from "../../src/database/errors.ts";
+import { writableCheck } from "../../src/database/writable.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import type { Received } from "../support/client.ts";
@@ -200,6 +201,16 @@ test("a server that hangs up on every connection is given up within 3 s", async 
   await database.close();
   for (const socket of connections) socket.destroy();
   unfriendly.close();
+});
+
+test("readiness does not fail where connections are killed during its check", async () => {
+  const database = openDatabase(postgres.url, 2);
+  onTestFinished(() => database.close());
+  await writableCheck(database)();
+  const killed = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+  for (let round = 0; round < 30; round += 1)
+    await Promise.all([writableCheck(database)(), query(postgres.url, killed)]);
 });
 
 test("frozen: connected, and silent", async () => {
