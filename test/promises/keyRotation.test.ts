@@ -20,12 +20,12 @@ const read = (service: TestService, bearer: string) => service.send("GET", "/api
 const latchkey = (args: string[], databaseUrl: string) =>
   runProgram(args, { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey });
 
-/** Repeats a question until its answer is as expected, for two seconds. */
+/** Asks until the answer is as expected. How long that takes is promised elsewhere. */
 async function soon<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
   for (const began = performance.now(); ; ) {
     const answer = await ask();
     if (isRight(answer)) return answer;
-    expect(performance.now() - began, JSON.stringify(answer)).toBeLessThan(2000);
+    expect(performance.now() - began, JSON.stringify(answer)).toBeLessThan(15_000);
     await new Promise(setImmediate);
   }
 }

@@ -301,19 +301,22 @@ describe("traces", { timeout: 60_000 }, () => {
   });
 });
 
-const isTelemetry = (url: string) => /\/@opentelemetry\/|\/operations\/tracing\.js$/.test(url);
+const isTelemetry = (url: string) => /\/@opentelemetry\/|\/observability\/tracing\.js$/.test(url);
 
-/** Every script that a run of the program loaded and served a request with, as V8 itself saw it. */
+/** The URLs of all scripts that the program loaded to serve a request, as V8 reports them. */
 async function modulesOf(settings: Record<string, string>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-tracing-"));
   afterwards(() => rm(folder, { recursive: true }));
   const { program, send } = await run({ NODE_V8_COVERAGE: folder, ...settings });
   await send("GET", "/api/resource", { basic: ["miguel", password] });
   await stop(program);
-  const [file = ""] = await readdir(folder);
-  const { result } = JSON.parse(await readFile(join(folder, file), "utf8")) as { result: { url: string }[] };
-  expect(result.some(({ url }) => url.endsWith("dist/src/start.js"))).toBe(true);
-  return result.map(({ url }) => url);
+  // A file for each thread.
+  const files = await Promise.all((await readdir(folder)).map((file) => readFile(join(folder, file), "utf8")));
+  const urls = files.flatMap((file) =>
+    (JSON.parse(file) as { result: { url: string }[] }).result.map(({ url }) => url),
+  );
+  expect(urls.some((url) => url.endsWith("dist/src/start.js"))).toBe(true);
+  return urls;
 }
 
 const described = (method: string, route: string, operation: string, status: number, problem?: string) => ({
