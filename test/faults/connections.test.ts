@@ -95,9 +95,9 @@ test.each([
   expect(second.served.length).toBe(2); // then there are six
   for (const socket of first.served) socket.destroy();
   await Promise.all(first.served.map((socket) => socket.closed || once(socket, "close")));
-  await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1);
+  await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1, 15_000);
 
-  await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 5_000);
+  await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 15_000);
   const lines = service.log.filter((line) => line.includes("connections refused")).map((line) => JSON.parse(line));
   expect(lines.find(({ msg }) => msg.includes("from one network"))).toMatchObject({
     refused: 5,

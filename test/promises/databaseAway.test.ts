@@ -110,7 +110,7 @@ async function expectWritable(): Promise<void> {
 test("a server that was demoted to a standby, and promoted again", async () => {
   await expectWritable();
   const state = () => service.log.findLast((line) => line.includes("the database is"));
-  await vi.waitUntil(() => state()?.includes("the database is back"), 3_000);
+  await vi.waitUntil(() => state()?.includes("the database is back"), 15_000);
   const before = service.log.length;
   await checks(10);
   await postgres.stop();

@@ -75,7 +75,7 @@ describe("a stored hash", () => {
     await change.query("UPDATE users SET password_hash = $1 WHERE username = 'changed'", [other]);
     const signedIn = signIn("changed", password);
     const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { interval: 5 });
+    await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { timeout: 15_000, interval: 5 });
     await change.query("COMMIT");
     await change.end();
     expect((await signedIn).status).toBe(200); // the password was right when it was verified

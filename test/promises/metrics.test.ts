@@ -79,11 +79,11 @@ describe("the metrics", () => {
 
   test("tell how many connections are open", async () => {
     const open = async () => valueIn(await read(), "latchkey_http_connections");
-    await vi.waitUntil(async () => (await open()) === 0);
+    await vi.waitUntil(async () => (await open()) === 0, 15_000);
     const sockets = [1, 2].map(() => connect(Number(new URL(service.url).port), "127.0.0.1"));
-    await vi.waitUntil(async () => (await open()) === 2);
+    await vi.waitUntil(async () => (await open()) === 2, 15_000);
     for (const socket of sockets) socket.destroy();
-    await vi.waitUntil(async () => (await open()) === 0);
+    await vi.waitUntil(async () => (await open()) === 0, 15_000);
   });
 
   test("tell how the event loop, the memory and the pool are doing", async () => {

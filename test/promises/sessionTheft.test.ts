@@ -12,6 +12,8 @@ import { password, secretKey, startTestService } from "../support/service.ts";
 const service = await startTestService({ TRUST_PROXY: "loopback" });
 const database = openDatabase(service.databaseUrl, 2);
 afterwards(() => database.close());
+/** For what is no promise of time. */
+const soon = { timeout: 15_000 };
 const home = "192.0.2.7";
 const elsewhere = "198.51.100.9";
 
@@ -41,7 +43,7 @@ async function refreshFrom(addresses: string[], first: string, userId: string): 
   for (const address of addresses) {
     token = (await refresh(token, address)).json.refresh_token;
     // It is noted after the answer.
-    await vi.waitFor(async () => expect(await networksOf(userId)).toContain(address));
+    await vi.waitFor(async () => expect(await networksOf(userId)).toContain(address), soon);
   }
   return token;
 }
@@ -212,7 +214,7 @@ test.each([
   await refreshFrom([elsewhere], session.refresh_token, userId);
   const waiting = async (count: number) => {
     const locked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    await vi.waitFor(async () => expect(await service.sql(locked)).toHaveLength(count), { interval: 5 });
+    await vi.waitFor(async () => expect(await service.sql(locked)).toHaveLength(count), { ...soon, interval: 5 });
   };
   const holder = new pg.Client(service.databaseUrl);
   await holder.connect();
@@ -248,7 +250,7 @@ test("the network from which a live session is refreshed becomes familiar", asyn
   const session = await begin(username);
   expect(await networksOf(id)).toEqual([home]);
   await refresh(session.refresh_token, elsewhere);
-  await vi.waitFor(async () => expect(await networksOf(id)).toEqual([home, elsewhere]));
+  await vi.waitFor(async () => expect(await networksOf(id)).toEqual([home, elsewhere]), soon);
 });
 
 test("a stolen session adds networks beside the owner's, until the theft is found", async () => {
@@ -301,7 +303,7 @@ async function commitWhile<T>(statements: [string, unknown[]][], waiting: () => 
     for (const [text, values] of statements) await client.query(text, values);
     const result = waiting();
     const locked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    await vi.waitFor(async () => expect(await service.sql(locked)).not.toEqual([]));
+    await vi.waitFor(async () => expect(await service.sql(locked)).not.toEqual([]), soon);
     await client.query("COMMIT");
     return await result;
   } finally {

@@ -416,7 +416,7 @@ test("a deletion does not wait for a sign-in from a new address that waits for i
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
           )
         ).length > 0,
-      { interval: 5 },
+      { timeout: 15_000, interval: 5 },
     );
     await client.query("SET LOCAL lock_timeout = '300ms'");
     await client.query("DELETE FROM users WHERE username = 'leaver'");
