@@ -35,7 +35,7 @@ async function stopping({ stdout, process }: Pick<Program, "stdout" | "process">
 }
 
 describe("after SIGTERM", { timeout: 60_000 }, () => {
-  test("readiness turns, requests are served, each connection ends with its next answer, then the program", async () => {
+  test("readiness fails, requests are served, each connection closes with its next response, then the program exits", async () => {
     const program = await start({ SHUTDOWN_GRACE_SECONDS: "3" });
     const { send } = program;
     const idle = await keptAlive(program.url);
@@ -62,7 +62,7 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     await expect(send("GET", "/livez")).rejects.toThrow("ECONNREFUSED");
   });
 
-  test("an answer that is under way says it, too, and comes", async () => {
+  test("a response in progress is completed and closes its connection", async () => {
     const program = await start({ SHUTDOWN_GRACE_SECONDS: "60", ARGON2_MEMORY_KIB: "262144", ARGON2_PASSES: "4" });
     const register = (username: string) => {
       const json = JSON.stringify({ username, password });
@@ -96,7 +96,7 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
   );
 });
 
-test("SIGINT, from a person who waits, has no grace", { timeout: 30_000 }, async () => {
+test("SIGINT skips the grace period", { timeout: 30_000 }, async () => {
   const program = await start({ SHUTDOWN_GRACE_SECONDS: "60" });
   program.process.kill("SIGINT");
   // The kernel runs the handlers of signals that are pending together in reverse order.

@@ -75,7 +75,7 @@ const attributesOf = (span: Span | undefined) =>
   Object.fromEntries((span?.attributes ?? []).map(({ key, value }) => [key, value.stringValue ?? value.intValue]));
 
 describe("traces", { timeout: 60_000 }, () => {
-  test("a request is a span with its route, operation, status and problem; what it does are its children", async () => {
+  test("a request is a span with its route, operation, status and problem; its queries are child spans", async () => {
     const collector = await startCollector();
     const { program, send } = await run(tracedTo(collector.url));
     const created = await send("POST", "/api/users", { json: { username: "miguel", password } });
@@ -150,7 +150,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(program.stderr).toEqual([]);
   });
 
-  test("a fault of the service is marked as one, without its message", async () => {
+  test("an internal error is marked as an error, without its message", async () => {
     const collector = await startCollector();
     const { program, databaseUrl, send } = await run(tracedTo(collector.url));
     await sql(databaseUrl, "ALTER TABLE users RENAME TO users_gone");
@@ -168,7 +168,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(statements.map((statement) => attributesOf(statement)["error.type"])).toEqual(["42P01"]);
   });
 
-  test("a client's traceparent is continued; without one, or with nonsense, a trace begins", async () => {
+  test("a client's traceparent is continued; without a valid one, a trace begins", async () => {
     const collector = await startCollector();
     const { program, send } = await run(tracedTo(collector.url));
     const traceId = "0af7651916cd43dd8448eb211c80319c";
@@ -188,7 +188,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(begun.map((span) => span.traceId)).not.toContain(traceId);
   });
 
-  test("its name is latchkey, or what OTEL_SERVICE_NAME says; nothing but traces is sent", async () => {
+  test("the service name is latchkey or OTEL_SERVICE_NAME; only traces are sent", async () => {
     for (const [name, settings] of [
       ["latchkey", {}],
       ["front-door", { OTEL_SERVICE_NAME: "front-door", OTEL_NODE_EXPERIMENTAL_SDK_METRICS: "true" }],
@@ -284,7 +284,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(program.stdout.filter((line) => !line.includes('"event"')).length).toBeLessThan(110);
   });
 
-  test("a stop does not wait for a collector that hangs, by default too", async () => {
+  test("a shutdown does not wait for a collector that hangs, also by default", async () => {
     const collector = await startCollector(() => {});
     const { program, send } = await run(tracedTo(collector.url));
     expect((await send("GET", "/docs")).status).toBe(200);

@@ -25,7 +25,7 @@ export const program: readonly Mutation[] = [
     replace:
       "DELETE FROM password_failures WHERE key = ANY(:accounts::text[]) AND false RETURNING 1\n           )\n           SELECT EXISTS",
     test: "test/promises/audit.test.ts",
-    only: "keys are told of",
+    only: "key events are logged",
   },
   {
     name: "keys are rotated under another SECRET_KEY",
@@ -41,7 +41,7 @@ export const program: readonly Mutation[] = [
     find: "if (!worker) await checkAddresses(config);",
     replace: "",
     test: "test/promises/commandLine.test.ts",
-    only: "a port that is taken",
+    only: "a port in use",
   },
   {
     name: "SIGUSR1 opens a debugger",
@@ -137,7 +137,7 @@ export const program: readonly Mutation[] = [
     find: "performance.now() - graceEndedAt > duplicateMs",
     replace: "graceEndedAt < Infinity",
     test: "test/promises/shutdown.test.ts",
-    only: "SIGINT, from a person",
+    only: "SIGINT skips the grace period",
   },
   {
     name: "a stop is not announced to proxies",
@@ -145,6 +145,6 @@ export const program: readonly Mutation[] = [
     find: "if (isDraining) closeAfter(response);",
     replace: "",
     test: "test/promises/shutdown.test.ts",
-    only: "readiness turns",
+    only: "readiness fails",
   },
 ];
