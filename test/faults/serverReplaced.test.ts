@@ -10,7 +10,7 @@ import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { query } from "../support/service.ts";
 
-test("once one connection has found it out, none stays on the old server, and the revocations are current", async () => {
+test("once one connection has detected it, none stays on the old server, and revocations are current", async () => {
   const old = await startBreakablePostgres();
   const replacement = await startBreakablePostgres();
   const { user, database: name } = old.connection;
