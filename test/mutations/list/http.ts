@@ -24,7 +24,7 @@ export const http: readonly Mutation[] = [
     find: "if (!neededPreflight(request))",
     replace: "if (false)",
     test: "test/promises/crossSite.test.ts",
-    only: "as \\* lets in",
+    only: "as \\* accepts",
   },
   {
     name: "scripts of any origin may call the API",
