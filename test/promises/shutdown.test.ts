@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { createClosers } from "../../src/lib/lifecycle.ts";
+import { createLifecycle } from "../../src/lib/lifecycle.ts";
 import { createClient } from "../support/client.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
@@ -108,19 +108,19 @@ test("SIGINT skips the grace period", { timeout: 30_000 }, async () => {
 test("a part that does not close, or fails, keeps no other open, and is named; parts close in their order", {
   timeout: 5_000,
 }, async () => {
-  const closers = createClosers();
+  const lifecycle = createLifecycle();
   const order: string[] = [];
   const close = (name: string) => () => order.push(name);
-  closers.add("postgres", "Postgres", close("Postgres"));
-  closers.add("connections", "database", close("database"));
-  closers.add("connections", "notifications", () => new Promise(() => {}));
-  closers.add("servers", "server", () => {
+  lifecycle.add("postgres", "Postgres", close("Postgres"));
+  lifecycle.add("connections", "database", close("database"));
+  lifecycle.add("connections", "notifications", () => new Promise(() => {}));
+  lifecycle.add("servers", "server", () => {
     order.push("server");
     throw new Error("no such server");
   });
-  const closed = closers.close();
-  closers.add("servers", "late", close("late")); // a start that was cancelled goes on for a moment
+  const closed = lifecycle.close();
+  lifecycle.add("servers", "late", close("late")); // a start that was cancelled goes on for a moment
   await expect(closed).rejects.toThrow(/^server: no such server; notifications: not closed within 1.5 s$/);
   expect(order).toEqual(["server", "late", "database", "Postgres"]);
-  expect(closers.pending()).toEqual([]);
+  expect(lifecycle.pending()).toEqual([]);
 });

@@ -108,7 +108,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "of several hosts in DATABASE_URL one is used",
-    file: "src/database/address.ts",
+    file: "src/config/databaseUrl.ts",
     find: 'if (authority.includes(","))',
     replace: 'if (authority === ",")',
     test: "test/promises/config.test.ts",
@@ -116,7 +116,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "parameters of DATABASE_URL that have no effect are accepted",
-    file: "src/database/address.ts",
+    file: "src/config/databaseUrl.ts",
     find: "if (!allows) return",
     replace: 'if (!allows) continue; else if (name === "") return',
     test: "test/promises/config.test.ts",
