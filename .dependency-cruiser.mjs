@@ -39,14 +39,17 @@ export default {
       comment: "The binding serves any contract.",
       severity: "error",
       from: { path: "^src/openapi/" },
-      to: { path: "^src/", pathNot: "^src/(openapi|http|problems|lib)/|^src/requestContext\\.ts$" },
+      to: {
+        path: "^src/",
+        pathNot: "^src/(openapi|http|problems|lib)/|^src/(requestContext|principal|networks)\\.ts$",
+      },
     },
     {
       name: "nothing-looks-up-to-the-wiring",
       comment: "The command line in cli/, then start.ts, then the rest.",
       severity: "error",
       from: { path: "^src/.+/", pathNot: "^src/(cli/|process/workers\\.ts$)" },
-      to: { path: "^src/[^/]+\\.ts$", pathNot: "^src/requestContext\\.ts$" },
+      to: { path: "^src/[^/]+\\.ts$", pathNot: "^src/(requestContext|principal|networks)\\.ts$" },
     },
     {
       name: "main-is-the-top",

@@ -72,7 +72,7 @@ export function createAccounts({ config, stores, secretKeys, ...parts }: Parts):
     },
     secondsVisible: parts.secondsVisible,
     // A live session makes the network that it is used from familiar. On failure the next change of network retries.
-    networkChanged: (user, client, sessionId) => void users.networkChanged(user, client, sessionId).catch(() => {}),
+    networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
     enforce,
     audit,
   });

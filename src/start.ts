@@ -32,6 +32,7 @@ import { createAnswerCheck } from "./openapi/responseCheck.ts";
 import { handlers, type Services } from "./operations.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { type Start, uncancelled } from "./process/shutdown.ts";
+import { runOutsideRequest } from "./requestContext.ts";
 import { followRevocations } from "./revocations/revocations.ts";
 import { sessionStore } from "./sessions/store.ts";
 import { countStore } from "./throttling/store.ts";
@@ -93,8 +94,8 @@ export async function startService(
       ? undefined
       : (await import("./observability/metrics.ts")).createMetrics(version(), droppedLogLines, worker?.number);
   const writeAudit = auditLog(log);
-  const audit: Audit = (event, client, details) => {
-    writeAudit(event, client, details);
+  const audit: Audit = (event, details) => {
+    writeAudit(event, details);
     metrics?.audited(event, details);
   };
   try {
@@ -122,7 +123,7 @@ export async function startService(
       createSeal(secretKeys.sealing),
       config.keyRotationDays * daySeconds,
       clock,
-      (keyId) => audit("signing-key-rotated", undefined, { keyId }),
+      (keyId) => runOutsideRequest(() => audit("signing-key-rotated", { keyId })),
       exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
     );
     closers.add("followers", "signing keys", keys.close);

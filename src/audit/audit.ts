@@ -1,5 +1,4 @@
 /** What is told to those who have to know later who did what: an event a line, without any secret. */
-import type { Client } from "../openapi/binding.ts";
 
 /** Every event, and what it means. Names stay: somebody's alerts depend on them. */
 export const auditEvents = {
@@ -53,5 +52,5 @@ export type AuditDetails = {
   limit?: string;
 };
 
-/** @param client whose request it was; `undefined` for what nobody asked for over HTTP */
-export type Audit = (event: AuditEvent, client: Client | undefined, details: AuditDetails) => void;
+/** Records an event. Within a request, its id and the client's address are recorded as well. */
+export type Audit = (event: AuditEvent, details: AuditDetails) => void;
