@@ -3,6 +3,7 @@ import { daySeconds } from "../config/values.ts";
 import { type CommitHistory, commitHistory } from "../database/commits.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writable.ts";
+import { runOutsideRequest } from "../requestContext.ts";
 import { followRevocations, type Revocations } from "../revocations/revocations.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { createSeal } from "../tokens/sealing.ts";
@@ -44,7 +45,7 @@ async function openSigningKeys(
     createSeal(secretKeys.sealing),
     config.keyRotationDays * daySeconds,
     storage.clock,
-    (keyId) => observability.audit("signing-key-rotated", undefined, { keyId }),
+    (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
   );
   lifecycle.add("background", "signing keys", signingKeys.close);

@@ -1,6 +1,7 @@
 /** Connections to Postgres are shared by network: many requests of one do not keep those of others waiting. */
 import { expect, test } from "vitest";
-import { openDatabase, withinOneRequest } from "../../src/database/database.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { createDatabase } from "../support/service.ts";
 
@@ -8,10 +9,10 @@ test("a query waits for at most one query of another network", async () => {
   const database = openDatabase(await createDatabase(), 1);
   afterwards(() => database.close());
   let done = 0;
-  const query = (network: string) =>
+  const query = (address: string) =>
     new Promise<void>((resolve, reject) => {
-      withinOneRequest(
-        () => [network],
+      runInRequest(
+        createRequestContext(address, undefined),
         () => void database.read((knex) => knex.raw("SELECT pg_sleep(0.02)")).then(() => resolve(), reject),
       );
     });
