@@ -14,7 +14,7 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
   refuse(`Node ${process.versions.node} is too old: ${oldest.join(".")} or newer is needed.`, 69);
 } else {
   handleEarlySignals(process.argv[2] || "serve");
-  import("./process/youngGeneration.ts").then(() => import("./cli/program.ts")).catch(cannotLoad);
+  import("./process/newSpace.ts").then(() => import("./cli/program.ts")).catch(cannotLoad);
 }
 
 /**

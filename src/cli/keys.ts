@@ -16,9 +16,9 @@ import {
   type StoredKey,
 } from "../tokens/signingKeys.ts";
 import { signingKeyStore } from "../tokens/store.ts";
-import { type Command, counted, readArguments, say, unknownCommand } from "./command.ts";
+import { type Command, counted, readArguments, say, unknownCommand } from "./arguments.ts";
+import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
 
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotationSeconds: number };
 

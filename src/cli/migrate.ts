@@ -1,6 +1,6 @@
 /** `latchkey migrate`: brings the schema up to date, and nothing else. */
 import { migrateWithTimeout, openPostgres } from "../database/open.ts";
-import type { Run } from "./command.ts";
+import type { Run } from "./arguments.ts";
 
 export const migrate: Run = async (config, log) => {
   const postgres = await openPostgres(config, log);

@@ -11,10 +11,10 @@ import { createLog, printFatal } from "../observability/log.ts";
 import { ContractError } from "../openapi/contract.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import { Problem, problems } from "../problems/problems.ts";
+import { letNewSpaceGrow } from "../process/newSpace.ts";
 import { createShutdown, stopOnSignals, stopWithNpm } from "../process/shutdown.ts";
 import { exitOnUnhandledErrors } from "../process/uncaughtErrors.ts";
 import { joinPrimary, reportRefusal, reportToPrimary, startWorkers, WorkerError } from "../process/workers.ts";
-import { letNewSpaceGrow } from "../process/youngGeneration.ts";
 import { startService } from "../start.ts";
 import { SecretKeyError } from "../tokens/secretKey.ts";
 import { SealedKeysError } from "../tokens/signingKeys.ts";
@@ -27,7 +27,7 @@ import {
   say,
   UsageError,
   unknownCommand,
-} from "./command.ts";
+} from "./arguments.ts";
 import { help } from "./help.ts";
 import { keys } from "./keys.ts";
 import { migrate } from "./migrate.ts";

@@ -5,10 +5,10 @@ import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { makeKey } from "../tokens/signingKeys.ts";
+import { type Command, counted, type Run, readArguments, say, UsageError } from "./arguments.ts";
 import { type History, readHistory } from "./auditLog.ts";
-import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
+import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.

@@ -2,9 +2,9 @@
 import { StartError } from "../config/config.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { usernameOf } from "./account.ts";
-import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./command.ts";
+import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./arguments.ts";
+import { endEverything, endUser } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, endUser } from "./endings.ts";
 
 export const sessions: Command = (args) => {
   const { positionals, values } = readArguments(args, { all: { type: "boolean" }, user: { type: "string" } });

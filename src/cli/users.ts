@@ -14,7 +14,7 @@ import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { createUsers } from "../users/users.ts";
 import { unlockAccount, usernameOf } from "./account.ts";
-import { type Command, InputError, readArguments, say, unknownCommand } from "./command.ts";
+import { type Command, InputError, readArguments, say, unknownCommand } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
 
 export const users: Command = (args) => {

@@ -5,8 +5,8 @@
 import type { z } from "zod";
 import { contradictions } from "./contradictions.ts";
 import { ConfigError } from "./errors.ts";
-import { findMisspelt } from "./misspelt.ts";
-import { type CamelCase, type Description, describe, describeMisspelt, readValues } from "./reading.ts";
+import { findMisspelt } from "./misspelledNames.ts";
+import { type CamelCase, type Description, describe, describeMisspelt, readValues } from "./readSettings.ts";
 import { settings } from "./settings.ts";
 
 export { ConfigError, cannotListen, StartError } from "./errors.ts";
