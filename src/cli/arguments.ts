@@ -1,34 +1,33 @@
-/** What a command of the command line is. */
+/** What a command is, and how it reads its arguments. */
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
+import { UsageError } from "../errors.ts";
 import type { Log } from "../observability/log.ts";
-import type { LastResort } from "../process/uncaughtErrors.ts";
+import type { UncaughtErrorHandler } from "../process/uncaughtErrors.ts";
 
-/** A command whose arguments have been read. */
-export type Run = (config: Config, log: Logger, surroundings: Surroundings) => Promise<void>;
-
-/** What a command that serves needs of its process. */
-export type Surroundings = Pick<Log, "print" | "dropped"> & { lastResort: LastResort };
-
-/** @throws {UsageError} */
+/** Parses its arguments. @throws {UsageError} */
 export type Command = (args: string[]) => Run;
 
-/** The arguments are wrong. Its message is for the person who typed them. */
-export class UsageError extends Error {}
+/** Runs a command whose arguments were parsed. */
+export type Run = (config: Config, log: Logger, program: ProgramContext) => Promise<void>;
 
-/** What was given (a password, a file) cannot be used. Its message is for the person who gave it. */
-export class InputError extends Error {}
+/** What the commands that serve need from the program. */
+export type ProgramContext = Pick<Log, "print" | "dropped"> & {
+  uncaughtErrors: UncaughtErrorHandler;
+  /** Whether npm runs the program, as in `npm start`. */
+  isNpmScript: boolean;
+};
 
 /** A command without arguments. */
-export const plain =
+export const withoutArguments =
   (run: Run): Command =>
   (args) => {
     if (args.length > 0) throw unknownCommand(args);
     return run;
   };
 
-/** Repeats no more than the names of the command: what follows may be a password. */
+/** The message repeats two words at most: what follows may be a password. */
 export const unknownCommand = (args: string[]) =>
   new UsageError(
     `There is no command "${args.slice(0, 2).join(" ")}", or not with these arguments. See latchkey --help.`,
@@ -40,21 +39,10 @@ type Arguments<Own extends Options> = ReturnType<
 >;
 
 /** @throws {UsageError} */
-export function readArguments<const Own extends Options>(args: string[], options: Own): Arguments<Own> {
+export function parseArguments<const Own extends Options>(args: string[], options: Own): Arguments<Own> {
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     throw new UsageError(`${(error as Error).message.split(". ")[0]}. See latchkey --help.`);
   }
 }
-
-let isWatched = false;
-
-/** Prints what a command has to say, on standard output. A reader that has read enough, as `head`, ends nothing. */
-export function say(line: string): void {
-  if (!isWatched) process.stdout.on("error", () => {});
-  isWatched = true;
-  process.stdout.write(`${line}\n`);
-}
-
-export const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;

@@ -1,10 +1,10 @@
 /**
- * To be imported before the program. While a program starts, V8 lets the space for new objects grow to dozens of megabytes for
- * what is read and compiled once, and a service with little to do would keep them for ever.
+ * Limits V8's space for new objects while the program starts. Import it before the program: otherwise that space grows to dozens
+ * of megabytes for objects that are used once, and an idle service would keep them.
  */
 import { setFlagsFromString } from "node:v8";
 
 setFlagsFromString("--semi-space-growth-factor=1");
 
-/** Once started: a service with much to do spends less time on collecting garbage where that space can grow. */
-export const letNewSpaceGrow = (): void => setFlagsFromString("--semi-space-growth-factor=2"); // as V8 has it
+/** Lets the space grow again, as is V8's default: a busy service then spends less time on garbage collection. */
+export const letNewSpaceGrow = (): void => setFlagsFromString("--semi-space-growth-factor=2");
