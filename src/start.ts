@@ -9,6 +9,7 @@ import type { Audit } from "./audit/audit.ts";
 import { createAuthenticator } from "./authenticator.ts";
 import { type Config, cannotListen } from "./config/config.ts";
 import { daySeconds } from "./config/values.ts";
+import { channels } from "./database/channels.ts";
 import { sweepRegularly } from "./database/cleanup.ts";
 import { followDatabaseClock } from "./database/clock.ts";
 import { commitHistory } from "./database/commits.ts";
@@ -126,7 +127,7 @@ export async function startService(
       exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
     );
     closers.add("followers", "signing keys", keys.close);
-    databases.listen("latchkey_signing_keys", keys.wake);
+    databases.listen(channels.signingKeys, keys.wake);
     const tokens = accessTokens(keys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, clock);
     const hasher = passwordHasher(
       { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
@@ -144,7 +145,7 @@ export async function startService(
     );
     reload = revocations.reload;
     closers.add("followers", "revocations", revocations.close);
-    databases.listen("latchkey_revocations", revocations.wake);
+    databases.listen(channels.revocations, revocations.wake);
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const { users, sessions } = createAccounts({
       config,

@@ -3,13 +3,12 @@
  * table by one instance at a time, without a lock that anybody would wait for.
  */
 import type { Database } from "./database.ts";
+import { tryCleanupLock } from "./locks.ts";
 
 const batchSize = 1_000;
 /** In one run. What is left waits for the next. */
 const mostBatches = 100;
 const sweepEveryMs = 60_000;
-/** Names the sweeps among a database's advisory locks, with a hash of the table. */
-const advisoryLock = 5_391_649;
 
 const mostPasswordFailures = 1_000_000;
 
@@ -64,11 +63,7 @@ async function sweepTable(database: Database, table: string, condition: string):
   for (let batch = 0; batch < mostBatches; batch += 1) {
     const deleted = await database.write((knex) =>
       knex.transaction(async (transaction) => {
-        const { rows: lock } = await transaction.raw<{ rows: [{ mine: boolean }] }>(
-          "SELECT pg_try_advisory_xact_lock(?, hashtext(?)) AS mine",
-          [advisoryLock, table],
-        );
-        if (!lock[0].mine) return 0;
+        if (!(await tryCleanupLock(transaction, table))) return 0;
         const { rowCount } = await transaction.raw<{ rowCount: number }>(
           `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
              SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,

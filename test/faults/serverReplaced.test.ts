@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { expect, test, vi } from "vitest";
+import { channels } from "../../src/database/channels.ts";
 import { openDatabases } from "../../src/database/databases.ts";
 import { commitSomething } from "../../src/database/writable.ts";
 import { revocationStore } from "../../src/tokens/store.ts";
@@ -30,7 +31,7 @@ test("once one connection has found it out, none stays on the old server, and th
   });
   const { database, following, proving, renew } = databases;
   let wakes = 0;
-  databases.listen("some_channel", () => {
+  databases.listen(channels.revocations, () => {
     wakes += 1;
   });
   const store = revocationStore(following, { ofRequests: database, commit: () => commitSomething(proving), renew });
