@@ -33,13 +33,14 @@ import { handlers, type Services } from "./operations.ts";
 import { passwordHasher } from "./passwords/hashing.ts";
 import { type Start, uncancelled } from "./process/shutdown.ts";
 import { followRevocations } from "./revocations/revocations.ts";
+import { revocationStore } from "./revocations/store.ts";
 import { sessionStore } from "./sessions/store.ts";
 import { countStore } from "./throttling/store.ts";
 import { accessTokens, type Clock, defaultIssuer } from "./tokens/accessTokens.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readSecretKeys } from "./tokens/secretKey.ts";
 import { followSigningKeys } from "./tokens/signingKeys.ts";
-import { revocationStore, signingKeyStore } from "./tokens/store.ts";
+import { signingKeyStore } from "./tokens/store.ts";
 import { userStore } from "./users/store.ts";
 import { rehearse } from "./warmUp.ts";
 
