@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { expect, test, vi } from "vitest";
 import { openDatabases } from "../../src/database/databases.ts";
 import { commitSomething } from "../../src/database/writable.ts";
-import { revocationStore } from "../../src/tokens/store.ts";
+import { revocationStore } from "../../src/revocations/store.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { query } from "../support/service.ts";
