@@ -6,7 +6,7 @@ import { expect, test, vi } from "vitest";
 import { connect as connectTo, noTimeLimits } from "../../src/database/connections.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { isOutage } from "../../src/database/errors.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import type { Received } from "../support/client.ts";
 import { password, query, startTestService } from "../support/service.ts";
@@ -213,7 +213,7 @@ test("frozen: connected, and silent", async () => {
 test("a name server that is away, and a connection that is closed during the TLS handshake, are outages like others", async () => {
   const closing = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
   await once(closing, "listening");
-  afterwards(() => closing.close());
+  afterTest(() => closing.close());
   const { port } = closing.address() as AddressInfo;
   const urls = ["nosuchhost.invalid", `127.0.0.1:${port}`, `127.0.0.1:${port}`].map((host) => `postgres://x@${host}/x`);
   for (const url of [...urls.slice(0, 2), `${urls[2]}?sslmode=verify-full`]) {

@@ -1,12 +1,12 @@
 /** Connections to Postgres are shared by network: many requests of one do not keep those of others waiting. */
 import { expect, test } from "vitest";
 import { openDatabase, withinOneRequest } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
 test("a query waits for one of another network at the most, however many that has", async () => {
   const database = openDatabase(await createDatabase(), 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   let done = 0;
   const query = (network: string) =>
     new Promise<void>((resolve, reject) => {
