@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { Document } from "yaml";
 import { saysBreaking } from "../../scripts/changelog.ts";
 import { type Change, contractChanges } from "../../scripts/contract/changes.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import {
   add,
   type Edit,
@@ -354,7 +354,7 @@ describe("npm run contract:diff", () => {
   /** A repository of the contract alone, with commits of one's own. */
   async function repository(changelog = "# Changelog\n\n## Unreleased\n") {
     const folder = await mkdtemp(join(tmpdir(), "latchkey-diff-"));
-    afterwards(() => rm(folder, { recursive: true }));
+    afterTest(() => rm(folder, { recursive: true }));
     const git = (...args: string[]) => run(folder, "git", ...args);
     const commit = (message: string) =>
       git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--allow-empty", "-m", message);
