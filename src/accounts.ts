@@ -9,7 +9,7 @@ import type { Revocation } from "./revocations/revocations.ts";
 import { refreshSecrets } from "./sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "./sessions/sessions.ts";
 import type { SessionStore } from "./sessions/state.ts";
-import type { CountStore } from "./throttling/counts.ts";
+import type { AttemptStore } from "./throttling/attempts.ts";
 import { throttleKeys } from "./throttling/keys.ts";
 import { createThrottle, noThrottle } from "./throttling/throttling.ts";
 import type { AccessTokens, Clock } from "./tokens/accessTokens.ts";
@@ -19,7 +19,7 @@ import { createUsers, type Users } from "./users/users.ts";
 
 type Parts = {
   config: Config;
-  stores: { users: UserStore; sessions: SessionStore; counts: CountStore };
+  stores: { users: UserStore; sessions: SessionStore; attempts: AttemptStore };
   secretKeys: SecretKeys;
   hasher: PasswordHasher;
   /** Whether Postgres is away, or its oldest query hangs. */
@@ -54,9 +54,9 @@ export function createAccounts({ config, stores, secretKeys, ...parts }: Parts):
     hasher: { ...parts.hasher, schedule },
     policy: passwordPolicy(config),
     throttle: config.throttle
-      ? createThrottle({ limits, store: stores.counts, keys, schedule, clock })
-      : noThrottle(schedule),
-    familiarKey: (username, network) => keys.familiar(username, network)[0],
+      ? createThrottle({ limits, store: stores.attempts, keys, schedule, clock })
+      : noThrottle(schedule, stores.users.findAccount),
+    networkKey: (username, network) => keys.knownNetworks(username, network)[0],
     enforce,
     audit,
   });

@@ -34,7 +34,7 @@ import { passwordHasher } from "./passwords/hashing.ts";
 import { type Start, uncancelled } from "./process/shutdown.ts";
 import { followRevocations } from "./revocations/revocations.ts";
 import { sessionStore } from "./sessions/store.ts";
-import { countStore } from "./throttling/store.ts";
+import { attemptStore } from "./throttling/store.ts";
 import { accessTokens, type Clock, defaultIssuer } from "./tokens/accessTokens.ts";
 import { createSeal } from "./tokens/sealing.ts";
 import { readSecretKeys } from "./tokens/secretKey.ts";
@@ -148,7 +148,7 @@ export async function startService(
     if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without end. This is for benchmarks alone.");
     const { users, sessions } = createAccounts({
       config,
-      stores: { users: userStore(database), sessions: sessionStore(database), counts: countStore(database) },
+      stores: { users: userStore(database), sessions: sessionStore(database), attempts: attemptStore(database) },
       secretKeys,
       hasher: tracing?.hashing(hasher) ?? hasher,
       isDatabaseStuck: database.isStuck,

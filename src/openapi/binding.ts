@@ -14,6 +14,8 @@ export type Scheme = "basicAuth" | "bearerAuth";
 export type Principal = PasswordPrincipal | TokenPrincipal;
 export type PasswordPrincipal = {
   proof: "password";
+  /** Whether the epoch was read after the password was verified, and the password was still the same. */
+  isCurrent: boolean;
   /**
    * Verifies the password again, because it was replaced since. Does not count as an attempt.
    * @returns `undefined` where it is no longer right
