@@ -57,21 +57,24 @@ export function sessionStore(database: Database): SessionStore {
   const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
 
   return {
-    async insert({ id, userId, epoch, seed, digest, client }, times, tokenSeconds) {
-      const row = await one<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>(create, {
-        id,
-        userId,
-        epoch,
-        seed,
-        digest,
-        kept: times.sessionsPerUser - 1,
-        everyEpoch,
-        idle: times.idleSeconds,
-        lifetime: times.lifetimeSeconds,
-        tokens: tokensLiveFor(tokenSeconds),
-        userAgent: client.userAgent ?? null,
-        address: client.address ?? null,
-      });
+    async insert({ id, userId, epoch, seed, digest, address, userAgent }, times, tokenSeconds) {
+      const row = await one<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>(
+        create,
+        {
+          id,
+          userId,
+          epoch,
+          seed,
+          digest,
+          kept: times.sessionsPerUser - 1,
+          everyEpoch,
+          idle: times.idleSeconds,
+          lifetime: times.lifetimeSeconds,
+          tokens: tokensLiveFor(tokenSeconds),
+          userAgent: userAgent ?? null,
+          address: address ?? null,
+        },
+      );
       if (!row) return undefined;
       const { ended, ...grant } = row;
       return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };

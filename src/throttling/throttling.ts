@@ -6,6 +6,7 @@
  * for every name. SECURITY.md has a table of the limits and of what each costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Networks, unknownNetwork } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Account, AccountReference, AttemptStore, Counter, StartedAttempt } from "./attempts.ts";
@@ -20,7 +21,6 @@ import {
   windowSeconds,
   withoutReserve,
 } from "./limits.ts";
-import { type Networks, unknownNetwork } from "./network.ts";
 
 /** Who registers or signs in, from where. */
 export type Client = {

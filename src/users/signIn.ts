@@ -1,16 +1,16 @@
 /** Verifies the password of an account within the limits on guessing. */
 import type { Audit } from "../audit/audit.ts";
-import type { Client, PasswordPrincipal } from "../openapi/binding.ts";
+import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import { possiblePassword } from "../passwords/policy.ts";
+import type { PasswordPrincipal } from "../principal.ts";
 import type { Account, AccountReference } from "../throttling/attempts.ts";
 import { Throttled } from "../throttling/limits.ts";
-import { networksOf } from "../throttling/network.ts";
 import type { Throttle } from "../throttling/throttling.ts";
 import type { UserStore } from "./state.ts";
 
 /** `name`: counts the attempts, whether or not there is such a user. */
-type Guess = { name: string; reference: AccountReference; password: string; client: Client };
+type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };
 
 export type SignInParts = { store: UserStore; hasher: PasswordHasher; throttle: Throttle; audit: Audit };
 
@@ -21,16 +21,16 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
    * @throws {Problem} `too-many-requests`, `overloaded`
    */
   async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
-    const { name, reference, password, client } = guess;
+    const { name, reference, password, networks } = guess;
     const { account, result, currentEpoch } = await throttle
-      .checkPassword({ account: name, networks: networksOf(client.address), reference }, async (account, deadline) => {
+      .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
         const verification = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
         return verification.matches ? verification : undefined;
       })
-      .catch(auditThrottled(client, "id" in reference ? reference.id : undefined));
+      .catch(auditThrottled("id" in reference ? reference.id : undefined));
     if (!account || !result) {
       const reason = account ? "wrong-password" : "unknown-user";
-      audit("password-refused", client, { userId: account?.id, reason });
+      audit("password-refused", { userId: account?.id, reason });
       return undefined;
     }
     const { upgraded } = result;
@@ -38,7 +38,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
       // On an error, the next sign-in tries again.
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
-    audit("password-accepted", client, { userId: account.id });
+    audit("password-accepted", { userId: account.id });
     return principalOf(account, currentEpoch, guess);
   }
 
@@ -56,18 +56,18 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
 
   /** Verifies the password again as part of the same attempt: it is not counted. */
   async function verifyAgain(guess: Guess): Promise<PasswordPrincipal | undefined> {
-    const { name, reference, password, client } = guess;
+    const { name, reference, password, networks } = guess;
     const account = await store.findAccount(reference);
-    const { matches } = await hasher.schedule({ account: name, networks: networksOf(client.address) }, (deadline) =>
+    const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
       hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
     );
     return account && matches ? principalOf(account, undefined, guess) : undefined;
   }
 
   const auditThrottled =
-    (client: Client, userId?: string) =>
+    (userId?: string) =>
     (error: unknown): never => {
-      if (error instanceof Throttled) audit("throttled", client, { userId, limit: error.limit });
+      if (error instanceof Throttled) audit("throttled", { userId, limit: error.limit });
       throw error;
     };
 

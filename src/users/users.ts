@@ -1,14 +1,14 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
-import type { Caller, Client, PasswordPrincipal, Principal } from "../openapi/binding.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
+import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
-import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
-import type { Client as ThrottledClient } from "../throttling/throttling.ts";
+import type { Client } from "../throttling/throttling.ts";
 import type { Enforced } from "../unicode/precis.ts";
 import { whilePasswordHolds } from "./passwordRace.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
@@ -44,23 +44,23 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   const estimates = fairQueue(1, maxEstimates);
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
-  async function register(name: string, password: string, client: Client): Promise<User> {
+  async function register(name: string, password: string, networks: Networks): Promise<User> {
     const username = requireAccepted(
       hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name),
       "#/username",
     );
     const accepted = requireAccepted(newPassword(password), "#/password");
-    const attempt = { account: username, networks: networksOf(client.address) };
+    const attempt = { account: username, networks };
     const user = await throttle
       .registration(attempt, async () => {
         await enforcePolicy(accepted, attempt);
         return hasher.schedule(attempt, async (deadline) => {
           const passwordHash = await hasher.hash(accepted, deadline);
-          return store.insert({ id: uuidv7(), username, passwordHash, ...knownNetwork(username, client) });
+          return store.insert({ id: uuidv7(), username, passwordHash, ...knownNetwork(username, networks[0]) });
         });
       })
-      .catch(auditThrottled(client));
-    audit("user-registered", client, { userId: user.id });
+      .catch(auditThrottled());
+    audit("user-registered", { userId: user.id });
     return user;
   }
 
@@ -68,10 +68,10 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * Checks a username and a password, with the same work whether or not there is such a user.
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
-  async function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
+  async function signIn(name: string, password: string, networks: Networks): Promise<PasswordPrincipal> {
     const username = canonicalUsername(name);
     const reference = { username: username ?? nobody };
-    const principal = await verify({ name: username ?? name, reference, password, client });
+    const principal = await verify({ name: username ?? name, reference, password, networks });
     if (!principal) throw new Problem("invalid-credentials");
     return principal;
   }
@@ -95,22 +95,24 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
    * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
-  async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
+  async function changePassword(
+    caller: Caller,
+    { current, next, networks }: { current: string; next: string; networks: Networks },
+  ): Promise<void> {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
-    const confirmed = await verify({ name: username, reference: { id: userId }, password: current, client });
+    const confirmed = await verify({ name: username, reference: { id: userId }, password: current, networks });
     if (!confirmed) throw wrong;
-    const network = networkOf(client.address);
-    const turn = { networks: networksOf(client.address), account: username };
+    const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
     const revocation = await whilePasswordHolds(confirmed, ({ epoch }) =>
-      store.changePassword({ id: userId, epoch, passwordHash, network }),
+      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),
     );
     if (!revocation) throw wrong;
     enforce(revocation);
-    audit("password-changed", client, { userId, passwordEpoch: revocation.minimumEpoch });
+    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch });
   }
 
   /**
@@ -136,7 +138,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
     const passwordEpoch = revocation.minimumEpoch;
-    audit("password-changed", undefined, { userId: account.id, passwordEpoch, reason: "operator" });
+    audit("password-changed", { userId: account.id, passwordEpoch, reason: "operator" });
     return true;
   }
 
@@ -145,7 +147,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * @throws {Problem} `token-revoked` where the user, `invalid-credentials` where the user or the password is another one
    * by now
    */
-  async function signOutEverywhere(principal: Principal, client: Client): Promise<void> {
+  async function signOutEverywhere(principal: Principal): Promise<void> {
     // A token that was ended meanwhile has nothing left to end, and must not end what began after it.
     const revocation =
       principal.proof === "token"
@@ -153,14 +155,14 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
         : await whilePasswordHolds(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
-    audit("sessions-ended", client, { ...principal, userId: revocation.subject });
+    audit("sessions-ended", { ...principal, userId: revocation.subject });
   }
 
   /**
    * Deletes the user. Of several at once, each succeeds, and one is in the audit log.
    * @throws {Problem} `invalid-credentials` where the password was changed meanwhile
    */
-  async function remove(caller: PasswordPrincipal, client: Client): Promise<void> {
+  async function remove(caller: PasswordPrincipal): Promise<void> {
     const { userId } = caller;
     const revocation = await whilePasswordHolds(caller, async (current) => {
       // By this id: a user who has registered anew with the same name and password is not the one to be deleted.
@@ -170,7 +172,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     if (!revocation) throw new Problem("invalid-credentials");
     if (revocation === deletedConcurrently) return enforce(everyTokenOf(userId));
     enforce(revocation);
-    audit("user-deleted", client, { userId });
+    audit("user-deleted", { userId });
   }
 
   /**
@@ -194,23 +196,23 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    */
   async function networkChanged(
     { userId, username }: Pick<Caller, "userId" | "username">,
-    client: Client,
+    network: string,
     sessionId: string,
   ): Promise<void> {
-    const known = knownNetwork(username, client);
-    if (known.network !== unknownNetwork) await store.rememberNetwork({ userId, sessionId, ...known });
+    if (network === unknownNetwork) return;
+    await store.rememberNetwork({ userId, sessionId, ...knownNetwork(username, network) });
   }
 
-  function knownNetwork(username: string, client: Client): KnownNetwork {
-    const network = networkOf(client.address);
-    return { network, key: networkKey(username, network) };
-  }
+  const knownNetwork = (username: string, network: string): KnownNetwork => ({
+    network,
+    key: networkKey(username, network),
+  });
 
   /**
    * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
    * @throws {Problem} `password-refused`, `overloaded`
    */
-  async function enforcePolicy(password: string, { networks, account }: ThrottledClient): Promise<void> {
+  async function enforcePolicy(password: string, { networks, account }: Client): Promise<void> {
     if (policy.blocklist) await loadDictionaries();
     const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
     const reason = await estimates.run(turn, () => refusalOf(password, account, policy));

@@ -80,7 +80,7 @@ export const sessions: readonly Mutation[] = [
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return false;",
     test: "test/promises/sessionTheft.test.ts",
-    only: "a repeat within the grace is honoured",
+    only: "a repeat within the grace is accepted from the network of the first use",
   },
   {
     name: "a rotation that a failover lost is a theft",
@@ -88,12 +88,12 @@ export const sessions: readonly Mutation[] = [
     find: 'if (distance < 1) throw new Problem("overloaded");',
     replace: "",
     test: "test/promises/sessionTheft.test.ts",
-    only: "a failover loses",
+    only: "a rotation lost by a failover while it commits ends no session",
   },
   {
     name: "a session begins for a deleted user",
     file: "src/sessions/store.ts",
-    find: "AND password_epoch <= :epoch\n             FOR NO KEY UPDATE",
+    find: "AND password_epoch <= :epoch FOR NO KEY UPDATE",
     replace: "AND password_epoch <= :epoch",
     test: "test/operations/createSession.test.ts",
     only: "is being deleted",
@@ -133,9 +133,9 @@ export const sessions: readonly Mutation[] = [
   {
     name: "a user may have any number of sessions",
     file: "src/sessions/store.ts",
-    find: "OFFSET :others))",
-    replace: "OFFSET :others + 1))",
+    find: "kept: times.sessionsPerUser - 1",
+    replace: "kept: times.sessionsPerUser",
     test: "test/promises/sessionLimit.test.ts",
-    only: "one more ends the oldest",
+    only: "one more ends the user's oldest live session with its tokens",
   },
 ];
