@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, createClient } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
@@ -66,7 +66,7 @@ async function attack(port: number, overTls: boolean, random: () => number): Pro
 }
 
 describe.each([1, 2])("with WORKERS=%i", (workers) => {
-  test("a storm of malformed and broken connections ends no process", { timeout: 60_000 }, async () => {
+  test("malformed and broken connections end no process", { timeout: 60_000 }, async () => {
     const database = await createDatabase();
     const tls = {
       TLS_CERT: "test/support/certificates/one.cert.pem",
@@ -106,7 +106,7 @@ test("CONNECT and a reset, ten times a second and more, end nothing", async () =
   for (const target of [url, metricsUrl]) {
     for (let count = 0; count < 30; count += 1) {
       const socket = connect(Number(new URL(target).port), "127.0.0.1").on("error", () => {});
-      afterwards(() => socket.destroy());
+      afterTest(() => socket.destroy());
       await once(socket, "connect");
       socket.write("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
       if (count % 2) await Promise.race([once(socket, "data"), once(socket, "close")]);

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { createDatabase, secretKey } from "../support/service.ts";
@@ -19,7 +19,7 @@ const stopsWithinMs = 4_000;
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-log-"));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+  afterTest(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -47,7 +47,7 @@ async function serveInto(redirection: string, settings: Record<string, string> =
     },
     stdio: "ignore",
   });
-  afterwards(() => child.kill("SIGKILL"));
+  afterTest(() => child.kill("SIGKILL"));
   const exit = once(child, "exit");
   const send = createClient(`http://127.0.0.1:${port}`);
   const processes = settings["WORKERS"] ? 1 + Number(settings["WORKERS"]) : 1;
@@ -110,14 +110,14 @@ const linesOf = (text: string) =>
 const droppedIn = (lines: Line[]) => lines.reduce((sum, { dropped = 0 }) => sum + dropped, 0);
 
 describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings) => {
-  test("a device that is full: requests are answered, lines are counted, SIGTERM ends it", async () => {
+  test("a full device: requests are served, dropped lines are counted, SIGTERM works", async () => {
     const program = await serveInto("> /dev/full 2> /dev/full", settings);
     await program.serve(20);
     await vi.waitUntil(async () => (await program.dropped()) >= 20, soon);
     await program.stop();
   });
 
-  test("a file that may not grow, until it may: each line that is there is whole, and one says how many are not", async () => {
+  test("a file at its size limit, until it is raised: lines are complete, and one says how many were dropped", async () => {
     const file = join(await temporaryFolder(), "log");
     const limit = 8_000;
     const program = await serveInto(`>> ${file}`, settings, `prlimit --fsize=${limit}:unlimited`);
@@ -143,7 +143,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     expect(lines.at(-1)?.msg).toBe("stopped");
   });
 
-  test("a pipe whose reader has gone, until there is another one", async () => {
+  test("a pipe without a reader, until there is one", async () => {
     const pipe = await namedPipe();
     const first = readPipe(pipe);
     const program = await serveInto(`> ${pipe}`, settings);
@@ -177,10 +177,10 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     reader.stop();
   });
 
-  test("a pipe that nobody reads does not hold up SIGTERM", async () => {
+  test("a pipe that nobody reads does not delay SIGTERM", async () => {
     const pipe = await namedPipe();
     const idle = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-    afterwards(() => closeSync(idle));
+    afterTest(() => closeSync(idle));
     const program = await serveInto(`> ${pipe} 2>&1`, settings);
     await program.serve(500);
     await program.stop();
@@ -220,7 +220,7 @@ describe("a terminal", { timeout: 60_000 }, () => {
     const exit = once(python, "exit");
     const [ready] = await once(python.stdout, "data");
     const pid = Number(String(ready).split(" ")[1]);
-    afterwards(() => python.exitCode ?? process.kill(pid, "SIGKILL"));
+    afterTest(() => python.exitCode ?? process.kill(pid, "SIGKILL"));
     return { pid, exit, send: createClient(`http://127.0.0.1:${port}`) };
   }
 
@@ -266,7 +266,7 @@ describe("standard error", { timeout: 30_000 }, () => {
 describe("the destination", () => {
   const line = `${"x".repeat(999)}\n`;
 
-  test("keeps 64 MiB for a reader that is slow, counts what is beyond, and says so behind it", {
+  test("buffers 64 MiB for a slow reader, and reports how many lines were dropped", {
     timeout: 60_000,
   }, async () => {
     const pipe = await namedPipe();
@@ -306,7 +306,7 @@ describe("the destination", () => {
       ["--fsize=150:unlimited", process.execPath, "--input-type=module", "-e", script, file],
       { stdio: "inherit" },
     );
-    afterwards(() => child.kill("SIGKILL"));
+    afterTest(() => child.kill("SIGKILL"));
     await vi.waitUntil(async () => (await readFile(file, "utf8").catch(() => "")).length === 150, soon);
     await truncate(file, 0);
     await vi.waitUntil(async () => (await readFile(file, "utf8")) === "report 2\n", soon);

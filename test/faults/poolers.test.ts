@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
@@ -51,7 +51,7 @@ async function startPgBouncer(changes: Record<string, string>): Promise<{ url: s
   pgbouncer.stderr?.on("data", (chunk) => {
     said += chunk;
   });
-  afterwards(async () => {
+  afterTest(async () => {
     pgbouncer.kill("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   });
@@ -71,7 +71,7 @@ async function startPgBouncer(changes: Record<string, string>): Promise<{ url: s
   return { url: `postgres://${user}@127.0.0.1:${port}/${database}` };
 }
 
-test("session mode, with the file of deploy/: everything works, and a statement that hangs ends in time", async () => {
+test("session mode with deploy/pgbouncer.ini: everything works, and a hanging statement times out", async () => {
   const { url } = await startPgBouncer({});
   const send = createClient(await serveOn(url, { DATABASE_POOL_MAX: "5" }).url);
   expect((await send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(201);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
@@ -51,7 +51,7 @@ async function restored() {
   await stop(second);
 
   const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   const log = join(folder, "service.log");
   // As compose prints it, with what else there may be, and also what was before the backup.
   const lines = [...first.stdout, "psql: no JSON", '{"event": broken', ...second.stdout];
@@ -67,7 +67,7 @@ async function expectEnded(send: Client, { sessions, late }: Awaited<ReturnType<
   }
 }
 
-test("without the command all of it is alive again", { timeout: 60_000 }, async () => {
+test("without the command everything is valid again", { timeout: 60_000 }, async () => {
   const { databaseUrl, sessions } = await restored();
   const send = createClient(await serveOn(databaseUrl).url);
   for (const { access_token, refresh_token } of sessions) {
@@ -78,7 +78,7 @@ test("without the command all of it is alive again", { timeout: 60_000 }, async 
   expect(await signIn(send, "leaver", password)).toBe(200);
 });
 
-test("--audit-log disables the passwords that were changed, and deletes again who was deleted", {
+test("--audit-log disables passwords changed since, and deletes users deleted since", {
   timeout: 60_000,
 }, async () => {
   const before = await restored();
@@ -125,7 +125,7 @@ test("--audit-log disables the passwords that were changed, and deletes again wh
   expect(again.stdout.join("\n")).toContain("0 old passwords: disabled");
 });
 
-test("--audit-log finds what changed also after everybody was signed out", { timeout: 60_000 }, async () => {
+test("--audit-log finds changes also after all sessions were ended", { timeout: 60_000 }, async () => {
   const { databaseUrl, log } = await restored();
   expect(await restore(databaseUrl, ["--keep-passwords"]).exit).toBe(0);
   const program = restore(databaseUrl, ["--audit-log", log]);
@@ -133,7 +133,7 @@ test("--audit-log finds what changed also after everybody was signed out", { tim
   expect(program.stdout.join("\n")).toMatch(/^1 old password: disabled\..*\n {2}changer /m);
 });
 
-test("--end-passwords disables all, --keep-passwords none; both end the rest, under whatever SECRET_KEY", {
+test("--end-passwords disables all, --keep-passwords none; both end everything else, under any SECRET_KEY", {
   timeout: 60_000,
 }, async () => {
   const before = await restored();
@@ -159,7 +159,7 @@ test.each(["--end-passwords", "--audit-log"])(
     const service = await startTestService();
     const { id } = await service.register("miguel");
     const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-    afterwards(() => rm(folder, { recursive: true }));
+    afterTest(() => rm(folder, { recursive: true }));
     const log = join(folder, "service.log");
     await writeFile(log, JSON.stringify({ event: "password-changed", msg: "audit", userId: id, passwordEpoch: 7 }));
     const locked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -170,7 +170,7 @@ test.each(["--end-passwords", "--audit-log"])(
     // The restore waits where it has raised the epochs, and not disabled the password yet.
     const holder = new pg.Client(service.databaseUrl);
     await holder.connect();
-    afterwards(() => holder.end());
+    afterTest(() => holder.end());
     await holder.query("BEGIN");
     await holder.query("LOCK TABLE familiar_networks IN SHARE MODE");
     const program = restore(service.databaseUrl, choice === "--audit-log" ? [choice, log] : [choice]);
@@ -188,10 +188,10 @@ test.each(["--end-passwords", "--audit-log"])(
   },
 );
 
-test("what to do about passwords has to be said, and a log has to be one", async () => {
+test("one of the password options is required, and the log is validated", async () => {
   const databaseUrl = await createDatabase();
   const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   const empty = join(folder, "empty.log");
   await writeFile(empty, '{"level":30,"msg":"request completed"}\n');
   for (const [args, status, said] of [
@@ -224,9 +224,9 @@ test("a disabled password costs as much work as a wrong one", { timeout: 60_000 
   expect(await workOf("disabled")).toBe(await workOf("enabled"));
 });
 
-test("a copy of the embedded Postgres' folder is restored in the same way", { timeout: 60_000 }, async () => {
+test("a copy of the embedded Postgres' data directory is restored in the same way", { timeout: 60_000 }, async () => {
   const folder = await mkdtemp("/tmp/latchkey-restore-");
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const settings = (name: string) => ({ DATA_DIR: join(folder, name) });
   const first = runProgram([], settings("data"));
   let send = createClient(await first.url);

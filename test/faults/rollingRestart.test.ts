@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, createClient } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
 import { freePorts } from "../support/ports.ts";
@@ -97,7 +97,7 @@ test("each instance is restarted twice under load: every request is answered, ev
   }
 });
 
-test("a POST that was sent is not sent again, and without TLS nothing is served", async () => {
+test("a POST is not sent twice, and without TLS nothing is served", async () => {
   // Two instances that take a request and end without an answer.
   const received: string[] = [];
   const instances = await Promise.all(
@@ -110,7 +110,7 @@ test("a POST that was sent is not sent again, and without TLS nothing is served"
         });
       }).listen(0, "127.0.0.1");
       await once(server, "listening");
-      afterwards(() => server.close());
+      afterTest(() => server.close());
       return (server.address() as AddressInfo).port;
     }),
   );

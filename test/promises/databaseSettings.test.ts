@@ -5,7 +5,7 @@ import { connect, noTimeLimits } from "../../src/database/connections.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { migrateWithTimeout } from "../../src/database/open.ts";
 import { commitSomething } from "../../src/database/writable.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
@@ -41,7 +41,7 @@ for (const [setting, value] of Object.entries(hostile))
 
 test("settings of the database are overridden on each connection", async () => {
   const database = openDatabase(url, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const { rows } = await database.read((knex) =>
     knex.raw<{ rows: { name: string; setting: string }[] }>(
       "SELECT name, current_setting(name) AS setting FROM unnest(?::text[]) AS name",
@@ -86,19 +86,19 @@ test("a service on such a database works", async () => {
   expect((await service.send("GET", "/readyz")).status).toBe(200);
 });
 
-test("remote_apply, which is stronger, stays", async () => {
+test("synchronous_commit = remote_apply is kept, since it is stronger", async () => {
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET synchronous_commit = remote_apply`);
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const { rows } = await database.read((knex) => knex.raw("SHOW synchronous_commit"));
   expect(rows).toEqual([{ synchronous_commit: "remote_apply" }]);
 });
 
-test("a database that is read-only is not connected to, and nothing proves that it can commit", async () => {
+test("a read-only database is not connected to, and does not count as able to commit", async () => {
   const own = await createDatabase();
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   expect(await commitSomething(database)).toMatch(/^\d{4}-/);
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   await expect(connect(own, noTimeLimits)).rejects.toMatchObject({ code: "25006" });
@@ -108,7 +108,7 @@ test("a database that is read-only is not connected to, and nothing proves that 
 
 const start = (databaseUrl: string) => migrateWithTimeout(databaseUrl, pino({ level: "silent" }));
 
-test("a database that is not UTF8, or has its triggers off, is refused at the start in one sentence", async () => {
+test("a database that is not UTF8, or has triggers disabled, is refused at the start in one sentence", async () => {
   await asAdministrator(`CREATE DATABASE ${name}_latin1 ENCODING LATIN1 TEMPLATE template0 LOCALE 'C' OWNER latchkey`);
   await expect(start(`${url}_latin1`)).rejects.toThrow(
     "The database of DATABASE_URL cannot be used: its encoding is LATIN1: a database with the encoding UTF8 is needed.",
@@ -118,16 +118,16 @@ test("a database that is not UTF8, or has its triggers off, is refused at the st
   await expect(start(own)).rejects.toThrow(/^The database of DATABASE_URL cannot be used: session_replication_role is/);
 });
 
-test("a read-only database is not even read from", async () => {
+test("a read-only database is not read from", async () => {
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const read = database.read((knex) => knex.raw("SELECT 1"));
   await expect(read).rejects.toMatchObject({ slug: "database-unavailable", cause: { code: "25006" } });
 });
 
-test("variables that pg reads change nothing", async () => {
+test("environment variables of pg change nothing", async () => {
   const program = runProgram(["migrate"], {
     DATABASE_URL: await createDatabase("template0"),
     SECRET_KEY: secretKey,

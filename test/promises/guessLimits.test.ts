@@ -4,7 +4,7 @@ import { unlockAccount } from "../../src/cli/account.ts";
 import { describeSettings } from "../../src/config/config.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import type { Received } from "../support/client.ts";
 import { password, secretKey, startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
 
@@ -60,7 +60,7 @@ const times = <T>(count: number, make: (index: number) => T): T[] => Array.from(
 const policyOf = (answer: Received | undefined) => answer?.header("ratelimit-policy");
 
 describe("one address", () => {
-  test("guesses 40 times at accounts that it is not familiar to, and 50 times in all", async () => {
+  test("can guess 40 times at accounts without a sign-in from there, and 50 times in all", async () => {
     advance(windowSeconds);
     const office = stranger();
     for (let n = 0; n < 24; n += 1) await register(`familiar${n}`, office);
@@ -115,7 +115,7 @@ describe("one address", () => {
   });
 });
 
-test("50 guesses from strange networks close an account to them, and to nobody else", async () => {
+test("50 guesses from unknown networks lock an account for unknown networks only", async () => {
   advance(windowSeconds);
   const home = await register("famous");
   const { looked, refusal } = await guess(times(70, () => ["famous", stranger()]));
@@ -125,7 +125,7 @@ test("50 guesses from strange networks close an account to them, and to nobody e
   expect((await signIn("famous", password, home)).status).toBe(200);
 });
 
-describe("failures in a row", () => {
+describe("consecutive failures", () => {
   test.each(["determined", "no such user", "nobody-at-all"])("are at most a hundred for %s", async (username) => {
     advance(windowSeconds);
     const exists = username === "determined";
@@ -158,7 +158,7 @@ describe("failures in a row", () => {
     expect((await signIn(username, password, home)).status).toBe(429);
 
     const database = openDatabase(service.databaseUrl, 1);
-    afterwards(() => database.close());
+    afterTest(() => database.close());
     expect(await unlockAccount(database, [secretKey], username.toUpperCase())).toBe(true);
     expect(await unlockAccount(database, [secretKey], username)).toBe(false);
     advance(2); // what was refused is remembered for a moment, by another clock
@@ -190,7 +190,7 @@ describe("failures in a row", () => {
     expect(table).toEqual({ relpersistence: "p" });
   });
 
-  test("and familiar networks outlive a change of SECRET_KEY", async () => {
+  test("and known networks survive a change of SECRET_KEY", async () => {
     advance(windowSeconds);
     const home = await register("rekeyed");
     await guess(times(45, () => ["rekeyed", stranger()]));

@@ -1,13 +1,13 @@
 /** Postgres parses and plans a statement once a connection, and again when it has to. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, query } from "../support/service.ts";
 
 const url = await createDatabase();
 // A single connection, so that all of them meet in it.
 const database = openDatabase(url, 1);
-afterwards(() => database.close());
+afterTest(() => database.close());
 
 const read = async (sql: string, values: unknown[] = []) => {
   const { rows } = await database.read((knex) => knex.raw<{ rows: object[] }>(sql, values as never));
@@ -16,7 +16,7 @@ const read = async (sql: string, values: unknown[] = []) => {
 const prepared = () =>
   read("SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements ORDER BY prepare_time");
 
-test("what has values is prepared once, whatever they are; what has none is not", async () => {
+test("a statement with parameters is prepared once; one without is not", async () => {
   await read("SELECT 1 AS plain");
   expect(await read("SELECT ?::integer AS one", [1])).toEqual([{ one: 1 }]);
   expect(await read("SELECT ?::integer AS one", [2])).toEqual([{ one: 2 }]);
@@ -27,7 +27,7 @@ test("what has values is prepared once, whatever they are; what has none is not"
   ]);
 });
 
-test("one that could not be prepared, or whose table has changed, works once it can", async () => {
+test("a statement that failed to prepare, or whose table changed, is prepared again", async () => {
   const find = () => read("SELECT id FROM made_later WHERE id = ?", [7]);
   await expect(find()).rejects.toThrow("made_later");
   await query(url, "CREATE TABLE made_later (id integer)");

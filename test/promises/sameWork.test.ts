@@ -10,7 +10,7 @@ import { countStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
 let statements: string[] = [];
@@ -21,7 +21,7 @@ const database = openDatabase(await createDatabase(), 2, {
     return () => {};
   },
 });
-afterwards(() => database.close());
+afterTest(() => database.close());
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
 const limits = { "account-address": 5, account: 10, address: 1_000, registrations: 10, consecutive: 30 };
@@ -64,7 +64,7 @@ async function workOf(username: string, networks: Networks) {
 const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
 await users.register("registered", password, ["203.0.113.1"]);
 
-test("while guesses are looked at", async () => {
+test("while guesses are evaluated", async () => {
   const networks = stranger();
   const works = [];
   for (const username of kinds) works.push(await workOf(username, networks));
@@ -75,7 +75,7 @@ test("while guesses are looked at", async () => {
   expect(works[0]?.statements.length).toBe(4);
 });
 
-test("refused at the address that has guessed", async () => {
+test("rejected at the address that has guessed", async () => {
   const networks = stranger();
   for (const username of kinds) {
     for (let guess = 0; guess < 5; guess += 1) await workOf(username, networks);
@@ -94,7 +94,7 @@ test("refused at the address that has guessed", async () => {
   }
 });
 
-test("refused because others have guessed, in a window or in a row", async () => {
+test("rejected because others have guessed, in a window or consecutively", async () => {
   for (const [limit, seconds] of [
     ["account", 900], // after 14 to 15 guesses in all
     ["consecutive", 30 * 86_400], // of which strangers have 24
@@ -115,7 +115,7 @@ test("refused because others have guessed, in a window or in a row", async () =>
   }
 });
 
-test("a network from which a live session is used becomes familiar", async () => {
+test("a network where a live session is used becomes known", async () => {
   now = new Date(now.getTime() + 900_000);
   const { id: userId } = await users.register("roamer", password, ["203.0.113.2"]);
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
