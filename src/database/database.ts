@@ -52,7 +52,8 @@ export type DatabaseOptions = {
 // Together below 3 s, with the time to connect, in the worst order: a full pool, or a new connection and a slow query on it.
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
-const retryWithinMs = 150;
+/** For how long broken connections are replaced by others: until the whole pool can be new, within these bounds. */
+const retryMs = { shortest: 150, longest: 500 };
 const retryDelayMs = 20;
 /** A refused write is considered current for this long. */
 const refusedForMs = 10_000;
@@ -170,16 +171,17 @@ export function openDatabase(
   };
   return {
     async read(query) {
-      // Each failure takes one broken connection out of the pool, until all are new.
-      // The time for this begins with the first failure: before, the query may have waited for its turn.
-      for (let failedAt: number | undefined; ; await sleep(retryDelayMs * Math.random())) {
+      // The time starts with the first failure, since the query may have waited for a connection before.
+      for (let failures = 1, failedAt: number | undefined; ; failures += 1) {
         try {
           return await attempt(query);
         } catch (error) {
           const now = performance.now();
           failedAt ??= now;
-          const isOver = now - failedAt > retryWithinMs;
+          const tookMs = now - failedAt;
+          const isOver = tookMs > retryMs.longest || (tookMs > retryMs.shortest && failures > poolMax);
           if (isOver || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
+          await sleep(retryDelayMs * Math.random());
         }
       }
     },

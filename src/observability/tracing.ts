@@ -85,7 +85,7 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
     query(statement) {
       // What the service does by itself, such as sweeping, is no part of a request.
       if (!trace.getActiveSpan()) return () => {};
-      const [operation = "query"] = /\w+/.exec(statement) ?? [];
+      const [, operation = "query"] = /^(?:\/\*.*?\*\/)?\W*(\w+)/.exec(statement) ?? []; // after the name of the statement
       const attributes = { "db.system.name": "postgresql", "db.query.text": statement };
       const span = tracer.startSpan(operation.toUpperCase(), { kind: SpanKind.CLIENT, attributes });
       return (error) => {

@@ -64,7 +64,7 @@ function declaredStatuses(value: unknown, found = new Map<string, Set<number>>()
   return found;
 }
 
-test("each problem of the catalogue has the one status that the contract declares for it", () => {
+test("each problem has the one status that the contract declares for it", () => {
   const declared = declaredStatuses(parse(readFileSync("openapi.yaml", "utf8")));
   declared.set("method-not-allowed", new Set([405])); // the answer to a request for no operation
   const catalogue = Object.entries(problems).map(([slug, { status }]) => [slug, [status]]);

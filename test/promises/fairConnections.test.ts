@@ -4,7 +4,7 @@ import { openDatabase, withinOneRequest } from "../../src/database/database.ts";
 import { afterwards } from "../support/afterwards.ts";
 import { createDatabase } from "../support/service.ts";
 
-test("a query waits for one of another network at the most, however many that has", async () => {
+test("a query waits for at most one query of another network", async () => {
   const database = openDatabase(await createDatabase(), 1);
   afterwards(() => database.close());
   let done = 0;

@@ -65,7 +65,7 @@ async function workOf(username: string, client: Client) {
 const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
 await users.register("registered", password, clientAt("203.0.113.1"));
 
-test("while guesses are looked at", async () => {
+test("while guesses are evaluated", async () => {
   const client = stranger();
   const works = [];
   for (const username of kinds) works.push(await workOf(username, client));
@@ -76,7 +76,7 @@ test("while guesses are looked at", async () => {
   expect(works[0]?.statements.length).toBe(4);
 });
 
-test("refused at the address that has guessed", async () => {
+test("rejected at the address that has guessed", async () => {
   const client = stranger();
   for (const username of kinds) {
     for (let guess = 0; guess < 5; guess += 1) await workOf(username, client);
@@ -95,7 +95,7 @@ test("refused at the address that has guessed", async () => {
   }
 });
 
-test("refused because others have guessed, in a window or in a row", async () => {
+test("rejected because others have guessed, in a window or consecutively", async () => {
   for (const [limit, seconds] of [
     ["account", 900], // after 14 to 15 guesses in all
     ["consecutive", 30 * 86_400], // of which strangers have 24
@@ -116,7 +116,7 @@ test("refused because others have guessed, in a window or in a row", async () =>
   }
 });
 
-test("a network from which a live session is used becomes familiar", async () => {
+test("a network where a live session is used becomes known", async () => {
   now = new Date(now.getTime() + 900_000);
   const { id: userId } = await users.register("roamer", password, clientAt("203.0.113.2"));
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());

@@ -64,7 +64,7 @@ export const tokens: readonly Mutation[] = [
     find: "OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot::pg_snapshot)))",
     replace: "",
     test: "test/promises/revocation.test.ts",
-    only: "another order",
+    only: "revocations that commit out of order are not missed",
   },
   {
     name: "a list of another server is continued",
@@ -80,7 +80,7 @@ export const tokens: readonly Mutation[] = [
     find: "prove(began);",
     replace: "asOf = began;",
     test: "test/promises/revocation.test.ts",
-    only: "answers and cannot commit",
+    only: "is stale while its server responds but cannot commit",
   },
   {
     name: "a commit on another server than the list is of proves that it is complete",
@@ -96,7 +96,7 @@ export const tokens: readonly Mutation[] = [
     find: "if ((await commit()) === server) return true;",
     replace: "if (server) return true;",
     test: "test/promises/revocation.test.ts",
-    only: "answers and cannot commit",
+    only: "is stale while its server responds but cannot commit",
   },
   {
     name: "a server commits nothing to prove that it can",
@@ -104,7 +104,7 @@ export const tokens: readonly Mutation[] = [
     find: ` = 'on' AS "isReadOnly",\n              pg_logical_emit_message(true, 'latchkey', '')`,
     replace: ` = 'on' AS "isReadOnly"`,
     test: "test/promises/revocation.test.ts",
-    only: "answers and cannot commit",
+    only: "is stale while its server responds but cannot commit",
   },
   {
     name: "the times of a token may be any number",
