@@ -1,8 +1,8 @@
 /** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
 import type { Knex } from "knex";
 import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
-import type { SealedKey } from "../tokens/signingKeys.ts";
 import { signingKeyLock } from "../tokens/store.ts";
+import type { SealedKey } from "../tokens/storedKeys.ts";
 
 export type Ended = { sessions: number; users: number };
 

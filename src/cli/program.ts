@@ -16,8 +16,8 @@ import { exitOnUnhandledErrors } from "../process/uncaughtErrors.ts";
 import { joinPrimary, reportRefusal, reportToPrimary, startWorkers, WorkerError } from "../process/workers.ts";
 import { letNewSpaceGrow } from "../process/youngGeneration.ts";
 import { startService } from "../start.ts";
+import { SealedKeysError } from "../tokens/sealing.ts";
 import { SecretKeyError } from "../tokens/secretKey.ts";
-import { SealedKeysError } from "../tokens/signingKeys.ts";
 import {
   type Command,
   InputError,

@@ -2,9 +2,8 @@
 import type { Knex } from "knex";
 import { daySeconds } from "../config/values.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
-import { createSeal } from "../tokens/sealing.ts";
+import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
-import { makeKey } from "../tokens/signingKeys.ts";
 import { type History, readHistory } from "./auditLog.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
 import { withDatabase } from "./database.ts";

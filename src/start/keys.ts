@@ -8,7 +8,7 @@ import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
-import { followSigningKeys, type SigningKeys } from "../tokens/signingKeys.ts";
+import { type SigningKeys, watchSigningKeys } from "../tokens/signingKeys.ts";
 import { signingKeyStore } from "../tokens/store.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
@@ -40,14 +40,14 @@ async function openSigningKeys(
   { config, log, lifecycle }: StartContext,
   { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
 ): Promise<SigningKeys> {
-  const signingKeys = await followSigningKeys(
-    signingKeyStore(storage.following),
-    createSeal(secretKeys.sealing),
-    config.keyRotationDays * daySeconds,
-    storage.clock,
-    (keyId) => observability.audit("signing-key-rotated", undefined, { keyId }),
-    exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
-  );
+  const signingKeys = await watchSigningKeys({
+    store: signingKeyStore(storage.following),
+    seal: createSeal(secretKeys.sealing),
+    rotationSeconds: config.keyRotationDays * daySeconds,
+    clock: storage.clock,
+    onRotation: (keyId) => observability.audit("signing-key-rotated", undefined, { keyId }),
+    onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
+  });
   lifecycle.add("background", "signing keys", signingKeys.close);
   storage.listen("latchkey_signing_keys", signingKeys.wake);
   return signingKeys;

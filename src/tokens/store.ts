@@ -1,12 +1,8 @@
 import type { Knex } from "knex";
 import type { Database } from "../database/database.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
-import {
-  preparedBeforeSigningSeconds,
-  publishedBeforeSigningSeconds,
-  type SigningKeyStore,
-  type StoredKey,
-} from "./signingKeys.ts";
+import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
+import type { SigningKeyStore, StoredKey } from "./storedKeys.ts";
 
 /** Names the making of a key among a database's advisory locks. */
 export const signingKeyLock = 5_391_648;
