@@ -45,7 +45,7 @@ async function openSigningKeys(
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    onRotation: (keyId) => observability.audit("signing-key-rotated", undefined, { keyId }),
+    onRotation: (keyId) => observability.audit("signing-key-rotated", { keyId }),
     onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);

@@ -6,7 +6,7 @@ import { createSeal, SealedKeysError } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
 import type { SigningKeyStore } from "../../src/tokens/storedKeys.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -50,7 +50,7 @@ test("ten concurrent starts on an empty database get the same first key", async 
 async function keysAlone() {
   const url = await createDatabase();
   const database = openDatabase(url, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const store = signingKeyStore(database);
   const prepare = () => prepareSuccessor(store, createSeal([secretKey]), rotationSeconds);
   await prepare();
