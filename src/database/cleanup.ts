@@ -4,15 +4,13 @@
  */
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
+import { tryCleanupLock } from "./locks.ts";
 
 const intervalMs = 60_000;
 const retry = { firstMs: intervalMs, mostMs: 10 * intervalMs };
 const batchSize = 1_000;
 /** Per condition and run. The next run deletes the rest. */
 const maxBatches = 100;
-
-/** The advisory lock of a cleanup, together with a hash of the table. */
-const advisoryLock = 5_391_649;
 
 const maxPasswordFailures = 1_000_000;
 
@@ -67,11 +65,7 @@ async function deleteRows(database: Database, table: string, condition: string):
   for (let batch = 0; batch < maxBatches; batch += 1) {
     const deleted = await database.write((knex) =>
       knex.transaction(async (transaction) => {
-        const { rows: lock } = await transaction.raw<{ rows: [{ locked: boolean }] }>(
-          "SELECT pg_try_advisory_xact_lock(?, hashtext(?)) AS locked",
-          [advisoryLock, table],
-        );
-        if (!lock[0].locked) return 0;
+        if (!(await tryCleanupLock(transaction, table))) return 0;
         const { rowCount } = await transaction.raw<{ rowCount: number }>(
           `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
              SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,

@@ -4,6 +4,7 @@
  */
 import type { Knex } from "knex";
 import type { Database } from "./database.ts";
+import { lockUntilCommit } from "./locks.ts";
 import * as users from "./migrations/0001-users.ts";
 import * as signingKeys from "./migrations/0002-signing-keys.ts";
 import * as revocations from "./migrations/0003-revocations.ts";
@@ -32,9 +33,6 @@ const migrations = new Map<string, Migration>([
 
 export const migrationNames: readonly string[] = [...migrations.keys()];
 
-/** Names this project's migrations among a database's advisory locks. */
-const advisoryLock = 5_391_647;
-
 /**
  * Applies what is missing, all of it or nothing. Instances that start together wait for the first.
  * The lock is the transaction's own, so that a crash releases it; Knex' lock table is written in
@@ -44,7 +42,7 @@ const advisoryLock = 5_391_647;
 export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
-    await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
+    await lockUntilCommit(transaction, "migrations");
     // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
     // gives up before they do, and the start tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");

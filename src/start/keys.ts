@@ -1,5 +1,6 @@
 /** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
 import { daySeconds } from "../config/values.ts";
+import { channels } from "../database/channels.ts";
 import { type CommitHistory, commitHistory } from "../database/commits.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writable.ts";
@@ -49,7 +50,7 @@ async function openSigningKeys(
     onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);
-  storage.listen("latchkey_signing_keys", signingKeys.wake);
+  storage.listen(channels.signingKeys, signingKeys.wake);
   return signingKeys;
 }
 
@@ -60,13 +61,13 @@ async function openRevocations(
 ): Promise<Revocations> {
   const commit = () => commitSomething(proving);
   const revocations = await followRevocations(
-    revocationStore(following, { saw: commits.saw, ofRequests: database, commit, renew }),
+    revocationStore(following, { onSnapshot: commits.saw, requestDatabase: database, commit, renew }),
     config.revocationStalenessSeconds * 1000,
     clock,
     exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
   );
   lifecycle.add("background", "revocations", revocations.close);
-  listen("latchkey_revocations", revocations.wake);
+  listen(channels.revocations, revocations.wake);
   onClockSetBack(revocations.reload);
   return revocations;
 }

@@ -70,7 +70,7 @@ export const database: readonly Mutation[] = [
   {
     name: "two instances clean up a table at once",
     file: "src/database/cleanup.ts",
-    find: "if (!lock[0].locked) return 0;",
+    find: "if (!(await tryCleanupLock(transaction, table))) return 0;",
     replace: "",
     test: "test/promises/cleanup.test.ts",
     only: "one instance cleans up a table at a time",
@@ -86,7 +86,7 @@ export const database: readonly Mutation[] = [
   {
     name: "a migration is applied twice",
     file: "src/database/migrate.ts",
-    find: 'await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);',
+    find: 'await lockUntilCommit(transaction, "migrations");',
     replace: "",
     test: "test/promises/migrate.test.ts",
     only: "eight instances",
