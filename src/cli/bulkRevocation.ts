@@ -2,7 +2,7 @@
 import type { Knex } from "knex";
 import { lockUntilCommit } from "../database/locks.ts";
 import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
-import type { SealedKey } from "../tokens/signingKeys.ts";
+import type { SealedKey } from "../tokens/storedKeys.ts";
 
 export type Ended = { sessions: number; users: number };
 
