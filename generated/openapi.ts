@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Register a user
-         * @description Usernames are compared without regard to case and normal form (RFC 8265, UsernameCaseMapped) and are answered in the form in which they are kept.
+         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username.
          */
         post: operations["createUser"];
         delete?: never;
@@ -28,15 +28,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read oneself
-         * @description Who the sent credentials belong to.
+         * Get the current user
+         * @description Returns the user to whom the credentials belong.
          */
         get: operations["getCurrentUser"];
         put?: never;
         post?: never;
         /**
-         * Delete oneself
-         * @description Asks for the password itself. Every token of the user stops working, and the username is free again. Cannot be undone.
+         * Delete the current user
+         * @description Deletes the user's account. Requires the password. Revokes every token and session of the user. The username becomes available again. This cannot be undone.
          */
         delete: operations["deleteUser"];
         options?: never;
@@ -54,7 +54,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Every token of the user stops working, the one that was sent with this request too. A wrong `current_password` is a 401 `invalid-credentials`.
+         * @description Revokes every token and session of the user, including the token of this request. A wrong `current_password` returns a 401 `invalid-credentials`.
          */
         put: operations["changePassword"];
         post?: never;
@@ -72,8 +72,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a user
-         * @description One's own id only; another user's id answers as one that does not exist.
+         * Get a user by id
+         * @description Users can get only themselves. The id of another user returns a 404, like an unknown id.
          */
         get: operations["getUser"];
         put?: never;
@@ -92,19 +92,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Take a token
-         * @description Asks for the password itself, so that a leaked token cannot prolong itself. The token is a signed JWT (RFC 9068) that carries the user's id and expires after `duration` seconds. Its `iss` and `aud` are `PUBLIC_URL`, or `http://127.0.0.1:8080` without it; its `client_id` is `latchkey`.
+         * Get a token
+         * @description Requires the password, so that a leaked token cannot be used to get another one. The token is a signed JWT (RFC 9068) with the user's id. It expires after `duration` seconds. Its `iss` and `aud` are the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). Its `client_id` is `latchkey`.
          */
         get: operations["issueToken"];
         put?: never;
         /**
          * Refresh a session
-         * @description The refresh token is the credential, and is used up by this: the answer has its successor. A client that sends the same one again within a few seconds (`REFRESH_GRACE_SECONDS`), because the answer was lost or another tab was faster, gets that same successor. Later, or from another network, it counts as stolen: the session ends, with all its tokens.
+         * @description Returns a new access token and a new refresh token. The refresh token is the credential, and it works once. A client that lost the response, or has several tabs, may send the same refresh token again within a few seconds (`REFRESH_GRACE_SECONDS`) and gets the same new refresh token. A use after that, or from another network, is treated as theft: the service revokes the session and all its tokens.
          */
         post: operations["refreshToken"];
         /**
-         * Revoke the token
-         * @description The token that is sent stops working, and its session ends if it has one: here at once, on every other instance within a second.
+         * Revoke a token
+         * @description Revokes the token of this request, and its session if it has one (log out). This instance rejects the token immediately, every other instance within a second.
          */
         delete: operations["revokeToken"];
         options?: never;
@@ -120,19 +120,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List one's sessions
-         * @description Those that are still alive, the newest first.
+         * List your sessions
+         * @description Returns the active sessions of the current user, newest first.
          */
         get: operations["listSessions"];
         put?: never;
         /**
          * Sign in
-         * @description Begins a session: an access token for a short time, and a refresh token to get the next one with, until the session has been idle or has lasted for too long. A user has a limited number of sessions (`SESSIONS_PER_USER`): one more ends the oldest. Asks for the password itself.
+         * @description Starts a session (log in). Returns an access token, which expires soon, and a refresh token, which gets the next access token until the session is idle for too long or reaches its maximum lifetime. A user has at most `SESSIONS_PER_USER` sessions: a new one ends the oldest. Requires the password.
          */
         post: operations["createSession"];
         /**
          * Sign out everywhere
-         * @description Every session of the user ends, and every token of the user stops working, this one too.
+         * @description Revokes every session and token of the user, including the token of this request (log out on all devices).
          */
         delete: operations["endAllSessions"];
         options?: never;
@@ -152,7 +152,7 @@ export interface paths {
         post?: never;
         /**
          * End a session
-         * @description One's own only; its tokens stop working.
+         * @description Ends a session of the current user and revokes its tokens.
          */
         delete: operations["endSession"];
         options?: never;
@@ -168,8 +168,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the protected resource
-         * @description Greets whoever the credentials belong to.
+         * Get the protected resource
+         * @description Returns a greeting for the current user.
          */
         get: operations["getResource"];
         put?: never;
@@ -188,8 +188,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the keys that verify tokens
-         * @description A JWK Set (RFC 7517), for a service that verifies tokens by itself. A new key is in it for longer than this answer may be cached before it signs. Such a service does not learn of revocations before a token expires.
+         * Get the public keys
+         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services do not learn of revocations: they accept a revoked token until it expires.
          */
         get: operations["getJwks"];
         put?: never;
@@ -208,8 +208,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Is the process alive?
-         * @description Looks at nothing but itself. When this does not answer, restart the process.
+         * Check liveness
+         * @description Checks only that the process responds. If it does not, restart the process.
          */
         get: operations["getLiveness"];
         put?: never;
@@ -228,8 +228,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Should this instance get traffic?
-         * @description Asks the database whether it answers, whether its schema has everything that this version needs, and whether it can be written to. Says no from the moment that the instance is asked to stop, while it still serves what is sent to it.
+         * Check readiness
+         * @description Checks that the database responds, that its schema has every migration that this version needs, and that it accepts writes. Returns a 503 as soon as the instance receives a signal to stop, while it still serves requests.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -248,8 +248,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find the parts of this service
-         * @description Links to the documentation and to the most used paths, as a page for browsers and as JSON for programs.
+         * Get the index of the service
+         * @description Returns links to the documentation and to the main paths, as HTML for browsers and as JSON for programs.
          */
         get: operations["getIndex"];
         put?: never;
@@ -268,8 +268,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find the parts of the API
-         * @description The same index as at `/`.
+         * Get the index of the API
+         * @description Returns the same index as `/`.
          */
         get: operations["getApiIndex"];
         put?: never;
@@ -288,8 +288,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read this documentation
-         * @description A page of its own that works offline.
+         * Get this documentation
+         * @description Returns the guide and the reference as one page that works offline.
          */
         get: operations["getDocs"];
         put?: never;
@@ -308,8 +308,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the contract as YAML
-         * @description The very file that this service is driven by.
+         * Get the contract as YAML
+         * @description Returns the OpenAPI document from which this service derives its routes and validation.
          */
         get: operations["getOpenapiYaml"];
         put?: never;
@@ -328,8 +328,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the contract as JSON
-         * @description The same contract for tools that want JSON.
+         * Get the contract as JSON
+         * @description Returns the same contract as JSON.
          */
         get: operations["getOpenapiJson"];
         put?: never;
@@ -348,8 +348,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read what a problem means
-         * @description Where the `type` of every problem leads.
+         * Get the page of a problem
+         * @description Explains a problem and how to fix it. The `type` of every problem is the address of this page.
          */
         get: operations["getProblem"];
         put?: never;
@@ -364,10 +364,10 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Who wants to register. */
+        /** @description The user to register. */
         NewUser: {
             /**
-             * @description 1 to 64 code points after normalisation, no colon, no spaces, no control characters (RFC 8265, UsernameCaseMapped, with the characters of Unicode 15.0). An e-mail address is a username.
+             * @description 1 to 64 code points after normalization, without colons, spaces and control characters (RFC 8265, UsernameCaseMapped, with Unicode 15.0). An email address is a valid username.
              * @example miguel
              */
             username: string;
@@ -375,15 +375,15 @@ export interface components {
         };
         /**
          * Format: password
-         * @description 15 (`PASSWORD_MIN_LENGTH`) to 128 code points after normalisation (RFC 8265, OpaqueString); not easy to guess, and without the username in it. There are no rules of composition: three or four unrelated words are good.
+         * @description 15 (`PASSWORD_MIN_LENGTH`) to 128 code points after normalization (RFC 8265, OpaqueString). It must not be easy to guess or contain the username. There are no composition rules: three or four unrelated words are a good password.
          * @example correct horse battery
          */
         NewPassword: string;
-        /** @description The password as it is and as it shall be. */
+        /** @description The current and the new password. */
         PasswordChange: {
             /**
              * Format: password
-             * @description The password as it is.
+             * @description The current password.
              * @example correct horse battery
              */
             current_password: string;
@@ -398,7 +398,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description In the form in which it is kept, which is lower case.
+             * @description The normalized username, in lower case.
              * @example miguel
              */
             username: string;
@@ -409,30 +409,30 @@ export interface components {
              */
             created_at: string;
         };
-        /** @description A token and how long it works. */
+        /** @description A token and its lifetime. */
         Token: {
             /**
-             * @description A signed JWT (RFC 9068). Do not look into it; it may change its shape.
+             * @description A signed JWT (RFC 9068). Clients should treat it as an opaque string.
              * @example eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
              */
             token: string;
             /**
-             * @description Seconds until it expires.
+             * @description Seconds until the token expires.
              * @example 600
              */
             duration: number;
         };
-        /** @description A refresh token to be used. */
+        /** @description The refresh token to use. */
         Refresh: {
             refresh_token: components["schemas"]["RefreshToken"];
         };
         /**
          * Format: password
-         * @description The session's id and a secret. Works once.
+         * @description An opaque string that works once.
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
          */
         RefreshToken: string;
-        /** @description The tokens of a session, named as OAuth 2.0 names them (RFC 6749, section 5.1). */
+        /** @description The tokens of a session, with the member names of OAuth 2.0 (RFC 6749, section 5.1). */
         SessionTokens: {
             /**
              * Format: uuid
@@ -441,7 +441,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description What `Bearer` takes.
+             * @description The access token, to be sent as `Bearer`.
              * @example eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
              */
             access_token: string;
@@ -458,23 +458,23 @@ export interface components {
             expires_in: number;
             refresh_token: components["schemas"]["RefreshToken"];
             /**
-             * @description Seconds until the session ends, if it is not refreshed before.
+             * @description Seconds until the session ends unless it is refreshed.
              * @example 1209600
              */
             refresh_expires_in: number;
         };
-        /** @description Some of one's sessions. */
+        /** @description A page of sessions. */
         SessionPage: {
-            /** @description The newest first. */
+            /** @description The sessions, newest first. */
             sessions: components["schemas"]["Session"][];
             /**
              * Format: uuid
-             * @description Where the next page begins; null on the last one.
+             * @description The `cursor` of the next page, or null if this is the last page.
              * @example null
              */
             next_cursor: string | null;
         };
-        /** @description A session that is still alive. */
+        /** @description An active session. */
         Session: {
             /**
              * Format: uuid
@@ -484,39 +484,39 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description When it began.
+             * @description When the session started.
              * @example 2026-11-23T09:30:00.000Z
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it was last refreshed, to the hour. A refresh shows once the hour is over, so that polling does not tell when a refresh token is used.
+             * @description When the session was last refreshed, rounded to the hour. A refresh appears here after its hour has ended, so that polling does not reveal when a refresh token is used.
              * @example 2026-11-23T12:00:00.000Z
              */
             last_used_at: string;
             /**
              * Format: date-time
-             * @description When it ends at the latest, if it is not refreshed again. Like `last_used_at`, to the hour.
+             * @description When the session ends unless it is refreshed. Rounded to the hour, like `last_used_at`.
              * @example 2026-12-07T13:00:00.000Z
              */
             expires_at: string;
             /**
-             * @description What the client called itself when the session began.
+             * @description The `User-Agent` of the request that started the session.
              * @example curl/8.5.0
              */
             user_agent: string | null;
             /**
-             * @description Where it was last refreshed from, or began.
+             * @description The client address of the last refresh, or of the sign-in.
              * @example 192.0.2.7
              */
             address: string | null;
             /**
-             * @description Whether the sent token is of this session.
+             * @description Whether the token of this request belongs to this session.
              * @example true
              */
             current: boolean;
         };
-        /** @description What is being protected. */
+        /** @description The protected resource. */
         Resource: {
             /**
              * @description A greeting.
@@ -526,7 +526,7 @@ export interface components {
         };
         /** @description A JWK Set (RFC 7517). */
         JwkSet: {
-            /** @description The keys that tokens may be signed with. */
+            /** @description The public keys that verify tokens. */
             keys: components["schemas"]["Jwk"][];
         };
         /** @description An Ed25519 public key (RFC 8037). */
@@ -544,13 +544,13 @@ export interface components {
              */
             crv: "Ed25519";
             /**
-             * @description The only algorithm it is used with.
+             * @description The signature algorithm.
              * @example EdDSA
              * @constant
              */
             alg: "EdDSA";
             /**
-             * @description For signatures.
+             * @description The use of the key.
              * @example sig
              * @constant
              */
@@ -566,7 +566,7 @@ export interface components {
              */
             x: string;
         };
-        /** @description The answer of a healthy instance. */
+        /** @description The status of a healthy instance. */
         Health: {
             /**
              * @description Always `ok`.
@@ -575,41 +575,41 @@ export interface components {
              */
             status: "ok";
         };
-        /** @description The parts of the service, each as a path on its host. */
+        /** @description The main paths of the service. */
         Index: {
             /**
-             * @description Which program this is.
+             * @description The name of the program.
              * @example Latchkey
              * @constant
              */
             name: "Latchkey";
             /**
              * Format: uri-reference
-             * @description The guide and the reference. Absent where `DOCUMENTATION` is off, like `openapi`.
+             * @description The guide and the reference. Absent if `DOCUMENTATION` is off.
              * @example /docs
              */
             documentation?: string;
             /**
              * Format: uri-reference
-             * @description The contract.
+             * @description The contract. Absent if `DOCUMENTATION` is off.
              * @example /openapi.json
              */
             openapi?: string;
             /**
              * Format: uri-reference
-             * @description Where to register.
+             * @description The path to register users.
              * @example /api/users
              */
             users: string;
             /**
              * Format: uri-reference
-             * @description Where to get a token.
+             * @description The path to get a token.
              * @example /api/token
              */
             token: string;
             /**
              * Format: uri-reference
-             * @description Where to sign in.
+             * @description The path to sign in.
              * @example /api/sessions
              */
             sessions: string;
@@ -621,21 +621,21 @@ export interface components {
             jwks: string;
             /**
              * Format: uri-reference
-             * @description Whether this instance should get traffic.
+             * @description The readiness check.
              * @example /readyz
              */
             readiness: string;
         };
         /** @description An HTML page. */
         Page: string;
-        /** @description An OpenAPI 3.1 document; its fields are OpenAPI's. */
+        /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
             /**
              * @description The version of OpenAPI.
              * @example 3.1.0
              */
             openapi: string;
-            /** @description What the contract is about. */
+            /** @description The metadata of the contract. */
             info: {
                 /**
                  * @description The service's name.
@@ -657,26 +657,26 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What went wrong (RFC 9457). */
+        /** @description The details of an error (RFC 9457). */
         Problem: {
             /**
-             * @description Which problem it is. Stable, and a page of this service.
+             * @description The problem type. Stable. It is also the address of a page that explains the problem.
              * @example /problems/token-expired
              * @enum {string}
              */
             type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
-             * @description The problem in a few words, the same for every problem of its type.
+             * @description A short summary, the same for every problem of this type.
              * @example The token has expired
              */
             title: string;
             /**
-             * @description The status of the answer.
+             * @description The HTTP status.
              * @example 401
              */
             status: number;
             /**
-             * @description This very case, for people. Never for programs.
+             * @description An explanation of this occurrence, for people. Programs should not parse it.
              * @example The token expired at 2026-11-23T09:40:00Z.
              */
             detail?: string;
@@ -686,17 +686,17 @@ export interface components {
              * @example urn:uuid:7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
              */
             instance: string;
-            /** @description Each place of the request that is wrong. */
+            /** @description The invalid parts of the request. */
             errors?: components["schemas"]["RequestError"][];
             reason?: components["schemas"]["PasswordRefusal"];
         };
         /**
-         * @description Why a password was refused.
+         * @description Why a new password was not accepted.
          * @example too-short
          * @enum {string}
          */
         PasswordRefusal: "too-short" | "too-long" | "too-common" | "too-predictable" | "contains-username";
-        /** @description A place of the request, and what is wrong with it. */
+        /** @description An invalid part of the request. */
         RequestError: {
             /**
              * @description A JSON Pointer into the body, as a URI fragment (RFC 6901, section 6).
@@ -720,7 +720,7 @@ export interface components {
             detail: components["schemas"]["RequestErrorDetail"];
         };
         /**
-         * @description What is wrong, for people.
+         * @description What is wrong, in words for people.
          * @example is required
          */
         RequestErrorDetail: string;
@@ -737,7 +737,7 @@ export interface components {
                 "application/json": components["schemas"]["User"];
             };
         };
-        /** @description Done. There is nothing to say. */
+        /** @description Success, without a body. */
         Done: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -746,7 +746,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description Yes. */
+        /** @description The instance is healthy. */
         Health: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -764,7 +764,7 @@ export interface components {
                 "Cache-Control": components["headers"]["PublicFiveMinutes"];
                 "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 /**
-                 * @description The answer depends on `Accept`, and with `CORS_ORIGINS` on `Origin`.
+                 * @description The response depends on `Accept` and, if `CORS_ORIGINS` is set, on `Origin`.
                  * @example Accept
                  */
                 Vary: string;
@@ -775,7 +775,7 @@ export interface components {
                 "text/html": components["schemas"]["Page"];
             };
         };
-        /** @description What `If-None-Match` names is still the answer (RFC 9110, section 13.1.2). */
+        /** @description The content is unchanged since the version in `If-None-Match` (RFC 9110, section 13.1.2). */
         NotModified: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -786,7 +786,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description What `If-None-Match` names is still the page (RFC 9110, section 13.1.2). */
+        /** @description The page is unchanged since the version in `If-None-Match` (RFC 9110, section 13.1.2). */
         PageNotModified: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -798,7 +798,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description The request is not well-formed or not what the contract asks for. */
+        /** @description The request is malformed or does not match the contract. */
         InvalidRequest: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -814,7 +814,7 @@ export interface components {
                 };
             };
         };
-        /** @description No credentials, or none that are accepted. */
+        /** @description The credentials are missing or not accepted. */
         Unauthorized: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -831,7 +831,7 @@ export interface components {
                 };
             };
         };
-        /** @description No username and password, or not the right ones. A token is not enough here. */
+        /** @description The username and password are missing or wrong. A token is not accepted. */
         PasswordRequired: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -848,7 +848,7 @@ export interface components {
                 };
             };
         };
-        /** @description No token, or none that is accepted. A password is not enough here. */
+        /** @description The token is missing or not accepted. A password is not accepted. */
         TokenRequired: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -865,7 +865,7 @@ export interface components {
                 };
             };
         };
-        /** @description The refresh token is not accepted; `type` says why. The person has to sign in again. */
+        /** @description The refresh token is not accepted. `type` gives the reason. The user has to sign in again. */
         RefreshRefused: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -882,7 +882,7 @@ export interface components {
                 };
             };
         };
-        /** @description A page of another origin that is not in `CORS_ORIGINS` asked a browser for this. The credentials were not checked, and nothing was done. */
+        /** @description A web page of an origin that `CORS_ORIGINS` does not list sent this request. The service did not check the credentials and changed nothing. */
         CrossSiteRequest: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -898,7 +898,7 @@ export interface components {
                 };
             };
         };
-        /** @description There is no such thing for these credentials. */
+        /** @description The object does not exist, or these credentials give no access to it. */
         NotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -914,7 +914,7 @@ export interface components {
                 };
             };
         };
-        /** @description The `Accept` header rules out what this operation answers with. */
+        /** @description The `Accept` header excludes every media type that this operation can return. */
         NotAcceptable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -946,7 +946,7 @@ export interface components {
                 };
             };
         };
-        /** @description Somebody has that username, in this or another case or normal form. */
+        /** @description Another user has this username, possibly in a different case or Unicode normalization form. */
         UsernameTaken: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -978,7 +978,7 @@ export interface components {
                 };
             };
         };
-        /** @description The body is not `application/json` in UTF-8 without a content encoding. */
+        /** @description The body is not `application/json` in UTF-8, or it is compressed. */
         UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -994,7 +994,7 @@ export interface components {
                 };
             };
         };
-        /** @description The password is well-formed, but not one to protect an account with. */
+        /** @description The new password is too weak, too long, or contains the username. `reason` says which. */
         PasswordRefused: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1011,7 +1011,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this network, or too many registrations from it. The password was not checked. The limit ends by itself after the seconds in `Retry-After`. */
+        /** @description Too many wrong passwords for this account or from this network, or too many registrations from this network. The password was not checked. Retry after the number of seconds in `Retry-After`. */
         TooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1030,7 +1030,7 @@ export interface components {
                 };
             };
         };
-        /** @description A fault of the service. Nothing more is said here; the log knows it by its request id. */
+        /** @description The service failed. The log contains the error under the request id. */
         InternalError: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1046,7 +1046,7 @@ export interface components {
                 };
             };
         };
-        /** @description The database does not answer, or more passwords are waiting to be checked than can be in good time. Nothing was changed, or it is not known whether it was; trying again is right. */
+        /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. A change may or may not have been made. Retry after the number of seconds in `Retry-After`. */
         Unavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1063,7 +1063,7 @@ export interface components {
                 };
             };
         };
-        /** @description Not now; the database is away, its schema is not what this version needs, or the instance is about to stop. */
+        /** @description The instance should get no traffic: the database is unavailable, its schema is out of date, or the instance is shutting down. */
         NotReady: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1085,54 +1085,54 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description Names this request in the log.
+         * @description The id of this request. The log contains it.
          * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
          */
         "X-Request-Id": string;
         /**
-         * @description Not to be kept by any cache.
+         * @description No cache may store the response.
          * @example no-store
          */
         NoStore: "no-store";
         /**
-         * @description May be kept by anyone for five minutes.
+         * @description Any cache may store the response for five minutes.
          * @example public, max-age=300
          */
         PublicFiveMinutes: "public, max-age=300";
         /**
-         * @description Allows the page's own scripts and styles, and nothing from elsewhere.
+         * @description Allows only the scripts and styles of the page itself.
          * @example default-src 'none'; script-src 'sha256-…'
          */
         "Content-Security-Policy": string;
         /**
-         * @description Identifies these bytes (RFC 9110, section 8.8.3). Each content coding has its own. Send it as `If-None-Match` to get a 304 in place of the same bytes.
+         * @description Identifies this version of the content (RFC 9110, section 8.8.3). Each content coding has its own. If a client sends it as `If-None-Match` and the content is unchanged, the response is a 304.
          * @example "oE4y8Zk1sQ2mX7vT-br"
          */
         ETag: string;
         /**
-         * @description The answer depends on `Accept-Encoding`, and with `CORS_ORIGINS` on `Origin`.
+         * @description The response depends on `Accept-Encoding` and, if `CORS_ORIGINS` is set, on `Origin`.
          * @example Accept-Encoding
          */
         Vary: string;
         /**
-         * @description How the body is compressed; absent where it is not. Chosen by `Accept-Encoding` (RFC 9110, section 12.5.3).
+         * @description The compression of the body, chosen by `Accept-Encoding` (RFC 9110, section 12.5.3). Absent if the body is not compressed.
          * @example br
          */
         "Content-Encoding": "br" | "gzip";
-        /** @description What the operation accepts, a challenge a line (RFC 9110, section 11.6.1). The Bearer challenge says `error="invalid_token"` when a token was sent and not accepted (RFC 6750, section 3). Where `Sec-Fetch-Dest` says that a page made the request, and not somebody who opened it, the Basic challenge is left out, since the browser would open its login dialog. Where it is the only one, `Password`, which browsers do not know, takes its place: it stands for a username and password, which are sent with `Basic` all the same. */
+        /** @description The authentication schemes of the operation, one challenge per header line (RFC 9110, section 11.6.1). If a token was rejected, the Bearer challenge contains `error="invalid_token"` (RFC 6750, section 3). If `Sec-Fetch-Dest` shows that a script on a web page made the request, the Basic challenge is omitted, because the browser would open its login dialog. If it was the only challenge, `Password` replaces it. Browsers ignore this scheme; clients still send the username and password with `Basic`. */
         "WWW-Authenticate": string;
         /**
-         * @description Seconds after which it makes sense to try again.
+         * @description Seconds to wait before retrying the request.
          * @example 2
          */
         "Retry-After": number;
         /**
-         * @description The limit that was reached: its name, how many (`q`) in how many seconds (`w`) (draft-ietf-httpapi-ratelimit-headers).
+         * @description The limit that was reached: its name, its quota (`q`) and its window in seconds (`w`) (draft-ietf-httpapi-ratelimit-headers).
          * @example "account-address";q=5;w=900
          */
         "RateLimit-Policy": string;
         /**
-         * @description How many are left (`r`) of that limit, and in how many seconds (`t`) it is whole again.
+         * @description The remaining quota of that limit (`r`), and the seconds until it resets (`t`).
          * @example "account-address";r=0;t=512
          */
         RateLimit: string;
@@ -1154,13 +1154,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The user exists now. */
+            /** @description The user was created. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["NoStore"];
                     /**
-                     * @description Where the new user can be read.
+                     * @description The path of the new user.
                      * @example /api/users/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                      */
                     Location: string;
@@ -1311,7 +1311,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The next tokens of the session. */
+            /** @description The new tokens of the session. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1354,12 +1354,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description How many sessions at the most.
+                 * @description The maximum number of sessions to return.
                  * @example 20
                  */
                 limit?: number;
                 /**
-                 * @description The `next_cursor` of the page before.
+                 * @description The `next_cursor` of the previous page.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 cursor?: string;
@@ -1398,13 +1398,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The session and its first tokens. */
+            /** @description The session and its tokens. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["NoStore"];
                     /**
-                     * @description Where the session can be ended.
+                     * @description The path of the new session.
                      * @example /api/sessions/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                      */
                     Location: string;
@@ -1584,7 +1584,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The guide and the reference as a page. */
+            /** @description The guide and the reference. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1669,7 +1669,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The last part of a problem's `type`.
+                 * @description The last segment of the problem's `type`.
                  * @example token-expired
                  */
                 slug: string;
@@ -1678,7 +1678,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the problem means and what to do. */
+            /** @description The page of the problem. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -1,43 +1,111 @@
-/** What a release has to say of the contract's changes: in its version, and in CHANGELOG.md. */
-import { type Change, verdicts } from "./contractChanges.ts";
-
 /**
- * Whether a version tells that it breaks clients of another: a new major version, and before 1.0.0,
- * where anything may change, a new minor one (SemVer, section 4).
+ * `npm run release -- [VERSION] [--dry-run]`: checks the working tree, sets the version, moves the entries of
+ * Unreleased in CHANGELOG.md under it, writes contract/released.yaml, commits and tags. It never pushes.
+ * Without VERSION it takes that of package.json, or a higher one if the changes of the contract require it.
  */
-export function saysBreaking(from: string, to: string): boolean {
-  const [[oldMajor, oldMinor], [major, minor]] = [numbers(from), numbers(to)];
-  return major > oldMajor || (major === 0 && oldMajor === 0 && minor > oldMinor);
+import { execFileSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { isReleased, withContractPart, withRelease } from "./changelog.ts";
+import { type Change, contractChanges } from "./contract/changes.ts";
+import { printChanges } from "./contract/print.ts";
+import { readContract, readVersion, releasedFile, releasedText } from "./contract/released.ts";
+import { compareVersions, nextVersion } from "./versions.ts";
+
+/** What CI checks first. The tests take too long to repeat here: release a commit that CI has passed. */
+const checks = ["lint", "typecheck", "check:generated"];
+
+const help = `Usage: npm run release -- [VERSION] [--dry-run]
+
+Options:
+  --dry-run  Run the checks and show what would be done. Change nothing.
+  --help     Show this text.
+`;
+
+try {
+  await main();
+} catch (error) {
+  console.error(`\n${(error as Error).message}`);
+  process.exitCode = 1;
 }
 
-function numbers(version: string): [major: number, minor: number] {
-  const [, major, minor] = /^(\d+)\.(\d+)\.\d+/.exec(version) ?? [];
-  if (major === undefined) throw new Error(`${version} is not a version as SemVer has them.`);
-  return [Number(major), Number(minor)];
-}
-
-const heading = "### Contract";
-
-/** The changelog with these changes as the part `### Contract` of what is unreleased, in place of the one that was there. */
-export function withContractPart(changelog: string, changes: Change[]): string {
-  const chapters = changelog.split(/^(?=## )/m);
-  const index = chapters.findIndex((chapter) => /^## Unreleased\s/.test(chapter));
-  const [title, ...parts] = (chapters[index] ?? "").split(/^(?=### )/m);
-  if (!title) throw new Error("CHANGELOG.md has no section Unreleased.");
-  const contract = changes.length > 0 ? [`${heading}\n\n${lines(changes).join("\n")}`] : [];
-  const others = parts.filter((part) => !part.startsWith(`${heading}\n`));
-  const unreleased = [title, ...contract, ...others].map((part) => part.trimEnd()).join("\n\n");
-  const isLast = index === chapters.length - 1;
-  return chapters.with(index, `${unreleased}\n${isLast ? "" : "\n"}`).join("");
-}
-
-/** A line for each change, with all that it happens to: a change of one schema can be one of many operations. */
-function lines(changes: Change[]): string[] {
-  return verdicts.flatMap((verdict) => {
-    const found = changes.filter((change) => change.verdict === verdict);
-    return [...new Set(found.map(({ text }) => text))].map((text) => {
-      const subjects = found.filter((change) => change.text === text).map(({ subject }) => subject);
-      return `- ${verdict[0]?.toUpperCase()}${verdict.slice(1)}: ${text}: ${subjects.join(", ")}`;
-    });
+async function main(): Promise<void> {
+  const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { "dry-run": { type: "boolean", default: false }, help: { type: "boolean", default: false } },
   });
+  if (options.help) {
+    process.stdout.write(help);
+    return;
+  }
+  if (git("status", "--porcelain") !== "") throw new Error("The working tree has changes. Commit them first.");
+  const contract = await readContract("openapi.yaml");
+  const packaged = await readVersion(contract);
+  const released = await readContract(releasedFile);
+  const changes = contractChanges(released, contract);
+  const changelog = await readFile("CHANGELOG.md", "utf8");
+  const lowest = lowestVersion(released.info.version, changes, changelog);
+  const version = positionals[0] ?? (compareVersions(packaged, lowest) > 0 ? packaged : lowest);
+  if (compareVersions(version, lowest) < 0) {
+    printChanges(changes, `Changes of the contract since ${released.info.version}:`);
+    throw new Error(`The version must be at least ${lowest}, not ${version}.`);
+  }
+  if (git("tag", "--list", `v${version}`) !== "") throw new Error(`The tag v${version} already exists.`);
+  const date = new Date().toISOString().slice(0, 10);
+  const newChangelog = withRelease(withContractPart(changelog, changes), version, date);
+
+  for (const check of checks) npm("run", "--silent", check);
+
+  printChanges(changes, `\nRelease ${version}. Changes of the contract since ${released.info.version}:`);
+  if (options["dry-run"]) {
+    console.log(`\nA dry run: nothing was changed. CHANGELOG.md would have:\n\n${sectionOf(newChangelog, version)}`);
+    return;
+  }
+  try {
+    await setVersion(version);
+    await writeFile("CHANGELOG.md", newChangelog);
+    await writeFile(releasedFile, releasedText(await readFile("openapi.yaml", "utf8")));
+    git("commit", "--quiet", "--all", "--message", `Release ${version}`);
+  } catch (cause) {
+    // The tree had no changes before.
+    git("restore", "--staged", "--worktree", ".");
+    throw new Error(`Nothing was released: ${(cause as Error).message}`, { cause });
+  }
+  git("tag", "--annotate", `v${version}`, "--message", `Latchkey ${version}`);
+  console.log(`\nCommitted and tagged v${version}. To publish it: git push --follow-tags`);
+}
+
+/** The lowest version that tells clients what changed in the contract. A first release may keep the version it has. */
+function lowestVersion(released: string, changes: Change[], changelog: string): string {
+  const isBreaking = changes.some(({ verdict }) => verdict === "breaking");
+  return isBreaking || isReleased(changelog, released) ? nextVersion(released, changes) : released;
+}
+
+/** Writes the version to package.json, package-lock.json and openapi.yaml, and generates what depends on it. */
+async function setVersion(version: string): Promise<void> {
+  npm("version", version, "--no-git-tag-version", "--allow-same-version", "--ignore-scripts");
+  for (const file of ["openapi.yaml", "workflows.arazzo.yaml"]) {
+    const text = await readFile(file, "utf8");
+    // The first `version` within `info`, which both files begin with.
+    await writeFile(file, text.replace(/^( {2}version: ).*$/m, `$1${version}`));
+  }
+  await readVersion(await readContract("openapi.yaml"));
+  npm("run", "--silent", "generate");
+}
+
+function sectionOf(changelog: string, version: string): string {
+  return changelog.split(/^(?=## )/m).find((section) => section.startsWith(`## ${version} `)) ?? "";
+}
+
+function git(...args: string[]): string {
+  return execFileSync("git", args, { encoding: "utf8" }).trim();
+}
+
+/** @throws {Error} if the command fails; its output is shown */
+function npm(...args: string[]): void {
+  try {
+    execFileSync("npm", args, { stdio: ["ignore", "inherit", "inherit"] });
+  } catch (cause) {
+    throw new Error(`npm ${args.join(" ")} failed.`, { cause });
+  }
 }

@@ -1,43 +1,41 @@
-/** What is told to those who have to know later who did what: an event a line, without any secret. */
-import type { Client } from "../openapi/binding.ts";
+/** Audit events. The log has one line per event, without any secret. */
 
-/** Every event, and what it means. Names stay: somebody's alerts depend on them. */
+/** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
-  "user-registered": "Somebody registered.",
-  "user-deleted": "A user was deleted, by themselves, or once more after a restore (`reason`: `restored`).",
-  "password-accepted": "A username and its password were sent, with any operation, and were right.",
-  "password-refused":
-    "A username and a password were sent, and were not right. `reason`: `unknown-user` or `wrong-password`.",
+  "user-registered": "A user registered.",
+  "user-deleted": "A user deleted their account, or `latchkey restore` deleted it again (`reason`: `restored`).",
+  "password-accepted": "A request with a username and the right password, for any operation.",
+  "password-refused": "A request with a username and a wrong password. `reason`: `unknown-user` or `wrong-password`.",
   "password-changed":
-    "A user changed the password, or the operator set another (`reason`: `operator`). All tokens and sessions of the user have ended. `passwordEpoch` numbers the changes.",
+    "A user changed the password, or an operator set it (`reason`: `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` counts the changes.",
   "password-disabled":
-    "After a restore: a password that had been changed since the backup was disabled. The operator has to set another.",
-  "account-unlocked": "The operator forgot the wrong passwords that were counted for a user.",
+    "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
+  "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
   throttled:
-    "A password was not checked, or a registration not made, since there were too many tries. `limit` says of what. `userId` only where the user was signed in already.",
+    "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
   "token-refused":
-    "A token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",
-  "token-revoked": "A token that belongs to no session was revoked by its holder.",
-  "session-created": "Somebody signed in for longer.",
+    "A token was rejected. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",
+  "token-revoked": "A token without a session was revoked by its holder.",
+  "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A session was ended by its user, also by revoking one of its tokens, or as the oldest of too many (`reason`: `too-many`).",
+    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`).",
   "sessions-ended":
-    "A user signed out everywhere, or the operator did it for them (`reason`: `operator`). All tokens and sessions of the user have ended.",
-  "all-sessions-ended": "The operator ended all tokens and sessions of all users.",
+    "A user signed out everywhere, or an operator ended the user's sessions (`reason`: `operator`). All tokens and sessions of the user were revoked.",
+  "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",
   "refresh-refused":
-    "A refresh token was sent and not accepted. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
+    "A refresh token was rejected. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
   "refresh-token-repeated":
-    "A refresh token was used again within the grace, from the network of its first use, and got the same successor: an answer was lost, or several asked at once.",
+    "A refresh token was used again within the grace period, from the network of its first use, and returned the same new refresh token. The response was lost, or several requests were concurrent.",
   "refresh-token-reused":
-    "A refresh token was used a second time, later than a lost answer explains (`reason`: `too-late`) or from another network than before (`another-network`): somebody has a copy. The session has ended, and the networks that only refreshes have made familiar are forgotten.",
+    "A refresh token was used again after the grace period (`reason`: `too-late`) or from another network (`another-network`): someone may have a copy. The session was revoked. Networks that became familiar only through refreshes were removed.",
   "refresh-token-ahead":
-    "A refresh token is newer than the database knows: a failover lost what had been committed. The session goes on.",
-  "signing-key-rotated": "Another key signs, at once or when it has been published for long enough.",
-  "signing-key-revoked": "A signing key was revoked, with all its tokens.",
+    "A refresh token is newer than its row in the database: a failover lost a committed transaction. The session continues.",
+  "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
+  "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
-    "The operator ended what a backup had brought back. `reason` says what was done about passwords: `audit-log`, `end-passwords` or `keep-passwords`.",
+    "`latchkey restore` revoked what a backup had restored. `reason` is the option for passwords: `audit-log`, `end-passwords` or `keep-passwords`.",
 } as const;
 
 export type AuditEvent = keyof typeof auditEvents;
@@ -53,5 +51,5 @@ export type AuditDetails = {
   limit?: string;
 };
 
-/** @param client whose request it was; `undefined` for what nobody asked for over HTTP */
-export type Audit = (event: AuditEvent, client: Client | undefined, details: AuditDetails) => void;
+/** Records an event. Within a request, its id and the client's address are recorded as well. */
+export type Audit = (event: AuditEvent, details: AuditDetails) => void;

@@ -1,6 +1,6 @@
 import type { Handler } from "../openapi/binding.ts";
 
-/** What is being protected. Put your own beside it: see "Add an operation" in the README. */
+/** The protected resource of the article. CONTRIBUTING.md, "Add an operation", describes how to add your own. */
 export const getResource: Handler<"getResource"> = ({ principal }) => ({
   status: 200,
   body: { data: `Hello, ${principal.username}!` },

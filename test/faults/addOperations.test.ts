@@ -140,7 +140,7 @@ export const getParcel: Handler<"getParcel"> = ({ path, principal }) => {
 export const getParcelsPage: Handler<"getParcelsPage"> = () => ({ status: 200, body: "<!doctype html><title>Parcels</title>" });
 `;
 
-test("three operations of other shapes", { timeout: 600_000 }, async () => {
+test("three operations of other shapes can be added", { timeout: 600_000 }, async () => {
   const project = await copyProject();
   const { path, run, edit, write } = project;
   await edit("openapi.yaml", "\npaths:\n", `\npaths:\n${paths}`);

@@ -1,6 +1,6 @@
 /**
- * An operation is added to a copy of this project as the README says, with the README's own snippets, and is then
- * typed, served, documented, in the collection and fuzzed, without another line.
+ * Follows "Add an operation" of CONTRIBUTING.md in a copy of this project, with the snippets of that page. The operation is
+ * then typed, served, documented, in the collection and fuzzed, without any other change.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,16 +12,16 @@ const { path: copy, run, edit } = project;
 
 const indented = (text: string, by: number) => text.replace(/^(?=.)/gm, " ".repeat(by));
 
-/** The blocks of a section of the README, without the indent that they have in a list. */
+/** The code blocks of a section of CONTRIBUTING.md, without the indentation of the list. */
 async function snippetsOf(section: string): Promise<string[]> {
-  const [, text = ""] = (await readFile("README.md", "utf8")).split(`\n## ${section}\n`);
+  const [, text = ""] = (await readFile("CONTRIBUTING.md", "utf8")).split(`\n## ${section}\n`);
   const [own = ""] = text.split("\n## ");
   return [...own.matchAll(/^( *)```\w+\n([\s\S]*?)^ *```$/gm)].map(([, indent = "", block = ""]) =>
     block.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
   );
 }
 
-test("the README's operation", { timeout: 300_000 }, async () => {
+test("an operation can be added as CONTRIBUTING.md describes", { timeout: 300_000 }, async () => {
   const [operation = "", schema = "", handler = "", ownTest = "", ...others] = await snippetsOf("Add an operation");
   expect(others).toEqual([]);
 
@@ -43,7 +43,7 @@ test("the README's operation", { timeout: 300_000 }, async () => {
       "types",
     );
   const unhandled = await compile();
-  expect(unhandled.output).toMatch(/^src\/handlers\.ts\(.+Property 'listOrders' is missing/);
+  expect(unhandled.output).toMatch(/^src\/operations\.ts\(.+Property 'listOrders' is missing/);
   expect(
     unhandled.output
       .trim()
@@ -65,13 +65,13 @@ test("the README's operation", { timeout: 300_000 }, async () => {
   const page = await readFile(join(copy, "dist/docs.html"), "utf8");
   const [, shown = ""] = /^\s*const __redoc_definition = (.+);$/m.exec(page) ?? [];
   const documented = JSON.parse(shown).paths["/api/orders"].get;
-  expect(documented.summary).toBe("List one's orders");
+  expect(documented.summary).toBe("List your orders");
   const languages = documented["x-codeSamples"].map(({ lang }: { lang: string }) => lang);
   expect(languages).toEqual(["bash", "javascript", "python", "go"]);
 
   // Its own test, and those that go through all there is: the collection from top to bottom, and the fuzzer until each
   // operation has succeeded.
-  await writeFile(join(copy, "test/listOrders.test.ts"), ownTest);
+  await writeFile(join(copy, "test/operations/listOrders.test.ts"), ownTest);
   await edit("test/project/fuzz.test.ts", "requests: 3000, promises: []", "requests: 600, promises: []");
   await edit("test/project/fuzz.test.ts", "toBeGreaterThanOrEqual(3000)", "toBeGreaterThanOrEqual(600)");
   const names = "GET /api/orders|every operation is answered|whatever is sent";
