@@ -1,92 +1,118 @@
-/** The direction of imports, as a rule: `npm run lint` fails where a file looks upwards. */
-const noun = "^src/(users|passwords|tokens|revocations|sessions|resource|throttling|audit|unicode)/";
+/** Which file may import which: `npm run lint` checks it. */
+
+/** From top to bottom. A file imports only from its own layer and from the layers below it. */
+const layers = {
+  main: "^src/main\\.ts$",
+  cli: "^src/cli/",
+  start: "^src/(start\\.ts$|start/)",
+  process: "^src/process/",
+  app: "^src/(app|operations|authenticator|warmUp)\\.ts$",
+  domain: "^src/(users|sessions|tokens|passwords|throttling|revocations|audit|unicode|resource|documentation|health)/",
+  openapi: "^src/openapi/",
+  infrastructure: "^src/(http|database|observability)/",
+  base: "^src/((requestContext|principal|networks)\\.ts$|problems/|config/|lib/)",
+};
+
+/** Imports that go up, and why. */
+const exceptions = {
+  // Audit events are written to the log and counted; hashes are traced.
+  infrastructure: "^src/(audit/audit|passwords/hashing|throttling/(network|limits))\\.ts$",
+  // The types of what a request carries.
+  base: "^src/openapi/(binding|contract)\\.ts$",
+};
+
+const order = Object.entries(layers);
+const layerRules = order.slice(1).map(([name, path], index) => ({
+  name: `${name}-imports-nothing-above-it`,
+  comment: `The layers, from top to bottom: ${Object.keys(layers).join(", ")}.`,
+  severity: "error",
+  from: { path },
+  to: {
+    path: order.slice(0, index + 1).map(([, above]) => above),
+    ...(exceptions[name] && { pathNot: exceptions[name] }),
+  },
+}));
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
   forbidden: [
+    ...layerRules,
+    {
+      name: "every-file-has-a-layer",
+      comment: "Add a new folder to the layers above.",
+      severity: "error",
+      from: { path: "^src/", pathNot: [...Object.values(layers), "^src/client/"] },
+      to: {},
+    },
     {
       name: "no-circles",
-      comment: "What depends on itself cannot be understood one file at a time.",
+      comment: "Files that import each other cannot be understood one at a time.",
       severity: "error",
       from: {},
       to: { circular: true },
     },
     {
-      name: "domain-knows-no-web-and-no-sql",
-      comment: "What a noun means is said in plain functions: no Express, no Knex, not even their types.",
+      name: "openapi-serves-any-contract",
+      comment: "It knows no operation, no database and no log.",
       severity: "error",
-      from: { path: noun, pathNot: "/(store|handlers)\\.ts$" },
+      from: { path: layers.openapi },
       to: {
-        path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|documentation|observability|health)/",
+        path: "^src/",
+        pathNot: "^src/(openapi|http|problems|lib)/|^src/(requestContext|principal|networks)\\.ts$",
       },
     },
     {
-      name: "handlers-know-no-sql-and-no-web",
-      comment: "A handler maps the contract to the domain. Queries are in store.ts, Express is in openapi/.",
+      name: "domain-is-plain-functions",
+      comment: "The rules of a domain folder use no Express, no SQL and no log, not even their types.",
+      severity: "error",
+      from: { path: layers.domain, pathNot: "/(store|sql|handlers)\\.ts$" },
+      to: { path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|observability)/" },
+    },
+    {
+      name: "handlers-map-the-contract-only",
+      comment: "A handler maps the contract to the domain. Queries belong in store.ts, Express in openapi/.",
       severity: "error",
       from: { path: "/handlers\\.ts$" },
       to: { path: "node_modules/(express|knex|pg)/|^src/database/|/store\\.ts$" },
     },
     {
-      name: "stores-are-wired-in-one-place",
-      comment: "Only the wiring knows that a noun is kept in Postgres.",
+      name: "stores-are-injected",
+      comment: "Only the start and the commands know that the domain is stored in Postgres.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(start\\.ts$|cli/)" },
+      from: { path: "^src/", pathNot: "^src/(start|cli)/" },
       to: { path: "/store\\.ts$" },
     },
     {
-      name: "contract-knows-no-noun",
-      comment: "The binding serves any contract.",
-      severity: "error",
-      from: { path: "^src/openapi/" },
-      to: { path: "^src/", pathNot: "^src/(openapi|http|problems|lib)/|^src/requestContext\\.ts$" },
-    },
-    {
-      name: "nothing-looks-up-to-the-wiring",
-      comment: "The command line in cli/, then start.ts, then the rest.",
-      severity: "error",
-      from: { path: "^src/.+/", pathNot: "^src/(cli/|process/workers\\.ts$)" },
-      to: { path: "^src/[^/]+\\.ts$", pathNot: "^src/requestContext\\.ts$" },
-    },
-    {
-      name: "main-is-the-top",
-      comment: "Nothing imports the command line, and only it, the workers' primary and tests start a service.",
-      severity: "error",
-      from: { path: "^src/", pathNot: "^src/(main\\.ts$|process/workers\\.ts$|cli/)" },
-      to: { path: "^src/(main|start|process/workers)\\.ts$|^src/cli/" },
-    },
-    {
       name: "client-stands-alone",
-      comment: "It runs in browsers: nothing of the service, nothing of Node.",
+      comment: "The client runs in browsers: it imports nothing of the service and nothing of Node.",
       severity: "error",
       from: { path: "^src/client/" },
       to: { pathNot: "^src/client/|^generated/|node_modules/(openapi-fetch|openapi-typescript-helpers)/" },
     },
     {
-      name: "service-knows-no-client",
+      name: "service-does-not-use-the-client",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/client/" },
       to: { path: "^src/client/" },
     },
     {
-      name: "no-development-tools-in-the-program",
-      comment: "It would not be there once installed for production.",
+      name: "no-development-dependencies-in-the-program",
+      comment: "They are not installed in production.",
       severity: "error",
       from: { path: "^(src|generated)/" },
       to: { dependencyTypes: ["npm-dev"], pathNot: "node_modules/@types/" },
     },
     {
-      name: "no-import-that-leads-nowhere",
+      name: "every-import-resolves",
       severity: "error",
-      from: {},
+      from: { pathNot: "^bench/" }, // its packages are installed by `npm run bench`
       to: { couldNotResolve: true },
     },
   ],
   options: {
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
-    // What the package looks like to others is no part of the program.
-    exclude: { path: "^test/fixtures/" },
+    exclude: { path: "^test/fixtures/" }, // they import the package as its users do
     doNotFollow: { path: "node_modules" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
   },

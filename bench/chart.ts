@@ -1,6 +1,6 @@
 /** A run as a picture for the README: bars in colours that can be read on white and on black. */
 import { number, type Report, type Series } from "./report.ts";
-import { titles } from "./work.ts";
+import { titles } from "./workloads.ts";
 
 const width = 760;
 const labels = 230;

@@ -1,11 +1,12 @@
 /** Latchkey beside its peers and its ceilings. */
-import { type Bench, compiled, type NodeVersion, startLoad } from "./bench.ts";
+
 import { type Contender, contenders, type Work } from "./contenders.ts";
+import { type Bench, compiled, type NodeVersion, startLoad } from "./context.ts";
+import { type Entrant, measure } from "./measure.ts";
 import { pgbenchRefreshes } from "./pgbench.ts";
 import { type Server, startServer, startWorker, treeOf, type Worker } from "./processes.ts";
 import type { Series } from "./report.ts";
-import { type Entrant, measure } from "./rounds.ts";
-import { prepare, register } from "./work.ts";
+import { prepare, register } from "./workloads.ts";
 
 /** Few users and sessions, as in an installation that is young. */
 const few = { users: 1_000, revocations: 1 };

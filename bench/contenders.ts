@@ -1,5 +1,5 @@
 /** Who is measured: how each is started and asked. What differs between them is said in README.md. */
-import { compiled } from "./bench.ts";
+import { compiled } from "./context.ts";
 import { password } from "./database.ts";
 import type { HttpRequest } from "./load/load.ts";
 

@@ -7,7 +7,7 @@ import { sessionStore } from "../src/sessions/store.ts";
 import { idOf, type Postgres } from "./database.ts";
 import type { Outcome } from "./load/load.ts";
 import { runProgram } from "./processes.ts";
-import { connectionsOf } from "./work.ts";
+import { connectionsOf } from "./workloads.ts";
 
 const sessions = 10_000;
 

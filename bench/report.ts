@@ -1,9 +1,9 @@
 /** What a run found, for people and for programs. */
 import type { Work } from "./contenders.ts";
-import { judge, type Target } from "./judge.ts";
-import { type Result, ratio } from "./rounds.ts";
+import { type Result, ratio } from "./measure.ts";
 import type { Start } from "./start.ts";
-import { titles } from "./work.ts";
+import { judge, type Target } from "./verdict.ts";
+import { titles } from "./workloads.ts";
 
 /** Contenders of one kind of work, in the same rounds. */
 export type Series = { work: Work; node: string; growth: boolean; results: Result[] };

@@ -1,9 +1,9 @@
 /** How soon Latchkey is ready, with Postgres running and its schema up to date, and what memory it has with nothing to do. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, NodeVersion } from "./bench.ts";
 import { latchkey } from "./contenders.ts";
+import type { Bench, NodeVersion } from "./context.ts";
+import { median } from "./measure.ts";
 import { memoryOf, startServer, treeOf } from "./processes.ts";
-import { median } from "./rounds.ts";
 
 /** Medians. */
 export type Start = { node: string; readyMs: number; readyMsOfEach: number[]; idleMemoryBytes: number };

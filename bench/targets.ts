@@ -1,8 +1,8 @@
 /** What Latchkey is to reach, held against what a run found. */
 import type { Work } from "./contenders.ts";
-import type { Target } from "./judge.ts";
+import { median, quotients, type Result, ratios } from "./measure.ts";
 import type { Report } from "./report.ts";
-import { median, quotients, type Result, ratios } from "./rounds.ts";
+import type { Target } from "./verdict.ts";
 
 export function targets({ series, starts }: Report): Target[] {
   const result = (work: Work, node: string, name: string) =>

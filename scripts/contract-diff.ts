@@ -7,8 +7,8 @@ import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs, promisify } from "node:util";
 import { parse } from "yaml";
-import { type Change, contractChanges } from "./contractChanges.ts";
-import { saysBreaking, withContractPart } from "./release.ts";
+import { saysBreaking, withContractPart } from "./changelog.ts";
+import { type Change, contractChanges } from "./contract/changes.ts";
 
 type Contract = { info: { version: string } };
 

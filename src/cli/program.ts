@@ -5,15 +5,17 @@ import { inspect } from "node:util";
 import type { Logger } from "pino";
 import { type Config, ConfigError, misspeltSettings, readConfig, StartError } from "../config/config.ts";
 import { EmbeddedPostgresError } from "../database/embedded/postgres.ts";
+import type { Lifecycle } from "../lib/lifecycle.ts";
+import { version } from "../lib/package.ts";
 import { createLog, printFatal } from "../observability/log.ts";
 import { ContractError } from "../openapi/contract.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import { Problem, problems } from "../problems/problems.ts";
-import { createStopper, type Start, stopBySignals, stopWithShellOfNpm } from "../process/shutdown.ts";
+import { createShutdown, stopOnSignals, stopWithNpm } from "../process/shutdown.ts";
 import { exitOnUnhandledErrors } from "../process/uncaughtErrors.ts";
-import { membership, reportRefusal, reportToPrimary, startWorkers, WorkerError } from "../process/workers.ts";
+import { joinPrimary, reportRefusal, reportToPrimary, startWorkers, WorkerError } from "../process/workers.ts";
 import { letNewSpaceGrow } from "../process/youngGeneration.ts";
-import { startService, version } from "../start.ts";
+import { startService } from "../start.ts";
 import { SecretKeyError } from "../tokens/secretKey.ts";
 import { SealedKeysError } from "../tokens/signingKeys.ts";
 import {
@@ -81,43 +83,45 @@ try {
 
 async function serve(config: Config, log: Logger, { lastResort, print, dropped }: Surroundings): Promise<void> {
   const { shutdownGraceSeconds: graceSeconds, databaseUrl } = config;
-  const stopper = createStopper({ graceSeconds, hasEmbeddedPostgres: databaseUrl === undefined }, log, exit.software);
-  lastResort.stopBy(stopper.stop, log);
-  stopBySignals(stopper, log);
-  if (process.env["npm_lifecycle_event"] !== undefined) stopWithShellOfNpm(stopper);
+  const hasEmbeddedPostgres = databaseUrl === undefined;
+  const shutdown = createShutdown({ graceSeconds, hasEmbeddedPostgres, failureStatus: exit.software, log });
+  lastResort.stopBy(shutdown.stop, log);
+  stopOnSignals(shutdown, log);
+  if (process.env["npm_lifecycle_event"] !== undefined) stopWithNpm(shutdown);
   if (config.workers === 1) loadDictionariesEarly(config);
-  const service = await untilCancelled(stopper, () =>
+  const service = await unlessCancelled(shutdown.lifecycle, () =>
     config.workers > 1
-      ? startWorkers(config, log, dropped, stopper)
-      : startService(config, log, { droppedLogLines: dropped, start: stopper }),
+      ? startWorkers(config, log, dropped, shutdown.lifecycle)
+      : startService(config, log, { droppedLogLines: dropped, lifecycle: shutdown.lifecycle }),
   );
   if (!service) return;
   letNewSpaceGrow();
-  stopper.started(service);
+  shutdown.serviceStarted(service);
   const docs = config.documentation ? `${service.url}/docs` : undefined;
   log.info({ url: service.url, docs }, "listening");
   if (isatty(1)) print(greeting(service.url, docs));
   void service.failed.then((reason) => {
     process.exitCode = exit.unavailable;
-    return stopper.stop(reason);
+    return shutdown.stop(reason);
   });
 }
 
 /** Serves as one of `WORKERS`. A signal to the whole group is for the primary, which says the rest. */
 function work(args: string[]): Run {
   return async (config, log, { lastResort, dropped }) => {
-    const worker = await membership(config, args);
+    const worker = await joinPrimary(config, args);
     const ownLog = log.child({ worker: worker.number });
     const { shutdownGraceSeconds: graceSeconds } = config;
-    const stopper = createStopper({ graceSeconds, hasEmbeddedPostgres: false }, ownLog, exit.software);
-    lastResort.stopBy(stopper.stop, ownLog);
-    const start = { worker, droppedLogLines: dropped, start: stopper };
+    const failureStatus = exit.software;
+    const shutdown = createShutdown({ graceSeconds, hasEmbeddedPostgres: false, failureStatus, log: ownLog });
+    lastResort.stopBy(shutdown.stop, ownLog);
+    const start = { worker, droppedLogLines: dropped, lifecycle: shutdown.lifecycle };
     loadDictionariesEarly(config);
-    const service = await untilCancelled(stopper, () => startService(config, ownLog, start));
+    const service = await unlessCancelled(shutdown.lifecycle, () => startService(config, ownLog, start));
     if (!service) return;
     letNewSpaceGrow();
-    stopper.started(service);
-    const act = (signal: NodeJS.Signals) => (signal === "SIGHUP" ? stopper.reload() : void stopper.stop(signal));
+    shutdown.serviceStarted(service);
+    const act = (signal: NodeJS.Signals) => (signal === "SIGHUP" ? shutdown.reload() : void shutdown.stop(signal));
     reportToPrimary(service.url, act, service.readMetrics);
   };
 }
@@ -128,12 +132,12 @@ function loadDictionariesEarly({ passwordBlocklist }: Config): void {
 }
 
 /** @returns what has started; `undefined` once it was cancelled, whatever the start makes of that */
-async function untilCancelled<T>({ cancelled }: Start, start: () => Promise<T>): Promise<T | undefined> {
+async function unlessCancelled<T>({ closing }: Lifecycle, start: () => Promise<T>): Promise<T | undefined> {
   try {
     const started = await start();
-    return cancelled.aborted ? undefined : started;
+    return closing.aborted ? undefined : started;
   } catch (error) {
-    if (cancelled.aborted) return undefined;
+    if (closing.aborted) return undefined;
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import proxyAddr from "proxy-addr";
 import { z } from "zod";
-import { faultOfDatabaseUrl } from "../database/address.ts";
+import { faultOfDatabaseUrl } from "./databaseUrl.ts";
 import {
   between,
   commaSeparated,

@@ -3,11 +3,12 @@
  * A frozen or unreachable database is a `database-unavailable` within 3 seconds, never a hanging
  * request.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Knex } from "knex";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { networksOf } from "../networks.ts";
 import { Problem } from "../problems/problems.ts";
+import { currentRequest, runOutsideRequest } from "../requestContext.ts";
 import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
 import type { DatabaseAddress, TimeLimits } from "./connections.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
@@ -52,7 +53,8 @@ export type DatabaseOptions = {
 // Together below 3 s, with the time to connect, in the worst order: a full pool, or a new connection and a slow query on it.
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
-const retryWithinMs = 150;
+/** For how long broken connections are replaced by others: until the whole pool can be new, within these bounds. */
+const retryMs = { shortest: 150, longest: 500 };
 const retryDelayMs = 20;
 /** A refused write is considered current for this long. */
 const refusedForMs = 10_000;
@@ -64,38 +66,16 @@ const ownNetwork = ["own"];
 /** Queries that wait for a connection. Beyond it, those of the largest network are refused. */
 const maxWaiting = 1_000;
 
-/** Of the request that a query is for: when it must have its answer (`performance.now()`), and where its client is. */
-const requests = new AsyncLocalStorage<{ deadline: number; networks: () => readonly string[] }>();
-/** Below 3 s, with what is left for the answer itself. */
-const requestTimeoutMs = 2_700;
-
-/**
- * Runs what serves a request: however many queries it makes, they end in time together, and wait for connections in
- * turns with those of other networks.
- * @param networks of the client, asked for where there is a query
- * @param serve is given a function that extends the deadline by the milliseconds for which the client was waited for
- */
-export function withinOneRequest(
-  networks: () => readonly string[],
-  serve: (extendDeadline: (ms: number) => void) => void,
-): void {
-  const request = { deadline: performance.now() + requestTimeoutMs, networks };
-  const extendDeadline = (ms: number): void => {
-    request.deadline += ms;
-  };
-  requests.run(request, () => serve(extendDeadline));
-}
-
 /** The same database for what is done for all, though a request may be the occasion: no request's time is its own. */
 export const outsideRequests = (database: Database): Database => ({
   ...database,
-  read: (query) => requests.exit(() => database.read(query)),
-  write: (query) => requests.exit(() => database.write(query)),
+  read: (query) => runOutsideRequest(() => database.read(query)),
+  write: (query) => runOutsideRequest(() => database.write(query)),
 });
 
 /** Waits for a query no longer than the request can; the query itself ends by its own limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
-  const leftMs = (requests.getStore()?.deadline ?? Infinity) - performance.now();
+  const leftMs = (currentRequest()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
@@ -151,11 +131,11 @@ export function openDatabase(
     }
   };
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
-    const { deadline = Infinity, networks } = requests.getStore() ?? {};
+    const request = currentRequest();
     const turn = {
-      networks: networks?.() ?? ownNetwork,
+      networks: request ? networksOf(request.address) : ownNetwork,
       account: "",
-      deadline: Math.min(deadline, performance.now() + acquireTimeoutMs),
+      deadline: Math.min(request?.deadline ?? Infinity, performance.now() + acquireTimeoutMs),
     };
     let hasTurn = false;
     try {
@@ -170,16 +150,17 @@ export function openDatabase(
   };
   return {
     async read(query) {
-      // Each failure takes one broken connection out of the pool, until all are new.
-      // The time for this begins with the first failure: before, the query may have waited for its turn.
-      for (let failedAt: number | undefined; ; await sleep(retryDelayMs * Math.random())) {
+      // The time starts with the first failure, since the query may have waited for a connection before.
+      for (let failures = 1, failedAt: number | undefined; ; failures += 1) {
         try {
           return await attempt(query);
         } catch (error) {
           const now = performance.now();
           failedAt ??= now;
-          const isOver = now - failedAt > retryWithinMs;
+          const tookMs = now - failedAt;
+          const isOver = tookMs > retryMs.longest || (tookMs > retryMs.shortest && failures > poolMax);
           if (isOver || !(error instanceof Problem) || !isBrokenConnection(error.cause)) throw error;
+          await sleep(retryDelayMs * Math.random());
         }
       }
     },

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, StartError } from "../config/config.ts";
-import { type Start, uncancelled } from "../process/shutdown.ts";
+import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
 import type { DatabaseAddress } from "./connections.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
@@ -19,13 +19,17 @@ export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; fa
 /** Not ours to close, and none of our business when it ends. */
 const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
 
-/** Opens Postgres. The embedded one is stopped by `start`, also while it is starting. */
-export async function openPostgres(config: Config, log: Logger, start: Start = uncancelled()): Promise<Postgres> {
+/** Opens Postgres. The embedded Postgres is stopped by `lifecycle`, even while it is starting. */
+export async function openPostgres(
+  config: Config,
+  log: Logger,
+  lifecycle: Lifecycle = createLifecycle(),
+): Promise<Postgres> {
   if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
   const { dataDir } = config;
   const starting = startEmbeddedPostgres({
     dataDir,
-    cancelled: start.cancelled,
+    cancelled: lifecycle.closing,
     log: (message) => log.info(message),
     // Of each process four more follow changes, and at times one looks for abandoned queries. The rest is for commands and tools.
     parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
@@ -35,7 +39,7 @@ export async function openPostgres(config: Config, log: Logger, start: Start = u
       (postgres) => postgres.stop(),
       () => {}, // it has stopped itself
     );
-  start.closers.add("postgres", "embedded Postgres", stop);
+  lifecycle.add("postgres", "embedded Postgres", stop);
   const postgres = await starting;
   return {
     address: postgres.connection,
@@ -54,11 +58,11 @@ export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Po
 }
 
 /** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */
-export async function openMigratedPostgres(config: Config, log: Logger, start: Start): Promise<Postgres> {
-  const postgres = await openPostgres(config, log, start);
-  start.cancelled.throwIfAborted();
+export async function openMigratedPostgres(config: Config, log: Logger, lifecycle: Lifecycle): Promise<Postgres> {
+  const postgres = await openPostgres(config, log, lifecycle);
+  lifecycle.closing.throwIfAborted();
   await migrateWithTimeout(postgres.address, log);
-  start.cancelled.throwIfAborted();
+  lifecycle.closing.throwIfAborted();
   return postgres;
 }
 

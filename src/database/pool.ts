@@ -83,7 +83,7 @@ export const openForMigration = (address: DatabaseAddress): Knex =>
   openPool(address, { max: 1, acquireTimeoutMs: 3_000, limits: noTimeLimits }).knex;
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
-type Query = string | { text: string; values?: unknown[] };
+type Query = string | { text: string; values?: unknown[]; name?: string };
 type Queryable = { query(query: Query, callback: QueryCallback): void };
 
 /** Prepares statements, observes them, and closes a connection after an error that it does not survive. */
@@ -115,7 +115,7 @@ const nameOf = (text: string) => `latchkey_${createHash("sha256").update(text).d
 
 /** With a name, Postgres parses and plans a statement once a connection, which costs it several times as much as the rest. */
 function prepared(query: Query): Query & { name?: string } {
-  if (typeof query === "string" || !query.values?.length) return query;
+  if (typeof query === "string" || query.name !== undefined || !query.values?.length) return query;
   let name = statementNames.get(query.text);
   if (!name) {
     name = nameOf(query.text);

@@ -1,37 +1,44 @@
-/** Closes the parts of a service in stages, each within a time limit. */
+/** The parts that a process has opened, and how they are closed. */
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** In this order. The parts of one stage are closed together. */
-const stages = ["servers", "followers", "connections", "postgres"] as const;
-type Stage = (typeof stages)[number];
+/**
+ * In the order of opening. They are closed in reverse order, the parts of one stage together: a part must not use another part
+ * of its stage. Stages rather than the order in which parts were added, because a start opens parts in parallel, and because
+ * the time that a stop may take must not grow with the number of parts.
+ */
+const stages = ["postgres", "connections", "background", "servers"] as const;
+export type Stage = (typeof stages)[number];
 
-/** How long each part of a stage may take. The limits of the parts themselves are shorter where they can be. */
+/** How long a part may take to close. The parts have shorter limits of their own where possible. */
 const timeoutsMs: Record<Stage, number> = {
-  servers: 11_000, // requests in flight have 10 s (server.ts)
-  followers: 2_200, // a query that hangs is abandoned; spans have 2 s (tracing.ts)
-  connections: 1_500, // Postgres need not answer any more
-  postgres: 20_500, // the embedded one is killed after 16 s (embedded.ts)
+  servers: 11_000, // requests in flight have 10 s (http/server.ts)
+  background: 2_200, // a query that hangs is abandoned; spans have 2 s (observability/tracing.ts)
+  connections: 1_500, // does not wait for a response from Postgres
+  postgres: 20_500, // the embedded Postgres is killed after 16 s (database/embedded/postgres.ts)
 };
 
-export type Closers = {
-  /** Adds a part; one that is added after `close` is closed at once. @param name for the log */
+export type Lifecycle = {
+  /** Adds a part to be closed; at once if `close` was called before. @param name for the log */
   add(stage: Stage, name: string, close: () => unknown): void;
+  /** Aborted when `close` is called. It cancels a start that is still opening parts. */
+  closing: AbortSignal;
   /**
-   * Closes every part, also where others fail or do not return in time. Called again, it returns the same promise.
-   * @throws {CloseError} once everything else is closed
+   * Closes every part, even if some fail or time out. Called again, it returns the same promise.
+   * @throws {CloseError} after everything else was closed
    */
   close(): Promise<void>;
-  /** The names of the parts that are being closed, or have to be. */
+  /** The names of the parts that are not closed. */
   pending(): string[];
 };
 
-/** Parts of the service failed to close, or not in time. */
+/** Parts that failed to close or timed out. */
 export class CloseError extends AggregateError {}
 
-export function createClosers(): Closers {
+export function createLifecycle(): Lifecycle {
   type Part = { stage: Stage; name: string; close: () => unknown };
   const parts = new Set<Part>();
   const errors: Error[] = [];
+  const closing = new AbortController();
   let closed: Promise<void> | undefined;
 
   const closePart = async (part: Part): Promise<void> => {
@@ -50,11 +57,14 @@ export function createClosers(): Closers {
     }
   };
   const closeAll = async (): Promise<void> => {
-    for (const stage of stages) await Promise.all([...parts].filter((part) => part.stage === stage).map(closePart));
+    closing.abort(new Error("The start was cancelled."));
+    for (const stage of stages.toReversed())
+      await Promise.all([...parts].filter((part) => part.stage === stage).map(closePart));
     if (errors.length > 0) throw new CloseError(errors, errors.map(({ message }) => message).join("; "));
   };
 
   return {
+    closing: closing.signal,
     add(stage, name, close) {
       const part = { stage, name, close };
       parts.add(part);

@@ -6,20 +6,20 @@ import cluster, { type Worker } from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Config, cannotListen, StartError } from "../config/config.ts";
-import { findPostgres, openMigratedPostgres } from "../database/open.ts";
+import { findPostgres, openMigratedPostgres, type Postgres } from "../database/open.ts";
 import { checkAddresses } from "../http/addresses.ts";
 import { readCertificate } from "../http/tls.ts";
+import type { Lifecycle } from "../lib/lifecycle.ts";
 import type { MetricsServer, Reading } from "../observability/metrics.ts";
-import type { Membership, Service } from "../start.ts";
 import { type Heartbeat, sendHeartbeats, silentBeatsAllowed, watchHeartbeat } from "./heartbeat.ts";
-import type { Start } from "./shutdown.ts";
+import type { Service } from "./shutdown.ts";
 
 /** How long a place is empty after a worker has ended: twice as long each time that it ends again. Without jitter: all are here. */
 const firstPauseMs = 250;
 const longestPauseMs = 30_000;
 /** A worker that has run for so long has recovered. */
 const steadyMs = 60_000;
-/** How long workers may take to stop beyond the grace period: more than all that they close is given (closers.ts). */
+/** How long workers may take to stop beyond the grace period: more than all that they close is given (lib/lifecycle.ts). */
 const stopTimeoutMs = 15_000;
 /** How long they may take to end when they are killed. */
 const killTimeoutMs = 2_000;
@@ -48,20 +48,19 @@ type End = { status: number | null; signal: string | null; reason?: string };
 /**
  * Starts the workers, and keeps as many running until `drain`.
  * @param droppedLogLines of this process, for the metrics
- * @param begun collects what has to be closed, and cancels the start
+ * @param lifecycle closes what is opened here, and cancels the start
  * @throws {StartError | EmbeddedPostgresError | WorkerError}
  */
 export async function startWorkers(
   config: Config,
   log: Logger,
   droppedLogLines: () => number,
-  begun: Start,
+  lifecycle: Lifecycle,
 ): Promise<Service> {
   const { metricsHost, metricsPort, workers: count } = config;
-  const { closers, cancelled } = begun;
   await readCertificate(config); // what is wrong is found before a database is made
   await checkAddresses(config);
-  const postgres = await openMigratedPostgres(config, log, begun);
+  const postgres = await openMigratedPostgres(config, log, lifecycle);
   const ends = new Map<Worker, Promise<End>>();
   const serving = new Map<Worker, Heartbeat>();
   const responsive = () => [...serving].flatMap(([worker, heartbeat]) => (heartbeat.isSilent() ? [] : [worker]));
@@ -158,11 +157,11 @@ export async function startWorkers(
     if (!isOver) throw new Error("not every one ended");
     if (hasFailed) throw new Error("not every one stopped cleanly");
   };
-  closers.add("servers", "workers", kill);
+  lifecycle.add("servers", "workers", kill);
 
   try {
     // One alone at first, so that what is wrong with the settings is said once.
-    cancelled.throwIfAborted();
+    lifecycle.closing.throwIfAborted();
     const first = start(1);
     const url = await Promise.race([first.url, first.end]);
     if (typeof url !== "string") throw new WorkerError(url);
@@ -176,13 +175,13 @@ export async function startWorkers(
         ...{ read, serving: () => responsive().length, droppedLogLines },
       };
       metrics = await serveMetricsOfWorkers(readers).catch(cannotListen("METRICS_", metricsHost, metricsPort));
-      closers.add("servers", "metrics", metrics.close);
+      lifecycle.add("servers", "metrics", metrics.close);
       log.info({ url: metrics.url }, "metrics");
     }
     const reload = () => tellAll("SIGHUP");
-    return { url, drain, close: closers.close, reload, failed: postgres.failed };
+    return { url, drain, reload, failed: postgres.failed };
   } catch (error) {
-    await closers.close().catch(() => {}); // the error of the start is more important
+    await lifecycle.close().catch(() => {}); // the error of the start is more important
     throw error;
   }
 }
@@ -238,12 +237,15 @@ export function reportToPrimary(
   report({ url });
 }
 
+/** Which of the workers a process is, and the Postgres that its primary has opened. */
+export type WorkerRole = { number: number; postgres: Postgres };
+
 /**
  * Which worker this is, by its command line, and the Postgres that its primary has opened. From now on the primary knows that
  * it runs.
  * @throws {StartError} where that is not there any more
  */
-export async function membership(config: Config, [number]: string[]): Promise<Membership> {
+export async function joinPrimary(config: Config, [number]: string[]): Promise<WorkerRole> {
   sendHeartbeats();
   const postgres = await findPostgres(config);
   if (!postgres) throw new StartError("The embedded Postgres of the primary is not there.");

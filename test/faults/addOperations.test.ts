@@ -1,6 +1,6 @@
 /**
  * Three operations of other shapes are added: a POST with a body and a `Location`, one with an id in its path, and a page.
- * The files that the README names are touched, and no other: they are then served, documented, sampled, in the collection
+ * The files that CONTRIBUTING.md lists are changed, and no other: they are then served, documented, sampled, in the collection
  * and fuzzed.
  */
 import { readFile } from "node:fs/promises";
@@ -140,7 +140,7 @@ export const getParcel: Handler<"getParcel"> = ({ path, principal }) => {
 export const getParcelsPage: Handler<"getParcelsPage"> = () => ({ status: 200, body: "<!doctype html><title>Parcels</title>" });
 `;
 
-test("three operations of other shapes", { timeout: 600_000 }, async () => {
+test("three operations of other shapes can be added", { timeout: 600_000 }, async () => {
   const project = await copyProject();
   const { path, run, edit, write } = project;
   await edit("openapi.yaml", "\npaths:\n", `\npaths:\n${paths}`);

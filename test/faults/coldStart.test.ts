@@ -8,7 +8,7 @@ import { createDatabase, password, secretKey } from "../support/service.ts";
 
 const busy = "const end = Date.now() + 8_000; while (Date.now() < end);";
 
-test("on a busy machine, six users register at once at an instance that has just started", async () => {
+test("six users register at once on a busy machine, right after a start", async () => {
   const DATABASE_URL = await createDatabase();
   const send = createClient(await runProgram([], { DATABASE_URL, SECRET_KEY: secretKey, PORT: "0" }).url);
   for (let count = 0; count < 2; count += 1) {

@@ -13,7 +13,7 @@ import { query } from "../support/service.ts";
 const slots = 20;
 const stalenessMs = 5_000;
 
-test("every slot taken by others: a quick 503 that says so, and all is back once they have left", async () => {
+test("every slot used by others: a quick 503 that says so, and recovery once they have left", async () => {
   const postgres = await startBreakablePostgres({ max_connections: String(slots) });
   const { url } = postgres;
   const client = createClient(await serveOn(url, { REVOCATION_STALENESS_SECONDS: String(stalenessMs / 1_000) }).url);

@@ -29,7 +29,7 @@ function secondsOpen(socket: Socket, limit: number): Promise<number> {
   });
 }
 
-test("connections beyond MAX_CONNECTIONS are closed as they come, and logged together", async () => {
+test("connections beyond MAX_CONNECTIONS are closed on arrival, and logged together", async () => {
   const sockets = await Promise.all(Array.from({ length: 5 }, () => open(service.url)));
   for (const socket of sockets) {
     ask(socket, "/livez");
@@ -95,9 +95,9 @@ test.each([
   expect(second.served.length).toBe(2); // then there are six
   for (const socket of first.served) socket.destroy();
   await Promise.all(first.served.map((socket) => socket.closed || once(socket, "close")));
-  await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1);
+  await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1, 15_000);
 
-  await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 5_000);
+  await vi.waitUntil(() => service.log.some((line) => line.includes("are open from one network")), 15_000);
   const lines = service.log.filter((line) => line.includes("connections refused")).map((line) => JSON.parse(line));
   expect(lines.find(({ msg }) => msg.includes("from one network"))).toMatchObject({
     refused: 5,
@@ -110,7 +110,7 @@ test.each([
   expect(metrics).toMatch(/latchkey_connections_refused_total\{limit="total"\} [1-9]/);
 });
 
-test("without that setting one network holds a quarter, and at least 16", async () => {
+test("without MAX_CONNECTIONS_PER_NETWORK one network gets a quarter, and at least 16", async () => {
   const service = await startTestService({ MAX_CONNECTIONS: "80" });
   expect((await hold(service.url, "127.0.0.2", 30)).served.length).toBe(20);
   const small = await startTestService({ MAX_CONNECTIONS: "40" });
@@ -118,7 +118,7 @@ test("without that setting one network holds a quarter, and at least 16", async 
   expect((await hold(small.url, "127.0.0.3", 1)).served.length).toBe(1);
 });
 
-test("a proxy that TRUST_PROXY names holds more, and nobody else", async () => {
+test("a proxy in TRUST_PROXY gets more, and nobody else", async () => {
   const settings = { MAX_CONNECTIONS_PER_NETWORK: "2" };
   const named = await startTestService({ ...settings, TRUST_PROXY: "192.0.2.1,127.0.0.2" });
   expect((await hold(named.url, "127.0.0.2", 5)).served.length).toBe(5);
@@ -163,7 +163,7 @@ test.each([
   },
 );
 
-test("a request of which the head does not arrive is a 408 of no operation, which closes the connection", async () => {
+test("an incomplete request head is a 408, which closes the connection", async () => {
   for (const partial of ["G", "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Le"]) {
     const answer = await sendRaw(behindProxy.url, partial);
     expect(answer).toMatchObject({ status: 408, problem: "request-timeout" });
@@ -171,7 +171,7 @@ test("a request of which the head does not arrive is a 408 of no operation, whic
   }
 });
 
-test("an idle connection is closed after 3 s, that of a proxy is left to it", async () => {
+test("an idle connection is closed after 3 s, unless it is a proxy's", async () => {
   const [direct, proxied] = await Promise.all([open(service.url), open(behindProxy.url)]);
   for (const socket of [direct, proxied]) {
     ask(socket, "/livez");
@@ -185,7 +185,7 @@ test("an idle connection is closed after 3 s, that of a proxy is left to it", as
   proxied.destroy();
 });
 
-test("who does not take an answer loses the connection; who takes it slowly gets all of it", {
+test("a client that does not read a response is disconnected; one that reads slowly gets all of it", {
   timeout: 60_000,
 }, async () => {
   const [stuck, slow] = await Promise.all([open(behindProxy.url), open(behindProxy.url)]);
@@ -211,7 +211,7 @@ test("who does not take an answer loses the connection; who takes it slowly gets
   slow.destroy();
 });
 
-test("clients that are refused and stay make room for others", async () => {
+test("rejected clients that stay connected make room for others", async () => {
   const { hostname, port } = new URL(service.url);
   const refused = Array.from({ length: 5 }, () => connect({ port: Number(port), host: hostname, allowHalfOpen: true }));
   for (const socket of refused) {

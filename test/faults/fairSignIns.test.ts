@@ -62,7 +62,7 @@ const loads: [string, (connection: number, round: number) => [address: string, s
   ],
 ];
 
-describe("while 100 connections send as fast as they are answered, another address signs in within a second", () => {
+describe("another address signs in within a second while 100 connections send without pause", () => {
   test.each(loads)("%s", { timeout: 60_000 }, async (_name, load) => {
     let isOver = false;
     const counts = new Map<number, number>();

@@ -60,7 +60,7 @@ test.concurrent.each(unfindableFaults)("$name is not found, as documented", asyn
   expect(failure?.what).toBeUndefined();
 });
 
-test("the service as it is keeps every promise, and random requests find nothing", async () => {
+test("the service keeps every promise, and random requests find nothing", async () => {
   const service = await startFuzzedService(await createDatabase());
   const { failure, unchecked } = await fuzz({ api, ...service, seed: 1, requests: 500 });
   await service.close();
@@ -68,7 +68,7 @@ test("the service as it is keeps every promise, and random requests find nothing
   expect(Object.fromEntries(unchecked)).toEqual({});
 });
 
-test("and answers as declared where something is taken away from it", async () => {
+test("responses are as declared while parts of the service are unavailable", async () => {
   const { failure, seen } = await find(undefined, "outages");
   expect(failure?.what).toBeUndefined();
   for (const { id, statuses } of api.operations) {

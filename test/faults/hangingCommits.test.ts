@@ -9,7 +9,7 @@ const poolMax = 5;
 /** Four that follow changes, and one that looks for abandoned queries. */
 const ownConnections = 5;
 
-test("it is not ready, its revocations are stale, and commits that hang count as connections", async () => {
+test("readiness fails, revocations become stale, and hanging commits count as connections", async () => {
   const postgres = await startBreakablePostgres();
   const asAdministrator = (text: string) => query(postgres.administrator, text);
   const settings = { REVOCATION_STALENESS_SECONDS: String(stalenessSeconds), DATABASE_POOL_MAX: String(poolMax) };

@@ -9,7 +9,7 @@ import { password, startTestService } from "../support/service.ts";
 
 const observedMs = 10_000;
 
-test("few connections and one line in the log while it closes them, and service within 2 s once it does not", async () => {
+test("few connections and one log line while connections are closed, and recovery within 2 s", async () => {
   const postgres = await startBreakablePostgres();
   const { host, port: portOfPostgres, user, database } = postgres.connection;
   let isClosing = false;
@@ -56,5 +56,5 @@ test("few connections and one line in the log while it closes them, and service 
     interval: 20,
   });
   expect(performance.now() - back).toBeLessThan(2_000);
-  await vi.waitUntil(() => service.log.some((line) => line.includes("the database is back")), 4_000);
+  await vi.waitUntil(() => service.log.some((line) => line.includes("the database is back")), 15_000);
 });

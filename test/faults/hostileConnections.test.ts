@@ -66,7 +66,7 @@ async function attack(port: number, overTls: boolean, random: () => number): Pro
 }
 
 describe.each([1, 2])("with WORKERS=%i", (workers) => {
-  test("a storm of malformed and broken connections ends no process", { timeout: 60_000 }, async () => {
+  test("malformed and broken connections end no process", { timeout: 60_000 }, async () => {
     const database = await createDatabase();
     const tls = {
       TLS_CERT: "test/support/certificates/one.cert.pem",

@@ -110,14 +110,14 @@ const linesOf = (text: string) =>
 const droppedIn = (lines: Line[]) => lines.reduce((sum, { dropped = 0 }) => sum + dropped, 0);
 
 describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings) => {
-  test("a device that is full: requests are answered, lines are counted, SIGTERM ends it", async () => {
+  test("a full device: requests are served, dropped lines are counted, SIGTERM works", async () => {
     const program = await serveInto("> /dev/full 2> /dev/full", settings);
     await program.serve(20);
     await vi.waitUntil(async () => (await program.dropped()) >= 20, soon);
     await program.stop();
   });
 
-  test("a file that may not grow, until it may: each line that is there is whole, and one says how many are not", async () => {
+  test("a file at its size limit, until it is raised: lines are complete, and one says how many were dropped", async () => {
     const file = join(await temporaryFolder(), "log");
     const limit = 8_000;
     const program = await serveInto(`>> ${file}`, settings, `prlimit --fsize=${limit}:unlimited`);
@@ -143,7 +143,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     expect(lines.at(-1)?.msg).toBe("stopped");
   });
 
-  test("a pipe whose reader has gone, until there is another one", async () => {
+  test("a pipe without a reader, until there is one", async () => {
     const pipe = await namedPipe();
     const first = readPipe(pipe);
     const program = await serveInto(`> ${pipe}`, settings);
@@ -177,7 +177,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     reader.stop();
   });
 
-  test("a pipe that nobody reads does not hold up SIGTERM", async () => {
+  test("a pipe that nobody reads does not delay SIGTERM", async () => {
     const pipe = await namedPipe();
     const idle = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
     afterwards(() => closeSync(idle));
@@ -266,7 +266,7 @@ describe("standard error", { timeout: 30_000 }, () => {
 describe("the destination", () => {
   const line = `${"x".repeat(999)}\n`;
 
-  test("keeps 64 MiB for a reader that is slow, counts what is beyond, and says so behind it", {
+  test("buffers 64 MiB for a slow reader, and reports how many lines were dropped", {
     timeout: 60_000,
   }, async () => {
     const pipe = await namedPipe();

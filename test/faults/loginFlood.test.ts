@@ -51,7 +51,7 @@ const percentile = (exchanges: Exchange[], share: number): number => {
 const peakMemoryMiB = (pid: number | undefined) =>
   Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 
-test("bearer requests stay quick, what is too much is refused within a second, and memory is bounded", async () => {
+test("bearer requests stay fast, excess sign-ins are rejected within a second, and memory is bounded", async () => {
   const program = runProgram([], {
     DATABASE_URL: await createDatabase(),
     SECRET_KEY: secretKey,

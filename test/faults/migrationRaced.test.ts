@@ -61,11 +61,11 @@ async function race(meanwhile: (databaseUrl: string) => Promise<unknown>): Promi
   await ledger.expectKept(createClient(urls[0] as string), databaseUrl);
 }
 
-test("four instances of the next version migrate once, and this version serves all along without a 503", async () => {
+test("four instances of the next version migrate once, and this version serves without a 503", async () => {
   await race(async () => {});
 });
 
-test("the same while a backup reads the table that changes: the migration waits, and nobody else", async () => {
+test("the same while a backup reads the altered table: only the migration waits", async () => {
   await race(async (databaseUrl) => {
     const backup = new pg.Client(databaseUrl);
     await backup.connect();

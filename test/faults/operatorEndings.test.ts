@@ -43,7 +43,7 @@ async function expectRefused(service: TestService, bearer: string): Promise<void
 }
 
 describe("latchkey sessions end", { timeout: 60_000 }, () => {
-  test("--all ends every session and token of everybody; what is issued right afterwards works", async () => {
+  test("--all ends every session and token of all users; later ones are valid", async () => {
     const { here, there, miguel, susan } = await pair();
     const token = await here.token("susan");
     // Epochs differ before it.
@@ -70,7 +70,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
     for (const bearer of fresh) await expectRefused(here, bearer);
   });
 
-  test("--all leaves no survivor among sign-ins, refreshes and registrations at the same moment", async () => {
+  test("--all leaves no survivor among concurrent sign-ins, refreshes and registrations", async () => {
     const { here, there, miguel } = await pair();
     let isOver = false;
     const granted: { token: string; before: boolean }[] = [];
@@ -102,7 +102,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
     }
   });
 
-  test("--user ends those of one user, whatever the case of the name", async () => {
+  test("--user ends those of one user, and ignores the case of the name", async () => {
     const { here, there, miguel, susan } = await pair();
     const program = latchkey(here.databaseUrl, ["sessions", "end", "--user", "Miguel"]);
     expect(await program.exit).toBe(0);
@@ -138,7 +138,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
 });
 
 describe("latchkey users set-password", { timeout: 60_000 }, () => {
-  test("lets the owner of a taken account in, and everybody else out", async () => {
+  test("gives a compromised account back to its owner", async () => {
     const { here, there, miguel } = await pair();
     const next = "a sentence of words";
     await run(here.databaseUrl, ["users", "set-password", "MIGUEL"], {}, `${next}\n`);
@@ -167,7 +167,7 @@ describe("latchkey users set-password", { timeout: 60_000 }, () => {
   });
 });
 
-test("SECRET_KEY and a copy of the database are stolen: after the runbook's procedure they are worth nothing", {
+test("stolen SECRET_KEY and database: after the RUNBOOK's procedure they are useless", {
   timeout: 60_000,
 }, async () => {
   const databaseUrl = await createDatabase();

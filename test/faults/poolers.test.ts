@@ -71,7 +71,7 @@ async function startPgBouncer(changes: Record<string, string>): Promise<{ url: s
   return { url: `postgres://${user}@127.0.0.1:${port}/${database}` };
 }
 
-test("session mode, with the file of deploy/: everything works, and a statement that hangs ends in time", async () => {
+test("session mode with deploy/pgbouncer.ini: everything works, and a hanging statement times out", async () => {
   const { url } = await startPgBouncer({});
   const send = createClient(await serveOn(url, { DATABASE_POOL_MAX: "5" }).url);
   expect((await send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(201);

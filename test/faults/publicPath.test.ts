@@ -142,12 +142,12 @@ test.each([
   expect(JSON.parse(body).type).toBe("/auth/problems/invalid-request");
 });
 
-test("behind nginx that strips a path with which paths of the contract begin", async () => {
+test("behind nginx that strips a path that contract paths begin with", async () => {
   const { publicUrl } = await below("/api", true);
   await checkLinks(publicUrl, "/api");
 });
 
-test("the file openapi.yaml, which clients are built from, has no path in it", async () => {
+test("openapi.yaml, from which clients are generated, has no path prefix", async () => {
   expect(await readFile("openapi.yaml", "utf8")).toContain("- /problems/invalid-request\n");
   const service = await startTestService({ PUBLIC_URL: "https://auth.example.com" });
   expect((await createClient(service.url)("GET", "/nowhere")).json.type).toBe("/problems/not-found");

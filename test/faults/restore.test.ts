@@ -67,7 +67,7 @@ async function expectEnded(send: Client, { sessions, late }: Awaited<ReturnType<
   }
 }
 
-test("without the command all of it is alive again", { timeout: 60_000 }, async () => {
+test("without the command everything is valid again", { timeout: 60_000 }, async () => {
   const { databaseUrl, sessions } = await restored();
   const send = createClient(await serveOn(databaseUrl).url);
   for (const { access_token, refresh_token } of sessions) {
@@ -78,7 +78,7 @@ test("without the command all of it is alive again", { timeout: 60_000 }, async 
   expect(await signIn(send, "leaver", password)).toBe(200);
 });
 
-test("--audit-log disables the passwords that were changed, and deletes again who was deleted", {
+test("--audit-log disables passwords changed since, and deletes users deleted since", {
   timeout: 60_000,
 }, async () => {
   const before = await restored();
@@ -125,7 +125,7 @@ test("--audit-log disables the passwords that were changed, and deletes again wh
   expect(again.stdout.join("\n")).toContain("0 old passwords: disabled");
 });
 
-test("--audit-log finds what changed also after everybody was signed out", { timeout: 60_000 }, async () => {
+test("--audit-log finds changes also after all sessions were ended", { timeout: 60_000 }, async () => {
   const { databaseUrl, log } = await restored();
   expect(await restore(databaseUrl, ["--keep-passwords"]).exit).toBe(0);
   const program = restore(databaseUrl, ["--audit-log", log]);
@@ -133,7 +133,7 @@ test("--audit-log finds what changed also after everybody was signed out", { tim
   expect(program.stdout.join("\n")).toMatch(/^1 old password: disabled\..*\n {2}changer /m);
 });
 
-test("--end-passwords disables all, --keep-passwords none; both end the rest, under whatever SECRET_KEY", {
+test("--end-passwords disables all, --keep-passwords none; both end everything else, under any SECRET_KEY", {
   timeout: 60_000,
 }, async () => {
   const before = await restored();
@@ -188,7 +188,7 @@ test.each(["--end-passwords", "--audit-log"])(
   },
 );
 
-test("what to do about passwords has to be said, and a log has to be one", async () => {
+test("one of the password options is required, and the log is validated", async () => {
   const databaseUrl = await createDatabase();
   const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
   afterwards(() => rm(folder, { recursive: true }));
@@ -224,7 +224,7 @@ test("a disabled password costs as much work as a wrong one", { timeout: 60_000 
   expect(await workOf("disabled")).toBe(await workOf("enabled"));
 });
 
-test("a copy of the embedded Postgres' folder is restored in the same way", { timeout: 60_000 }, async () => {
+test("a copy of the embedded Postgres' data directory is restored in the same way", { timeout: 60_000 }, async () => {
   const folder = await mkdtemp("/tmp/latchkey-restore-");
   afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const settings = (name: string) => ({ DATA_DIR: join(folder, name) });

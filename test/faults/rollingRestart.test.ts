@@ -97,7 +97,7 @@ test("each instance is restarted twice under load: every request is answered, ev
   }
 });
 
-test("a POST that was sent is not sent again, and without TLS nothing is served", async () => {
+test("a POST is not sent twice, and without TLS nothing is served", async () => {
   // Two instances that take a request and end without an answer.
   const received: string[] = [];
   const instances = await Promise.all(

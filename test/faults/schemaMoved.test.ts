@@ -20,7 +20,7 @@ const logged = ({ stdout }: Program, text: string) => stdout.filter((line) => li
 
 const folder = await installPreviousVersion();
 
-test("the previous version serves before, during and after, with sessions, limits, sweeps and revocations", async () => {
+test("the previous version serves before, during and after the migration", async () => {
   const databaseUrl = await createDatabaseOfRole();
   const before = serveOn(databaseUrl, throttle, folder);
   const { send, outcomes } = recording(createClient(await before.url));

@@ -34,13 +34,13 @@ async function killAmidWrites(kills: number, serve: () => Program): Promise<{ cl
   return { client, ledger };
 }
 
-test("killed ten times: each acknowledged write is there in the end", async () => {
+test("killed ten times: each acknowledged write is kept", async () => {
   const databaseUrl = await createDatabase();
   const { client, ledger } = await killAmidWrites(10, () => serveOn(databaseUrl));
   await ledger.expectKept(client, databaseUrl);
 });
 
-test("killed twice, and its own Postgres with it: the same", async () => {
+test("killed twice with its embedded Postgres: the same", async () => {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
   // Its Postgres ends a little after its service was killed.
   afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));

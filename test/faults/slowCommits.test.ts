@@ -55,7 +55,7 @@ async function startClients(send: Client) {
   };
 }
 
-test("commits that wait for a standby for 20 s: nobody is signed out, and a thief is found afterwards", async () => {
+test("commits wait 20 s for a standby: nobody is signed out, and a theft is detected afterwards", async () => {
   const postgres = await startBreakablePostgres();
   const settings = { REFRESH_GRACE_SECONDS: String(graceMs / 1_000) };
   const instances = [await serveOn(postgres.url, settings).url, await serveOn(postgres.url, settings).url];

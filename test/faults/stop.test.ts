@@ -69,7 +69,7 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
     expect(program.stdout.at(-1)).toContain('"msg":"stopped"');
   });
 
-  test("one signal more than needed does not wait for anything", async () => {
+  test("a third signal exits at once", async () => {
     const { url, cut } = await throughLink(await createDatabase());
     const settings = { DATABASE_URL: url, SECRET_KEY: secretKey, SHUTDOWN_GRACE_SECONDS: "60" };
     const program = runProgram([], settings);
@@ -88,7 +88,7 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
 });
 
 describe("SIGTERM during a start", { timeout: 120_000 }, () => {
-  test("that makes a database ends it at any moment, and leaves nothing half made", async () => {
+  test("that creates a database ends it at any moment, and leaves no partial database", async () => {
     const DATA_DIR = await dataFolder();
     const statuses: unknown[] = [];
     let slowest = 0;

@@ -25,7 +25,7 @@ async function start(failure: string, settings: Record<string, string> = {}) {
 const breakDown = (program: Program | Awaited<ReturnType<typeof start>>, pid = program.process.pid) =>
   process.kill(pid ?? 0, "SIGUSR2");
 
-describe("an error that nothing handles", { timeout: 60_000 }, () => {
+describe("an unhandled error", { timeout: 60_000 }, () => {
   test.each([
     ["throw", "uncaughtException"],
     ["reject", "unhandledRejection"],
@@ -52,7 +52,7 @@ describe("an error that nothing handles", { timeout: 60_000 }, () => {
     },
   );
 
-  test("that comes again and again does not fill the log, nor keep the process", async () => {
+  test("that repeats does not fill the log or keep the process alive", async () => {
     const program = await start("throw again and again");
     breakDown(program);
     expect(await program.exit).toBe(70);
@@ -88,7 +88,7 @@ describe("an error that nothing handles", { timeout: 60_000 }, () => {
     expect(fatalLines(program)).toHaveLength(1);
   });
 
-  test("cuts a grace period short", async () => {
+  test("skips the grace period", async () => {
     const program = await start("throw", { SHUTDOWN_GRACE_SECONDS: "60" });
     program.process.kill("SIGTERM");
     await vi.waitUntil(() => linesOf(program).some(({ msg }) => msg === "stopping"), soon);
@@ -97,7 +97,7 @@ describe("an error that nothing handles", { timeout: 60_000 }, () => {
     expect(fatalLines(program)).toHaveLength(1);
   });
 
-  test("of a worker ends that worker, and another has its place; of the primary ends them all", async () => {
+  test("of a worker ends that worker, which is replaced; of the primary ends all", async () => {
     const program = await start("throw", { WORKERS: "2" });
     const workers = () => linesOf(program).filter(({ msg }) => msg === "a worker serves");
     await vi.waitUntil(() => workers().length === 2, soon);

@@ -73,7 +73,7 @@ function oneConnection(url: string): (path: string, bearer: string, method?: str
     });
 }
 
-test("a worker that ran for a minute before it ended is replaced after the shortest pause", () => {
+test("a worker that ran for a minute is replaced after the shortest delay", () => {
   expect(endingsInARow(3, 59_000)).toBe(3);
   expect(endingsInARow(3, 61_000)).toBe(0);
 });
@@ -103,7 +103,7 @@ test("a heartbeat may be missing for less than 60 seconds during a start, and le
 });
 
 describe("two workers", { timeout: 60_000 }, () => {
-  test("share the connections, and what one revokes the other refuses within a second", async () => {
+  test("share the connections, and what one revokes the other rejects within a second", async () => {
     const program = await startTwo();
     await program.send("POST", "/api/users", { json: { username: "miguel", password } });
     const { token } = (await program.send("GET", "/api/token", { basic: ["miguel", password] })).json;
@@ -120,7 +120,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(await second("/api/resource", token)).toBe(401);
   });
 
-  test("do without one that is killed, until another has its place; the pause grows while it ends again", async () => {
+  test("a killed worker is replaced; the delay grows while its replacements fail", async () => {
     const program = await startTwo();
     for (const pauseMs of [250, 500, 1_000]) {
       const serving = serveLines(program);
@@ -137,7 +137,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     await vi.waitUntil(() => linesOf(program).some(({ worker, pauseMs }) => worker === 1 && pauseMs === 250), soon);
   });
 
-  test("serve again after both were killed at once", async () => {
+  test("serve again after both were killed", async () => {
     const [port] = await freePorts(1);
     const program = await startTwo({ PORT: String(port) });
     for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
@@ -156,7 +156,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     await expect(program.send("GET", "/livez")).rejects.toThrow("ECONNREFUSED");
   });
 
-  test("stop together, also when the signal goes to all of them: it is heard once, and there is grace", async () => {
+  test("stop together, also when the whole group gets the signal, with a grace period", async () => {
     const program = await startTwo({ SHUTDOWN_GRACE_SECONDS: "3" });
     const started = performance.now();
     for (const pid of [...pidsOf(program).values(), program.process.pid ?? 0]) process.kill(pid, "SIGTERM");
@@ -170,7 +170,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect([...pidsOf(program).values()].filter(isAlive)).toEqual([]);
   });
 
-  test("skip the rest of the grace at a second signal", async () => {
+  test("skip the rest of the grace period at a second signal", async () => {
     const program = await startTwo({ SHUTDOWN_GRACE_SECONDS: "60" });
     program.process.kill("SIGTERM");
     await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "stopping").length === 3, soon);
@@ -178,7 +178,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(await program.exit).toBe(0);
   });
 
-  test("are ended where one does not stop, and the exit status says so", async () => {
+  test("are killed where one does not stop, and the exit status says so", async () => {
     const program = await startTwo();
     const [first = 0, second = 0] = pidsOf(program).values();
     process.kill(second, "SIGSTOP");
@@ -187,7 +187,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect([first, second].filter(isAlive)).toEqual([]);
   });
 
-  test("share MAX_CONNECTIONS, and those beyond it are closed", async () => {
+  test("share MAX_CONNECTIONS", async () => {
     const program = await startTwo({ MAX_CONNECTIONS: "4" });
     const ask = async (socket: Socket) => {
       socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -204,7 +204,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  test("are read in one place, each with its number; one that does not answer is left out", async () => {
+  test("report metrics in one place, each with its number; a silent one is left out", async () => {
     const program = await startTwo({ METRICS_PORT: "0" });
     const metricsUrl = linesOf(program).find(({ msg }) => msg === "metrics")?.url ?? "";
     const read = async () => (await fetch(metricsUrl)).text();
@@ -229,7 +229,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     await vi.waitUntil(async () => (await read()).includes('latchkey_info{version="0.1.0",worker="2"} 1'), soon);
   });
 
-  test("stop, also those that are starting when they are told", async () => {
+  test("stop, also during their start", async () => {
     const program = serveOn(await createDatabase(), { WORKERS: "3" });
     await program.url; // the first one's
     const told = performance.now();
@@ -239,8 +239,8 @@ describe("two workers", { timeout: 60_000 }, () => {
   });
 });
 
-describe("a worker that is stopped", { timeout: 60_000 }, () => {
-  test("is replaced within seconds, is counted, and gets no connection then; the metrics are read meanwhile", async () => {
+describe("a stopped worker (SIGSTOP)", { timeout: 60_000 }, () => {
+  test("is replaced within seconds, counted, and gets no connections; metrics stay readable", async () => {
     const program = await startTwo({ METRICS_PORT: "0" });
     const metricsUrl = linesOf(program).find(({ msg }) => msg === "metrics")?.url ?? "";
     const second = pidsOf(program).get(2) ?? 0;
@@ -262,7 +262,7 @@ describe("a worker that is stopped", { timeout: 60_000 }, () => {
     expect(text).toContain("latchkey_workers_serving 2\n");
   });
 
-  test("is left alone where it was its primary that was stopped", async () => {
+  test("is not replaced where its primary was stopped", async () => {
     const program = await startTwo();
     const before = pidsOf(program);
     const { pid = 0 } = program.process;
@@ -276,7 +276,7 @@ describe("a worker that is stopped", { timeout: 60_000 }, () => {
   });
 });
 
-test("a worker that starts while Postgres is away says so in one line of the log, and is started again", async () => {
+test("a worker that starts while Postgres is away logs one line and is restarted", async () => {
   const postgres = await startBreakablePostgres();
   const program = serveOn(postgres.url, { WORKERS: "2" });
   await program.url;
@@ -295,8 +295,8 @@ test("a worker that starts while Postgres is away says so in one line of the log
   expect(program.stdout.filter((line) => !line.startsWith("{"))).toEqual([]);
 });
 
-describe("a start that is refused says why once, and ends with the status of one process", { timeout: 60_000 }, () => {
-  test("where the port is taken", async () => {
+describe("a failed start says why once, with the exit status of a single process", { timeout: 60_000 }, () => {
+  test("where the port is in use", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     afterwards(() => taken.close());
@@ -306,7 +306,7 @@ describe("a start that is refused says why once, and ends with the status of one
     expect(program.stderr).toEqual([expect.stringContaining(`PORT ${port}`)]);
   });
 
-  test("where SECRET_KEY is another one", async () => {
+  test("where SECRET_KEY does not match", async () => {
     const databaseUrl = await createDatabase();
     const program = serveOn(databaseUrl);
     await program.url;
@@ -317,13 +317,13 @@ describe("a start that is refused says why once, and ends with the status of one
     expect(other.stderr).toEqual([expect.stringContaining("SECRET_KEY")]);
   });
 
-  test("where somebody starts a worker by hand", async () => {
+  test("where a worker is started by hand", async () => {
     const program = runProgram(["worker", "1", "1"], {});
     expect(await program.exit).toBe(64);
   });
 });
 
-test("the embedded Postgres is the primary's, and keeps what the workers write", { timeout: 60_000 }, async () => {
+test("the embedded Postgres belongs to the primary, and keeps the workers' writes", { timeout: 60_000 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-workers-"));
   afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   await chmod(folder, 0o755);

@@ -1,8 +1,8 @@
 /** The benchmark calls a target missed only where the noise of the machine does not explain it. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { judge, type Target, type Verdict } from "../../bench/judge.ts";
-import { median, quotients } from "../../bench/rounds.ts";
+import { median, quotients } from "../../bench/measure.ts";
+import { judge, type Target, type Verdict } from "../../bench/verdict.ts";
 
 const ratio = (bound: number, samples: number[]): Target => ({
   what: "a ratio",

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Document } from "yaml";
-import { type Change, contractChanges } from "../../scripts/contractChanges.ts";
-import { saysBreaking } from "../../scripts/release.ts";
+import { saysBreaking } from "../../scripts/changelog.ts";
+import { type Change, contractChanges } from "../../scripts/contract/changes.ts";
 import { afterwards } from "../support/afterwards.ts";
 import {
   add,

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { auditEvents } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
+import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import type { Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
@@ -23,7 +24,7 @@ const expectEvents = (answer: Received, ...expected: object[]): void => {
   }
 };
 
-test("each event is told with its request, its user and why", async () => {
+test("each event is logged with its request, user and reason", async () => {
   const registered = await service.send("POST", "/api/users", { json: { username: "auditor", password } });
   const userId = registered.json.id;
   expectEvents(registered, { event: "user-registered", userId });
@@ -79,7 +80,7 @@ test("each event is told with its request, its user and why", async () => {
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
 });
 
-test("what a refresh token tells beyond that", async () => {
+test("refresh events: refreshed, repeated, reused, ahead", async () => {
   const patient = await startTestService({ SESSIONS_PER_USER: "1" }, service.databaseUrl);
   const told = () => patient.log.map((line) => JSON.parse(line)).filter(({ event }) => event);
   const { id: userId } = await patient.register("refresher");
@@ -104,7 +105,7 @@ test("what a refresh token tells beyond that", async () => {
   }
 });
 
-test("keys are told of, too, and what the command line prints stays for programs", async () => {
+test("key events are logged, and commands keep standard output for their result", async () => {
   const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
   const rotated = runProgram(["keys", "rotate"], settings);
   expect(await rotated.exit).toBe(0);
@@ -147,11 +148,27 @@ test.each([
   ["silent", 0],
 ])("LOG_LEVEL=%s leaves %d events to be read", (level, count) => {
   const lines: string[] = [];
-  auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", undefined, {});
+  auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", {});
   expect(lines.length).toBe(count);
 });
 
-test("every event was seen, and is in the runbook with its meaning", () => {
+test("an event within a request has its id and address; one that serves everybody has not", () => {
+  const lines: string[] = [];
+  const audit = auditLog(pino({}, { write: (line) => void lines.push(line) }));
+  const context = createRequestContext("192.0.2.7", undefined);
+  runInRequest(context, () => {
+    audit("token-issued", {});
+    runOutsideRequest(() => audit("signing-key-rotated", {}));
+  });
+  audit("all-sessions-ended", {});
+  expect(lines.map((line) => JSON.parse(line).req)).toEqual([
+    { id: context.id, address: "192.0.2.7" },
+    undefined,
+    undefined,
+  ]);
+});
+
+test("every event was observed, and RUNBOOK.md explains it", () => {
   expect([...seen].sort()).toEqual(Object.keys(auditEvents).sort());
   const runbook = readFileSync("RUNBOOK.md", "utf8");
   const rows = [...runbook.matchAll(/^\| `([a-z]+(?:-[a-z]+)*)` \| (.+) \|$/gm)].map(([, event, meaning]) => [

@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import type { Call, Handler, Handlers, PasswordPrincipal, Reply, TokenPrincipal } from "../../src/openapi/binding.ts";
+import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.ts";
+import type { PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
 import { Problem, problems } from "../../src/problems/problems.ts";
 
 const user = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", username: "miguel", created_at: "2026-11-23T09:30:00.000Z" };
@@ -64,7 +65,7 @@ function declaredStatuses(value: unknown, found = new Map<string, Set<number>>()
   return found;
 }
 
-test("each problem of the catalogue has the one status that the contract declares for it", () => {
+test("each problem has the one status that the contract declares for it", () => {
   const declared = declaredStatuses(parse(readFileSync("openapi.yaml", "utf8")));
   declared.set("method-not-allowed", new Set([405])); // the answer to a request for no operation
   const catalogue = Object.entries(problems).map(([slug, { status }]) => [slug, [status]]);

@@ -55,7 +55,7 @@ const html =
 const hangUp = (response: ServerResponse) => response.destroy();
 
 describe("signing in", () => {
-  test("its token goes with what takes one, and with nothing else", async () => {
+  test("the token is sent to operations that accept it, and to no others", async () => {
     const authorizations: (string | null)[] = [];
     const { latchkey, username } = await openSignedIn({
       answering: (request) => {
@@ -81,7 +81,7 @@ describe("signing in", () => {
     expect(ended).toEqual([]);
   });
 
-  test("a wrong password is an error of the call, and changes nothing", async () => {
+  test("a wrong password fails the call and changes nothing", async () => {
     const { latchkey, username, ended } = await openSignedIn();
     const { error } = await latchkey.signIn(username, "wrong password");
     expect(error && slugOf(error)).toBe("invalid-credentials");
@@ -89,7 +89,7 @@ describe("signing in", () => {
     expect(ended).toEqual([]);
   });
 
-  test("credentials of the caller's own are left alone", async () => {
+  test("the caller's own credentials are not replaced", async () => {
     const { latchkey, sent, ended } = await openSignedIn();
     const { username } = await service.register();
     const Authorization = basicAuthorization(username, password);
@@ -102,8 +102,8 @@ describe("signing in", () => {
   });
 });
 
-describe("an access token that is over", () => {
-  test("of any number of calls that are refused at once, one refreshes, and each is sent once again", async () => {
+describe("an expired access token", () => {
+  test("concurrent rejected calls share one refresh, and each is sent once more", async () => {
     const opened = await openSignedIn();
     expire();
     const results = await Promise.all(Array.from({ length: 20 }, () => greet(opened)));
@@ -113,7 +113,7 @@ describe("an access token that is over", () => {
     expect(await generationOf(opened.username)).toEqual([1]);
   });
 
-  test("is replaced before a call where the client knows that it is over", async () => {
+  test("is refreshed before a call where the client knows that it has expired", async () => {
     const opened = await openSignedIn({
       retry: { withinSeconds: 0 },
       answering: async (request) => {
@@ -128,7 +128,7 @@ describe("an access token that is over", () => {
     expect(opened.sent).toEqual(["POST /api/token", "GET /api/resource", "GET /api/resource"]);
   });
 
-  test("a call with a body is sent again with it", async () => {
+  test("a call is sent again with its body", async () => {
     const { latchkey, sent } = await openSignedIn();
     expire();
     const { error } = await latchkey.changePassword("wrong password", "staple horse correct");
@@ -136,7 +136,7 @@ describe("an access token that is over", () => {
     expect(sent).toEqual(["PUT /api/users/me/password", "POST /api/token", "PUT /api/users/me/password"]);
   });
 
-  test("the lost answer to a refresh is asked for again", async () => {
+  test("a refresh whose response was lost is repeated", async () => {
     let losses = 0;
     const opened = await openSignedIn({
       answering: async (request) => {
@@ -155,7 +155,7 @@ describe("an access token that is over", () => {
     expect(opened.ended).toEqual([]);
   });
 
-  test("who does not wait for the refresh any more does not stop it for others", async () => {
+  test("an aborted call does not abort the refresh for others", async () => {
     const asked = gate();
     const answers = gate();
     const opened = await openSignedIn({
@@ -180,7 +180,7 @@ describe("an access token that is over", () => {
   });
 });
 
-describe("a session that is over", () => {
+describe("an ended session", () => {
   test.each<[string, string, (username: string, items: Map<string, string>) => unknown]>([
     [
       "ended elsewhere",
@@ -220,7 +220,7 @@ describe("a session that is over", () => {
     expect(opened.items.size).toBe(0);
   });
 
-  test("is not what a service without its database says", async () => {
+  test("is not assumed where the service has no database", async () => {
     const { items } = await openSignedIn();
     const stored = items.get(key);
     const opened = open({ items, retry: { tries: 1 } });
@@ -237,7 +237,7 @@ describe("a session that is over", () => {
     expect((await greet(opened)).error).toBeUndefined();
   });
 
-  test("is not what a broken connection or a proxy says", async () => {
+  test("is not assumed after a broken connection or a proxy's response", async () => {
     let away: Answering | undefined;
     const opened = await openSignedIn({
       answering: (request) => (away && isRefresh(request) ? away(request) : network(request)),
@@ -255,7 +255,7 @@ describe("a session that is over", () => {
 });
 
 describe("signing out", () => {
-  test("ends the session, there and here", async () => {
+  test("ends the session at the service and in the client", async () => {
     const { latchkey, items, ended, username } = await openSignedIn();
     const stolen = items.get(key);
     expect((await latchkey.signOut()).error).toBeUndefined();
@@ -269,7 +269,7 @@ describe("signing out", () => {
     expect((await latchkey.GET("/api/resource")).error).toBeUndefined();
   });
 
-  test("refreshes where it has to, to be able to", async () => {
+  test("refreshes first where the access token has expired", async () => {
     const { items } = await openSignedIn();
     const { latchkey, sent, ended } = open({ items });
     expect((await latchkey.signOut()).error).toBeUndefined();
@@ -277,7 +277,7 @@ describe("signing out", () => {
     expect(ended).toEqual([undefined]);
   });
 
-  test("a lost answer leaves the choice to try again, which finds it done", async () => {
+  test("can be repeated after a lost response", async () => {
     let losses = 0;
     const { latchkey, sent, ended, items } = await openSignedIn({
       answering: async (request) => {
@@ -295,7 +295,7 @@ describe("signing out", () => {
     expect(ended.length).toBe(1);
   });
 
-  test("has not happened while the service cannot do it", async () => {
+  test("does not count as done while the service is unavailable", async () => {
     const { latchkey, ended } = await openSignedIn({ retry: { tries: 1 } });
     await service.withoutDatabase(async () => {
       expect((await latchkey.signOut()).error?.status).toBe(503);
@@ -304,7 +304,7 @@ describe("signing out", () => {
     expect((await latchkey.GET("/api/resource")).error).toBeUndefined();
   });
 
-  test("everywhere, and with a change of password, it is said of every client", async () => {
+  test("everywhere, or by a password change, is reported to every client", async () => {
     const newPassword = "staple horse correct";
     const here = await openSignedIn();
     const there = open();
@@ -325,7 +325,7 @@ describe("signing out", () => {
 });
 
 describe("tabs that share a storage", () => {
-  test("refresh at once, again and again, and lose nothing", async () => {
+  test("refresh concurrently and stay signed in", async () => {
     const first = await openSignedIn();
     const second = open({ items: first.items });
     for (let round = 0; round < 5; round += 1) {
@@ -336,7 +336,7 @@ describe("tabs that share a storage", () => {
     expect([first.ended, second.ended]).toEqual([[], []]);
   });
 
-  test("a late answer does not put back a token that another tab has used", async () => {
+  test("a late response does not restore a token that another tab has used", async () => {
     const first = await openSignedIn();
     const answered = gate();
     const arrives = gate();
@@ -405,14 +405,14 @@ describe("trying again", () => {
     expect(result.error === undefined).toBe(requests === 2);
   });
 
-  test("ends after the last try, with the problem", async () => {
+  test("ends after the last attempt, with the problem", async () => {
     const server = await scripted(problem("overloaded", 503, now));
     const { error } = await open({ baseUrl: server.baseUrl, retry }).latchkey.GET("/api/resource");
     expect(error?.type).toBe("/problems/overloaded");
     expect(server.requests()).toBe(3);
   });
 
-  test("does not go on beyond its time", async () => {
+  test("ends at its deadline", async () => {
     const server = await scripted(problem("overloaded", 503, { "Retry-After": "11" }));
     const { error, response } = await open({ baseUrl: server.baseUrl, retry }).latchkey.GET("/api/resource");
     expect(error?.type).toBe("/problems/overloaded");
@@ -420,7 +420,7 @@ describe("trying again", () => {
     expect(server.requests()).toBe(1);
   });
 
-  test("ends at once when it is aborted", async () => {
+  test("ends at once when aborted", async () => {
     const server = await scripted(problem("overloaded", 503, { "Retry-After": "1" }));
     const controller = new AbortController();
     const reason = new Error("the page was left");
@@ -438,7 +438,7 @@ describe("trying again", () => {
     expect(sent).toEqual(["GET /livez"]);
   });
 
-  test("waits for a service whose database is away, as long as that asks for", async () => {
+  test("honours Retry-After of a service whose database is unavailable", async () => {
     const { latchkey, sent } = await openSignedIn({ retry: { tries: 2 } });
     await service.withoutDatabase(async () => {
       const { error } = await latchkey.GET("/readyz");
@@ -447,7 +447,7 @@ describe("trying again", () => {
     expect(sent).toEqual(["GET /readyz", "GET /readyz"]);
   });
 
-  test("leaves a quarter of an hour to the caller", async () => {
+  test("does not wait for a Retry-After of a quarter of an hour", async () => {
     const strict = await startTestService({ THROTTLE_ACCOUNT_ADDRESS: "1" }, service.databaseUrl);
     strict.advance(toNextWindowSeconds());
     const { username } = await service.register();
@@ -464,7 +464,7 @@ describe("trying again", () => {
   });
 });
 
-describe("an answer that is not Latchkey's", () => {
+describe("a response that is not Latchkey's", () => {
   test.each([
     ["a proxy's 502", html(502), "GET /livez was answered with 502, text/html: <h1>A proxy</h1>"],
     ["a portal's 200", html(200), "GET /livez was answered with 200, text/html: <h1>A proxy</h1>"],
@@ -481,7 +481,7 @@ describe("an answer that is not Latchkey's", () => {
     expect(thrown).toMatchObject({ message: expect.stringContaining(message), response: expect.any(Response) });
   });
 
-  test("what is not JSON can be asked for", async () => {
+  test("a response that is not JSON can be requested", async () => {
     const { latchkey } = open();
     await expect(latchkey.GET("/openapi.yaml")).rejects.toThrow(UnexpectedAnswerError);
     expect(unwrap(await latchkey.GET("/openapi.yaml", { parseAs: "text" }))).toContain("openapi: 3.1.0");

@@ -87,7 +87,7 @@ describe("a redirect is not followed", () => {
     expect([other.got, sent]).toEqual([[], []]);
   });
 
-  test("nor with a refresh token", async () => {
+  test("nor a redirect of a refresh", async () => {
     const { username } = await service.register();
     const other = await elsewhere();
     const before = await moved(307, other.url, ({ method, url }) => method === "POST" && url === "/api/token");
@@ -99,7 +99,7 @@ describe("a redirect is not followed", () => {
     expect(other.got).toEqual([]);
   });
 
-  test("where the caller's fetch refuses it, that is said; where it follows, its answer is not taken", async () => {
+  test("a redirect that the caller's fetch rejects is an error; one that it follows is not accepted", async () => {
     const other = await elsewhere();
     const before = await moved(307, other.url);
     const refusing = open({ baseUrl: before.url });
@@ -112,7 +112,7 @@ describe("a redirect is not followed", () => {
   });
 });
 
-test("every request is without ambient credentials and redirects, whatever a call asks for", async () => {
+test("every request omits ambient credentials and refuses redirects, whatever the call's options", async () => {
   const modes: string[] = [];
   const { latchkey, sent } = await openSignedIn({
     answering: (request) => {
@@ -174,7 +174,7 @@ describe("a token stays with the service", () => {
     expect(other.got.map(({ headers }) => headers.authorization)).toEqual(Array(requests).fill(undefined));
   });
 
-  test("middleware of the client neither sees it nor can take it elsewhere", async () => {
+  test("middleware neither sees the token nor can redirect it", async () => {
     const other = await elsewhere();
     const { latchkey } = await openSignedIn();
     const seen: (string | null)[] = [];
@@ -187,7 +187,7 @@ describe("a token stays with the service", () => {
     expect(seen).toEqual([null]);
   });
 
-  test("another path of the same origin is not the service, where its base URL has a path", async () => {
+  test("another path of the same origin is not the service", async () => {
     const got: [string | undefined, string | undefined][] = [];
     const proxy = await serve(async ({ url = "", method = "", headers }, response) => {
       got.push([url, headers.authorization?.split(" ")[0]]);
@@ -210,13 +210,13 @@ describe("a token stays with the service", () => {
     ]);
   });
 
-  test("the same service in another spelling is the service", async () => {
+  test("another spelling of the base URL is the same service", async () => {
     const { latchkey, username } = await openSignedIn();
     const baseUrl = `${origin.toUpperCase()}/`;
     expect(unwrap(await latchkey.GET("/api/users/me", { baseUrl })).username).toBe(username);
   });
 
-  test("a call's own fetch is used for that call, with the token and its renewal; the refresh token is not shown to it", async () => {
+  test("a call's own fetch sends the call and its repetition, and never sees the refresh token", async () => {
     const { latchkey, sent } = await openSignedIn();
     const own: string[] = [];
     expire();
@@ -233,7 +233,7 @@ describe("a token stays with the service", () => {
 });
 
 describe("a request stays with its user", () => {
-  test("one that was refused while somebody else signed in has its own answer, and is not repeated", async () => {
+  test("a request rejected while another user signed in is not repeated as that user", async () => {
     const held = holdBack(({ url }) => url.endsWith("/api/resource"), "answer");
     const anna = await openSignedIn(held);
     const { username: bob } = await service.register();
@@ -248,7 +248,7 @@ describe("a request stays with its user", () => {
     expect(anna.ended).toEqual([]);
   });
 
-  test("one that waits for a refresh while somebody else signs in is not sent as they", async () => {
+  test("a request that waits for a refresh while another user signs in is not sent as that user", async () => {
     const held = holdBack(isRefresh, "answer");
     const opened = await openSignedIn({ items: new Map() });
     // A page that starts with Anna's session in its storage.
@@ -266,7 +266,7 @@ describe("a request stays with its user", () => {
     expect(page.ended).toEqual([]);
   });
 
-  test("one that is still being prepared while somebody else signs in is not sent as they", async () => {
+  test("a request being prepared while another user signs in is not sent as that user", async () => {
     const prepared = gate();
     const anna = await openSignedIn();
     const { username: bob } = await service.register();
@@ -296,7 +296,7 @@ describe("a request stays with its user", () => {
     },
   );
 
-  test("a slow storage does not bring the earlier session back", async () => {
+  test("a slow storage does not restore the previous session", async () => {
     const items = new Map<string, string>();
     const writing = gate();
     const written = gate();
@@ -375,7 +375,7 @@ describe("tabs that share a storage", () => {
     expect(new Set(used).size).toBe(2);
   });
 
-  test("where another user signs in, the first is signed out, and does not become the other", async () => {
+  test("a sign-in by another user signs the first one out", async () => {
     const { anna, other, bob } = await twoTabs();
     expect((await greet(anna)).error?.type).toBe("/problems/token-revoked");
     expect(anna.ended).toEqual([undefined]);
@@ -391,7 +391,7 @@ describe("tabs that share a storage", () => {
     expect(other.ended).toEqual([]);
   });
 
-  test("nor does it where the service can end no session just then", async () => {
+  test("a sign-in by another user while the service cannot end sessions", async () => {
     const anna = await openSignedIn();
     const { username: bob } = await service.register();
     const answering: Answering = (request) =>
@@ -404,7 +404,7 @@ describe("tabs that share a storage", () => {
     expect(await whoIs(open({ items: anna.items }))).toBe(bob);
   });
 
-  test("where another user signs in during a refresh, what is stored is theirs", async () => {
+  test("a sign-in by another user during a refresh keeps that user's tokens", async () => {
     const held = holdBack(isRefresh, "answer");
     const anna = await openSignedIn(held);
     const { username: bob } = await service.register();
@@ -418,7 +418,7 @@ describe("tabs that share a storage", () => {
     expect(await whoIs(open({ items: anna.items }))).toBe(bob);
   });
 
-  test("the first can sign in again, which replaces the other", async () => {
+  test("the first user can sign in again, which replaces the other", async () => {
     const { anna, other } = await twoTabs();
     unwrap(await anna.latchkey.signIn(anna.username, password));
     expect(await whoIs(anna)).toBe(anna.username);
@@ -444,7 +444,7 @@ describe("signing in again", () => {
     expect(opened.ended).toEqual([]);
   });
 
-  test("ends one that was only stored", async () => {
+  test("ends a stored session", async () => {
     const { items, username } = await openSignedIn();
     const earlier = items.get(key);
     unwrap(await open({ items }).latchkey.signIn(username, password));
@@ -452,7 +452,7 @@ describe("signing in again", () => {
     expect(await isAlive(items.get(key))).toBe(true);
   });
 
-  test("succeeds where the earlier session cannot be ended, which then lives on", async () => {
+  test("succeeds where the previous session cannot be ended, which stays valid", async () => {
     const opened = await openSignedIn({
       answering: (request) =>
         isSignIn(request) || request.method === "GET" ? network(request) : Promise.reject(new TypeError("lost")),
@@ -463,7 +463,7 @@ describe("signing in again", () => {
     expect(await isAlive(earlier)).toBe(true);
   });
 
-  test("with a wrong password ends nothing", async () => {
+  test("with a wrong password ends no session", async () => {
     const opened = await openSignedIn();
     const earlier = opened.items.get(key);
     expect((await opened.latchkey.signIn(opened.username, "wrong password")).error).toBeDefined();
@@ -471,7 +471,7 @@ describe("signing in again", () => {
   });
 });
 
-test("credentials of the caller's own go where the caller sends them, and are never replaced", async () => {
+test("the caller's own credentials go where the caller sends them, and are never replaced", async () => {
   const other = await elsewhere();
   const { latchkey } = await openSignedIn();
   const Authorization = basicAuthorization("somebody", "else");

@@ -43,7 +43,7 @@ describe("latchkey", { timeout: 60_000 }, () => {
     },
   );
 
-  test("wrong settings: exit status 78, each of them named, no secret repeated", async () => {
+  test("wrong settings: exit status 78, each named, no secret repeated", async () => {
     const program = runProgram([], {
       PORT: "eighty",
       SECRET_KEY: "hunter2",
@@ -63,7 +63,7 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(program.stderr.join("\n")).toMatch(/SECRET_KEY is missing.*randomBytes\(32\)/);
   });
 
-  test("a port that is taken: exit status 69, in a sentence", async () => {
+  test("a port in use: exit status 69 and a sentence", async () => {
     const other = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => other.once("listening", resolve));
     const { port } = other.address() as { port: number };
@@ -77,7 +77,7 @@ describe("latchkey", { timeout: 60_000 }, () => {
     await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT"); // no database was made
   });
 
-  test("a database that does not answer: exit status 69 within 15 s, in a sentence", async () => {
+  test("a database that does not respond: exit status 69 within 15 s and a sentence", async () => {
     const started = performance.now();
     const program = runProgram([], { DATABASE_URL: "postgres://u:hunter4@127.0.0.1:1/x", SECRET_KEY: secretKey });
     expect(await program.exit).toBe(69);
@@ -116,7 +116,7 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(program.stderr).toEqual([expect.stringMatching(sentence)]);
   });
 
-  test("a command makes no database where there is none", async () => {
+  test("a command creates no embedded database", async () => {
     const DATA_DIR = await dataFolder();
     const program = runProgram(["keys", "list"], { DATA_DIR });
     expect(await program.exit).toBe(69);
@@ -146,7 +146,7 @@ describe("latchkey", { timeout: 60_000 }, () => {
 });
 
 describe("without any setting, latchkey", { timeout: 60_000 }, () => {
-  test("keeps users and keys over a stop; its secret key is its owner's alone", async () => {
+  test("keeps users and keys across a restart; only its owner can read its secret key", async () => {
     const DATA_DIR = await dataFolder();
     const first = runProgram([], { DATA_DIR });
     const send = createClient(await first.url);
@@ -164,7 +164,7 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     expect(await second.exit).toBe(0);
   });
 
-  test("killed during writes, starts again at once and has every acknowledged user", async () => {
+  test("restarts at once after a kill during writes, with every acknowledged user", async () => {
     const settings = { DATA_DIR: await dataFolder(), THROTTLE: "off" };
     const first = runProgram([], settings);
     const send = createClient(await first.url);
@@ -207,7 +207,7 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     expect(second.stderr.join("\n")).toContain("secret-key");
   });
 
-  test("a second one on the same data is refused, and the first does not notice", async () => {
+  test("refuses a second instance on the same data, without affecting the first", async () => {
     const DATA_DIR = await dataFolder();
     const first = runProgram([], { DATA_DIR });
     const send = createClient(await first.url);

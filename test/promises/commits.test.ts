@@ -36,7 +36,7 @@ test.each([
   expect(history.secondsVisible("100", startedSecondsAgo)).toBe(expected);
 });
 
-test("without a recent snapshot, and with one of another server, nothing counts", () => {
+test("without a recent snapshot, or with one of another server, nothing is known to be visible", () => {
   let now = 60_000;
   const history = commitHistory(() => now);
   expect(history.secondsVisible("100", 30)).toBe(0);

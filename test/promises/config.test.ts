@@ -128,16 +128,16 @@ describe("settings", () => {
     expect(read).not.toThrow(given);
   });
 
-  test("hashes cheaper than OWASP's least are refused, however they are made up", () => {
+  test("hashes below OWASP's minimum are rejected, in any combination", () => {
     expect(() => readConfig({ ARGON2_MEMORY_KIB: "7168", ARGON2_PASSES: "4" })).toThrow("7168 times 4 is not allowed");
     expect(readConfig({ ARGON2_MEMORY_KIB: "7168", ARGON2_PASSES: "5" })).toMatchObject({ argon2Passes: 5 });
   });
 
-  test("a database of one's own asks for a SECRET_KEY", () => {
+  test("DATABASE_URL requires a SECRET_KEY", () => {
     expect(() => readConfig({ DATABASE_URL: "postgres://db/x" })).toThrow("SECRET_KEY is missing");
   });
 
-  test("TLS that PGSSLMODE asks for has to be in DATABASE_URL", () => {
+  test("TLS requested by PGSSLMODE must be in DATABASE_URL", () => {
     const settings = { DATABASE_URL: "postgres://db/x", SECRET_KEY: secret, PGSSLMODE: "verify-full" };
     expect(() => readConfig(settings)).toThrow("put ?sslmode=verify-full at the end of DATABASE_URL");
     const inUrl = { ...settings, DATABASE_URL: "postgres://db/x?sslmode=verify-full" };
@@ -168,11 +168,11 @@ describe("settings", () => {
     expect(() => readConfig({ SECRET_KEY: secret, [name]: given })).toThrow(hint);
   });
 
-  test("a secret key counts under one name, whether or not there is a line break behind it", () => {
+  test("a secret key is the same with or without a trailing line break", () => {
     for (const given of [secret, `${secret}\n`, `${secret}\r\n`]) expect(keysOf([given]).counting[0]).toBe(secret);
   });
 
-  test("a short secret key is no longer for the line break behind it", () => {
+  test("a trailing line break does not count towards a secret key's length", () => {
     expect(() => readConfig({ SECRET_KEY: `${secret.slice(0, 31)}\n` })).toThrow("SECRET_KEY");
   });
 
@@ -204,7 +204,7 @@ describe("settings", () => {
     readConfig({ [given]: "1" });
   });
 
-  test("what others set is not taken for a setting", () => {
+  test("unrelated environment variables are not taken for settings", () => {
     const foreign = {
       ...{ HOSTNAME: "x", HOME: "/", PATH: "/bin", TZ: "UTC", LANG: "C", TERM: "x", USER: "x", SHELL: "sh", PWD: "/" },
       ...{
@@ -226,9 +226,9 @@ describe("settings", () => {
     expect(misspeltSettings(foreign)).toEqual([]);
   });
 
-  test("all of them are in the README's table, with their defaults", () => {
-    const readme = readFileSync("README.md", "utf8");
-    const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
+  test("docs/settings.md lists all of them with their defaults", () => {
+    const guide = readFileSync("docs/settings.md", "utf8");
+    const rows = [...guide.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
       name,
       fallback ?? "",
     ]);

@@ -10,7 +10,7 @@ import { loadContract } from "../../src/openapi/contract.ts";
 import { problemWriter } from "../../src/openapi/dispatch.ts";
 import { type AnswerCheckMode, createAnswerCheck } from "../../src/openapi/responseCheck.ts";
 import { Problem } from "../../src/problems/problems.ts";
-import { exchangeOf, identify } from "../../src/requestContext.ts";
+import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createDatabase, password, startTestService } from "../support/service.ts";
 
 const conformance = createConformance(parse(await readFile("openapi.yaml", "utf8")));
@@ -34,7 +34,7 @@ const problem = (slug: string, status: number, headers: Record<string, string[]>
 const good = json(200, { data: "Hello, miguel!" });
 const challenge = { "www-authenticate": ['Basic realm="latchkey"'] };
 
-describe("an answer as it is declared", () => {
+describe("a declared response", () => {
   test.each<[string, string | undefined, string, Answer]>([
     ["a success", "getResource", "GET", good],
     ["a problem", "getResource", "GET", problem("token-expired", 401, challenge)],
@@ -46,7 +46,7 @@ describe("an answer as it is declared", () => {
   });
 });
 
-describe("an answer that breaks the contract", () => {
+describe("a response that violates the contract", () => {
   const { "x-request-id": _, ...unnamed } = good.headers;
   test.each<[string, string | undefined, Answer]>([
     ["is not declared", "getResource", json(201, { data: "" })],
@@ -93,7 +93,7 @@ describe("CONTRACT_CHECK", async () => {
   // What no handler of ours writes, and somebody with SQL can.
   await service.sql("UPDATE users SET created_at = '12026-01-01'");
 
-  test("report says that an answer breaks the contract, and lets it go", async () => {
+  test("report logs a response that violates the contract, and sends it", async () => {
     const { status, body, faults, counted } = await ask({ CONTRACT_CHECK: "report", CONTRACT_CHECK_PERCENT: "100" });
     expect({ status, counted }).toEqual({ status: 200, counted: "1" });
     expect(body["username"]).toBe("miguel");
@@ -102,7 +102,7 @@ describe("CONTRACT_CHECK", async () => {
     expect(faults[0].fault).not.toContain("12026");
   });
 
-  test("report looks at as many of a hundred as it is told to", async () => {
+  test("report checks the configured percentage", async () => {
     const service = await startTestService({ CONTRACT_CHECK: "report", CONTRACT_CHECK_PERCENT: "25" }, databaseUrl);
     const headers = { authorization: `Bearer ${await service.token("miguel")}` };
     for (let count = 0; count < 400; count += 1) await fetch(`${service.url}/api/users/me`, { headers });
@@ -112,7 +112,7 @@ describe("CONTRACT_CHECK", async () => {
     expect(looked).toBeLessThan(160);
   });
 
-  test("enforce answers 500 in its place", async () => {
+  test("enforce responds 500 instead", async () => {
     const { status, body, faults } = await ask({ CONTRACT_CHECK: "enforce" });
     expect({ status, type: body["type"] }).toEqual({ status: 500, type: "/problems/internal-error" });
     expect(faults).toHaveLength(1);
@@ -124,13 +124,13 @@ describe("CONTRACT_CHECK", async () => {
     const faults: string[] = [];
     const check = createAnswerCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
-    app.use(identify);
+    const writeProblem = problemWriter({ report: () => {}, check, transportHeaders: () => [] });
+    const operation = contract.operations.find(({ id }) => id === "issueToken");
     app.use((_request, response) => {
-      const operation = contract.operations.find(({ id }) => id === "issueToken");
-      Object.assign(exchangeOf(response), { operation });
-      throw problem;
+      const context = createRequestContext(undefined, undefined);
+      context.operation = operation;
+      runInRequest(context, () => writeProblem(problem, response, operation));
     });
-    app.use(problemWriter(() => {}, check));
     const server = app.listen(0, "127.0.0.1");
     await once(server, "listening");
     const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
@@ -140,7 +140,7 @@ describe("CONTRACT_CHECK", async () => {
     return faults;
   }
 
-  test("enforce answers 500 in place of a problem that its operation does not declare", async () => {
+  test("enforce responds 500 instead of a problem that the operation does not declare", async () => {
     const faults = await answerTo(new Problem("token-expired"), "enforce");
     expect(faults).toEqual([expect.stringContaining("type must be equal to one of")]);
   });
@@ -149,7 +149,7 @@ describe("CONTRACT_CHECK", async () => {
     expect(await answerTo(new Problem("username-taken"), mode)).toEqual([]);
   });
 
-  test("off does not look", async () => {
+  test("off checks nothing", async () => {
     const { status, faults, counted } = await ask({ CONTRACT_CHECK: "off" });
     expect({ status, faults, counted }).toEqual({ status: 200, faults: [], counted: "0" });
   });

@@ -18,7 +18,7 @@ async function load(from: string, to: string) {
 }
 
 describe("a contract", () => {
-  test("as it is can be loaded", async () => {
+  test("of this project can be loaded", async () => {
     const { operations } = await load("Latchkey", "Latchkey");
     expect(operations.map(({ id }) => id)).toContain("getResource");
   });

@@ -15,7 +15,7 @@ const preflight = (from: string) =>
     },
   });
 
-test("scripts of the origins in CORS_ORIGINS may call the API, and read what they need of an answer", async () => {
+test("scripts of the origins in CORS_ORIGINS may call the API and read its headers", async () => {
   const asked = await preflight(origin);
   expect(asked.status).toBe(204);
   expect(asked.headers.get("access-control-allow-origin")).toBe(origin);
@@ -30,7 +30,7 @@ test("scripts of other origins may not", async () => {
   expect((await preflight("https://evil.example.com")).headers.get("access-control-allow-origin")).toBeNull();
 });
 
-test("without CORS_ORIGINS there is no word of it", async () => {
+test("without CORS_ORIGINS no CORS header is sent", async () => {
   const other = await startTestService();
   const answer = await other.send("GET", "/livez", { headers: { origin } });
   expect(answer.header("access-control-allow-origin")).toBeUndefined();

@@ -41,7 +41,7 @@ test.each<[string, number, Record<string, string>]>([
 });
 
 describe("CORS_ORIGINS", () => {
-  test("lets the pages in that it lists, and no others", async () => {
+  test("accepts the listed origins and no others", async () => {
     expect(await statusOf(listed, { ...crossSite, origin: app })).toBe(201);
     expect(await statusOf(listed, { "sec-fetch-site": "same-site", origin: app })).toBe(201);
     expect(await statusOf(listed, { origin: app })).toBe(201);
@@ -52,7 +52,7 @@ describe("CORS_ORIGINS", () => {
     expect(await statusOf(listed, crossSite)).toBe(403);
   });
 
-  test("as * lets in what only a script can send, and after a preflight, but no form", async () => {
+  test("as * accepts requests that need a preflight, but no form", async () => {
     for (const headers of [form, { ...form, origin: "null" }, { ...crossSite, origin: app }]) {
       const answer = await open.send("POST", "/api/sessions", { basic, headers });
       expect(answer).toMatchObject({ status: 403, problem: "cross-site-request" });
@@ -73,7 +73,7 @@ describe("CORS_ORIGINS", () => {
   });
 });
 
-test("behind a proxy, its name is the service's: by PUBLIC_URL, or as the proxy forwards it", async () => {
+test("behind a proxy the service's origin is PUBLIC_URL, or what the proxy forwards", async () => {
   expect(await statusOf(behindProxy, { origin: "https://auth.example.com" })).toBe(201);
   const forwarded = { "x-forwarded-for": "192.0.2.1", "x-forwarded-host": "login.example.com" };
   expect(await statusOf(behindProxy, { ...forwarded, origin: "https://login.example.com" })).toBe(201);
@@ -81,7 +81,7 @@ test("behind a proxy, its name is the service's: by PUBLIC_URL, or as the proxy 
   expect(await statusOf(plain, { ...forwarded, origin: "https://login.example.com" })).toBe(403);
 });
 
-test("what changes nothing is answered as ever: only its own page can read it", async () => {
+test("safe requests are served: only the service's own pages can read the response", async () => {
   const headers = { ...crossSite, origin: "https://evil.example.com" };
   const answer = await plain.send("GET", "/api/resource", { basic, headers });
   expect(answer.status).toBe(200);
@@ -96,7 +96,7 @@ describe("the Basic challenge", () => {
     return answer.headers["www-authenticate"]?.map((challenge) => challenge.split(" ")[0]);
   };
 
-  test("is for those who open the URL themselves", async () => {
+  test("is sent to those who open the URL themselves", async () => {
     expect(await challengesFor("/api/resource", "document")).toEqual(["Basic", "Bearer"]);
     expect(await challengesFor("/api/token", "document")).toEqual(["Basic"]);
   });

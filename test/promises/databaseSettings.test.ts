@@ -86,7 +86,7 @@ test("a service on such a database works", async () => {
   expect((await service.send("GET", "/readyz")).status).toBe(200);
 });
 
-test("remote_apply, which is stronger, stays", async () => {
+test("synchronous_commit = remote_apply is kept, since it is stronger", async () => {
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET synchronous_commit = remote_apply`);
   const database = openDatabase(own, 1);
@@ -95,7 +95,7 @@ test("remote_apply, which is stronger, stays", async () => {
   expect(rows).toEqual([{ synchronous_commit: "remote_apply" }]);
 });
 
-test("a database that is read-only is not connected to, and nothing proves that it can commit", async () => {
+test("a read-only database is not connected to, and does not count as able to commit", async () => {
   const own = await createDatabase();
   const database = openDatabase(own, 1);
   afterwards(() => database.close());
@@ -108,7 +108,7 @@ test("a database that is read-only is not connected to, and nothing proves that 
 
 const start = (databaseUrl: string) => migrateWithTimeout(databaseUrl, pino({ level: "silent" }));
 
-test("a database that is not UTF8, or has its triggers off, is refused at the start in one sentence", async () => {
+test("a database that is not UTF8, or has triggers disabled, is refused at the start in one sentence", async () => {
   await asAdministrator(`CREATE DATABASE ${name}_latin1 ENCODING LATIN1 TEMPLATE template0 LOCALE 'C' OWNER latchkey`);
   await expect(start(`${url}_latin1`)).rejects.toThrow(
     "The database of DATABASE_URL cannot be used: its encoding is LATIN1: a database with the encoding UTF8 is needed.",
@@ -118,7 +118,7 @@ test("a database that is not UTF8, or has its triggers off, is refused at the st
   await expect(start(own)).rejects.toThrow(/^The database of DATABASE_URL cannot be used: session_replication_role is/);
 });
 
-test("a read-only database is not even read from", async () => {
+test("a read-only database is not read from", async () => {
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   const database = openDatabase(own, 1);
@@ -127,7 +127,7 @@ test("a read-only database is not even read from", async () => {
   await expect(read).rejects.toMatchObject({ slug: "database-unavailable", cause: { code: "25006" } });
 });
 
-test("variables that pg reads change nothing", async () => {
+test("environment variables of pg change nothing", async () => {
   const program = runProgram(["migrate"], {
     DATABASE_URL: await createDatabase("template0"),
     SECRET_KEY: secretKey,

@@ -30,7 +30,7 @@ test.each<[string, unknown]>([
   expect(JSON.stringify(describeError(error))).not.toMatch(/s3cret|at value/);
 });
 
-test("what the operator needs stays: type, code, place, and messages without values", () => {
+test("a description keeps type, code, stack and messages, without values", () => {
   const refused = ofPostgres("42501", "permission denied for table users");
   expect(describeError(Object.assign(refused, { routine: "aclcheck_error", table: "users" }))).toMatchObject({
     ...{ type: "error", code: "42501", message: "permission denied for table users", routine: "aclcheck_error" },
@@ -44,7 +44,7 @@ test("what the operator needs stays: type, code, place, and messages without val
   });
 });
 
-test("a description that a logger describes again stays what it is", () => {
+test("a description is not described twice", () => {
   const lines: string[] = [];
   const log = pino(
     { serializers: { err: (error: unknown) => describeError(error) } },

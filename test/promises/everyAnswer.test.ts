@@ -13,11 +13,11 @@ for (const file of readdirSync(answersFolder)) {
 const pairs = [...declared].flatMap(([operation, statuses]) => statuses.map((status) => `${operation} ${status}`));
 writeFileSync("build/answers.txt", table());
 
-test("every declared answer of every operation was seen", () => {
+test("every declared response of every operation was observed", () => {
   expect(pairs.filter((pair) => !seen.has(pair))).toEqual([]);
 });
 
-test("no other answer was seen", () => {
+test("no other response was observed", () => {
   expect([...seen.keys()].filter((pair) => !pairs.includes(pair))).toEqual([]);
 });
 

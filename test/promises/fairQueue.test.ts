@@ -30,8 +30,8 @@ function steppedQueue(atOnce: number, mostWaiting = 1_000) {
   return { queue, add, finish, begun, refused };
 }
 
-describe("turns go round", () => {
-  test("the networks, however many requests one has waiting", async () => {
+describe("slots are shared in turns", () => {
+  test("between networks, however many requests one has waiting", async () => {
     const { add, finish, begun } = steppedQueue(1);
     for (let n = 0; n < 5; n += 1) add(`a${n}`, { networks: ["a"], account: "same" });
     add("b0", { networks: ["b"] });
@@ -40,7 +40,7 @@ describe("turns go round", () => {
     expect(begun).toEqual(["a0", "a1", "b0", "c0", "a2", "a3", "a4"]);
   });
 
-  test("the accounts of a network, however many requests one has waiting", async () => {
+  test("between accounts of a network, however many requests one has waiting", async () => {
     const { add, finish, begun } = steppedQueue(1);
     for (let n = 0; n < 4; n += 1) add(`x${n}`, { networks: ["a"], account: "x" });
     add("y0", { networks: ["a"], account: "y" });
@@ -48,7 +48,7 @@ describe("turns go round", () => {
     expect(begun).toEqual(["x0", "x1", "y0", "x2", "x3"]);
   });
 
-  test("the widest networks first: a /48 with many /64 has one share", async () => {
+  test("between the widest networks first: a /48 with many /64 has one share", async () => {
     const { add, finish, begun } = steppedQueue(1);
     for (let n = 0; n < 6; n += 1) add(`v6-${n}`, { networks: [`${n}/64`, `${n % 2}/56`, "one/48"] });
     add("other", { networks: ["other/64", "other/56", "other/48"] });
@@ -56,7 +56,7 @@ describe("turns go round", () => {
     expect(begun.slice(0, 3)).toEqual(["v6-0", "v6-1", "other"]);
   });
 
-  test("what shares a lane runs one at a time, and holds no slot while it waits", async () => {
+  test("requests that share a lane run one at a time, and use no slot while they wait", async () => {
     const { add, finish, begun } = steppedQueue(3);
     for (let n = 0; n < 50; n += 1) add(`same${n}`, { networks: [`${n}`], account: "same", lane: "same" });
     add("other", { networks: ["other"], lane: "other" });
@@ -85,7 +85,7 @@ describe("when too many wait", () => {
   });
 });
 
-test("whoever waits for too long is refused at the deadline, and nothing of it stays", async () => {
+test("a request is rejected at its deadline, and leaves nothing behind", async () => {
   const timedOut: number[] = [];
   const queue = fairQueue(1, 10, (ms) => timedOut.push(ms));
   let end = () => {};
@@ -104,7 +104,7 @@ test("whoever waits for too long is refused at the deadline, and nothing of it s
   await expect(past).rejects.toMatchObject({ slug: "overloaded" });
 });
 
-test("a task that fails frees its slot and its lane", async () => {
+test("a task that fails releases its slot and its lane", async () => {
   const queue = fairQueue(1, 10);
   const turn = () => ({ networks: ["a"], account: "a", lane: "a", deadline: performance.now() + 1_000 });
   await expect(queue.run(turn(), () => Promise.reject(new Error("no")))).rejects.toThrow("no");

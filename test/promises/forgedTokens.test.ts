@@ -63,7 +63,7 @@ describe("a token with", () => {
     }
   });
 
-  test("every single altered character is noticed", async () => {
+  test("any altered character is rejected", async () => {
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for (let position = 0; position < good.length; position += 7) {
       const at = good[position] as string;
@@ -73,7 +73,7 @@ describe("a token with", () => {
     }
   });
 
-  test("our key but another type, issuer, audience or without a claim is invalid", async () => {
+  test("our key but another type, issuer or audience, or without a claim, is invalid", async () => {
     const { importJWK, SignJWT } = await import("jose");
     const { createSeal } = await import("../../src/tokens/sealing.ts");
     const { secretKey } = await import("../support/service.ts");
@@ -125,7 +125,7 @@ describe("a token with", () => {
     expect(await status(await signed({}, { exp: 1, aud: "somebody" }))).toBe("invalid-token");
   });
 
-  test("another instance on the same database accepts ours; one with a PUBLIC_URL of its own does not", async () => {
+  test("another instance on the same database accepts it; one with another PUBLIC_URL does not", async () => {
     const answer = await other.send("GET", "/api/users/me", { bearer: good });
     expect(answer).toMatchObject({ status: 200, json: miguel });
     const elsewhere = await startTestService({ PUBLIC_URL: "https://elsewhere.example.com" }, service.databaseUrl);

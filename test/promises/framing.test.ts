@@ -154,7 +154,7 @@ describe("a request with", () => {
     expect(await sendRaw(service.url, bytes, method, target)).toMatchObject({ status: 400, text: "" });
   });
 
-  test("garbage behind requests never gets an answer in place of theirs", async () => {
+  test("garbage after requests never replaces their responses", async () => {
     const slow = `GET /api/resource HTTP/1.1\r\nHost: x\r\nAuthorization: ${basicAuthorization(["nobody", "wrong"])}\r\n\r\n`;
     const chunked =
       "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked";
@@ -176,7 +176,7 @@ describe("a request with", () => {
     }
   });
 
-  test("what is sent behind the last request of a connection is not processed", async () => {
+  test("bytes after the last request of a connection are not processed", async () => {
     const last = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     const register = (username: string) => {
       const body = JSON.stringify({ username, password });
@@ -203,7 +203,7 @@ describe("a request with", () => {
     `GET /livez HTTP/1.1\r\nHost: x\r\n${connection}Upgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABkAAQ\r\n\r\n`;
   const smuggled = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
 
-  test("many requests behind the last one end the connection: each would be kept until the answers are written", async () => {
+  test("many requests after the last one close the connection", async () => {
     const credentials = `Authorization: ${basicAuthorization(["miguel", "wrong password"])}\r\n`;
     const slow = `POST /api/sessions HTTP/1.1\r\nHost: x\r\n${credentials}\r\n`;
     const last = "GET /livez HTTP/1.1\r\n\r\n"; // without Host
@@ -248,7 +248,7 @@ describe("a request with", () => {
     expect(await service.sql("SELECT username FROM users WHERE username = $1", [username])).toHaveLength(1);
   });
 
-  test("a few requests sent ahead are answered in their order; a hundred end the connection", async () => {
+  test("a few pipelined requests are answered in order; a hundred close the connection", async () => {
     const paths = ["/livez", "/nowhere", "/livez", "/api/resource"];
     const ahead = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join("");
     expect(await statusesOf(`${ahead}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)).toEqual([
@@ -313,7 +313,7 @@ describe("a path that is not in the contract", () => {
   });
 });
 
-test("a Content-Type without a body is ignored: the validator would keep a validator for each", async () => {
+test("a Content-Type without a body is ignored", async () => {
   setFlagsFromString("--expose-gc");
   const collectGarbage = runInNewContext("gc") as () => void;
   const heapAfter = async (prefix: string) => {

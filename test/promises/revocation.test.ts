@@ -6,7 +6,7 @@ import { describe, expect, inject, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import type { Problem } from "../../src/problems/problems.ts";
 import { everyEpoch, followRevocations } from "../../src/revocations/revocations.ts";
-import { revocationStore } from "../../src/tokens/store.ts";
+import { revocationStore } from "../../src/revocations/store.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
@@ -78,7 +78,7 @@ test.each([
   expect((await read(there, untouched.access_token)).status).toBe(200);
 });
 
-test("checking a token needs no database: it works while that is away, and for no longer than the bound", async () => {
+test("checking a token needs no database, for no longer than REVOCATION_STALENESS_SECONDS", async () => {
   const service = await startTestService({ REVOCATION_STALENESS_SECONDS: "2" });
   await service.register("miguel");
   const bearer = await service.token("miguel");
@@ -103,7 +103,7 @@ test("checking a token needs no database: it works while that is away, and for n
   while ((await read(service, bearer)).status !== 200) expect(performance.now() - back).toBeLessThan(2000);
 });
 
-test("killed right after the 204 and started again: still refused", { timeout: 30_000 }, async () => {
+test("killed right after the 204 and started again: still rejected", { timeout: 30_000 }, async () => {
   const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey };
   const first = runProgram([], settings);
   const send = createClient(await first.url);
@@ -118,7 +118,7 @@ test("killed right after the 204 and started again: still refused", { timeout: 3
   expect((await again("GET", "/api/resource", { bearer: other })).status).toBe(200);
 });
 
-test("revocations that commit in another order than they were made are not missed", async () => {
+test("revocations that commit out of order are not missed", async () => {
   const { username } = await here.register();
   const [early, late] = [await here.token(username), await here.token(username)];
   const insert = "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ($1, $2, now() + '1 hour')";
@@ -135,7 +135,7 @@ test("revocations that commit in another order than they were made are not misse
   await refusedAfterMs(there, early);
 });
 
-test("a list that was read from another server is read anew, all of it", async () => {
+test("a list read from another server is read again from the start", async () => {
   const { username } = await here.register();
   const bearer = await here.token(username);
   const database = openDatabase(here.databaseUrl, 1);
@@ -152,7 +152,7 @@ test("a list that was read from another server is read anew, all of it", async (
   await database.close();
 });
 
-test("300,000 revocations at once, with a transaction open elsewhere, do not make it stale", {
+test("300,000 revocations at once, beside an open transaction, do not make the list stale", {
   timeout: 60_000,
 }, async () => {
   const { username } = await here.register();
@@ -209,7 +209,7 @@ describe("the list", () => {
     await database.close();
   });
 
-  test("is not fresh while its server answers and cannot commit", async () => {
+  test("is stale while its server responds but cannot commit", async () => {
     const url = await createDatabase();
     const database = openDatabase(url, 2);
     const ignore = () => {};

@@ -45,7 +45,7 @@ const plant = (name: string): string => {
   return secret;
 };
 
-test("secrets that are planted everywhere are not in logs, metrics, the database or answers", async () => {
+test("secrets planted everywhere are not in logs, metrics, the database or responses", async () => {
   const password = plant("password");
   const register = { username: "gardener", password };
   const answers: Received[] = [];
@@ -158,7 +158,7 @@ test("a secret would be found in each of its forms", () => {
   }
 });
 
-test("a crash leaves none of them behind", async () => {
+test("a crash leaks none of them", async () => {
   const password = plant("crash-password");
   const key = randomBytes(32).toString("base64");
   const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: key, LOG_LEVEL: "trace" });
@@ -177,7 +177,7 @@ test("a crash leaves none of them behind", async () => {
   expect(leaksIn(written, [password, key, token, basicAuthorization(["gardener", password]).slice(6)])).toEqual([]);
 });
 
-test("every line of a request has its id, the one that the client got", async () => {
+test("every log line of a request has the id that the client got", async () => {
   const answer = await service.send("GET", "/livez");
   const line = JSON.parse(service.log.at(-1) ?? "{}");
   expect(line.req.id).toBe(answer.header("x-request-id"));

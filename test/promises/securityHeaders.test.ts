@@ -99,11 +99,11 @@ describe("Strict-Transport-Security", () => {
     return [...values][0];
   };
 
-  test("is sent over TLS, for a year, and not for subdomains", async () => {
+  test("is sent over TLS, for one year and without subdomains", async () => {
     expect(await hsts(certificate)).toBe("max-age=31536000");
   });
 
-  test("is not sent over plain HTTP, whatever a client that nobody trusts says", async () => {
+  test("is not sent over plain HTTP, whatever an untrusted client forwards", async () => {
     expect(await hsts({}, overHttps)).toBeUndefined();
     expect(await hsts({ TRUST_PROXY: "192.0.2.1" }, overHttps)).toBeUndefined();
     expect(await hsts({ TRUST_PROXY: "loopback" })).toBeUndefined();
@@ -117,7 +117,7 @@ describe("Strict-Transport-Security", () => {
     expect(await hsts({ ...certificate, TRUST_PROXY: "1" }, { "x-forwarded-proto": "http" })).toBeUndefined();
   });
 
-  test("is what the settings say", async () => {
+  test("follows the settings", async () => {
     expect(await hsts({ ...certificate, HSTS_MAX_AGE_SECONDS: "60", HSTS_INCLUDE_SUBDOMAINS: "on" })).toBe(
       "max-age=60; includeSubDomains",
     );
@@ -125,7 +125,7 @@ describe("Strict-Transport-Security", () => {
     expect(await hsts({ ...certificate, HSTS_MAX_AGE_SECONDS: "off" })).toBeUndefined();
   });
 
-  test("is in the answer to a preflight, too", async () => {
+  test("is in the response to a preflight", async () => {
     const settings = { CORS_ORIGINS: "*", TRUST_PROXY: "loopback" };
     const { url } = await startTestService(settings, plain.databaseUrl);
     const asked = { origin: "https://app.example.com", "access-control-request-method": "POST" };

@@ -12,7 +12,7 @@ const live = async (username: string) =>
     ({ id }: { id: string }) => id,
   );
 
-test("one more ends the oldest that is alive, with its tokens, and nobody else's", async () => {
+test("one more ends the user's oldest live session with its tokens", async () => {
   const [{ username }, other] = [await here.register(), await here.register()];
   const theirs = await begin(other.username);
   const [first, second, third] = [await begin(username), await begin(username), await begin(username)];
@@ -34,7 +34,7 @@ test("one more ends the oldest that is alive, with its tokens, and nobody else's
   }
 });
 
-test("of many that begin at once, on two instances, as many are alive as may be", async () => {
+test("concurrent sign-ins on two instances respect the limit exactly", async () => {
   for (let round = 0; round < 5; round += 1) {
     const { username } = await here.register();
     const begun = await Promise.all(Array.from({ length: 20 }, (_, n) => begin(username, n % 2 ? here : there)));
@@ -43,7 +43,7 @@ test("of many that begin at once, on two instances, as many are alive as may be"
   }
 });
 
-test("a lower limit than before holds from the next session on", async () => {
+test("a lowered limit applies from the next session on", async () => {
   const { username } = await here.register();
   for (let count = 0; count < limit; count += 1) await begin(username);
   const stricter = await startTestService({ SESSIONS_PER_USER: "1" }, here.databaseUrl);

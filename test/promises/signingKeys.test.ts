@@ -33,7 +33,7 @@ const ignore = () => {};
 const follow = (store: SigningKeyStore) =>
   followSigningKeys(store, createSeal([secretKey]), rotationSeconds, () => new Date(), ignore, ignore);
 
-test("of ten who start at once on an empty database, all get the same first key", async () => {
+test("ten concurrent starts on an empty database get the same first key", async () => {
   const database = openDatabase(await createDatabase(), 10);
   const store = signingKeyStore(database);
   const followers = await Promise.all(Array.from({ length: 10 }, () => follow(store)));
@@ -55,7 +55,7 @@ async function keysAlone() {
   return { store, prepare, states, sql: (text: string) => query(url, text) };
 }
 
-test("where none is due yet, the key that is due first signs, rather than none", async () => {
+test("where none is active yet, the next key signs", async () => {
   const { store, sql } = await keysAlone();
   // As an earlier version revokes the key that signs. The next one needs a successor, which is later still.
   await sql(`UPDATE signing_keys SET revoked_at = now() WHERE activates_at <= now();
@@ -67,7 +67,7 @@ test("where none is due yet, the key that is due first signs, rather than none",
   await keys.close();
 });
 
-test("a key is published for longer than key sets are cached before it signs, however long the last one has signed", async () => {
+test("a key is published for longer than key sets are cached before it signs", async () => {
   const { store, prepare, sql } = await keysAlone();
   const secondsUntil = async (at: Date) => (at.getTime() - (await store.now()).getTime()) / 1000;
   await sql(`DELETE FROM signing_keys WHERE activates_at > now();
@@ -80,7 +80,7 @@ test("a key is published for longer than key sets are cached before it signs, ho
   expect(await secondsUntil(advanced?.activatesAt ?? new Date(0))).toBeGreaterThan(300);
 });
 
-test("where the key that signs is revoked, the next one signs at once; where one that has retired is, nothing changes", async () => {
+test("where the signing key is revoked, the next one signs at once; revoking a retired key changes nothing", async () => {
   const { store, prepare, states, sql } = await keysAlone();
   const names = async () => (await states()).map(({ state }) => state);
   expect(await names()).toEqual(["next", "signing"]);
@@ -97,7 +97,7 @@ test("where the key that signs is revoked, the next one signs at once; where one
   expect(await names()).toEqual(["next", "signing", "revoked", "revoked"]);
 });
 
-test("a key that was put into the database without SECRET_KEY is not trusted", async () => {
+test("a key inserted into the database without SECRET_KEY is not trusted", async () => {
   const other = await startTestService();
   const { publicKey } = generateKeyPairSync("ed25519");
   await other.sql("INSERT INTO signing_keys (kid, private_jwe) VALUES ('planted', $1)", [
@@ -112,7 +112,7 @@ test("a restart keeps the key, and tokens stay valid", async () => {
   expect((await again.send("GET", "/api/resource", { bearer })).status).toBe(200);
 });
 
-test("another SECRET_KEY refuses the start, and changes nothing", async () => {
+test("another SECRET_KEY fails the start and changes nothing", async () => {
   const before = await storedKey();
   const start = startTestService({ SECRET_KEY: `another ${secretKey}` }, service.databaseUrl);
   await expect(start).rejects.toThrow(SealedKeysError);

@@ -9,7 +9,7 @@ const service = await startTestService();
 const { id: userId } = await service.register("miguel");
 const database = openDatabase(service.databaseUrl, 4);
 
-test("expired revocations, sessions and keys go; live ones stay", async () => {
+test("expired revocations, sessions and keys are deleted; live ones stay", async () => {
   await service.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
     SELECT n::text, 1, now() - interval '2 hours' + (n - 2500) * interval '1 minute' FROM generate_series(1, 5000) AS n`);
   const begin = async () => (await service.send("POST", "/api/sessions", { basic: ["miguel", password] })).json.id;
@@ -49,7 +49,7 @@ test("expired revocations, sessions and keys go; live ones stay", async () => {
   await service.sql("DELETE FROM signing_keys WHERE kid = 'old'");
 });
 
-test("rows that somebody works on are left for later, and nobody waits", async () => {
+test("locked rows are left for later, and nobody waits", async () => {
   await service.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
     SELECT 'x' || n, 1, now() - interval '3 hours' FROM generate_series(1, 10) AS n`);
   const other = new pg.Client(service.databaseUrl);
@@ -62,7 +62,7 @@ test("rows that somebody works on are left for later, and nobody waits", async (
   expect(await sweep(database)).toEqual({ revocations: 1 });
 });
 
-test("a table that cannot be swept does not keep the others from it", async () => {
+test("a table that cannot be cleaned up does not block the others", async () => {
   await service.sql(
     "INSERT INTO signing_keys (kid, private_jwe, activates_at) VALUES ('a', '', now() - interval '90 days'), ('b', '', now() - interval '26 hours')",
   );
@@ -75,7 +75,7 @@ test("a table that cannot be swept does not keep the others from it", async () =
   await service.sql("DELETE FROM signing_keys WHERE kid = 'b'");
 });
 
-test("one instance sweeps a table at a time", async () => {
+test("one instance cleans up a table at a time", async () => {
   await service.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
     SELECT 'y' || n, 1, now() - interval '3 hours' FROM generate_series(1, 3000) AS n`);
   const other = new pg.Client(service.databaseUrl);

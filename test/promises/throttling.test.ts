@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { networkOf, networksOf } from "../../src/networks.ts";
 import { Problem } from "../../src/problems/problems.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { type Limits, Throttled, windowSeconds } from "../../src/throttling/limits.ts";
-import { networkOf, networksOf } from "../../src/throttling/network.ts";
 import { countStore } from "../../src/throttling/store.ts";
 import { type Attempt, createThrottle } from "../../src/throttling/throttling.ts";
 import { createClient, type Received } from "../support/client.ts";
@@ -72,7 +72,7 @@ const advance = (seconds: number): void => {
 advance(toNextWindowSeconds());
 beforeEach(() => advance(windowSeconds)); // each test has a window of its own
 
-describe("of many guesses at once, on two instances, exactly as many are looked at as may be", () => {
+describe("of many concurrent guesses on two instances, exactly as many as allowed are evaluated", () => {
   test.each([
     ["from one address", 5, () => "198.51.250.1"],
     ["from as many addresses as there are guesses", 5, stranger],
@@ -92,7 +92,7 @@ describe("of many guesses at once, on two instances, exactly as many are looked 
   });
 });
 
-test("in any hour five windows have a part, and strangers and familiar networks have each their own limit", async () => {
+test("an hour overlaps five windows, and unknown and known networks have separate limits", async () => {
   const own = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"];
   await register("besieged", "203.0.113.1");
   for (const from of own.slice(1)) await signIn("besieged", password, from);
@@ -113,14 +113,14 @@ test("in any hour five windows have a part, and strangers and familiar networks 
 });
 
 describe("the right password", () => {
-  test("is let in from an address that it was used from, whatever others do", async () => {
+  test("is accepted from an address where it was used, whatever others do", async () => {
     const home = await register("loved");
     await Promise.all(Array.from({ length: 30 }, () => signIn("loved", "wrong password", stranger())));
     expect((await signIn("loved", password, stranger())).status).toBe(429);
     expect((await signIn("loved", password, home)).status).toBe(200);
   });
 
-  test("is let in from there even when that address has guessed at everybody else's", async () => {
+  test("is accepted from there even when that address has guessed at other accounts", async () => {
     const office = await register("colleague");
     let looked = 0;
     for (let n = 0; n < 50; n += 1) looked += lookedAt([await signIn(`c${n}`, "wrong password", office)]);
@@ -129,7 +129,7 @@ describe("the right password", () => {
     expect((await signIn("colleague", password, office)).status).toBe(200);
   });
 
-  test("makes an address familiar; of these the last ten are", async () => {
+  test("makes an address known; the last ten are kept", async () => {
     const all = [await register("traveller"), ...Array.from({ length: 10 }, stranger)];
     for (const from of all.slice(1)) expect((await signIn("traveller", password, from)).status).toBe(200);
     await Promise.all(Array.from({ length: 8 }, () => signIn("traveller", "wrong password", stranger())));
@@ -137,7 +137,7 @@ describe("the right password", () => {
     expect(statusesOf(answers)).toEqual([429, ...Array(10).fill(200)]);
   });
 
-  test("is familiar only where it was changed, once it was changed", async () => {
+  test("is known only where it was changed, once it was changed", async () => {
     const intruder = await register("recovered");
     const home = stranger();
     const json = { current_password: password, new_password: "staple horse correct" };
@@ -150,19 +150,19 @@ describe("the right password", () => {
     expect((await signIn("recovered", "staple horse correct", home)).status).toBe(200);
   });
 
-  test("does not count, however many come at once", async () => {
+  test("does not count as a guess, however many come at once", async () => {
     const home = await register("busy");
     await repeated(4, () => signIn("busy", "wrong password", home));
     expect(new Set(statusesOf(await repeated(40, () => signIn("busy", password, home))))).toEqual(new Set([200]));
   });
 
-  test("does not count from many new addresses at once, either", async () => {
+  test("does not count from many new addresses at once", async () => {
     await register("popular");
     const answers = await Promise.all(Array.from({ length: 20 }, () => signIn("popular", password, stranger())));
     expect(new Set(statusesOf(answers))).toEqual(new Set([200]));
   });
 
-  test("does not count on two instances at the same moment, either", async () => {
+  test("does not count on two instances at the same time", async () => {
     const second = await another();
     const home = await register("everywhere");
     await repeated(4, () => signIn("everywhere", "wrong password", home));
@@ -172,7 +172,7 @@ describe("the right password", () => {
     }
   });
 
-  test("does not make good for wrong ones", async () => {
+  test("does not reset the count of wrong ones", async () => {
     const home = await register("careless");
     for (let round = 0; round < 5; round += 1) {
       expect((await signIn("careless", "wrong password", home)).status).toBe(401);
@@ -182,7 +182,7 @@ describe("the right password", () => {
   });
 });
 
-test("every door counts alike", async () => {
+test("all operations that take a password count alike", async () => {
   const home = await register("doors");
   const headers = { "x-forwarded-for": home };
   const wrong: [string, string] = ["doors", "wrong password"];
@@ -203,7 +203,7 @@ test("every door counts alike", async () => {
   expect((await service.send("GET", "/api/users/me", { bearer: json.token })).status).toBe(200);
 });
 
-test("whoever is refused at an account is refused without a look for the user", async () => {
+test("an attempt rejected by an account's limit does not look up the user", async () => {
   const usernames = ["hidden", "nowhere", "not a name"];
   await register("hidden");
   for (const username of usernames) {
@@ -223,7 +223,7 @@ test("whoever is refused at an account is refused without a look for the user", 
   expect(refused.at(-1).userId).toBeUndefined();
 });
 
-test("nothing stored can be recovered from what was typed without SECRET_KEY", async () => {
+test("stored counts reveal nothing that was typed without SECRET_KEY", async () => {
   const typed = "my password, typed in the wrong field";
   const from = stranger();
   await signIn(typed, "wrong password", from);
@@ -248,7 +248,7 @@ test("nothing stored can be recovered from what was typed without SECRET_KEY", a
   }
 });
 
-test("whether there is such a user does not show", async () => {
+test("whether the user exists does not show", async () => {
   await register("existing");
   const from = stranger();
   const seen = [];
@@ -273,7 +273,7 @@ test("whether there is such a user does not show", async () => {
   expect(seen[2]).toEqual(seen[0]);
 });
 
-test("a lockout says when it ends, and ends then, within 15 minutes", async () => {
+test("a lockout says when it ends, within 15 minutes, and ends then", async () => {
   const home = await register("patient");
   await repeated(6, () => signIn("patient", "wrong password", home));
   const refused = await signIn("patient", password, home);
@@ -288,7 +288,7 @@ test("a lockout says when it ends, and ends then, within 15 minutes", async () =
   expect((await signIn("patient", password, home)).status).toBe(200);
 });
 
-test("instances whose own clocks differ count together", async () => {
+test("instances with different clocks share the counts", async () => {
   const username = "timeless";
   await register(username);
   const settings = { ...usual, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
@@ -308,7 +308,7 @@ test("instances whose own clocks differ count together", async () => {
   expect(lookedAt(guesses)).toBeGreaterThanOrEqual(5);
 });
 
-test("who is known to be refused takes no turn and asks for no count", async () => {
+test("an attempt known to be rejected takes no slot and reads no counts", async () => {
   const from = stranger();
   await repeated(6, () => signIn("locked", "wrong password", from));
   await lockedTo("LOCK TABLE throttle IN ACCESS EXCLUSIVE MODE", async () => {
@@ -321,7 +321,7 @@ describe("registration", () => {
   const tryRegistering = (username: string, from: string) =>
     service.send("POST", "/api/users", { json: { username, password }, headers: { "x-forwarded-for": from } });
 
-  test("429 after too many from one address; others may", async () => {
+  test("429 after too many from one address, and not for others", async () => {
     const from = stranger();
     const answers = [];
     for (let n = 0; n < 32; n += 1) answers.push(await tryRegistering(n % 2 ? "registrar" : `registrar${n}`, from));
@@ -346,7 +346,7 @@ describe("an address", () => {
     expect(networkOf(address)).toBe(network);
   });
 
-  test("of IPv6 counts for the networks that one customer may have", () => {
+  test("of IPv6 counts for its /64, /56 and /48", () => {
     expect(networksOf("2001:db8:1:23f:3:4:5:6")).toEqual([
       "2001:db8:1:23f::/64",
       "2001:db8:1:200::/56",
@@ -355,7 +355,7 @@ describe("an address", () => {
     expect(networksOf("192.0.2.7")).toEqual(["192.0.2.7"]);
   });
 
-  test("is a proxy's word only as far as the proxy is trusted", async () => {
+  test("is taken from trusted proxies only", async () => {
     await register("spoofed", "203.0.113.77");
     for (let guess = 0; guess < 5; guess += 1) {
       // What stands left of the proxy's own entry, the client wrote.
@@ -371,14 +371,14 @@ describe("an address", () => {
     expect((await signIn("spoofed", password, stranger(), direct)).status).toBe(429);
   });
 
-  test("is told from the port that some proxies write behind it", async () => {
+  test("is separated from a port that some proxies append", async () => {
     await register("ported", "203.0.113.80:50123");
     for (let guess = 0; guess < 6; guess += 1) await signIn("ported", "wrong password", `203.0.113.81:${guess}`);
     expect((await signIn("ported", password, "203.0.113.80:50124")).status).toBe(200);
     expect((await signIn("ported", password, "[2001:db8::1]:443")).status).toBe(429);
   });
 
-  test("that is none is in no log, familiar to nobody, and worth a warning", async () => {
+  test("that is invalid is not logged, never becomes known, and causes a warning", async () => {
     await register("obscure", "hunter2<script>");
     for (let guess = 0; guess < 5; guess += 1) await signIn("obscure", "wrong password", stranger());
     expect((await signIn("obscure", password, "hunter2<script>")).status).toBe(429);
@@ -386,7 +386,7 @@ describe("an address", () => {
     expect(service.log.filter((line) => line.includes("no IP address")).length).toBe(1);
   });
 
-  test("that is forwarded to a service that trusts no proxy is worth a warning", async () => {
+  test("that is forwarded to a service that trusts no proxy causes a warning", async () => {
     const { TRUST_PROXY: _, ...direct } = usual;
     const unaware = await another(direct);
     await signIn("nobody", "wrong password", stranger(), unaware);
@@ -395,7 +395,7 @@ describe("an address", () => {
   });
 });
 
-test("guesses and those that are not looked at are told to the log, without what was guessed", async () => {
+test("guesses and rejected attempts are logged without the password", async () => {
   const from = stranger();
   for (let guess = 0; guess < 6; guess += 1) await signIn("watched", "a guess", from);
   const events = service.log.map((line) => JSON.parse(line)).filter(({ req, event }) => event && req.address === from);
@@ -404,7 +404,7 @@ test("guesses and those that are not looked at are told to the log, without what
   expect(service.log.join("")).not.toMatch(/watched|a guess/);
 });
 
-test("a deletion does not wait for a sign-in from a new address that waits for it", async () => {
+test("a deletion and a sign-in from a new address do not deadlock", async () => {
   await register("leaver");
   for (let networks = 1; networks < 3; networks += 1) await signIn("leaver", password, stranger());
   await lockedTo("SELECT FROM users WHERE username = 'leaver' FOR UPDATE", async (client) => {
@@ -416,7 +416,7 @@ test("a deletion does not wait for a sign-in from a new address that waits for i
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
           )
         ).length > 0,
-      { interval: 5 },
+      { timeout: 15_000, interval: 5 },
     );
     await client.query("SET LOCAL lock_timeout = '300ms'");
     await client.query("DELETE FROM users WHERE username = 'leaver'");
@@ -425,7 +425,7 @@ test("a deletion does not wait for a sign-in from a new address that waits for i
   });
 });
 
-test("a familiar network is remembered for as long as it is used: noted again after a day, not at each sign-in", async () => {
+test("a known network in use is kept: it is written again after a day, not at each sign-in", async () => {
   const home = await register("regular");
   const age = (interval: string) =>
     service.sql("UPDATE familiar_networks SET last_seen_at = now() - $1::interval WHERE network = $2", [
@@ -446,7 +446,7 @@ test("a familiar network is remembered for as long as it is used: noted again af
   expect(await hoursSinceSeen()).toBe(0);
 });
 
-describe("an attempt that is given up as overloaded", () => {
+describe("an attempt rejected as overloaded", () => {
   const database = openDatabase(service.databaseUrl, 2);
   afterAll(() => database.close());
   const throttleOf = (limits: Partial<Limits>) =>
@@ -478,7 +478,7 @@ describe("an attempt that is given up as overloaded", () => {
     }
   });
 
-  test("is no registration", async () => {
+  test("does not count as a registration", async () => {
     const { registration } = throttleOf({ registrations: 1 });
     const one = attempt();
     for (let count = 0; count < 3; count += 1)
@@ -488,7 +488,7 @@ describe("an attempt that is given up as overloaded", () => {
   });
 });
 
-test("THROTTLE=off lets everything be tried, and says so loudly", async () => {
+test("THROTTLE=off disables the limits and logs a warning", async () => {
   const open = await another({ ...usual, THROTTLE: "off" });
   const guesses = await repeated(20, () => signIn("anybody", "wrong password", "198.51.252.1", open));
   expect(new Set(statusesOf(guesses))).toEqual(new Set([401]));

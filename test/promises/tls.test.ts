@@ -83,7 +83,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     expect(unfinished).toMatchObject({ status: 408, problem: "request-timeout" });
   });
 
-  test("takes TLS 1.3, and with TLS 1.2 only what has forward secrecy and authenticated encryption", async () => {
+  test("accepts TLS 1.3, and TLS 1.2 only with forward secrecy and authenticated encryption", async () => {
     const { cert, key, settings } = await files();
     const service = await startTestService(settings);
     await expectSoundCiphers(service.url);
@@ -94,7 +94,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     await expectSoundCiphers(service.url);
   });
 
-  test("refuses TLS 1.1, what is not TLS, and who does not finish the handshake", async () => {
+  test("refuses TLS 1.1, what is not TLS, and unfinished handshakes", async () => {
     const service = await startTestService((await files()).settings);
     expect(await shown(service.url, { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" })).toBe("one.latchkey.test");
     const old = { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" } as const;
@@ -115,7 +115,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     }
   });
 
-  test("takes a changed pair, however it is changed, and keeps the old one while the new one is broken", async () => {
+  test("loads a changed pair, however it is changed, and keeps the old one while the new one is invalid", async () => {
     const { folder, cert, key, settings } = await files();
     const service = await startTestService(settings);
 
@@ -131,7 +131,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     await expect(shown(service.url, old)).rejects.toThrow(/protocol version/);
   });
 
-  test("follows a link that is exchanged, as Kubernetes does it", async () => {
+  test("follows a replaced symbolic link, as in Kubernetes", async () => {
     const { folder } = await files();
     const present = join(folder, "..data");
     for (const name of ["one", "other"]) {

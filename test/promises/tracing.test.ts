@@ -75,7 +75,7 @@ const attributesOf = (span: Span | undefined) =>
   Object.fromEntries((span?.attributes ?? []).map(({ key, value }) => [key, value.stringValue ?? value.intValue]));
 
 describe("traces", { timeout: 60_000 }, () => {
-  test("a request is a span with its route, operation, status and problem; what it does are its children", async () => {
+  test("a request is a span with its route, operation, status and problem; its queries are child spans", async () => {
     const collector = await startCollector();
     const { program, send } = await run(tracedTo(collector.url));
     const created = await send("POST", "/api/users", { json: { username: "miguel", password } });
@@ -150,7 +150,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(program.stderr).toEqual([]);
   });
 
-  test("a fault of the service is marked as one, without its message", async () => {
+  test("an internal error is marked as an error, without its message", async () => {
     const collector = await startCollector();
     const { program, databaseUrl, send } = await run(tracedTo(collector.url));
     await sql(databaseUrl, "ALTER TABLE users RENAME TO users_gone");
@@ -168,7 +168,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(statements.map((statement) => attributesOf(statement)["error.type"])).toEqual(["42P01"]);
   });
 
-  test("a client's traceparent is continued; without one, or with nonsense, a trace begins", async () => {
+  test("a client's traceparent is continued; without a valid one, a trace begins", async () => {
     const collector = await startCollector();
     const { program, send } = await run(tracedTo(collector.url));
     const traceId = "0af7651916cd43dd8448eb211c80319c";
@@ -188,7 +188,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(begun.map((span) => span.traceId)).not.toContain(traceId);
   });
 
-  test("its name is latchkey, or what OTEL_SERVICE_NAME says; nothing but traces is sent", async () => {
+  test("the service name is latchkey or OTEL_SERVICE_NAME; only traces are sent", async () => {
     for (const [name, settings] of [
       ["latchkey", {}],
       ["front-door", { OTEL_SERVICE_NAME: "front-door", OTEL_NODE_EXPERIMENTAL_SDK_METRICS: "true" }],
@@ -284,7 +284,7 @@ describe("traces", { timeout: 60_000 }, () => {
     expect(program.stdout.filter((line) => !line.includes('"event"')).length).toBeLessThan(110);
   });
 
-  test("a stop does not wait for a collector that hangs, by default too", async () => {
+  test("a shutdown does not wait for a collector that hangs, also by default", async () => {
     const collector = await startCollector(() => {});
     const { program, send } = await run(tracedTo(collector.url));
     expect((await send("GET", "/docs")).status).toBe(200);
@@ -301,19 +301,22 @@ describe("traces", { timeout: 60_000 }, () => {
   });
 });
 
-const isTelemetry = (url: string) => /\/@opentelemetry\/|\/operations\/tracing\.js$/.test(url);
+const isTelemetry = (url: string) => /\/@opentelemetry\/|\/observability\/tracing\.js$/.test(url);
 
-/** Every script that a run of the program loaded and served a request with, as V8 itself saw it. */
+/** The URLs of all scripts that the program loaded to serve a request, as V8 reports them. */
 async function modulesOf(settings: Record<string, string>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-tracing-"));
   afterwards(() => rm(folder, { recursive: true }));
   const { program, send } = await run({ NODE_V8_COVERAGE: folder, ...settings });
   await send("GET", "/api/resource", { basic: ["miguel", password] });
   await stop(program);
-  const [file = ""] = await readdir(folder);
-  const { result } = JSON.parse(await readFile(join(folder, file), "utf8")) as { result: { url: string }[] };
-  expect(result.some(({ url }) => url.endsWith("dist/src/start.js"))).toBe(true);
-  return result.map(({ url }) => url);
+  // A file for each thread.
+  const files = await Promise.all((await readdir(folder)).map((file) => readFile(join(folder, file), "utf8")));
+  const urls = files.flatMap((file) =>
+    (JSON.parse(file) as { result: { url: string }[] }).result.map(({ url }) => url),
+  );
+  expect(urls.some((url) => url.endsWith("dist/src/start.js"))).toBe(true);
+  return urls;
 }
 
 const described = (method: string, route: string, operation: string, status: number, problem?: string) => ({

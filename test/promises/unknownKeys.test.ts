@@ -26,7 +26,7 @@ const timed = async (request: Promise<Received>) => {
 /** The promise is 100 ms; the rest is what a busy machine may add to any request. */
 const boundMs = 100 + 400;
 
-test("400 tokens with unknown keys over eight connections are refused at once", async () => {
+test("400 tokens with unknown keys over eight connections are rejected at once", async () => {
   const service = await startTestService();
   const client = async () => {
     for (let count = 0; count < 50; count += 1) {
@@ -38,7 +38,7 @@ test("400 tokens with unknown keys over eight connections are refused at once", 
   await Promise.all(Array.from({ length: 8 }, client));
 });
 
-test("all callers share one query each 50 ms", async () => {
+test("all callers share one query per 50 ms", async () => {
   const database = openDatabase(await createDatabase(), 1);
   const store = signingKeyStore(database);
   let queries = 0;
@@ -66,7 +66,7 @@ test("all callers share one query each 50 ms", async () => {
   await database.close();
 });
 
-test("a key that is newer than the last look is found, though no notification came", async () => {
+test("a key newer than the last query is found without a notification", async () => {
   const here = await startTestService();
   const there = await startTestService({}, here.databaseUrl);
   await here.register("miguel");

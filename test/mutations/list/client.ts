@@ -24,7 +24,7 @@ export const client: readonly Mutation[] = [
     find: "!problem || !tokenProblems.includes(slugOf(problem))",
     replace: "!problem || tokenProblems.includes(slugOf(problem))",
     test: "test/promises/client.test.ts",
-    only: "of any number of calls",
+    only: "concurrent rejected calls share one refresh",
   },
   {
     name: "many calls of the client refresh at once",
@@ -32,7 +32,7 @@ export const client: readonly Mutation[] = [
     find: "session.renewal ??=",
     replace: "session.renewal =",
     test: "test/promises/client.test.ts",
-    only: "of any number of calls",
+    only: "concurrent rejected calls share one refresh",
   },
   {
     name: "the client uses a token that is over",
@@ -40,7 +40,7 @@ export const client: readonly Mutation[] = [
     find: "Date.now() < access.expiresAtMs",
     replace: "access.expiresAtMs > 0",
     test: "test/promises/client.test.ts",
-    only: "is replaced before a call",
+    only: "is refreshed before a call where the client knows that it has expired",
   },
   {
     name: "the client repeats what may have been done",
@@ -64,6 +64,6 @@ export const client: readonly Mutation[] = [
     find: "tries >= bounds.tries ||",
     replace: "",
     test: "test/promises/client.test.ts",
-    only: "ends after the last try",
+    only: "ends after the last attempt",
   },
 ];

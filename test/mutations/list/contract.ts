@@ -88,7 +88,7 @@ export const contract: readonly Mutation[] = [
     find: "if (!check(response, answer)) throw",
     replace: "if (!check(response, answer) && false) throw",
     test: "test/promises/conformance.test.ts",
-    only: "enforce answers 500 in its place",
+    only: "enforce responds 500 instead",
   },
   {
     name: "304 though the client has another version",
@@ -160,7 +160,7 @@ export const contract: readonly Mutation[] = [
     find: "text.slice(colon + 1)",
     replace: 'text.slice(colon + 1).split(":")[0] ?? ""',
     test: "test/promises/authorization.test.ts",
-    only: "a password may have colons",
+    only: "a password may contain colons",
   },
   {
     name: "an undeclared query parameter is accepted",
@@ -216,7 +216,7 @@ export const contract: readonly Mutation[] = [
     find: '"host", "authorization",',
     replace: '"host",',
     test: "test/promises/authorization.test.ts",
-    only: "two headers are refused",
+    only: "two headers are rejected",
   },
   {
     name: "Transfer-Encoding other than chunked is accepted",
@@ -256,7 +256,7 @@ export const contract: readonly Mutation[] = [
     find: 'if (!values && header.value["required"])',
     replace: "if (!values && !header)",
     test: "test/promises/conformance.test.ts",
-    only: "breaks the contract",
+    only: "a response that violates",
   },
   {
     name: "another media type passes the check",
@@ -264,6 +264,6 @@ export const contract: readonly Mutation[] = [
     find: "!types.includes(type))",
     replace: "types.length === 0)",
     test: "test/promises/conformance.test.ts",
-    only: "breaks the contract",
+    only: "a response that violates",
   },
 ];

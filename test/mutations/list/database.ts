@@ -9,7 +9,7 @@ export const database: readonly Mutation[] = [
     find: "if (known && ended - began > promptMs) return;",
     replace: "",
     test: "test/promises/clocks.test.ts",
-    only: "says too little",
+    only: "a late response is a poor measurement of the time",
   },
   {
     name: "a slow first answer leaves no clock",
@@ -17,7 +17,7 @@ export const database: readonly Mutation[] = [
     find: "if (known && ended",
     replace: "if (ended",
     test: "test/promises/clocks.test.ts",
-    only: "says too little",
+    only: "a late response is a poor measurement of the time",
   },
   {
     name: "a clock that was set back goes unnoticed",
@@ -41,7 +41,7 @@ export const database: readonly Mutation[] = [
     find: "!query.values?.length) return query",
     replace: "query.values) return query",
     test: "test/promises/preparedStatements.test.ts",
-    only: "what has values",
+    only: "a statement with parameters is prepared once",
   },
   {
     name: "a sweep deletes live revocations",
@@ -57,7 +57,7 @@ export const database: readonly Mutation[] = [
     find: " FOR UPDATE SKIP LOCKED",
     replace: "",
     test: "test/promises/sweep.test.ts",
-    only: "somebody works on",
+    only: "locked rows are left for later",
   },
   {
     name: "a table that cannot be swept stops the others",
@@ -65,7 +65,7 @@ export const database: readonly Mutation[] = [
     find: "failures.push(error);",
     replace: "throw error;",
     test: "test/promises/sweep.test.ts",
-    only: "does not keep the others",
+    only: "a table that cannot be cleaned up does not block the others",
   },
   {
     name: "two instances sweep a table at once",
@@ -73,7 +73,7 @@ export const database: readonly Mutation[] = [
     find: "if (!lock[0].mine) return 0;",
     replace: "",
     test: "test/promises/sweep.test.ts",
-    only: "one instance sweeps",
+    only: "one instance cleans up a table at a time",
   },
   {
     name: "a slow commit is a theft",
@@ -105,7 +105,7 @@ export const database: readonly Mutation[] = [
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
-    only: "is read-only",
+    only: "a read-only database is not connected to",
   },
   {
     name: "a server that may be a standby by now is written to again",
@@ -113,7 +113,7 @@ export const database: readonly Mutation[] = [
     find: "if (rows[0].isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
-    only: "is read-only",
+    only: "a read-only database is not connected to",
   },
   {
     name: "dates are as the database has them",
@@ -161,7 +161,7 @@ export const database: readonly Mutation[] = [
     find: "const earlier = await earlierInstallation(transaction, found);",
     replace: 'const earlier = (await earlierInstallation(transaction, found)) ?? "public";',
     test: "test/promises/migrate.test.ts",
-    only: "has everything, and tables",
+    only: "has everything",
   },
   {
     name: "a database that is not UTF8 is used",
@@ -185,6 +185,6 @@ export const database: readonly Mutation[] = [
     find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",
     test: "test/promises/databaseSettings.test.ts",
-    only: "variables that pg reads",
+    only: "environment variables of pg change nothing",
   },
 ];

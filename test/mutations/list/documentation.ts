@@ -45,8 +45,8 @@ export const documentation: readonly Mutation[] = [
   {
     name: "the types of problems lead nowhere below a path",
     file: "src/app.ts",
-    find: "problemWriter(reportProblem, check, base)",
-    replace: "problemWriter(reportProblem, check)",
+    find: "check, transportHeaders, base });",
+    replace: "check, transportHeaders });",
     test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },
@@ -60,8 +60,8 @@ export const documentation: readonly Mutation[] = [
   },
   {
     name: "the service's own request at the start is counted",
-    file: "src/start.ts",
-    find: "isRehearsal ? request[2]() : middleware(...request)",
+    file: "src/start/http.ts",
+    find: "isWarmUp ? request[2]() : middleware(...request)",
     replace: "middleware(...request)",
     test: "test/promises/metrics.test.ts",
     only: "warm-up is no traffic",

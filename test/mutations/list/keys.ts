@@ -9,7 +9,7 @@ export const keys: readonly Mutation[] = [
     find: " ?? usable.at(-1);",
     replace: ";",
     test: "test/promises/signingKeys.test.ts",
-    only: "where none is due yet",
+    only: "where none is active yet",
   },
   {
     name: "the youngest key signs where none is due yet",
@@ -17,7 +17,7 @@ export const keys: readonly Mutation[] = [
     find: "usable.at(-1)",
     replace: "usable.at(0)",
     test: "test/promises/signingKeys.test.ts",
-    only: "where none is due yet",
+    only: "where none is active yet",
   },
   {
     name: "a key signs before it was published for long enough",
@@ -89,7 +89,7 @@ export const keys: readonly Mutation[] = [
     find: 'if (key.isRevoked) throw new Problem("token-revoked");',
     replace: "",
     test: "test/promises/keyRotation.test.ts",
-    only: "that was stolen is revoked",
+    only: "that is revoked rejects its tokens on every instance within a second",
   },
   {
     name: "each unknown key is a query",
@@ -113,7 +113,7 @@ export const keys: readonly Mutation[] = [
     find: 'await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]);',
     replace: "",
     test: "test/promises/signingKeys.test.ts",
-    only: "of ten who start at once",
+    only: "ten concurrent starts on an empty database get the same first key",
   },
   {
     name: "a key that was sealed for another id is trusted",
@@ -145,6 +145,6 @@ export const keys: readonly Mutation[] = [
     find: "[...plain, ...given]",
     replace: "[...given]",
     test: "test/promises/config.test.ts",
-    only: "counts under one name",
+    only: "a secret key is the same with or without a trailing line break",
   },
 ];

@@ -25,7 +25,7 @@ export const program: readonly Mutation[] = [
     replace:
       "DELETE FROM password_failures WHERE key = ANY(:accounts::text[]) AND false RETURNING 1\n           )\n           SELECT EXISTS",
     test: "test/promises/audit.test.ts",
-    only: "keys are told of",
+    only: "key events are logged",
   },
   {
     name: "keys are rotated under another SECRET_KEY",
@@ -41,7 +41,7 @@ export const program: readonly Mutation[] = [
     find: "if (!worker) await checkAddresses(config);",
     replace: "",
     test: "test/promises/commandLine.test.ts",
-    only: "a port that is taken",
+    only: "a port in use",
   },
   {
     name: "SIGUSR1 opens a debugger",
@@ -102,8 +102,8 @@ export const program: readonly Mutation[] = [
   {
     name: "the database is closed under those who use it",
     file: "src/lib/lifecycle.ts",
-    find: "for (const stage of stages) await",
-    replace: "for (const stage of stages.toReversed()) await",
+    find: "for (const stage of stages.toReversed())",
+    replace: "for (const stage of stages)",
     test: "test/promises/shutdown.test.ts",
     only: "that does not close",
   },
@@ -126,18 +126,18 @@ export const program: readonly Mutation[] = [
   {
     name: "a second signal ends the program at once",
     file: "src/process/shutdown.ts",
-    find: "if (stopped && performance.now() - graceEndedAt > duplicateMs) force(reason);",
-    replace: "if (stopped) force(reason);",
+    find: "if (stopped && performance.now() - graceEndedAt > duplicateSignalMs) forceStop(reason);",
+    replace: "if (stopped) forceStop(reason);",
     test: "test/promises/shutdown.test.ts",
     only: "SIGTERM skips the rest",
   },
   {
     name: "one Ctrl-C that arrives twice ends the program at once",
     file: "src/process/shutdown.ts",
-    find: "performance.now() - graceEndedAt > duplicateMs",
+    find: "performance.now() - graceEndedAt > duplicateSignalMs",
     replace: "graceEndedAt < Infinity",
     test: "test/promises/shutdown.test.ts",
-    only: "SIGINT, from a person",
+    only: "SIGINT skips the grace period",
   },
   {
     name: "a stop is not announced to proxies",
@@ -145,6 +145,6 @@ export const program: readonly Mutation[] = [
     find: "if (isDraining) closeAfter(response);",
     replace: "",
     test: "test/promises/shutdown.test.ts",
-    only: "readiness turns",
+    only: "readiness fails",
   },
 ];

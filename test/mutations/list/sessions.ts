@@ -80,7 +80,7 @@ export const sessions: readonly Mutation[] = [
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return false;",
     test: "test/promises/sessionTheft.test.ts",
-    only: "a repeat within the grace is honoured",
+    only: "a repeat within the grace is accepted from the network of the first use",
   },
   {
     name: "a rotation that a failover lost is a theft",
@@ -88,7 +88,7 @@ export const sessions: readonly Mutation[] = [
     find: 'if (distance < 1) throw new Problem("overloaded");',
     replace: "",
     test: "test/promises/sessionTheft.test.ts",
-    only: "a failover loses",
+    only: "a rotation lost by a failover while it commits ends no session",
   },
   {
     name: "a session begins for a deleted user",
@@ -136,6 +136,6 @@ export const sessions: readonly Mutation[] = [
     find: "OFFSET :others))",
     replace: "OFFSET :others + 1))",
     test: "test/promises/sessionLimit.test.ts",
-    only: "one more ends the oldest",
+    only: "one more ends the user's oldest live session with its tokens",
   },
 ];

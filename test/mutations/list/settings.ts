@@ -8,7 +8,7 @@ export const settings: readonly Mutation[] = [
     find: "key.length >= 32 && ",
     replace: "",
     test: "test/promises/config.test.ts",
-    only: "a short secret key is no longer",
+    only: "a trailing line break does not count towards a secret key's length",
   },
   {
     name: "a SECRET_KEY of few characters is accepted",
@@ -80,7 +80,7 @@ export const settings: readonly Mutation[] = [
     find: 'foreign.test(given) || environment[given]?.startsWith("tcp://")',
     replace: "false",
     test: "test/promises/config.test.ts",
-    only: "what others set",
+    only: "unrelated environment variables are not taken for settings",
   },
   {
     name: "DATABASE_URL needs no SECRET_KEY",
@@ -88,7 +88,7 @@ export const settings: readonly Mutation[] = [
     find: 'environment["SECRET_KEY"] === undefined) {',
     replace: 'environment["SECRET_KEY"] === "") {',
     test: "test/promises/config.test.ts",
-    only: "asks for a SECRET_KEY",
+    only: "DATABASE_URL requires a SECRET_KEY",
   },
   {
     name: "cheap hashes are accepted",
@@ -96,7 +96,7 @@ export const settings: readonly Mutation[] = [
     find: "argon2MemoryKib * argon2Passes < leastHashingWork",
     replace: "false",
     test: "test/promises/config.test.ts",
-    only: "hashes cheaper",
+    only: "hashes below OWASP's minimum are rejected",
   },
   {
     name: "a whole number may be hexadecimal",
@@ -108,7 +108,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "of several hosts in DATABASE_URL one is used",
-    file: "src/database/address.ts",
+    file: "src/config/databaseUrl.ts",
     find: 'if (authority.includes(","))',
     replace: 'if (authority === ",")',
     test: "test/promises/config.test.ts",
@@ -116,7 +116,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "parameters of DATABASE_URL that have no effect are accepted",
-    file: "src/database/address.ts",
+    file: "src/config/databaseUrl.ts",
     find: "if (!allows) return",
     replace: 'if (!allows) continue; else if (name === "") return',
     test: "test/promises/config.test.ts",

@@ -24,7 +24,7 @@ export const users: readonly Mutation[] = [
     find: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network",
     replace: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network = :network AND false",
     test: "test/promises/throttling.test.ts",
-    only: "is familiar only where it was changed",
+    only: "is known only where it was changed",
   },
   {
     name: "the current password is not verified",
@@ -120,11 +120,11 @@ export const users: readonly Mutation[] = [
     find: 'error.slug === "overloaded") await giveBack(taken)',
     replace: 'error.slug === "not-found") await giveBack(taken)',
     test: "test/promises/throttling.test.ts",
-    only: "is no registration",
+    only: "does not count as a registration",
   },
   {
     name: "an IPv6 client has a limit for each address",
-    file: "src/throttling/network.ts",
+    file: "src/networks.ts",
     find: "const ipv6Prefixes = [64, 56, 48];",
     replace: "const ipv6Prefixes = [128, 56, 48];",
     test: "test/promises/throttling.test.ts",
@@ -136,7 +136,7 @@ export const users: readonly Mutation[] = [
     find: "AND last_seen_at > now() - interval",
     replace: "AND last_seen_at > now() - 365 * interval",
     test: "test/promises/throttling.test.ts",
-    only: "remembered for as long",
+    only: "a known network in use is kept",
   },
   {
     name: "a familiar network that is noted again keeps its age",
@@ -144,7 +144,7 @@ export const users: readonly Mutation[] = [
     find: "SET last_seen_at = now(), key",
     replace: "SET key",
     test: "test/promises/throttling.test.ts",
-    only: "remembered for as long",
+    only: "a known network in use is kept",
   },
   {
     name: "a familiar network is noted at each sign-in",
@@ -152,7 +152,7 @@ export const users: readonly Mutation[] = [
     find: "if (isRemembered) return;",
     replace: "",
     test: "test/promises/throttling.test.ts",
-    only: "remembered for as long",
+    only: "a known network in use is kept",
   },
   {
     name: "a deletion and a refresh lock rows in two orders",
@@ -168,7 +168,7 @@ export const users: readonly Mutation[] = [
     find: "      rotate(waiter);",
     replace: "",
     test: "test/promises/fairQueue.test.ts",
-    only: "turns go round",
+    only: "slots are shared in turns",
   },
   {
     name: "who loses a race with the right password is rejected",
@@ -176,7 +176,7 @@ export const users: readonly Mutation[] = [
     find: "if (result !== undefined) return result;",
     replace: "if (attempt >= 0) return result;",
     test: "test/promises/passwordRaces.test.ts",
-    only: "have ended while|replaced by itself|outlives",
+    only: "waited for the end of all|changed to the same password",
   },
   {
     name: "of several deletions at once all but one are rejected",

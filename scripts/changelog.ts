@@ -1,5 +1,5 @@
 /** What a release has to say of the contract's changes: in its version, and in CHANGELOG.md. */
-import { type Change, verdicts } from "./contractChanges.ts";
+import { type Change, verdicts } from "./contract/changes.ts";
 
 /**
  * Whether a version tells that it breaks clients of another: a new major version, and before 1.0.0,

@@ -1,11 +1,12 @@
 /** Latchkey beside itself, with more and more kept in its database and in its memory. */
-import { type Bench, type NodeVersion, startLoad } from "./bench.ts";
+
 import { latchkey, type Work } from "./contenders.ts";
+import { type Bench, type NodeVersion, startLoad } from "./context.ts";
 import type { Filling } from "./database.ts";
+import { type Entrant, measure } from "./measure.ts";
 import { type Server, startServer, type Worker } from "./processes.ts";
 import { number, type Series } from "./report.ts";
-import { type Entrant, measure } from "./rounds.ts";
-import { prepare } from "./work.ts";
+import { prepare } from "./workloads.ts";
 
 /** @param tell is given a series for each work; the first in it is what the others are compared with */
 export async function measureGrowth(

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import type { Postgres } from "./database.ts";
 import type { Job } from "./load/load.ts";
+import type { Plan } from "./measure.ts";
 import { startWorker, type Worker } from "./processes.ts";
-import type { Plan } from "./rounds.ts";
 
 export type Bench = {
   postgres: Postgres;

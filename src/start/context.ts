@@ -1,0 +1,34 @@
+/** What goes into a start, and what comes out of it. */
+import type { Logger } from "pino";
+import type { Config } from "../config/config.ts";
+import type { Lifecycle } from "../lib/lifecycle.ts";
+import type { Reading } from "../observability/metrics.ts";
+import type { Service } from "../process/shutdown.ts";
+import type { WorkerRole } from "../process/workers.ts";
+
+/** A service in this process. */
+export type LocalService = Service & {
+  close: Lifecycle["close"];
+  /** Password hashing done so far, in KiB times passes. */
+  hashingWork(): number;
+  /** The metrics of this process; absent without `METRICS_PORT`. */
+  readMetrics?: () => Promise<Reading>;
+};
+
+export type StartOptions = {
+  /** Set in a worker: its primary opens Postgres, applies migrations and serves the metrics. */
+  worker?: WorkerRole;
+  /** Moves the service's clock, in tests. */
+  clockOffsetMs?: () => number;
+  /** For the metrics. */
+  droppedLogLines?: () => number;
+  /** Closes what is opened here, and cancels the start. */
+  lifecycle?: Lifecycle;
+};
+
+/** What every stage of a start receives. */
+export type StartContext = Required<Omit<StartOptions, "worker">> & {
+  config: Config;
+  log: Logger;
+  worker: WorkerRole | undefined;
+};

@@ -1,0 +1,118 @@
+/** Users, their sessions, the limits on guessing passwords, and the cleanup of expired rows. */
+import type { Config } from "../config/config.ts";
+import { daySeconds } from "../config/values.ts";
+import { sweepRegularly } from "../database/cleanup.ts";
+import { exceptOutages } from "../database/errors.ts";
+import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
+import { passwordPolicy } from "../passwords/policy.ts";
+import { Problem } from "../problems/problems.ts";
+import { refreshSecrets } from "../sessions/refreshSecrets.ts";
+import { createSessions, type Sessions } from "../sessions/sessions.ts";
+import { sessionStore } from "../sessions/store.ts";
+import { throttleKeys } from "../throttling/keys.ts";
+import type { Limits } from "../throttling/limits.ts";
+import { countStore } from "../throttling/store.ts";
+import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
+import { userStore } from "../users/store.ts";
+import { createUsers, type Users } from "../users/users.ts";
+import type { StartContext } from "./context.ts";
+import type { Keys } from "./keys.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+export type Domain = { hasher: PasswordHasher; users: Users; sessions: Sessions };
+
+type Earlier = { observability: Observability; storage: Storage; keys: Keys };
+
+export function openDomain(context: StartContext, earlier: Earlier): Domain {
+  const hasher = createHasher(context, earlier.observability);
+  const users = createUserAccounts(context, { ...earlier, hasher });
+  const sessions = createUserSessions(context, { ...earlier, users });
+  startCleanup(context, earlier.storage);
+  return { hasher, users, sessions };
+}
+
+function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {
+  const hasher = passwordHasher(
+    { memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes },
+    (message) => log.warn(message),
+    { waited: metrics?.waited },
+    config.workers,
+  );
+  return tracing?.hashing(hasher) ?? hasher;
+}
+
+function createUserAccounts(
+  { config, log }: StartContext,
+  { observability, storage, keys, hasher }: Earlier & { hasher: PasswordHasher },
+): Users {
+  if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
+  const schedule = blameDatabase(hasher.schedule, storage.database.isStuck);
+  const counterKeys = throttleKeys(keys.secretKeys.counting);
+  const throttle: Throttle = config.throttle
+    ? createThrottle({
+        limits: limitsOf(config),
+        store: countStore(storage.database),
+        keys: counterKeys,
+        schedule,
+        clock: storage.clock,
+      })
+    : noThrottle(schedule);
+  return createUsers({
+    store: userStore(storage.database),
+    hasher: { ...hasher, schedule },
+    policy: passwordPolicy(config),
+    throttle,
+    familiarKey: (username, network) => counterKeys.familiar(username, network)[0],
+    enforce: keys.revocations.apply,
+    audit: observability.audit,
+  });
+}
+
+/** A sign-in that times out in the queue for a hash while a query hangs was waiting for Postgres, not for a hash. */
+const blameDatabase =
+  (schedule: Schedule, isDatabaseStuck: () => boolean): Schedule =>
+  (turn, task) =>
+    schedule(turn, task).catch((error: unknown) => {
+      const isOverloaded = error instanceof Problem && error.slug === "overloaded";
+      throw isOverloaded && isDatabaseStuck() ? new Problem("database-unavailable", { cause: error }) : error;
+    });
+
+const limitsOf = (config: Config): Limits => ({
+  "account-address": config.throttleAccountAddress,
+  account: config.throttleAccount,
+  address: config.throttleAddress,
+  registrations: config.throttleRegistrations,
+  consecutive: config.throttleConsecutive,
+});
+
+function createUserSessions(
+  { config }: StartContext,
+  { observability, storage, keys, users }: Earlier & { users: Users },
+): Sessions {
+  return createSessions({
+    store: sessionStore(storage.database),
+    tokens: keys.tokens,
+    secrets: refreshSecrets(keys.secretKeys.sealing),
+    times: {
+      idleSeconds: config.sessionIdleDays * daySeconds,
+      lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
+      graceSeconds: config.refreshGraceSeconds,
+      sessionsPerUser: config.sessionsPerUser,
+    },
+    secondsVisible: keys.commits.secondsVisible,
+    // A live session makes its network familiar. If that fails, the next change of network tries again.
+    networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
+    enforce: keys.revocations.apply,
+    audit: observability.audit,
+  });
+}
+
+function startCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+  const cleanup = sweepRegularly(
+    database,
+    (swept) => log.info({ swept }, "swept"),
+    exceptOutages((err) => log.warn({ err }, "could not sweep")),
+  );
+  lifecycle.add("background", "cleanup", cleanup.close);
+}

@@ -1,0 +1,146 @@
+/** The contract, the app that serves it, and the servers for the API and the metrics. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Express, RequestHandler } from "express";
+import { createApp } from "../app.ts";
+import { createAuthenticator } from "../authenticator.ts";
+import { type Config, cannotListen } from "../config/config.ts";
+import { outsideRequests } from "../database/database.ts";
+import { isMigrated } from "../database/migrate.ts";
+import { writableCheck } from "../database/writable.ts";
+import { loadDocumentation } from "../documentation/documentation.ts";
+import { basePath } from "../http/basePath.ts";
+import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
+import { listen, type Place, type RunningServer } from "../http/server.ts";
+import type { Certificate } from "../http/tls.ts";
+import { packageFile } from "../lib/package.ts";
+import { type Contract, loadContract } from "../openapi/contract.ts";
+import { createAnswerCheck } from "../openapi/responseCheck.ts";
+import { handlers, type Services } from "../operations.ts";
+import { rehearse } from "../warmUp.ts";
+import type { StartContext } from "./context.ts";
+import type { Domain } from "./domain.ts";
+import type { Keys } from "./keys.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
+
+type Earlier = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
+
+/** @throws {ContractError | StartError} */
+export async function openHttp(
+  context: StartContext,
+  { certificate, ...earlier }: Earlier & { certificate: Certificate | undefined },
+): Promise<Http> {
+  const { config, log, lifecycle } = context;
+  const contract = await loadContract(packageFile("openapi.yaml"), config.publicUrl);
+  let isStopping = false;
+  const services = await collectServices(context, earlier, { contract, isStopping: () => isStopping });
+  const app = await createWarmApp(context, earlier, { contract, services });
+  lifecycle.closing.throwIfAborted();
+  const { host, port } = config;
+  const place = placeOf(config, certificate, earlier.observability);
+  const server = await listen(app, place, log).catch(cannotListen("", host, port));
+  lifecycle.add("servers", "server", server.close);
+  await serveMetrics(context, earlier, { contract, server });
+  return {
+    url: server.url,
+    reload: server.reload,
+    async drain(skipGrace) {
+      isStopping = true;
+      server.drain();
+      await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
+    },
+  };
+}
+
+async function collectServices(
+  { config }: StartContext,
+  { observability, storage, keys, domain }: Earlier,
+  { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
+): Promise<Services> {
+  return {
+    users: domain.users,
+    sessions: domain.sessions,
+    tokens: keys.tokens,
+    keys: keys.signingKeys,
+    revocations: keys.revocations,
+    documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
+    publicUrl: config.publicUrl,
+    isMigrated: () => isMigrated(storage.database),
+    requireWritable: writableCheck(outsideRequests(storage.database)),
+    audit: observability.audit,
+    isStopping,
+  };
+}
+
+/** Creates the app and sends it a first request. That request is no traffic: it is not counted, traced or logged. */
+async function createWarmApp(
+  { config, log }: StartContext,
+  { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
+  { contract, services }: { contract: Contract; services: Services },
+): Promise<Express> {
+  const check = createAnswerCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
+    log.error(fault, "an answer breaks the contract");
+    metrics?.contractBroken();
+  });
+  const requests = log.child({}, { level: "error" });
+  let isWarmUp = true;
+  const observing = (middleware: RequestHandler | undefined): RequestHandler | undefined =>
+    middleware && ((...request) => (isWarmUp ? request[2]() : middleware(...request)));
+  const app = createApp({
+    contract,
+    handlers: handlers(services),
+    authenticator: createAuthenticator({ users, tokens, revocations, audit }),
+    log: requests,
+    config,
+    check,
+    countRequests: observing(metrics?.countRequests),
+    trace: observing(tracing?.request),
+  });
+  await rehearse(app, requests, config.documentation ? 200 : 404);
+  isWarmUp = false;
+  requests.level = log.level;
+  return app;
+}
+
+/** Where and how the server listens. The workers share the limits on connections. */
+function placeOf(config: Config, certificate: Certificate | undefined, { metrics }: Observability): Place {
+  const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
+  return {
+    host: config.host,
+    port: config.port,
+    certificate,
+    connectionLimits: {
+      total: Math.ceil(config.maxConnections / config.workers),
+      perNetwork: Math.ceil(perNetwork / config.workers),
+      isTrustedProxy: trustedProxy(config.trustProxy),
+    },
+    onConnectionRefused: metrics?.connectionRefused,
+    isBehindProxy: config.trustProxy !== undefined,
+    base: basePath(config.publicUrl),
+  };
+}
+
+/** Registers the gauges, and serves the metrics; those of a worker are served by its primary. */
+async function serveMetrics(
+  { config, log, lifecycle, worker }: StartContext,
+  { observability: { metrics }, storage, keys: { revocations }, domain }: Earlier,
+  { contract, server }: { contract: Contract; server: RunningServer },
+): Promise<void> {
+  if (!metrics) return;
+  metrics.read({
+    operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
+    connections: server.connections,
+    hashing: domain.hasher.load,
+    database: storage.database.load,
+    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
+  });
+  const { metricsHost, metricsPort } = config;
+  if (worker || metricsPort === undefined) return;
+  const metricsServer = await metrics
+    .serve(metricsHost, metricsPort, log)
+    .catch(cannotListen("METRICS_", metricsHost, metricsPort));
+  lifecycle.add("servers", "metrics", metricsServer.close);
+  log.info({ url: metricsServer.url }, "metrics");
+}

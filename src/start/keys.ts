@@ -1,0 +1,73 @@
+/** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
+import { daySeconds } from "../config/values.ts";
+import { type CommitHistory, commitHistory } from "../database/commits.ts";
+import { exceptOutages } from "../database/errors.ts";
+import { commitSomething } from "../database/writable.ts";
+import { runOutsideRequest } from "../requestContext.ts";
+import { followRevocations, type Revocations } from "../revocations/revocations.ts";
+import { revocationStore } from "../revocations/store.ts";
+import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
+import { createSeal } from "../tokens/sealing.ts";
+import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
+import { followSigningKeys, type SigningKeys } from "../tokens/signingKeys.ts";
+import { signingKeyStore } from "../tokens/store.ts";
+import type { StartContext } from "./context.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+export type Keys = {
+  secretKeys: SecretKeys;
+  signingKeys: SigningKeys;
+  tokens: AccessTokens;
+  revocations: Revocations;
+  /** Fed by what the revocations read once a second. */
+  commits: CommitHistory;
+};
+
+type Earlier = { observability: Observability; storage: Storage };
+
+/** @throws {SecretKeyError | SealedKeysError} */
+export async function openKeys(context: StartContext, { observability, storage }: Earlier): Promise<Keys> {
+  const { config } = context;
+  const secretKeys = await readSecretKeys(config);
+  const signingKeys = await openSigningKeys(context, { observability, storage, secretKeys });
+  const commits = commitHistory();
+  const revocations = await openRevocations(context, storage, commits);
+  const tokens = accessTokens(signingKeys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, storage.clock);
+  return { secretKeys, signingKeys, tokens, revocations, commits };
+}
+
+async function openSigningKeys(
+  { config, log, lifecycle }: StartContext,
+  { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
+): Promise<SigningKeys> {
+  const signingKeys = await followSigningKeys(
+    signingKeyStore(storage.following),
+    createSeal(secretKeys.sealing),
+    config.keyRotationDays * daySeconds,
+    storage.clock,
+    (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
+    exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
+  );
+  lifecycle.add("background", "signing keys", signingKeys.close);
+  storage.listen("latchkey_signing_keys", signingKeys.wake);
+  return signingKeys;
+}
+
+async function openRevocations(
+  { config, log, lifecycle }: StartContext,
+  { database, following, proving, renew, clock, listen, onClockSetBack }: Storage,
+  commits: CommitHistory,
+): Promise<Revocations> {
+  const commit = () => commitSomething(proving);
+  const revocations = await followRevocations(
+    revocationStore(following, { saw: commits.saw, ofRequests: database, commit, renew }),
+    config.revocationStalenessSeconds * 1000,
+    clock,
+    exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
+  );
+  lifecycle.add("background", "revocations", revocations.close);
+  listen("latchkey_revocations", revocations.wake);
+  onClockSetBack(revocations.reload);
+  return revocations;
+}

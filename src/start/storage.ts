@@ -1,0 +1,35 @@
+/** Postgres, the connections to it, and its clock. */
+import { followDatabaseClock } from "../database/clock.ts";
+import { type Databases, openDatabases } from "../database/databases.ts";
+import { openMigratedPostgres, type Postgres } from "../database/open.ts";
+import type { Clock } from "../tokens/accessTokens.ts";
+import type { StartContext } from "./context.ts";
+import type { Observability } from "./observability.ts";
+
+export type Storage = Databases & {
+  postgres: Postgres;
+  /** The time of the database, which all instances share. */
+  clock: Clock;
+  /** Calls the listener when the clock of the database was set back. */
+  onClockSetBack(listener: () => void): void;
+};
+
+/** @throws {StartError | EmbeddedPostgresError} */
+export async function openStorage(context: StartContext, { tracing }: Observability): Promise<Storage> {
+  const { config, log, lifecycle, worker, clockOffsetMs } = context;
+  const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log, lifecycle));
+  const databases = openDatabases(postgres.address, config.databasePoolMax, log, tracing?.query);
+  lifecycle.add("connections", "database", databases.close);
+
+  const setBackListeners = [() => log.warn("the clock of the database was set back")];
+  const databaseClock = await followDatabaseClock(databases.following, () => {
+    for (const listener of setBackListeners) listener();
+  });
+  lifecycle.add("background", "clock", databaseClock.close);
+  return {
+    ...databases,
+    postgres,
+    clock: () => new Date(databaseClock.now().getTime() + clockOffsetMs()),
+    onClockSetBack: (listener) => void setBackListeners.push(listener),
+  };
+}
