@@ -71,3 +71,14 @@ test("the guide's JavaScript accepts a token, and rejects one of another issuer,
   await expect(userOf(expired)).rejects.toThrow('"exp" claim timestamp check failed');
   await expect(userOf([header, claims, signature].join("."))).rejects.toThrow("signature verification failed");
 });
+
+test("every log message in RUNBOOK.md is in the source", async () => {
+  const files = await readdir("src", { recursive: true, withFileTypes: true });
+  const sources = files.filter((file) => file.isFile()).map(({ parentPath, name }) => readFile(join(parentPath, name)));
+  const source = (await Promise.all(sources)).join("\n");
+  const messages = [...(await readFile("RUNBOOK.md", "utf8")).matchAll(/"msg":"([^"]+)"/g)].map(
+    ([, text = ""]) => text,
+  );
+  expect(messages.length).toBeGreaterThan(5);
+  expect(messages.filter((message) => !source.includes(`"${message}"`))).toEqual([]);
+});
