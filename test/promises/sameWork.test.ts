@@ -10,7 +10,7 @@ import { countStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
 let statements: string[] = [];
@@ -21,7 +21,7 @@ const database = openDatabase(await createDatabase(), 2, {
     return () => {};
   },
 });
-afterwards(() => database.close());
+afterTest(() => database.close());
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
 const limits = { "account-address": 5, account: 10, address: 1_000, registrations: 10, consecutive: 30 };

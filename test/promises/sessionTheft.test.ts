@@ -6,12 +6,12 @@ import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { userStore } from "../../src/users/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ TRUST_PROXY: "loopback" });
 const database = openDatabase(service.databaseUrl, 2);
-afterwards(() => database.close());
+afterTest(() => database.close());
 /** For what is no promise of time. */
 const soon = { timeout: 15_000 };
 const home = "192.0.2.7";
