@@ -64,10 +64,10 @@ const searched = {
   mfa: "#/questions/oauth",
   "2fa": "#/questions/oauth",
   "refresh token": "#/sessions/refreshtoken",
-  session: "#/tokens-and-sessions",
+  session: "#/credentials/session",
   expire: "#/errors/token-expired",
   revoke: "#/tokens/revoketoken",
-  jwt: "#/tokens-and-sessions",
+  jwt: "#/questions/jwt-refresh-and-revoke",
 };
 
 /** Goes to a place of the page as its links do, and waits until it is there. */
@@ -229,7 +229,7 @@ test.each([
 ])("its guide and its samples find the service %s", async (_, url, origin) => {
   const { page, complaints } = await visit(browser, url);
   await goTo(page, "#/first-call");
-  await page.getByText(`The service is at ${origin}`).waitFor();
+  await page.getByText(`The examples use a service at ${origin}`).waitFor();
   await goTo(page, "#/resource/getresource");
   await page.getByText(`${origin}/api/resource`).first().waitFor();
   expect(complaints).toEqual([]);

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { readGuide } from "../../scripts/docs/guide.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { freePorts } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -63,7 +63,7 @@ test("the guide's JavaScript accepts a token, and rejects one of another issuer,
 
   // In this folder, from which it can import jose.
   const file = join(import.meta.dirname, `verifyInJavaScript-${port}.ts`);
-  afterwards(() => rm(file));
+  afterTest(() => rm(file));
   await writeFile(file, code.replaceAll(sampleOrigin, url));
   const { userOf } = await import(/* @vite-ignore */ pathToFileURL(file).href);
   expect(await userOf(token)).toEqual({ id, username: "miguel" });
