@@ -1,37 +1,46 @@
-/** What a release has to say of the contract's changes: in its version, and in CHANGELOG.md. */
+/** Edits CHANGELOG.md, which has the format of Keep a Changelog. */
 import { type Change, verdicts } from "./contract/changes.ts";
 
-/**
- * Whether a version tells that it breaks clients of another: a new major version, and before 1.0.0,
- * where anything may change, a new minor one (SemVer, section 4).
- */
-export function saysBreaking(from: string, to: string): boolean {
-  const [[oldMajor, oldMinor], [major, minor]] = [numbers(from), numbers(to)];
-  return major > oldMajor || (major === 0 && oldMajor === 0 && minor > oldMinor);
-}
+const contractHeading = "### Contract";
 
-function numbers(version: string): [major: number, minor: number] {
-  const [, major, minor] = /^(\d+)\.(\d+)\.\d+/.exec(version) ?? [];
-  if (major === undefined) throw new Error(`${version} is not a version as SemVer has them.`);
-  return [Number(major), Number(minor)];
-}
-
-const heading = "### Contract";
-
-/** The changelog with these changes as the part `### Contract` of what is unreleased, in place of the one that was there. */
+/** Replaces the part `### Contract` of the section Unreleased by these changes. */
 export function withContractPart(changelog: string, changes: Change[]): string {
-  const chapters = changelog.split(/^(?=## )/m);
-  const index = chapters.findIndex((chapter) => /^## Unreleased\s/.test(chapter));
-  const [title, ...parts] = (chapters[index] ?? "").split(/^(?=### )/m);
-  if (!title) throw new Error("CHANGELOG.md has no section Unreleased.");
-  const contract = changes.length > 0 ? [`${heading}\n\n${lines(changes).join("\n")}`] : [];
-  const others = parts.filter((part) => !part.startsWith(`${heading}\n`));
-  const unreleased = [title, ...contract, ...others].map((part) => part.trimEnd()).join("\n\n");
-  const isLast = index === chapters.length - 1;
-  return chapters.with(index, `${unreleased}\n${isLast ? "" : "\n"}`).join("");
+  const { before, unreleased, after } = sections(changelog);
+  const [title = "", ...parts] = unreleased.split(/^(?=### )/m);
+  const contract = changes.length > 0 ? [`${contractHeading}\n\n${lines(changes).join("\n")}`] : [];
+  const others = parts.filter((part) => !part.startsWith(`${contractHeading}\n`));
+  const text = [title, ...contract, ...others].map((part) => part.trimEnd()).join("\n\n");
+  return `${before}${text}\n${after === "" ? "" : `\n${after}`}`;
 }
 
-/** A line for each change, with all that it happens to: a change of one schema can be one of many operations. */
+/**
+ * Moves the entries of Unreleased to a section for the version.
+ * @param date in ISO form, such as 2026-11-26
+ * @throws {Error} if Unreleased has no entries
+ */
+export function withRelease(changelog: string, version: string, date: string): string {
+  const { before, unreleased, after } = sections(changelog);
+  const entries = unreleased.replace(/^## .*\n/, "").trim();
+  if (entries === "") throw new Error("CHANGELOG.md has no entries under Unreleased.");
+  return `${before}## Unreleased\n\n## ${version} - ${date}\n\n${entries}\n${after === "" ? "" : `\n${after}`}`;
+}
+
+/** Whether the changelog has a section for the version. */
+export const isReleased = (changelog: string, version: string): boolean =>
+  changelog.split("\n").some((line) => line.startsWith(`## ${version} `));
+
+function sections(changelog: string): { before: string; unreleased: string; after: string } {
+  const all = changelog.split(/^(?=## )/m);
+  const index = all.findIndex((section) => /^## Unreleased\s/.test(section));
+  if (index < 0) throw new Error("CHANGELOG.md has no section Unreleased.");
+  return {
+    before: all.slice(0, index).join(""),
+    unreleased: all[index] ?? "",
+    after: all.slice(index + 1).join(""),
+  };
+}
+
+/** One line for each change, with every operation that it affects. */
 function lines(changes: Change[]): string[] {
   return verdicts.flatMap((verdict) => {
     const found = changes.filter((change) => change.verdict === verdict);

@@ -1,16 +1,15 @@
 /**
- * What clients notice of a change of the contract, operation by operation, and whether it breaks
- * them. What a request may be can only grow, what an answer may be can only shrink. So decided:
+ * Finds the changes of a contract that affect clients, and whether they break them. Requests may become more
+ * permissive, responses more restrictive; the reverse is breaking. In detail:
  *
- * - The contract promises exactly the answers that it lists, for clients that tell all of them
- *   apart. So another status is breaking, and another problem in a status too. That an error can no
- *   longer happen is compatible.
- * - Objects are closed, and clients generated from the contract may refuse members that it does not
- *   have. So a new member of an answer is breaking. A new header is not: nobody refuses those.
- * - Generated clients are made of names. So another operationId is breaking, and so is the end of a
+ * - Clients may handle exactly the responses that the contract lists. A new status, and a new problem in a status, is
+ *   breaking. A removed error is compatible.
+ * - Objects are closed, and generated clients may reject unknown members. A new member of a response is breaking. A
+ *   new header is compatible.
+ * - Generated clients use the names of the contract. A renamed operation is breaking, and so is the removal of a
  *   parameter, a member or a header, even of an optional one.
- * - Another default is compatible, and said: whatever it answers was allowed before.
- * - Descriptions, summaries and examples are no change. What is not understood is breaking.
+ * - A new default is compatible, but reported.
+ * - Descriptions, summaries and examples are ignored. A change that this code does not understand is breaking.
  */
 import { isDeepStrictEqual } from "node:util";
 import { dereference } from "./dereference.ts";
@@ -20,7 +19,7 @@ export const verdicts = ["breaking", "added", "changed"] as const;
 type Verdict = (typeof verdicts)[number];
 export type Change = {
   verdict: Verdict;
-  /** As `GET /api/users/{id} (getUser)`, or what it is about besides operations. */
+  /** Such as `GET /api/users/{id} (getUser)`, or `The contract`. */
   subject: string;
   text: string;
 };
@@ -32,14 +31,14 @@ const breaking = (text: string): Finding => ({ verdict: "breaking", text });
 const added = (text: string): Finding => ({ verdict: "added", text });
 const changed = (text: string): Finding => ({ verdict: "changed", text });
 
-/** Compares two contracts, as they were parsed. */
+/** Compares two parsed contracts. */
 export function contractChanges(before: object, after: object): Change[] {
   const [from, to] = [dereference(before) as Node, dereference(after) as Node];
   const known = ["openapi", "info", "tags", "paths", "components", "security"];
   return [
     ...otherChanges(from, to, known).map((found) => ({ ...found, subject: "The contract" })),
     ...matched(operations(from), operations(to)).flatMap(([name, one, other]) => {
-      const findings = !one ? [added("is new")] : !other ? [breaking("is gone")] : operationChanges(one, other);
+      const findings = !one ? [added("was added")] : !other ? [breaking("was removed")] : operationChanges(one, other);
       const subject = `${name} (${((one ?? other) as Node)["operationId"]})`;
       return findings.map((found) => ({ ...found, subject }));
     }),
@@ -48,7 +47,7 @@ export function contractChanges(before: object, after: object): Change[] {
 
 const methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/** The operations by method and path, each with what is said for all of its path or of the contract. */
+/** The operations by method and path, each with what it inherits from its path and from the contract. */
 function operations(contract: Node): Nodes {
   const found = Object.entries(nodes(contract["paths"])).flatMap(([path, { parameters, ...item }]) => {
     const common = Object.entries(item).filter(([key]) => !methods.includes(key));
@@ -67,7 +66,7 @@ function operations(contract: Node): Nodes {
   return Object.fromEntries(found);
 }
 
-/** The later one holds where two have the same name. */
+/** A later parameter replaces an earlier one of the same name. */
 function parametersByName(...lists: unknown[]): Nodes {
   const parameters = lists.flatMap((list) => (list ?? []) as { in: string; name: string }[]);
   return Object.fromEntries(
@@ -78,14 +77,14 @@ function parametersByName(...lists: unknown[]): Nodes {
   );
 }
 
-/** What each alternative asks for, by name. None at all is the same as one that asks for nothing. */
+/** The alternative credentials by name. An empty list means that no credentials are needed. */
 function alternatives(contract: Node, security: unknown): Nodes {
   const schemes = nodes(nodes(contract["components"])["securitySchemes"]);
   const requirements = ((security as Node[] | undefined) ?? []).map((requirement) => {
-    const asked = Object.entries(requirement).map(([name, scopes]) => ({ scopes, ...schemes[name] }));
-    return [Object.keys(requirement).join(" with ") || anonymous, { asked }];
+    const schemesAndScopes = Object.entries(requirement).map(([name, scopes]) => ({ scopes, ...schemes[name] }));
+    return [Object.keys(requirement).join(" with ") || anonymous, { schemesAndScopes }];
   });
-  return requirements.length > 0 ? Object.fromEntries(requirements) : { [anonymous]: { asked: [] } };
+  return requirements.length > 0 ? Object.fromEntries(requirements) : { [anonymous]: { schemesAndScopes: [] } };
 }
 const anonymous = "no credentials";
 
@@ -103,37 +102,39 @@ function operationChanges(before: Node, after: Node): Finding[] {
   ];
 }
 
-/** Where no credentials are needed, nobody is refused for some. */
+/** If an operation needs no credentials, the removal of an alternative breaks nobody. */
 function securityChanges(before: Nodes, after: Nodes): Finding[] {
   return matched(before, after).flatMap(([name, from, to]) => {
-    if (!from) return [added(`takes ${name}`)];
-    if (!to) return anonymous in after ? [] : [breaking(`takes ${name} no longer`)];
-    return isDeepStrictEqual(bare(from), bare(to)) ? [] : [breaking(`takes ${name} in another way`)];
+    if (!from) return [added(`accepts ${name}`)];
+    if (!to) return anonymous in after ? [] : [breaking(`no longer accepts ${name}`)];
+    return isDeepStrictEqual(bare(from), bare(to)) ? [] : [breaking(`accepts ${name} in a different way`)];
   });
 }
 
 function parameterChanges([name, before, after]: Match): Finding[] {
-  if (!before) return isRequired(after) ? [breaking(`${name} is new and required`)] : [added(`${name} is new`)];
-  if (!after) return [breaking(`${name} is gone`)];
+  if (!before)
+    return isRequired(after) ? [breaking(`${name} was added and is required`)] : [added(`${name} was added`)];
+  if (!after) return [breaking(`${name} was removed`)];
   return [
     ...requirementChange(before, after, name),
     ...notices(before, after, ["deprecated"], name),
     ...otherChanges(before, after, ["in", "name", "required", "schema", "deprecated"], name),
-    ...requestChanges(before, after, name),
+    ...requestSchemaChanges(before, after, name),
   ];
 }
 
 function requestBodyChanges(before: Node | undefined, after: Node | undefined): Finding[] {
   if (!before && !after) return [];
-  if (!before) return isRequired(after) ? [breaking("the body is new and required")] : [added("a body is new")];
-  if (!after) return [breaking("the body is gone")];
+  if (!before)
+    return isRequired(after) ? [breaking("a required body was added")] : [added("an optional body was added")];
+  if (!after) return [breaking("the body was removed")];
   return [
     ...requirementChange(before, after, "the body"),
     ...otherChanges(before, after, ["required", "content"], "the body"),
     ...matched(before["content"], after["content"]).flatMap(([type, from, to]) => {
-      if (!from) return [added(`takes a body of ${type}`)];
-      if (!to) return [breaking(`takes a body of ${type} no longer`)];
-      return [...otherChanges(from, to, ["schema"], `body of ${type}`), ...requestChanges(from, to, "body")];
+      if (!from) return [added(`accepts a body of type ${type}`)];
+      if (!to) return [breaking(`no longer accepts a body of type ${type}`)];
+      return [...otherChanges(from, to, ["schema"], `body of ${type}`), ...requestSchemaChanges(from, to, "body")];
     }),
   ];
 }
@@ -146,9 +147,9 @@ function requirementChange(before: Node, after: Node, name: string): Finding[] {
 const isRequired = (node: Node | undefined) => node?.["required"] === true;
 
 function responseChanges([status, before, after]: Match): Finding[] {
-  const name = `answer ${status}`;
-  if (!before) return [breaking(`${name} is new`)];
-  if (!after) return [/^[45]/.test(status) ? changed(`${name} is gone`) : breaking(`${name} is gone`)];
+  const name = `response ${status}`;
+  if (!before) return [breaking(`${name} was added`)];
+  if (!after) return [/^[45]/.test(status) ? changed(`${name} was removed`) : breaking(`${name} was removed`)];
   return [
     ...otherChanges(before, after, ["headers", "content"], name),
     ...matched(lowerCase(before["headers"]), lowerCase(after["headers"])).flatMap(([header, from, to]) =>
@@ -157,61 +158,63 @@ function responseChanges([status, before, after]: Match): Finding[] {
     ...matched(before["content"], after["content"]).flatMap(([type, from, to]) => {
       if (!from) return [breaking(`${name} can now be ${type}`)];
       if (!to) return [breaking(`${name} can no longer be ${type}`)];
-      return [...otherChanges(from, to, ["schema"], name), ...answerChanges(from, to, `${name} body`)];
+      return [...otherChanges(from, to, ["schema"], name), ...responseSchemaChanges(from, to, `${name} body`)];
     }),
   ];
 }
 
 function headerChanges([name, before, after]: Match): Finding[] {
-  if (!before) return [added(`${name} is new`)];
-  if (!after) return [breaking(`${name} is gone`)];
-  const requirement = isRequired(after) ? changed(`${name} is now certain`) : breaking(`${name} is now optional`);
+  if (!before) return [added(`${name} was added`)];
+  if (!after) return [breaking(`${name} was removed`)];
+  const requirement = isRequired(after)
+    ? changed(`${name} is now always present`)
+    : breaking(`${name} is now optional`);
   return [
     ...(isRequired(before) === isRequired(after) ? [] : [requirement]),
     ...notices(before, after, ["deprecated"], name),
     ...otherChanges(before, after, ["required", "schema", "deprecated"], name),
-    ...answerChanges(before, after, name),
+    ...responseSchemaChanges(before, after, name),
   ];
 }
 
 const lowerCase = (headers: unknown): Nodes =>
   Object.fromEntries(Object.entries(nodes(headers)).map(([name, header]) => [name.toLowerCase(), header]));
 
-/** What a client sends may be more than before, and never less. */
-function requestChanges(before: Node, after: Node, place: string): Finding[] {
-  return schemaChanges(readSchema(before["schema"]), readSchema(after["schema"]), place).map((change) => {
-    const text = `${change.place} ${change.text}`;
+/** A wider schema is compatible, a narrower one is breaking. */
+function requestSchemaChanges(before: Node, after: Node, path: string): Finding[] {
+  return schemaChanges(readSchema(before["schema"]), readSchema(after["schema"]), path).map((change) => {
+    const text = `${change.path} ${change.text}`;
     if (change.effect === "noted") return changed(text);
     return change.effect === "widened" ? added(text) : breaking(text);
   });
 }
 
-/** What a client receives may be less than before, and never more. */
-function answerChanges(before: Node, after: Node, place: string): Finding[] {
-  return schemaChanges(readSchema(before["schema"]), readSchema(after["schema"]), place).map((change) => {
-    const text = `${change.place} ${change.text}`;
+/** A narrower schema is compatible, a wider one is breaking. */
+function responseSchemaChanges(before: Node, after: Node, path: string): Finding[] {
+  return schemaChanges(readSchema(before["schema"]), readSchema(after["schema"]), path).map((change) => {
+    const text = `${change.path} ${change.text}`;
     return change.effect === "noted" || change.effect === "narrowed" ? changed(text) : breaking(text);
   });
 }
 
-/** Differences that no client has to do anything about. */
-function notices(before: Node, after: Node, keys: string[], place = ""): Finding[] {
+/** Differences that need no action by clients. */
+function notices(before: Node, after: Node, keys: string[], path = ""): Finding[] {
   return keys
     .filter((key) => !isDeepStrictEqual(before[key], after[key]))
-    .map((key) => changed(`${place} has ${key} ${shown(after[key])}, had ${shown(before[key])}`.trim()));
+    .map((key) => changed(`${path} has ${key} ${shown(after[key])}, had ${shown(before[key])}`.trim()));
 }
 
-/** Differences in what is not compared piece by piece. */
-function otherChanges(before: Node, after: Node, known: string[], place = ""): Finding[] {
+/** Differences in everything that is not compared in detail. */
+function otherChanges(before: Node, after: Node, known: string[], path = ""): Finding[] {
   const rest = (node: Node) => bare(Object.fromEntries(Object.entries(node).filter(([key]) => !known.includes(key))));
   return matched(rest(before), rest(after))
     .filter(([, from, to]) => !isDeepStrictEqual(from, to))
-    .map(([key]) => breaking(`${place} ${key} is changed in a way that is not understood`.trim()));
+    .map(([key]) => breaking(`${path} ${key} changed in a way that this tool does not understand`.trim()));
 }
 
 type Match = [name: string, before: Node | undefined, after: Node | undefined];
 
-/** What has the same name before and after, side by side. */
+/** Pairs the entries that have the same name before and after. */
 function matched(before: unknown, after: unknown): Match[] {
   const [from, to] = [nodes(before), nodes(after)];
   return [...new Set([...Object.keys(from), ...Object.keys(to)])].map((name) => [name, from[name], to[name]]);

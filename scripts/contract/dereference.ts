@@ -1,13 +1,14 @@
-/** A contract whose references are followed: recursive schemas become circular objects. */
+/** Resolves the references of a contract. Recursive schemas become circular objects. */
 
-/** Keywords that only explain, and change nothing. */
+/** Keywords without an effect on what is valid. */
 export const annotations = ["title", "summary", "description", "example", "examples", "externalDocs", "$comment"];
 
 type Json = Record<string, unknown>;
 
 /**
- * Copies a document with each `$ref` replaced by what it leads to. What stands beside a reference
- * counts as well, as JSON Schema has it, and becomes an `allOf`.
+ * Copies a document and replaces each `$ref` by its target. Keywords beside a reference apply too (JSON Schema
+ * 2020-12), and are combined with the target in an `allOf`.
+ * @throws {Error} if a reference has no target
  */
 export function dereference<T extends object>(document: T): T {
   const copies = new Map<object, object>();
@@ -27,12 +28,12 @@ export function dereference<T extends object>(document: T): T {
     return made;
   };
 
-  /** A JSON Pointer within this document (RFC 6901, section 6): the contract is one file. */
+  /** Resolves a JSON Pointer within this document (RFC 6901, section 6). */
   const find = (reference: string): unknown => {
     const keys = reference.split("/").slice(1);
     const names = keys.map((key) => decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~"));
     const found = names.reduce<unknown>((node, name) => (node as Json | undefined)?.[name], document);
-    if (!reference.startsWith("#/") || found === undefined) throw new Error(`${reference} does not lead anywhere.`);
+    if (!reference.startsWith("#/") || found === undefined) throw new Error(`${reference} has no target.`);
     return found;
   };
 

@@ -1,22 +1,21 @@
 /**
- * What a change of a JSON Schema does to the values that it allows. A schema is read as the
- * conjunction that it is: itself and the members of its `allOf` side by side, each keyword compared
- * over all of them. Where there is a keyword that is not understood here, any difference counts as
- * one that allows other values: nothing is compatible because it was overlooked.
+ * Compares the values that two JSON Schemas allow. A schema is a conjunction: itself and the members of its `allOf`.
+ * Each keyword is compared over all of them. If a schema has a keyword that this code does not understand, any
+ * difference counts as `replaced`, so that no breaking change is overlooked.
  */
 import { isDeepStrictEqual } from "node:util";
 import { annotations } from "./dereference.ts";
 
-/** Fewer values are allowed, or more, or others, or the same with another default or notice. */
+/** Fewer values are allowed, more, others, or the same ones (with a new default or deprecation). */
 type Effect = "narrowed" | "widened" | "replaced" | "noted";
-export type SchemaChange = { place: string; effect: Effect; text: string };
-/** The parts of a conjunction: a value has to satisfy each. Without references, perhaps circular. */
+export type SchemaChange = { path: string; effect: Effect; text: string };
+/** The parts of a conjunction: a value must satisfy each. References are resolved, so objects can be circular. */
 export type Schema = Part[];
 type Part = Record<string, unknown>;
 
 const nothing: Part = { not: {} };
 
-/** Reads schemas that hold together. `undefined`, where there is none, allows everything. */
+/** Combines schemas that all apply. `undefined` allows everything. */
 export function readSchema(...schemas: unknown[]): Schema {
   const parts = new Set<Part>();
   const add = (schema: unknown) => {
@@ -32,34 +31,34 @@ export function readSchema(...schemas: unknown[]): Schema {
 
 /**
  * Compares two schemas.
- * @param place what the changes are said to be about
- * @param within what is being compared already, so that recursive schemas come to an end
+ * @param path the name of the compared value in the result, such as `body.username`
+ * @param within the comparisons in progress, so that recursive schemas terminate
  */
 export function schemaChanges(
   before: Schema,
   after: Schema,
-  place: string,
+  path: string,
   within: (readonly [Schema, Schema])[] = [],
 ): SchemaChange[] {
   if (within.some(([from, to]) => isSame(from, before) && isSame(to, after))) return [];
-  const change = (effect: Effect, text: string): SchemaChange => ({ place, effect, text });
+  const change = (effect: Effect, text: string): SchemaChange => ({ path, effect, text });
   const wasAllowed = !before.includes(nothing);
   const isAllowed = !after.includes(nothing);
-  if (!wasAllowed) return isAllowed ? [change("widened", "is new")] : [];
-  // Not only narrowed: generated clients have it by name, and those that read it no longer compile.
-  if (!isAllowed) return [change("replaced", "is gone")];
+  if (!wasAllowed) return isAllowed ? [change("widened", "was added")] : [];
+  // Not `narrowed`: code that uses the member of a generated client would no longer compile.
+  if (!isAllowed) return [change("replaced", "was removed")];
   if (![...before, ...after].every(isUnderstood)) {
     const isEqual = isDeepStrictEqual(bare(before), bare(after));
-    return isEqual ? [] : [change("replaced", "is changed in a way that is not understood")];
+    return isEqual ? [] : [change("replaced", "changed in a way that this tool does not understand")];
   }
   const inside = (from: Schema, to: Schema, name: string) =>
-    schemaChanges(from, to, place + name, [...within, [before, after]]);
+    schemaChanges(from, to, path + name, [...within, [before, after]]);
   const insideAll = (keyword: string, name: string) =>
-    inside(readSchema(...said(before, keyword)), readSchema(...said(after, keyword)), name);
+    inside(readSchema(...valuesOf(before, keyword)), readSchema(...valuesOf(after, keyword)), name);
   return [
     ...valueChanges(before, after, change),
     ...keywordChanges(before, after, change),
-    ...requirementChanges(before, after).map((found) => ({ ...found, place: place + found.place })),
+    ...requirementChanges(before, after).map((found) => ({ ...found, path: path + found.path })),
     ...memberNames(before, after).flatMap((name) => inside(member(before, name), member(after, name), `.${name}`)),
     ...insideAll("additionalProperties", ".*"),
     ...insideAll("items", "[]"),
@@ -67,7 +66,7 @@ export function schemaChanges(
 }
 
 const isSame = (a: Schema, b: Schema) => a.length === b.length && a.every((part) => b.includes(part));
-const said = (schema: Schema, keyword: string) =>
+const valuesOf = (schema: Schema, keyword: string) =>
   schema.map((part) => part[keyword]).filter((value) => value !== undefined);
 const without = <T>(values: T[], others: T[]) => values.filter((value) => !others.includes(value));
 const intersection = (sets: string[][]) =>
@@ -90,14 +89,14 @@ function valueChanges(before: Schema, after: Schema, change: ToChange): SchemaCh
 
 const everyType = ["null", "boolean", "object", "array", "number", "integer", "string"];
 const types = (schema: Schema): string[] => {
-  const lists = said(schema, "type").map((type) => [type].flat() as string[]);
+  const lists = valuesOf(schema, "type").map((type) => [type].flat() as string[]);
   // Every integer is a number.
   return intersection([everyType, ...lists.map((list) => (list.includes("number") ? [...list, "integer"] : list))]);
 };
 
-/** The values that are listed, by `enum` or `const`. */
+/** The values of `enum` or `const`, as JSON. */
 function listed(schema: Schema): string[] | undefined {
-  const lists = [...said(schema, "enum"), ...said(schema, "const").map((value) => [value])] as unknown[][];
+  const lists = [...valuesOf(schema, "enum"), ...valuesOf(schema, "const").map((value) => [value])] as unknown[][];
   return lists.length > 0 ? intersection(lists.map((list) => list.map((value) => JSON.stringify(value)))) : undefined;
 }
 
@@ -113,11 +112,11 @@ const upperBound: Compare = (before, after) => {
   const [from, to] = [Math.min(...before.map(Number)), Math.min(...after.map(Number))];
   return from === to ? undefined : to < from ? "narrowed" : "widened";
 };
-/** Whether one condition implies another is not known, only that fewer conditions allow more. */
+/** It is unknown whether one condition implies another. Fewer conditions allow more values. */
 const conditions: Compare = (before, after) => {
-  const [gone, added] = [without(before, after), without(after, before)];
-  if (gone.length > 0 && added.length > 0) return "replaced";
-  return gone.length > 0 ? "widened" : added.length > 0 ? "narrowed" : undefined;
+  const [removed, added] = [without(before, after), without(after, before)];
+  if (removed.length > 0 && added.length > 0) return "replaced";
+  return removed.length > 0 ? "widened" : added.length > 0 ? "narrowed" : undefined;
 };
 const notice: Compare = (before, after) => (isDeepStrictEqual(before, after) ? undefined : "noted");
 
@@ -142,7 +141,7 @@ const keywords: Record<string, Compare> = {
 
 function keywordChanges(before: Schema, after: Schema, change: ToChange): SchemaChange[] {
   return Object.entries(keywords).flatMap(([keyword, compare]) => {
-    const [from, to] = [said(before, keyword), said(after, keyword)];
+    const [from, to] = [valuesOf(before, keyword), valuesOf(after, keyword)];
     const effect = compare(from, to);
     return effect ? [change(effect, `has ${keyword} ${shown(to)}, had ${shown(from)}`)] : [];
   });
@@ -151,12 +150,12 @@ function keywordChanges(before: Schema, after: Schema, change: ToChange): Schema
 const shown = (values: unknown[]) => values.map((value) => JSON.stringify(value)).join(" and ") || "none";
 
 function requirementChanges(before: Schema, after: Schema): SchemaChange[] {
-  const [from, to] = [said(before, "required").flat() as string[], said(after, "required").flat() as string[]];
+  const [from, to] = [valuesOf(before, "required").flat() as string[], valuesOf(after, "required").flat() as string[]];
   const dropped = without(from, to).filter((name) => !member(after, name).includes(nothing));
   return [
-    ...dropped.map((name): SchemaChange => ({ place: `.${name}`, effect: "widened", text: "is now optional" })),
+    ...dropped.map((name): SchemaChange => ({ path: `.${name}`, effect: "widened", text: "is now optional" })),
     ...without(to, from).map(
-      (name): SchemaChange => ({ place: `.${name}`, effect: "narrowed", text: "is now required" }),
+      (name): SchemaChange => ({ path: `.${name}`, effect: "narrowed", text: "is now required" }),
     ),
   ];
 }
@@ -165,7 +164,7 @@ const properties = (part: Part) => (part["properties"] ?? {}) as Record<string, 
 const memberNames = (...schemas: Schema[]) => [
   ...new Set(schemas.flat().flatMap((part) => Object.keys(properties(part)))),
 ];
-/** What a member has to be: what is said of it by name, or else of all that are not named. */
+/** The schema of a member: its own, or else `additionalProperties`. */
 const member = (schema: Schema, name: string) =>
   readSchema(
     ...schema.map((part) =>
@@ -180,7 +179,7 @@ const isUnderstood = (part: Part) => Object.keys(part).every((keyword) => unders
 const named = ["properties", "patternProperties", "dependentSchemas", "$defs"];
 const data = ["enum", "const", "default", "required", "dependentRequired"];
 
-/** A part of a contract without what only explains it; what leads back to where it stands, by how far up that is. */
+/** Copies a part of a contract without annotations. A circular reference becomes the number of levels that it goes up. */
 export function bare(value: unknown, within: unknown[] = []): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (within.includes(value)) return { up: within.length - within.indexOf(value) };

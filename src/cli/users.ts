@@ -35,12 +35,13 @@ const actions: Record<string, Action> = {
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
     );
+    const store = userStore(database);
     const users = createUsers({
-      store: userStore(database),
+      store,
       hasher,
       policy: passwordPolicy(config),
-      throttle: noThrottle(hasher.schedule),
-      familiarKey: (username, network) => keys.familiar(username, network)[0],
+      throttle: noThrottle(hasher.schedule, store.findAccount),
+      networkKey: (username, network) => keys.knownNetworks(username, network)[0],
       enforce: () => {}, // the instances follow
       audit,
     });

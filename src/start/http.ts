@@ -15,7 +15,7 @@ import { listen, type Place, type RunningServer } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
-import { createAnswerCheck } from "../openapi/responseCheck.ts";
+import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { handlers, type Services } from "../operations.ts";
 import { rehearse } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
@@ -81,7 +81,7 @@ async function createWarmApp(
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
   { contract, services }: { contract: Contract; services: Services },
 ): Promise<Express> {
-  const check = createAnswerCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
+  const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
     log.error(fault, "an answer breaks the contract");
     metrics?.contractBroken();
   });

@@ -3,10 +3,11 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { expect, test, vi } from "vitest";
+import { channels } from "../../src/database/channels.ts";
 import { openDatabases } from "../../src/database/databases.ts";
 import { commitSomething } from "../../src/database/writable.ts";
-import { revocationStore } from "../../src/tokens/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { revocationStore } from "../../src/revocations/store.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { query } from "../support/service.ts";
 
@@ -24,16 +25,20 @@ test("once one connection has detected it, none stays on the old server, and rev
   await once(proxy, "listening");
   const { port } = proxy.address() as { port: number };
   const databases = openDatabases(`postgres://${user}@127.0.0.1:${port}/${name}`, 1, pino({ level: "silent" }));
-  afterwards(async () => {
+  afterTest(async () => {
     await databases.close();
     proxy.close();
   });
   const { database, following, proving, renew } = databases;
   let wakes = 0;
-  databases.listen("some_channel", () => {
+  databases.listen(channels.revocations, () => {
     wakes += 1;
   });
-  const store = revocationStore(following, { ofRequests: database, commit: () => commitSomething(proving), renew });
+  const store = revocationStore(following, {
+    requestDatabase: database,
+    commit: () => commitSomething(proving),
+    renew,
+  });
   const identify = async () => {
     const { rows } = await following.read((knex) =>
       knex.raw<{ rows: [{ pid: number; server: string }] }>(

@@ -1,15 +1,15 @@
-/** What clients notice of a change of the contract is said, and whether it breaks them. */
+/** `npm run contract:diff` finds the changes of the contract that affect clients, and whether they break them. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Document } from "yaml";
-import { saysBreaking } from "../../scripts/changelog.ts";
 import { type Change, contractChanges } from "../../scripts/contract/changes.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { announcesBreakingChange } from "../../scripts/versions.ts";
+import { afterTest } from "../support/afterTest.ts";
 import {
   add,
   type Edit,
@@ -39,7 +39,7 @@ const unauthorized = response(
 
 type Verdict = "breaking" | "added" | "changed" | "none";
 
-/** What has been edited, and what it is for clients: done, and undone. */
+/** An edit, and the expected verdicts on the edit and on its reversal. */
 const edits: [string, Edit, Verdict, Verdict][] = [
   ["a title", set(["info", "title"], "Deadbolt"), "none", "none"],
   ["a summary", set([...createUser, "summary"], "Sign up"), "none", "none"],
@@ -213,13 +213,13 @@ const changesOf = (before: Document, after: Document): Change[] => contractChang
 const worst = (changes: Change[]): Verdict =>
   (["breaking", "added", "changed"] as const).find((each) => changes.some(({ verdict }) => verdict === each)) ?? "none";
 
-describe("a change of the contract is told from others, both ways:", () => {
+describe("an edit of the contract and its reversal are classified:", () => {
   test.each(edits)("%s", (_name, edit, done, undone) => {
     expect(worst(changesOf(original, edited(edit)))).toBe(done);
     expect(worst(changesOf(edited(edit), original))).toBe(undone);
   });
 
-  test("whatever was edited, the same is the same", () => {
+  test("equal contracts have no changes", () => {
     fc.assert(
       fc.property(fc.subarray(edits), (chosen) => {
         const contract = () =>
@@ -236,18 +236,18 @@ describe("a change of the contract is told from others, both ways:", () => {
     );
   });
 
-  test("to remove an operation is breaking, whichever", () => {
+  test("the removal of any operation is breaking", () => {
     const all = Object.entries(original.toJS().paths as Record<string, object>).flatMap(([path, item]) =>
       Object.keys(item).map((method) => [method, path] as const),
     );
     expect(all.length).toBeGreaterThan(10);
     for (const [method, path] of all) {
       const changes = changesOf(original, edited(remove(...operation(method, path))));
-      expect(changes).toMatchObject([{ verdict: "breaking", text: "is gone" }]);
+      expect(changes).toMatchObject([{ verdict: "breaking", text: "was removed" }]);
     }
   });
 
-  test("an optional member of a request is compatible, whichever", () => {
+  test("any optional member of a request is compatible", () => {
     const anySchema = fc.oneof(
       fc.constantFrom({}, { type: "string", maxLength: 64 }, { $ref: "#/components/schemas/User" }, { not: {} }),
       fc.record({ enum: fc.array(fc.json()), default: fc.json() }),
@@ -256,20 +256,20 @@ describe("a change of the contract is told from others, both ways:", () => {
     fc.assert(
       fc.property(requests, fc.stringMatching(/^x_[a-z_]+$/), anySchema, (request, name, added) => {
         const changes = changesOf(original, edited(set(member(request, name), added)));
-        expect(changes).toMatchObject([{ verdict: "added", text: `body.${name} is new` }]);
+        expect(changes).toMatchObject([{ verdict: "added", text: `body.${name} was added` }]);
       }),
       { numRuns: 20 },
     );
   });
 });
 
-describe("a change is said", () => {
+describe("a change is reported", () => {
   test.each([
     [
       "with its operation",
       set(member("Token", "duration", "minimum"), 0),
       "GET /api/token (issueToken)",
-      "answer 200 body.duration has minimum 0, had 1",
+      "response 200 body.duration has minimum 0, had 1",
     ],
     [
       "with its member",
@@ -281,7 +281,7 @@ describe("a change is said", () => {
       "with its header",
       set(header("Retry-After", "schema", "type"), "number"),
       "GET /readyz (getReadiness)",
-      "answer 503 header retry-after can now be number",
+      "response 503 header retry-after can now be number",
     ],
     [
       "with its parameter",
@@ -293,37 +293,37 @@ describe("a change is said", () => {
       "with its problem",
       add([...unauthorized, "type", "enum"], "/problems/token-reused"),
       "GET /api/resource (getResource)",
-      'answer 401 body.type can now be "/problems/token-reused"',
+      'response 401 body.type can now be "/problems/token-reused"',
     ],
     [
       "of the whole contract",
       set(["servers", "0", "url"], "/v2"),
       "The contract",
-      "servers is changed in a way that is not understood",
+      "servers changed in a way that this tool does not understand",
     ],
   ])("%s", (_name, edit, subject, text) => {
     expect(changesOf(original, edited(edit))).toContainEqual({ verdict: "breaking", subject, text });
   });
 
-  test("once where a member is gone that was required", () => {
+  test("once if a required member was removed", () => {
     const changes = changesOf(
       original,
       edited(remove(...member("Token", "duration")), set(schema("Token", "required"), ["token"])),
     );
-    expect(changes.map(({ text }) => text)).toEqual(["answer 200 body.duration is gone"]);
+    expect(changes.map(({ text }) => text)).toEqual(["response 200 body.duration was removed"]);
   });
 
-  test("once where a schema is recursive, and the comparison ends", () => {
+  test("once for a recursive schema", () => {
     const tree = (name: object): Edit =>
       set(schema("Resource"), {
         type: "object",
         properties: { name, children: { type: "array", items: { $ref: "#/components/schemas/Resource" } } },
       });
     const changes = changesOf(edited(tree({ type: "string" })), edited(tree({ type: ["string", "null"] })));
-    expect(changes.map(({ text }) => text)).toEqual(["answer 200 body.name can now be null"]);
+    expect(changes.map(({ text }) => text)).toEqual(["response 200 body.name can now be null"]);
   });
 
-  test("even where a recursive schema is not understood", () => {
+  test("for a recursive schema with unknown keywords", () => {
     const tree = (name: object): Edit =>
       set(schema("Resource"), { anyOf: [name, { items: { $ref: "#/components/schemas/Resource" } }] });
     const [one, other] = [edited(tree({ const: 1 })), edited(tree({ const: 2 }))];
@@ -331,9 +331,9 @@ describe("a change is said", () => {
     expect(worst(changesOf(one, other))).toBe("breaking");
   });
 
-  test("never of a reference that leads nowhere", () => {
+  test("as an error if a reference has no target", () => {
     const broken = edited(set(member("User", "id"), { $ref: "#/components/schemas/Nobody" }));
-    expect(() => changesOf(original, broken)).toThrow("#/components/schemas/Nobody does not lead anywhere.");
+    expect(() => changesOf(original, broken)).toThrow("#/components/schemas/Nobody has no target.");
   });
 });
 
@@ -346,18 +346,18 @@ test.each([
   ["0.2.0", "0.1.0", false],
   ["1.0.0", "0.9.0", false],
   ["0.1.0", "0.1.0", false],
-])("from %s to %s says that it breaks clients: %s", (from, to, expected) => {
-  expect(saysBreaking(from, to)).toBe(expected);
+])("the version %s followed by %s announces a breaking change: %s", (from, to, expected) => {
+  expect(announcesBreakingChange(from, to)).toBe(expected);
 });
 
 describe("npm run contract:diff", () => {
-  /** A repository of the contract alone, with commits of one's own. */
+  /** A repository with the contract and its last released version. */
   async function repository(changelog = "# Changelog\n\n## Unreleased\n") {
     const folder = await mkdtemp(join(tmpdir(), "latchkey-diff-"));
-    afterwards(() => rm(folder, { recursive: true }));
+    afterTest(() => rm(folder, { recursive: true }));
     const git = (...args: string[]) => run(folder, "git", ...args);
     const commit = (message: string) =>
-      git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--allow-empty", "-m", message);
+      git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--all", "-m", message);
     const write = async (contract: Document, version = "0.1.0") => {
       contract.setIn(["info", "version"], version);
       await writeFile(join(folder, "openapi.yaml"), contract.toString());
@@ -365,6 +365,8 @@ describe("npm run contract:diff", () => {
     };
     await git("init", "--quiet");
     await write(edited());
+    await mkdir(join(folder, "contract"));
+    await cp(join(folder, "openapi.yaml"), join(folder, "contract/released.yaml"));
     await writeFile(join(folder, "CHANGELOG.md"), changelog);
     await git("add", ".");
     await commit("First");
@@ -383,7 +385,7 @@ describe("npm run contract:diff", () => {
     run(folder, process.execPath, "--import", tsx, resolve("scripts/contract-diff.ts"), ...args);
 
   async function run(cwd: string, file: string, ...args: string[]) {
-    // No setting of whoever runs the tests, and no other repository.
+    // Ignore the Git configuration of the developer and the surrounding repository.
     const env = { PATH: process.env["PATH"], GIT_CONFIG_GLOBAL: "/dev/null", GIT_CEILING_DIRECTORIES: tmpdir() };
     const { stdout, stderr, code } = await promisify(execFile)(file, args, { cwd, env }).then(
       (output) => ({ ...output, code: 0 }),
@@ -395,38 +397,34 @@ describe("npm run contract:diff", () => {
   const narrower = set(member("NewUser", "username", "maxLength"), 64);
   const wider = set(member("NewUser", "locale"), { type: "string" });
 
-  test("before the first release has nothing to compare with", async () => {
+  test("compares with contract/released.yaml, and fails if a breaking change is not announced", async () => {
     const { diff, write } = await repository();
-    await write(edited(narrower));
-    expect(await diff()).toMatchObject({ status: 0, output: expect.stringContaining("Nothing has been released yet") });
-  });
-
-  test("compares with the last release, and refuses to break its clients unsaid", async () => {
-    const { diff, git, write } = await repository();
-    await git("tag", "v0.1.0");
     expect(await diff()).toMatchObject({
       status: 0,
-      output: expect.stringContaining("No client notices a difference."),
+      output: expect.stringContaining("No change affects clients."),
     });
     await write(edited(wider), "0.1.1");
-    expect(await diff()).toMatchObject({ status: 0, output: expect.stringContaining("added     body.locale is new") });
+    expect(await diff()).toMatchObject({
+      status: 0,
+      output: expect.stringContaining("added     body.locale was added"),
+    });
     await write(edited(narrower), "0.1.1");
     const { status, output } = await diff();
     expect({ status, output }).toEqual({
       status: 1,
-      output: `openapi.yaml 0.1.1, compared with v0.1.0 (0.1.0)
+      output: `openapi.yaml 0.1.1, compared with contract/released.yaml (0.1.0)
 
 POST /api/users (createUser)
   breaking  body.username has maxLength 64, had 256
 
-This breaks clients of 0.1.0, and version 0.1.1 does not say so.
+This breaks clients of 0.1.0, and version 0.1.1 does not announce it.
 `,
     });
     await write(edited(narrower), "0.2.0");
     expect(await diff()).toMatchObject({ status: 0, output: expect.stringContaining("breaking  body.username") });
   });
 
-  test("compares with another contract: a file or a revision", async () => {
+  test("compares with another file or Git revision", async () => {
     const { diff, folder, write } = await repository();
     await write(edited(narrower));
     await writeFile(join(folder, "other.yaml"), edited(narrower).toString());
@@ -435,31 +433,38 @@ This breaks clients of 0.1.0, and version 0.1.1 does not say so.
     expect(await diff("--from", "nowhere")).toMatchObject({ status: 1, output: expect.stringContaining("nowhere") });
   });
 
-  test("refuses a contract and a package of two versions", async () => {
+  test("fails if the contract and the package have different versions", async () => {
     const { diff, folder } = await repository();
     await writeFile(join(folder, "package.json"), JSON.stringify({ version: "0.2.0" }));
     expect(await diff()).toEqual({
       status: 1,
-      output: "openapi.yaml has version 0.1.0, package.json has 0.2.0. They are one.\n",
+      output: "openapi.yaml has version 0.1.0, but package.json has 0.2.0. They must be the same.\n",
     });
   });
 
-  test("does not take a clone without its tags for one without releases", async () => {
-    const { commit, folder, git } = await repository();
+  test("works in a shallow clone without tags, and without Git", async () => {
+    const { commit, folder, git, write } = await repository();
+    await write(edited(narrower), "0.1.1");
     await commit("Second");
     await git("clone", "--quiet", "--depth", "1", `file://${folder}`, "shallow");
+    await rm(join(folder, "shallow/.git"), { recursive: true });
     expect(await diffIn(join(folder, "shallow"))).toMatchObject({
       status: 1,
-      output: expect.stringContaining("This clone is shallow"),
+      output: expect.stringContaining("This breaks clients of 0.1.0"),
     });
   });
 
-  test("--write keeps the changes in the changelog", async () => {
+  test("fails if contract/released.yaml is missing", async () => {
+    const { diff, folder } = await repository();
+    await rm(join(folder, "contract/released.yaml"));
+    expect(await diff()).toMatchObject({ status: 1, output: expect.stringContaining("contract/released.yaml") });
+  });
+
+  test("--write copies the changes to the changelog", async () => {
     const released = "## 0.1.0\n\n### Contract\n\n- Added: all of it\n";
-    const { changelog, diff, git, write } = await repository(
+    const { changelog, diff, write } = await repository(
       `# Changelog\n\n## Unreleased\n\n### Fixed\n\n- A typo.\n\n${released}`,
     );
-    await git("tag", "v0.1.0");
     await write(edited(narrower, wider, add([...unauthorized, "type", "enum"], "/problems/token-reused")), "0.2.0");
     await diff("--write");
     const written = await changelog();
@@ -470,9 +475,9 @@ This breaks clients of 0.1.0, and version 0.1.1 does not say so.
 ### Contract
 
 - Breaking: body.username has maxLength 64, had 256: POST /api/users (createUser)
-- Breaking: answer 401 body.type can now be "/problems/token-reused": GET /api/users/me (getCurrentUser), `);
+- Breaking: response 401 body.type can now be "/problems/token-reused": GET /api/users/me (getCurrentUser), `);
     expect(written).toMatch(`
-- Added: body.locale is new: POST /api/users (createUser)
+- Added: body.locale was added: POST /api/users (createUser)
 
 ### Fixed
 
@@ -484,7 +489,7 @@ ${released}`);
     await write(edited(wider));
     await diff("--write");
     expect(await changelog()).toBe(
-      `# Changelog\n\n## Unreleased\n\n### Contract\n\n- Added: body.locale is new: POST /api/users (createUser)\n\n### Fixed\n\n- A typo.\n\n${released}`,
+      `# Changelog\n\n## Unreleased\n\n### Contract\n\n- Added: body.locale was added: POST /api/users (createUser)\n\n### Fixed\n\n- A typo.\n\n${released}`,
     );
     await write(edited());
     await diff("--write");

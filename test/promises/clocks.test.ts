@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, expect, inject, test, vi } from "vitest";
-import { followDatabaseClock } from "../../src/database/clock.ts";
+import { startDatabaseClock } from "../../src/database/clock.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, query, startTestService, urlOf } from "../support/service.ts";
 
 const service = await startTestService();
@@ -111,8 +111,8 @@ test("a late response is a poor measurement of the time, used only if there is n
   await once(link, "listening");
   const address = link.address() as AddressInfo;
   const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
-  const clock = await followDatabaseClock(database, () => {});
-  afterwards(async () => {
+  const clock = await startDatabaseClock(database, () => {});
+  afterTest(async () => {
     await clock.close();
     await database.close();
     link.close();

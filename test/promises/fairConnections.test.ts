@@ -2,12 +2,12 @@
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
 test("a query waits for at most one query of another network", async () => {
   const database = openDatabase(await createDatabase(), 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   let done = 0;
   const query = (address: string) =>
     new Promise<void>((resolve, reject) => {

@@ -194,7 +194,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
 });
 
 describe("a service that verifies by itself and never reads the key set again", { timeout: 60_000 }, () => {
-  /** As the README has it, with a cache that does not end. */
+  /** Verifies tokens like the guide, with a key set that is cached for ever. */
   async function verifier(service: TestService) {
     let reads = 0;
     const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`), {

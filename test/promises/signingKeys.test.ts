@@ -1,16 +1,12 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import { createSeal } from "../../src/tokens/sealing.ts";
-import {
-  followSigningKeys,
-  keyStates,
-  prepareSuccessor,
-  SealedKeysError,
-  type SigningKeyStore,
-} from "../../src/tokens/signingKeys.ts";
+import { keyStates, prepareSuccessor } from "../../src/tokens/keyRotation.ts";
+import { createSeal, SealedKeysError } from "../../src/tokens/sealing.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import type { SigningKeyStore } from "../../src/tokens/storedKeys.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -31,7 +27,14 @@ test("the private half in the database cannot be read without SECRET_KEY", async
 const rotationSeconds = 1e6;
 const ignore = () => {};
 const follow = (store: SigningKeyStore) =>
-  followSigningKeys(store, createSeal([secretKey]), rotationSeconds, () => new Date(), ignore, ignore);
+  watchSigningKeys({
+    store,
+    seal: createSeal([secretKey]),
+    rotationSeconds,
+    clock: () => new Date(),
+    onRotation: ignore,
+    onError: ignore,
+  });
 
 test("ten concurrent starts on an empty database get the same first key", async () => {
   const database = openDatabase(await createDatabase(), 10);
@@ -47,7 +50,7 @@ test("ten concurrent starts on an empty database get the same first key", async 
 async function keysAlone() {
   const url = await createDatabase();
   const database = openDatabase(url, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const store = signingKeyStore(database);
   const prepare = () => prepareSuccessor(store, createSeal([secretKey]), rotationSeconds);
   await prepare();

@@ -3,8 +3,9 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { rotateKeys } from "../../src/tokens/keyRotation.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
-import { followSigningKeys, rotateKeys } from "../../src/tokens/signingKeys.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient, type Received } from "../support/client.ts";
@@ -47,14 +48,14 @@ test("all callers share one query per 50 ms", async () => {
     return store.findAll();
   };
   const ignore = () => {};
-  const keys = await followSigningKeys(
-    { ...store, findAll },
-    createSeal([secretKey]),
-    1e6,
-    () => new Date(),
-    ignore,
-    ignore,
-  );
+  const keys = await watchSigningKeys({
+    store: { ...store, findAll },
+    seal: createSeal([secretKey]),
+    rotationSeconds: 1e6,
+    clock: () => new Date(),
+    onRotation: ignore,
+    onError: ignore,
+  });
   const before = queries;
   const began = performance.now();
   const ask = async () => {
@@ -72,9 +73,10 @@ test("a key newer than the last query is found without a notification", async ()
   await here.register("miguel");
   await here.sql("ALTER TABLE signing_keys DISABLE TRIGGER signing_keys_notify");
   const database = openDatabase(here.databaseUrl, 1);
+  const rotation = { store: signingKeyStore(database), seal: createSeal([secretKey]), rotationSeconds: 1e6 };
   // The first rotation lets the key sign that everybody knows; the second one the key that was made then.
-  await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
-  const { kid } = await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
+  await rotateKeys(rotation);
+  const { kid } = await rotateKeys(rotation);
   await database.close();
   // An instance that starts now knows the new key, and signs with it once it is active.
   const newest = await startTestService({}, here.databaseUrl);

@@ -8,7 +8,7 @@ import type { EmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
 import { basePath } from "../../src/http/basePath.ts";
 import { startService } from "../../src/start.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { type Client, createClient, type Received } from "./client.ts";
 import { serviceRole, templateDatabase } from "./postgres.ts";
 
@@ -91,7 +91,7 @@ export async function startTestService(
     closing ??= service.close();
     return closing;
   };
-  afterwards(close);
+  afterTest(close);
 
   let users = 0;
   return {
@@ -135,6 +135,30 @@ export async function startTestService(
 function created(answer: Received): { id: string; username: string } {
   if (answer.status !== 201) throw new Error(`not registered: ${answer.status} ${answer.text}`);
   return answer.json;
+}
+
+/**
+ * Runs a statement in a transaction that stays open, so that requests which need the same rows wait in the middle of
+ * their work.
+ */
+export async function holdLocks({ databaseUrl, sql }: TestService, text: string, values: unknown[]) {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query("BEGIN");
+  await client.query(text, values);
+  return {
+    /** Runs another statement in the same transaction. */
+    query: (text: string, values: unknown[]) => client.query(text, values),
+    /** Resolves when so many sessions wait for a lock. */
+    async untilWaiting(count: number): Promise<void> {
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+      while ((await sql(waiting)).length < count);
+    },
+    async commit(): Promise<void> {
+      await client.query("COMMIT");
+      await client.end();
+    },
+  };
 }
 
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);

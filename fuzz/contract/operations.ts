@@ -1,0 +1,199 @@
+/** The contract as the fuzzer reads it: what each operation takes, what proves who may call it, and what its successes give. */
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import type { OpenApiDocument as Contract } from "../../src/openapi/contract.ts";
+
+/** As much of JSON Schema as inputs are made from. References are followed by `Api.resolve`. */
+export type Schema = {
+  $ref?: string;
+  type?: string | string[];
+  const?: unknown;
+  enum?: unknown[];
+  default?: unknown;
+  format?: string;
+  pattern?: string;
+  example?: unknown;
+  examples?: unknown[];
+  minLength?: number;
+  maxLength?: number;
+  minimum?: number;
+  maximum?: number;
+  minItems?: number;
+  maxItems?: number;
+  required?: string[];
+  properties?: Record<string, Schema>;
+  additionalProperties?: boolean | Schema;
+  items?: Schema;
+  allOf?: Schema[];
+  oneOf?: Schema[];
+  anyOf?: Schema[];
+};
+
+type Examples = Record<string, { $ref?: string; value?: unknown }>;
+
+export type Parameter = {
+  name: string;
+  in: string;
+  required?: boolean;
+  schema: Schema;
+  /** The values that the contract returnedKinds as examples, of the parameter before those of its schema. */
+  examples: unknown[];
+};
+
+export type Operation = {
+  id: string;
+  /** In upper case. */
+  method: string;
+  path: string;
+  /** What proves who is calling; none where anybody may. */
+  schemes: ("basic" | "bearer")[];
+  parameters: Parameter[];
+  /** `examples`: whole bodies. */
+  body: { type: string; schema: Schema; examples: unknown[] } | undefined;
+  /** The declared statuses. */
+  statuses: number[];
+  /** The members of its successes, at any depth, by name and by kind: what a later request may be made of. */
+  returnedNames: Set<string>;
+  returnedKinds: Set<string>;
+};
+
+export type Api = {
+  contract: Contract;
+  /** The contract's text: what is written there is no secret. */
+  text: string;
+  operations: Operation[];
+  /** The operation that a request is for, as it is routed. */
+  find(method: string, target: string): Operation | undefined;
+  /** The open operation that takes a username and a password, and makes a user of them. */
+  registration: Operation | undefined;
+  resolve(schema: Schema): Schema;
+};
+
+type Document = {
+  paths: Record<string, Record<string, OpenApiOperation>>;
+  components: Record<string, Record<string, unknown>>;
+};
+type Content = { content?: Record<string, MediaType> };
+type MediaType = { schema: Schema; example?: unknown; examples?: Examples };
+type OpenApiParameter = Omit<Parameter, "examples"> & { example?: unknown; examples?: Examples };
+type OpenApiOperation = {
+  operationId: string;
+  security: Record<string, string[]>[];
+  parameters?: OpenApiParameter[];
+  requestBody?: Content;
+  responses: Record<string, Content>;
+};
+
+/** `access_token` and `token` are both a token, `next_cursor` is a cursor: what one returnedKinds, the other may take. */
+export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
+
+/** Whether a member of this name is best what an earlier answer returned: it refers to something, or proves something. */
+export const isReference = (name: string): boolean =>
+  ["id", "token", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
+
+/** The examples that a schema has itself. */
+export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
+  ...(example !== undefined ? [example] : []),
+  ...examples,
+];
+
+/** Whether a member of this name is never to be said back, unless the contract declares that. */
+export const isSecret = (name: string): boolean => ["password", "token"].includes(kindOf(name));
+
+export function readApi(file: string): Api {
+  const text = readFileSync(file, "utf8");
+  const document = parse(text) as Document;
+  const follow = <T extends object>(value: T): T => {
+    const reference = (value as { $ref?: string }).$ref;
+    if (reference === undefined) return value;
+    const [, section = "", name = ""] = /^#\/components\/(\w+)\/([\w-]+)$/.exec(reference) ?? [];
+    return follow(document.components[section]?.[name] as T);
+  };
+
+  const schemeOf = (requirement: Record<string, string[]>) => {
+    const [name = ""] = Object.keys(requirement);
+    const declared = document.components["securitySchemes"]?.[name] as { scheme?: string } | undefined;
+    const scheme = declared?.scheme;
+    if (scheme !== "basic" && scheme !== "bearer") throw new Error(`${name}: no credentials are known for it.`);
+    return scheme;
+  };
+  const schemaOf = (content: Content) => Object.entries(content.content ?? {})[0];
+  const valuesOf = ({ example, examples = {} }: { example?: unknown; examples?: Examples }): unknown[] => [
+    ...(example !== undefined ? [example] : []),
+    ...Object.values(examples).map((one) => follow(one).value),
+  ];
+
+  const membersOf = (schema: Schema, seen = new Set<Schema>()): string[] => {
+    const resolved = follow(schema);
+    if (seen.has(resolved)) return [];
+    seen.add(resolved);
+    const { properties = {}, items, allOf = [], oneOf = [], anyOf = [] } = resolved;
+    const inner = [...Object.values(properties), ...allOf, ...oneOf, ...anyOf, ...(items ? [items] : [])];
+    // A `token` that is a link is not a token.
+    const names = Object.keys(properties).filter((name) => !/^uri/.test(follow(properties[name] ?? {}).format ?? ""));
+    return [...names, ...inner.flatMap((part) => membersOf(part, seen))];
+  };
+
+  const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]): Operation => {
+      const [type, body] = schemaOf(follow(operation.requestBody ?? {})) ?? [];
+      const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
+      const given = successes.flatMap(([, response]) => {
+        const [mediaType = "", { schema } = { schema: {} }] = schemaOf(follow(response)) ?? [];
+        return mediaType.endsWith("json") ? membersOf(schema) : [];
+      });
+      return {
+        id: operation.operationId,
+        method: method.toUpperCase(),
+        path,
+        schemes: operation.security.map(schemeOf),
+        parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
+          ...parameter,
+          examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],
+        })),
+        body: type && body ? { type, schema: body.schema, examples: valuesOf(body) } : undefined,
+        statuses: Object.keys(operation.responses).map(Number),
+        returnedNames: new Set(given),
+        returnedKinds: new Set(given.map(kindOf)),
+      };
+    }),
+  );
+
+  const routes = [...new Set(operations.map(({ path }) => path))]
+    .sort((a, b) => Number(a.includes("{")) - Number(b.includes("{")))
+    .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`) }));
+  const takes = (operation: Operation, name: string) =>
+    operation.body !== undefined && name in (follow(operation.body.schema).properties ?? {});
+
+  return {
+    contract: document as unknown as Contract,
+    text,
+    operations,
+    find(method, target) {
+      const path = target.replace(/^http:\/\/[^/]*/, "").split("?")[0] ?? "";
+      const route = routes.find(({ pattern }) => pattern.test(path));
+      const asked = method === "HEAD" ? "GET" : method;
+      return operations.find((operation) => operation.path === route?.path && operation.method === asked);
+    },
+    registration: operations.find(
+      (operation) => operation.schemes.length === 0 && takes(operation, "username") && takes(operation, "password"),
+    ),
+    resolve: follow,
+  };
+}
+
+/** The operations that give something of this kind, the most fitting for the other operation first. */
+export function sourcesOf({ operations }: Api, taker: Operation, name: string): Operation[] {
+  const fitness = (one: Operation) =>
+    (one.returnedNames.has(name) ? 100 : 0) + 10 * nearness(taker, one) - one.parameters.length - (one.body ? 1 : 0);
+  return operations
+    .filter((one) => one !== taker && one.returnedKinds.has(kindOf(name)))
+    .sort((a, b) => fitness(b) - fitness(a));
+}
+
+/** How much of their paths two operations have in common. */
+function nearness(a: Operation, b: Operation): number {
+  const [one, other] = [a.path.split("/"), b.path.split("/")];
+  const at = one.findIndex((part, index) => part !== other[index]);
+  return at < 0 ? one.length : at;
+}

@@ -1,0 +1,57 @@
+/**
+ * Which operation of a contract does what to credentials. An operation is known by what it takes and what it returnedKinds, not
+ * by its id: another contract may name it otherwise, or not have it.
+ */
+import type { Api, Operation } from "./operations.ts";
+
+export type Roles = ReturnType<typeof rolesOf>;
+
+export function rolesOf(api: Api) {
+  const { operations } = api;
+  const find = (test: (operation: Operation) => boolean) => operations.find(test);
+  const takes = ({ body }: Operation, ...names: string[]) => {
+    const members = Object.keys(api.resolve(body?.schema ?? {}).properties ?? {});
+    return names.every((name) => members.includes(name));
+  };
+  const takesNothing = ({ body, parameters }: Operation) => body === undefined && parameters.length === 0;
+  const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
+
+  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
+  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
+  const self = find(
+    (one) =>
+      one.method === "GET" && takesNothing(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),
+  );
+  const opened = find(
+    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
+  );
+  const isEndOf = (path: string | undefined) => (one: Operation) =>
+    path !== undefined && one.method === "DELETE" && one.path === path;
+  return {
+    /** Makes a user of a username and a password. */
+    registration: api.registration,
+    /** Begins a session. */
+    signIn,
+    /** Gives a token without a session. */
+    issue,
+    /** Tells who is calling, whatever the credentials are. */
+    self,
+    /** What any credentials open, without a look at who they belong to. */
+    opened: opened ?? self,
+    refresh: find((one) => takes(one, "refresh_token")),
+    changePassword: find((one) => takes(one, "current_password", "new_password")),
+    listSessions: find((one) => one.method === "GET" && one.path === signIn?.path && one.schemes.length > 0),
+    endAllSessions: find(isEndOf(signIn?.path)),
+    endSession: find(
+      (one) =>
+        one.method === "DELETE" &&
+        signIn !== undefined &&
+        /^\/\{\w+\}$/.test(one.path.slice(signIn.path.length)) &&
+        one.path.startsWith(signIn.path),
+    ),
+    revokeToken: find((one) => isEndOf(issue?.path)(one) && needs(one, "bearer")),
+    deleteUser: find(isEndOf(self?.path)),
+    /** The public keys that verify tokens. */
+    keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
+  };
+}

@@ -1,0 +1,64 @@
+/** Whatever was sent: is what the service has stored as it must be? */
+import { isIP } from "node:net";
+import pg from "pg";
+import type { User } from "./model.ts";
+
+/** Printable text in its normal form, where a shorter or another text would have been refused or is expected. */
+const isSound = (text: string) => !/[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\ufffd\u2028\u2029]/u.test(text);
+
+const rules: Record<string, (value: string) => boolean> = {
+  "users.username": (value) =>
+    value === value.normalize("NFC") &&
+    value === value.toLowerCase() &&
+    !/[\s:\p{Cf}]/u.test(value) &&
+    [...value].length <= 64,
+  "users.password_hash": (value) => /^\$argon2id\$v=19\$m=\d+,t=\d+,p=1\$[\w+/]{22}\$[\w+/]{43}$/.test(value),
+  "sessions.user_agent": (value) => value.length <= 256,
+  "sessions.address": (value) => isIP(value) > 0,
+  "familiar_networks.network": (value) => isIP(value.replace(/\/64$/, "")) > 0,
+};
+
+/**
+ * Looks at every text in every table of a database, and at who is registered.
+ * @param users those that must be there, and nobody else
+ * @returns what is wrong
+ */
+export async function findInvalidRows(databaseUrl: string, users: User[] | undefined): Promise<string[]> {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  try {
+    const wrong: string[] = [];
+    const { rows: columns } = await client.query<{ table: string; column: string }>(
+      `SELECT table_name AS table, column_name AS column FROM information_schema.columns
+       WHERE table_schema = 'public' AND data_type IN ('text', 'character varying')`,
+    );
+    for (const { table, column } of columns) {
+      const name = `${table}.${column}`;
+      const { rows } = await client.query<{ value: string }>(
+        `SELECT DISTINCT "${column}" AS value FROM "${table}" WHERE "${column}" IS NOT NULL`,
+      );
+      const isRight = rules[name] ?? (() => true);
+      for (const { value } of rows) {
+        if (!isSound(value) || !isRight(value)) wrong.push(`${name}: ${JSON.stringify(value)}`);
+      }
+    }
+    if (!users) return wrong;
+    const { rows } = await client.query<{ id: string; username: string }>("SELECT id, username FROM users");
+    const expected = new Map(users.map(({ id, username }) => [id, username]));
+    for (const { id, username } of rows) {
+      if (expected.get(id) !== username) wrong.push(`users: ${username} (${id}) is there, and should not be`);
+      expected.delete(id);
+    }
+    for (const username of expected.values()) wrong.push(`users: ${username} is not there, and should be`);
+    return wrong;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Deletes all users, so that those who are registered from now on can be told. */
+export async function deleteUsers(databaseUrl: string): Promise<void> {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query("DELETE FROM users").finally(() => client.end());
+}

@@ -1,0 +1,132 @@
+import type { Database } from "../database/database.ts";
+import { type RowOf, statement } from "../database/sql.ts";
+import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
+import { commitSomething } from "../database/writable.ts";
+import type { RevocationStore } from "./revocations.ts";
+import { revocationColumns, revoke, selectedRevocation } from "./sql.ts";
+
+/**
+ * How far the list was read: a snapshot of the database, and the start time of the server that it belongs to. After a failover
+ * the new server may lack transactions, and may give their numbers to others.
+ */
+type Cursor = { server: string; snapshot: string };
+const cursorColumns = { server: text, snapshot: text };
+const selectedCursor = "pg_postmaster_start_time()::text AS server, pg_current_snapshot()::text AS snapshot";
+
+const pageSize = 10_000;
+
+const readCursor = statement({ name: "read-cursor", sql: `SELECT ${selectedCursor}`, columns: cursorColumns });
+
+const findRevocations = statement({
+  name: "find-revocations",
+  sql: `SELECT id, ${selectedRevocation} FROM revocations
+    WHERE id > :last AND expires_at > now() ORDER BY id LIMIT ${pageSize}`,
+  parameters: { last: bigint },
+  columns: { id: bigint, ...revocationColumns },
+});
+
+/**
+ * The revocations that a snapshot does not show: those of transactions that were in progress or had not begun. If there are
+ * none, the only row has the new cursor and nothing else.
+ */
+const findNewRevocations = statement({
+  name: "find-new-revocations",
+  sql: `SELECT ${selectedCursor}, xid, id, ${selectedRevocation}
+    FROM (SELECT) AS always
+    LEFT JOIN (
+      SELECT * FROM revocations
+      WHERE (xid >= pg_snapshot_xmax(:snapshot) OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))))
+        AND (xid, id) > (:xid, :id) AND expires_at > now()
+      ORDER BY xid, id LIMIT ${pageSize}
+    ) AS page ON true`,
+  parameters: { snapshot, xid: xid8, id: bigint },
+  columns: {
+    ...cursorColumns,
+    xid: nullable(xid8),
+    id: nullable(bigint),
+    subject: nullable(text),
+    minimumEpoch: nullable(integer),
+    expiresAt: nullable(timestamptz),
+  },
+});
+
+const insertRevocation = statement({
+  name: "insert-revocation",
+  sql: revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" }),
+  parameters: revocationColumns,
+  columns: revocationColumns,
+});
+
+type RevocationStoreOptions = {
+  /** Called with each snapshot of the database that is read, and the time of the request (`performance.now()`). */
+  onSnapshot?: (server: string, snapshot: string, atMs: number) => void;
+  /** Writes the revocations of requests, so that requests cannot delay the reading of the list. */
+  requestDatabase?: Database;
+  /** Commits something. @returns the server that did it: its start time, as in a cursor */
+  commit?: () => Promise<string>;
+  /** Replaces the connections that read, write and commit. */
+  renew?: () => void;
+};
+
+/** @param database reads the list */
+export function revocationStore(
+  database: Database,
+  {
+    onSnapshot = () => {},
+    requestDatabase = database,
+    commit = () => commitSomething(database),
+    renew = database.renew,
+  }: RevocationStoreOptions = {},
+): RevocationStore {
+  return {
+    async readAll(onPage) {
+      const startedMs = performance.now();
+      // The cursor is older than the first page: whatever is committed in the meantime is read again.
+      const cursor = await database.read((knex) => readCursor.one(knex));
+      onSnapshot(cursor.server, cursor.snapshot, startedMs);
+      for (let last = "0"; ; ) {
+        const page = await database.read((knex) => findRevocations.rows(knex, { last }));
+        onPage(page);
+        if (page.length < pageSize) return JSON.stringify(cursor);
+        last = page.at(-1)?.id ?? last;
+      }
+    },
+
+    async readSince(cursor, onPage) {
+      const before = JSON.parse(cursor) as Cursor;
+      const startedMs = performance.now();
+      let next: Cursor | undefined;
+      for (let last = { xid: "0", id: "0" }; ; ) {
+        const rows = await database.read((knex) =>
+          findNewRevocations.rows(knex, { snapshot: before.snapshot, ...last }),
+        );
+        // The cursor of the first page: whatever is committed while the others are read is read again.
+        if (!next) {
+          next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
+          onSnapshot(next.server, next.snapshot, startedMs);
+        }
+        if (next.server !== before.server) return undefined;
+        const entries = rows.flatMap(toEntry);
+        onPage(entries);
+        if (entries.length < pageSize) return JSON.stringify(next);
+        last = entries.at(-1) ?? last;
+      }
+    },
+
+    async isCurrent(cursor) {
+      const { server } = JSON.parse(cursor) as Cursor;
+      if ((await commit()) === server) return true;
+      renew(); // some connection leads to an old server
+      return false;
+    },
+
+    async insert({ subject, minimumEpoch, expiresAt }) {
+      await requestDatabase.write((knex) => insertRevocation.count(knex, { subject, minimumEpoch, expiresAt }));
+    },
+  };
+}
+
+const toEntry = ({ xid, id, subject, minimumEpoch, expiresAt }: RowOf<typeof findNewRevocations>) =>
+  xid !== null && id !== null && subject !== null && minimumEpoch !== null && expiresAt !== null
+    ? [{ xid, id, subject, minimumEpoch, expiresAt }]
+    : [];

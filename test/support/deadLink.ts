@@ -1,0 +1,39 @@
+/** A TCP proxy whose link can go dead: what is sent either way is lost from then on, also the end of a connection. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { afterTest } from "./afterTest.ts";
+
+/** @returns the address of the proxy in place of the URL's own, and what cuts the link without closing anything */
+export async function throughLink(databaseUrl: string): Promise<{ url: string; cut(): void }> {
+  const target = new URL(databaseUrl);
+  let isCut = false;
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const path = `${decodeURIComponent(target.hostname)}/.s.PGSQL.${target.port}`;
+    const upstream = connect({ path, allowHalfOpen: true });
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from);
+      from.on("error", () => {});
+      from.on("data", (bytes) => isCut || to.write(bytes));
+      from.on("end", () => isCut || to.end());
+      from.on("close", () => isCut || to.destroy());
+    }
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  afterTest(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const url = new URL(databaseUrl);
+  url.hostname = "127.0.0.1";
+  url.port = String((server.address() as AddressInfo).port);
+  return {
+    url: url.href,
+    cut: () => {
+      isCut = true;
+    },
+  };
+}
