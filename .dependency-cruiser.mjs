@@ -10,7 +10,7 @@ const layers = {
   domain: "^src/(users|sessions|tokens|passwords|throttling|revocations|audit|unicode|resource|documentation|health)/",
   openapi: "^src/openapi/",
   infrastructure: "^src/(http|database|observability)/",
-  base: "^src/(requestContext\\.ts$|problems/|config/|lib/)",
+  base: "^src/((requestContext|principal|networks)\\.ts$|problems/|config/|lib/)",
 };
 
 /** Imports that go up, and why. */
@@ -56,13 +56,16 @@ export default {
       comment: "It knows no operation, no database and no log.",
       severity: "error",
       from: { path: layers.openapi },
-      to: { path: "^src/", pathNot: "^src/(openapi|http|problems|lib)/|^src/requestContext\\.ts$" },
+      to: {
+        path: "^src/",
+        pathNot: "^src/(openapi|http|problems|lib)/|^src/(requestContext|principal|networks)\\.ts$",
+      },
     },
     {
       name: "domain-is-plain-functions",
       comment: "The rules of a domain folder use no Express, no SQL and no log, not even their types.",
       severity: "error",
-      from: { path: layers.domain, pathNot: "/(store|handlers)\\.ts$" },
+      from: { path: layers.domain, pathNot: "/(store|sql|handlers)\\.ts$" },
       to: { path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|observability)/" },
     },
     {

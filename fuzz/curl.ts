@@ -1,5 +1,5 @@
 /** A run of requests as lines for a shell. What an answer gave and a later request used becomes a variable. */
-import type { Request } from "./wire.ts";
+import type { Request } from "./http.ts";
 
 export type Exchange = {
   request: Request;

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { superuser } from "../src/database/embedded/roles.ts";
 import { type Arguments, readArguments, UsageError, usage } from "./arguments.ts";
-import { blindSpots, coverageOf } from "./coverage.ts";
-import { readApi } from "./operations.ts";
+import { readApi } from "./contract/operations.ts";
 import { tryOutages } from "./outages.ts";
+import { blindSpots, coverageOf } from "./report.ts";
 import { count, type Fuzzed, fuzz, tableOf, together } from "./run.ts";
 import { startFuzzedService } from "./service.ts";
-import { forgetUsers, wrongRows } from "./stored.ts";
+import { forgetUsers, wrongRows } from "./storedRows.ts";
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof UsageError)) throw error;

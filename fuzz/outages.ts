@@ -3,13 +3,13 @@ import { Agent } from "node:http";
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { answerChecker } from "../test/support/answers.ts";
+import type { Api, Operation } from "./contract/operations.ts";
 import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
+import { exchange } from "./http.ts";
 import type { Json } from "./json.ts";
-import type { Api, Operation } from "./operations.ts";
-import { createProbe, type Insight, type Person, type Reply, type Sent, type Stage } from "./probe.ts";
+import { createProbe, type Insight, type Person, type Reply, type Sent, type Stage } from "./promises/probe.ts";
 import type { Failure } from "./run.ts";
-import { exchange } from "./wire.ts";
 
 /** What is done to a service of one's own. `administrator`: whoever may refuse connections to its database. */
 export type Power = { databaseUrl: string; administrator: pg.ClientConfig };

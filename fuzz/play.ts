@@ -1,14 +1,14 @@
 /** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
 import type { Answer } from "../src/openapi/conformance.ts";
-import { openBooks, type User } from "./books.ts";
+import { type Api, giversOf, isSecret, kindOf, type Operation } from "./contract/operations.ts";
 import type { Exchange } from "./curl.ts";
 import { Finding } from "./finding.ts";
-import { forged } from "./forgery.ts";
+import { forged } from "./forgedTokens.ts";
+import { plainStep } from "./generators/plainest.ts";
+import type { Request } from "./http.ts";
 import { jsonOf } from "./json.ts";
-import { type Api, giversOf, isSecret, kindOf, type Operation } from "./operations.ts";
-import { plainStep } from "./plain.ts";
+import { openBooks, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
-import type { Request } from "./wire.ts";
 
 /** What one run of steps is played against. */
 export type Stage = {

@@ -2,17 +2,17 @@
 import { Agent } from "node:http";
 import fc from "fast-check";
 import { answerChecker } from "../test/support/answers.ts";
-import { sequences } from "./arbitraries.ts";
-import type { User } from "./books.ts";
+import type { Api } from "./contract/operations.ts";
 import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
-import type { Api } from "./operations.ts";
-import { plainStep } from "./plain.ts";
+import { plainStep } from "./generators/plainest.ts";
+import { sequences } from "./generators/steps.ts";
+import { exchange } from "./http.ts";
+import type { User } from "./model.ts";
 import type { Step } from "./plan.ts";
 import { play } from "./play.ts";
-import { createProbe, type Insight, Unchecked } from "./probe.ts";
 import { promises as allPromises } from "./promises/index.ts";
-import { exchange } from "./wire.ts";
+import { createProbe, type Insight, Unchecked } from "./promises/probe.ts";
 
 export type Fuzzing = {
   api: Api;

@@ -8,7 +8,7 @@ import { defaultIssuer } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import type { Json } from "./json.ts";
-import type { Insight } from "./probe.ts";
+import type { Insight } from "./promises/probe.ts";
 
 export type FuzzedService = { url: string; expiredTokens: string[]; insight: Insight; close(): Promise<void> };
 

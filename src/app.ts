@@ -2,11 +2,11 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import { parse } from "node:querystring";
 import cors from "cors";
-import express, { type Express, type RequestHandler } from "express";
+import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler } from "express";
 import type { Logger } from "pino";
 import type { Config } from "./config/config.ts";
-import { withinOneRequest } from "./database/database.ts";
 import { basePath, stripBasePath } from "./http/basePath.ts";
+import { clientAddress, userAgentOf } from "./http/client.ts";
 import { crossSiteCheck } from "./http/crossSite.ts";
 import { framingProblem, hasBody } from "./http/framing.ts";
 import { closeAfter } from "./http/requests.ts";
@@ -14,11 +14,10 @@ import { securityHeaders, strictTransportSecurity } from "./http/securityHeaders
 import { reportProblem, requestLog } from "./observability/log.ts";
 import type { Handlers } from "./openapi/binding.ts";
 import type { Contract } from "./openapi/contract.ts";
-import { dispatch, problemWriter } from "./openapi/dispatch.ts";
+import { dispatch, problemWriter, type TransportHeaders } from "./openapi/dispatch.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { AnswerCheck } from "./openapi/responseCheck.ts";
-import { exchangeOf, identify } from "./requestContext.ts";
-import { networksOf } from "./throttling/network.ts";
+import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
 
 type AppParts = {
   contract: Contract;
@@ -63,41 +62,42 @@ export function createApp({
     contract.operations.map(({ path }) => path),
   );
   if (withoutBase) app.use(withoutBase);
-  app.use(identify);
+  app.use((request, _response, next) =>
+    runInRequest(createRequestContext(clientAddress(request), userAgentOf(request)), next),
+  );
   if (countRequests) app.use(countRequests);
   app.use(requestLog(log));
   app.use(warnOfProxy(config.trustProxy, log));
   if (trace) app.use(trace);
   const headersOverTls = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
+  const transportHeaders = (request: Request) => (request.secure ? headersOverTls : []);
   // Before CORS, which answers a preflight by itself.
   app.use((request, response, next) => {
-    if (request.secure) exchangeOf(response).transportHeaders = headersOverTls;
     const problem = framingProblem(request);
     if (problem) closeAfter(response); // what follows on the connection cannot be trusted either
     next(problem);
   });
   if (config.corsOrigins) {
-    app.use(protectPreflights);
+    app.use(protectPreflights(transportHeaders));
     app.use(cors({ origin: allowedOrigins(config.corsOrigins), exposedHeaders, maxAge: 600 }));
   }
-  app.use((request, response, next) => {
-    const networks = () => networksOf(exchangeOf(response).client.address);
-    withinOneRequest(networks, (extendDeadline) => {
-      // Who sends a body slowly must not find that the time for the database is over.
-      if (hasBody(request)) {
-        let began = performance.now();
-        request.once("resume", () => {
-          began = performance.now();
-        });
-        request.once("end", () => extendDeadline(performance.now() - began));
-      }
-      next();
-    });
-  });
+  app.use(extendDeadlineForBody);
   const refuseCrossSite = crossSiteCheck(config.corsOrigins, config.publicUrl);
   const described = config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined;
-  app.use(dispatch({ contract, handlers, authenticator, refuseCrossSite, check, described }));
-  app.use(problemWriter(reportProblem, check, base));
+  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
+  app.use(
+    dispatch({
+      contract,
+      handlers,
+      authenticator,
+      refuseCrossSite,
+      check,
+      transportHeaders,
+      writeProblem,
+      described,
+    }),
+  );
+  app.use(((error, _request, response, _next) => writeProblem(error, response)) satisfies ErrorRequestHandler);
   return app;
 }
 
@@ -109,17 +109,33 @@ function prototypeOf<Prototype extends object>(Message: { prototype: object }, p
   return Object.setPrototypeOf(Message.prototype, prototype);
 }
 
-/** What a browser asks before it calls is answered by cors itself, without what every other answer has. */
-const protectPreflights: RequestHandler = ({ method }, response, next) => {
-  if (method === "OPTIONS") {
-    const { client, transportHeaders = [] } = exchangeOf(response);
-    for (const [name, value] of securityHeaders) response.setHeader(name, value);
-    const [name, value] = transportHeaders;
-    if (name && value) response.setHeader(name, value);
-    response.setHeader("X-Request-Id", client.requestId);
+/** The time that a client takes to send its body does not count towards the deadline of the database. */
+const extendDeadlineForBody: RequestHandler = (request, _response, next) => {
+  if (hasBody(request)) {
+    const context = requestContext();
+    let readingSince = context.startedAt;
+    request.once("resume", () => {
+      readingSince = performance.now();
+    });
+    request.once("end", () => {
+      context.deadline += performance.now() - readingSince;
+    });
   }
   next();
 };
+
+/** `cors` responds to a preflight by itself, without the headers of every other response. */
+const protectPreflights =
+  (transportHeaders: TransportHeaders): RequestHandler =>
+  (request, response, next) => {
+    if (request.method === "OPTIONS") {
+      for (const [name, value] of securityHeaders) response.setHeader(name, value);
+      const [name, value] = transportHeaders(request);
+      if (name && value) response.setHeader(name, value);
+      response.setHeader("X-Request-Id", requestContext().id);
+    }
+    next();
+  };
 
 /** Clients who cannot be told apart count as one, and lock each other out. */
 function warnOfProxy(trustProxy: Config["trustProxy"], log: Logger): RequestHandler {
@@ -128,11 +144,10 @@ function warnOfProxy(trustProxy: Config["trustProxy"], log: Logger): RequestHand
     if (!warned) log.warn(`${message}: clients count as one.`);
     warned = true;
   };
-  return (request, response, next) => {
+  return (request, _response, next) => {
     if (request.headers["x-forwarded-for"] !== undefined) {
       if (trustProxy === undefined) warnOnce("Requests come through a proxy, and TRUST_PROXY is not set");
-      else if (!exchangeOf(response).client.address)
-        warnOnce("A proxy that is trusted forwards something that is no IP address");
+      else if (!requestContext().address) warnOnce("A proxy that is trusted forwards something that is no IP address");
     }
     next();
   };

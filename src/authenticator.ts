@@ -1,8 +1,9 @@
 /** How credentials are checked: passwords by users, tokens by their signature, claims and the list of revocations. */
 import type { Audit } from "./audit/audit.ts";
-import type { TokenPrincipal } from "./openapi/binding.ts";
 import type { Authenticator } from "./openapi/guard.ts";
+import type { TokenPrincipal } from "./principal.ts";
 import { Problem } from "./problems/problems.ts";
+import { clientNetworks } from "./requestContext.ts";
 import type { Revocations } from "./revocations/revocations.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
@@ -15,8 +16,8 @@ type Parts = {
 };
 
 export const createAuthenticator = ({ users, tokens, revocations, audit }: Parts): Authenticator => ({
-  password: users.signIn,
-  async token(token, client) {
+  password: (username, password) => users.signIn(username, password, clientNetworks()),
+  async token(token) {
     let principal: TokenPrincipal | undefined;
     try {
       principal = await tokens.verify(token);
@@ -24,7 +25,7 @@ export const createAuthenticator = ({ users, tokens, revocations, audit }: Parts
       return principal;
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
-        audit("token-refused", client, { userId: principal?.userId, reason: error.slug });
+        audit("token-refused", { userId: principal?.userId, reason: error.slug });
       }
       throw error;
     }

@@ -1,52 +1,73 @@
-/** What is known of a request while it is served: for dispatch, its line in the log, its trace and the metrics. */
-import { isUtf8 } from "node:buffer";
+/**
+ * The context of the request that is being served: one object from the first middleware to the end of the response.
+ * Everything that runs for the request can read it, without passing it on.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
-import { isIP } from "node:net";
-import type { Request, RequestHandler, Response } from "express";
-import type { Client } from "./openapi/binding.ts";
-import type { Operation } from "./openapi/contract.ts";
+import { type Networks, networksOf } from "./networks.ts";
+import type { Principal } from "./principal.ts";
 import type { ProblemSlug } from "./problems/problems.ts";
 
-export type Exchange = {
-  client: Client;
-  /** `undefined` until it is found, and for what is not in the contract. */
-  operation?: Operation;
-  problem?: ProblemSlug;
-  /** Of a problem that is ours. The client is not told. */
-  cause?: Error;
-  traceId?: string;
-  /** Names and values in turn: headers of each answer to a request that came over TLS. */
-  transportHeaders?: readonly string[];
+export type RequestContext = {
+  /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */
+  readonly id: string;
+  /** IP address of the client; `undefined` where a proxy forwards something else. */
+  readonly address: string | undefined;
+  readonly userAgent: string | undefined;
+  /** When the request arrived, on the clock of `performance.now()`. */
+  readonly startedAt: number;
+  /** When the last database query must have ended, on the same clock. */
+  deadline: number;
+  /** `undefined` until the operation is found, and for requests outside the contract. */
+  operation: { readonly id: string; readonly path: string } | undefined;
+  /** `undefined` until the request is authenticated, and for open operations. */
+  principal: Principal | undefined;
+  /** The problem that the client gets. */
+  problem: ProblemSlug | undefined;
+  /** Why an internal error occurred. For the log only. */
+  cause: Error | undefined;
+  traceId: string | undefined;
 };
 
-/** Of a request that has been identified. */
-export const exchangeOf = (response: Response) => response.locals as Exchange;
+/** Milliseconds for all queries of a request. Leaves time to respond within 3 s. */
+const databaseTimeoutMs = 2_700;
 
-/** Gives each request its id, before anything can be said of it. */
-export const identify: RequestHandler = (request, response, next) => {
-  const client = { address: addressOf(request), userAgent: userAgentOf(request), requestId: randomUUID() };
-  exchangeOf(response).client = client;
-  next();
-};
+const storage = new AsyncLocalStorage<RequestContext>();
 
-/** Where a request comes from: an IP address, or nothing, whatever a proxy forwards. Some write the port behind it. */
-function addressOf({ ip = "" }: Request): string | undefined {
-  if (isIP(ip)) return ip;
-  const [, address = ""] = /^\[(.+)\](?::\d+)?$/.exec(ip) ?? /^([\d.]+):\d+$/.exec(ip) ?? [];
-  return isIP(address) ? address : undefined;
+export function createRequestContext(address: string | undefined, userAgent: string | undefined): RequestContext {
+  const startedAt = performance.now();
+  return {
+    id: randomUUID(),
+    address,
+    userAgent,
+    startedAt,
+    deadline: startedAt + databaseTimeoutMs,
+    operation: undefined,
+    principal: undefined,
+    problem: undefined,
+    cause: undefined,
+    traceId: undefined,
+  };
 }
 
-/** As much of a User-Agent as is kept, in code points. */
-const maxUserAgentLength = 256;
+/** Runs `serve`, and everything that it starts, within the context. */
+export const runInRequest = <T>(context: RequestContext, serve: () => T): T => storage.run(context, serve);
+
+/** Runs work that a request triggers but that serves everyone: its deadline and its client do not apply. */
+export const runOutsideRequest = <T>(work: () => T): T => storage.exit(work);
+
+/** @returns `undefined` outside a request, such as in background jobs and in commands */
+export const currentRequest = (): RequestContext | undefined => storage.getStore();
+
+/** @throws {Error} outside a request */
+export function requestContext(): RequestContext {
+  const context = storage.getStore();
+  if (!context) throw new Error("There is no request context here.");
+  return context;
+}
 
 /**
- * Node decodes headers as Latin-1. What is UTF-8 is decoded as that; control characters, which a terminal would obey, are left out.
- * @returns at most 256 code points
+ * The networks of the client, from the narrowest to the widest.
+ * @throws {Error} outside a request
  */
-function userAgentOf({ headers }: Request): string | undefined {
-  const text = headers["user-agent"];
-  if (text === undefined || /^[ -~]{0,256}$/.test(text)) return text; // nearly always
-  const bytes = Buffer.from(text, "latin1");
-  const decoded = isUtf8(bytes) ? bytes.toString() : text;
-  return [...decoded.replace(/\p{Cc}/gu, "")].slice(0, maxUserAgentLength).join("");
-}
+export const clientNetworks = (): Networks => networksOf(requestContext().address);

@@ -1,7 +1,7 @@
 /** At each bound of the contract, and one beyond: what is within is no fault of the service, what is beyond is a 400. */
-import type { Operation, Schema } from "../operations.ts";
-import { merged } from "../plain.ts";
-import { type Probe, strongPassword } from "../probe.ts";
+import type { Operation, Schema } from "../contract/operations.ts";
+import { merged } from "../generators/plainest.ts";
+import { type Probe, strongPassword } from "./probe.ts";
 
 /** Lengths at which buffers, columns and hashes end. */
 const lengths = [

@@ -1,6 +1,6 @@
 /** What HTTP and the contract promise of every operation, whatever it does. */
-import type { Operation } from "../operations.ts";
-import type { Person, Probe, Reply, Sent } from "../probe.ts";
+import type { Operation } from "../contract/operations.ts";
+import type { Person, Probe, Reply, Sent } from "./probe.ts";
 
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 const isEnding = ({ method }: Operation) => !["GET", "POST"].includes(method);

@@ -1,5 +1,5 @@
 /** What the service promises beyond the shape of its answers, and how each promise is checked. */
-import type { Probe } from "../probe.ts";
+
 import { boundsAreKept, lengthsAreWhole } from "./bounds.ts";
 import { headIsGet, inputsAreChecked, locationsLead, nothingElseIsServed, otherOriginsReadNothing } from "./http.ts";
 import {
@@ -9,6 +9,7 @@ import {
   usernamesAreNotDisclosed,
   weakPasswordsAreRefused,
 } from "./passwords.ts";
+import type { Probe } from "./probe.ts";
 import {
   guessesEndNothing,
   lostAnswersAreGivenAgain,

@@ -1,5 +1,5 @@
 /** A password is these characters and no others (RFC 8265, OpaqueString), and a name is one user (UsernameCaseMapped). */
-import { basicHeader, type Probe, strongPassword } from "../probe.ts";
+import { basicHeader, type Probe, strongPassword } from "./probe.ts";
 
 const flipped = (text: string) =>
   [...text].map((one) => (one === one.toLowerCase() ? one.toUpperCase() : one.toLowerCase())).join("");

@@ -1,7 +1,7 @@
 /** A session belongs to its user, and a refresh token works once. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Operation } from "../operations.ts";
-import { type Probe, Unchecked } from "../probe.ts";
+import type { Operation } from "../contract/operations.ts";
+import { type Probe, Unchecked } from "./probe.ts";
 
 /** The name of the parameter by which a session is ended. */
 const parameterOf = ({ path }: Operation): string => /\{(\w+)\}$/.exec(path)?.[1] ?? "id";

@@ -1,8 +1,8 @@
 /** A token is what the service has signed, for itself, and until it expires or is revoked: nothing else opens anything. */
 import { createHmac, createPublicKey, type JsonWebKey } from "node:crypto";
-import { forged, forgeries } from "../forgery.ts";
+import { forged, forgeries } from "../forgedTokens.ts";
 import { type Json, jsonOf } from "../json.ts";
-import { basicHeader, type Person, type Probe, Unchecked } from "../probe.ts";
+import { basicHeader, type Person, type Probe, Unchecked } from "./probe.ts";
 
 const decoded = (part: string | undefined): Json => jsonOf(Buffer.from(part ?? "", "base64url").toString());
 const encoded = (json: Json) => Buffer.from(JSON.stringify(json)).toString("base64url");

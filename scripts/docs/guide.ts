@@ -1,23 +1,29 @@
 /**
- * The guide beside the reference: the chapters of docs/ in the order of their names, with what can be known from
- * elsewhere put in where a chapter says so.
+ * The guide: the chapters of docs/ in the order in which docs/README.md links them. Comments such as `<!-- problems -->` are
+ * replaced by generated text.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { problems } from "../../src/problems/problems.ts";
 import { type Contract, linkTo, operationsOf } from "./contract.ts";
 
-/** @property name the last part of its place on the page: `1-first-call.md` is at `#/first-call` */
+/** @property name the last part of its address on the page: `first-call.md` is `#/first-call` */
 export type Chapter = { name: string; title: string; text: string };
 
 const folder = "docs";
+const chapterFile = /^([a-z-]+)\.md$/;
 
+/** The welcome page, then every chapter. Throws if docs/README.md does not link a chapter. */
 export async function readGuide(contract: Contract): Promise<Chapter[]> {
-  const files = (await readdir(folder)).filter((name) => /^\d-.+\.md$/.test(name)).sort();
   const generated: Record<string, string> = { problems: catalogue(), workflows: await walkThroughs(contract) };
+  const welcome = await readFile(`${folder}/README.md`, "utf8");
+  const listed = [...welcome.matchAll(/^- \[[^\]]+\]\(([a-z-]+\.md)\)/gm)].map(([, file = ""]) => file);
+  const chapters = (await readdir(folder)).filter((file) => chapterFile.test(file));
+  const unlisted = chapters.filter((file) => !listed.includes(file));
+  if (unlisted.length > 0) throw new Error(`docs/README.md does not list ${unlisted.join(", ")}.`);
   return Promise.all(
-    files.map(async (file) => {
-      const [, name = ""] = /^\d-(.+)\.md$/.exec(file) ?? [];
+    ["README.md", ...listed].map(async (file) => {
+      const name = file.replace(/\.md$/, "");
       const [, title = "", text = ""] = /^# (.+)\n([\s\S]+)$/.exec(await readFile(`${folder}/${file}`, "utf8")) ?? [];
       return {
         name,
@@ -29,12 +35,12 @@ export async function readGuide(contract: Contract): Promise<Chapter[]> {
 
   function put(_: string, what: string): string {
     const text = generated[what];
-    if (text === undefined) throw new Error(`There is nothing to put in for ${what}.`);
+    if (text === undefined) throw new Error(`Nothing generates <!-- ${what} -->.`);
     return text;
   }
 }
 
-/** Every problem with what it means and what to do. */
+/** Every problem, its meaning and its remedy. */
 function catalogue(): string {
   const entries = Object.entries(problems);
   const rows = entries.map(([slug, { status, title }]) => `| ${status} | [\`${slug}\`](#/errors/${slug}) | ${title} |`);
@@ -48,7 +54,7 @@ function catalogue(): string {
 type Workflow = { workflowId: string; summary?: string; description?: string; steps: Step[] };
 type Step = { stepId: string; description?: string; operationId?: string; successCriteria?: { condition: string }[] };
 
-/** The workflows of the Arazzo document, step by step, each with the operation and the status to expect. */
+/** The workflows of the Arazzo document: each step with its operation and expected status. */
 async function walkThroughs(contract: Contract): Promise<string> {
   const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as { workflows: Workflow[] };
   return workflows
@@ -68,14 +74,14 @@ function stepInWords(contract: Contract, { description, stepId, operationId, suc
 }
 
 /**
- * A chapter is read in docs/, too, so its links are made for there: to another chapter, to `openapi.yaml#createUser`
- * for an operation, or to a file of the project that the page can only name.
+ * The links of a chapter work in docs/: to another chapter, to `openapi.yaml#createUser` for an operation, or to a file of the
+ * project. On the page, the first two become links to sections, the last becomes text.
  */
 function linked(contract: Contract, name: string, text: string): string {
   return text.replace(
     /(?<!!)\[([^\]]+)\]\(([^)#:]*)#?([^):]*)\)/g,
     (link, words: string, file: string, part: string) => {
-      const [, chapter] = /^\d-(.+)\.md$/.exec(file) ?? [];
+      const [, chapter] = chapterFile.exec(file) ?? [];
       if (chapter !== undefined) return `[${words}](#/${chapter}${part && `/${part}`})`;
       if (file === "" && part !== "") return `[${words}](#/${name}/${part})`;
       if (file === "../openapi.yaml" && part === "") return `[${words}](openapi.yaml)`;
@@ -87,11 +93,11 @@ function linked(contract: Contract, name: string, text: string): string {
 
 function linkToOperation(contract: Contract, id: string): string {
   const found = operationsOf(contract).find(({ operation }) => operation.operationId === id);
-  if (!found) throw new Error(`The guide speaks of an operation that is not there: ${id}.`);
+  if (!found) throw new Error(`The guide links an operation that does not exist: ${id}.`);
   return linkTo(found.operation);
 }
 
-/** Pictures become part of the page, where they take its colours. */
+/** Inlines the pictures, so that they use the colours of the page. */
 async function withDiagrams(text: string): Promise<string> {
   let result = text;
   for (const [image, alternative = "", file = ""] of text.matchAll(/!\[([^\]]+)\]\((\S+\.svg)\)/g)) {

@@ -1,5 +1,4 @@
 /** Audit events. The log has one line per event, without any secret. */
-import type { Client } from "../openapi/binding.ts";
 
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
@@ -52,5 +51,5 @@ export type AuditDetails = {
   limit?: string;
 };
 
-/** @param client whose request it was; `undefined` for what nobody asked for over HTTP */
-export type Audit = (event: AuditEvent, client: Client | undefined, details: AuditDetails) => void;
+/** Records an event. Within a request, its id and the client's address are recorded as well. */
+export type Audit = (event: AuditEvent, details: AuditDetails) => void;

@@ -75,7 +75,7 @@ const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll
 async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
   const { kid, activatesAt } = await rotateKeys(store, seal, rotationSeconds);
-  audit("signing-key-rotated", undefined, { keyId: kid });
+  audit("signing-key-rotated", { keyId: kid });
   log.info({ keyId: kid, signsFrom: activatesAt }, "the key signs");
   say(kid);
 }
@@ -83,7 +83,7 @@ async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): P
 async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: string): Promise<void> {
   await requireSecretKey(store, seal);
   const revocation = await store.revoke(keyId);
-  if (revocation) audit("signing-key-revoked", undefined, { keyId });
+  if (revocation) audit("signing-key-revoked", { keyId });
   await prepareSuccessor(store, seal, rotationSeconds);
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
   const signing = (await statesOf(store)).find(({ state }) => state === "signing");
@@ -108,8 +108,8 @@ async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds 
     ended: await endEverything(transaction),
   }));
   if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and do this again.");
-  for (const keyId of revoked) audit("signing-key-revoked", undefined, { keyId });
-  audit("all-sessions-ended", undefined, {});
+  for (const keyId of revoked) audit("signing-key-revoked", { keyId });
+  audit("all-sessions-ended", {});
   say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
   const now = await store.now();
   warnOfYoungKey({ createdAt: now }, now);

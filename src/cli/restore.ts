@@ -56,11 +56,11 @@ const end =
           disabled: history ? await disableChanged(transaction, history) : [],
           allDisabled: choice.reason === "end-passwords" ? await disableAll(transaction) : 0,
         }));
-        for (const keyId of done.revoked) audit("signing-key-revoked", undefined, { keyId });
-        audit("all-sessions-ended", undefined, {});
-        for (const { id } of done.deleted) audit("user-deleted", undefined, { userId: id, reason: "restored" });
-        for (const { id } of done.disabled) audit("password-disabled", undefined, { userId: id });
-        audit("database-restored", undefined, { reason: choice.reason });
+        for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
+        audit("all-sessions-ended", {});
+        for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
+        for (const { id } of done.disabled) audit("password-disabled", { userId: id });
+        audit("database-restored", { reason: choice.reason });
 
         say("What the backup had brought back:");
         say(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);

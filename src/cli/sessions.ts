@@ -17,7 +17,7 @@ export const sessions: Command = (args) => {
 const endAll: Run = (config, log) =>
   withDatabase(config, log, async ({ atomically, audit }) => {
     const ended = await atomically(endEverything);
-    audit("all-sessions-ended", undefined, {});
+    audit("all-sessions-ended", {});
     say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
   });
 
@@ -28,6 +28,6 @@ const endOf =
       const username = canonicalUsername(await usernameOf(database, name));
       const ended = username && (await atomically((transaction) => endUser(transaction, username)));
       if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
-      audit("sessions-ended", undefined, { userId: ended.userId, reason: "operator" });
+      audit("sessions-ended", { userId: ended.userId, reason: "operator" });
       say(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
     });

@@ -51,7 +51,7 @@ const actions: Record<string, Action> = {
     const account = await userStore(database).findAccount({ username: canonicalUsername(name) ?? "" });
     if (!account) throw noUser(name);
     const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, name);
-    if (isUnlocked) audit("account-unlocked", undefined, { userId: account.id });
+    if (isUnlocked) audit("account-unlocked", { userId: account.id });
     say(
       isUnlocked
         ? "The wrong passwords for this user are forgotten. An instance may refuse for two seconds more."

@@ -3,11 +3,12 @@
  * A frozen or unreachable database is a `database-unavailable` within 3 seconds, never a hanging
  * request.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Knex } from "knex";
 import { fairQueue } from "../lib/fairQueue.ts";
+import { networksOf } from "../networks.ts";
 import { Problem } from "../problems/problems.ts";
+import { currentRequest, runOutsideRequest } from "../requestContext.ts";
 import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
 import type { DatabaseAddress, TimeLimits } from "./connections.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
@@ -65,38 +66,16 @@ const ownNetwork = ["own"];
 /** Queries that wait for a connection. Beyond it, those of the largest network are refused. */
 const maxWaiting = 1_000;
 
-/** Of the request that a query is for: when it must have its answer (`performance.now()`), and where its client is. */
-const requests = new AsyncLocalStorage<{ deadline: number; networks: () => readonly string[] }>();
-/** Below 3 s, with what is left for the answer itself. */
-const requestTimeoutMs = 2_700;
-
-/**
- * Runs what serves a request: however many queries it makes, they end in time together, and wait for connections in
- * turns with those of other networks.
- * @param networks of the client, asked for where there is a query
- * @param serve is given a function that extends the deadline by the milliseconds for which the client was waited for
- */
-export function withinOneRequest(
-  networks: () => readonly string[],
-  serve: (extendDeadline: (ms: number) => void) => void,
-): void {
-  const request = { deadline: performance.now() + requestTimeoutMs, networks };
-  const extendDeadline = (ms: number): void => {
-    request.deadline += ms;
-  };
-  requests.run(request, () => serve(extendDeadline));
-}
-
 /** The same database for what is done for all, though a request may be the occasion: no request's time is its own. */
 export const outsideRequests = (database: Database): Database => ({
   ...database,
-  read: (query) => requests.exit(() => database.read(query)),
-  write: (query) => requests.exit(() => database.write(query)),
+  read: (query) => runOutsideRequest(() => database.read(query)),
+  write: (query) => runOutsideRequest(() => database.write(query)),
 });
 
 /** Waits for a query no longer than the request can; the query itself ends by its own limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
-  const leftMs = (requests.getStore()?.deadline ?? Infinity) - performance.now();
+  const leftMs = (currentRequest()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
@@ -152,11 +131,11 @@ export function openDatabase(
     }
   };
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
-    const { deadline = Infinity, networks } = requests.getStore() ?? {};
+    const request = currentRequest();
     const turn = {
-      networks: networks?.() ?? ownNetwork,
+      networks: request ? networksOf(request.address) : ownNetwork,
       account: "",
-      deadline: Math.min(deadline, performance.now() + acquireTimeoutMs),
+      deadline: Math.min(request?.deadline ?? Infinity, performance.now() + acquireTimeoutMs),
     };
     let hasTurn = false;
     try {

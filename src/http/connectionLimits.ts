@@ -3,8 +3,8 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import proxyAddr from "proxy-addr";
+import { networksOf } from "../networks.ts";
 import { limitOfWidth } from "../throttling/limits.ts";
-import { networksOf } from "../throttling/network.ts";
 
 export type ConnectionLimit = "total" | "network";
 

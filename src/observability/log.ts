@@ -4,11 +4,11 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import type { RequestHandler, Response } from "express";
+import type { RequestHandler } from "express";
 import { type Logger, pino } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import type { Problem, ProblemSlug } from "../problems/problems.ts";
-import { exchangeOf } from "../requestContext.ts";
+import { currentRequest, requestContext } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
@@ -57,19 +57,19 @@ export function printFatal(message: string): void {
 /** Writes a line when a request has been answered, or has lost its client before. */
 export function requestLog(log: Logger): RequestHandler {
   return (request, response, next) => {
-    const began = performance.now();
+    const context = requestContext();
     const { method } = request; // dispatch makes a GET of a HEAD
     response.on("close", () => {
-      const { client, operation, problem, cause, traceId } = exchangeOf(response);
+      const { id, address, operation, problem, cause, traceId, startedAt } = context;
       const line = {
-        req: { id: client.requestId, method, address: client.address },
+        req: { id, method, address },
         operation: operation?.id,
         problem,
         trace_id: traceId,
         // Without an answer there is no status, whatever it would have been.
         res: { status: response.headersSent ? response.statusCode : undefined },
         err: cause && describeError(cause), // whatever serializers the log has
-        responseTime: Math.round(performance.now() - began),
+        responseTime: Math.round(performance.now() - startedAt),
       };
       const end = !response.writableFinished ? "aborted" : cause ? "errored" : "completed";
       log[cause ? "error" : "info"](line, `request ${end}`);
@@ -79,11 +79,11 @@ export function requestLog(log: Logger): RequestHandler {
 }
 
 /** Tells the line of a request which problem it got, and the cause that the client is not told. */
-export function reportProblem(response: Response, problem: Problem): void {
-  const exchange = exchangeOf(response);
-  exchange.problem = problem.slug;
+export function reportProblem(problem: Problem): void {
+  const context = requestContext();
+  context.problem = problem.slug;
   if (problem.status >= 500 && problem.slug !== planned)
-    exchange.cause = problem.cause instanceof Error ? problem.cause : problem;
+    context.cause = problem.cause instanceof Error ? problem.cause : problem;
 }
 
 /**
@@ -92,8 +92,9 @@ export function reportProblem(response: Response, problem: Problem): void {
  */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, client, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
-    const req = client && { id: client.requestId, address: client.address };
+  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
+    const request = currentRequest();
+    const req = request && { id: request.id, address: request.address };
     lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, "audit");
   };
 }

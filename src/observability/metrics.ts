@@ -9,7 +9,7 @@ import { type ConnectionLimit, limitConnections } from "../http/connectionLimits
 import { followConnections } from "../http/connections.ts";
 import { refusal } from "../http/refusal.ts";
 import { serveRequests } from "../http/requests.ts";
-import { exchangeOf } from "../requestContext.ts";
+import { requestContext } from "../requestContext.ts";
 
 /** What is asked for at each reading. */
 export type Gauges = {
@@ -95,13 +95,13 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 
     /** Counts a request when its answer has ended. */
     countRequests: ((_request, response, next) => {
-      const began = performance.now();
+      const context = requestContext();
       response.on("close", () => {
-        const { operation, problem = "" } = exchangeOf(response);
+        const { operation, problem = "", startedAt } = context;
         const id = operation?.id ?? "none";
         // Without an answer there is no status, whatever it would have been.
         requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
-        durations.observe({ operation: id }, (performance.now() - began) / 1000);
+        durations.observe({ operation: id }, (performance.now() - startedAt) / 1000);
       });
       next();
     }) satisfies RequestHandler,

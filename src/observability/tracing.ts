@@ -10,7 +10,7 @@ import { core, NodeSDK, resources } from "@opentelemetry/sdk-node";
 import type { RequestHandler } from "express";
 import type { QueryObserver } from "../database/pool.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
-import { exchangeOf } from "../requestContext.ts";
+import { requestContext } from "../requestContext.ts";
 
 export type Tracing = {
   /** The span of a request. A `traceparent` header makes it part of the client's trace. */
@@ -63,12 +63,12 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
       // Without `tracestate` and `baggage`, in which a client could hand anything on.
       const { traceparent } = request.headers;
       const parent = propagation.extract(ROOT_CONTEXT, { traceparent });
-      const exchange = exchangeOf(response);
-      const attributes = { "http.request.method": method, "latchkey.request_id": exchange.client.requestId };
+      const served = requestContext();
+      const attributes = { "http.request.method": method, "latchkey.request_id": served.id };
       const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
-      if (span.isRecording()) exchange.traceId = span.spanContext().traceId;
+      if (span.isRecording()) served.traceId = span.spanContext().traceId;
       response.once("close", () => {
-        const { operation, problem } = exchange;
+        const { operation, problem } = served;
         // The path as the contract has it, never as it was sent.
         if (operation) {
           span.updateName(`${method} ${operation.path}`);

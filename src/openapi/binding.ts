@@ -5,37 +5,11 @@
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
+import type { PasswordPrincipal, TokenPrincipal } from "../principal.ts";
 import type { PreparedBody } from "./prepared.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
 export type Scheme = "basicAuth" | "bearerAuth";
-
-/** Who is calling, and what proved it. */
-export type Principal = PasswordPrincipal | TokenPrincipal;
-export type PasswordPrincipal = {
-  proof: "password";
-  /**
-   * Verifies the password again, because it was replaced since. Does not count as an attempt.
-   * @returns `undefined` where it is no longer right
-   */
-  verifyAgain(): Promise<PasswordPrincipal | undefined>;
-} & Caller;
-export type TokenPrincipal = {
-  proof: "token";
-  /** The key that signed it: its `kid`. */
-  keyId: string;
-  /** The token's `jti`. */
-  tokenId: string;
-  /** The session that it belongs to, if any: its `sid`. */
-  sessionId: string | undefined;
-  expiresAt: Date;
-} & Caller;
-export type Caller = {
-  userId: string;
-  username: string;
-  /** The user's token epoch when the proof was checked: a later one means that it no longer holds. */
-  epoch: number;
-};
 
 /** What an operation's handler gets: everything validated, nothing else. */
 export type Call<Id extends OperationId> = {
@@ -43,11 +17,7 @@ export type Call<Id extends OperationId> = {
   path: Parameters<Id, "path">;
   query: Parameters<Id, "query">;
   principal: PrincipalOf<Id>;
-  client: Client;
 };
-
-/** Where a request comes from, as far as it says so itself, and what it is called in the log. */
-export type Client = { address: string | undefined; userAgent: string | undefined; requestId: string };
 
 /**
  * What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems.

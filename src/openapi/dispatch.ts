@@ -3,11 +3,11 @@
  * nothing else is. The way of a request is the body of `serve`, from top to bottom.
  */
 import { Readable } from "node:stream";
-import { type ErrorRequestHandler, type Request, type Response, Router } from "express";
+import { type Request, type Response, Router } from "express";
 import type { CrossSiteCheck } from "../http/crossSite.ts";
 import { securityHeaders } from "../http/securityHeaders.ts";
 import { Problem } from "../problems/problems.ts";
-import { type Exchange, exchangeOf } from "../requestContext.ts";
+import { type RequestContext, requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import { type Contract, type DeclaredResponse, inUtf8, isJsonType, type Operation } from "./contract.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
@@ -22,31 +22,43 @@ type DispatchParts = {
   refuseCrossSite: CrossSiteCheck;
   /** Looks at each answer before it leaves. */
   check: AnswerCheck;
+  transportHeaders: TransportHeaders;
+  writeProblem: ProblemWriter;
   /** Where the API is described; `undefined` where it is not. */
   described: string | undefined;
 };
 
+/** Names and values in turn: the headers of each response to a request that came over TLS. */
+export type TransportHeaders = (request: Request) => readonly string[];
+
+/**
+ * Responds with a problem.
+ * @param operation `undefined` for a request to no operation
+ */
+export type ProblemWriter = (error: unknown, response: Response, operation?: Operation) => void;
+
 /** Binds each operation of the contract to its handler. A path or a method beyond it is a 404 or a 405. */
 export function dispatch(parts: DispatchParts): Router {
   const { contract, handlers, authenticator, refuseCrossSite, check, described } = parts;
+  const { transportHeaders, writeProblem } = parts;
   const router = Router({ caseSensitive: true, strict: true });
   const validate = requestValidator(contract);
 
-  const serve = (operation: Operation) => async (request: Request, response: Response) => {
-    const exchange = exchangeOf(response);
-    exchange.operation = operation;
-    const { client } = exchange;
+  const serve = async (operation: Operation, request: Request, response: Response): Promise<void> => {
+    const context = requestContext();
+    context.operation = operation;
     if (operation.method !== "get") refuseCrossSite(request);
-    const principal = await authenticate(operation, request.headers.authorization, client, authenticator);
+    const principal = await authenticate(operation, request.headers.authorization, authenticator);
+    context.principal = principal;
     refuseUnacceptable(operation, request);
     // The validator knows no HEAD. Node has decided already that this answer has no body.
     if (request.method === "HEAD") request.method = "GET";
     await validate(operation, request, response);
     const handler = handlers[operation.id] as unknown as AnyHandler;
     const query = operation.query.size > 0 ? request.query : {};
-    const call = { body: request.body, path: request.params, query, principal, client };
-    const reply = await handler(call);
-    const answer = success(operation, await choose(operation, reply, request, response), exchange);
+    const reply = await handler({ body: request.body, path: request.params, query, principal });
+    const chosen = await choose(operation, reply, request, response);
+    const answer = success(operation, chosen, [...transportHeaders(request), "X-Request-Id", context.id]);
     if (!check(response, answer)) throw new Error(`${operation.id} was about to break the contract`);
     send(response, answer);
   };
@@ -54,7 +66,10 @@ export function dispatch(parts: DispatchParts): Router {
   for (const path of [...new Set(contract.operations.map(({ path }) => path))].sort(literalFirst)) {
     const operations = contract.operations.filter((operation) => operation.path === path);
     const route = router.route(path.replace(/\{(\w+)\}/g, ":$1"));
-    for (const operation of operations) route[operation.method](serve(operation));
+    for (const operation of operations)
+      route[operation.method]((request: Request, response: Response) =>
+        serve(operation, request, response).catch((error: unknown) => writeProblem(error, response, operation)),
+      );
     const allow = operations.flatMap(({ method }) => (method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()]));
     route.all(() => {
       throw new Problem("method-not-allowed", { headers: { Allow: allow.join(", ") } });
@@ -69,24 +84,32 @@ export function dispatch(parts: DispatchParts): Router {
 /**
  * Writes every failure, and is the only place that does. What is not a problem, or is one that the
  * operation does not declare, is a fault of ours: a 500 that says nothing.
- * @param report tells the log what the client is not told.
- * @param base the path of `PUBLIC_URL`, which the type of each problem begins with
+ * @param options.report tells the log what the client is not told.
+ * @param options.base the path of `PUBLIC_URL`, which the type of each problem begins with
  */
-export function problemWriter(
-  report: (response: Response, problem: Problem) => void,
-  check: AnswerCheck,
+export function problemWriter({
+  report,
+  check,
+  transportHeaders,
   base = "",
-): ErrorRequestHandler {
-  return (error: unknown, { headers }, response, _next) => {
-    const exchange = exchangeOf(response);
-    const destination = headers["sec-fetch-dest"] as string | undefined;
-    let problem = declaredProblem(exchange.operation, error);
-    let answer = failure(problem, exchange, { base, destination });
+}: {
+  report: (problem: Problem) => void;
+  check: AnswerCheck;
+  transportHeaders: TransportHeaders;
+  base?: string;
+}): ProblemWriter {
+  return (error, response, operation) => {
+    const request = response.req;
+    const destination = request.headers["sec-fetch-dest"] as string | undefined;
+    const context = requestContext();
+    const transport = transportHeaders(request);
+    let problem = declaredProblem(operation, error);
+    let answer = failure(problem, context, { operation, transport, base, destination });
     if (!check(response, answer)) {
       problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
-      answer = failure(problem, exchange, { base });
+      answer = failure(problem, context, { operation, transport, base });
     }
-    report(response, problem);
+    report(problem);
     if (response.headersSent) return void response.destroy();
     send(response, answer);
   };
@@ -163,21 +186,11 @@ async function chooseCoding({ headers, body }: PreparedReply, request: Request, 
 }
 
 /** What a handler returned, with the headers that do not depend on it. */
-function success(
-  operation: Operation,
-  { status, headers = {}, body }: AnyReply,
-  { client, transportHeaders = [] }: Exchange,
-): Outgoing {
+function success(operation: Operation, { status, headers = {}, body }: AnyReply, common: readonly string[]): Outgoing {
   const { fixedHeaders, isJson } = operation.responses.get(status) as DeclaredResponse;
   return {
     status,
-    headers: [
-      ...fixedHeaders,
-      ...transportHeaders,
-      "X-Request-Id",
-      client.requestId,
-      ...Object.entries(headers).flat(),
-    ],
+    headers: [...fixedHeaders, ...common, ...Object.entries(headers).flat()],
     body: isJson && !Buffer.isBuffer(body) ? JSON.stringify(body) : (body as string | Buffer | undefined),
   };
 }
@@ -185,8 +198,18 @@ function success(
 /** @param options.destination the request's Sec-Fetch-Dest */
 function failure(
   problem: Problem,
-  { operation, client: { requestId }, transportHeaders = [] }: Exchange,
-  { base, destination }: { base: string; destination?: string | undefined },
+  { id }: RequestContext,
+  {
+    operation,
+    transport,
+    base,
+    destination,
+  }: {
+    operation: Operation | undefined;
+    transport: readonly string[];
+    base: string;
+    destination?: string | undefined;
+  },
 ): Outgoing {
   const ofThis = {
     ...(problem.status === 401 && operation && { "WWW-Authenticate": challenges(operation, problem, destination) }),
@@ -194,8 +217,8 @@ function failure(
   };
   return {
     status: problem.status,
-    headers: [...problemHeaders, ...transportHeaders, "X-Request-Id", requestId, ...Object.entries(ofThis).flat()],
-    body: JSON.stringify(problem.body(requestId, base)),
+    headers: [...problemHeaders, ...transport, "X-Request-Id", id, ...Object.entries(ofThis).flat()],
+    body: JSON.stringify(problem.body(id, base)),
   };
 }
 

@@ -2,18 +2,18 @@
  * Who may call an operation: derived from the `security` that the contract declares for it, and
  * nothing else. A requirement that is not met is a problem with the challenges of that operation.
  */
-
+import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
-import type { Client, PasswordPrincipal, Principal, Scheme, TokenPrincipal } from "./binding.ts";
+import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
 /** How credentials are checked. Both throw the problem that says why they are not accepted. */
 export type Authenticator = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
-  password(username: string, password: string, client: Client): Promise<PasswordPrincipal>;
+  password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
-  token(token: string, client: Client): Promise<TokenPrincipal>;
+  token(token: string): Promise<TokenPrincipal>;
 };
 
 /**
@@ -26,23 +26,22 @@ export type Authenticator = {
 export async function authenticate(
   { schemes }: Operation,
   authorization: string | undefined,
-  client: Client,
   authenticator: Authenticator,
 ): Promise<Principal | undefined> {
   if (schemes.length === 0) return undefined;
   const credentials = parseAuthorization(authorization);
   const takes = (scheme: Scheme) => schemes.includes(scheme);
   if (credentials?.scheme === "bearer" && takes("bearerAuth")) {
-    return authenticator.token(credentials.token, client);
+    return authenticator.token(credentials.token);
   }
   if (credentials?.scheme === "basic" && hasTokenShape(credentials.username)) {
-    if (takes("bearerAuth")) return authenticator.token(credentials.username, client);
+    if (takes("bearerAuth")) return authenticator.token(credentials.username);
     throw new Problem("invalid-credentials", {
       detail: "This operation needs the username and the password; a token is not enough.",
     });
   }
   if (credentials?.scheme === "basic" && takes("basicAuth")) {
-    return authenticator.password(credentials.username, credentials.password, client);
+    return authenticator.password(credentials.username, credentials.password);
   }
   throw new Problem("authentication-required");
 }

@@ -1,7 +1,7 @@
 /** A last look at answers before they leave: what the tests do with all of them, in production. */
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { Response } from "express";
-import { exchangeOf } from "../requestContext.ts";
+import { currentRequest } from "../requestContext.ts";
 import { type Answer, createConformance } from "./conformance.ts";
 import type { OpenApiDocument } from "./contract.ts";
 
@@ -40,7 +40,7 @@ export function createAnswerCheck(
   const checkedBodies = new WeakSet<Buffer>();
   return (response, outgoing) => {
     if (mode === "report" && Math.random() * 100 >= percent) return true;
-    const operation = exchangeOf(response).operation?.id;
+    const operation = currentRequest()?.operation?.id;
     const prepared = Buffer.isBuffer(outgoing.body) ? outgoing.body : undefined;
     const isChecked = prepared !== undefined && checkedBodies.has(prepared);
     // What would answer a GET: it is Node that leaves the body out of the answer to a HEAD.

@@ -2,7 +2,7 @@
  * What ends tokens before their time: a list that every instance holds in memory and follows, so
  * that checking a token costs no query and a revocation is known everywhere within a second.
  */
-import type { TokenPrincipal } from "../openapi/binding.ts";
+import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 
 /** Tokens of the subject (a `jti`, session, user or `kid`, or `everybody`) with an epoch below `minimumEpoch` are dead. */

@@ -1,6 +1,7 @@
 import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
+import { requestContext } from "../requestContext.ts";
 import type { Users } from "../users/users.ts";
 import type { Sessions, SessionTokens } from "./sessions.ts";
 import type { Session } from "./state.ts";
@@ -8,17 +9,18 @@ import type { Session } from "./state.ts";
 /** @param publicUrl what the `Location` of a new session begins with; empty for a path on this host. */
 export const createSession =
   (sessions: Sessions, publicUrl = ""): Handler<"createSession"> =>
-  async ({ principal, client }) => {
-    const tokens = await sessions.create(principal, client);
+  async ({ principal }) => {
+    const { address, userAgent } = requestContext();
+    const tokens = await sessions.create(principal, { address, userAgent });
     const headers = { Location: `${publicUrl}/api/sessions/${tokens.id}` };
     return { status: 201, headers, body: representTokens(tokens) };
   };
 
 export const refreshToken =
   (sessions: Sessions): Handler<"refreshToken"> =>
-  async ({ body, client }) => ({
+  async ({ body }) => ({
     status: 200,
-    body: representTokens(await sessions.refresh(body.refresh_token, client)),
+    body: representTokens(await sessions.refresh(body.refresh_token, requestContext().address)),
   });
 
 export const listSessions =
@@ -37,15 +39,15 @@ export const listSessions =
 
 export const endSession =
   (sessions: Sessions): Handler<"endSession"> =>
-  async ({ principal, path, client }) => {
-    if (!(await sessions.end(principal.userId, path.id.toLowerCase(), client))) throw new Problem("not-found");
+  async ({ principal, path }) => {
+    if (!(await sessions.end(principal.userId, path.id.toLowerCase()))) throw new Problem("not-found");
     return { status: 204 };
   };
 
 export const endAllSessions =
   (users: Users): Handler<"endAllSessions"> =>
-  async ({ principal, client }) => {
-    await users.signOutEverywhere(principal, client);
+  async ({ principal }) => {
+    await users.signOutEverywhere(principal);
     return { status: 204 };
   };
 

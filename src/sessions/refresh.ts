@@ -3,9 +3,9 @@
  * used later, or elsewhere, ends the session.
  */
 import type { Audit } from "../audit/audit.ts";
-import type { Caller, Client } from "../openapi/binding.ts";
+import { networkOf, unknownNetwork } from "../networks.ts";
+import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { networkOf, unknownNetwork } from "../throttling/network.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
 
@@ -21,7 +21,7 @@ type Parts = {
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens, and forgets the networks that were learned from refreshes. */
   endStolenSession(userId: string, id: string): Promise<unknown>;
-  networkChanged(user: Pick<Caller, "userId" | "username">, client: Client, sessionId: string): void;
+  networkChanged(user: Pick<Caller, "userId" | "username">, network: string, sessionId: string): void;
   audit: Audit;
 };
 
@@ -32,36 +32,38 @@ const longestDelaySeconds = 300;
 
 /** @returns what exchanges a refresh token for its successor. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
 export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }: Parts) {
-  async function exchange(token: PresentedToken | undefined, client: Client): Promise<Refreshed> {
+  async function exchange(token: PresentedToken | undefined, address: string | undefined): Promise<Refreshed> {
     let state = token && (await store.find(token.sessionId, token.generation));
     // Not by its digest alone: whoever has a key that was retired, and the seed, can derive the token as well.
     if (!token || !state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
     requireLife(state);
-    if (token.generation > state.generation) state = await catchUp(token, state, client);
-    if (digestOf(token.secret).equals(state.digest)) return rotate(token, state, client);
+    if (token.generation > state.generation) state = await catchUp(token, state, address);
+    if (digestOf(token.secret).equals(state.digest)) return rotate(token, state, address);
     if (token.generation >= state.generation) throw new Problem("invalid-token");
-    return repeat(token, state, client);
+    return repeat(token, state, address);
   }
 
   /**
    * The database has gone back: a failover has lost rotations that clients know of. The token proves that they were
    * made, and the session goes on from there. Later reuse of a lost token is still detected.
    */
-  async function catchUp(token: PresentedToken, state: SessionState, client: Client): Promise<SessionState> {
+  async function catchUp(
+    token: PresentedToken,
+    state: SessionState,
+    address: string | undefined,
+  ): Promise<SessionState> {
     const { sessionId: id, generation, secret } = token;
-    const to = { generation, digest: digestOf(secret), network: networkOf(client.address) };
+    const to = { generation, digest: digestOf(secret), network: networkOf(address) };
     const from = { id, generation: state.generation, digest: state.digest };
-    if (await store.catchUp(from, to))
-      parts.audit("refresh-token-ahead", client, { sessionId: id, userId: state.userId });
+    if (await store.catchUp(from, to)) parts.audit("refresh-token-ahead", { sessionId: id, userId: state.userId });
     const next = await requireLiveSession(token);
     // Several at once: the next try finds out who was first.
     if (generation > next.generation) throw new Problem("overloaded");
     return next;
   }
 
-  async function rotate(token: PresentedToken, state: SessionState, client: Client): Promise<Refreshed> {
+  async function rotate(token: PresentedToken, state: SessionState, address: string | undefined): Promise<Refreshed> {
     const { sessionId: id, generation } = token;
-    const { address } = client;
     const network = networkOf(address);
     const secret = secrets.derive(id, state.seed, generation + 1);
     const grant = await store.rotate(
@@ -70,10 +72,10 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
       tokenSeconds,
     );
     // Without it somebody was faster: the same token in another hand, or the end of the session.
-    if (!grant) return repeat(token, await requireLiveSession(token), client);
-    parts.audit("session-refreshed", client, { userId: grant.userId, sessionId: id });
+    if (!grant) return repeat(token, await requireLiveSession(token), address);
+    parts.audit("session-refreshed", { userId: grant.userId, sessionId: id });
     const isAnother = network !== networkOf(state.address ?? undefined);
-    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, client, id);
+    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, network, id);
     return { id, secret, grant };
   }
 
@@ -81,7 +83,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
    * A used token again: the same successor, where the answer may have been lost or another tab was faster. Otherwise
    * somebody has a copy of it.
    */
-  async function repeat(token: PresentedToken, first: SessionState, client: Client): Promise<Refreshed> {
+  async function repeat(token: PresentedToken, first: SessionState, address: string | undefined): Promise<Refreshed> {
     const { sessionId: id, generation } = token;
     let state = first;
     for (let tries = 0; tries < mostTries; tries += 1) {
@@ -89,9 +91,9 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
       const distance = state.generation - generation;
       // Not rotated after all: the database has gone back, to a standby that had not got so far.
       if (distance < 1) throw new Problem("overloaded");
-      const reason = reuseOf(state, networkOf(client.address));
+      const reason = reuseOf(state, networkOf(address));
       if (reason) {
-        parts.audit("refresh-token-reused", client, { sessionId: id, userId, reason });
+        parts.audit("refresh-token-reused", { sessionId: id, userId, reason });
         await parts.endStolenSession(userId, id);
         throw new Problem("token-reused");
       }
@@ -103,7 +105,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
       if (secret === undefined) throw new Problem("overloaded");
       const grant = await store.extend({ id, generation: state.generation }, tokenSeconds);
       if (grant) {
-        parts.audit("refresh-token-repeated", client, { sessionId: id, userId });
+        parts.audit("refresh-token-repeated", { sessionId: id, userId });
         return { id, secret, grant };
       }
       state = await requireLiveSession(token);

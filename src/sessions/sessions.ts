@@ -1,14 +1,14 @@
 /** Sessions: how somebody stays signed in for longer than an access token lives. */
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
-import type { Caller, Client, PasswordPrincipal } from "../openapi/binding.ts";
+import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { AccessTokens } from "../tokens/accessTokens.ts";
 import { whilePasswordHolds } from "../users/passwordRace.ts";
 import { createRefresh } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Session, SessionGrant, SessionStore, SessionTimes } from "./state.ts";
+import type { Device, Session, SessionGrant, SessionStore, SessionTimes } from "./state.ts";
 
 /** The tokens of a session, as a client gets them. */
 export type SessionTokens = {
@@ -32,7 +32,7 @@ type Parts = {
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (user: Pick<Caller, "userId" | "username">, client: Client, sessionId: string) => void;
+  networkChanged?: (user: Pick<Caller, "userId" | "username">, network: string, sessionId: string) => void;
   audit: Audit;
 };
 
@@ -49,32 +49,32 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
   });
 
   /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
-  async function create(principal: PasswordPrincipal, client: Client): Promise<SessionTokens> {
+  async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
     const id = uuidv7();
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
     const inserted = await whilePasswordHolds(principal, ({ userId, epoch }) =>
-      store.insert({ id, seed, digest: digestOf(secret), client, userId, epoch }, times, tokens.ttlSeconds),
+      store.insert({ id, seed, digest: digestOf(secret), ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
     if (!inserted) throw new Problem("invalid-credentials");
     const { userId } = inserted.grant;
-    audit("session-created", client, { userId, sessionId: id });
+    audit("session-created", { userId, sessionId: id });
     for (const revocation of inserted.ended) {
       enforce(revocation);
-      audit("session-ended", client, { userId, sessionId: revocation.subject, reason: "too-many" });
+      audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
     return represent(id, secret, inserted.grant);
   }
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
-  async function refresh(text: string, client: Client): Promise<SessionTokens> {
+  async function refresh(text: string, address: string | undefined): Promise<SessionTokens> {
     const token = parseToken(text);
     try {
-      const { id, secret, grant } = await exchange(token, client);
+      const { id, secret, grant } = await exchange(token, address);
       return await represent(id, secret, grant);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
-        audit("refresh-refused", client, { sessionId: token?.sessionId, reason: error.slug });
+        audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
       }
       throw error;
     }
@@ -94,9 +94,9 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
   }
 
   /** Ends a session of the user, and its tokens. @returns whether there was such a one */
-  async function end(userId: string, id: string, client: Client): Promise<boolean> {
+  async function end(userId: string, id: string): Promise<boolean> {
     const hasEnded = await finish(store.end(userId, id));
-    if (hasEnded) audit("session-ended", client, { userId, sessionId: id });
+    if (hasEnded) audit("session-ended", { userId, sessionId: id });
     return hasEnded;
   }
 

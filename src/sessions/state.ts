@@ -1,5 +1,5 @@
 /** What is kept of sessions. */
-import type { Caller, Client } from "../openapi/binding.ts";
+import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
 /** A session as its user sees it. Times are those of the last full hour: they must not tell when a token is used. */
@@ -42,6 +42,9 @@ export type SessionTimes = {
   sessionsPerUser: number;
 };
 
+/** Where somebody signs in: kept to be shown in the list of sessions. */
+export type Device = { address: string | undefined; userAgent: string | undefined };
+
 /** Which refresh token of a session is the next. */
 type Position = { id: string; generation: number; digest: Buffer };
 
@@ -53,7 +56,7 @@ export type SessionStore = {
    * since the given epoch, or the user deleted
    */
   insert(
-    session: { id: string; seed: Buffer; digest: Buffer; client: Client } & Pick<Caller, "userId" | "epoch">,
+    session: { id: string; seed: Buffer; digest: Buffer } & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;

@@ -34,7 +34,7 @@ export function sessionStore(database: Database): SessionStore {
   const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
 
   return {
-    async insert({ id, userId, epoch, seed, digest, client }, times, tokenSeconds) {
+    async insert({ id, userId, epoch, seed, digest, address, userAgent }, times, tokenSeconds) {
       const inserted = await database.write((knex) =>
         knex.transaction(async (transaction) => {
           // Sign-ins of a user take turns, and wait for a deletion or an ending of all sessions that is under way. The
@@ -80,8 +80,8 @@ export function sessionStore(database: Database): SessionStore {
               idle: times.idleSeconds,
               lifetime: times.lifetimeSeconds,
               tokens: tokensLiveFor(tokenSeconds),
-              userAgent: client.userAgent ?? null,
-              address: client.address ?? null,
+              userAgent: userAgent ?? null,
+              address: address ?? null,
             } as never,
           );
         }),

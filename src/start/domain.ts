@@ -102,7 +102,7 @@ function createUserSessions(
     },
     secondsVisible: keys.commits.secondsVisible,
     // A live session makes its network familiar. If that fails, the next change of network tries again.
-    networkChanged: (user, client, sessionId) => void users.networkChanged(user, client, sessionId).catch(() => {}),
+    networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,
     audit: observability.audit,
   });

@@ -3,12 +3,14 @@ import { daySeconds } from "../config/values.ts";
 import { type CommitHistory, commitHistory } from "../database/commits.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writable.ts";
+import { runOutsideRequest } from "../requestContext.ts";
 import { followRevocations, type Revocations } from "../revocations/revocations.ts";
+import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
 import { followSigningKeys, type SigningKeys } from "../tokens/signingKeys.ts";
-import { revocationStore, signingKeyStore } from "../tokens/store.ts";
+import { signingKeyStore } from "../tokens/store.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
@@ -44,7 +46,7 @@ async function openSigningKeys(
     createSeal(secretKeys.sealing),
     config.keyRotationDays * daySeconds,
     storage.clock,
-    (keyId) => observability.audit("signing-key-rotated", undefined, { keyId }),
+    (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
   );
   lifecycle.add("background", "signing keys", signingKeys.close);

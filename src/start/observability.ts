@@ -25,8 +25,8 @@ export async function openObservability(context: StartContext): Promise<Observab
   return {
     metrics,
     tracing,
-    audit(event, client, details) {
-      writeAudit(event, client, details);
+    audit(event, details) {
+      writeAudit(event, details);
       metrics?.audited(event, details);
     },
   };

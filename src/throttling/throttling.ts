@@ -6,6 +6,7 @@
  * does the same work for every name. SECURITY.md has a table of the limits and of what each costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Networks, unknownNetwork } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
 import type { CountStore } from "./counts.ts";
@@ -20,7 +21,6 @@ import {
   withoutReserve,
 } from "./limits.ts";
 import { shortMemory } from "./memory.ts";
-import { type Networks, unknownNetwork } from "./network.ts";
 
 /** Whose password is tried, from where. */
 export type Attempt = {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
-import type { Caller, TokenPrincipal } from "../openapi/binding.ts";
+import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { everyEpoch } from "../revocations/revocations.ts";
 import type { SigningKeys } from "./signingKeys.ts";

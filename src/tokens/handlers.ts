@@ -1,5 +1,5 @@
 import type { Audit } from "../audit/audit.ts";
-import type { Client, Handler } from "../openapi/binding.ts";
+import type { Handler } from "../openapi/binding.ts";
 import { clockSlackSeconds, everyEpoch, type Revocations } from "../revocations/revocations.ts";
 import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
@@ -7,11 +7,11 @@ import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =
   (tokens: AccessTokens, users: Pick<Users, "refreshPrincipal">, audit: Audit): Handler<"issueToken"> =>
-  async ({ principal, client }) => {
+  async ({ principal }) => {
     // The user may have been deleted and registered anew meanwhile.
     const current = await users.refreshPrincipal(principal);
     const token = await tokens.issue(current);
-    audit("token-issued", client, { userId: current.userId });
+    audit("token-issued", { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };
 
@@ -19,14 +19,14 @@ export const issueToken =
 export const revokeToken =
   (
     revocations: Revocations,
-    endSession: (userId: string, sessionId: string, client: Client) => Promise<boolean>,
+    endSession: (userId: string, sessionId: string) => Promise<boolean>,
     audit: Audit,
   ): Handler<"revokeToken"> =>
-  async ({ principal: { userId, sessionId, tokenId, expiresAt }, client }) => {
-    if (sessionId !== undefined && (await endSession(userId, sessionId, client))) return { status: 204 };
+  async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
+    if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
     const forgettable = new Date(expiresAt.getTime() + clockSlackSeconds * 1000);
     await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt: forgettable });
-    audit("token-revoked", client, { userId });
+    audit("token-revoked", { userId });
     return { status: 204 };
   };
 

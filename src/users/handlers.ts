@@ -1,13 +1,14 @@
 import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../openapi/binding.ts";
+import { clientNetworks } from "../requestContext.ts";
 import type { User } from "./state.ts";
 import type { Users } from "./users.ts";
 
 /** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
 export const createUser =
   (users: Users, publicUrl = ""): Handler<"createUser"> =>
-  async ({ body, client }) => {
-    const user = await users.register(body.username, body.password, client);
+  async ({ body }) => {
+    const user = await users.register(body.username, body.password, clientNetworks());
     return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: represent(user) };
   };
 
@@ -21,15 +22,16 @@ export const getCurrentUser =
 
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
-  async ({ principal, body, client }) => {
-    await users.changePassword(principal, body.current_password, body.new_password, client);
+  async ({ principal, body }) => {
+    const passwords = { current: body.current_password, next: body.new_password };
+    await users.changePassword(principal, { ...passwords, networks: clientNetworks() });
     return { status: 204 };
   };
 
 export const deleteUser =
   (users: Users): Handler<"deleteUser"> =>
-  async ({ principal, client }) => {
-    await users.remove(principal, client);
+  async ({ principal }) => {
+    await users.remove(principal);
     return { status: 204 };
   };
 

@@ -1,15 +1,15 @@
 /** Checks the password of an account, and remembers the networks from which it was right. */
 import type { Audit } from "../audit/audit.ts";
-import type { Client, PasswordPrincipal } from "../openapi/binding.ts";
+import { type Networks, unknownNetwork } from "../networks.ts";
 import type { PasswordHasher, Verification } from "../passwords/hashing.ts";
 import { possiblePassword } from "../passwords/policy.ts";
+import type { PasswordPrincipal } from "../principal.ts";
 import { Throttled } from "../throttling/limits.ts";
-import { networkOf, networksOf, unknownNetwork } from "../throttling/network.ts";
 import type { Throttle } from "../throttling/throttling.ts";
 import type { Account, FamiliarNetwork, UserStore } from "./state.ts";
 
 /** `name`: what guesses are counted by. `by`: what the account is found by. */
-type Guess = { name: string; by: { id: string } | { username: string }; password: string; client: Client };
+type Guess = { name: string; by: { id: string } | { username: string }; password: string; networks: Networks };
 type Verified = { account: Account; verification: Verification; isRemembered: boolean };
 
 export type PasswordCheckParts = {
@@ -29,8 +29,8 @@ export function createPasswordCheck({ store, hasher, throttle, familiarKey, audi
    * @throws {Problem} `too-many-requests`, `overloaded`
    */
   async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
-    const { name, by, password, client } = guess;
-    const attempt = { account: name, networks: networksOf(client.address) };
+    const { name, by, password, networks } = guess;
+    const attempt = { account: name, networks };
     let account: Account | undefined;
     const verified = await throttle
       .password(attempt, {
@@ -41,20 +41,20 @@ export function createPasswordCheck({ store, hasher, throttle, familiarKey, audi
           return found && verification.matches ? { account: found, verification, isRemembered } : undefined;
         },
       })
-      .catch(auditThrottled(client, "id" in by ? by.id : undefined));
+      .catch(auditThrottled("id" in by ? by.id : undefined));
     if (!verified) {
       const reason = account ? "wrong-password" : "unknown-user";
-      audit("password-refused", client, { userId: account?.id, reason });
+      audit("password-refused", { userId: account?.id, reason });
       return undefined;
     }
-    await afterSignIn(verified, client);
-    audit("password-accepted", client, { userId: verified.account.id });
+    await afterSignIn(verified, networks[0]);
+    audit("password-accepted", { userId: verified.account.id });
     return principalOf(verified.account, guess);
   }
 
   /** `verifyAgain` has no limits: it is a part of the same attempt. */
   function principalOf({ id, username, tokenEpoch }: Account, guess: Guess): PasswordPrincipal {
-    const { name, by, password, client } = guess;
+    const { name, by, password, networks } = guess;
     return {
       proof: "password",
       userId: id,
@@ -62,8 +62,7 @@ export function createPasswordCheck({ store, hasher, throttle, familiarKey, audi
       epoch: tokenEpoch,
       async verifyAgain() {
         const account = await store.findAccount(by);
-        const turn = { account: name, networks: networksOf(client.address) };
-        const { matches } = await hasher.schedule(turn, (deadline) =>
+        const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
           hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
         );
         return account && matches ? principalOf(account, guess) : undefined;
@@ -72,39 +71,39 @@ export function createPasswordCheck({ store, hasher, throttle, familiarKey, audi
   }
 
   /** Errors do not fail the sign-in: the next one tries again. */
-  async function afterSignIn({ account, verification, isRemembered }: Verified, client: Client): Promise<void> {
+  async function afterSignIn({ account, verification, isRemembered }: Verified, network: string): Promise<void> {
     const { upgraded } = verification;
     if (upgraded !== undefined) {
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
     if (isRemembered) return;
-    await networkChanged({ userId: account.id, username: account.username }, client, undefined).catch(() => {});
+    await networkChanged({ userId: account.id, username: account.username }, network, undefined).catch(() => {});
   }
 
   /**
-   * Notes that a user's password or live session was used from the client's network: from there other people's
+   * Notes that a user's password or live session was used from a network: from there other people's
    * guesses do not lock the user out.
    * @param sessionId of the session that was refreshed; `undefined` where the password was used
    * @throws {Problem} `database-unavailable`
    */
   async function networkChanged(
     user: { userId: string; username: string },
-    client: Client,
+    network: string,
     sessionId: string | undefined,
   ): Promise<void> {
-    const familiar = familiarOf(user.username, client);
-    if (familiar.network !== unknownNetwork) await store.rememberNetwork(user.userId, familiar, sessionId);
+    if (network === unknownNetwork) return;
+    await store.rememberNetwork(user.userId, familiarOf(user.username, network), sessionId);
   }
 
-  function familiarOf(username: string, client: Client): FamiliarNetwork {
-    const network = networkOf(client.address);
-    return { network, key: familiarKey(username, network) };
-  }
+  const familiarOf = (username: string, network: string): FamiliarNetwork => ({
+    network,
+    key: familiarKey(username, network),
+  });
 
   const auditThrottled =
-    (client: Client, userId?: string) =>
+    (userId?: string) =>
     (error: unknown): never => {
-      if (error instanceof Throttled) audit("throttled", client, { userId, limit: error.limit });
+      if (error instanceof Throttled) audit("throttled", { userId, limit: error.limit });
       throw error;
     };
 

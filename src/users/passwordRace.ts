@@ -1,5 +1,5 @@
 /** Changes that depend on a verified password, and that another change of the same user can come before. */
-import type { PasswordPrincipal } from "../openapi/binding.ts";
+import type { PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 
 /** Each attempt loses to another change of the password. */

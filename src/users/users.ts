@@ -1,13 +1,13 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
 import { fairQueue } from "../lib/fairQueue.ts";
+import type { Networks } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
-import type { Caller, Client, PasswordPrincipal, Principal } from "../openapi/binding.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
+import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
-import { networkOf, networksOf } from "../throttling/network.ts";
 import type { Attempt } from "../throttling/throttling.ts";
 import type { Enforced } from "../unicode/precis.ts";
 import { createPasswordCheck, type PasswordCheckParts } from "./passwordCheck.ts";
@@ -42,23 +42,23 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
   const estimates = fairQueue(1, maxEstimates);
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
-  async function register(name: string, password: string, client: Client): Promise<User> {
+  async function register(name: string, password: string, networks: Networks): Promise<User> {
     const username = requireAccepted(
       hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name),
       "#/username",
     );
     const accepted = requireAccepted(newPassword(password), "#/password");
-    const attempt = { account: username, networks: networksOf(client.address) };
+    const attempt = { account: username, networks };
     const user = await throttle
       .registration(attempt, async () => {
         await enforcePolicy(accepted, attempt);
         return hasher.schedule(attempt, async (deadline) => {
           const passwordHash = await hasher.hash(accepted, deadline);
-          return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, client) });
+          return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, networks[0]) });
         });
       })
-      .catch(auditThrottled(client));
-    audit("user-registered", client, { userId: user.id });
+      .catch(auditThrottled());
+    audit("user-registered", { userId: user.id });
     return user;
   }
 
@@ -66,10 +66,10 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
    * Checks a username and a password, with the same work whether or not there is such a user.
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
-  async function signIn(name: string, password: string, client: Client): Promise<PasswordPrincipal> {
+  async function signIn(name: string, password: string, networks: Networks): Promise<PasswordPrincipal> {
     const username = canonicalUsername(name);
     const by = { username: username ?? nobody };
-    const principal = await verify({ name: username ?? name, by, password, client });
+    const principal = await verify({ name: username ?? name, by, password, networks });
     if (!principal) throw new Problem("invalid-credentials");
     return principal;
   }
@@ -93,22 +93,24 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
    * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
    * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
-  async function changePassword(caller: Caller, current: string, next: string, client: Client): Promise<void> {
+  async function changePassword(
+    caller: Caller,
+    { current, next, networks }: { current: string; next: string; networks: Networks },
+  ): Promise<void> {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
-    const confirmed = await verify({ name: username, by: { id: userId }, password: current, client });
+    const confirmed = await verify({ name: username, by: { id: userId }, password: current, networks });
     if (!confirmed) throw wrong;
-    const network = networkOf(client.address);
-    const turn = { networks: networksOf(client.address), account: username };
+    const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
     const revocation = await whilePasswordHolds(confirmed, ({ epoch }) =>
-      store.changePassword(userId, epoch, passwordHash, network),
+      store.changePassword(userId, epoch, passwordHash, networks[0]),
     );
     if (!revocation) throw wrong;
     enforce(revocation);
-    audit("password-changed", client, { userId, passwordEpoch: revocation.minimumEpoch });
+    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch });
   }
 
   /**
@@ -129,7 +131,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
     const passwordEpoch = revocation.minimumEpoch;
-    audit("password-changed", undefined, { userId: account.id, passwordEpoch, reason: "operator" });
+    audit("password-changed", { userId: account.id, passwordEpoch, reason: "operator" });
     return true;
   }
 
@@ -138,7 +140,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
    * @throws {Problem} `token-revoked` where the user, `invalid-credentials` where the user or the password is another one
    * by now
    */
-  async function signOutEverywhere(principal: Principal, client: Client): Promise<void> {
+  async function signOutEverywhere(principal: Principal): Promise<void> {
     // A token that was ended meanwhile has nothing left to end, and must not end what began after it.
     const revocation =
       principal.proof === "token"
@@ -146,14 +148,14 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
         : await whilePasswordHolds(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
-    audit("sessions-ended", client, { ...principal, userId: revocation.subject });
+    audit("sessions-ended", { ...principal, userId: revocation.subject });
   }
 
   /**
    * Deletes the user. Of several at once, each succeeds, and one is in the audit log.
    * @throws {Problem} `invalid-credentials` where the password was changed meanwhile
    */
-  async function remove(caller: PasswordPrincipal, client: Client): Promise<void> {
+  async function remove(caller: PasswordPrincipal): Promise<void> {
     const { userId } = caller;
     const revocation = await whilePasswordHolds(caller, async (current) => {
       // By this id: a user who has registered anew with the same name and password is not the one to be deleted.
@@ -163,7 +165,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
     if (!revocation) throw new Problem("invalid-credentials");
     if (revocation === deletedConcurrently) return enforce(everyTokenOf(userId));
     enforce(revocation);
-    audit("user-deleted", client, { userId });
+    audit("user-deleted", { userId });
   }
 
   /**

@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBrowser } from "../support/browser.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -13,7 +13,7 @@ test("a request after others were aborted, and some seconds, is answered", { tim
   const page = await browser.newPage();
   const origin = createServer((_request, response) => response.setHeader("Content-Type", "text/html").end("<p>"));
   await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
-  afterwards(() => origin.close());
+  afterTest(() => origin.close());
   await page.goto(`http://127.0.0.1:${(origin.address() as AddressInfo).port}`);
   const failures = await page.evaluate(async (url) => {
     const failed: string[] = [];

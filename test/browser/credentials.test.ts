@@ -2,7 +2,7 @@
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBrowser, visit } from "../support/browser.ts";
 import { serve } from "../support/clients.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -14,7 +14,7 @@ const browser = await startBrowser();
 /** Opens a page in a window of its own. */
 async function open(url: string): Promise<Page> {
   const context = await browser.newContext();
-  afterwards(() => context.close());
+  afterTest(() => context.close());
   const page = await context.newPage();
   await page.goto(url);
   return page;
@@ -119,7 +119,7 @@ describe("the login dialog of the browser", () => {
 
   test("is still there for a person who opens the URL", async () => {
     const context = await browser.newContext({ httpCredentials: { username, password } });
-    afterwards(() => context.close());
+    afterTest(() => context.close());
     const page = await context.newPage();
     const answer = await page.goto(`${service.url}/api/resource`); // the dialog, answered
     expect(answer?.status()).toBe(200);

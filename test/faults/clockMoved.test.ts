@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeJwt } from "jose";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase, password } from "../support/service.ts";
@@ -16,7 +16,7 @@ const basic: [string, string] = ["miguel", password];
 /** @returns the settings of a program whose clock `set` moves from then on, by such as "+1h" */
 async function movableClock() {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-clock-"));
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const file = join(folder, "offset");
   const set = async (offset: string) => {
     await writeFile(`${file}.new`, `${offset}\n`);

@@ -1,7 +1,7 @@
 /** The first passwords after a start wait for the dictionaries, also where loading them takes long. */
 import { spawn } from "node:child_process";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
@@ -13,7 +13,7 @@ test("six users register at once on a busy machine, right after a start", async 
   const send = createClient(await runProgram([], { DATABASE_URL, SECRET_KEY: secretKey, PORT: "0" }).url);
   for (let count = 0; count < 2; count += 1) {
     const child = spawn(process.execPath, ["-e", busy], { stdio: "ignore" });
-    afterwards(() => void child.kill());
+    afterTest(() => void child.kill());
   }
   const names = ["anna", "berta", "clara", "dora", "emma", "frida"];
   const answers = await Promise.all(

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
@@ -37,7 +37,7 @@ test("every slot used by others: a quick 503 that says so, and recovery once the
   const leave = async () => {
     for (const other of others.splice(0)) await other.end();
   };
-  afterwards(leave);
+  afterTest(leave);
   for (const deadline = performance.now() + 10_000; ; expect(performance.now()).toBeLessThan(deadline)) {
     await takeWhatIsFree();
     const cut = await query(

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, sendRaw } from "../support/client.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -56,7 +56,7 @@ async function hold(url: string, localAddress: string, count: number) {
   const sockets = Array.from({ length: count }, () =>
     (protocol === "https:" ? connectTls({ ...place, ca }) : connect(place)).on("error", () => {}),
   );
-  afterwards(() => {
+  afterTest(() => {
     for (const socket of sockets) socket.destroy();
   });
   const isServed = await Promise.all(

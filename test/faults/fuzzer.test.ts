@@ -3,11 +3,11 @@
  * finds nothing where there is nothing: the service as it is keeps every promise.
  */
 import { describe, expect, inject, test } from "vitest";
-import { buildFaulty } from "../../fuzz/build.ts";
-import { plantedFaults } from "../../fuzz/faults/index.ts";
-import { unfindableFaults } from "../../fuzz/faults/unfindable.ts";
-import { readApi } from "../../fuzz/operations.ts";
+import { readApi } from "../../fuzz/contract/operations.ts";
 import { tryOutages } from "../../fuzz/outages.ts";
+import { buildFaulty } from "../../fuzz/plantedFaults/build.ts";
+import { plantedFaults } from "../../fuzz/plantedFaults/index.ts";
+import { unfindableFaults } from "../../fuzz/plantedFaults/undetectable.ts";
 import { promises } from "../../fuzz/promises/index.ts";
 import { fuzz } from "../../fuzz/run.ts";
 import { type Program, startFuzzedService } from "../../fuzz/service.ts";

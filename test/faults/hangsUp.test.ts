@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { password, startTestService } from "../support/service.ts";
 
@@ -26,7 +26,7 @@ test("few connections and one log line while connections are closed, and recover
     socket.pipe(server).pipe(socket);
   }).listen(0, "127.0.0.1");
   await once(proxy, "listening");
-  afterwards(() => proxy.close());
+  afterTest(() => proxy.close());
   const { port } = proxy.address() as { port: number };
   const service = await startTestService({}, `postgres://${user}@127.0.0.1:${port}/${database}`);
   const basic: [string, string] = ["miguel", password];

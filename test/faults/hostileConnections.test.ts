@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, createClient } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
@@ -106,7 +106,7 @@ test("CONNECT and a reset, ten times a second and more, end nothing", async () =
   for (const target of [url, metricsUrl]) {
     for (let count = 0; count < 30; count += 1) {
       const socket = connect(Number(new URL(target).port), "127.0.0.1").on("error", () => {});
-      afterwards(() => socket.destroy());
+      afterTest(() => socket.destroy());
       await once(socket, "connect");
       socket.write("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
       if (count % 2) await Promise.race([once(socket, "data"), once(socket, "close")]);

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { createDatabase, secretKey } from "../support/service.ts";
@@ -19,7 +19,7 @@ const stopsWithinMs = 4_000;
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-log-"));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+  afterTest(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -47,7 +47,7 @@ async function serveInto(redirection: string, settings: Record<string, string> =
     },
     stdio: "ignore",
   });
-  afterwards(() => child.kill("SIGKILL"));
+  afterTest(() => child.kill("SIGKILL"));
   const exit = once(child, "exit");
   const send = createClient(`http://127.0.0.1:${port}`);
   const processes = settings["WORKERS"] ? 1 + Number(settings["WORKERS"]) : 1;
@@ -180,7 +180,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
   test("a pipe that nobody reads does not delay SIGTERM", async () => {
     const pipe = await namedPipe();
     const idle = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-    afterwards(() => closeSync(idle));
+    afterTest(() => closeSync(idle));
     const program = await serveInto(`> ${pipe} 2>&1`, settings);
     await program.serve(500);
     await program.stop();
@@ -220,7 +220,7 @@ describe("a terminal", { timeout: 60_000 }, () => {
     const exit = once(python, "exit");
     const [ready] = await once(python.stdout, "data");
     const pid = Number(String(ready).split(" ")[1]);
-    afterwards(() => python.exitCode ?? process.kill(pid, "SIGKILL"));
+    afterTest(() => python.exitCode ?? process.kill(pid, "SIGKILL"));
     return { pid, exit, send: createClient(`http://127.0.0.1:${port}`) };
   }
 
@@ -306,7 +306,7 @@ describe("the destination", () => {
       ["--fsize=150:unlimited", process.execPath, "--input-type=module", "-e", script, file],
       { stdio: "inherit" },
     );
-    afterwards(() => child.kill("SIGKILL"));
+    afterTest(() => child.kill("SIGKILL"));
     await vi.waitUntil(async () => (await readFile(file, "utf8").catch(() => "")).length === 150, soon);
     await truncate(file, 0);
     await vi.waitUntil(async () => (await readFile(file, "utf8")) === "report 2\n", soon);

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
 import { expectWithinBounds, recording, report, startLoad, watch } from "../support/load.ts";
@@ -21,7 +21,7 @@ const nextMigration = `
 /** @returns the folder where a version is installed that has one migration more */
 async function installNextVersion(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-next-"));
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const file = join(folder, "dist/src/database/migrate.js");
@@ -69,7 +69,7 @@ test("the same while a backup reads the altered table: only the migration waits"
   await race(async (databaseUrl) => {
     const backup = new pg.Client(databaseUrl);
     await backup.connect();
-    afterwards(() => backup.end());
+    afterTest(() => backup.end());
     await backup.query("BEGIN");
     await backup.query("SELECT FROM users"); // holds the lock of a reader until its transaction ends
     await sleep(8_000);

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
@@ -51,7 +51,7 @@ async function startPgBouncer(changes: Record<string, string>): Promise<{ url: s
   pgbouncer.stderr?.on("data", (chunk) => {
     said += chunk;
   });
-  afterwards(async () => {
+  afterTest(async () => {
     pgbouncer.kill("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
@@ -51,7 +51,7 @@ async function restored() {
   await stop(second);
 
   const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   const log = join(folder, "service.log");
   // As compose prints it, with what else there may be, and also what was before the backup.
   const lines = [...first.stdout, "psql: no JSON", '{"event": broken', ...second.stdout];
@@ -159,7 +159,7 @@ test.each(["--end-passwords", "--audit-log"])(
     const service = await startTestService();
     const { id } = await service.register("miguel");
     const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-    afterwards(() => rm(folder, { recursive: true }));
+    afterTest(() => rm(folder, { recursive: true }));
     const log = join(folder, "service.log");
     await writeFile(log, JSON.stringify({ event: "password-changed", msg: "audit", userId: id, passwordEpoch: 7 }));
     const locked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -170,7 +170,7 @@ test.each(["--end-passwords", "--audit-log"])(
     // The restore waits where it has raised the epochs, and not disabled the password yet.
     const holder = new pg.Client(service.databaseUrl);
     await holder.connect();
-    afterwards(() => holder.end());
+    afterTest(() => holder.end());
     await holder.query("BEGIN");
     await holder.query("LOCK TABLE familiar_networks IN SHARE MODE");
     const program = restore(service.databaseUrl, choice === "--audit-log" ? [choice, log] : [choice]);
@@ -191,7 +191,7 @@ test.each(["--end-passwords", "--audit-log"])(
 test("one of the password options is required, and the log is validated", async () => {
   const databaseUrl = await createDatabase();
   const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   const empty = join(folder, "empty.log");
   await writeFile(empty, '{"level":30,"msg":"request completed"}\n');
   for (const [args, status, said] of [
@@ -226,7 +226,7 @@ test("a disabled password costs as much work as a wrong one", { timeout: 60_000 
 
 test("a copy of the embedded Postgres' data directory is restored in the same way", { timeout: 60_000 }, async () => {
   const folder = await mkdtemp("/tmp/latchkey-restore-");
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   const settings = (name: string) => ({ DATA_DIR: join(folder, name) });
   const first = runProgram([], settings("data"));
   let send = createClient(await first.url);

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, createClient } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
 import { freePorts } from "../support/ports.ts";
@@ -110,7 +110,7 @@ test("a POST is not sent twice, and without TLS nothing is served", async () => 
         });
       }).listen(0, "127.0.0.1");
       await once(server, "listening");
-      afterwards(() => server.close());
+      afterTest(() => server.close());
       return (server.address() as AddressInfo).port;
     }),
   );

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
 import { expectRecovery, recording, startLoad, watch } from "../support/load.ts";
@@ -36,7 +36,7 @@ test.each([
 
   const other = new pg.Client(databaseUrl);
   await other.connect();
-  afterwards(() => other.end());
+  afterTest(() => other.end());
   await other.query("BEGIN");
   for (const lock of locks) await other.query(lock);
   await sleep(heldMs);

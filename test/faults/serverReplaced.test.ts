@@ -5,8 +5,8 @@ import { pino } from "pino";
 import { expect, test, vi } from "vitest";
 import { openDatabases } from "../../src/database/databases.ts";
 import { commitSomething } from "../../src/database/writable.ts";
-import { revocationStore } from "../../src/tokens/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { revocationStore } from "../../src/revocations/store.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { query } from "../support/service.ts";
 
@@ -24,7 +24,7 @@ test("once one connection has detected it, none stays on the old server, and rev
   await once(proxy, "listening");
   const { port } = proxy.address() as { port: number };
   const databases = openDatabases(`postgres://${user}@127.0.0.1:${port}/${name}`, 1, pino({ level: "silent" }));
-  afterwards(async () => {
+  afterTest(async () => {
     await databases.close();
     proxy.close();
   });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { findRunningPostgres } from "../../src/database/embedded/postgres.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { createLedger, type Ledger } from "../support/ledger.ts";
 import { expectWithinBounds, recording, report, startLoad } from "../support/load.ts";
@@ -43,7 +43,7 @@ test("killed ten times: each acknowledged write is kept", async () => {
 test("killed twice with its embedded Postgres: the same", async () => {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
   // Its Postgres ends a little after its service was killed.
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   await chmod(folder, 0o755);
   const DATA_DIR = join(folder, "data");
   const { client, ledger } = await killAmidWrites(2, () => runProgram([], { DATA_DIR, THROTTLE: "off" }));

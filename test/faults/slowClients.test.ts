@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
@@ -78,7 +78,7 @@ describe("slowhttptest with a thousand connections", () => {
       ["-c", String(clients), "-r", "500", "-l", "16", "-p", "3", ...args, "-u", `${url}${path}`],
       { cwd: tmpdir(), stdio: "ignore" },
     );
-    afterwards(() => attack.kill("SIGKILL"));
+    afterTest(() => attack.kill("SIGKILL"));
     const ended = once(attack, "exit");
     const lives = new Map<string, { from: number; to: number }>();
     const deadline = performance.now() + 25_000;

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import pg from "pg";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
-import { throughLink } from "../support/halfOpen.ts";
+import { throughLink } from "../support/deadLink.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey } from "../support/service.ts";
 
@@ -33,7 +33,7 @@ async function ended(program: Program, signal: NodeJS.Signals) {
 async function dataFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-stop-"));
   await chmod(folder, 0o755);
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   return folder;
 }
 
@@ -113,7 +113,7 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
     const DATABASE_URL = await createDatabase("template0");
     const other = new pg.Client(DATABASE_URL);
     await other.connect();
-    afterwards(() => other.end());
+    afterTest(() => other.end());
     await other.query("SELECT pg_advisory_lock(5391647)");
     const program = runProgram([], { DATABASE_URL, SECRET_KEY: secretKey });
     const waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
@@ -132,7 +132,7 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
 
   test.each(["1", "2"])("that Postgres does not answer, with WORKERS=%s", async (WORKERS) => {
     const silent = createServer(() => {}).listen(0, "127.0.0.1");
-    afterwards(() => silent.close());
+    afterTest(() => silent.close());
     const asked = new Promise((resolve) => silent.once("connection", resolve));
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };

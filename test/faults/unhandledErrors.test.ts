@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { type Program, serveOn } from "../support/process.ts";
 import { createDatabase, password } from "../support/service.ts";
@@ -72,7 +72,7 @@ describe("an unhandled error", { timeout: 60_000 }, () => {
     const child = spawn(process.execPath, ["test/fixtures/brokenLog.mjs", way], {
       stdio: ["ignore", "ignore", "pipe"],
     });
-    afterwards(() => child.kill("SIGKILL"));
+    afterTest(() => child.kill("SIGKILL"));
     const [said, [status]] = await Promise.all([text(child.stderr), once(child, "exit")]);
     expect(status).toBe(70);
     if (way === "at once") expect(said).toMatch(/uncaughtException: .*"message":"a fault of the test"/);

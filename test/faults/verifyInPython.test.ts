@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { freePorts } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -14,7 +14,7 @@ import { startTestService } from "../support/service.ts";
 const python = "/usr/bin/python3";
 
 test("a token is verified by its signature, issuer, audience, type and time", async () => {
-  const guide = await readFile("docs/8-questions.md", "utf8");
+  const guide = await readFile("docs/questions.md", "utf8");
   const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
   const [port = 0] = await freePorts(1);
   const url = `http://127.0.0.1:${port}`;
@@ -27,7 +27,7 @@ test("a token is verified by its signature, issuer, audience, type and time", as
   const expired = await service.token("miguel");
 
   const folder = await mkdtemp(join(tmpdir(), "latchkey-python-"));
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   await writeFile(
     join(folder, "verify.py"),
     `${code.replaceAll(sampleOrigin, url)}

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { watchHeartbeat } from "../../src/process/heartbeat.ts";
 import { endingsInARow } from "../../src/process/workers.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
 import { freePorts } from "../support/ports.ts";
@@ -63,7 +63,7 @@ async function open(url: string): Promise<Socket> {
 /** A client that keeps to one connection, and so to one worker. */
 function oneConnection(url: string): (path: string, bearer: string, method?: string) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  afterwards(() => agent.destroy());
+  afterTest(() => agent.destroy());
   return (path, bearer, method = "GET") =>
     new Promise((resolve, reject) => {
       const options = { agent, method, headers: { authorization: `Bearer ${bearer}` } };
@@ -80,7 +80,7 @@ test("a worker that ran for a minute is replaced after the shortest delay", () =
 
 test("a heartbeat may be missing for less than 60 seconds during a start, and less than 5 afterwards", () => {
   vi.useFakeTimers();
-  afterwards(() => vi.useRealTimers());
+  afterTest(() => vi.useRealTimers());
   const worker = new EventEmitter() as Worker;
   const hangs = vi.fn();
   const heartbeat = watchHeartbeat(worker, hangs);
@@ -299,7 +299,7 @@ describe("a failed start says why once, with the exit status of a single process
   test("where the port is in use", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
-    afterwards(() => taken.close());
+    afterTest(() => taken.close());
     const { port } = taken.address() as { port: number };
     const program = serveOn(await createDatabase(), { WORKERS: "2", PORT: String(port) });
     expect(await program.exit).toBe(69);
@@ -325,7 +325,7 @@ describe("a failed start says why once, with the exit status of a single process
 
 test("the embedded Postgres belongs to the primary, and keeps the workers' writes", { timeout: 60_000 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-workers-"));
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   await chmod(folder, 0o755);
   const settings = { DATA_DIR: join(folder, "data"), WORKERS: "2" };
   for (const status of [201, 409]) {

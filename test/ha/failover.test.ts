@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { type Node, startCluster, superuserPassword } from "../support/ha/cluster.ts";
 import { outageOf, startProbe } from "../support/ha/probe.ts";
@@ -149,7 +149,7 @@ test("a planned switch-over", async () => {
 test("a synchronous standby that does not answer", async () => {
   await failover(async () => {
     const standby = await cluster.synchronousStandby();
-    afterwards(standby.thaw);
+    afterTest(standby.thaw);
     standby.freeze("all");
     await sleep(12_000);
     standby.thaw();
@@ -158,7 +158,7 @@ test("a synchronous standby that does not answer", async () => {
 
 test("etcd that does not answer: the primary goes on", async () => {
   await failover(async () => {
-    afterwards(() => cluster.etcd.process.kill("SIGCONT"));
+    afterTest(() => cluster.etcd.process.kill("SIGCONT"));
     cluster.etcd.process.kill("SIGSTOP");
     await sleep(15_000);
     cluster.etcd.process.kill("SIGCONT");
@@ -168,7 +168,7 @@ test("etcd that does not answer: the primary goes on", async () => {
 test("a primary that is cut off: it is replaced, and comes back as a standby", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
-    afterwards(cluster.network.heal);
+    afterTest(cluster.network.heal);
     cluster.network.cut(primary.name);
     await untilReplaced(primary);
     await sleep(5_000);
@@ -179,7 +179,7 @@ test("a primary that is cut off: it is replaced, and comes back as a standby", a
 test("a primary whose Patroni hangs: its answers are not trusted", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
-    afterwards(primary.thaw);
+    afterTest(primary.thaw);
     primary.freeze("patroni");
     await untilReplaced(primary);
     await sleep(10_000);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
 import {
   refusesGuessing,
   refusesOtherBodies,
@@ -6,8 +7,7 @@ import {
   refusesStrangers,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const next = "staple horse correct";

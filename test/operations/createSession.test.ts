@@ -1,5 +1,6 @@
 import pg from "pg";
 import { describe, expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
 import {
   asksForThePassword,
   refusesGuessing,
@@ -7,8 +8,7 @@ import {
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 await service.register("miguel");

@@ -1,14 +1,14 @@
 import { hash } from "@node-rs/argon2";
 import { describe, expect, test } from "vitest";
 import { sendRaw } from "../support/client.ts";
+import { password, startTestService } from "../support/service.ts";
 import {
   refusesOtherBodies,
   refusesOtherSites,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const register = (username: unknown, secret: unknown = password) =>

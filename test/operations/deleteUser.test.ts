@@ -1,13 +1,13 @@
 import pg from "pg";
 import { describe, expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
 import {
   asksForThePassword,
   refusesGuessing,
   refusesOtherSites,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 

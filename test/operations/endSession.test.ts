@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
 import {
   refusesGuessing,
   refusesOtherSites,
   refusesStrangers,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 await service.register("miguel");

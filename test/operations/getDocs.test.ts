@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/common.ts";
 import { startTestService } from "../support/service.ts";
+import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 

@@ -1,7 +1,7 @@
 /** The index is at `/`, and at `/api`, which the greeting of a start names. */
 import { describe, expect, test } from "vitest";
-import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/common.ts";
 import { startTestService } from "../support/service.ts";
+import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/common.ts";
 import { startTestService } from "../support/service.ts";
+import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 

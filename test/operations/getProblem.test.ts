@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { problems } from "../../src/problems/problems.ts";
-import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/common.ts";
 import { startTestService } from "../support/service.ts";
+import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/common.ts";
 import { startTestService } from "../support/service.ts";
+import { refusesUnreadableForms, refusesUnsoundRequests } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const ready = () => service.send("GET", "/readyz");

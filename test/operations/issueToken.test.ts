@@ -1,14 +1,14 @@
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from "jose";
 import * as oauth from "oauth4webapi";
 import { describe, expect, test } from "vitest";
+import { password, startTestService } from "../support/service.ts";
 import {
   asksForThePassword,
   refusesGuessing,
   refusesUnreadableForms,
   refusesUnsoundRequests,
   survivesFaults,
-} from "../support/common.ts";
-import { password, startTestService } from "../support/service.ts";
+} from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const issuer = "http://127.0.0.1:8080";

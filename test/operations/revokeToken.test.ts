@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { refusesOtherSites, refusesUnsoundRequests, survivesOutage } from "../support/common.ts";
 import { password, startTestService } from "../support/service.ts";
+import { refusesOtherSites, refusesUnsoundRequests, survivesOutage } from "../support/sharedCases.ts";
 
 const service = await startTestService();
 const miguel = await service.register("miguel");

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { Document } from "yaml";
 import { type Change, contractChanges } from "../../scripts/contract/changes.ts";
 import { announcesBreakingChange } from "../../scripts/versions.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import {
   add,
   type Edit,
@@ -354,7 +354,7 @@ describe("npm run contract:diff", () => {
   /** A repository with the contract and its last released version. */
   async function repository(changelog = "# Changelog\n\n## Unreleased\n") {
     const folder = await mkdtemp(join(tmpdir(), "latchkey-diff-"));
-    afterwards(() => rm(folder, { recursive: true }));
+    afterTest(() => rm(folder, { recursive: true }));
     const git = (...args: string[]) => run(folder, "git", ...args);
     const commit = (message: string) =>
       git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--all", "-m", message);

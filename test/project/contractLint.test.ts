@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { add, type Edit, edited, header, member, operation, remove, response, schema, set } from "../support/edits.ts";
 
 const getUser = operation("get", "/api/users/{id}");
@@ -170,7 +170,7 @@ describe("the contract", () => {
     let results: Lint[];
     beforeAll(async () => {
       const folder = await mkdtemp(join(tmpdir(), "latchkey-lint-"));
-      afterwards(() => rm(folder, { recursive: true }));
+      afterTest(() => rm(folder, { recursive: true }));
       const files = refused.map((_, index) => join(folder, `${index}.yaml`));
       await Promise.all(refused.map(([, edit], index) => writeFile(files[index] as string, edited(edit).toString())));
       results = await lint(files);

@@ -11,17 +11,17 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type Document, parseDocument } from "yaml";
 import { readArguments, UsageError, usage } from "../../fuzz/arguments.ts";
-import { type Api, readApi } from "../../fuzz/operations.ts";
+import { type Api, readApi } from "../../fuzz/contract/operations.ts";
 import { type Failure, fuzz } from "../../fuzz/run.ts";
 import { startFuzzedService } from "../../fuzz/service.ts";
-import { wrongRows } from "../../fuzz/stored.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { wrongRows } from "../../fuzz/storedRows.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
 const databaseUrl = await createDatabase();
 // Estimating random passwords takes most of the time: test/faults/fuzzer.test.ts does it.
 const service = await startFuzzedService(databaseUrl, { PASSWORD_BLOCKLIST: "off" });
-afterwards(service.close);
+afterTest(service.close);
 const api = readApi("openapi.yaml");
 
 test("whatever is sent, the answer is declared, and nobody learns or may do what they should not", {
@@ -58,7 +58,7 @@ async function startFaulty({ instead, after }: Fault): Promise<string> {
     }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  afterwards(() => server.close());
+  afterTest(() => server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 

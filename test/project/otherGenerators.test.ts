@@ -7,14 +7,14 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
 import type { WalkThrough } from "../fixtures/generators/walkThrough.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 await mkdir("build", { recursive: true });
 // Within the project, where what the clients import is found.
 const folder = await mkdtemp("build/generators-");
-afterwards(() => rm(folder, { recursive: true }));
+afterTest(() => rm(folder, { recursive: true }));
 
 const run = async (tool: string, ...args: string[]) => {
   const { stdout, stderr } = await promisify(execFile)(join("node_modules/.bin", tool), args, {

@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 
 test("with the reporters that continuous integration names", async () => {
   const options = ["--reporter=default", "--reporter=json", "--outputFile.json=report.json"];
   const folder = await mkdtemp(join(tmpdir(), "latchkey-progress-"));
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "package.json"), '{"type":"module"}');
   const ofProject = (name: string) => `{ extends: true, test: { name: "${name}", include: ["${name}.test.js"] } }`;
   await writeFile(

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { auditEvents } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
+import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import type { Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
@@ -147,8 +148,24 @@ test.each([
   ["silent", 0],
 ])("LOG_LEVEL=%s leaves %d events to be read", (level, count) => {
   const lines: string[] = [];
-  auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", undefined, {});
+  auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", {});
   expect(lines.length).toBe(count);
+});
+
+test("an event within a request has its id and address; one that serves everybody has not", () => {
+  const lines: string[] = [];
+  const audit = auditLog(pino({}, { write: (line) => void lines.push(line) }));
+  const context = createRequestContext("192.0.2.7", undefined);
+  runInRequest(context, () => {
+    audit("token-issued", {});
+    runOutsideRequest(() => audit("signing-key-rotated", {}));
+  });
+  audit("all-sessions-ended", {});
+  expect(lines.map((line) => JSON.parse(line).req)).toEqual([
+    { id: context.id, address: "192.0.2.7" },
+    undefined,
+    undefined,
+  ]);
 });
 
 test("every event was observed, and RUNBOOK.md explains it", () => {

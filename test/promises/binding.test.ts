@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import type { Call, Handler, Handlers, PasswordPrincipal, Reply, TokenPrincipal } from "../../src/openapi/binding.ts";
+import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.ts";
+import type { PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
 import { Problem, problems } from "../../src/problems/problems.ts";
 
 const user = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", username: "miguel", created_at: "2026-11-23T09:30:00.000Z" };

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, expect, inject, test, vi } from "vitest";
 import { followDatabaseClock } from "../../src/database/clock.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, query, startTestService, urlOf } from "../support/service.ts";
 
 const service = await startTestService();
@@ -112,7 +112,7 @@ test("a late response is a poor measurement of the time, used only if there is n
   const address = link.address() as AddressInfo;
   const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
   const clock = await followDatabaseClock(database, () => {});
-  afterwards(async () => {
+  afterTest(async () => {
     await clock.close();
     await database.close();
     link.close();

@@ -10,7 +10,7 @@ import { loadContract } from "../../src/openapi/contract.ts";
 import { problemWriter } from "../../src/openapi/dispatch.ts";
 import { type AnswerCheckMode, createAnswerCheck } from "../../src/openapi/responseCheck.ts";
 import { Problem } from "../../src/problems/problems.ts";
-import { exchangeOf, identify } from "../../src/requestContext.ts";
+import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createDatabase, password, startTestService } from "../support/service.ts";
 
 const conformance = createConformance(parse(await readFile("openapi.yaml", "utf8")));
@@ -124,13 +124,13 @@ describe("CONTRACT_CHECK", async () => {
     const faults: string[] = [];
     const check = createAnswerCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
-    app.use(identify);
+    const writeProblem = problemWriter({ report: () => {}, check, transportHeaders: () => [] });
+    const operation = contract.operations.find(({ id }) => id === "issueToken");
     app.use((_request, response) => {
-      const operation = contract.operations.find(({ id }) => id === "issueToken");
-      Object.assign(exchangeOf(response), { operation });
-      throw problem;
+      const context = createRequestContext(undefined, undefined);
+      context.operation = operation;
+      runInRequest(context, () => writeProblem(problem, response, operation));
     });
-    app.use(problemWriter(() => {}, check));
     const server = app.listen(0, "127.0.0.1");
     await once(server, "listening");
     const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);

@@ -7,7 +7,7 @@ import { connect as connectTo, noTimeLimits } from "../../src/database/connectio
 import { openDatabase } from "../../src/database/database.ts";
 import { isOutage } from "../../src/database/errors.ts";
 import { writableCheck } from "../../src/database/writable.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import type { Received } from "../support/client.ts";
 import { password, query, startTestService } from "../support/service.ts";
@@ -123,7 +123,7 @@ test("a server is demoted to a standby and promoted again", async () => {
   await expectWritable();
 });
 
-test("connections opened while the database was read-only are not used afterwards", async () => {
+test("connections opened while the database was read-only are not used afterTest", async () => {
   const { database } = postgres.connection;
   await asAdministrator(`ALTER DATABASE ${database} SET default_transaction_read_only = on`);
   await terminateBackends();
@@ -224,7 +224,7 @@ test("a frozen Postgres times out", async () => {
 test("DNS failures and connections closed during the TLS handshake count as outages", async () => {
   const closing = createServer((socket) => socket.end()).listen(0, "127.0.0.1");
   await once(closing, "listening");
-  afterwards(() => closing.close());
+  afterTest(() => closing.close());
   const { port } = closing.address() as AddressInfo;
   const urls = ["nosuchhost.invalid", `127.0.0.1:${port}`, `127.0.0.1:${port}`].map((host) => `postgres://x@${host}/x`);
   for (const url of [...urls.slice(0, 2), `${urls[2]}?sslmode=verify-full`]) {

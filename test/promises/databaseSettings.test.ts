@@ -5,7 +5,7 @@ import { connect, noTimeLimits } from "../../src/database/connections.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { migrateWithTimeout } from "../../src/database/open.ts";
 import { commitSomething } from "../../src/database/writable.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
@@ -41,7 +41,7 @@ for (const [setting, value] of Object.entries(hostile))
 
 test("settings of the database are overridden on each connection", async () => {
   const database = openDatabase(url, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const { rows } = await database.read((knex) =>
     knex.raw<{ rows: { name: string; setting: string }[] }>(
       "SELECT name, current_setting(name) AS setting FROM unnest(?::text[]) AS name",
@@ -90,7 +90,7 @@ test("synchronous_commit = remote_apply is kept, since it is stronger", async ()
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET synchronous_commit = remote_apply`);
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const { rows } = await database.read((knex) => knex.raw("SHOW synchronous_commit"));
   expect(rows).toEqual([{ synchronous_commit: "remote_apply" }]);
 });
@@ -98,7 +98,7 @@ test("synchronous_commit = remote_apply is kept, since it is stronger", async ()
 test("a read-only database is not connected to, and does not count as able to commit", async () => {
   const own = await createDatabase();
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   expect(await commitSomething(database)).toMatch(/^\d{4}-/);
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   await expect(connect(own, noTimeLimits)).rejects.toMatchObject({ code: "25006" });
@@ -122,7 +122,7 @@ test("a read-only database is not read from", async () => {
   const own = await createDatabase();
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   const database = openDatabase(own, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const read = database.read((knex) => knex.raw("SELECT 1"));
   await expect(read).rejects.toMatchObject({ slug: "database-unavailable", cause: { code: "25006" } });
 });

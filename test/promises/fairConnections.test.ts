@@ -1,17 +1,18 @@
 /** Connections to Postgres are shared by network: many requests of one do not keep those of others waiting. */
 import { expect, test } from "vitest";
-import { openDatabase, withinOneRequest } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
 test("a query waits for at most one query of another network", async () => {
   const database = openDatabase(await createDatabase(), 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   let done = 0;
-  const query = (network: string) =>
+  const query = (address: string) =>
     new Promise<void>((resolve, reject) => {
-      withinOneRequest(
-        () => [network],
+      runInRequest(
+        createRequestContext(address, undefined),
         () => void database.read((knex) => knex.raw("SELECT pg_sleep(0.02)")).then(() => resolve(), reject),
       );
     });

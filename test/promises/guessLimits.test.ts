@@ -4,7 +4,7 @@ import { unlockAccount } from "../../src/cli/account.ts";
 import { describeSettings } from "../../src/config/config.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import type { Received } from "../support/client.ts";
 import { password, secretKey, startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
 
@@ -158,7 +158,7 @@ describe("consecutive failures", () => {
     expect((await signIn(username, password, home)).status).toBe(429);
 
     const database = openDatabase(service.databaseUrl, 1);
-    afterwards(() => database.close());
+    afterTest(() => database.close());
     expect(await unlockAccount(database, [secretKey], username.toUpperCase())).toBe(true);
     expect(await unlockAccount(database, [secretKey], username)).toBe(false);
     advance(2); // what was refused is remembered for a moment, by another clock

@@ -1,13 +1,13 @@
 /** A request with the right password is not rejected because another request of the same user came first. */
 import pg from "pg";
 import { expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const holder = new pg.Client(service.databaseUrl);
 await holder.connect();
-afterwards(() => holder.end());
+afterTest(() => holder.end());
 
 type Basic = [string, string];
 const newUser = async (): Promise<Basic> => [(await service.register()).username, password];

@@ -1,13 +1,13 @@
 /** Postgres parses and plans a statement once a connection, and again when it has to. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, query } from "../support/service.ts";
 
 const url = await createDatabase();
 // A single connection, so that all of them meet in it.
 const database = openDatabase(url, 1);
-afterwards(() => database.close());
+afterTest(() => database.close());
 
 const read = async (sql: string, values: unknown[] = []) => {
   const { rows } = await database.read((knex) => knex.raw<{ rows: object[] }>(sql, values as never));

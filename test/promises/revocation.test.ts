@@ -6,7 +6,7 @@ import { describe, expect, inject, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import type { Problem } from "../../src/problems/problems.ts";
 import { everyEpoch, followRevocations } from "../../src/revocations/revocations.ts";
-import { revocationStore } from "../../src/tokens/store.ts";
+import { revocationStore } from "../../src/revocations/store.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";

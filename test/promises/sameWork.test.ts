@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import type { Client } from "../../src/openapi/binding.ts";
+import { type Networks, unknownNetwork } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
@@ -10,7 +10,7 @@ import { countStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
 let statements: string[] = [];
@@ -21,7 +21,7 @@ const database = openDatabase(await createDatabase(), 2, {
     return () => {};
   },
 });
-afterwards(() => database.close());
+afterTest(() => database.close());
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
 const limits = { "account-address": 5, account: 10, address: 1_000, registrations: 10, consecutive: 30 };
@@ -39,19 +39,18 @@ const users = createUsers({
   }),
   familiarKey: (username, network) => keys.familiar(username, network)[0],
   enforce: () => {},
-  audit: (event, _client, details) => audited.push([event, details]),
+  audit: (event, details) => audited.push([event, details]),
 });
 
 let addresses = 0;
-const clientAt = (address: string): Client => ({ address, userAgent: undefined, requestId: "test" });
-const stranger = () => clientAt(`198.51.100.${++addresses}`);
+const stranger = (): Networks => [`198.51.100.${++addresses}`];
 
 /** What one guess does: its statements, its problem, and its audit events with the members that have a value. */
-async function workOf(username: string, client: Client) {
+async function workOf(username: string, networks: Networks) {
   statements = [];
   audited = [];
   const hashed = hasher.workDone();
-  const problem = await users.signIn(username, "wrong password", client).then(
+  const problem = await users.signIn(username, "wrong password", networks).then(
     () => undefined,
     ({ slug, headers, detail }) => ({ slug, headers, detail }),
   );
@@ -63,12 +62,12 @@ async function workOf(username: string, client: Client) {
 }
 
 const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
-await users.register("registered", password, clientAt("203.0.113.1"));
+await users.register("registered", password, ["203.0.113.1"]);
 
 test("while guesses are evaluated", async () => {
-  const client = stranger();
+  const networks = stranger();
   const works = [];
-  for (const username of kinds) works.push(await workOf(username, client));
+  for (const username of kinds) works.push(await workOf(username, networks));
   for (const { statements, hashed } of works) {
     expect(statements).toEqual(works[0]?.statements);
     expect(hashed).toBe(8192);
@@ -77,14 +76,14 @@ test("while guesses are evaluated", async () => {
 });
 
 test("rejected at the address that has guessed", async () => {
-  const client = stranger();
+  const networks = stranger();
   for (const username of kinds) {
-    for (let guess = 0; guess < 5; guess += 1) await workOf(username, client);
+    for (let guess = 0; guess < 5; guess += 1) await workOf(username, networks);
   }
   // The first refusal asks for the counts; those that follow it at once ask for nothing.
   for (let refusal = 0; refusal < 2; refusal += 1) {
     const works = [];
-    for (const username of kinds) works.push(await workOf(username, client));
+    for (const username of kinds) works.push(await workOf(username, networks));
     for (const work of works) expect(work).toEqual(works[0]);
     expect(works[0]).toMatchObject({
       problem: { slug: "too-many-requests" },
@@ -102,9 +101,9 @@ test("rejected because others have guessed, in a window or consecutively", async
   ] as const) {
     now = new Date(now.getTime() + 900_000);
     for (const username of kinds) for (let n = 0; n < 10; n += 1) await workOf(username, stranger());
-    const client = stranger();
+    const networks = stranger();
     const works = [];
-    for (const username of kinds) works.push(await workOf(username, client));
+    for (const username of kinds) works.push(await workOf(username, networks));
     for (const work of works) expect(work).toEqual(works[0]);
     expect(works[0]).toMatchObject({
       problem: { slug: "too-many-requests" },
@@ -118,21 +117,20 @@ test("rejected because others have guessed, in a window or consecutively", async
 
 test("a network where a live session is used becomes known", async () => {
   now = new Date(now.getTime() + 900_000);
-  const { id: userId } = await users.register("roamer", password, clientAt("203.0.113.2"));
+  const { id: userId } = await users.register("roamer", password, ["203.0.113.2"]);
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
-  const train = clientAt("203.0.113.3");
+  const train = "203.0.113.3";
   const id = "01890000-0000-7000-8000-000000000001";
   const inserted = await sessionStore(database).insert(
-    { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), client: train },
+    { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), address: train, userAgent: undefined },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );
   expect(inserted).toBeDefined();
   await users.networkChanged({ userId, username: "roamer" }, train, id);
-  expect((await users.signIn("roamer", password, train)).userId).toBe(userId);
+  expect((await users.signIn("roamer", password, [train])).userId).toBe(userId);
   await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
   // What is not known is familiar to nobody.
-  const nowhere = { ...train, address: undefined };
-  await users.networkChanged({ userId, username: "roamer" }, nowhere, id);
-  await expect(users.signIn("roamer", password, nowhere)).rejects.toMatchObject({ slug: "too-many-requests" });
+  await users.networkChanged({ userId, username: "roamer" }, unknownNetwork, id);
+  await expect(users.signIn("roamer", password, [unknownNetwork])).rejects.toMatchObject({ slug: "too-many-requests" });
 });

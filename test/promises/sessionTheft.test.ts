@@ -6,12 +6,12 @@ import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { userStore } from "../../src/users/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ TRUST_PROXY: "loopback" });
 const database = openDatabase(service.databaseUrl, 2);
-afterwards(() => database.close());
+afterTest(() => database.close());
 /** For what is no promise of time. */
 const soon = { timeout: 15_000 };
 const home = "192.0.2.7";
@@ -185,13 +185,12 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
     audit: () => {},
     ...parts,
   });
-const client = (address: string | undefined) => ({ address, userAgent: undefined, requestId: "x" });
 
 test("a rotation lost by a failover while it commits ends no session", async () => {
   const { id, refresh_token } = await begin((await service.register()).username);
   // Another refresh was first, and the new primary has not got it.
   const sessions = sessionsWith({ store: { ...sessionStore(database), rotate: () => Promise.resolve(undefined) } });
-  await expect(sessions.refresh(refresh_token, client(home))).rejects.toMatchObject({ slug: "overloaded" });
+  await expect(sessions.refresh(refresh_token, home)).rejects.toMatchObject({ slug: "overloaded" });
   expect(eventsOf(id)).toEqual(["session-created"]);
   expect((await refresh(refresh_token)).status).toBe(200);
 });
@@ -234,13 +233,13 @@ test("a refresh from another network is audited", async () => {
   const { id: userId, username } = await service.register();
   const told: string[] = [];
   const sessions = sessionsWith({
-    networkChanged: ({ userId }, { address = "" }, sessionId) => void told.push(userId, address, sessionId),
+    networkChanged: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
   });
   const verifyAgain = () => Promise.resolve(undefined);
   const principal = { proof: "password", userId, username, epoch: 0, verifyAgain } as const;
-  let { refreshToken } = await sessions.create(principal, client(home));
+  let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
-    ({ refreshToken } = await sessions.refresh(refreshToken, client(address)));
+    ({ refreshToken } = await sessions.refresh(refreshToken, address));
   const sessionId = refreshToken.split(".")[0];
   expect(told).toEqual([userId, elsewhere, sessionId, userId, home, sessionId]);
 });

@@ -10,7 +10,7 @@ import {
   type SigningKeyStore,
 } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -47,7 +47,7 @@ test("ten concurrent starts on an empty database get the same first key", async 
 async function keysAlone() {
   const url = await createDatabase();
   const database = openDatabase(url, 1);
-  afterwards(() => database.close());
+  afterTest(() => database.close());
   const store = signingKeyStore(database);
   const prepare = () => prepareSuccessor(store, createSeal([secretKey]), rotationSeconds);
   await prepare();

@@ -13,11 +13,11 @@ import {
   text,
   timestamptz,
 } from "../../src/database/sqlTypes.ts";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
 const database = openDatabase(await createDatabase(), 1);
-afterwards(() => database.close());
+afterTest(() => database.close());
 
 const everyType = statement({
   name: "test-every-type",

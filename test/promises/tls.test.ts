@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, getCiphers } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { ca, sendRaw } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, secretKey, startTestService } from "../support/service.ts";
@@ -16,7 +16,7 @@ const certificates = "test/support/certificates";
 /** A folder with a copy of a certificate and its key. */
 async function files(name = "one") {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-tls-"));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+  afterTest(() => rm(folder, { recursive: true, force: true }));
   const cert = join(folder, "cert.pem");
   const key = join(folder, "key.pem");
   await copyFile(`${certificates}/${name}.cert.pem`, cert);

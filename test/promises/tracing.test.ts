@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { describe, expect, test } from "vitest";
-import { afterwards } from "../support/afterwards.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { basicAuthorization, createClient } from "../support/client.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
@@ -39,7 +39,7 @@ async function startCollector(answer: (response: ServerResponse) => void = (resp
     server.closeAllConnections();
     server.close();
   };
-  afterwards(close);
+  afterTest(close);
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     received,
@@ -306,7 +306,7 @@ const isTelemetry = (url: string) => /\/@opentelemetry\/|\/observability\/tracin
 /** The URLs of all scripts that the program loaded to serve a request, as V8 reports them. */
 async function modulesOf(settings: Record<string, string>): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-tracing-"));
-  afterwards(() => rm(folder, { recursive: true }));
+  afterTest(() => rm(folder, { recursive: true }));
   const { program, send } = await run({ NODE_V8_COVERAGE: folder, ...settings });
   await send("GET", "/api/resource", { basic: ["miguel", password] });
   await stop(program);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
 import { superuser } from "../../src/database/embedded/roles.ts";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { query, urlOf } from "./service.ts";
 
 export type BreakablePostgres = {
@@ -42,7 +42,7 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
   const start = async () => {
     postgres = await startEmbeddedPostgres({ dataDir, parameters });
   };
-  afterwards(async () => {
+  afterTest(async () => {
     thaw();
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll } from "vitest";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 
 export type Visit = {
   page: Page;
@@ -32,7 +32,7 @@ const onPath = (tool: string) => execFileSync("which", [tool], { encoding: "utf8
 /** Opens a page in a window of its own, which is closed after the test. */
 export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ...options });
-  afterwards(() => context.close());
+  afterTest(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   const complaints: string[] = [];

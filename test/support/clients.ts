@@ -9,7 +9,7 @@ import {
   type TokenStorage,
   unwrap,
 } from "../../src/client/client.ts";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { password, type TestService } from "./service.ts";
 
 export type Answering = (request: Request) => Promise<Response>;
@@ -60,7 +60,7 @@ export function clientsOf(service: TestService) {
   /** Lets all access tokens expire, for this test. */
   function expire(): void {
     service.advance(601);
-    afterwards(() => service.advance(-601));
+    afterTest(() => service.advance(-601));
   }
 
   return { open, openSignedIn, expire, key: `latchkey ${service.url}` };
@@ -79,7 +79,7 @@ export function gate() {
 export async function serve(answer: (request: IncomingMessage, response: ServerResponse) => unknown): Promise<string> {
   const server = createServer((request, response) => void answer(request, response));
   await once(server.listen(0, "127.0.0.1"), "listening");
-  afterwards(() => {
+  afterTest(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -1,7 +1,7 @@
 /** Requests at a steady rate while something breaks, and the bound that holds whatever it is. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import type { Client } from "./client.ts";
 
 /** What became of a request. Times are those of `performance.now()`. */
@@ -60,7 +60,7 @@ export function startLoad(perSecond: number, actions: (() => Promise<unknown>)[]
     clearInterval(timer);
     await Promise.all(running);
   };
-  afterwards(stop);
+  afterTest(stop);
   return stop;
 }
 

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 
 /** Debian keeps it where not everybody looks. */
 const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
@@ -28,7 +28,7 @@ export async function startNginx(servers: string, port: number): Promise<void> {
   execFileSync("nginx", [...args, "-t"], { env: searchPath, stdio: "pipe" });
   const nginx = spawn("nginx", args, { env: searchPath, stdio: "ignore" });
   const exit = new Promise((resolve) => nginx.once("exit", resolve));
-  afterwards(async () => {
+  afterTest(async () => {
     nginx.kill("SIGTERM");
     await exit;
     await rm(prefix, { recursive: true });

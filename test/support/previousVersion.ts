@@ -4,7 +4,7 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, inject } from "vitest";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { query, urlOf } from "./service.ts";
 
 /** @returns the URL of an empty database whose owner is not called `latchkey`, so that "$user" is no schema of the service */
@@ -19,7 +19,7 @@ export async function createDatabaseOfRole(): Promise<string> {
 /** @returns the folder where it is installed: this version without a schema of its own. It sweeps each second. */
 export async function installPreviousVersion(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-previous-"));
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const edits: [file: string, before: string | RegExp, after: string][] = [

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { secretKey } from "./service.ts";
 
 export type Program = {
@@ -38,7 +38,7 @@ export function runProgram(
     stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
   child.stdin?.end(input);
-  afterwards(() => child.kill("SIGKILL"));
+  afterTest(() => child.kill("SIGKILL"));
   const stdout: string[] = [];
   const stderr: string[] = [];
   if (!child.stdout || !child.stderr) throw new Error("The program cannot be read.");

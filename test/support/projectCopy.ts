@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "vitest";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 
 const notSource = new Set([".git", "bench", "build", "data", "dist", "node_modules"]);
 
@@ -21,7 +21,7 @@ export type ProjectCopy = {
 /** Makes a copy, and removes it after the test. */
 export async function copyProject(): Promise<ProjectCopy> {
   const path = await mkdtemp(join(tmpdir(), "latchkey-copy-"));
-  afterwards(() => rm(path, { recursive: true }));
+  afterTest(() => rm(path, { recursive: true }));
   await cp(".", path, { recursive: true, filter: (file) => !notSource.has(basename(file)) });
   await symlink(resolve("node_modules"), join(path, "node_modules"));
   return {

@@ -8,7 +8,7 @@ import type { EmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
 import { basePath } from "../../src/http/basePath.ts";
 import { startService } from "../../src/start.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 import { type Client, createClient, type Received } from "./client.ts";
 import { serviceRole, templateDatabase } from "./postgres.ts";
 
@@ -91,7 +91,7 @@ export async function startTestService(
     closing ??= service.close();
     return closing;
   };
-  afterwards(close);
+  afterTest(close);
 
   let users = 0;
   return {

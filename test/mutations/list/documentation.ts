@@ -45,8 +45,8 @@ export const documentation: readonly Mutation[] = [
   {
     name: "the types of problems lead nowhere below a path",
     file: "src/app.ts",
-    find: "problemWriter(reportProblem, check, base)",
-    replace: "problemWriter(reportProblem, check)",
+    find: "check, transportHeaders, base });",
+    replace: "check, transportHeaders });",
     test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",
   },

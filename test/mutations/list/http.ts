@@ -45,14 +45,14 @@ export const http: readonly Mutation[] = [
   {
     name: "HSTS is sent over plain HTTP",
     file: "src/app.ts",
-    find: "if (request.secure) exchange",
-    replace: "if (request) exchange",
+    find: "request.secure ? headersOverTls",
+    replace: "request ? headersOverTls",
     test: "test/promises/securityHeaders.test.ts",
     only: "is not sent over plain HTTP",
   },
   {
     name: "control characters of a User-Agent are kept",
-    file: "src/requestContext.ts",
+    file: "src/http/client.ts",
     find: 'decoded.replace(/\\p{Cc}/gu, "")',
     replace: "decoded",
     test: "test/operations/createSession.test.ts",

@@ -37,7 +37,7 @@ export const requests: readonly Mutation[] = [
   },
   {
     name: "a User-Agent in UTF-8 is garbled",
-    file: "src/requestContext.ts",
+    file: "src/http/client.ts",
     find: "isUtf8(bytes) ? bytes.toString() : text",
     replace: "text",
     test: "test/operations/createSession.test.ts",
@@ -86,8 +86,8 @@ export const requests: readonly Mutation[] = [
   {
     name: "the secret of a session is kept in the database",
     file: "src/sessions/sessions.ts",
-    find: "store.insert({ id, seed, digest: digestOf(secret), client,",
-    replace: "store.insert({ id, seed, digest: digestOf(secret), client: { ...client, userAgent: secret },",
+    find: "store.insert({ id, seed, digest: digestOf(secret), ...device,",
+    replace: "store.insert({ id, seed, digest: digestOf(secret), ...device, userAgent: secret,",
     test: "test/promises/secrets.test.ts",
     only: "planted everywhere",
   },

@@ -60,7 +60,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a revocation that commits late is missed",
-    file: "src/tokens/store.ts",
+    file: "src/revocations/store.ts",
     find: "OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot::pg_snapshot)))",
     replace: "",
     test: "test/promises/revocation.test.ts",
@@ -68,7 +68,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a list of another server is continued",
-    file: "src/tokens/store.ts",
+    file: "src/revocations/store.ts",
     find: "if (next.server !== before.server) return undefined;",
     replace: "",
     test: "test/promises/revocation.test.ts",
@@ -84,7 +84,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a commit on another server than the list is of proves that it is complete",
-    file: "src/tokens/store.ts",
+    file: "src/revocations/store.ts",
     find: "if ((await commit()) === server) return true;",
     replace: "if (await commit()) return true;",
     test: "test/promises/revocation.test.ts",
@@ -92,7 +92,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "the list of revocations is complete without a commit",
-    file: "src/tokens/store.ts",
+    file: "src/revocations/store.ts",
     find: "if ((await commit()) === server) return true;",
     replace: "if (server) return true;",
     test: "test/promises/revocation.test.ts",

@@ -124,7 +124,7 @@ export const users: readonly Mutation[] = [
   },
   {
     name: "an IPv6 client has a limit for each address",
-    file: "src/throttling/network.ts",
+    file: "src/networks.ts",
     find: "const ipv6Prefixes = [64, 56, 48];",
     replace: "const ipv6Prefixes = [128, 56, 48];",
     test: "test/promises/throttling.test.ts",

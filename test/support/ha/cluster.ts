@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterwards } from "../afterwards.ts";
+import { afterTest } from "../afterTest.ts";
 import { freePorts } from "../ports.ts";
 import { type Daemon, giveAway, isAlive, makeFolder, runCommand, signalAll, startDaemon } from "./daemons.ts";
 import { createNetwork, type Network } from "./network.ts";
@@ -83,7 +83,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
   });
   await writeFile(join(folder, "etcd.conf.yml"), etcdFile);
   // Registered before the daemons, so that it runs after their end.
-  afterwards(async () => {
+  afterTest(async () => {
     const postgres = names.map(postmasterOf).filter((pid) => pid > 0 && isAlive(pid));
     signalAll(postgres, "SIGCONT");
     signalAll(postgres, "SIGQUIT");

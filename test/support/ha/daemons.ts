@@ -6,7 +6,7 @@ import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterwards } from "../afterwards.ts";
+import { afterTest } from "../afterTest.ts";
 
 /** Debian keeps some of them where not everybody looks. */
 const searchPath = `${process.env["PATH"]}:/usr/sbin`;
@@ -24,7 +24,7 @@ export async function makeFolder(): Promise<string> {
   // In memory where possible: the cluster syncs each commit, and the disk of a test machine is slow.
   const folder = await mkdtemp(join("/dev/shm", "latchkey-ha-")).catch(() => mkdtemp(join(tmpdir(), "latchkey-ha-")));
   if (user) await chown(folder, user.uid, user.gid);
-  afterwards(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   return folder;
 }
 
@@ -45,7 +45,7 @@ export function startDaemon(name: string, command: string, args: string[], folde
   });
   closeSync(log);
   const ended = once(child, "exit");
-  afterwards(async () => {
+  afterTest(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     await ended;
   });

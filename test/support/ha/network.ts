@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { afterwards } from "../afterwards.ts";
+import { afterTest } from "../afterTest.ts";
 
 type Link = {
   /** The node that is connected to, if any. */
@@ -75,7 +75,7 @@ export function createNetwork(nodes: string[], processesOf: (node: string) => nu
         if (!link.isCut) client.resume();
       });
       await once(server.listen(0, "127.0.0.1"), "listening");
-      afterwards(() => {
+      afterTest(() => {
         server.close();
         for (const { client, server } of links) for (const socket of [client, server]) socket.destroy();
       });

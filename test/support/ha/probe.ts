@@ -1,7 +1,7 @@
 /** Asks, independently of the service, when a write is possible through a proxy. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { afterwards } from "../afterwards.ts";
+import { afterTest } from "../afterTest.ts";
 
 export type Attempt = { beganMs: number; endedMs: number; isOk: boolean };
 
@@ -26,7 +26,7 @@ export function startProbe(url: string): Attempt[] {
   };
   // Two in turns: while one waits for a server that is cut off, the other finds the new one.
   const running = [run(0), run(attemptMs / 2)];
-  afterwards(async () => {
+  afterTest(async () => {
     isOver = true;
     await Promise.all(running);
   });

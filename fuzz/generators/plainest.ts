@@ -1,6 +1,14 @@
 /** The plainest request of an operation that should succeed, made of the examples of the contract and of earlier answers. */
-import { type Api, examplesOf, giversOf, isReference, kindOf, type Operation, type Schema } from "./operations.ts";
-import type { Credentials, Step, Value } from "./plan.ts";
+import {
+  type Api,
+  examplesOf,
+  giversOf,
+  isReference,
+  kindOf,
+  type Operation,
+  type Schema,
+} from "../contract/operations.ts";
+import type { Credentials, Step, Value } from "../plan.ts";
 
 /** @param unique is part of what a new user is called */
 export function plainStep(api: Api, operation: Operation, unique: string): Step {

@@ -1,4 +1,4 @@
-import type { SourceEdit } from "../build.ts";
+import type { SourceEdit } from "./build.ts";
 
 /** A fault that requests cannot show. `nearest`: the promise that would be expected to find it. */
 export type UnfindableFault = { name: string; why: string; nearest: string; edits: SourceEdit[] };

@@ -1,6 +1,6 @@
 /** What is sent where something else is meant: texts, values, headers, parts of a target. Each once bit somebody. */
 import fc, { type Arbitrary } from "fast-check";
-import { json, type Value } from "./plan.ts";
+import { json, type Value } from "../plan.ts";
 
 const lengths = [1, 7, 8, 63, 64, 65, 127, 128, 129, 255, 256, 257, 2048, 2049, 5000];
 const characters = ["x", "é", "e\u0301", "小", "😀", "\u0301", "ß", "א", "\ufdfa", " "];

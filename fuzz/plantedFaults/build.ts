@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import type { Program } from "./service.ts";
+import type { Program } from "../service.ts";
 
 /** In which file of `src/` which text is replaced by which other one. */
 export type SourceEdit = [file: string, from: string, to: string];

@@ -3,7 +3,17 @@
  * each `oneOf` is the plainest, which is what a failure shrinks to.
  */
 import fc, { type Arbitrary } from "fast-check";
-import { forgeries } from "./forgery.ts";
+import {
+  type Api,
+  examplesOf,
+  isReference,
+  kindOf,
+  type Operation,
+  type Parameter,
+  type Schema,
+} from "../contract/operations.ts";
+import { forgeries } from "../forgedTokens.ts";
+import { type Body, type Credentials, json, type Spoil, type Step, type Value } from "../plan.ts";
 import {
   credentialHeaders,
   hostileHeaders,
@@ -13,17 +23,7 @@ import {
   hostileText,
   hostileValue,
 } from "./hostile.ts";
-import {
-  type Api,
-  examplesOf,
-  isReference,
-  kindOf,
-  type Operation,
-  type Parameter,
-  type Schema,
-} from "./operations.ts";
-import { merged, sampleOf } from "./plain.ts";
-import { type Body, type Credentials, json, type Spoil, type Step, type Value } from "./plan.ts";
+import { merged, sampleOf } from "./plainest.ts";
 
 const oneOf = <T>(...choices: { weight: number; arbitrary: Arbitrary<T> }[]): Arbitrary<T> =>
   fc.oneof({ withCrossShrink: true }, ...choices);

@@ -1,11 +1,11 @@
 /** Which of the declared answers were reached, and why the others were not. */
 
-import { unfindableFaults } from "./faults/unfindable.ts";
-import type { Api, Operation } from "./operations.ts";
+import type { Api, Operation } from "./contract/operations.ts";
+import { unfindableFaults } from "./plantedFaults/undetectable.ts";
 import type { Fuzzed } from "./run.ts";
 
 const reasons: [(status: number, operation: Operation, isOwn: boolean) => boolean, string][] = [
-  [(status) => status === 408, "a body that does not arrive takes 8 seconds; test/support/common.ts sends such"],
+  [(status) => status === 408, "a body that does not arrive takes 8 seconds; test/support/sharedCases.ts sends such"],
   [(status, _, isOwn) => !isOwn && [429, 500, 503].includes(status), "the service at --url is not taken anything away"],
   [
     (status, { schemes }) => status === 500 && schemes.length > 0 && !schemes.includes("basic"),

@@ -1,7 +1,7 @@
 /** Whatever was sent: is what the service has stored as it must be? */
 import { isIP } from "node:net";
 import pg from "pg";
-import type { User } from "./books.ts";
+import type { User } from "./model.ts";
 
 /** Printable text in its normal form, where a shorter or another text would have been refused or is expected. */
 const isSound = (text: string) => !/[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\ufffd\u2028\u2029]/u.test(text);

@@ -1,7 +1,7 @@
 /** A TCP proxy whose link can go dead: what is sent either way is lost from then on, also the end of a connection. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { afterwards } from "./afterwards.ts";
+import { afterTest } from "./afterTest.ts";
 
 /** @returns the address of the proxy in place of the URL's own, and what cuts the link without closing anything */
 export async function throughLink(databaseUrl: string): Promise<{ url: string; cut(): void }> {
@@ -23,7 +23,7 @@ export async function throughLink(databaseUrl: string): Promise<{ url: string; c
     }
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  afterwards(() => {
+  afterTest(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });

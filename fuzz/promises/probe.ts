@@ -1,12 +1,12 @@
 /** What a promise is checked with: requests that are recorded and validated against the contract, users, and findings. */
-import type { Answer } from "../src/openapi/conformance.ts";
-import type { Exchange } from "./curl.ts";
-import { Finding } from "./finding.ts";
-import { type Json, jsonOf, stringsOf } from "./json.ts";
-import { type Api, giversOf, isReference, type Operation } from "./operations.ts";
-import { sampleOf } from "./plain.ts";
-import { type Roles, rolesOf } from "./roles.ts";
-import type { Request } from "./wire.ts";
+import type { Answer } from "../../src/openapi/conformance.ts";
+import { type Api, giversOf, isReference, type Operation } from "../contract/operations.ts";
+import { type Roles, rolesOf } from "../contract/roles.ts";
+import type { Exchange } from "../curl.ts";
+import { Finding } from "../finding.ts";
+import { sampleOf } from "../generators/plainest.ts";
+import type { Request } from "../http.ts";
+import { type Json, jsonOf, stringsOf } from "../json.ts";
 
 /** What a promise needs of the service beside its address; without it, the promise is not checked. */
 export type Insight = {

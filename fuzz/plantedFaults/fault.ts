@@ -1,4 +1,4 @@
-import type { SourceEdit } from "../build.ts";
+import type { SourceEdit } from "./build.ts";
 
 /** A fault that is planted into the service, and the check that must find it. */
 export type PlantedFault = {

@@ -3,11 +3,11 @@
  * what was given to whom. Nothing here looks into the service.
  */
 import type { Answer } from "../src/openapi/conformance.ts";
+import { type Api, isSecret, type Operation } from "./contract/operations.ts";
+import { rolesOf } from "./contract/roles.ts";
 import { type Exchange, textOf } from "./curl.ts";
+import type { Request } from "./http.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
-import { type Api, isSecret, type Operation } from "./operations.ts";
-import { rolesOf } from "./roles.ts";
-import type { Request } from "./wire.ts";
 
 export type User = { id: string; typed: string; username: string; password: string; exists: boolean };
 type Session = { owner: User; hasEnded: boolean };

@@ -1,7 +1,7 @@
 /** The contract as the fuzzer reads it: what each operation takes, what proves who may call it, and what its successes give. */
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
-import type { OpenApiDocument as Contract } from "../src/openapi/contract.ts";
+import type { OpenApiDocument as Contract } from "../../src/openapi/contract.ts";
 
 /** As much of JSON Schema as inputs are made from. References are followed by `Api.resolve`. */
 export type Schema = {

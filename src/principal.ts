@@ -1,0 +1,31 @@
+/** The authenticated caller of an operation. */
+
+export type Principal = PasswordPrincipal | TokenPrincipal;
+
+/** A user, as the credentials identify them. */
+export type Caller = {
+  userId: string;
+  username: string;
+  /** The user's token epoch when the credentials were verified. A higher epoch revokes them. */
+  epoch: number;
+};
+
+export type PasswordPrincipal = Caller & {
+  proof: "password";
+  /**
+   * Verifies the password again, because it may have been replaced. Does not count as a sign-in attempt.
+   * @returns `undefined` where the password is no longer valid
+   */
+  verifyAgain(): Promise<PasswordPrincipal | undefined>;
+};
+
+export type TokenPrincipal = Caller & {
+  proof: "token";
+  /** `kid` of the key that signed the token. */
+  keyId: string;
+  /** `jti` of the token. */
+  tokenId: string;
+  /** `sid` of the token; `undefined` for a token without a session. */
+  sessionId: string | undefined;
+  expiresAt: Date;
+};
