@@ -48,7 +48,7 @@ test("the walk-through with curl, from a freshly started service", { timeout: 60
   }
 });
 
-test.each(["README.md", "RUNBOOK.md", "SECURITY.md"])(
+test.each(["README.md", "CONTRIBUTING.md", "STYLE.md", "RUNBOOK.md", "SECURITY.md"])(
   "every link of %s to a place in this project leads there",
   async (page) => {
     const links = [...(await readFile(page, "utf8")).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(
