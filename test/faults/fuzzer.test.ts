@@ -1,6 +1,6 @@
 /**
- * The fuzzer finds what it is for: each of these faults is planted into the real service, which is then fuzzed. And it
- * finds nothing where there is nothing: the service as it is keeps every promise.
+ * The fuzzer finds each of these faults, planted into the real service. It finds nothing in the service without
+ * a fault.
  */
 import { describe, expect, inject, test } from "vitest";
 import { readApi } from "../../fuzz/contract/operations.ts";
@@ -16,7 +16,7 @@ import { createDatabase } from "../support/service.ts";
 const api = readApi("openapi.yaml");
 const mostRequests = 30_000;
 
-/** Fuzzes a service of this program; what a fault breaks is checked first. @returns the first finding */
+/** Fuzzes a service of this program, and checks first what a fault breaks. @returns the first finding */
 async function find(program: Program | undefined, first: string) {
   const databaseUrl = await createDatabase();
   const start = (settings: Record<string, string>) => startFuzzedService(databaseUrl, settings, program);
@@ -32,7 +32,7 @@ async function find(program: Program | undefined, first: string) {
     });
     return { failure, requests: 0, seen, unchecked: new Map<string, string>() };
   }
-  // Estimating passwords takes longest, and breaks nothing else.
+  // Estimating passwords is slowest, and breaks nothing else.
   const service = await start({ PASSWORD_BLOCKLIST: first === "weak-passwords-are-refused" ? "on" : "off" });
   const order = [first, ...Object.keys(promises).filter((name) => name !== first)];
   try {
