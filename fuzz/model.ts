@@ -2,7 +2,7 @@
  * The books that tell right from wrong: which users there are, what their passwords are, which tokens work, and
  * what was given to whom. Nothing here looks into the service.
  */
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
 import { type Exchange, textOf } from "./curl.ts";

@@ -1,5 +1,5 @@
 /** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, giversOf, isSecret, kindOf, type Operation } from "./contract/operations.ts";
 import type { Exchange } from "./curl.ts";
 import { Finding } from "./finding.ts";

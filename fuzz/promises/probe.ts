@@ -1,5 +1,5 @@
 /** What a promise is checked with: requests that are recorded and validated against the contract, users, and findings. */
-import type { Answer } from "../../src/openapi/conformance.ts";
+import type { Answer } from "../../src/openapi/responseValidator.ts";
 import { type Api, giversOf, isReference, type Operation } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { Exchange } from "../curl.ts";

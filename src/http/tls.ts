@@ -3,7 +3,8 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
-import { type Config, ConfigError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
 
 /** The contents of both files decide, not their times: a renamed file or an exchanged link may keep its time. */
 const lookEveryMs = 2_000;

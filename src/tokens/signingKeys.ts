@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import type { components } from "../../generated/openapi.ts";
+import { ConfigError } from "../errors.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { Seal } from "./sealing.ts";
@@ -66,7 +67,7 @@ export type SigningKeys = {
 export type VerificationKey = { key: CryptoKey; isRevoked: boolean };
 
 /** The signing keys cannot be opened: this `SECRET_KEY` is not the one that they were sealed under. */
-export class SealedKeysError extends Error {}
+export class SealedKeysError extends ConfigError {}
 
 /** Longer than the JWK Set may be cached (`max-age` in the contract) and another instance may not have looked. */
 export const publishedBeforeSigningSeconds = 360;

@@ -5,15 +5,15 @@ import type { AddressInfo } from "node:net";
 import express from "express";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
 import { loadContract } from "../../src/openapi/contract.ts";
 import { problemWriter } from "../../src/openapi/dispatch.ts";
-import { type AnswerCheckMode, createAnswerCheck } from "../../src/openapi/responseCheck.ts";
+import { createResponseCheck, type ResponseCheckMode } from "../../src/openapi/responseCheck.ts";
+import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 import { Problem } from "../../src/problems/problems.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createDatabase, password, startTestService } from "../support/service.ts";
 
-const conformance = createConformance(parse(await readFile("openapi.yaml", "utf8")));
+const conformance = createResponseValidator(parse(await readFile("openapi.yaml", "utf8")));
 const requestId = "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e";
 const json = (status: number, body: unknown, headers: Record<string, string[]> = {}): Answer => ({
   status,
@@ -119,10 +119,10 @@ describe("CONTRACT_CHECK", async () => {
   });
 
   /** What a client of `issueToken` gets for a problem, and what the check finds. */
-  async function answerTo(problem: Problem, mode: AnswerCheckMode) {
+  async function answerTo(problem: Problem, mode: ResponseCheckMode) {
     const contract = await loadContract("openapi.yaml", undefined);
     const faults: string[] = [];
-    const check = createAnswerCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
+    const check = createResponseCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
     const writeProblem = problemWriter({ report: () => {}, check, transportHeaders: () => [] });
     const operation = contract.operations.find(({ id }) => id === "issueToken");

@@ -200,7 +200,7 @@ test.each([
   [
     "a refresh from a new network",
     ({ id, userId }: { id: string; userId: string }) =>
-      userStore(database).rememberNetwork(userId, { network: "203.0.113.30", key: "new" }, id),
+      userStore(database).rememberNetwork({ userId, sessionId: id, network: "203.0.113.30", key: "new" }),
   ],
 ])("%s and the deletion of the user lock rows in one order", async (_name, change) => {
   // As after a restore from a dump, which creates the constraints in the order of the tables' names.
@@ -236,7 +236,7 @@ test("a refresh from another network is audited", async () => {
     networkChanged: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
   });
   const verifyAgain = () => Promise.resolve(undefined);
-  const principal = { proof: "password", userId, username, epoch: 0, verifyAgain } as const;
+  const principal = { proof: "password", userId, username, epoch: 0, isCurrent: true, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, address));
@@ -278,7 +278,8 @@ test("networks known by password are not evicted by refreshes, and evict theirs"
   expect(await networksOf(id)).toEqual(all);
   await refreshFrom([home], last, id);
   const store = userStore(database);
-  const other = (network: string) => store.rememberNetwork(id, { network, key: `key of ${network}` }, session.id);
+  const other = (network: string) =>
+    store.rememberNetwork({ userId: id, sessionId: session.id, network, key: `key of ${network}` });
   await other("198.51.100.4");
   expect(await networksOf(id)).toEqual(all);
   expect((await refresh(session.refresh_token)).problem).toBe("token-reused");
@@ -325,13 +326,13 @@ test("a network that a refresh adds during or after the detection is removed", a
   );
   expect(found.problem).toBe("token-reused");
   const late = { network: "203.0.113.11", key: "late" };
-  await userStore(database).rememberNetwork(id, late, session.id);
+  await userStore(database).rememberNetwork({ userId: id, sessionId: session.id, ...late });
   expect(await networksOf(id)).toEqual([home]);
 
   // The other way round: the end of the session is not done yet.
   const next = await begin(username);
   await commitWhile([["UPDATE sessions SET ended_at = now() WHERE id = $1", [next.id]]], () =>
-    userStore(database).rememberNetwork(id, late, next.id),
+    userStore(database).rememberNetwork({ userId: id, sessionId: next.id, ...late }),
   );
   expect(await networksOf(id)).toEqual([home]);
 });
@@ -343,7 +344,7 @@ test("a refresh does not evict a network that a password proves at the same time
   await refreshFrom(learned, session.refresh_token, id);
   const proof = "UPDATE familiar_networks SET by_password = true WHERE user_id = $1 AND network = $2";
   await commitWhile([[proof, [id, learned[0]]]], () =>
-    userStore(database).rememberNetwork(id, { network: elsewhere, key: "another" }, session.id),
+    userStore(database).rememberNetwork({ userId: id, sessionId: session.id, network: elsewhere, key: "another" }),
   );
   expect(await networksOf(id)).toEqual([home, learned[0], elsewhere, ...learned.slice(1)]);
 });

@@ -1,8 +1,8 @@
 /** Checks every answer that any test gets against the contract, and notes which (operation, status) pairs were seen. */
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
 import type { OpenApiDocument } from "../../src/openapi/contract.ts";
+import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 
 /** Where each test file notes what it saw. */
 export const answersFolder = "build/answers";
@@ -36,7 +36,7 @@ export function checkAnswer(method: string, target: string, answer: Answer): voi
  * the operation that it was for, if any.
  */
 export function answerChecker(contract: OpenApiDocument) {
-  const conformance = createConformance(contract);
+  const conformance = createResponseValidator(contract);
   return (method: string, target: string, answer: Answer): string | undefined => {
     const { operationId, allow } = operationOf(contract, method, target);
     const fault =
