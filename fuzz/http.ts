@@ -2,7 +2,7 @@
 import { type Agent, request as send } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { decoded } from "../test/support/client.ts";
 
 export type Request = {

@@ -2,7 +2,7 @@
  * The expected state of the service: its users and their passwords, the valid tokens, and the values that each user was
  * given. It is derived from requests and responses only.
  */
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
 import { type SentRequest, textOf } from "./curl.ts";

@@ -1,5 +1,5 @@
 /** Plays a sequence of steps: fills in the values of earlier responses, sends the requests and judges the responses. */
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
 import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";

@@ -1,5 +1,5 @@
 /** The means to check a promise: recorded requests, responses validated against the contract, users, and assertions. */
-import type { Answer } from "../../src/openapi/conformance.ts";
+import type { Answer } from "../../src/openapi/responseValidator.ts";
 import { type Api, isReference, type Operation, sourcesOf } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { SentRequest } from "../curl.ts";

@@ -1,8 +1,8 @@
 /** Validates every answer that a test receives against the contract, and records its operation and status. */
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
 import type { OpenApiDocument } from "../../src/openapi/contract.ts";
+import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 
 /** Each test process records the answers that it received in a file of this folder. */
 export const answersFolder = "build/answers";
@@ -43,7 +43,7 @@ export function checkAnswer(method: string, target: string, answer: Answer): voi
  * operation of the request, if it has one.
  */
 export function answerChecker(contract: OpenApiDocument) {
-  const conformance = createConformance(contract);
+  const conformance = createResponseValidator(contract);
   return (method: string, target: string, answer: Answer): string | undefined => {
     const { operationId, allow } = operationOf(contract, method, target);
     const fault =
