@@ -16,7 +16,7 @@ import type { Handlers } from "./openapi/binding.ts";
 import type { Contract } from "./openapi/contract.ts";
 import { dispatch, problemWriter, type TransportHeaders } from "./openapi/dispatch.ts";
 import type { Authenticator } from "./openapi/guard.ts";
-import type { AnswerCheck } from "./openapi/responseCheck.ts";
+import type { ResponseCheck } from "./openapi/responseCheck.ts";
 import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
 
 type AppParts = {
@@ -28,7 +28,7 @@ type AppParts = {
     Config,
     "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
   >;
-  check: AnswerCheck;
+  check: ResponseCheck;
   /** Counts each request. */
   countRequests?: RequestHandler | undefined;
   /** Makes a span of each request. */

@@ -69,9 +69,9 @@ export const answerFaults: PlantedFault[] = [
     'if (!principal) throw new Problem("invalid-credentials");\n    return',
     'if (!principal) throw new Problem("invalid-credentials", { detail: `Not ${password}.` });\n    return',
   ]),
-  fault("etag-weak", "head-is-get", /ETag/, ["contract/prepared.ts", '`"${createHash', '`W/"${createHash']),
+  fault("etag-weak", "head-is-get", /ETag/, ["openapi/encodedBody.ts", '`"${createHash', '`W/"${createHash']),
   fault("etag-ignored", "head-is-get", /If-None-Match with its ETag/, [
-    "contract/prepared.ts",
+    "openapi/encodedBody.ts",
     "ifNoneMatch !== undefined && fresh",
     'ifNoneMatch === "never" && fresh',
   ]),

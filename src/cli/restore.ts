@@ -1,14 +1,15 @@
 /** `latchkey restore`: after a backup was restored, ends what had been ended since and is alive again. */
 import type { Knex } from "knex";
 import { daySeconds } from "../config/values.ts";
+import { UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
-import { createSeal } from "../tokens/sealing.ts";
+import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
-import { makeKey } from "../tokens/signingKeys.ts";
+import { type Command, parseArguments, type Run } from "./arguments.ts";
 import { type History, readHistory } from "./auditLog.ts";
-import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
+import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { counted, printLine } from "./output.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.
@@ -24,7 +25,7 @@ type Passwords = { reason: "audit-log"; files: string[] } | { reason: "end-passw
 type User = { id: string; username: string };
 
 export const restore: Command = (args) => {
-  const { positionals, values } = readArguments(args, {
+  const { positionals, values } = parseArguments(args, {
     "audit-log": { type: "string", multiple: true },
     "end-passwords": { type: "boolean" },
     "keep-passwords": { type: "boolean" },
@@ -62,28 +63,30 @@ const end =
         for (const { id } of done.disabled) audit("password-disabled", { userId: id });
         audit("database-restored", { reason: choice.reason });
 
-        say("What the backup had brought back:");
-        say(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
-        say(
+        printLine("What the backup had brought back:");
+        printLine(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
+        printLine(
           `${counted(done.ended.sessions, "session")} of ${counted(done.ended.users, "user")}: ended, with every token.`,
         );
-        say(`${counted(done.networks, "familiar network")}: forgotten.`);
+        printLine(`${counted(done.networks, "familiar network")}: forgotten.`);
         if (history?.droppedLines) {
-          say(
+          printLine(
             `The log lacks ${counted(history.droppedLines, "line")} that could not be written. What they said is not known:`,
           );
-          say("to be sure, run latchkey restore --end-passwords as well.");
+          printLine("to be sure, run latchkey restore --end-passwords as well.");
         }
         if (choice.reason === "audit-log") {
-          say(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
-          for (const { id, username } of done.deleted) say(`  ${username}  ${id}`);
+          printLine(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
+          for (const { id, username } of done.deleted) printLine(`  ${username}  ${id}`);
           const remedy = done.disabled.length > 0 ? " Set others by latchkey users set-password NAME:" : "";
-          say(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
-          for (const { id, username } of done.disabled) say(`  ${username}  ${id}`);
+          printLine(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
+          for (const { id, username } of done.disabled) printLine(`  ${username}  ${id}`);
         }
-        if (choice.reason === "end-passwords") say(`${counted(done.allDisabled, "password")}: disabled.`);
+        if (choice.reason === "end-passwords") printLine(`${counted(done.allDisabled, "password")}: disabled.`);
         if (choice.reason === "keep-passwords")
-          say("Passwords that were changed since the backup, and users who were deleted: alive, as you asked for.");
+          printLine(
+            "Passwords that were changed since the backup, and users who were deleted: alive, as you asked for.",
+          );
       },
       { migrates: true },
     );

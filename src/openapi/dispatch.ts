@@ -10,9 +10,9 @@ import { Problem } from "../problems/problems.ts";
 import { type RequestContext, requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import { type Contract, type DeclaredResponse, inUtf8, isJsonType, type Operation } from "./contract.ts";
+import { type EncodedBody, isNamed, preferredCoding } from "./encodedBody.ts";
 import { type Authenticator, authenticate, challenges } from "./guard.ts";
-import { isNamed, type PreparedBody, preferredCoding } from "./prepared.ts";
-import type { AnswerCheck, Outgoing } from "./responseCheck.ts";
+import type { Outgoing, ResponseCheck } from "./responseCheck.ts";
 import { requestValidator } from "./validation.ts";
 
 type DispatchParts = {
@@ -21,7 +21,7 @@ type DispatchParts = {
   authenticator: Authenticator;
   refuseCrossSite: CrossSiteCheck;
   /** Looks at each answer before it leaves. */
-  check: AnswerCheck;
+  check: ResponseCheck;
   transportHeaders: TransportHeaders;
   writeProblem: ProblemWriter;
   /** Where the API is described; `undefined` where it is not. */
@@ -94,7 +94,7 @@ export function problemWriter({
   base = "",
 }: {
   report: (problem: Problem) => void;
-  check: AnswerCheck;
+  check: ResponseCheck;
   transportHeaders: TransportHeaders;
   base?: string;
 }): ProblemWriter {
@@ -256,5 +256,5 @@ const literalFirst = (a: string, b: string) => Number(a.includes("{")) - Number(
 // Dispatch walks the contract at run time, where the types of one operation are those of any. That
 // they fit is checked where the handlers are collected: `Handlers` in src/operations.ts.
 type AnyReply = { status: number; headers?: Record<string, string>; body?: unknown };
-type PreparedReply = AnyReply & { body: PreparedBody };
+type PreparedReply = AnyReply & { body: EncodedBody };
 type AnyHandler = (call: unknown) => AnyReply | Promise<AnyReply>;

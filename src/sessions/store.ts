@@ -23,6 +23,29 @@ const ending = `WITH ended AS (
   SELECT id, :everyEpoch, tokens_expire_at FROM ended
   RETURNING ${revocation}`;
 
+/**
+ * Creates a session and ends the oldest ones beyond the limit. The lock on the user makes concurrent sign-ins of the same user
+ * wait for each other, and for a deletion or an end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
+ */
+const create = `WITH owner AS MATERIALIZED (
+    SELECT id, username, token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch FOR NO KEY UPDATE
+  ), ended AS MATERIALIZED (
+    SELECT oldest.* FROM owner, end_oldest_sessions(owner.id, owner.token_epoch, :kept::integer) AS oldest
+  ), revoked AS (
+    INSERT INTO revocations (subject, minimum_epoch, expires_at) SELECT id, :everyEpoch, tokens_expire_at FROM ended
+    RETURNING ${revocation}
+  ), sessions AS (
+    INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
+                          listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
+    SELECT :id::uuid, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
+           now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
+           now() + make_interval(secs => :tokens), :userAgent, :address
+    FROM owner WHERE (SELECT count(*) FROM ended) >= 0
+    RETURNING *
+  )
+  SELECT ${granted}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+  FROM sessions JOIN owner ON owner.id = user_id`;
+
 type Result<T> = { rows: T[] };
 
 export function sessionStore(database: Database): SessionStore {
@@ -35,58 +58,23 @@ export function sessionStore(database: Database): SessionStore {
 
   return {
     async insert({ id, userId, epoch, seed, digest, address, userAgent }, times, tokenSeconds) {
-      const inserted = await database.write((knex) =>
-        knex.transaction(async (transaction) => {
-          // Sign-ins of a user take turns, and wait for a deletion or an ending of all sessions that is under way. The
-          // second statement has a snapshot of its own, and sees what it has waited for.
-          const { rows: users } = await transaction.raw<Result<{ epoch: number }>>(
-            `SELECT token_epoch AS epoch FROM users WHERE id = :userId AND password_epoch <= :epoch
-             FOR NO KEY UPDATE`,
-            { userId, epoch },
-          );
-          if (!users[0]) return undefined;
-          return transaction.raw<
-            Result<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>
-          >(
-            `WITH ended AS (
-               UPDATE sessions SET ended_at = now()
-               WHERE ${alive} AND id = ANY(ARRAY(
-                 SELECT id FROM sessions WHERE user_id = :userId AND user_epoch = :epoch AND ${alive}
-                 ORDER BY id DESC OFFSET :others))
-               RETURNING id, tokens_expire_at
-             ), revoked AS (
-               INSERT INTO revocations (subject, minimum_epoch, expires_at)
-               SELECT id, :everyEpoch, tokens_expire_at FROM ended
-               RETURNING ${revocation}
-             ), sessions AS (
-               INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
-                                     listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
-               SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
-                      now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
-                      now() + make_interval(secs => :tokens), :userAgent, :address
-               FROM users WHERE id = :userId
-               RETURNING *
-             )
-             SELECT ${granted}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
-             FROM sessions JOIN users ON users.id = user_id`,
-            {
-              id,
-              userId,
-              epoch: users[0].epoch,
-              seed,
-              digest,
-              others: times.sessionsPerUser - 1,
-              everyEpoch,
-              idle: times.idleSeconds,
-              lifetime: times.lifetimeSeconds,
-              tokens: tokensLiveFor(tokenSeconds),
-              userAgent: userAgent ?? null,
-              address: address ?? null,
-            } as never,
-          );
-        }),
+      const row = await one<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>(
+        create,
+        {
+          id,
+          userId,
+          epoch,
+          seed,
+          digest,
+          kept: times.sessionsPerUser - 1,
+          everyEpoch,
+          idle: times.idleSeconds,
+          lifetime: times.lifetimeSeconds,
+          tokens: tokensLiveFor(tokenSeconds),
+          userAgent: userAgent ?? null,
+          address: address ?? null,
+        },
       );
-      const row = inserted?.rows[0];
       if (!row) return undefined;
       const { ended, ...grant } = row;
       return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };

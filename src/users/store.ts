@@ -2,8 +2,9 @@ import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { Problem } from "../problems/problems.ts";
 import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
-import { familiarNetworks } from "../throttling/limits.ts";
-import type { Account, User, UserStore } from "./state.ts";
+import type { Account } from "../throttling/attempts.ts";
+import { maxKnownNetworks } from "../throttling/limits.ts";
+import type { User, UserStore } from "./state.ts";
 
 const userColumns = { id: "id", username: "username", createdAt: "created_at" };
 const accountColumns = {
@@ -50,53 +51,44 @@ export function userStore(database: Database): UserStore {
 
     find: (id) => database.read((knex) => knex("users").first<User | undefined>(userColumns).where({ id })),
 
-    findAccount: (by) => database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(by)),
+    findAccount: (reference) =>
+      database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(reference)),
 
-    async rememberNetwork(id, { network, key }, sessionId) {
+    async rememberNetwork({ userId, sessionId, network, key }) {
       await database.write((knex) =>
         knex.raw(
-          // The user first, as a deletion has it: they must not wait for each other. Then the session: once its theft
-          // was found, a refresh that came before adds nothing. The deletion looks again at what it has waited for: the
-          // password may just have been used there.
+          // Locks the user first, like a deletion: they must not wait for each other. Then the session: after its theft was
+          // detected, an earlier refresh adds nothing.
           `WITH owner AS MATERIALIZED (
-             SELECT id, token_epoch FROM users WHERE id = :id FOR KEY SHARE
+             SELECT id, token_epoch FROM users WHERE id = :userId FOR KEY SHARE
            ), live AS MATERIALIZED (
              SELECT sessions.id FROM sessions JOIN owner ON user_id = owner.id AND user_epoch = token_epoch
              WHERE sessions.id = :sessionId::uuid AND ended_at IS NULL FOR SHARE OF sessions
            ), remembered AS (
              INSERT INTO familiar_networks (user_id, network, key, by_password)
-             SELECT id, :network, :key, :byPassword::boolean FROM owner
-             WHERE :byPassword::boolean OR EXISTS (SELECT FROM live) AND :limit::integer > (
-               SELECT count(*) FROM familiar_networks WHERE user_id = :id AND network <> :network AND by_password)
-             ON CONFLICT (user_id, network) DO UPDATE
-               SET last_seen_at = now(), key = excluded.key,
-                   by_password = familiar_networks.by_password OR excluded.by_password
+             SELECT owner.id, :network, :key, false FROM owner, live
+             WHERE ${maxKnownNetworks} > (
+               SELECT count(*) FROM familiar_networks WHERE user_id = :userId AND network <> :network AND by_password)
+             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key
              RETURNING user_id
            )
            DELETE FROM familiar_networks AS known USING remembered
-           WHERE known.user_id = remembered.user_id AND (:byPassword::boolean OR NOT by_password) AND network IN (
-             SELECT network FROM familiar_networks WHERE user_id = :id AND network <> :network
-             ORDER BY by_password DESC, last_seen_at DESC OFFSET :limit::integer - 1)`,
-          {
-            id,
-            network,
-            key,
-            sessionId: sessionId ?? null,
-            byPassword: sessionId === undefined,
-            limit: familiarNetworks,
-          } as never,
+           WHERE known.user_id = remembered.user_id AND NOT by_password AND network IN (
+             SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
+             ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})`,
+          { userId, sessionId, network, key },
         ),
       );
     },
 
-    changePassword: (id, epoch, passwordHash, network) =>
+    changePassword: (change) =>
       revoking(
         `UPDATE users
          SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
          WHERE id = :id AND password_epoch <= :epoch RETURNING id, token_epoch AS minimum_epoch
          ), forgotten AS (
            DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network`,
-        { id, epoch, passwordHash, network },
+        change,
       ),
 
     currentEpoch: async (id, epoch) =>

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { watchHeartbeat } from "../../src/process/heartbeat.ts";
-import { endingsInARow } from "../../src/process/workers.ts";
+import { countedRestarts } from "../../src/process/workerPool.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
@@ -74,8 +74,8 @@ function oneConnection(url: string): (path: string, bearer: string, method?: str
 }
 
 test("a worker that ran for a minute is replaced after the shortest delay", () => {
-  expect(endingsInARow(3, 59_000)).toBe(3);
-  expect(endingsInARow(3, 61_000)).toBe(0);
+  expect(countedRestarts(3, 59_000)).toBe(3);
+  expect(countedRestarts(3, 61_000)).toBe(0);
 });
 
 test("a heartbeat may be missing for less than 60 seconds during a start, and less than 5 afterwards", () => {

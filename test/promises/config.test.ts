@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ConfigError, describeSettings, misspeltSettings, readConfig } from "../../src/config/config.ts";
+import { describeSettings, misspelledSettings, readConfig } from "../../src/config/config.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { keysOf } from "../../src/tokens/secretKey.ts";
 
 const secret = "an honest secret key of forty characters";
@@ -199,8 +200,8 @@ describe("settings", () => {
     ["PASSWORD_MINIMUM_LENGTH", "PASSWORD_MIN_LENGTH"],
     ["LATCHKEY_PORT", "PORT"],
   ])("%s is warned of: %s is meant", (given, meant) => {
-    expect(misspeltSettings({ [given]: "1" })).toEqual([expect.stringContaining(`Set ${meant} if`)]);
-    expect(misspeltSettings({ [given]: "1", [meant]: "1" })).toEqual([]);
+    expect(misspelledSettings({ [given]: "1" })).toEqual([expect.stringContaining(`Set ${meant} if`)]);
+    expect(misspelledSettings({ [given]: "1", [meant]: "1" })).toEqual([]);
     readConfig({ [given]: "1" });
   });
 
@@ -223,7 +224,7 @@ describe("settings", () => {
       },
       ...{ XDG_DATA_DIRS: "x", DB_HOST: "x", REDIS_URL: "x", HTTP_PROXY: "x", NO_PROXY: "x", CI: "1", DEBUG: "x" },
     };
-    expect(misspeltSettings(foreign)).toEqual([]);
+    expect(misspelledSettings(foreign)).toEqual([]);
   });
 
   test("docs/settings.md lists all of them with their defaults", () => {

@@ -100,7 +100,7 @@ export const contract: readonly Mutation[] = [
   },
   {
     name: "the client's preferred content coding is ignored",
-    file: "src/openapi/prepared.ts",
+    file: "src/openapi/encodedBody.ts",
     find: "encodings(codings, { preferred: codings })[0]",
     replace: 'encodings(["identity"], { preferred: codings })[0]',
     test: "test/operations/getOpenapiJson.test.ts",
@@ -252,7 +252,7 @@ export const contract: readonly Mutation[] = [
   },
   {
     name: "an answer without a declared header passes the check",
-    file: "src/openapi/conformance.ts",
+    file: "src/openapi/responseValidator.ts",
     find: 'if (!values && header.value["required"])',
     replace: "if (!values && !header)",
     test: "test/promises/conformance.test.ts",
@@ -260,7 +260,7 @@ export const contract: readonly Mutation[] = [
   },
   {
     name: "another media type passes the check",
-    file: "src/openapi/conformance.ts",
+    file: "src/openapi/responseValidator.ts",
     find: "!types.includes(type))",
     replace: "types.length === 0)",
     test: "test/promises/conformance.test.ts",

@@ -61,7 +61,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "a revocation that commits late is missed",
     file: "src/revocations/store.ts",
-    find: "OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot::pg_snapshot)))",
+    find: "OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot)))",
     replace: "",
     test: "test/promises/revocation.test.ts",
     only: "revocations that commit out of order are not missed",

@@ -1,8 +1,8 @@
 /** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
 import type { Knex } from "knex";
+import { lockUntilCommit } from "../database/locks.ts";
 import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
-import type { SealedKey } from "../tokens/signingKeys.ts";
-import { signingKeyLock } from "../tokens/store.ts";
+import type { SealedKey } from "../tokens/storedKeys.ts";
 
 export type Ended = { sessions: number; users: number };
 
@@ -68,7 +68,7 @@ export async function replaceKeys(
   keys: readonly [SealedKey, SealedKey],
   rotationSeconds: number,
 ): Promise<string[]> {
-  await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]); // no instance rotates meanwhile
+  await lockUntilCommit(transaction, "signingKeys"); // no instance rotates meanwhile
   const { rows } = await transaction.raw<{ rows: { subject: string }[] }>(
     `WITH revoked AS (
        UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
