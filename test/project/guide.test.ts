@@ -12,7 +12,15 @@ import { startTestService } from "../support/service.ts";
 
 const contract = await readContract();
 const chapters = (await readdir("docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
-const pages = ["README.md", "CONTRIBUTING.md", "RUNBOOK.md", "SECURITY.md", "deploy/ha/README.md", ...chapters];
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "STYLE.md",
+  "RUNBOOK.md",
+  "SECURITY.md",
+  "deploy/ha/README.md",
+  ...chapters,
+];
 
 /** The fragment that GitHub gives to a heading. */
 const fragmentOf = (heading: string) =>
