@@ -1,20 +1,20 @@
-/** A run of requests as lines for a shell. What an answer gave and a later request used becomes a variable. */
+/** A run of requests as lines for a shell. What an answer returned and a later request used becomes a variable. */
 import type { Request } from "./http.ts";
 
-export type Exchange = {
+export type SentRequest = {
   request: Request;
-  /** What its answer gave: a value and where it stands in the JSON. */
-  gave: { value: string; place: string }[];
+  /** What its answer returned: a value and where it stands in the JSON. */
+  returned: { value: string; place: string }[];
 };
 
 /** @returns a line or two for each request, to be pasted into a POSIX shell that has curl and node */
-export function curlLines(url: string, exchanges: Exchange[]): string[] {
+export function curlLines(url: string, sentRequests: SentRequest[]): string[] {
   const variables = new Map<string, string>();
-  return exchanges.flatMap((exchange, index) => {
-    const line = curlLine(url, exchange.request, variables);
-    const later = exchanges.slice(index + 1).map(({ request }) => textOf(request));
-    const known = textOf(exchange.request);
-    const used = exchange.gave.filter(({ value }) => {
+  return sentRequests.flatMap((sendRequest, index) => {
+    const line = curlLine(url, sendRequest.request, variables);
+    const later = sentRequests.slice(index + 1).map(({ request }) => textOf(request));
+    const known = textOf(sendRequest.request);
+    const used = sendRequest.returned.filter(({ value }) => {
       return value.length >= 16 && !variables.has(value) && !known.includes(value);
     });
     const needed = used.filter(({ value }, at) => {

@@ -20,7 +20,7 @@ const retries = { most: 20, afterMs: 200 };
  * Sends a request, again where the service has too much to do: on a busy machine that is no fault.
  * @throws where there is no answer, which is a finding too
  */
-export async function exchange(url: URL, agent: Agent, request: Request): Promise<Answer> {
+export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<Answer> {
   for (let tries = 1; ; tries += 1) {
     const answer = await exchangeOnce(url, agent, request);
     const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");

@@ -6,11 +6,11 @@ import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { superuser } from "../src/database/embedded/roles.ts";
 import { type Arguments, readArguments, UsageError, usage } from "./arguments.ts";
 import { readApi } from "./contract/operations.ts";
-import { tryOutages } from "./outages.ts";
-import { blindSpots, coverageOf } from "./report.ts";
-import { count, type Fuzzed, fuzz, tableOf, together } from "./run.ts";
+import { checkOutages } from "./outages.ts";
+import { coverageOf, undetectableLines } from "./report.ts";
+import { count, type FuzzResult, fuzz, mergeResults, tableOf } from "./run.ts";
 import { startFuzzedService } from "./service.ts";
-import { forgetUsers, wrongRows } from "./storedRows.ts";
+import { deleteUsers, findInvalidRows } from "./storedRows.ts";
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof UsageError)) throw error;
@@ -51,16 +51,21 @@ async function fuzzOwnService(given: Arguments): Promise<boolean> {
     try {
       const settings = { ...settingsOf(given), ...service };
       const kept = await fuzz({ ...settings, requests: 0 });
-      await forgetUsers(databaseUrl);
+      await deleteUsers(databaseUrl);
       const sent = kept.failure ? kept : await fuzz({ ...settings, promises: [] });
-      const rows = await wrongRows(databaseUrl, sent.failure ? undefined : sent.users);
-      const fuzzed = kept.failure ? kept : together(kept, sent);
+      const rows = await findInvalidRows(databaseUrl, sent.failure ? undefined : sent.users);
+      const fuzzed = kept.failure ? kept : mergeResults(kept, sent);
       const isComplete = !fuzzed.failure && given.promises === undefined;
       if (isComplete && given.path === undefined) {
         const administrator = { ...postgres.connection, user: superuser, database: "postgres" };
         const start = (others: Record<string, string>) => startFuzzedService(databaseUrl, others);
         const seen = (operation: string, status: number) => count(fuzzed.statuses, operation, status);
-        const failure = await tryOutages({ api: apiOf(given), power: { databaseUrl, administrator }, start, seen });
+        const failure = await checkOutages({
+          api: apiOf(given),
+          database: { databaseUrl, administrator },
+          start,
+          seen,
+        });
         if (failure) fuzzed.failure = { ...failure, seed: given.seed, path: "" };
       }
       report(given, fuzzed, began);
@@ -84,10 +89,10 @@ function settingsOf(given: Arguments) {
   return { api: apiOf(given), requests, seed, path, ...(promises && { promises }) };
 }
 
-function report(given: Arguments, fuzzed: Fuzzed, began: number): void {
+function report(given: Arguments, fuzzed: FuzzResult, began: number): void {
   for (const line of tableOf(fuzzed)) console.info(line);
   const isWhole = given.promises === undefined && given.path === undefined;
-  const unseen = isWhole ? [...blindSpots(), ...coverageOf(apiOf(given), fuzzed, given.url === undefined)] : [];
+  const unseen = isWhole ? [...undetectableLines(), ...coverageOf(apiOf(given), fuzzed, given.url === undefined)] : [];
   for (const line of unseen) console.info(line);
   for (const [promise, reason] of fuzzed.unchecked) console.info(`not checked: ${promise}: ${reason}`);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);

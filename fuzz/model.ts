@@ -5,7 +5,7 @@
 import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
-import { type Exchange, textOf } from "./curl.ts";
+import { type SentRequest, textOf } from "./curl.ts";
 import type { Request } from "./http.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
 
@@ -13,10 +13,10 @@ export type User = { id: string; typed: string; username: string; password: stri
 type Session = { owner: User; hasEnded: boolean };
 type Token = { owner: User; session: Session | undefined; works: boolean };
 /**
- * Something that an answer gave, or an accepted request.
+ * Something that an answer returned, or an accepted request.
  * `isOwn`: it was made for this owner. What people type, two may type alike.
  */
-export type Given = { name: string; value: string; origin: string; owner: User | undefined; isOwn: boolean };
+export type KnownValue = { name: string; value: string; origin: string; owner: User | undefined; isOwn: boolean };
 /** Who credentials belong to. `isExact`: nobody can read them in another way. */
 type Proof = { user: User; token: Token | undefined; isExact: boolean };
 /** A request for an operation, and its answer. */
@@ -29,15 +29,15 @@ type Call = {
   proof: Proof | undefined;
 };
 
-export type Books = ReturnType<typeof openBooks>;
+export type Model = ReturnType<typeof createModel>;
 
-/** Books without an entry: for one run of steps, which makes users of its own. */
-export function openBooks(api: Api) {
+/** Model without an entry: for one run of steps, which makes users of its own. */
+export function createModel(api: Api) {
   const users: User[] = [];
   const sessions = new Map<string, Session>();
   const tokens = new Map<string, Token>();
   const refreshTokens = new Map<string, Session>();
-  const pool: Given[] = [];
+  const pool: KnownValue[] = [];
   const typed: string[] = [];
 
   const roles = rolesOf(api);
@@ -83,23 +83,27 @@ export function openBooks(api: Api) {
     ],
   ];
 
-  return { users, pool, tokens, enter };
+  return { users, pool, tokens, record };
 
   /**
-   * Judges an answer that the contract declares, and enters what it gave and changed.
+   * Judges an answer that the contract declares, and enters what it returned and changed.
    * @param secrets what the request has and no answer may say
-   * @returns what is wrong, if anything, and what it gave
+   * @returns what is wrong, if anything, and what it returned
    */
-  function enter(request: Request, answer: Answer, secrets: string[]): { wrong?: string; gave: Exchange["gave"] } {
+  function record(
+    request: Request,
+    answer: Answer,
+    secrets: string[],
+  ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
     const proof = provenBy(request);
     const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), jsonOf(request.body?.toString() ?? "")];
     const call = operation && { operation, request, sent, answer, json, proof };
     const wrong = (call && misjudged(call)) ?? echoed(request, answer, json, secrets) ?? leaked(request, answer, proof);
-    if (wrong !== undefined) return { wrong, gave: [] };
+    if (wrong !== undefined) return { wrong, returned: [] };
     // A refresh token that is used again after its time ends the session.
     if (json["type"] === "/problems/token-reused") end(sessionOf(sent));
-    return { gave: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
+    return { returned: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
   }
 
   /** Who was let in and should not have been, and the other way round. */
@@ -118,7 +122,7 @@ export function openBooks(api: Api) {
     return isSuccess && isProven && isAnothers ? "somebody else's data" : undefined;
   }
 
-  function learn(call: Call): Exchange["gave"] {
+  function learn(call: Call): SentRequest["returned"] {
     const { operation, sent, json, proof } = call;
     let owner = operation.schemes.length > 0 ? proof?.user : sessionOf(sent)?.owner;
     if (operation === api.registration) {
@@ -129,8 +133,8 @@ export function openBooks(api: Api) {
     for (const [one, effect] of effects) if (one === operation) effect(call);
     typed.push(...stringsOf(sent).flatMap(({ name, value }) => (isSecret(name) ? [] : [value])));
     const session = newSession(json, owner);
-    const gave = stringsOf(json).filter(({ name }) => operation.givesNamed.has(name));
-    for (const { name, value } of gave) {
+    const returned = stringsOf(json).filter(({ name }) => operation.returnedNames.has(name));
+    for (const { name, value } of returned) {
       const isOwn = !typed.some((text) => text.includes(value));
       pool.unshift({ name, value, origin: operation.path, owner, isOwn });
       if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, works: true });
@@ -139,7 +143,7 @@ export function openBooks(api: Api) {
       if (!owner || typeof value !== "string") continue;
       pool.unshift({ name, value, origin: operation.path, owner, isOwn: isSecret(name) });
     }
-    return gave;
+    return returned;
   }
 
   function newSession(json: Json, owner: User | undefined): Session | undefined {

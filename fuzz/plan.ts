@@ -8,8 +8,8 @@ export type Value =
   | { json: unknown }
   /** Text that stands in the body as it is. */
   | { raw: string }
-  /** Something that an earlier answer gave under such a name; the newest is 0. `otherwise`: where there is none. */
-  | { given: string; pick: number; otherwise?: unknown }
+  /** Something that an earlier answer returned under such a name; the newest is 0. `otherwise`: where there is none. */
+  | { returned: string; pick: number; otherwise?: unknown }
   | { members: [string, Value][] }
   | { items: Value[] };
 
@@ -23,14 +23,14 @@ export type Credentials =
   | { kind: "expired token"; as: "bearer" | "basic" }
   | { kind: "raw"; headers: string[] };
 
-export type Spoil =
+export type Corruption =
   | { kind: "cut"; at: number }
   | { kind: "bytes"; at: number; bytes: number[] }
   | { kind: "padded"; to: number }
   | { kind: "replaced"; text: string }
   | { kind: "utf-16" };
 
-export type Body = { value: Value; types: string[]; spoil: Spoil | undefined };
+export type Body = { value: Value; types: string[]; corruption: Corruption | undefined };
 
 export type Step = {
   operation: string;

@@ -1,23 +1,23 @@
-/** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
+/** Plays a run of steps: fills in what earlier answers returned, sends, and has the answers judged. */
 import type { Answer } from "../src/openapi/responseValidator.ts";
-import { type Api, giversOf, isSecret, kindOf, type Operation } from "./contract/operations.ts";
-import type { Exchange } from "./curl.ts";
+import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
+import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { forged } from "./forgedTokens.ts";
 import { plainStep } from "./generators/plainest.ts";
 import type { Request } from "./http.ts";
 import { jsonOf } from "./json.ts";
-import { openBooks, type User } from "./model.ts";
+import { createModel, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
 
 /** What one run of steps is played against. */
-export type Stage = {
+export type ServiceAccess = {
   api: Api;
   send(request: Request): Promise<Answer>;
   /** @throws where the contract does not declare such an answer */
   check(method: string, target: string, answer: Answer): void;
   /** Digits of this run alone: no other run makes a user of the same name. */
-  tag: string;
+  runId: string;
   /** Tokens of the service whose time is over. */
   expiredTokens: string[];
 };
@@ -27,16 +27,16 @@ export type Stage = {
  * @returns the users that are left
  * @throws {Finding}
  */
-export async function play(steps: Step[], { api, send, check, tag, expiredTokens }: Stage): Promise<User[]> {
-  const books = openBooks(api);
+export async function play(steps: Step[], { api, send, check, runId, expiredTokens }: ServiceAccess): Promise<User[]> {
+  const model = createModel(api);
   const looked = new Set<Operation>();
-  const exchanges: Exchange[] = [];
+  const sentRequests: SentRequest[] = [];
 
   /** Of users made before others: each has a name of its own. */
-  const unique = () => String(exchanges.length);
+  const unique = () => String(sentRequests.length);
 
   for (const step of steps) await perform(step);
-  return books.users.filter(({ exists }) => exists);
+  return model.users.filter(({ exists }) => exists);
 
   async function perform(step: Step): Promise<void> {
     const operation = api.operations.find(({ id }) => id === step.operation) as Operation;
@@ -56,14 +56,14 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     headers.push(...step.headers);
     const body = step.body && (await bytesOf(step.body, operation, secrets));
     for (const type of step.body?.types ?? []) headers.push(["Content-Type", type]);
-    await exchange({ method: step.method, target, headers, body }, secrets);
+    await sendRequest({ method: step.method, target, headers, body }, secrets);
   }
 
-  async function exchange(request: Request, secrets: string[]): Promise<void> {
-    const done: Exchange = { request, gave: [] };
-    exchanges.push(done);
+  async function sendRequest(request: Request, secrets: string[]): Promise<void> {
+    const done: SentRequest = { request, returned: [] };
+    sentRequests.push(done);
     const finding = (what: string, cause?: unknown) =>
-      new Finding(`${request.method} ${request.target.slice(0, 200)}: ${what}`, [...exchanges], cause);
+      new Finding(`${request.method} ${request.target.slice(0, 200)}: ${what}`, [...sentRequests], cause);
     const answer = await send(request).catch((error: Error) => {
       throw finding(`no answer (${error.message})`, error);
     });
@@ -74,24 +74,24 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     } catch (error) {
       throw finding(`not what the contract declares: ${(error as Error).message}`, error);
     }
-    const { wrong, gave } = books.enter(request, answer, secrets);
+    const { wrong, returned } = model.record(request, answer, secrets);
     if (wrong !== undefined) throw finding(`${wrong}: ${said}`);
-    done.gave = gave;
+    done.returned = returned;
   }
 
-  /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
-  async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
+  /** What an earlier answer returned under such a name, or else what the operation that returnedKinds such a thing returnedKinds now. */
+  async function returned(name: string, pick: number, operation: Operation): Promise<string | undefined> {
     if (pick < 4 && kindOf(name) === "username") return (await somebody(pick))?.username;
     if (pick < 4 && kindOf(name) === "password") return (await somebody(pick))?.password;
-    const [giver] = giversOf(api, operation, name);
+    const [giver] = sourcesOf(api, operation, name);
     const find = () => {
-      const ofKind = books.pool.filter((one) => kindOf(one.name) === kindOf(name));
+      const ofKind = model.pool.filter((one) => kindOf(one.name) === kindOf(name));
       const named = ofKind.filter((one) => one.name === name);
       const fitting = named.filter(({ origin }) => origin === giver?.path);
       // Mostly what fits best. What does not fit is an input, too.
-      return (pick < 4 ? [fitting, named, ofKind, books.pool] : [books.pool]).find((found) => found.length > 0);
+      return (pick < 4 ? [fitting, named, ofKind, model.pool] : [model.pool]).find((found) => found.length > 0);
     };
-    if (giver && !looked.has(giver) && !books.pool.some(({ origin }) => origin === giver.path)) {
+    if (giver && !looked.has(giver) && !model.pool.some(({ origin }) => origin === giver.path)) {
       looked.add(giver);
       await perform(plainStep(api, giver, unique()));
     }
@@ -101,20 +101,22 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
 
   /** A user, made where there is none. */
   async function somebody(pick = 0): Promise<User | undefined> {
-    const alive = () => books.users.filter(({ exists }) => exists);
+    const alive = () => model.users.filter(({ exists }) => exists);
     if (alive().length === 0 && api.registration) await perform(plainStep(api, api.registration, unique()));
     return alive()[pick % alive().length];
   }
 
   async function anyToken(pick: number): Promise<string> {
     // The plainest is a token that works.
-    const isWanting = pick === 0 && ![...books.tokens.values()].some(({ works }) => works);
-    if (books.tokens.size === 0 || isWanting) {
-      const giving = api.operations.find(({ gives, schemes }) => gives.has("token") && schemes.includes("basic"));
+    const isWanting = pick === 0 && ![...model.tokens.values()].some(({ works }) => works);
+    if (model.tokens.size === 0 || isWanting) {
+      const giving = api.operations.find(
+        ({ returnedKinds, schemes }) => returnedKinds.has("token") && schemes.includes("basic"),
+      );
       if (giving) await perform(plainStep(api, giving, unique()));
     }
-    const newestFirst = [...books.tokens.keys()].reverse();
-    const working = newestFirst.find((token) => books.tokens.get(token)?.works);
+    const newestFirst = [...model.tokens.keys()].reverse();
+    const working = newestFirst.find((token) => model.tokens.get(token)?.works);
     if (pick === 0 && working !== undefined) return working;
     return newestFirst[pick % newestFirst.length] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30";
   }
@@ -173,7 +175,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       return `{${members.join()}}`;
     }
     const found =
-      "given" in value ? ((await given(value.given, value.pick, operation)) ?? value.otherwise) : value.json;
+      "returned" in value ? ((await returned(value.returned, value.pick, operation)) ?? value.otherwise) : value.json;
     const own = "json" in value && typeof found === "string" ? personal(name, found) : found;
     if (typeof own === "string" && isSecret(name)) secrets.push(own);
     return JSON.stringify(own ?? null);
@@ -187,23 +189,27 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     const points = [...text];
     const isName = kindOf(name) === "username" && text !== "";
     if (!isName && !(kindOf(name) === "password" && points.length >= 8)) return text;
-    return points.length > 2 * tag.length ? points.slice(0, -tag.length).join("") + tag : text + tag;
+    return points.length > 2 * runId.length ? points.slice(0, -runId.length).join("") + runId : text + runId;
   }
 
-  async function bytesOf({ value, spoil }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
+  async function bytesOf({ value, corruption }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
     const text = await render("", value, operation, secrets);
     const bytes = Buffer.from(text);
-    switch (spoil?.kind) {
+    switch (corruption?.kind) {
       case undefined:
         return bytes;
       case "cut":
-        return bytes.subarray(0, spoil.at);
+        return bytes.subarray(0, corruption.at);
       case "bytes":
-        return Buffer.concat([bytes.subarray(0, spoil.at), Buffer.from(spoil.bytes), bytes.subarray(spoil.at)]);
+        return Buffer.concat([
+          bytes.subarray(0, corruption.at),
+          Buffer.from(corruption.bytes),
+          bytes.subarray(corruption.at),
+        ]);
       case "padded":
-        return Buffer.concat([bytes, Buffer.alloc(Math.max(0, spoil.to - bytes.length), " ")]);
+        return Buffer.concat([bytes, Buffer.alloc(Math.max(0, corruption.to - bytes.length), " ")]);
       case "replaced":
-        return Buffer.from(spoil.text);
+        return Buffer.from(corruption.text);
       case "utf-16":
         return Buffer.from(text, "utf16le");
     }

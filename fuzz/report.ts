@@ -1,8 +1,8 @@
 /** Which of the declared answers were reached, and why the others were not. */
 
 import type { Api, Operation } from "./contract/operations.ts";
-import { unfindableFaults } from "./plantedFaults/undetectable.ts";
-import type { Fuzzed } from "./run.ts";
+import { undetectableFaults } from "./plantedFaults/undetectable.ts";
+import type { FuzzResult } from "./run.ts";
 
 const reasons: [(status: number, operation: Operation, isOwn: boolean) => boolean, string][] = [
   [(status) => status === 408, "a body that does not arrive takes 8 seconds; test/support/sharedCases.ts sends such"],
@@ -15,10 +15,11 @@ const reasons: [(status: number, operation: Operation, isOwn: boolean) => boolea
 ];
 
 /** @returns a line for each kind of fault that no request can show */
-export const blindSpots = (): string[] => unfindableFaults.map(({ name, why }) => `cannot be found: ${name}: ${why}`);
+export const undetectableLines = (): string[] =>
+  undetectableFaults.map(({ name, why }) => `cannot be found: ${name}: ${why}`);
 
 /** @returns a line for each operation with declared answers that were not reached, and the sum of all */
-export function coverageOf({ operations }: Api, { statuses }: Pick<Fuzzed, "statuses">, isOwn: boolean): string[] {
+export function coverageOf({ operations }: Api, { statuses }: Pick<FuzzResult, "statuses">, isOwn: boolean): string[] {
   let [reached, declared] = [0, 0];
   const lines = operations.flatMap((operation) => {
     const missed = operation.statuses.filter((status) => !statuses.get(operation.id)?.has(status));

@@ -7,14 +7,14 @@ import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { plainStep } from "./generators/plainest.ts";
 import { sequences } from "./generators/steps.ts";
-import { exchange } from "./http.ts";
+import { sendRequest } from "./http.ts";
 import type { User } from "./model.ts";
 import type { Step } from "./plan.ts";
 import { play } from "./play.ts";
 import { promises as allPromises } from "./promises/index.ts";
-import { createProbe, type Insight, Unchecked } from "./promises/probe.ts";
+import { createProbe, type ServiceDetails, Unchecked } from "./promises/probe.ts";
 
-export type Fuzzing = {
+export type FuzzOptions = {
   api: Api;
   /** Where the service listens. */
   url: string;
@@ -26,16 +26,16 @@ export type Fuzzing = {
   /** Of a failure: only that one is played. */
   path?: string | undefined;
   /** What is known of the service beside its address. */
-  insight?: Insight;
+  details?: ServiceDetails;
   /** Which promises are checked before the random requests: all, unless a failure is played again. */
   promises?: string[];
   /** So many seeds are played at a time: the service waits for its database, and the fuzzer would wait for it. */
-  lanes?: number;
+  concurrency?: number;
 };
 
-export type Fuzzed = {
+export type FuzzResult = {
   requests: number;
-  /** How often each operation gave each status. What is for no operation is `(none)`. */
+  /** How often each operation returned each status. What is for no operation is `(none)`. */
   statuses: Map<string, Map<number, number>>;
   /** Those that the service must have at the end. */
   users: User[];
@@ -61,14 +61,14 @@ export async function fuzz({
   api,
   url,
   expiredTokens = [],
-  insight = {},
+  details = {},
   requests,
   seed,
   path,
   promises = path === undefined ? Object.keys(allPromises) : [],
-  lanes = 4,
-}: Fuzzing): Promise<Fuzzed> {
-  const fuzzed: Fuzzed = { requests: 0, statuses: new Map(), users: [], failure: undefined, unchecked: new Map() };
+  concurrency = 4,
+}: FuzzOptions): Promise<FuzzResult> {
+  const fuzzed: FuzzResult = { requests: 0, statuses: new Map(), users: [], failure: undefined, unchecked: new Map() };
   const conforms = answerChecker(api.contract);
   const arbitrary = sequences(api);
   const started = String(Date.now() % 1e9);
@@ -79,22 +79,22 @@ export async function fuzz({
     count(fuzzed.statuses, conforms(method, target, answer) ?? "(none)", answer.status);
   const stageOf = (agent: Agent) => {
     runs += 1;
-    const send = (request: Parameters<typeof exchange>[2], from?: string) => {
+    const send = (request: Parameters<typeof sendRequest>[2], from?: string) => {
       fuzzed.requests += 1;
-      return exchange(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
+      return sendRequest(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
     };
-    return { api, tag: started + runs, expiredTokens, send, check };
+    return { api, runId: started + runs, expiredTokens, send, check };
   };
 
   const playOne = async (steps: Step[], agent: Agent): Promise<void> => {
-    if (fuzzed.failure) return; // one is enough, and the other lanes need not go on
+    if (fuzzed.failure) return; // one is enough, and the other concurrency need not go on
     fuzzed.users.push(...(await play(steps, stageOf(agent))));
   };
 
   const checkPromises = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     for (const promise of promises) {
-      const probe = createProbe({ ...stageOf(agent), ...insight });
+      const probe = createProbe({ ...stageOf(agent), ...details });
       await allPromises[promise]?.(probe).catch((error: unknown) => {
         if (error instanceof Unchecked) fuzzed.unchecked.set(promise, error.message);
         else fuzzed.failure = { ...failureOf(url, seed, null, error), promise };
@@ -135,25 +135,25 @@ export async function fuzz({
     }
   };
   await checkPromises();
-  await Promise.all(Array.from({ length: path === undefined ? lanes : 1 }, playSeeds));
+  await Promise.all(Array.from({ length: path === undefined ? concurrency : 1 }, playSeeds));
   if (path === undefined && requests > 0 && !fuzzed.failure) await tour();
   return fuzzed;
 }
 
 function failureOf(url: string, seed: number, path: string | null, error: unknown): Failure {
   if (!(error instanceof Finding)) throw error;
-  return { seed, path: path ?? "", what: error.message, curl: curlLines(url, error.exchanges) };
+  return { seed, path: path ?? "", what: error.message, curl: curlLines(url, error.sentRequests) };
 }
 
-export function count(statuses: Fuzzed["statuses"], operation: string, status: number, times = 1): void {
+export function count(statuses: FuzzResult["statuses"], operation: string, status: number, times = 1): void {
   const counts = statuses.get(operation) ?? new Map<number, number>();
   counts.set(status, (counts.get(status) ?? 0) + times);
   statuses.set(operation, counts);
 }
 
-/** What two of them sent and found, together. */
-export function together(one: Fuzzed, other: Fuzzed): Fuzzed {
-  const statuses: Fuzzed["statuses"] = new Map();
+/** What two of them sent and found, mergeResults. */
+export function mergeResults(one: FuzzResult, other: FuzzResult): FuzzResult {
+  const statuses: FuzzResult["statuses"] = new Map();
   for (const fuzzed of [one, other]) {
     for (const [operation, counts] of fuzzed.statuses) {
       for (const [status, times] of counts) count(statuses, operation, status, times);
@@ -169,7 +169,7 @@ export function together(one: Fuzzed, other: Fuzzed): Fuzzed {
 }
 
 /** The statuses as lines of a table. */
-export function tableOf({ statuses }: Fuzzed): string[] {
+export function tableOf({ statuses }: FuzzResult): string[] {
   return [...statuses]
     .sort(([a], [b]) => a.localeCompare(b))
     .map(([operation, counts]) => {

@@ -8,21 +8,21 @@ import { defaultIssuer } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import type { Json } from "./json.ts";
-import type { Insight } from "./promises/probe.ts";
+import type { ServiceDetails } from "./promises/probe.ts";
 
-export type FuzzedService = { url: string; expiredTokens: string[]; insight: Insight; close(): Promise<void> };
+export type FuzzedService = { url: string; expiredTokens: string[]; details: ServiceDetails; close(): Promise<void> };
 
 /** What a service is started by: this program, or another version of it. */
 export type Program = { readConfig: typeof readConfig; startService: typeof startService };
 
 const secretKey = "for fuzzing only, not a secret: 0123456789";
-const insight = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
+const details = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
 const settings = {
   PORT: "0",
   THROTTLE: "off",
   SECRET_KEY: secretKey,
-  SESSIONS_PER_USER: String(insight.sessionsPerUser),
-  REFRESH_GRACE_SECONDS: String(insight.refreshGraceSeconds),
+  SESSIONS_PER_USER: String(details.sessionsPerUser),
+  REFRESH_GRACE_SECONDS: String(details.refreshGraceSeconds),
 };
 
 /**
@@ -43,7 +43,7 @@ export async function startFuzzedService(
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
-  return { url: service.url, expiredTokens: [expired], insight: { ...insight, sign }, close: service.close };
+  return { url: service.url, expiredTokens: [expired], details: { ...details, sign }, close: service.close };
 }
 
 /** Signs as the service does: with the key that its database has. */

@@ -23,7 +23,7 @@ const rules: Record<string, (value: string) => boolean> = {
  * @param users those that must be there, and nobody else
  * @returns what is wrong
  */
-export async function wrongRows(databaseUrl: string, users: User[] | undefined): Promise<string[]> {
+export async function findInvalidRows(databaseUrl: string, users: User[] | undefined): Promise<string[]> {
   const client = new pg.Client(databaseUrl);
   await client.connect();
   try {
@@ -57,7 +57,7 @@ export async function wrongRows(databaseUrl: string, users: User[] | undefined):
 }
 
 /** Deletes all users, so that those who are registered from now on can be told. */
-export async function forgetUsers(databaseUrl: string): Promise<void> {
+export async function deleteUsers(databaseUrl: string): Promise<void> {
   const client = new pg.Client(databaseUrl);
   await client.connect();
   await client.query("DELETE FROM users").finally(() => client.end());

@@ -36,7 +36,7 @@ export type Parameter = {
   in: string;
   required?: boolean;
   schema: Schema;
-  /** The values that the contract gives as examples, of the parameter before those of its schema. */
+  /** The values that the contract returnedKinds as examples, of the parameter before those of its schema. */
   examples: unknown[];
 };
 
@@ -53,8 +53,8 @@ export type Operation = {
   /** The declared statuses. */
   statuses: number[];
   /** The members of its successes, at any depth, by name and by kind: what a later request may be made of. */
-  givesNamed: Set<string>;
-  gives: Set<string>;
+  returnedNames: Set<string>;
+  returnedKinds: Set<string>;
 };
 
 export type Api = {
@@ -84,10 +84,10 @@ type OpenApiOperation = {
   responses: Record<string, Content>;
 };
 
-/** `access_token` and `token` are both a token, `next_cursor` is a cursor: what one gives, the other may take. */
+/** `access_token` and `token` are both a token, `next_cursor` is a cursor: what one returnedKinds, the other may take. */
 export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
 
-/** Whether a member of this name is best what an earlier answer gave: it refers to something, or proves something. */
+/** Whether a member of this name is best what an earlier answer returned: it refers to something, or proves something. */
 export const isReference = (name: string): boolean =>
   ["id", "token", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
 
@@ -153,8 +153,8 @@ export function readApi(file: string): Api {
         })),
         body: type && body ? { type, schema: body.schema, examples: valuesOf(body) } : undefined,
         statuses: Object.keys(operation.responses).map(Number),
-        givesNamed: new Set(given),
-        gives: new Set(given.map(kindOf)),
+        returnedNames: new Set(given),
+        returnedKinds: new Set(given.map(kindOf)),
       };
     }),
   );
@@ -183,11 +183,11 @@ export function readApi(file: string): Api {
 }
 
 /** The operations that give something of this kind, the most fitting for the other operation first. */
-export function giversOf({ operations }: Api, taker: Operation, name: string): Operation[] {
+export function sourcesOf({ operations }: Api, taker: Operation, name: string): Operation[] {
   const fitness = (one: Operation) =>
-    (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(taker, one) - one.parameters.length - (one.body ? 1 : 0);
+    (one.returnedNames.has(name) ? 100 : 0) + 10 * nearness(taker, one) - one.parameters.length - (one.body ? 1 : 0);
   return operations
-    .filter((one) => one !== taker && one.gives.has(kindOf(name)))
+    .filter((one) => one !== taker && one.returnedKinds.has(kindOf(name)))
     .sort((a, b) => fitness(b) - fitness(a));
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which operation of a contract does what to credentials. An operation is known by what it takes and what it gives, not
+ * Which operation of a contract does what to credentials. An operation is known by what it takes and what it returnedKinds, not
  * by its id: another contract may name it otherwise, or not have it.
  */
 import type { Api, Operation } from "./operations.ts";
@@ -16,14 +16,14 @@ export function rolesOf(api: Api) {
   const takesNothing = ({ body, parameters }: Operation) => body === undefined && parameters.length === 0;
   const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
 
-  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.givesNamed.has("refresh_token"));
-  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.givesNamed.has("token"));
+  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
+  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
   const self = find(
     (one) =>
-      one.method === "GET" && takesNothing(one) && one.givesNamed.has("username") && needs(one, "basic", "bearer"),
+      one.method === "GET" && takesNothing(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),
   );
   const opened = find(
-    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.givesNamed.has("id"),
+    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
   );
   const isEndOf = (path: string | undefined) => (one: Operation) =>
     path !== undefined && one.method === "DELETE" && one.path === path;
@@ -52,6 +52,6 @@ export function rolesOf(api: Api) {
     revokeToken: find((one) => isEndOf(issue?.path)(one) && needs(one, "bearer")),
     deleteUser: find(isEndOf(self?.path)),
     /** The public keys that verify tokens. */
-    keys: find((one) => one.method === "GET" && one.givesNamed.has("keys") && one.givesNamed.has("kid")),
+    keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
   };
 }

@@ -2,11 +2,11 @@
 import {
   type Api,
   examplesOf,
-  giversOf,
   isReference,
   kindOf,
   type Operation,
   type Schema,
+  sourcesOf,
 } from "../contract/operations.ts";
 import type { Credentials, Step, Value } from "../plan.ts";
 
@@ -17,9 +17,9 @@ export function plainStep(api: Api, operation: Operation, unique: string): Step 
     const [example = sampleOf(api, schema)] = [...examples, ...examplesOf(api.resolve(schema))];
     if (isRegistration) return { json: kindOf(name) === "username" ? `${String(example)}.${unique}.` : example };
     const isKnown = isReference(name) || name === "current_password";
-    if (!isKnown || (giversOf(api, operation, name).length === 0 && kindOf(name) !== "password"))
+    if (!isKnown || (sourcesOf(api, operation, name).length === 0 && kindOf(name) !== "password"))
       return { json: example };
-    return { given: name, pick: 0, otherwise: example };
+    return { returned: name, pick: 0, otherwise: example };
   };
   const token: Credentials = { kind: "token", pick: 0, as: "bearer" };
   const password: Credentials = { kind: "password", pick: 0, typed: false };
@@ -38,7 +38,7 @@ export function plainStep(api: Api, operation: Operation, unique: string): Step 
     query: named("query"),
     rawQuery: [],
     headers: named("header").map(({ name, value }): [string, string] => [name, text(value)]),
-    body: body && { value: bodyValue(body), types: [body.type], spoil: undefined },
+    body: body && { value: bodyValue(body), types: [body.type], corruption: undefined },
   };
 
   function bodyValue({ schema, examples }: NonNullable<Operation["body"]>): Value {

@@ -13,7 +13,7 @@ import {
   type Schema,
 } from "../contract/operations.ts";
 import { forgeries } from "../forgedTokens.ts";
-import { type Body, type Credentials, json, type Spoil, type Step, type Value } from "../plan.ts";
+import { type Body, type Corruption, type Credentials, json, type Step, type Value } from "../plan.ts";
 import {
   credentialHeaders,
   hostileHeaders,
@@ -55,17 +55,18 @@ function valid(api: Api, name: string, schema: Schema, examples: unknown[] = [])
   const fresh = scalar(types, resolved);
   const known = [...examples, ...examplesOf(resolved), ...(resolved.default !== undefined ? [resolved.default] : [])];
   const example = fc.constantFrom(...(known.length > 0 ? known : [sampleOf(api, resolved)]).map(json));
-  const given = fc.nat({ max: 5 }).map((pick): Value => ({ given: name, pick, otherwise: known[0] }));
+  const returned = fc.nat({ max: 5 }).map((pick): Value => ({ returned: name, pick, otherwise: known[0] }));
   const isGiven =
-    ["username", "password"].includes(kindOf(name)) || api.operations.some(({ gives }) => gives.has(kindOf(name)));
+    ["username", "password"].includes(kindOf(name)) ||
+    api.operations.some(({ returnedKinds }) => returnedKinds.has(kindOf(name)));
   // What makes a new user must be new; what refers to something is best something that is there.
   const isNew = /^(username|password|new_password)$/.test(name);
   const isWanted = isReference(name) && !isNew;
   return oneOf(
-    ...(isGiven && isWanted ? [choice(12, given)] : []),
+    ...(isGiven && isWanted ? [choice(12, returned)] : []),
     choice(isWanted || isNew ? 3 : 12, example),
     choice(2, fresh.map(json)),
-    ...(isGiven && isNew ? [choice(1, given)] : []),
+    ...(isGiven && isNew ? [choice(1, returned)] : []),
   );
 }
 
@@ -133,11 +134,11 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
         ),
       ),
     );
-  const spoil = oneOf<Spoil | undefined>(
+  const corruption = oneOf<Corruption | undefined>(
     choice(16, fc.constant(undefined)),
     choice(
       2,
-      fc.oneof<Arbitrary<Spoil>[]>(
+      fc.oneof<Arbitrary<Corruption>[]>(
         fc.nat({ max: 80 }).map((at) => ({ kind: "cut", at })),
         fc
           .tuple(
@@ -162,7 +163,7 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
     ),
   );
   if (!body) {
-    const surprising = fc.record<Body>({ value: hostileValue, types: types("application/json"), spoil });
+    const surprising = fc.record<Body>({ value: hostileValue, types: types("application/json"), corruption });
     return oneOf<Body | undefined>(choice(15, fc.constant(undefined)), choice(1, surprising));
   }
   const schema = merged(api, body.schema);
@@ -201,7 +202,7 @@ function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
     ),
   );
   return oneOf<Body | undefined>(
-    choice(30, fc.record({ value, types: types(body.type), spoil })),
+    choice(30, fc.record({ value, types: types(body.type), corruption })),
     choice(1, fc.constant(undefined)),
   );
 }

@@ -1,9 +1,9 @@
 import type { SourceEdit } from "./build.ts";
 
 /** A fault that requests cannot show. `nearest`: the promise that would be expected to find it. */
-export type UnfindableFault = { name: string; why: string; nearest: string; edits: SourceEdit[] };
+export type UndetectableFault = { name: string; why: string; nearest: string; edits: SourceEdit[] };
 
-export const unfindableFaults: UnfindableFault[] = [
+export const undetectableFaults: UndetectableFault[] = [
   {
     name: "body-of-a-head",
     why: "Node's server sends no body in a response to HEAD, whatever the program writes",

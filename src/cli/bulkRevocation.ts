@@ -5,7 +5,7 @@ import { type RowOf, statement } from "../database/sql.ts";
 import { double, integer, text, uuid } from "../database/sqlTypes.ts";
 import { everybody } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
-import type { SealedKey } from "../tokens/signingKeys.ts";
+import type { SealedKey } from "../tokens/storedKeys.ts";
 
 const liveSessions = `sessions JOIN users ON users.id = user_id
   WHERE token_epoch = user_epoch AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()`;

@@ -2,20 +2,17 @@
 import type { Logger } from "pino";
 import { daySeconds } from "../config/values.ts";
 import { StartError } from "../errors.ts";
-import { createSeal, type Seal } from "../tokens/sealing.ts";
-import { readSecretKeys } from "../tokens/secretKey.ts";
 import {
   type KeyState,
   keyStates,
-  makeKey,
   prepareSuccessor,
   publishedBeforeSigningSeconds,
-  requireSecretKey,
   rotateKeys,
-  type SigningKeyStore,
-  type StoredKey,
-} from "../tokens/signingKeys.ts";
+} from "../tokens/keyRotation.ts";
+import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/sealing.ts";
+import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
+import type { SigningKeyStore, StoredKey } from "../tokens/storedKeys.ts";
 import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
 import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
@@ -75,7 +72,7 @@ const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll
 /** Prints the id of the key that signs next, for programs. */
 async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
-  const { kid, activatesAt } = await rotateKeys(store, seal, rotationSeconds);
+  const { kid, activatesAt } = await rotateKeys({ store, seal, rotationSeconds });
   audit("signing-key-rotated", { keyId: kid });
   log.info({ keyId: kid, signsFrom: activatesAt }, "the key signs");
   printLine(kid);

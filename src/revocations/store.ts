@@ -6,8 +6,8 @@ import type { RevocationStore } from "./revocations.ts";
 import { revocationColumns, revoke, selectedRevocation } from "./sql.ts";
 
 /**
- * Up to where somebody has read: the snapshot, and the start of the server that it is of. Another
- * server (after a failover) may lack transactions and give their numbers to others.
+ * How far the list was read: a snapshot of the database, and the start time of the server that it belongs to. After a failover
+ * the new server may lack transactions, and may give their numbers to others.
  */
 type Cursor = { server: string; snapshot: string };
 const cursorColumns = { server: text, snapshot: text };
@@ -26,8 +26,8 @@ const findRevocations = statement({
 });
 
 /**
- * The revocations that were not visible in a snapshot: those of transactions that began later, or were under way. If
- * there is none, the only row has no more than the cursor.
+ * The revocations that a snapshot does not show: those of transactions that were in progress or had not begun. If there are
+ * none, the only row has the new cursor and nothing else.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",
@@ -57,56 +57,57 @@ const insertRevocation = statement({
   columns: revocationColumns,
 });
 
-type RevocationParts = {
-  /** Called with each snapshot of the database that is read, and when it was asked for (`performance.now()`). */
-  saw?: (server: string, snapshot: string, atMs: number) => void;
-  /** What requests write by. The list is followed by the other one, which no request can keep waiting. */
-  ofRequests?: Database;
-  /** Commits something, and returns on which server: its postmaster's start time. */
+type RevocationStoreOptions = {
+  /** Called with each snapshot of the database that is read, and the time of the request (`performance.now()`). */
+  onSnapshot?: (server: string, snapshot: string, atMs: number) => void;
+  /** Writes the revocations of requests, so that requests cannot delay the reading of the list. */
+  requestDatabase?: Database;
+  /** Commits something. @returns the server that did it: its start time, as in a cursor */
   commit?: () => Promise<string>;
-  /** Makes the connections anew: those that are followed, written and committed by. */
+  /** Replaces the connections that read, write and commit. */
   renew?: () => void;
 };
 
+/** @param database reads the list */
 export function revocationStore(
   database: Database,
   {
-    saw = () => {},
-    ofRequests = database,
+    onSnapshot = () => {},
+    requestDatabase = database,
     commit = () => commitSomething(database),
     renew = database.renew,
-  }: RevocationParts = {},
+  }: RevocationStoreOptions = {},
 ): RevocationStore {
   return {
-    async readAll(take) {
-      const began = performance.now();
-      // The cursor is from before the first page: what commits during the reading is read again.
+    async readAll(onPage) {
+      const startedMs = performance.now();
+      // The cursor is older than the first page: whatever is committed in the meantime is read again.
       const cursor = await database.read((knex) => readCursor.one(knex));
-      saw(cursor.server, cursor.snapshot, began);
+      onSnapshot(cursor.server, cursor.snapshot, startedMs);
       for (let last = "0"; ; ) {
         const page = await database.read((knex) => findRevocations.rows(knex, { last }));
-        take(page);
+        onPage(page);
         if (page.length < pageSize) return JSON.stringify(cursor);
         last = page.at(-1)?.id ?? last;
       }
     },
 
-    async readSince(cursor, take) {
+    async readSince(cursor, onPage) {
       const before = JSON.parse(cursor) as Cursor;
-      const began = performance.now();
+      const startedMs = performance.now();
       let next: Cursor | undefined;
       for (let last = { xid: "0", id: "0" }; ; ) {
         const rows = await database.read((knex) =>
           findNewRevocations.rows(knex, { snapshot: before.snapshot, ...last }),
         );
-        // The first page's cursor: what commits while the others are read is read again.
+        // The cursor of the first page: whatever is committed while the others are read is read again.
         if (!next) {
           next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
-          saw(next.server, next.snapshot, began);
+          onSnapshot(next.server, next.snapshot, startedMs);
         }
         if (next.server !== before.server) return undefined;
         const entries = rows.flatMap(toEntry);
-        take(entries);
+        onPage(entries);
         if (entries.length < pageSize) return JSON.stringify(next);
         last = entries.at(-1) ?? last;
       }
@@ -115,12 +116,12 @@ export function revocationStore(
     async isCurrent(cursor) {
       const { server } = JSON.parse(cursor) as Cursor;
       if ((await commit()) === server) return true;
-      renew(); // a connection leads to an old server
+      renew(); // some connection leads to an old server
       return false;
     },
 
     async insert({ subject, minimumEpoch, expiresAt }) {
-      await ofRequests.write((knex) => insertRevocation.count(knex, { subject, minimumEpoch, expiresAt }));
+      await requestDatabase.write((knex) => insertRevocation.count(knex, { subject, minimumEpoch, expiresAt }));
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Users, their sessions, the limits on guessing passwords, and the cleanup of expired rows. */
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
-import { sweepRegularly } from "../database/cleanup.ts";
+import { startCleanup } from "../database/cleanup.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -28,7 +28,7 @@ export function openDomain(context: StartContext, earlier: Earlier): Domain {
   const hasher = createHasher(context, earlier.observability);
   const users = createUserAccounts(context, { ...earlier, hasher });
   const sessions = createUserSessions(context, { ...earlier, users });
-  startCleanup(context, earlier.storage);
+  openCleanup(context, earlier.storage);
   return { hasher, users, sessions };
 }
 
@@ -109,11 +109,11 @@ function createUserSessions(
   });
 }
 
-function startCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
-  const cleanup = sweepRegularly(
+function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+  const cleanup = startCleanup(
     database,
-    (swept) => log.info({ swept }, "swept"),
-    exceptOutages((err) => log.warn({ err }, "could not sweep")),
+    (deleted) => log.info({ deleted }, "deleted expired rows"),
+    exceptOutages((err) => log.warn({ err }, "could not delete expired rows")),
   );
   lifecycle.add("background", "cleanup", cleanup.close);
 }

@@ -4,7 +4,8 @@ import { lockUntilCommit } from "../database/locks.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, double, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
-import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds, type SigningKeyStore } from "./signingKeys.ts";
+import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
+import type { SigningKeyStore } from "./storedKeys.ts";
 
 const keyColumns = {
   kid: text,

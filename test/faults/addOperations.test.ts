@@ -1,6 +1,6 @@
 /**
  * Three operations of other shapes are added: a POST with a body and a `Location`, one with an id in its path, and a page.
- * The files that the README names are touched, and no other: they are then served, documented, sampled, in the collection
+ * The files that CONTRIBUTING.md lists are changed, and no other: they are then served, documented, sampled, in the collection
  * and fuzzed.
  */
 import { readFile } from "node:fs/promises";

@@ -4,10 +4,10 @@
  */
 import { describe, expect, inject, test } from "vitest";
 import { readApi } from "../../fuzz/contract/operations.ts";
-import { tryOutages } from "../../fuzz/outages.ts";
+import { checkOutages } from "../../fuzz/outages.ts";
 import { buildFaulty } from "../../fuzz/plantedFaults/build.ts";
 import { plantedFaults } from "../../fuzz/plantedFaults/index.ts";
-import { unfindableFaults } from "../../fuzz/plantedFaults/undetectable.ts";
+import { undetectableFaults } from "../../fuzz/plantedFaults/undetectable.ts";
 import { promises } from "../../fuzz/promises/index.ts";
 import { fuzz } from "../../fuzz/run.ts";
 import { type Program, startFuzzedService } from "../../fuzz/service.ts";
@@ -24,9 +24,9 @@ async function find(program: Program | undefined, first: string) {
   if (first === "outages") {
     const note = (operation: string, status: number) =>
       seen.set(operation, (seen.get(operation) ?? new Set()).add(status));
-    const failure = await tryOutages({
+    const failure = await checkOutages({
       api,
-      power: { databaseUrl, administrator: inject("postgres") },
+      database: { databaseUrl, administrator: inject("postgres") },
       start,
       seen: note,
     });
@@ -52,7 +52,7 @@ describe("a planted fault is found", () => {
   });
 });
 
-test.concurrent.each(unfindableFaults)("$name is not found, as documented", async ({ name, edits, nearest }) => {
+test.concurrent.each(undetectableFaults)("$name is not found, as documented", async ({ name, edits, nearest }) => {
   const program = await buildFaulty(name, edits);
   const service = await startFuzzedService(await createDatabase(), { PASSWORD_BLOCKLIST: "off" }, program);
   const { failure } = await fuzz({ api, ...service, seed: 1, requests: 0, promises: [nearest] });

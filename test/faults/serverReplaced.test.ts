@@ -34,7 +34,11 @@ test("once one connection has detected it, none stays on the old server, and rev
   databases.listen(channels.revocations, () => {
     wakes += 1;
   });
-  const store = revocationStore(following, { ofRequests: database, commit: () => commitSomething(proving), renew });
+  const store = revocationStore(following, {
+    requestDatabase: database,
+    commit: () => commitSomething(proving),
+    renew,
+  });
   const identify = async () => {
     const { rows } = await following.read((knex) =>
       knex.raw<{ rows: [{ pid: number; server: string }] }>(

@@ -14,7 +14,7 @@ import { startTestService } from "../support/service.ts";
 const python = "/usr/bin/python3";
 
 test("a token is verified by its signature, issuer, audience, type and time", async () => {
-  const guide = await readFile("docs/questions.md", "utf8");
+  const guide = await readFile("docs/protect-your-api.md", "utf8");
   const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
   const [port = 0] = await freePorts(1);
   const url = `http://127.0.0.1:${port}`;

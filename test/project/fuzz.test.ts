@@ -14,7 +14,7 @@ import { readArguments, UsageError, usage } from "../../fuzz/arguments.ts";
 import { type Api, readApi } from "../../fuzz/contract/operations.ts";
 import { type Failure, fuzz } from "../../fuzz/run.ts";
 import { startFuzzedService } from "../../fuzz/service.ts";
-import { wrongRows } from "../../fuzz/storedRows.ts";
+import { findInvalidRows } from "../../fuzz/storedRows.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 
@@ -35,7 +35,7 @@ test("whatever is sent, the answer is declared, and nobody learns or may do what
     const successes = [...(statuses.get(id)?.keys() ?? [])].filter((status) => status < 300);
     expect(successes.length, id).toBeGreaterThan(0);
   }
-  expect(await wrongRows(databaseUrl, users)).toEqual([]);
+  expect(await findInvalidRows(databaseUrl, users)).toEqual([]);
 });
 
 /** What a service with a fault does: it answers something else, or says something else than it was about to. */
@@ -86,7 +86,7 @@ const passwordOf = (request: string) =>
     .split(":")[1] ?? "";
 
 /** One seed after the other, so that the same one finds it each time. */
-const findable = { seed: 1, requests: 3000, lanes: 1, promises: [] };
+const findable = { seed: 1, requests: 3000, concurrency: 1, promises: [] };
 
 const countOfRequests = ({ curl }: Failure) => curl.filter((line) => line.includes("curl -sg")).length;
 

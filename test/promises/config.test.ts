@@ -227,9 +227,9 @@ describe("settings", () => {
     expect(misspelledSettings(foreign)).toEqual([]);
   });
 
-  test("the documented table lists all of them with their defaults", () => {
-    const readme = readFileSync("README.md", "utf8");
-    const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
+  test("docs/settings.md lists all of them with their defaults", () => {
+    const guide = readFileSync("docs/settings.md", "utf8");
+    const rows = [...guide.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
       name,
       fallback ?? "",
     ]);

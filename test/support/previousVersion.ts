@@ -16,7 +16,7 @@ export async function createDatabaseOfRole(): Promise<string> {
   return urlOf({ ...administrator, user: name, database: name });
 }
 
-/** @returns the folder where it is installed: this version without a schema of its own. It sweeps each second. */
+/** @returns the folder where it is installed: this version without a schema of its own. It cleans up each second. */
 export async function installPreviousVersion(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-previous-"));
   afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
@@ -34,7 +34,7 @@ export async function installPreviousVersion(): Promise<string> {
       '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); } }]',
     ],
     ["migrate", /\.withSchema\(schemaName\)/, ""],
-    ["sweep", /(?<=sweepEveryMs = )60_000/, "1_000"],
+    ["cleanup", /(?<=intervalMs = )60_000/, "1_000"],
   ];
   for (const [name, before, after] of edits) {
     const file = join(folder, `dist/src/database/${name}.js`);

@@ -5,7 +5,7 @@ import type { Mutation } from "../mutation.ts";
 export const keys: readonly Mutation[] = [
   {
     name: "no key signs where none is due yet",
-    file: "src/tokens/signingKeys.ts",
+    file: "src/tokens/keyRotation.ts",
     find: " ?? usable.at(-1);",
     replace: ";",
     test: "test/promises/signingKeys.test.ts",
@@ -13,7 +13,7 @@ export const keys: readonly Mutation[] = [
   },
   {
     name: "the youngest key signs where none is due yet",
-    file: "src/tokens/signingKeys.ts",
+    file: "src/tokens/keyRotation.ts",
     find: "usable.at(-1)",
     replace: "usable.at(0)",
     test: "test/promises/signingKeys.test.ts",
@@ -21,7 +21,7 @@ export const keys: readonly Mutation[] = [
   },
   {
     name: "a key signs before it was published for long enough",
-    file: "src/tokens/signingKeys.ts",
+    file: "src/tokens/keyRotation.ts",
     find: "usable.find(({ activatesAt }) => activatesAt.getTime() <= nowMs)",
     replace: "usable.at(0)",
     test: "test/promises/signingKeys.test.ts",
@@ -29,17 +29,17 @@ export const keys: readonly Mutation[] = [
   },
   {
     name: "the first key has no successor",
-    file: "src/tokens/signingKeys.ts",
-    find: "made < 3 &&",
-    replace: "made < 1 &&",
+    file: "src/tokens/keyRotation.ts",
+    find: "count < 3 &&",
+    replace: "count < 1 &&",
     test: "test/promises/signingKeys.test.ts",
     only: "the next one signs at once",
   },
   {
     name: "the next key has no successor when it begins to sign",
-    file: "src/tokens/signingKeys.ts",
-    find: "usable().some(isPrepared)",
-    replace: "usable().length > 0",
+    file: "src/tokens/keyRotation.ts",
+    find: "usable.some(isPrepared)",
+    replace: "usable.length > 0",
     test: "test/promises/keyRotation.test.ts",
     only: "has a successor from the beginning",
   },
@@ -77,7 +77,7 @@ export const keys: readonly Mutation[] = [
   },
   {
     name: "a revocation by an earlier version leaves no key that is due",
-    file: "src/tokens/signingKeys.ts",
+    file: "src/tokens/keyRotation.ts",
     find: "await store.promote();",
     replace: "await store.now();",
     test: "test/promises/keyRotation.test.ts",
@@ -94,7 +94,7 @@ export const keys: readonly Mutation[] = [
   {
     name: "each unknown key is a query",
     file: "src/tokens/signingKeys.ts",
-    find: "Math.max(0, lastLook + unknownKeyIntervalMs - performance.now())",
+    find: "Math.max(0, lastReadMs + unknownKeyIntervalMs - performance.now())",
     replace: "0",
     test: "test/promises/unknownKeys.test.ts",
     only: "all callers share one query",
@@ -102,8 +102,8 @@ export const keys: readonly Mutation[] = [
   {
     name: "unknown keys wait for a slow database",
     file: "src/tokens/signingKeys.ts",
-    find: "Promise.race([upcomingLook(), timedOut])",
-    replace: "Promise.all([upcomingLook(), timedOut.catch(() => {})])",
+    find: "Promise.race([upcomingRead(), timedOut])",
+    replace: "Promise.all([upcomingRead(), timedOut.catch(() => {})])",
     test: "test/promises/unknownKeys.test.ts",
     only: "while Postgres is frozen",
   },
