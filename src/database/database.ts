@@ -9,8 +9,8 @@ import { fairQueue } from "../lib/fairQueue.ts";
 import { networksOf } from "../networks.ts";
 import { Problem } from "../problems/problems.ts";
 import { currentRequest, runOutsideRequest } from "../requestContext.ts";
-import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
-import type { DatabaseAddress, TimeLimits } from "./connections.ts";
+import { type AbandonedBackends, countAbandoned } from "./abandonedQueries.ts";
+import type { DatabaseAddress, TimeLimits } from "./connect.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
 import { openPool, type QueryObserver } from "./pool.ts";
 

@@ -4,12 +4,12 @@ import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
-import type { DatabaseAddress } from "./connections.ts";
+import type { DatabaseAddress } from "./connect.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
 import { migrate, missingMigrations } from "./migrate.ts";
 import { openForMigration } from "./pool.ts";
-import { refuseSharedSessions } from "./pooler.ts";
+import { refuseSharedSessions } from "./poolerMode.ts";
 import { AmbiguousSchemaError, requireUsableSchema, UntrustedOwnerError } from "./schema.ts";
 
 /** How long a start waits for a database that is away. */

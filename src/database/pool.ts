@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import knex, { type Knex } from "knex";
 import type pg from "pg";
 import { backOff, withBackOff } from "../lib/backOff.ts";
-import { closeConnection, connect, type DatabaseAddress, noTimeLimits, type TimeLimits } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, noTimeLimits, type TimeLimits } from "./connect.ts";
 import { isReadOnlyServer, queryTimedOut } from "./errors.ts";
 
 /**

@@ -6,7 +6,7 @@ import { createAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
-import { writableCheck } from "../database/writable.ts";
+import { writableCheck } from "../database/writeCheck.ts";
 import { loadDocumentation } from "../documentation/documentation.ts";
 import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";

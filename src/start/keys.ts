@@ -1,9 +1,9 @@
 /** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
-import { type CommitHistory, commitHistory } from "../database/commits.ts";
+import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
 import { exceptOutages } from "../database/errors.ts";
-import { commitSomething } from "../database/writable.ts";
+import { commitSomething } from "../database/writeCheck.ts";
 import { followRevocations, type Revocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";

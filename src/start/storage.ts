@@ -1,7 +1,7 @@
 /** Postgres, the connections to it, and its clock. */
 import { startDatabaseClock } from "../database/clock.ts";
-import { type Databases, openDatabases } from "../database/databases.ts";
 import { openMigratedPostgres, type Postgres } from "../database/open.ts";
+import { type Databases, openDatabases } from "../database/pools.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";

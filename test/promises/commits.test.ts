@@ -1,6 +1,6 @@
 /** Since when a transaction has been visible, according to snapshots that are read once a second. */
 import { expect, test } from "vitest";
-import { commitHistory } from "../../src/database/commits.ts";
+import { commitHistory } from "../../src/database/commitHistory.ts";
 
 /** A history in which transaction 100 began and became visible the given number of seconds ago. */
 function historyOf(

@@ -2,7 +2,7 @@
  * Every connection of the service to Postgres is made here, with the same settings, and only to a server that can write.
  * The preparation of the embedded Postgres has its own.
  */
-import "./environment.ts"; // before pg
+import "./pgEnvironment.ts"; // before pg
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";

@@ -4,7 +4,7 @@
  * replicated. So it counts as a connection of the pool until it has ended.
  */
 import type pg from "pg";
-import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connect.ts";
 
 const lookEveryMs = 250;
 

@@ -1,10 +1,10 @@
 /** The connections of a service to Postgres: several pools and listeners, and the log of outages. */
 import type { Logger } from "pino";
-import { countAbandoned } from "./abandoned.ts";
+import { countAbandoned } from "./abandonedQueries.ts";
 import type { Channel } from "./channels.ts";
-import type { DatabaseAddress } from "./connections.ts";
+import type { DatabaseAddress } from "./connect.ts";
 import { type Database, openDatabase, outsideRequests } from "./database.ts";
-import { type Listener, listenTo } from "./listen.ts";
+import { type Listener, listenTo } from "./notifications.ts";
 import type { QueryObserver } from "./pool.ts";
 
 export type Databases = {

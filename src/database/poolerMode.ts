@@ -1,5 +1,5 @@
 /** A pooler between us and Postgres: its mode is found out at the start. */
-import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connect.ts";
 import { UnsuitableDatabaseError } from "./errors.ts";
 
 const limits = { statement: 1_000, lock: 1_000, idleInTransaction: 5_000 };

@@ -2,7 +2,7 @@
 import type pg from "pg";
 import { backOff } from "../lib/backOff.ts";
 import type { Channel } from "./channels.ts";
-import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connect.ts";
 
 export type Listener = {
   /** Closes its connection and makes another one: it may lead to a server that was demoted. */
