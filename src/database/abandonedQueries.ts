@@ -1,58 +1,58 @@
 /**
- * Backends that are still at a query after its client gave up: a commit that waits for a synchronous standby outlasts
- * every time limit. It must not be cancelled, because a cancelled wait makes the commit visible before it is
- * replicated. So it counts as a connection of the pool until it has ended.
+ * Backends that still run a query which timed out on this side. A commit that waits for a synchronous standby outlasts
+ * every time limit, and must not be cancelled: cancelling the wait makes the commit visible before it is replicated.
+ * So such a backend counts as a connection of its pool until it has finished.
  */
 import type pg from "pg";
-import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connect.ts";
+import { closeConnection, connect, connectionInfo, type DatabaseAddress } from "./connect.ts";
 
-const lookEveryMs = 250;
+const pollIntervalMs = 250;
 
-export type AbandonedBackends = {
-  /** Counts those of one pool. @param changed is called when the count may have fallen */
-  ofPool(changed: () => void): { add(connection: pg.Client): void; count(): number };
+export type AbandonedQueries = {
+  /** Counts those of one pool. @param onChange called when the count may have fallen */
+  ofPool(onChange: () => void): { add(connection: pg.Client): void; count(): number };
   close(): void;
 };
 
-/** Several pools share one: it uses at most one connection at a time, and none while nothing is abandoned. */
-export function countAbandoned(address: DatabaseAddress): AbandonedBackends {
-  type Pool = { count: number; changed: () => void };
-  /** By process id: the server that each runs on, and its pool. */
-  const working = new Map<number, { server: string; pool: Pool }>();
-  let isLooking = false;
+/** Several pools share one tracker. It uses at most one connection at a time, and none while there is nothing to track. */
+export function trackAbandonedQueries(address: DatabaseAddress): AbandonedQueries {
+  type Pool = { count: number; onChange: () => void };
+  /** By process id: the server that the backend belongs to, and the pool. */
+  const backends = new Map<number, { server: string; pool: Pool }>();
+  let isPolling = false;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
-  const look = async (): Promise<void> => {
-    if (isLooking || closed) return;
-    isLooking = true;
+  const poll = async (): Promise<void> => {
+    if (isPolling || closed) return;
+    isPolling = true;
     clearTimeout(timer);
-    const asked = [...working.keys()];
-    // Without an answer no more connections can be made either.
-    const active = await activeBackends(address, asked).catch(() => undefined);
-    for (const pid of asked) {
-      const backend = working.get(pid);
-      if (backend && !(active?.pids.has(pid) && active.server === backend.server)) end(pid, backend.pool);
+    const pids = [...backends.keys()];
+    // If this fails, no other connection can be made either, and the pools may count as empty.
+    const active = await activeBackends(address, pids).catch(() => undefined);
+    for (const pid of pids) {
+      const backend = backends.get(pid);
+      if (backend && !(active?.pids.has(pid) && active.server === backend.server)) remove(pid, backend.pool);
     }
-    isLooking = false;
-    if (working.size > 0 && !closed) timer = setTimeout(look, lookEveryMs);
+    isPolling = false;
+    if (backends.size > 0 && !closed) timer = setTimeout(poll, pollIntervalMs);
   };
-  const end = (pid: number, pool: Pool): void => {
-    working.delete(pid);
+  const remove = (pid: number, pool: Pool): void => {
+    backends.delete(pid);
     pool.count -= 1;
-    pool.changed();
+    pool.onChange();
   };
   return {
-    ofPool(changed) {
-      const pool: Pool = { count: 0, changed };
+    ofPool(onChange) {
+      const pool: Pool = { count: 0, onChange };
       return {
         add(connection) {
-          const { pid, server } = sessionOf(connection);
-          const before = working.get(pid); // process ids are reused
-          if (before) end(pid, before.pool);
-          working.set(pid, { server, pool });
+          const { pid, server } = connectionInfo(connection);
+          const previous = backends.get(pid); // process ids are reused
+          if (previous) remove(pid, previous.pool);
+          backends.set(pid, { server, pool });
           pool.count += 1;
-          void look();
+          void poll();
         },
         count: () => pool.count,
       };
@@ -64,7 +64,7 @@ export function countAbandoned(address: DatabaseAddress): AbandonedBackends {
   };
 }
 
-/** Asks by a new connection: where the address leads to another server by now, the old one's backends do not count. */
+/** Uses a new connection. If the address leads to another server now, the backends of the old one no longer count. */
 async function activeBackends(address: DatabaseAddress, pids: number[]) {
   const client = await connect(address, { statement: 1_000, lock: 1_000, idleInTransaction: 1_000 }, 1_000);
   try {
@@ -72,7 +72,7 @@ async function activeBackends(address: DatabaseAddress, pids: number[]) {
       "SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::integer[]) AND state = 'active'",
       [pids],
     );
-    return { server: sessionOf(client).server, pids: new Set(rows.map(({ pid }) => pid)) };
+    return { server: connectionInfo(client).server, pids: new Set(rows.map(({ pid }) => pid)) };
   } finally {
     await closeConnection(client);
   }

@@ -1,21 +1,19 @@
 /**
- * Every connection of the service to Postgres is made here, with the same settings, and only to a server that can write.
- * The preparation of the embedded Postgres has its own.
+ * Connects to Postgres: always with the same settings, and only to a server that accepts writes. Only the setup of the
+ * embedded Postgres makes other connections.
  */
-import "./pgEnvironment.ts"; // before pg
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
 import { accountName } from "./embedded/accountName.ts";
 import { readOnlyError, UnsuitableDatabaseError } from "./errors.ts";
+import pg from "./pg.ts";
 import { searchPath } from "./schema.ts";
 
-/** Where Postgres is: a URL, or the socket folder of the embedded one. */
+/** The address of Postgres: a URL, or the socket directory of the embedded one. */
 export type DatabaseAddress = string | { host: string; port: number; user: string; database: string };
 
-/** In milliseconds; 0 is no limit. */
+/** Limits that Postgres enforces, in milliseconds; 0 is none. A statement that the service gave up holds no locks for longer. */
 export type TimeLimits = {
-  /** Of a statement, by Postgres itself, so that an abandoned one holds no lock. */
   statement: number;
   lock: number;
   idleInTransaction: number;
@@ -23,63 +21,63 @@ export type TimeLimits = {
 
 export const noTimeLimits: TimeLimits = { statement: 0, lock: 0, idleInTransaction: 0 };
 
-/** What a connection leads to. */
-export type Session = {
+/** The other end of a connection. */
+export type ConnectionInfo = {
   pid: number;
-  /** Differs between servers, and after a restart of one: the start time of its postmaster. */
+  /** Identifies a running server: the start time of its postmaster. */
   server: string;
-  /** Whether a pooler such as PgBouncer is in between: the process id it reports is not the backend's. */
+  /** Whether a pooler such as PgBouncer is in between: it reports another process id than the backend. */
   isPooled: boolean;
 };
 
 const connectTimeoutMs = 1_000;
 
-/** Like psql, and unlike `pg`, which takes USER from the environment: the account that the process runs as. */
+/** The default user is the account of the process, as in psql. `pg` would take USER from the environment. */
 pg.defaults.user = accountName();
 
-/** The oldest that has what the schema uses, and that is still maintained. */
+/** The oldest version that has the features which the schema uses, and is still maintained. */
 const oldestPostgres = 14;
 
 /**
- * What the code relies on, whatever server, database, role or pooler have set. `SET` rather than startup parameters,
- * which PgBouncer refuses. Not set, on purpose:
+ * The settings that the code relies on, whatever the server, database, role or pooler have. They are set by a statement,
+ * because PgBouncer rejects startup parameters. Deliberately not set:
  *
- * - `default_transaction_read_only`: it says that this server must not be written to, as in a failover. Such a server
- *   is refused, below.
- * - `role`: an operator's way to let a group own the tables.
- * - planner, memory, JIT, tablespaces, logging: they change the speed, and not the results.
- * - `session_replication_role`, `lc_messages`: only a superuser may. The first is checked below; no message of the
- *   server is ever compared.
+ * - `default_transaction_read_only`: says that this server must not be written to, as in a failover. Such a server is
+ *   rejected below.
+ * - `role`: lets a group own the tables.
+ * - planner, memory, JIT, tablespaces, logging: change the speed, not the results.
+ * - `session_replication_role`, `lc_messages`: only superusers may. The first is checked below; messages of the server are
+ *   never compared.
  */
 const sessionSettings = (limits: TimeLimits): Record<string, string> => ({
-  search_path: literal(searchPath), // of the role and the database, only migrations read it
+  search_path: literal(searchPath), // only migrations read that of the role and the database
   client_encoding: literal("UTF8"),
-  datestyle: literal("ISO, MDY"), // what pg parses
+  datestyle: literal("ISO, MDY"), // the format that pg parses
   intervalstyle: literal("postgres"),
-  timezone: literal("UTC"), // date_trunc
-  extra_float_digits: literal("1"), // floats are exact
+  timezone: literal("UTC"), // for date_trunc
+  extra_float_digits: literal("1"), // for exact floats
   bytea_output: literal("hex"),
-  standard_conforming_strings: literal("on"), // how Knex quotes
+  standard_conforming_strings: literal("on"), // as Knex quotes
   array_nulls: literal("on"),
   transform_null_equals: literal("off"),
-  default_transaction_isolation: literal("read committed"), // concurrent statements wait rather than fail
+  default_transaction_isolation: literal("read committed"), // concurrent updates wait instead of failing
   default_transaction_deferrable: literal("off"),
   row_security: literal("on"),
   plan_cache_mode: literal("auto"),
   client_min_messages: literal("warning"),
-  // What was acknowledged survives a crash and, with synchronous replication, a failover.
+  // Acknowledged writes survive a crash and, with synchronous replication, a failover.
   synchronous_commit:
     "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END",
   statement_timeout: literal(String(limits.statement)),
   lock_timeout: literal(String(limits.lock)),
   idle_in_transaction_session_timeout: literal(String(limits.idleInTransaction)),
-  idle_session_timeout: literal("0"), // idle connections wait for requests and notifications
+  idle_session_timeout: literal("0"), // connections stay open while they are idle
 });
 
 const literal = (value: string) => `'${value}'`;
 const version = "current_setting('server_version_num')::integer";
 
-function prepareSession(limits: TimeLimits): string {
+function configuration(limits: TimeLimits): string {
   const settings = Object.entries(sessionSettings(limits)).map(
     ([name, value]) => `set_config('${name}', ${value}, false)`,
   );
@@ -93,7 +91,7 @@ function prepareSession(limits: TimeLimits): string {
     current_setting('transaction_read_only') = 'on' AS "isReadOnly"`;
 }
 
-type Prepared = {
+type Configured = {
   pid: number;
   server: string;
   version: number;
@@ -102,19 +100,19 @@ type Prepared = {
   isReadOnly: boolean;
 };
 
-const sessions = new WeakMap<pg.Client, Session>();
+const infos = new WeakMap<pg.Client, ConnectionInfo>();
 
-/** What a connection that `connect` returned leads to. */
-export const sessionOf = (client: pg.Client): Session => sessions.get(client) as Session;
+/** @param client returned by `connect` */
+export const connectionInfo = (client: pg.Client): ConnectionInfo => infos.get(client) as ConnectionInfo;
 
 /**
- * Connects, and prepares the session in one round trip.
+ * Connects, and configures the connection in one round trip.
  * @param queryTimeoutMs after which `pg` gives up on a query; 0 is never
- * @throws {UnsuitableDatabaseError}; an error with code 25006 where the server is read-only; what `pg` throws
+ * @throws {UnsuitableDatabaseError}; an error with code 25006 if the server is read-only; the errors of `pg`
  */
 export async function connect(address: DatabaseAddress, limits: TimeLimits, queryTimeoutMs = 0): Promise<pg.Client> {
   const client = new pg.Client({
-    ssl: false, // unless the URL says otherwise: PGSSLMODE does not count
+    ssl: false, // unless the URL says otherwise: PGSSLMODE has no effect
     ...(typeof address === "string" ? { connectionString: address } : address),
     application_name: "latchkey",
     query_timeout: queryTimeoutMs,
@@ -122,29 +120,30 @@ export async function connect(address: DatabaseAddress, limits: TimeLimits, quer
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   });
-  client.password ??= ""; // or pg would read ~/.pgpass
-  client.on("error", () => {}); // its queries fail, and it ends
+  client.password ??= ""; // otherwise pg reads ~/.pgpass
+  client.on("error", () => {}); // its queries fail, too
   try {
     await client.connect();
-    const query = { text: prepareSession(limits), query_timeout: connectTimeoutMs };
-    const { rows } = await client.query<Prepared>(query);
-    const [prepared] = rows as [Prepared];
-    refuseUnsuitable(prepared);
-    const { pid, server } = prepared;
-    const { processID } = client as unknown as { processID: number | null };
-    sessions.set(client, { pid, server, isPooled: processID !== pid });
+    const query = { text: configuration(limits), query_timeout: connectTimeoutMs };
+    const { rows } = await client.query<Configured>(query);
+    const [configured] = rows as [Configured];
+    requireSuitable(configured);
+    const { pid, server } = configured;
+    infos.set(client, { pid, server, isPooled: internals(client).processID !== pid });
     return client;
   } catch (error) {
     void closeConnection(client);
-    throw isSetUpRefused(error) ? new UnsuitableDatabaseError((error as Error).message, { cause: error }) : error;
+    throw isConfigurationRejected(error)
+      ? new UnsuitableDatabaseError((error as Error).message, { cause: error })
+      : error;
   }
 }
 
-/** The role may not connect, or the role's own settings cannot be applied, such as serializable on a standby. */
-const isSetUpRefused = (error: unknown): boolean =>
+/** The role may not connect, or a setting of the role cannot be applied, such as serializable on a standby. */
+const isConfigurationRejected = (error: unknown): boolean =>
   ["42501", "0A000"].includes((error as { code?: string }).code ?? "");
 
-function refuseUnsuitable({ version, encoding, replicationRole, isReadOnly }: Prepared): void {
+function requireSuitable({ version, encoding, replicationRole, isReadOnly }: Configured): void {
   const major = Math.floor(version / 10_000);
   if (major < oldestPostgres)
     throw new UnsuitableDatabaseError(`Postgres ${major} is too old: ${oldestPostgres} or newer is needed`);
@@ -157,9 +156,14 @@ function refuseUnsuitable({ version, encoding, replicationRole, isReadOnly }: Pr
   if (isReadOnly) throw readOnlyError();
 }
 
-/** Closes a connection, whether or not the server answers. Never rejects. */
+/** Closes a connection within 500 ms, even if the server does not respond. Never rejects. */
 export async function closeConnection(client: pg.Client): Promise<void> {
-  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const { stream } = internals(client).connection;
   await Promise.race([client.end(), sleep(500, undefined, { ref: false })]).catch(() => {});
   stream.destroy();
 }
+
+/** Members of a client that its types leave out. */
+type Internals = { processID: number | null; connection: { stream: Socket } };
+
+const internals = (client: pg.Client): Internals => client as pg.Client & Internals;

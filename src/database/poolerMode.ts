@@ -1,27 +1,29 @@
-/** A pooler between us and Postgres: its mode is found out at the start. */
-import { closeConnection, connect, type DatabaseAddress, sessionOf } from "./connect.ts";
+/** Detects the mode of a connection pooler between Latchkey and Postgres. */
+import { closeConnection, connect, connectionInfo, type DatabaseAddress } from "./connect.ts";
 import { UnsuitableDatabaseError } from "./errors.ts";
 
 const limits = { statement: 1_000, lock: 1_000, idleInTransaction: 5_000 };
 
 /**
- * Refuses a pooler that gives one connection of Postgres to several clients in turn (transaction or statement mode):
- * settings, prepared statements and LISTEN need a connection of their own. PgBouncer hands out the server that was
- * used last. So while one client is connected but idle, the next one gets the same backend; and while that one is in
- * a transaction, the first gets another backend than before.
- * @throws {UnsuitableDatabaseError}; what `connect` throws
+ * Rejects a pooler in transaction or statement mode, which shares a connection of Postgres between clients: settings,
+ * prepared statements and LISTEN need a connection of their own.
+ *
+ * PgBouncer hands out the server connection that was used last. So in these modes, a second client gets the backend of a
+ * first one that is idle; and while the second is in a transaction, the first gets another backend than before.
+ * @throws {UnsuitableDatabaseError}; the errors of `connect`
  */
-export async function refuseSharedSessions(address: DatabaseAddress): Promise<void> {
+export async function requireSessionPooling(address: DatabaseAddress): Promise<void> {
   const first = await connect(address, limits, 1_000);
   try {
-    if (!sessionOf(first).isPooled) return;
+    const { pid, isPooled } = connectionInfo(first);
+    if (!isPooled) return;
     const second = await connect(address, limits, 1_000);
     try {
       const isShared =
-        sessionOf(first).pid === sessionOf(second).pid ||
+        pid === connectionInfo(second).pid ||
         !(await second.query("BEGIN").then(
-          async () => (await backendOf(first)) === sessionOf(first).pid,
-          () => false, // statement mode has no transactions
+          async () => (await backendOf(first)) === pid,
+          () => false, // there are no transactions in statement mode
         ));
       if (isShared)
         throw new UnsuitableDatabaseError(

@@ -1,60 +1,60 @@
-/** The connections of a service to Postgres: several pools and listeners, and the log of outages. */
+/** All connections of a service to Postgres: its pools and listeners. */
 import type { Logger } from "pino";
-import { countAbandoned } from "./abandonedQueries.ts";
+import { trackAbandonedQueries } from "./abandonedQueries.ts";
 import type { Channel } from "./channels.ts";
 import type { DatabaseAddress } from "./connect.ts";
 import { type Database, openDatabase, outsideRequests } from "./database.ts";
 import { type Listener, listenTo } from "./notifications.ts";
 import type { QueryObserver } from "./pool.ts";
 
-export type Databases = {
+export type Pools = {
   /** For requests. */
   database: Database;
-  /** For what every check of a token depends on: it does not queue for a connection with the requests. */
-  following: Database;
-  /** For commits that prove that the server can commit. They may hang, and must not keep `following` from reading. */
-  proving: Database;
-  /** Calls `wake` at each notification of a channel until `close`, as `listenTo` does. */
+  /** For reading what every check of a token depends on: these reads do not queue behind requests. */
+  background: Database;
+  /** For commits that prove that the server can commit. They may hang, and must not block `background`. */
+  commitProbe: Database;
+  /** Calls `wake` for each notification of a channel until `close`, as `listenTo` does. */
   listen(channel: Channel, wake: () => void): void;
-  /** Makes all connections anew: some may lead to a server that was demoted or replaced. */
+  /** Replaces all connections: some may lead to a server that was demoted or replaced. */
   renew(): void;
-  /** Closes all of them, also where one fails. @throws the first failure */
+  /** Closes everything, even if a part fails. @throws the first error */
   close(): Promise<void>;
 };
 
-export function openDatabases(
+export function openPools(
   address: DatabaseAddress,
   poolMax: number,
   log: Logger,
   observe?: QueryObserver | undefined,
-): Databases {
-  const away = new Set<"following" | "proving">();
-  const onChange = (source: "following" | "proving") => (error: unknown) => {
-    const wasAway = away.size > 0;
-    if (error === undefined) away.delete(source);
-    else away.add(source);
-    if (away.size > 0 && !wasAway) log.warn({ reason: (error as Error).message }, "the database is away");
-    if (away.size === 0 && wasAway) log.info("the database is back");
+): Pools {
+  const unavailable = new Set<"background" | "commitProbe">();
+  const onChange = (pool: "background" | "commitProbe") => (error: unknown) => {
+    const wasUnavailable = unavailable.size > 0;
+    if (error === undefined) unavailable.delete(pool);
+    else unavailable.add(pool);
+    if (unavailable.size > 0 && !wasUnavailable) log.warn({ reason: (error as Error).message }, "the database is away");
+    if (unavailable.size === 0 && wasUnavailable) log.info("the database is back");
   };
   const listeners: Listener[] = [];
   const renew = (): void => {
-    for (const connections of [database, following, proving, ...listeners]) connections.renew();
+    for (const connections of [database, background, commitProbe, ...listeners]) connections.renew();
   };
-  // One pool that finds a read-only or unresponsive server closes the connections of all.
-  const shared = { abandonedBackends: countAbandoned(address), onLost: renew };
+  // If one pool finds that the server is read-only or unresponsive, all connections are replaced.
+  const shared = { abandonedQueries: trackAbandonedQueries(address), onLost: renew };
   const database = openDatabase(address, poolMax, { ...shared, observe });
-  const openOwn = (source: "following" | "proving") =>
-    outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(source) }));
-  const following = openOwn("following");
-  const proving = openOwn("proving");
+  const openSingle = (pool: "background" | "commitProbe") =>
+    outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(pool) }));
+  const background = openSingle("background");
+  const commitProbe = openSingle("commitProbe");
   return {
     database,
-    following,
-    proving,
+    background,
+    commitProbe,
     listen: (channel, wake) => void listeners.push(listenTo(address, channel, wake)),
     renew,
     async close() {
-      const closing = [database, following, proving, ...listeners].map(({ close }) => close());
+      const closing = [database, background, commitProbe, ...listeners].map(({ close }) => close());
       for (const result of await Promise.allSettled(closing)) if (result.status === "rejected") throw result.reason;
     },
   };

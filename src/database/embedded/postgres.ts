@@ -32,7 +32,7 @@ import {
 import { constants, hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
+import pg from "../pg.ts";
 import { accountName } from "./accountName.ts";
 import { type Account, type Binaries, childEnvironment, EmbeddedPostgresError, findBinaries, run } from "./binaries.ts";
 import { complaintOf, isRoot, makeDataDirectory, unusable } from "./dataDirectory.ts";
