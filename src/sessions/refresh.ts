@@ -17,7 +17,7 @@ type Parts = {
   secrets: RefreshSecrets;
   times: SessionTimes;
   tokenSeconds: number;
-  /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
+  /** For how many seconds others have been able to see a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens, and forgets the networks that were learned from refreshes. */
   endStolenSession(userId: string, id: string): Promise<unknown>;
