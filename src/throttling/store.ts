@@ -9,7 +9,18 @@
  */
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
-import { arrayOf, bigint, boolean, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
+import {
+  arrayOf,
+  bigint,
+  boolean,
+  double,
+  integer,
+  json,
+  nullable,
+  text,
+  timestamptz,
+  uuid,
+} from "../database/sqlTypes.ts";
 import type { AttemptStore, Count } from "./attempts.ts";
 import { maxKnownNetworks } from "./limits.ts";
 
