@@ -1,5 +1,5 @@
 /**
- * The settings, from the environment. `config/settings.ts` describes each of them once; `--help`, the README's table (checked
+ * The settings, from the environment. `config/settings.ts` describes each of them once; `--help`, the table in docs/settings.md (checked
  * by a test) and the messages of a refused start come from there.
  */
 import type { z } from "zod";

@@ -1,4 +1,4 @@
-/** What breaks the contract is noticed: each way of breaking it, and by the running service as CONTRACT_CHECK says. */
+/** Each kind of contract violation is detected, also by the running service according to CONTRACT_CHECK. */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -6,7 +6,7 @@ import express from "express";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadContract } from "../../src/openapi/contract.ts";
-import { problemWriter } from "../../src/openapi/dispatch.ts";
+import { problemWriter } from "../../src/openapi/problemWriter.ts";
 import { createResponseCheck, type ResponseCheckMode } from "../../src/openapi/responseCheck.ts";
 import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 import { Problem } from "../../src/problems/problems.ts";
@@ -90,7 +90,7 @@ describe("CONTRACT_CHECK", async () => {
   };
   const service = await startTestService({}, databaseUrl);
   await service.register("miguel");
-  // What no handler of ours writes, and somebody with SQL can.
+  // No handler writes this, but SQL can.
   await service.sql("UPDATE users SET created_at = '12026-01-01'");
 
   test("report logs a response that violates the contract, and sends it", async () => {
@@ -118,7 +118,7 @@ describe("CONTRACT_CHECK", async () => {
     expect(faults).toHaveLength(1);
   });
 
-  /** What a client of `issueToken` gets for a problem, and what the check finds. */
+  /** What a client of `issueToken` receives for a problem, and what the check reports. */
   async function answerTo(problem: Problem, mode: ResponseCheckMode) {
     const contract = await loadContract("openapi.yaml", undefined);
     const faults: string[] = [];

@@ -52,7 +52,7 @@ test("a database migrated further by a newer version is left unchanged", async (
   expect(await migrateOnce(service.databaseUrl)).toEqual([]);
 });
 
-/** What other programs have in `public`, the migrations of Knex among them. */
+/** Objects of other programs in `public`, with Knex' own migrations. */
 const othersTables = `
   CREATE TABLE users (id serial PRIMARY KEY, username text, password_hash text);
   CREATE TABLE sessions (sid text PRIMARY KEY, sess json);
@@ -78,7 +78,7 @@ const moved = [
   "users",
 ];
 
-/** Applies the migrations that the previous version has, where it applies them. */
+/** Applies the migrations of the previous version, in its schema. */
 async function migrateAsBefore(url: string): Promise<void> {
   const knex = openForMigration(url);
   try {
@@ -224,7 +224,7 @@ describe("tables that another role has made", () => {
 
     await query(administrator(url), `ALTER SCHEMA latchkey OWNER TO ${nameIn(url)}`);
     await expectRefused(url, belongs("table latchkey.epoch_floor"), [[]]);
-    // The schema's owner becomes a member of the tables' owner, and so has them.
+    // The schema's owner becomes a member of the tables' owner, and so owns them.
     await query(inject("postgres"), `GRANT ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(inject("postgres"), `REVOKE ${mallory} FROM ${nameIn(url)}`);
