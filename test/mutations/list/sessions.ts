@@ -107,6 +107,14 @@ export const sessions: readonly Mutation[] = [
     only: "the end of a stolen session and the deletion",
   },
   {
+    name: "the first refresh of a session finds the session again",
+    file: "src/sessions/sessions.ts",
+    find: "    seeds.set(id, seed);\n",
+    replace: "",
+    test: "test/promises/statementsPerRequest.test.ts",
+    only: "a refresh takes one",
+  },
+  {
     name: "a session begins after a change of password",
     file: "src/sessions/store.ts",
     find: "FROM users WHERE id = :userId AND password_epoch <= :epoch",

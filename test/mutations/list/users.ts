@@ -187,6 +187,14 @@ export const users: readonly Mutation[] = [
     only: "do not wait for each other",
   },
   {
+    name: "issuing a token reads the epoch again",
+    file: "src/users/users.ts",
+    find: "    if (principal.isCurrent) return principal;\n",
+    replace: "",
+    test: "test/promises/statementsPerRequest.test.ts",
+    only: "a token for a password",
+  },
+  {
     name: "one network takes every turn",
     file: "src/lib/fairQueue.ts",
     find: "      rotate(waiter);",
