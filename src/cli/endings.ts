@@ -1,10 +1,26 @@
 /** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
 import type { Knex } from "knex";
 import { lockUntilCommit } from "../database/locks.ts";
-import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
+import { everybody } from "../revocations/revocations.ts";
+import { longestLifetimeSeconds, revoke } from "../revocations/sql.ts";
 import type { SealedKey } from "../tokens/storedKeys.ts";
 
+/** These transactions have no time limit. */
+const commitSeconds = 3_600;
+
 export type Ended = { sessions: number; users: number };
+
+/**
+ * Records that tokens of the longest lifetime were issued until now: after a restore, the database does not know which lifetimes
+ * were recorded since the backup.
+ */
+export async function assumeLongestLifetime(transaction: Knex.Transaction): Promise<void> {
+  await transaction.raw(
+    `INSERT INTO token_lifetimes (seconds, issued_until) VALUES (?, now())
+     ON CONFLICT (seconds) DO UPDATE SET issued_until = greatest(token_lifetimes.issued_until, excluded.issued_until)`,
+    [longestLifetimeSeconds],
+  );
+}
 
 const liveSessions = `sessions JOIN users ON users.id = user_id
   WHERE token_epoch = user_epoch AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()`;
@@ -30,10 +46,7 @@ export async function endEverything(transaction: Knex.Transaction, highestEpoch 
     [highestEpoch],
   );
   await transaction.raw("UPDATE users SET token_epoch = ?", [epoch]);
-  await transaction.raw(
-    "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES (?, ?, now() + make_interval(secs => ?))",
-    [everybody, epoch, longestRevocationSeconds],
-  );
+  await transaction.raw(revoke({ subject: `'${everybody}'`, minimumEpoch: "?", commitSeconds }), [epoch]);
   return live;
 }
 
@@ -48,11 +61,10 @@ export async function endUser(
      ), changed AS (
        UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
      ), revoked AS (
-       INSERT INTO revocations (subject, minimum_epoch, expires_at)
-       SELECT id, token_epoch, now() + make_interval(secs => :seconds) FROM changed
+       ${revoke({ from: "changed", minimumEpoch: "token_epoch", commitSeconds })}
      )
      SELECT id AS "userId", sessions FROM changed, live`,
-    { username, seconds: longestRevocationSeconds },
+    { username },
   );
   return rows[0];
 }
@@ -73,9 +85,7 @@ export async function replaceKeys(
     `WITH revoked AS (
        UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
      )
-     INSERT INTO revocations (subject, minimum_epoch, expires_at)
-     SELECT kid, ?, now() + make_interval(secs => ?) FROM revoked RETURNING subject`,
-    [everyEpoch, longestRevocationSeconds],
+     ${revoke({ from: "revoked", subject: "kid", commitSeconds })}`,
   );
   for (const [place, { kid, privateJwe }] of keys.entries())
     await transaction.raw(

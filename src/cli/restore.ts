@@ -7,7 +7,7 @@ import { readSecretKeys } from "../tokens/secretKey.ts";
 import { type History, readHistory } from "./auditLog.ts";
 import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { assumeLongestLifetime, endEverything, replaceKeys } from "./endings.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.
@@ -48,6 +48,7 @@ const end =
         const seal = createSeal((await readSecretKeys(config)).sealing);
         const keys = [await makeKey(seal), await makeKey(seal)] as const;
         const done = await atomically(async (transaction) => ({
+          lifetimes: await assumeLongestLifetime(transaction),
           revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
           ended: await endEverything(transaction, history?.highestEpoch),
           networks: await transaction("familiar_networks").delete(),

@@ -29,6 +29,7 @@ const writtenTables = [
   "throttle",
   "password_failures",
   "familiar_networks",
+  "token_lifetimes",
 ];
 
 /** Writes some 300 kB to a temporary file of Postgres, as a table that grows would, and frees them again. */

@@ -1,11 +1,11 @@
 import type { Database } from "../database/database.ts";
-import { clockSlackSeconds, everyEpoch, type Revocation } from "../revocations/revocations.ts";
+import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
+import { revoke } from "../revocations/sql.ts";
 import type { Session, SessionGrant, SessionState, SessionStore } from "./state.ts";
 
 const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
 const granted = `user_id AS "userId", username, token_epoch AS epoch,
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const revocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
 /** As many rotations are kept of a session as may be repeated. */
 const rotationsKept = 20;
@@ -19,9 +19,7 @@ const ending = `WITH ended AS (
       AND users.id = user_id AND token_epoch = user_epoch
     RETURNING sessions.id, tokens_expire_at
   )
-  INSERT INTO revocations (subject, minimum_epoch, expires_at)
-  SELECT id, :everyEpoch, tokens_expire_at FROM ended
-  RETURNING ${revocation}`;
+  ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`;
 
 type Result<T> = { rows: T[] };
 
@@ -31,7 +29,7 @@ export function sessionStore(database: Database): SessionStore {
     const { rows } = await database.write((knex) => knex.raw<Result<T>>(sql, values as never));
     return rows[0];
   };
-  const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
+  const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
   return {
     async insert({ id, userId, epoch, seed, digest, address, userAgent }, times, tokenSeconds) {
@@ -55,9 +53,7 @@ export function sessionStore(database: Database): SessionStore {
                  ORDER BY id DESC OFFSET :others))
                RETURNING id, tokens_expire_at
              ), revoked AS (
-               INSERT INTO revocations (subject, minimum_epoch, expires_at)
-               SELECT id, :everyEpoch, tokens_expire_at FROM ended
-               RETURNING ${revocation}
+               ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}
              ), sessions AS (
                INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
                                      listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
@@ -76,7 +72,6 @@ export function sessionStore(database: Database): SessionStore {
               seed,
               digest,
               others: times.sessionsPerUser - 1,
-              everyEpoch,
               idle: times.idleSeconds,
               lifetime: times.lifetimeSeconds,
               tokens: tokensLiveFor(tokenSeconds),
@@ -206,14 +201,14 @@ export function sessionStore(database: Database): SessionStore {
       return rows;
     },
 
-    end: (userId, id) => one<Revocation>(ending, { id, userId, everyEpoch }),
+    end: (userId, id) => one<Revocation>(ending, { id, userId }),
 
     endStolen: (userId, id) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
           // The user first, as a deletion has it.
           await transaction.raw("SELECT FROM users WHERE id = ? FOR KEY SHARE", [userId]);
-          const { rows } = await transaction.raw<Result<Revocation>>(ending, { id, userId, everyEpoch });
+          const { rows } = await transaction.raw<Result<Revocation>>(ending, { id, userId });
           // A statement of its own: it sees what a refresh has added while the session's end waited for it.
           await transaction.raw("DELETE FROM familiar_networks WHERE user_id = ? AND NOT by_password", [userId]);
           return rows[0];

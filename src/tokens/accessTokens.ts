@@ -5,19 +5,28 @@ import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { everyEpoch } from "../revocations/revocations.ts";
+import { unreachableEpoch } from "../revocations/revocations.ts";
+import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 /** The present time, passed in so that a test can be in the future. */
 export type Clock = () => Date;
 
+/**
+ * Issues a prepared token.
+ * @param options.sessionId the session that the token ends with, if any
+ * @param options.seconds the lifetime, at most `ttlSeconds`, which is the default
+ */
+export type IssueToken = (caller: Caller, options?: { sessionId?: string; seconds?: number }) => Promise<string>;
+
 export type AccessTokens = {
   ttlSeconds: number;
   /**
-   * @param sessionId the session that ends this token with it, if any
-   * @param seconds how long it works, where that is not as long as usual
+   * Begins to issue a token. Call it before the epoch of the token is read: the lifetime counts from here, so that no delay
+   * until the token is issued lets it outlive the revocation of its epoch.
+   * @throws {Problem} `database-unavailable` while the lifetime is not recorded
    */
-  issue(caller: Caller, sessionId?: string, seconds?: number): Promise<string>;
+  prepare(): IssueToken;
   /**
    * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere.
    * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
@@ -41,8 +50,17 @@ const formerDefaultIssuer = "latchkey";
  */
 const clientId = "latchkey";
 
-/** @param issuer is issuer and audience: the tokens are for this service. */
-export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: number, clock: Clock): AccessTokens {
+type AccessTokenOptions = {
+  keys: SigningKeys;
+  /** Issuer and audience: the tokens are for this service. */
+  issuer: string;
+  ttlSeconds: number;
+  /** Whether this lifetime is recorded, so that revocations are kept for as long as the tokens live. */
+  lifetime: Pick<TokenLifetime, "isRecorded">;
+  clock: Clock;
+};
+
+export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
   // Whoever can read this memory can read the signing key, too: the tokens need no disguise.
   const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
@@ -83,18 +101,22 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   return {
     ttlSeconds,
 
-    issue({ userId, username, epoch }, sessionId, seconds = ttlSeconds) {
-      const { kid, key } = keys.signing();
+    prepare() {
+      if (!lifetime.isRecorded())
+        throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
-        .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
-        .setIssuer(issuer)
-        .setAudience(issuer)
-        .setSubject(userId)
-        .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + seconds)
-        .setJti(randomUUID())
-        .sign(key);
+      return ({ userId, username, epoch }, { sessionId, seconds = ttlSeconds } = {}) => {
+        const { kid, key } = keys.signing();
+        return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
+          .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
+          .setIssuer(issuer)
+          .setAudience(issuer)
+          .setSubject(userId)
+          .setIssuedAt(issuedAt)
+          .setExpirationTime(issuedAt + seconds)
+          .setJti(randomUUID())
+          .sign(key);
+      };
     },
 
     async verify(token) {
@@ -140,7 +162,7 @@ const claims = z.object({
   exp: numericDate,
   sub: z.uuid(),
   username: z.string(),
-  epoch: z.int().nonnegative().max(everyEpoch),
+  epoch: z.int().nonnegative().max(unreachableEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>

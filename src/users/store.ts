@@ -1,7 +1,8 @@
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { Problem } from "../problems/problems.ts";
-import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
+import { type Revocation, unreachableEpoch } from "../revocations/revocations.ts";
+import { revoke } from "../revocations/sql.ts";
 import { familiarNetworks } from "../throttling/limits.ts";
 import type { Account, User, UserStore } from "./state.ts";
 
@@ -18,11 +19,8 @@ export function userStore(database: Database): UserStore {
   const revoking = async (change: string, values: Record<string, string | number>): Promise<Revocation | undefined> => {
     const { rows } = await database.write((knex) =>
       knex.raw<{ rows: Revocation[] }>(
-        `WITH changed AS (${change})
-         INSERT INTO revocations (subject, minimum_epoch, expires_at)
-         SELECT id, minimum_epoch, now() + make_interval(secs => :seconds) FROM changed
-         RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-        { ...values, seconds: longestRevocationSeconds },
+        `WITH changed AS (${change}) ${revoke({ from: "changed", minimumEpoch: "changed.minimum_epoch" })}`,
+        values,
       ),
     );
     return rows[0];
@@ -129,7 +127,7 @@ export function userStore(database: Database): UserStore {
 
     delete: (id, epoch) =>
       revoking(
-        `DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id, ${everyEpoch} AS minimum_epoch`,
+        `DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id, ${unreachableEpoch} AS minimum_epoch`,
         { id, epoch },
       ),
   };
