@@ -19,7 +19,7 @@ export type TokenLifetime = {
 };
 
 /** How long a record holds. Revocations are kept for so much longer than tokens live. */
-const recordSeconds = 120;
+export const recordSeconds = 120;
 const intervalMs = 30_000;
 
 type LifetimeOptions = { store: TokenLifetimeStore; lifetimeSeconds: number; onError: (error: unknown) => void };

@@ -59,6 +59,16 @@ describe("after the 204 of", () => {
   });
 });
 
+test("a user who has signed out and is signed out again is refused elsewhere within a second, each time", async () => {
+  const { username } = await here.register();
+  for (let round = 0; round < 3; round += 1) {
+    const bearer = await here.token(username);
+    expect((await read(there, bearer)).status).toBe(200);
+    expect((await here.send("DELETE", "/api/sessions", { bearer })).status).toBe(204);
+    await refusedAfterMs(there, bearer);
+  }
+});
+
 test.each([
   ["the end of its session", (id: string, bearer: string) => here.send("DELETE", `/api/sessions/${id}`, { bearer })],
   ["a revocation of its token", (_: string, bearer: string) => here.send("DELETE", "/api/token", { bearer })],
