@@ -15,6 +15,7 @@ import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
 import * as tokenLifetimes from "./migrations/0010-token-lifetimes.ts";
+import * as signIn from "./migrations/0011-sign-in.ts";
 import { enterSchema, requireTrustedOwners, requireUsableSchema, schemaName } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
@@ -31,6 +32,7 @@ const migrations = new Map<string, Migration>([
   ["0008-guesses", guesses],
   ["0009-own-schema", ownSchema],
   ["0010-token-lifetimes", tokenLifetimes],
+  ["0011-sign-in", signIn],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

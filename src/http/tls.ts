@@ -3,7 +3,8 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
-import { type Config, ConfigError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
 import { startPoller } from "../lib/poller.ts";
 
 /** How often the contents of the files are compared. Their times say too little: a renamed file or a changed link keeps its time. */

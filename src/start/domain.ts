@@ -11,7 +11,7 @@ import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
-import { countStore } from "../throttling/store.ts";
+import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
@@ -49,21 +49,22 @@ function createUserAccounts(
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = blameDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
+  const store = userStore(storage.database);
   const throttle: Throttle = config.throttle
     ? createThrottle({
         limits: limitsOf(config),
-        store: countStore(storage.database),
+        store: attemptStore(storage.database),
         keys: counterKeys,
         schedule,
         clock: storage.clock,
       })
-    : noThrottle(schedule);
+    : noThrottle(schedule, store.findAccount);
   return createUsers({
-    store: userStore(storage.database),
+    store,
     hasher: { ...hasher, schedule },
     policy: passwordPolicy(config),
     throttle,
-    familiarKey: (username, network) => counterKeys.familiar(username, network)[0],
+    networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     enforce: keys.revocations.apply,
     audit: observability.audit,
   });
@@ -101,7 +102,7 @@ function createUserSessions(
       sessionsPerUser: config.sessionsPerUser,
     },
     secondsVisible: keys.commits.secondsVisible,
-    // A live session makes its network familiar. If that fails, the next change of network tries again.
+    // A live session makes its network known. If that fails, the next change of network tries again.
     networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,
     audit: observability.audit,

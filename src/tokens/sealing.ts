@@ -1,4 +1,5 @@
 /** Private keys in the database are encrypted: a JWE (RFC 7516) under a key that is derived from `SECRET_KEY`. */
+
 import { hkdfSync } from "node:crypto";
 import {
   CompactEncrypt,
@@ -12,6 +13,7 @@ import {
   type JWK,
 } from "jose";
 import type { components } from "../../generated/openapi.ts";
+import { ConfigError } from "../errors.ts";
 import type { SealedKey, SigningKeyStore, StoredKey } from "./storedKeys.ts";
 
 export type PublicJwk = components["schemas"]["Jwk"];
@@ -55,7 +57,7 @@ export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
 }
 
 /** The signing keys cannot be opened: they were sealed under another `SECRET_KEY`. */
-export class SealedKeysError extends Error {}
+export class SealedKeysError extends ConfigError {}
 
 export type OpenedKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
 

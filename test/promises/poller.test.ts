@@ -1,4 +1,4 @@
-/** The poller runs its task at the right times, never twice at once, and stops when it is closed. */
+/** The poller runs its task at the right times, never twice at once, and stops when closed. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { expect, test } from "vitest";
 import { startPoller } from "../../src/lib/poller.ts";

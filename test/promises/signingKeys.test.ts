@@ -46,7 +46,7 @@ test("ten concurrent starts on an empty database get the same first key", async 
   await database.close();
 });
 
-/** A database with a key that signs and its successor, and no service. */
+/** A database with a signing key and the next one, without a service. */
 async function keysAlone() {
   const url = await createDatabase();
   const database = openDatabase(url, 1);
@@ -60,7 +60,7 @@ async function keysAlone() {
 
 test("where none is active yet, the next key signs", async () => {
   const { store, sql } = await keysAlone();
-  // As an earlier version revokes the key that signs. The next one needs a successor, which is later still.
+  // As an earlier version revokes the signing key. The next one then needs a successor.
   await sql(`UPDATE signing_keys SET revoked_at = now() WHERE activates_at <= now();
     UPDATE signing_keys SET activates_at = now() + interval '5 minutes' WHERE revoked_at IS NULL`);
   const [next] = await store.findAll();

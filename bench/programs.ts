@@ -1,0 +1,145 @@
+/** The measured programs: how each is started, and which requests it gets. README.md says how they differ. */
+import { compiled } from "./context.ts";
+import { password } from "./database.ts";
+import type { HttpRequest } from "./load/protocol.ts";
+
+/** A kind of request that is measured. */
+export type Workload = "check" | "check-basic" | "sign-in" | "refresh" | "registration";
+
+export type Program = {
+  name: string;
+  script: string;
+  settings?: Record<string, string>;
+  workloads: Workload[];
+  hasDatabase?: true;
+  /** Whether its database has the schema and users of Latchkey before it starts. */
+  isLatchkey?: true;
+  /** Whether it is left out if it starts no second process. */
+  needsWorkers?: true;
+  register?(username: string): HttpRequest;
+  signIn?(username: string): HttpRequest;
+  /** Takes the credential of a check, a header value, from the response to a sign-in. */
+  credential?(body: Record<string, string>, cookies: string[]): string;
+  /** A request that only an authenticated client may make. */
+  check(credential: string): HttpRequest;
+  /** The body of a successful check. Some programs reject a token with 200. */
+  expectedBody: RegExp;
+};
+
+const json = { "content-type": "application/json" };
+const post = (path: string, body: unknown): HttpRequest => ({
+  method: "POST",
+  path,
+  headers: json,
+  body: JSON.stringify(body),
+});
+const get = (path: string, headers: Record<string, string> = {}): HttpRequest => ({ method: "GET", path, headers });
+export const basic = (username: string, secret: string) =>
+  `Basic ${Buffer.from(`${username}:${secret}`).toString("base64")}`;
+
+const latchkeySignIn = (username: string) => get("/api/token", { authorization: basic(username, password) });
+
+export const latchkey: Program = {
+  name: "Latchkey",
+  script: "dist/src/main.js",
+  settings: {
+    SECRET_KEY: "a secret of the benchmark, long enough: 0123456789",
+    THROTTLE: "off",
+    SHUTDOWN_GRACE_SECONDS: "0",
+    TOKEN_TTL_SECONDS: "86400", // longer than a run
+  },
+  workloads: ["check", "check-basic", "sign-in", "refresh", "registration"],
+  hasDatabase: true,
+  isLatchkey: true,
+  register: (username) => post("/api/users", { username, password }),
+  signIn: latchkeySignIn,
+  credential: ({ token }) => `Bearer ${token}`,
+  check: (authorization) => get("/api/resource", { authorization }),
+  expectedBody: /Hello/,
+};
+
+const betterAuth: Program = {
+  name: "better-auth",
+  script: compiled("programs/better-auth"),
+  workloads: ["check", "sign-in", "registration"],
+  hasDatabase: true,
+  register: (username) =>
+    post("/api/auth/sign-up/email", { name: username, email: `${username}@example.com`, password }),
+  signIn: (username) => post("/api/auth/sign-in/email", { email: `${username}@example.com`, password }),
+  credential: ({ token }) => `Bearer ${token}`,
+  check: (authorization) => get("/api/auth/get-session", { authorization }),
+  expectedBody: /@example.com/,
+};
+
+export const programs: Program[] = [
+  {
+    name: "node:http",
+    script: compiled("programs/node-http"),
+    workloads: ["check"],
+    check: () => get("/api/resource"),
+    expectedBody: /Hello/,
+  },
+  {
+    name: "Express",
+    script: compiled("programs/express"),
+    workloads: ["check"],
+    check: () => get("/api/resource"),
+    expectedBody: /Hello/,
+  },
+  {
+    name: "argon2 alone",
+    script: compiled("programs/argon2"),
+    workloads: ["sign-in"],
+    signIn: latchkeySignIn,
+    check: () => get("/"),
+    expectedBody: /true/,
+  },
+  latchkey,
+  {
+    ...latchkey,
+    name: "Latchkey, WORKERS=2",
+    settings: { ...latchkey.settings, WORKERS: "2" },
+    workloads: ["check", "sign-in", "refresh"],
+    needsWorkers: true,
+  },
+  betterAuth,
+  { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },
+  {
+    ...betterAuth,
+    name: "better-auth, cookie cache",
+    settings: { COOKIE_CACHE: "on" },
+    workloads: ["check"],
+    credential: (_body, cookies) => cookies.map((cookie) => cookie.split(";")[0]).join("; "),
+    check: (cookie) => get("/api/auth/get-session", { cookie }),
+  },
+  {
+    name: "express-jwt, passport-http",
+    script: compiled("programs/express-jwt"),
+    workloads: ["check", "sign-in", "registration"],
+    hasDatabase: true,
+    register: (username) => post("/api/users", { username, password }),
+    signIn: (username) => get("/api/token", { authorization: basic(username, password) }),
+    credential: ({ token }) => `Bearer ${token}`,
+    check: (authorization) => get("/api/resource", { authorization }),
+    expectedBody: /Hello/,
+  },
+  {
+    name: "oidc-provider, introspection",
+    script: compiled("programs/oidc-provider"),
+    workloads: ["check"],
+    signIn: () => form("/token", { grant_type: "client_credentials" }),
+    credential: ({ access_token }) => access_token ?? "",
+    check: (token) => form("/token/introspection", { token }),
+    expectedBody: /"active":true/,
+  },
+];
+
+const form = (path: string, fields: Record<string, string>): HttpRequest => ({
+  method: "POST",
+  path,
+  headers: {
+    "content-type": "application/x-www-form-urlencoded",
+    authorization: basic("bench", "bench-secret"),
+  },
+  body: new URLSearchParams(fields).toString(),
+});
