@@ -142,7 +142,7 @@ describe("an entry outlives the tokens", () => {
     expect((await entriesOf(here, id))[0]?.at).toBeGreaterThan(claims.exp + 200);
 
     // Once they have expired, entries are as short as before.
-    await here.sql("UPDATE token_lifetimes SET issued_until = now() - interval '5 hours' WHERE seconds = 7200");
+    await here.sql("UPDATE token_lifetimes SET issued_until = now() - interval '150 minutes' WHERE seconds = 7200");
     await here.sql("DELETE FROM revocations");
     await signOut(here, username);
     expect((await entriesOf(here, id))[0]?.left).toBeLessThan(600 + 300 + 120 + 1);
