@@ -1,19 +1,18 @@
 /** Whoever installs the package gets a client that compiles, runs, bundles and needs nothing of the service. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const run = promisify(execFile);
-const folder = await mkdtemp(join(tmpdir(), "latchkey-client-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 
 const packing = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
 const [{ filename }] = JSON.parse((await run("npm", packing)).stdout) as [{ filename: string }];

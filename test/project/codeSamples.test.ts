@@ -1,16 +1,16 @@
 /** The code samples of the documentation do what they say: each is run as a developer would paste it. */
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { isReference, kindOf, type Operation, readApi, sourcesOf } from "../../fuzz/contract/operations.ts";
 import { stringsOf } from "../../fuzz/json.ts";
 import { codeSamples } from "../../scripts/docs/codeSamples.ts";
 import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { password, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const contract = await readContract();
 const api = readApi("openapi.yaml");
@@ -21,8 +21,7 @@ const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
   }),
 );
 const service = await startTestService({ PASSWORD_BLOCKLIST: "off" });
-const folder = await mkdtemp(join(tmpdir(), "latchkey-samples-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 // curl shows the status only where it is asked to.
 await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');
 

@@ -1,13 +1,12 @@
 /** `npm run lint` refuses a contract that says too little, or says it otherwise than the rest. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { afterTest } from "../support/afterTest.ts";
 import { add, type Edit, edited, header, member, operation, remove, response, schema, set } from "../support/edits.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const getUser = operation("get", "/api/users/{id}");
 const id = [...getUser, "parameters", "0"];
@@ -169,8 +168,7 @@ describe("the contract", () => {
   describe("is refused by", () => {
     let results: Lint[];
     beforeAll(async () => {
-      const folder = await mkdtemp(join(tmpdir(), "latchkey-lint-"));
-      afterTest(() => rm(folder, { recursive: true }));
+      const folder = await temporaryFolder();
       const files = refused.map((_, index) => join(folder, `${index}.yaml`));
       await Promise.all(refused.map(([, edit], index) => writeFile(files[index] as string, edited(edit).toString())));
       results = await lint(files);

@@ -1,11 +1,11 @@
 /** What workflows.arazzo.yaml says is what happens, step by step, with a service that listens. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 type Step = { stepId: string; description?: string; successCriteria?: { condition: string }[] };
 const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as {
@@ -15,8 +15,7 @@ const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as 
 type Check = { name: string; passed: boolean; condition?: string };
 type Walked = { workflowId: string; executedSteps: { stepId: string; checks: Check[] }[] };
 
-const folder = await mkdtemp(join(tmpdir(), "latchkey-workflows-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 
 /** Walks all workflows. @returns the exit status, and which check of which step came out how */
 async function walk(url: string, report: string): Promise<{ exitCode: unknown; walked: Walked[] }> {

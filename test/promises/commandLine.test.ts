@@ -1,25 +1,16 @@
 /** The program from outside: start, refusal to start, stop, and what it stores. */
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { afterAll, describe, expect, inject, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { describeSettings } from "../../src/config/config.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-const folders: string[] = [];
-const dataFolder = async () => {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-cli-"));
-  await chmod(folder, 0o755);
-  folders.push(folder);
-  return join(folder, "data");
-};
-afterAll(async () => {
-  for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 });
-});
+const dataFolder = async () => join(await temporaryFolder(0o755), "data");
 
 describe("latchkey", { timeout: 60_000 }, () => {
   test("--help describes every setting, --version is package.json's", async () => {

@@ -2,11 +2,11 @@
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll } from "vitest";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 
 export type Visit = {
   page: Page;
@@ -68,7 +68,5 @@ export async function serveFolder(folder: string, path: string): Promise<string>
       () => response.writeHead(404).end(),
     );
   });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  afterAll(() => void server.close());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
+  return `http://127.0.0.1:${await listen(server)}${path}`;
 }

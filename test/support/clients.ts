@@ -1,7 +1,4 @@
-/** TypeScript clients of a service, what they send, and servers that stand in for one that misbehaves. */
-import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import {
   createLatchkeyClient,
   type LatchkeyOptions,
@@ -10,6 +7,7 @@ import {
   unwrap,
 } from "../../src/client/client.ts";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 import { password, type TestService } from "./service.ts";
 
 export type Answering = (request: Request) => Promise<Response>;
@@ -78,10 +76,5 @@ export function gate() {
 /** A server of the test's own. @returns where it listens, without a slash at the end */
 export async function serve(answer: (request: IncomingMessage, response: ServerResponse) => unknown): Promise<string> {
   const server = createServer((request, response) => void answer(request, response));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  afterTest(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${await listen(server)}`;
 }

@@ -1,7 +1,6 @@
-/** A TCP proxy whose link can go dead: what is sent either way is lost from then on, also the end of a connection. */
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 
 /** @returns the address of the proxy in place of the URL's own, and what cuts the link without closing anything */
 export async function throughLink(databaseUrl: string): Promise<{ url: string; cut(): void }> {
@@ -21,15 +20,13 @@ export async function throughLink(databaseUrl: string): Promise<{ url: string; c
       from.on("end", () => isCut || to.end());
       from.on("close", () => isCut || to.destroy());
     }
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
+  });
   afterTest(() => {
     for (const socket of sockets) socket.destroy();
-    server.close();
   });
   const url = new URL(databaseUrl);
   url.hostname = "127.0.0.1";
-  url.port = String((server.address() as AddressInfo).port);
+  url.port = String(await listen(server));
   return {
     url: url.href,
     cut: () => {

@@ -1,11 +1,10 @@
 /** A copy of this project without what is made or installed, to be changed as a developer would change it. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "vitest";
-import { afterTest } from "./afterTest.ts";
+import { temporaryFolder } from "./temporaryFolder.ts";
 
 const notSource = new Set([".git", "bench", "build", "data", "dist", "node_modules"]);
 
@@ -20,8 +19,7 @@ export type ProjectCopy = {
 
 /** Makes a copy, and removes it after the test. */
 export async function copyProject(): Promise<ProjectCopy> {
-  const path = await mkdtemp(join(tmpdir(), "latchkey-copy-"));
-  afterTest(() => rm(path, { recursive: true }));
+  const path = await temporaryFolder();
   await cp(".", path, { recursive: true, filter: (file) => !notSource.has(basename(file)) });
   await symlink(resolve("node_modules"), join(path, "node_modules"));
   return {
