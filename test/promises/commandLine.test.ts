@@ -10,6 +10,14 @@ import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
+// Started first: this program tries to connect for ten seconds, while the other tests run.
+const startedMs = performance.now();
+const withoutDatabase = runProgram([], {
+  DATABASE_URL: "postgres://u:hunter4@127.0.0.1:1/x",
+  SECRET_KEY: secretKey,
+});
+const withoutDatabaseMs = withoutDatabase.exit.then(() => performance.now() - startedMs);
+
 const dataFolder = async () => join(await temporaryFolder(0o755), "data");
 
 describe("latchkey", { timeout: 60_000 }, () => {
@@ -69,12 +77,10 @@ describe("latchkey", { timeout: 60_000 }, () => {
   });
 
   test("a database that does not respond: exit status 69 within 15 s and a sentence", async () => {
-    const started = performance.now();
-    const program = runProgram([], { DATABASE_URL: "postgres://u:hunter4@127.0.0.1:1/x", SECRET_KEY: secretKey });
-    expect(await program.exit).toBe(69);
-    expect(performance.now() - started).toBeLessThan(15_000);
-    expect(program.stderr).toEqual([expect.stringContaining("DATABASE_URL")]);
-    expect([...program.stdout, ...program.stderr].join("\n")).not.toContain("hunter4");
+    expect(await withoutDatabase.exit).toBe(69);
+    expect(await withoutDatabaseMs).toBeLessThan(15_000);
+    expect(withoutDatabase.stderr).toEqual([expect.stringContaining("DATABASE_URL")]);
+    expect([...withoutDatabase.stdout, ...withoutDatabase.stderr].join("\n")).not.toContain("hunter4");
   });
 
   test.each([

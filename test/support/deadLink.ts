@@ -2,7 +2,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { afterTest } from "./afterTest.ts";
 import { listen } from "./ports.ts";
 
-/** @returns the address of the proxy in place of the URL's own, and what cuts the link without closing anything */
+/** Starts the proxy. `url` is the database URL with its address. `cut` drops all data, and closes nothing. */
 export async function throughLink(databaseUrl: string): Promise<{ url: string; cut(): void }> {
   const target = new URL(databaseUrl);
   let isCut = false;

@@ -1,4 +1,4 @@
-/** A real nginx, for what a proxy before the service does to its requests. */
+/** A real nginx in front of the service. */
 import { execFileSync, spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,12 +6,12 @@ import { afterTest } from "./afterTest.ts";
 import { untilListening } from "./ports.ts";
 import { temporaryFolder } from "./temporaryFolder.ts";
 
-/** Debian keeps it where not everybody looks. */
+/** Debian installs nginx in /usr/sbin. */
 const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
 
 /**
  * Starts nginx with these `server` blocks, and stops it after the test.
- * @param port one that they listen on: the promise resolves when it accepts connections
+ * @param port a port of these blocks; the promise resolves when it accepts connections
  */
 export async function startNginx(servers: string, port: number): Promise<void> {
   const prefix = await temporaryFolder();

@@ -1,4 +1,4 @@
-/** HAProxy and PgBouncer before a cluster, with the files of deploy/. */
+/** HAProxy and PgBouncer in front of a cluster, with the files of deploy/. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,8 +8,9 @@ import { type Cluster, substitute, superuserPassword } from "./cluster.ts";
 import { startDaemon } from "./daemons.ts";
 
 /**
- * Starts HAProxy. @param closesConnections whether it has `on-marked-down shutdown-sessions`, as the file does
- * @returns the port at which the primary is reached
+ * Starts HAProxy.
+ * @param closesConnections keeps `on-marked-down shutdown-sessions` of the file
+ * @returns the port of the primary
  */
 export async function startHaproxy(cluster: Cluster, name: string, closesConnections = true): Promise<number> {
   const port = await freePort();
@@ -26,7 +27,7 @@ export async function startHaproxy(cluster: Cluster, name: string, closesConnect
   await writeFile(configuration, file);
   startDaemon(name, "haproxy", ["-db", "-f", configuration], cluster.folder);
   await untilListening(port);
-  // HAProxy takes every server for the primary until its first checks have failed.
+  // Until its first checks have failed, HAProxy takes every server for the primary.
   for (let inARow = 0; inARow < 2 * cluster.nodes.length; ) {
     const url = `postgres://postgres:${superuserPassword}@127.0.0.1:${port}/postgres`;
     const [row] = await query(url, "SELECT pg_is_in_recovery() AS standby").catch(() => []);
@@ -36,7 +37,7 @@ export async function startHaproxy(cluster: Cluster, name: string, closesConnect
   return port;
 }
 
-/** Starts PgBouncer before HAProxy. @returns its port */
+/** Starts PgBouncer in front of HAProxy. Returns its port. */
 export async function startPgbouncer(
   cluster: Cluster,
   haproxyPort: number,
