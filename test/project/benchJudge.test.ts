@@ -1,4 +1,4 @@
-/** The benchmark calls a target missed only where the noise of the machine does not explain it. */
+/** The benchmark reports a missed target only if the noise of the machine does not explain it. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { median, quotients } from "../../bench/measure.ts";
@@ -12,10 +12,10 @@ const ratio = (bound: number, samples: number[]): Target => ({
   kind: "at least",
 });
 
-/** As much of a recorded run as is looked at here. */
+/** The part of a recorded run that is read here. */
 type Run = { series: { work: string; node: string; growth: boolean; results: { name: string; rates: number[] }[] }[] };
 
-/** Latchkey beside another in the run of bench/results/, on Node 20. */
+/** The ratio of Latchkey to another program in the run of bench/results/, on Node 20. */
 function recorded(work: string, other: string, bound: number, rounds = 7): Target {
   const { series } = JSON.parse(readFileSync("bench/results/bench.json", "utf8")) as Run;
   const { results = [] } = series.find((one) => one.work === work && one.node === "20" && !one.growth) ?? {};
@@ -46,11 +46,11 @@ test.each<[what: string, target: Target, verdict: Verdict]>([
   ["no rounds", ratio(0.9, []), "not measured"],
 ])("%s: %o is judged as %s", (_, target, verdict) => {
   expect(judge(target)).toBe(verdict);
-  // What is compared within the same rounds can be judged while other programs run.
+  // A ratio of figures of the same rounds can be judged while other programs run.
   expect(judge(target, true)).toBe(verdict);
 });
 
-test("times that are compared with nothing are no evidence on a busy machine", () => {
+test("times without a comparison are no evidence on a busy machine", () => {
   const late: Target = {
     what: "",
     found: 1300,
@@ -64,7 +64,7 @@ test("times that are compared with nothing are no evidence on a busy machine", (
   expect(judge({ ...late, found: 900, samples: [900] }, true)).toBe("pass");
 });
 
-test("rounds on either side of a bound by chance alone are hardly ever called a miss", () => {
+test("rounds that are above and below a bound by chance are rarely reported as a miss", () => {
   // All 128 ways in which seven rounds can lie around a bound that is just met.
   const ways = Array.from({ length: 128 }, (_, way) =>
     Array.from({ length: 7 }, (_, bit) => ((way >> bit) & 1 ? 0.8 : 1)),

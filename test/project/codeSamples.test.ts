@@ -1,4 +1,4 @@
-/** The code samples of the documentation do what they say: each is run as a developer would paste it. */
+/** Every code sample of the documentation works. Each is run as a developer would paste it. */
 import { execFile, spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,10 +22,10 @@ const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
 );
 const service = await startTestService({ PASSWORD_BLOCKLIST: "off" });
 const folder = await temporaryFolder();
-// curl shows the status only where it is asked to.
+// curl prints the status only if it is told to.
 await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');
 
-/** How a sample is run, and where in what it writes the status is. */
+/** How a sample is run, and how its output contains the status. */
 const languages = [
   { label: "curl", tool: "sh", version: "-c true", run: (source: string) => ["-c", source], status: /\n(\d{3})$/ },
   {
@@ -99,7 +99,7 @@ async function signedIn(): Promise<Known> {
   return { user, session: json };
 }
 
-/** A sample with the ids of things that are there in the places of the examples in its path: they are made first. */
+/** Replaces the examples in the path of a sample with ids of resources, which are created first. */
 async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
   let text = source;
   for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && isReference(one.name))) {
@@ -111,7 +111,7 @@ async function withThings(source: string, operation: Operation, known: Known | u
   return text;
 }
 
-/** What an operation answers under a name, when it is called as its examples show. */
+/** Calls an operation with its examples. Returns a member of its response. */
 async function givenBy(giver: Operation, name: string, { user, session }: Known): Promise<string | undefined> {
   if (giver === api.registration) return user.id;
   if (giver.path === "/api/sessions") return session.id;
@@ -125,7 +125,7 @@ async function givenBy(giver: Operation, name: string, { user, session }: Known)
   return (given.find((one) => one.name === name) ?? given.find((one) => one.name === kindOf(name)))?.value;
 }
 
-/** As much of Go as can be told without it: brackets that close, and imports that are used, and only those. */
+/** Checks Go without a compiler: brackets match, and exactly the used packages are imported. */
 function looksSound(source: string): void {
   const code = source.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   const open: string[] = [];
