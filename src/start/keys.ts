@@ -5,6 +5,7 @@ import { type CommitHistory, commitHistory } from "../database/commitHistory.ts"
 import { outsideRequests } from "../database/database.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writeCheck.ts";
+import { runOutsideRequest } from "../requestContext.ts";
 import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
@@ -48,7 +49,8 @@ async function openSigningKeys(
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    onRotation: (keyId) => observability.audit("signing-key-rotated", { keyId }),
+    // A request for an unknown key can trigger it.
+    onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);
