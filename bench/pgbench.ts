@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Database } from "../src/database/database.ts";
 import { sessionStore } from "../src/sessions/store.ts";
 import { idOf, type Postgres } from "./database.ts";
-import type { Outcome } from "./load/load.ts";
+import type { LoadResult } from "./load/protocol.ts";
 import { runProgram } from "./processes.ts";
 import { connectionsOf } from "./workloads.ts";
 
@@ -18,7 +18,7 @@ const sessions = 10_000;
 export async function pgbenchRefreshes(
   postgres: Postgres,
   database: string,
-): Promise<((seconds: number) => Promise<Outcome>) | undefined> {
+): Promise<((seconds: number) => Promise<LoadResult>) | undefined> {
   const versions = await readdir("/usr/lib/postgresql").catch(() => []);
   const program = ["/usr/bin/pgbench", ...versions.map((version) => `/usr/lib/postgresql/${version}/bin/pgbench`)].find(
     (path) => existsSync(path),

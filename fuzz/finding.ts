@@ -1,6 +1,6 @@
 import type { SentRequest } from "./curl.ts";
 
-/** Something is not as it must be. */
+/** A wrong response, with the requests that led to it. */
 export class Finding extends Error {
   readonly sentRequests: SentRequest[];
   constructor(what: string, sentRequests: SentRequest[], cause?: unknown) {

@@ -1,4 +1,4 @@
-/** A service to be fuzzed: in this process, with hashes so cheap that no setting allows them, and without throttling. */
+/** Starts the service to be fuzzed in this process, with cheaper hashes than any setting allows, and without limits. */
 import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
 import { pino } from "pino";
 import { readConfig } from "../src/config/config.ts";
@@ -12,7 +12,7 @@ import type { ServiceDetails } from "./promises/probe.ts";
 
 export type FuzzedService = { url: string; expiredTokens: string[]; details: ServiceDetails; close(): Promise<void> };
 
-/** What a service is started by: this program, or another version of it. */
+/** The functions that start a service: of this program, or of one with a planted fault. */
 export type Program = { readConfig: typeof readConfig; startService: typeof startService };
 
 const secretKey = "for fuzzing only, not a secret: 0123456789";
@@ -26,8 +26,8 @@ const settings = {
 };
 
 /**
- * @param databaseUrl a Postgres of its own
- * @param others settings that differ
+ * @param databaseUrl a database that nothing else uses
+ * @param others further settings
  */
 export async function startFuzzedService(
   databaseUrl: string,
@@ -38,7 +38,7 @@ export async function startFuzzedService(
   const cheap = { ...config, argon2MemoryKib: 64, argon2Passes: 1 };
   const service = await program.startService(cheap, pino({ level: "silent" }));
   const sign = await signer(databaseUrl);
-  // Time cannot be sent: a token whose time is over is signed.
+  // The fuzzer cannot wait until a token has expired, so it signs one that has.
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
@@ -46,7 +46,7 @@ export async function startFuzzedService(
   return { url: service.url, expiredTokens: [expired], details: { ...details, sign }, close: service.close };
 }
 
-/** Signs as the service does: with the key that its database has. */
+/** Returns a function that signs tokens with the service's own key. */
 async function signer(databaseUrl: string): Promise<(header: Json, claims: Json) => Promise<string>> {
   const database = openDatabase(databaseUrl, 1);
   try {

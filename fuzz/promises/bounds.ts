@@ -1,14 +1,14 @@
-/** At each bound of the contract, and one beyond: what is within is no fault of the service, what is beyond is a 400. */
+/** Values at each bound of the contract cause no server error. Values beyond a bound return 400. */
 import type { Operation, Schema } from "../contract/operations.ts";
-import { merged } from "../generators/plainest.ts";
+import { mergeAllOf } from "../generators/simplest.ts";
 import { type Probe, strongPassword } from "./probe.ts";
 
-/** Lengths at which buffers, columns and hashes end. */
+/** Lengths at which buffers, columns and hash inputs often end. */
 const lengths = [
   15, 16, 31, 32, 55, 56, 63, 64, 65, 71, 72, 73, 100, 127, 128, 129, 255, 256, 257, 512, 1024, 2047, 2048, 2049,
 ];
 
-/** Values around the bounds of a schema. `isValid`: `undefined` where the schema does not say it all. */
+/** Values around the bounds of a schema. `isValid` is `undefined` if the schema alone does not decide it. */
 function around(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
   const [type = "string"] = [schema.type ?? []].flat();
   const { minimum, maximum, minLength, maxLength } = schema;
@@ -41,7 +41,7 @@ export async function boundsAreKept(probe: Probe): Promise<void> {
     const bearer = inputs.basic || operation.schemes.length === 0 ? {} : { bearer: await probe.token(user) };
     const sent = { ...inputs, ...bearer };
     for (const { name, schema } of operation.parameters.filter((one) => one.in === "query")) {
-      for (const { value, isValid } of around(merged(probe.api, schema))) {
+      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
         if (
           typeof value === "object" ||
           typeof value === "boolean" ||
@@ -55,11 +55,15 @@ export async function boundsAreKept(probe: Probe): Promise<void> {
         assertFits(probe, operation, name, value, isValid, status);
       }
     }
-    const { properties = {}, required = [], additionalProperties } = merged(probe.api, operation.body?.schema ?? {});
+    const {
+      properties = {},
+      required = [],
+      additionalProperties,
+    } = mergeAllOf(probe.api, operation.body?.schema ?? {});
     const { body } = inputs;
     if (typeof body !== "object" || body === null) continue;
     for (const [name, schema] of Object.entries(properties)) {
-      for (const { value, isValid } of around(merged(probe.api, schema))) {
+      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
         const { status } = await probe.call(operation, { ...sent, body: { ...body, [name]: value } });
         assertFits(probe, operation, name, value, isValid, status);
       }
@@ -86,12 +90,12 @@ function assertFits(
   if (isValid === false) probe.assert(status === 400, `${method} ${path}: ${name} ${shown} is ${status}, not 400`);
 }
 
-/** Registration and sign-in at lengths where hashes are cut: who is registered can sign in. */
+/** Passwords are hashed in full: a user with a password of any length can sign in. */
 export async function lengthsAreWhole({ register, accepts, assert, runId }: Probe): Promise<void> {
   const long = `${strongPassword(runId)} and further strange tales of ${runId}`;
   for (const length of [16, 55, 56, 64, 71, 72, 73, 100, 128]) {
     const password = `${[...long].slice(0, length - 1).join("")}§`;
     const { basic } = await register(password);
-    assert(await accepts({ basic }), `who has a password of ${length} characters cannot sign in`);
+    assert(await accepts({ basic }), `a user with a password of ${length} characters cannot sign in`);
   }
 }

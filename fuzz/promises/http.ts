@@ -1,11 +1,11 @@
-/** What HTTP and the contract promise of every operation, whatever it does. */
+/** What HTTP and the contract promise for every operation. */
 import type { Operation } from "../contract/operations.ts";
 import type { Probe, Reply, Sent, TestUser } from "./probe.ts";
 
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 const isEnding = ({ method }: Operation) => !["GET", "POST"].includes(method);
 
-/** The operations from what makes something to what ends it, each with what makes it succeed. */
+/** The operations with a request that succeeds. Those that end something come last. */
 async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation; inputs: Sent; user: TestUser }> {
   const { api, register, signIn, inputsFor } = probe;
   for (const operation of [...api.operations].sort((a, b) => Number(isEnding(a)) - Number(isEnding(b)))) {
@@ -24,7 +24,7 @@ async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation;
   }
 }
 
-/** HEAD is GET without a body (RFC 9110, section 9.3.2), and a conditional GET is a 304 where nothing changed. */
+/** HEAD is answered like GET, without a body (RFC 9110, section 9.3.2). A conditional GET returns 304 if nothing changed. */
 export async function headIsGet(probe: Probe): Promise<void> {
   const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
@@ -54,7 +54,7 @@ const namesOf = ({ headers }: Reply): string =>
     .sort()
     .join();
 
-/** 405 with `Allow` for what a path does not list, and 404 for what is no path. */
+/** Undeclared methods return 405 with `Allow`, undeclared paths 404. */
 export async function nothingElseIsServed({ api, request, assert }: Probe): Promise<void> {
   for (const path of new Set(api.operations.map((operation) => operation.path))) {
     const target = path.replace(/\{\w+\}/g, "x");
@@ -80,7 +80,7 @@ export async function nothingElseIsServed({ api, request, assert }: Probe): Prom
 const matches = (path: string, target: string) =>
   new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(target);
 
-/** What does not fit the contract is refused before anything is done. */
+/** A request that violates the contract is rejected. */
 export async function inputsAreChecked(probe: Probe): Promise<void> {
   const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
@@ -111,22 +111,22 @@ export async function inputsAreChecked(probe: Probe): Promise<void> {
   }
 }
 
-/** Nothing is shown to a page of another origin. */
+/** No response may be read by a page of another origin. */
 export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
   const { call, assert, request } = probe;
   const origin: [string, string] = ["Origin", "https://evil.example"];
   for await (const { operation, inputs } of succeeding(probe)) {
     if (operation.method !== "GET") continue;
     const { headers } = await call(operation, { ...inputs, headers: [origin] });
-    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} is shown to other origins`);
+    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} may be read by other origins`);
     const asked: [string, string] = ["Access-Control-Request-Method", "GET"];
     const target = operation.path.replace(/\{\w+\}/g, "x");
     const preflight = await request({ method: "OPTIONS", target, headers: [origin, asked], body: undefined });
-    assert(preflight.headers["access-control-allow-origin"] === undefined, `${where(operation)} takes preflights`);
+    assert(preflight.headers["access-control-allow-origin"] === undefined, `${where(operation)} allows preflights`);
   }
 }
 
-/** A `Location` leads to the thing that was made: it is read there, or ended. */
+/** A `Location` is the path of the new resource, at which it can be read or deleted. */
 export async function locationsLead(probe: Probe): Promise<void> {
   const { api, call, request, assert, register } = probe;
   const made = async (operation: Operation, answer: Reply, user: TestUser) => {
@@ -141,7 +141,7 @@ export async function locationsLead(probe: Probe): Promise<void> {
     const led = await request({ method, target, headers: credentials, body: undefined });
     assert(led.status < 300, `${where(operation)}: its Location ${location} answers ${method} with ${led.status}`);
     if (method === "GET" && "id" in answer.json)
-      assert(led.json["id"] === answer.json["id"], `${where(operation)}: its Location is of another`);
+      assert(led.json["id"] === answer.json["id"], `${where(operation)}: its Location is that of another resource`);
   };
   if (api.registration) {
     const user = await register();

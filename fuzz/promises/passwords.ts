@@ -1,4 +1,4 @@
-/** A password is these characters and no others (RFC 8265, OpaqueString), and a name is one user (UsernameCaseMapped). */
+/** Passwords and usernames are compared as RFC 8265 defines (OpaqueString, UsernameCaseMapped), and in no other way. */
 import { basicHeader, type Probe, strongPassword } from "./probe.ts";
 
 const flipped = (text: string) =>
@@ -10,7 +10,7 @@ const cut = (text: string, bytes: number) =>
     .toString()
     .replace(/\ufffd$/, "");
 
-/** Other passwords than this one, each by a mistake that services make. */
+/** Wrong passwords that services with a known defect accept. */
 const variants = (password: string): [string, string][] => [
   ["in the other case", flipped(password)],
   ["in lower case", password.toLowerCase()],
@@ -82,9 +82,9 @@ export async function namesAreOneUser({ register, accepts, assert, call, operati
     assert(!(await accepts({ basic: [other, password] })), `another name signs in: "${other}"`);
 }
 
-/** RFC 7617, and RFC 4648, section 4: one way to write credentials, and no second one. */
+/** Basic credentials have one valid form (RFC 7617; RFC 4648, section 4). */
 export async function basicIsStrict({ register, call, operationFor, assert, accepts, runId }: Probe): Promise<void> {
-  // U+FFFD is what a lossy decoder makes of other bytes; both signs of base64 have to be in it.
+  // A lossy decoder replaces other bytes with U+FFFD. The encoded password contains both `+` and `/`.
   const password = `${strongPassword(runId)} \ufffd ???>>>~~~ ÿÿÿ`;
   const { username, basic } = await register(password);
   assert(await accepts({ basic }), "the right password is refused");
@@ -112,7 +112,7 @@ export async function basicIsStrict({ register, call, operationFor, assert, acce
     const { status } = await call(self, { raw: `Basic ${value}` });
     assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
   }
-  // Of three lengths in a row, two have padding and unused bits.
+  // Of three consecutive lengths, two have padding and unused bits.
   for (const end of ["x", "xx", "xxx"]) {
     const user = await register(`${strongPassword(runId)}${end}`);
     const own = basicHeader(...user.basic).slice("Basic ".length);
@@ -127,7 +127,7 @@ export async function basicIsStrict({ register, call, operationFor, assert, acce
   }
 }
 
-/** The same bytes with another last sign. */
+/** Returns another encoding of the same bytes, with a different last character. */
 export function withUnusedBits(base64: string): string {
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const end = base64.replace(/=+$/, "").length - 1;
@@ -135,7 +135,7 @@ export function withUnusedBits(base64: string): string {
   return base64.slice(0, end) + alphabet[sign ^ 1] + base64.slice(end + 1);
 }
 
-/** Nobody learns whether there is such a user. */
+/** No response reveals whether a user exists. */
 export async function usernamesAreNotDisclosed({
   api,
   register,
@@ -164,7 +164,7 @@ export async function usernamesAreNotDisclosed({
   assert(shown(foreign) === shown(missing), "another user can be distinguished from one who does not exist");
 }
 
-/** An answer without what is new in each. */
+/** A response without the parts that differ each time. */
 const shown = ({ status, headers, text }: { status: number; headers: Record<string, string[]>; text: string }) =>
   JSON.stringify([
     status,
@@ -172,23 +172,16 @@ const shown = ({ status, headers, text }: { status: number; headers: Record<stri
     text.replace(/"instance":"[^"]*"/, ""),
   ]);
 
-/** What the contract says of a new password: its length, and that it is hard to guess. */
+/** New passwords that are too short, too long or easy to guess are rejected. */
 export async function weakPasswordsAreRefused({ register, call, operationFor, assert, runId }: Probe): Promise<void> {
   const { basic, password } = await register();
   const wrong = { current_password: `${password}x`, new_password: "Seven purple lanterns float above quiet harbours" };
   const { status } = await call(operationFor("changePassword"), { basic, body: wrong });
   assert(status === 401, `the password can be changed with a wrong one: ${status}`);
-  const weak = [
-    "short",
-    "a".repeat(20),
-    "passwordpassword",
-    "qwertyuiopasdfgh",
-
-    `${"long ".repeat(30)}`,
-  ];
+  const weak = ["short", "a".repeat(20), "passwordpassword", "qwertyuiopasdfgh", "long ".repeat(30)];
   for (const one of weak) {
     const registered = await call(operationFor("registration"), {
-      body: { username: `schwach${runId}`, password: one },
+      body: { username: `weak${runId}`, password: one },
     });
     assert(registered.status === 422, `the password ${one} can be registered: ${registered.status}`);
     const body = { current_password: password, new_password: one };

@@ -1,9 +1,9 @@
-/** A session belongs to its user, and a refresh token works once. */
+/** A session belongs to its user, and a refresh token can be used once. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Operation } from "../contract/operations.ts";
 import { type Probe, Unchecked } from "./probe.ts";
 
-/** The name of the parameter by which a session is ended. */
+/** The name of the path parameter that identifies a session. */
 const parameterOf = ({ path }: Operation): string => /\{(\w+)\}$/.exec(path)?.[1] ?? "id";
 
 export async function sessionsAreOnesOwn({
@@ -22,7 +22,10 @@ export async function sessionsAreOnesOwn({
   for (const credentials of [{ basic: other.basic }, { bearer: foreign.bearer }]) {
     const { status } = await call(end, { ...credentials, path });
     assert(status >= 400, `another user's session was ended: ${status}`);
-    assert(await accepts({ bearer: session.bearer }), "a session ends although its end was refused to another user");
+    assert(
+      await accepts({ bearer: session.bearer }),
+      "a session ended although the request of another user was rejected",
+    );
     const listed = await call(operationFor("listSessions"), credentials);
     assert(!listed.text.includes(session.id), "another user's session is listed");
   }
@@ -30,15 +33,15 @@ export async function sessionsAreOnesOwn({
     await call(operationFor("listSessions"), { bearer: session.bearer }),
     "sessions are not listed",
   );
-  assert(own.text.includes(session.id), "one's own session is not listed");
-  assert((await call(end, { basic: one.basic, path })).status < 300, "one's own session cannot be ended");
+  assert(own.text.includes(session.id), "the session is not listed for its user");
+  assert((await call(end, { basic: one.basic, path })).status < 300, "the session cannot be ended by its user");
   const again = (await call(end, { basic: one.basic, path })).status;
   assert(again === 404, `a session can be ended twice: ${again}`);
   const left = await call(operationFor("listSessions"), { basic: one.basic });
   assert(!left.text.includes(session.id), "a session is listed after its end");
 }
 
-/** RFC 9700, section 4.14.2: a refresh token that is used again ends its session. */
+/** The reuse of a refresh token ends its session (RFC 9700, section 4.14.2). */
 export async function reuseIsNoticed({
   register,
   signIn,
@@ -52,8 +55,8 @@ export async function reuseIsNoticed({
   const first = await signIn(user);
   const second = assertSuccess(await refresh(first.refresh), "a refresh token does not work").json;
   const token = String(second["refresh_token"]);
-  assert(token !== first.refresh, "a refresh returnedKinds the same refresh token");
-  assert(String(second["id"]) === first.id, "a refresh returnedKinds another session");
+  assert(token !== first.refresh, "a refresh returns the same refresh token");
+  assert(String(second["id"]) === first.id, "a refresh returns another session");
   assert(await accepts({ bearer: String(second["access_token"]) }), "a refreshed token does not work");
   const third = assertSuccess(await refresh(token), "a successor does not work").json;
 
@@ -72,7 +75,7 @@ export async function reuseIsNoticed({
   );
 }
 
-/** Within the grace for a lost answer, the same successor; from elsewhere, theft. */
+/** A refresh whose response was lost can be repeated for a short time, but not from another network. */
 export async function lostAnswersAreGivenAgain({
   register,
   signIn,
@@ -93,7 +96,7 @@ export async function lostAnswersAreGivenAgain({
   assert((await refresh(String(successor))).status === 401, "a session goes on after the theft of a refresh token");
 }
 
-/** Of what is no refresh token, nothing happens to the session. */
+/** Invalid refresh tokens do not end a session. */
 export async function guessesEndNothing({ register, signIn, refresh, assert }: Probe): Promise<void> {
   const [one, other] = [await signIn(await register()), await signIn(await register())];
   const [id = "", secret = ""] = one.refresh.split(".");
@@ -112,9 +115,9 @@ export async function guessesEndNothing({ register, signIn, refresh, assert }: P
   ];
   for (const guess of guesses) {
     const { status } = await refresh(guess);
-    assert(status === 400 || status === 401, `what is no refresh token is answered with ${status}: ${guess}`);
+    assert(status === 400 || status === 401, `an invalid refresh token is answered with ${status}: ${guess}`);
   }
-  assert((await refresh(one.refresh)).status === 200, "a session has ended by guesses");
+  assert((await refresh(one.refresh)).status === 200, "a session was ended by guesses");
 }
 
 export async function sessionsAreLimited({
@@ -139,12 +142,12 @@ export async function sessionsAreLimited({
   assert(count === sessionsPerUser, `of ${sessionsPerUser} sessions ${count} are listed`);
 }
 
-/** Pages: all there is, each once, in pages no longer than asked for. */
+/** Pages contain every session once, and are no longer than requested. */
 export async function pagesAreWhole({ register, signIn, call, assert, operationFor }: Probe): Promise<void> {
   const user = await register();
   for (let count = 0; count < 5; count += 1) await signIn(user);
   const list = operationFor("listSessions");
-  if (!list.parameters.some(({ name }) => name === "cursor")) throw new Unchecked("nothing is in pages");
+  if (!list.parameters.some(({ name }) => name === "cursor")) throw new Unchecked("no operation returns pages");
   const seen: string[] = [];
   let cursor: unknown = null;
   do {

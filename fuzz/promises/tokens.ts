@@ -1,4 +1,4 @@
-/** A token is what the service has signed, for itself, and until it expires or is revoked: nothing else accepts anything. */
+/** Only tokens that the service issued for itself are accepted, until they expire or are revoked. */
 import { createHmac, createPublicKey, type JsonWebKey } from "node:crypto";
 import { forged, forgeries } from "../forgedTokens.ts";
 import { type Json, jsonOf } from "../json.ts";
@@ -7,7 +7,7 @@ import { basicHeader, type Probe, type TestUser, Unchecked } from "./probe.ts";
 const decoded = (part: string | undefined): Json => jsonOf(Buffer.from(part ?? "", "base64url").toString());
 const encoded = (json: Json) => Buffer.from(JSON.stringify(json)).toString("base64url");
 
-/** RFC 8725: forged tokens, and one token in one form alone. */
+/** Forged tokens are rejected, and other encodings of a valid token (RFC 8725). */
 export async function tokensCannotBeForged({ register, token, accepts, assert, call, roles }: Probe): Promise<void> {
   const [one, other] = [await register(), await register()];
   const good = await token(one);
@@ -47,11 +47,11 @@ export async function tokensCannotBeForged({ register, token, accepts, assert, c
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** Base64url with a sign of other bits. */
+/** Flips bits of one character of a base64url text. */
 const flippedAt = (text: string, at: number, bits: number): string =>
   text.slice(0, at) + alphabet[alphabet.indexOf(text[at] as string) ^ bits] + text.slice(at + 1);
 
-/** RFC 9068, section 4: each claim, in a token that has the right signature. */
+/** Every claim is verified, also in a token with a valid signature (RFC 9068, section 4). */
 export async function claimsAreVerified({ register, token, accepts, assert, details: { sign } }: Probe): Promise<void> {
   if (!sign) throw new Unchecked("the service's key is not known");
   const user = await register();
@@ -81,7 +81,7 @@ export async function claimsAreVerified({ register, token, accepts, assert, deta
   }
 }
 
-/** Each operation takes the credentials that it declares, and no others. */
+/** Each operation accepts the declared credentials only. */
 export async function credentialsAreDeclared(probe: Probe): Promise<void> {
   const { api, register, token, call, assert, inputsFor } = probe;
   const user = await register();
@@ -91,7 +91,10 @@ export async function credentialsAreDeclared(probe: Probe): Promise<void> {
     const where = `${operation.method} ${operation.path}`;
     const refused = async (how: string, credentials: object) => {
       const answer = await call(operation, { ...inputs, ...credentials });
-      assert([400, 401].includes(answer.status), `${where}: a stranger was let in, ${how}: ${answer.status}`);
+      assert(
+        [400, 401].includes(answer.status),
+        `${where}: accepted without valid credentials, ${how}: ${answer.status}`,
+      );
       if (answer.status === 401) assertChallenges(probe, operation.schemes, answer.headers, where);
     };
     await refused("with nothing", {});
@@ -109,7 +112,7 @@ export async function credentialsAreDeclared(probe: Probe): Promise<void> {
   }
 }
 
-/** A 401 names each scheme that the operation takes (RFC 9110, section 11.6.1). */
+/** A 401 has a challenge for each scheme of the operation (RFC 9110, section 11.6.1). */
 function assertChallenges(
   { assert }: Probe,
   schemes: string[],
@@ -123,7 +126,7 @@ function assertChallenges(
   );
 }
 
-/** What ends credentials ends them at once, and no others. */
+/** Credentials are revoked immediately, and no others are. */
 export async function endingsEnd({
   register,
   signIn,
@@ -193,7 +196,7 @@ export async function endingsEnd({
   assert(await accepts({ bearer: session.bearer }), "another user's session has ended");
   assert(await accepts({ bearer: apart }), "another user's token is revoked");
 
-  // A token without a session can be revoked, too; and who has a name anew is not the one before.
+  // A token without a session can be revoked as well. A new user with the name of a deleted one is another user.
   const user = await register();
   const [revoked, stale] = [await token(user), await token(user)];
   await done(operationFor("revokeToken"), { bearer: revoked });

@@ -1,4 +1,4 @@
-/** A server that was replaced, while it still runs and commits: without synchronous replication, it does not know. */
+/** A replaced server that still runs and commits: without synchronous replication, it does not know. */
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { pino } from "pino";
@@ -62,5 +62,5 @@ test("once one connection has detected it, none stays on the old server, and rev
   expect(await store.isCurrent(cursorOf(after))).toBe(false);
   expect(await store.isCurrent(cursorOf(after))).toBe(true);
   await vi.waitUntil(async () => (await connections()).length === 0, 15_000);
-  await vi.waitUntil(() => wakes === 2, 15_000); // it listens to the new one
+  await vi.waitUntil(() => wakes === 2, 15_000); // it listens on the new server
 });

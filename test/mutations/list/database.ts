@@ -110,7 +110,7 @@ export const database: readonly Mutation[] = [
   {
     name: "a server that may be a standby by now is written to again",
     file: "src/database/writable.ts",
-    find: "if (rows[0].isReadOnly) throw readOnlyError();",
+    find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
     only: "a read-only database is not connected to",
