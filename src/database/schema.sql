@@ -97,6 +97,37 @@ CREATE TABLE users (
   CONSTRAINT users_username_key UNIQUE (username)
 );
 
+CREATE OR REPLACE FUNCTION end_oldest_sessions(owner uuid, epoch integer, kept integer)
+ RETURNS TABLE(id uuid, tokens_expire_at timestamp with time zone)
+ LANGUAGE plpgsql
+ ROWS 1
+AS $function$
+      #variable_conflict use_column
+      BEGIN
+        RETURN QUERY
+          UPDATE sessions SET ended_at = now()
+          WHERE ended_at IS NULL AND least(idle_expires_at, expires_at) > now() AND id = ANY(ARRAY(
+            SELECT id FROM sessions
+            WHERE user_id = owner AND user_epoch = epoch
+              AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()
+            ORDER BY id DESC OFFSET kept))
+          RETURNING id, tokens_expire_at;
+      END $function$;
+
+CREATE OR REPLACE FUNCTION find_account(wanted_name text, wanted_id uuid)
+ RETURNS TABLE(id uuid, username text, password_hash text, token_epoch integer)
+ LANGUAGE plpgsql
+ STABLE ROWS 1
+AS $function$
+      #variable_conflict use_column
+      BEGIN
+        IF wanted_id IS NULL THEN
+          RETURN QUERY SELECT id, username, password_hash, token_epoch FROM users WHERE username = wanted_name;
+        ELSE
+          RETURN QUERY SELECT id, username, password_hash, token_epoch FROM users WHERE id = wanted_id;
+        END IF;
+      END $function$;
+
 CREATE OR REPLACE FUNCTION first_token_epoch()
  RETURNS integer
  LANGUAGE sql
