@@ -9,58 +9,61 @@ export type Arguments = {
   requests: number;
   url: string | undefined;
   contract: string;
-  /** The promises to be checked; absent for those that are usual. */
+  /** The promises to check. Absent: all of them. */
   promises: string[] | undefined;
 };
 
-/** The command line is not understood: exit status 64 (sysexits.h). */
+/** The command line is invalid: exit status 64 (EX_USAGE of sysexits.h). */
 export class UsageError extends Error {}
 
 export const usage = `Usage: npm run fuzz -- [options]
 
-Checks the promises of the service, then sends random requests that are made of the contract, and
-stops at the first answer that is wrong. Without --url it starts a service and a Postgres of its own.
+Tests a service against its OpenAPI contract. First checks promises that the contract cannot
+express, for example that a forged token is rejected. Then sends random sequences of valid, almost
+valid and hostile requests, and stops at the first wrong response. Without --url it starts a service
+and a PostgreSQL server, checks the stored rows as well, and takes the database away at the end.
 
-  --requests N     begin no more runs after so many requests (100000)
-  --seed N         where the random requests begin (random)
-  --path P         play one failed run of that seed again
-  --promise NAME   check this promise and send no random requests; may be given more than once
-  --url URL        a service that runs already; what it has stored is not looked at
-  --contract FILE  the contract (openapi.yaml)
-  --help           this text
+Options:
+  --requests N     number of random requests (default 100000)
+  --seed N         seed of the random requests (default: random)
+  --path P         repeat the failure that was reported with --seed N --path P
+  --promise NAME   check this promise and send no random requests; may be repeated
+  --url URL        test a running service, started with THROTTLE=off; its rows are not checked
+  --contract FILE  the contract (default openapi.yaml)
+  --help           print this text
 
-The promises: ${Object.keys(promises).join(", ")}.
+Promises:
+${Object.keys(promises)
+  .map((name) => `  ${name}\n`)
+  .join("")}
+Exit status: 0 if nothing is wrong, 1 if something is wrong, 64 if the command line is invalid.
 
-Exit status: 0 where nothing is wrong, 1 where something is, 64 where the command line is not understood.
+Examples:
+  npm run fuzz
+  npm run fuzz -- --requests 5000 --seed 42
+  npm run fuzz -- --promise tokens-cannot-be-forged
+  npm run fuzz -- --url http://127.0.0.1:8080
 `;
 
 /**
- * Reads the command line.
- * @returns `undefined` where the usage is asked for
+ * Parses the command line.
+ * @returns `undefined` for --help
  * @throws {UsageError}
  */
 export function readArguments(args: string[]): Arguments | undefined {
-  const given = parsed(args);
-  if (given.help) return undefined;
-  const whole = (name: "seed" | "requests", least: number, fallback: number) => {
-    const text = given[name];
-    if (text === undefined) return fallback;
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value < 2 ** 31) return value;
-    throw new UsageError(`--${name} is a whole number from ${least} to ${2 ** 31 - 1}, not ${text}.`);
-  };
-  const { path, url, contract = "openapi.yaml", promise } = given;
+  const values = parse(args);
+  if (values.help) return undefined;
+  const { path, url, contract = "openapi.yaml", promise } = values;
   if (path !== undefined && !/^\d+(:\d+)*$/.test(path))
-    throw new UsageError(`--path is numbers with colons between them, not ${path}.`);
-  if (path !== undefined && given.seed === undefined)
-    throw new UsageError("--path needs the --seed that it belongs to.");
+    throw new UsageError(`--path must be numbers separated by colons, not ${path}.`);
+  if (path !== undefined && values.seed === undefined) throw new UsageError("--path requires --seed.");
   if (url !== undefined && !/^http:\/\/[^/]+\/?$/.test(url))
-    throw new UsageError(`--url is such as http://127.0.0.1:8080, not ${url}.`);
+    throw new UsageError(`--url must be an origin such as http://127.0.0.1:8080, not ${url}.`);
   const unknown = promise?.find((name) => !Object.hasOwn(promises, name));
-  if (unknown !== undefined) throw new UsageError(`There is no promise ${unknown}. --help lists them.`);
+  if (unknown !== undefined) throw new UsageError(`Unknown promise ${unknown}.`);
   return {
-    seed: whole("seed", 0, randomInt(2 ** 31 - 1)),
-    requests: promise ? 0 : whole("requests", 1, 100_000),
+    seed: wholeNumber("seed", values.seed, 0) ?? randomInt(2 ** 31 - 1),
+    requests: promise ? 0 : (wholeNumber("requests", values.requests, 1) ?? 100_000),
     path,
     url: url?.replace(/\/$/, ""),
     contract,
@@ -68,7 +71,14 @@ export function readArguments(args: string[]): Arguments | undefined {
   };
 }
 
-function parsed(args: string[]) {
+function wholeNumber(name: string, text: string | undefined, minimum: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= minimum && value < 2 ** 31) return value;
+  throw new UsageError(`--${name} must be a whole number from ${minimum} to ${2 ** 31 - 1}, not ${text}.`);
+}
+
+function parse(args: string[]) {
   const text = { type: "string" } as const;
   try {
     return parseArgs({

@@ -1,36 +1,36 @@
-/** A run of requests as lines for a shell. What an answer gave and a later request used becomes a variable. */
+/** A sequence of requests as curl commands. A value that a response returned and a later request uses is a variable. */
 import type { Request } from "./http.ts";
 
-export type Exchange = {
+export type SentRequest = {
   request: Request;
-  /** What its answer gave: a value and where it stands in the JSON. */
-  gave: { value: string; place: string }[];
+  /** The values of its response, each with the JavaScript expression that reads it from the JSON. */
+  returned: { value: string; accessor: string }[];
 };
 
-/** @returns a line or two for each request, to be pasted into a POSIX shell that has curl and node */
-export function curlLines(url: string, exchanges: Exchange[]): string[] {
+/** Returns one or two lines for each request, for a POSIX shell with curl and node. */
+export function curlLines(url: string, sentRequests: SentRequest[]): string[] {
   const variables = new Map<string, string>();
-  return exchanges.flatMap((exchange, index) => {
-    const line = curlLine(url, exchange.request, variables);
-    const later = exchanges.slice(index + 1).map(({ request }) => textOf(request));
-    const known = textOf(exchange.request);
-    const used = exchange.gave.filter(({ value }) => {
+  return sentRequests.flatMap((sendRequest, index) => {
+    const line = curlLine(url, sendRequest.request, variables);
+    const later = sentRequests.slice(index + 1).map(({ request }) => textOf(request));
+    const known = textOf(sendRequest.request);
+    const used = sendRequest.returned.filter(({ value }) => {
       return value.length >= 16 && !variables.has(value) && !known.includes(value);
     });
     const needed = used.filter(({ value }, at) => {
       return used.findIndex((other) => other.value === value) === at && later.some((text) => text.includes(value));
     });
     if (needed.length === 0) return [line];
-    const takes = needed.map(({ value, place }) => {
+    const reads = needed.map(({ value, accessor }) => {
       const name = `V${variables.size + 1}`;
       variables.set(value, name);
-      return `${name}=$(printf %s "$A${index}" | node -p 'JSON.parse(require("node:fs").readFileSync(0))${place}')`;
+      return `${name}=$(printf %s "$A${index}" | node -p 'JSON.parse(require("node:fs").readFileSync(0))${accessor}')`;
     });
-    return [`A${index}=$(${line}); printf '%s\\n' "$A${index}"`, takes.join("; ")];
+    return [`A${index}=$(${line}); printf '%s\\n' "$A${index}"`, reads.join("; ")];
   });
 }
 
-/** Everything of a request that a value could stand in; Basic credentials in the clear. */
+/** Returns the parts of a request that may contain a value, with decoded Basic credentials. */
 export function textOf({ target, headers, body }: Request): string {
   const values = headers.map(([name, value]) => (/^authorization$/i.test(name) ? (basicOf(value) ?? value) : value));
   return [target, ...values, body?.toString() ?? ""].join("\n");
@@ -60,7 +60,7 @@ function curlLine(url: string, { method, target, headers, body }: Request, varia
   return isText ? parts.join(" ") : `printf '${octal(body)}' | ${parts.join(" ")}`;
 }
 
-/** The name and the password of a Basic header that `curl -u` would write the same way. */
+/** Returns the username and password of a Basic header, if `curl -u` would send the same header. */
 function basicOf(header: string): string | undefined {
   const [, value = ""] = /^Basic ([\w+/]+=*)$/.exec(header) ?? [];
   const text = Buffer.from(value, "base64").toString();
@@ -68,7 +68,7 @@ function basicOf(header: string): string | undefined {
   return isSame ? text : undefined;
 }
 
-/** For a shell: plain text in single quotes, variables in double ones, other bytes by printf. */
+/** Quotes for a shell: text in single quotes, variables in double quotes, other bytes through printf. */
 function quote(text: string, variables: Map<string, string>, encoding: "latin1" | "utf8" = "latin1"): string {
   for (const [value, name] of variables) {
     const at = text.indexOf(value);

@@ -1,10 +1,10 @@
-import type { Exchange } from "./curl.ts";
+import type { SentRequest } from "./curl.ts";
 
-/** Something is not as it must be. */
+/** A wrong response, with the requests that led to it. */
 export class Finding extends Error {
-  readonly exchanges: Exchange[];
-  constructor(what: string, exchanges: Exchange[], cause?: unknown) {
+  readonly sentRequests: SentRequest[];
+  constructor(what: string, sentRequests: SentRequest[], cause?: unknown) {
     super(what, { cause });
-    this.exchanges = exchanges;
+    this.sentRequests = sentRequests;
   }
 }

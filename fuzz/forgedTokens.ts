@@ -1,23 +1,22 @@
-/** Tokens that were never issued. */
+/** Tokens that the service did not issue. */
 import { generateKeyPairSync, sign } from "node:crypto";
 import { type Json, jsonOf } from "./json.ts";
 
-/** Somebody else's key, by which tokens are forged. */
-const stranger = generateKeyPairSync("ed25519");
+const foreignKey = generateKeyPairSync("ed25519");
 
-/** In so many ways can a token be forged. */
+/** The number of ways to forge a token. */
 export const forgeries = 10;
 
-/** A token that never was issued, made of one that was. */
+/** Makes a forged token of a valid one. */
 export function forged(token: string, how: number): string {
   const [header = "", payload = "", signature = ""] = token.split(".");
   const encode = (json: unknown) => Buffer.from(JSON.stringify(json)).toString("base64url");
   const claims = (part: string) => jsonOf(Buffer.from(part, "base64url").toString());
   const signed = (head: Json, body: Json) => {
     const text = `${encode(head)}.${encode(body)}`;
-    return `${text}.${sign(null, Buffer.from(text), stranger.privateKey).toString("base64url")}`;
+    return `${text}.${sign(null, Buffer.from(text), foreignKey.privateKey).toString("base64url")}`;
   };
-  const jwk = stranger.publicKey.export({ format: "jwk" });
+  const jwk = foreignKey.publicKey.export({ format: "jwk" });
   const ways = [
     () => `${token}x`,
     () => `${header}.${payload}.${signature.slice(0, -1)}${signature.endsWith("A") ? "B" : "A"}`,

@@ -1,31 +1,31 @@
-/** Sends a request byte by byte as it is given, over connections that are kept, and reads the answer. */
+/** Sends requests exactly as given, over persistent connections. */
 import { type Agent, request as send } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { decoded } from "../test/support/client.ts";
 
 export type Request = {
   method: string;
   target: string;
-  /** Their values are bytes, written as Latin-1. A name may be there twice. */
+  /** The values are bytes, written as Latin-1. A name may occur twice. */
   headers: [string, string][];
   body: Buffer | undefined;
 };
 
-/** How often and after which time a request is sent again that the service had no time for. */
-const retries = { most: 20, afterMs: 200 };
+/** Retries of a request that an overloaded service rejected. */
+const retries = { maximum: 20, delayMs: 200 };
 
 /**
- * Sends a request, again where the service has too much to do: on a busy machine that is no fault.
- * @throws where there is no answer, which is a finding too
+ * Sends a request, and retries if the service is overloaded, which on a busy machine is no fault.
+ * @throws {Error} if there is no response, which is a finding as well
  */
-export async function exchange(url: URL, agent: Agent, request: Request): Promise<Answer> {
+export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<Answer> {
   for (let tries = 1; ; tries += 1) {
     const answer = await exchangeOnce(url, agent, request);
     const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");
-    if (!isOverloaded || tries > retries.most) return answer;
-    await sleep(retries.afterMs);
+    if (!isOverloaded || tries > retries.maximum) return answer;
+    await sleep(retries.delayMs);
   }
 }
 
@@ -39,7 +39,7 @@ function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }:
         path: target,
         agent,
         timeout: 15_000,
-        // Given as a list, Node adds none of its own.
+        // Node.js adds no headers to a list.
         headers: [["Host", url.host], ["Content-Length", String(body?.length ?? 0)], ...headers].flat(),
       },
       (incoming) => {

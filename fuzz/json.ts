@@ -1,8 +1,7 @@
-/** JSON whose shape is not known before. */
-
+/** JSON of an unknown structure. */
 export type Json = Record<string, unknown>;
 
-/** The object that a text is in JSON; an empty one where it is none. */
+/** Parses a JSON object. Returns an empty one if the text is something else. */
 export function jsonOf(text: string): Json {
   try {
     const value: unknown = JSON.parse(text.replace(/^\ufeff/, ""));
@@ -12,23 +11,25 @@ export function jsonOf(text: string): Json {
   }
 }
 
-/** No answer is nested deeper. */
-const mostDepth = 50;
+const maximumDepth = 50;
 
-/** Each text in a JSON value, and each number that is an id, with the name of its member and the way to it in JavaScript. */
+/**
+ * Returns every string of a JSON value, and every number that is an id, with the name of its member and the JavaScript
+ * expression that reads it.
+ */
 export function stringsOf(
   value: unknown,
   name = "",
-  place = "",
+  accessor = "",
   depth = 0,
-): { name: string; value: string; place: string }[] {
-  if (depth > mostDepth) return []; // sent by this fuzzer to see what a recursion does
-  if (typeof value === "string") return [{ name, value, place }];
-  if (typeof value === "number" && /(^|_)id$/.test(name)) return [{ name, value: String(value), place }];
+): { name: string; value: string; accessor: string }[] {
+  if (depth > maximumDepth) return []; // only the fuzzer itself sends such values
+  if (typeof value === "string") return [{ name, value, accessor }];
+  if (typeof value === "number" && /(^|_)id$/.test(name)) return [{ name, value: String(value), accessor }];
   if (Array.isArray(value))
-    return value.flatMap((item, index) => stringsOf(item, name, `${place}[${index}]`, depth + 1));
+    return value.flatMap((item, index) => stringsOf(item, name, `${accessor}[${index}]`, depth + 1));
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([member, of]) =>
-    stringsOf(of, member, `${place}[${JSON.stringify(member)}]`, depth + 1),
+    stringsOf(of, member, `${accessor}[${JSON.stringify(member)}]`, depth + 1),
   );
 }

@@ -1,16 +1,18 @@
-/** The command line: `npm run fuzz -- --help`. */
+/** The entry point of `npm run fuzz`. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { superuser } from "../src/database/embedded/roles.ts";
 import { type Arguments, readArguments, UsageError, usage } from "./arguments.ts";
-import { readApi } from "./contract/operations.ts";
-import { tryOutages } from "./outages.ts";
-import { blindSpots, coverageOf } from "./report.ts";
-import { count, type Fuzzed, fuzz, tableOf, together } from "./run.ts";
+import { type Api, readApi } from "./contract/operations.ts";
+import { checkOutages } from "./outages.ts";
+import { coverageLines, failureLines, statusLines, undetectableLines } from "./report.ts";
+import { count, type FuzzResult, fuzz, mergeResults } from "./run.ts";
 import { startFuzzedService } from "./service.ts";
-import { forgetUsers, wrongRows } from "./storedRows.ts";
+import { deleteUsers, findInvalidRows } from "./storedRows.ts";
+
+type Postgres = Awaited<ReturnType<typeof startEmbeddedPostgres>>;
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof UsageError)) throw error;
@@ -18,82 +20,92 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   return 64;
 });
 
-/** @returns the exit status */
+/** Returns the exit status. */
 async function main(args: string[]): Promise<number> {
-  const given = readArguments(args);
-  if (!given) {
+  const settings = readArguments(args);
+  if (!settings) {
     process.stdout.write(usage);
     return 0;
   }
-  const isWrong = given.url === undefined ? await fuzzOwnService(given) : await fuzzAt(given, given.url);
-  return isWrong ? 1 : 0;
+  const api = readApi(settings.contract);
+  const startedMs = performance.now();
+  const { result, invalidRows } =
+    settings.url === undefined
+      ? await withPostgres((postgres) => fuzzOwnService(api, settings, postgres))
+      : { result: await fuzz({ ...optionsOf(api, settings), url: settings.url }), invalidRows: [] };
+  report({ api, settings, result, seconds: (performance.now() - startedMs) / 1000 });
+  for (const row of invalidRows.slice(0, 20)) console.error(`invalid row: ${row}`);
+  return result.failure || invalidRows.length > 0 ? 1 : 0;
 }
 
-/** A service that runs already: what it has stored is not looked at. */
-async function fuzzAt(given: Arguments, url: string): Promise<boolean> {
-  const began = performance.now();
-  const fuzzed = await fuzz({ ...settingsOf(given), url });
-  report(given, fuzzed, began);
-  return fuzzed.failure !== undefined;
-}
-
-async function fuzzOwnService(given: Arguments): Promise<boolean> {
-  const began = performance.now();
+async function withPostgres<T>(use: (postgres: Postgres) => Promise<T>): Promise<T> {
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-fuzz-"));
-  const postgres = await startEmbeddedPostgres({
-    dataDir,
-    parameters: { fsync: "off", synchronous_commit: "off", full_page_writes: "off" },
-  });
+  const parameters = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+  const postgres = await startEmbeddedPostgres({ dataDir, parameters });
   try {
-    const { host, port, user, database } = postgres.connection;
-    const databaseUrl = `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
-    const service = await startFuzzedService(databaseUrl);
-    try {
-      const settings = { ...settingsOf(given), ...service };
-      const kept = await fuzz({ ...settings, requests: 0 });
-      await forgetUsers(databaseUrl);
-      const sent = kept.failure ? kept : await fuzz({ ...settings, promises: [] });
-      const rows = await wrongRows(databaseUrl, sent.failure ? undefined : sent.users);
-      const fuzzed = kept.failure ? kept : together(kept, sent);
-      const isComplete = !fuzzed.failure && given.promises === undefined;
-      if (isComplete && given.path === undefined) {
-        const administrator = { ...postgres.connection, user: superuser, database: "postgres" };
-        const start = (others: Record<string, string>) => startFuzzedService(databaseUrl, others);
-        const seen = (operation: string, status: number) => count(fuzzed.statuses, operation, status);
-        const failure = await tryOutages({ api: apiOf(given), power: { databaseUrl, administrator }, start, seen });
-        if (failure) fuzzed.failure = { ...failure, seed: given.seed, path: "" };
-      }
-      report(given, fuzzed, began);
-      for (const row of rows.slice(0, 20)) console.error(`stored: ${row}`);
-      return fuzzed.failure !== undefined || rows.length > 0;
-    } finally {
-      await service.close();
-    }
+    return await use(postgres);
   } finally {
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
   }
 }
 
-function apiOf({ contract }: Arguments) {
-  return readApi(contract);
+/** Checks the promises, then sends random requests, checks the rows that they left, and takes the database away. */
+async function fuzzOwnService(
+  api: Api,
+  settings: Arguments,
+  { connection }: Postgres,
+): Promise<{ result: FuzzResult; invalidRows: string[] }> {
+  const { host, port, user, database } = connection;
+  const databaseUrl = `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
+  const service = await startFuzzedService(databaseUrl);
+  try {
+    const options = { ...optionsOf(api, settings), ...service };
+    const checked = await fuzz({ ...options, requests: 0 });
+    if (checked.failure) return { result: checked, invalidRows: await findInvalidRows(databaseUrl, undefined) };
+    await deleteUsers(databaseUrl);
+    const sent = await fuzz({ ...options, promises: [] });
+    const invalidRows = await findInvalidRows(databaseUrl, sent.failure ? undefined : sent.users);
+    const result = mergeResults(checked, sent);
+    if (!result.failure && isCompleteRun(settings)) {
+      const administrator = { ...connection, user: superuser, database: "postgres" };
+      const failure = await checkOutages({
+        api,
+        database: { databaseUrl, administrator },
+        start: (others) => startFuzzedService(databaseUrl, others),
+        observed: (operation, status) => count(result.statuses, operation, status),
+      });
+      if (failure) result.failure = { ...failure, seed: settings.seed, path: "" };
+    }
+    return { result, invalidRows };
+  } finally {
+    await service.close();
+  }
 }
 
-function settingsOf(given: Arguments) {
-  const { requests, seed, path, promises } = given;
-  return { api: apiOf(given), requests, seed, path, ...(promises && { promises }) };
+const isCompleteRun = ({ promises, path }: Arguments) => promises === undefined && path === undefined;
+
+function optionsOf(api: Api, { requests, seed, path, promises }: Arguments) {
+  return { api, requests, seed, path, ...(promises && { promises }) };
 }
 
-function report(given: Arguments, fuzzed: Fuzzed, began: number): void {
-  for (const line of tableOf(fuzzed)) console.info(line);
-  const isWhole = given.promises === undefined && given.path === undefined;
-  const unseen = isWhole ? [...blindSpots(), ...coverageOf(apiOf(given), fuzzed, given.url === undefined)] : [];
-  for (const line of unseen) console.info(line);
-  for (const [promise, reason] of fuzzed.unchecked) console.info(`not checked: ${promise}: ${reason}`);
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.info(`${fuzzed.requests} requests in ${seconds} s, from seed ${given.seed} on`);
-  if (!fuzzed.failure) return;
-  const { what, curl, seed, path, promise } = fuzzed.failure;
-  const again = promise !== undefined ? `--promise ${promise}` : `--seed ${seed}${path && ` --path ${path}`}`;
-  console.error(`\n${what}\n\n${curl.join("\n")}\n\nAgain: npm run fuzz -- ${again}`);
+function report({
+  api,
+  settings,
+  result,
+  seconds,
+}: {
+  api: Api;
+  settings: Arguments;
+  result: FuzzResult;
+  seconds: number;
+}): void {
+  for (const line of statusLines(result)) console.info(line);
+  if (isCompleteRun(settings)) {
+    for (const line of undetectableLines()) console.info(line);
+    for (const line of coverageLines(api, result, settings.url === undefined)) console.info(line);
+  }
+  for (const [promise, reason] of result.unchecked) console.info(`not checked: ${promise}: ${reason}`);
+  console.info(`${result.requests} requests in ${seconds.toFixed(1)} s, starting with seed ${settings.seed}`);
+  if (result.failure) console.error(failureLines(result.failure).join("\n"));
 }

@@ -1,25 +1,25 @@
 /**
- * The books that tell right from wrong: which users there are, what their passwords are, which tokens work, and
- * what was given to whom. Nothing here looks into the service.
+ * The expected state of the service: its users and their passwords, the valid tokens, and the values that each user was
+ * given. It is derived from requests and responses only.
  */
-import type { Answer } from "../src/openapi/conformance.ts";
+import type { Answer } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
-import { type Exchange, textOf } from "./curl.ts";
+import { type SentRequest, textOf } from "./curl.ts";
 import type { Request } from "./http.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
 
 export type User = { id: string; typed: string; username: string; password: string; exists: boolean };
 type Session = { owner: User; hasEnded: boolean };
-type Token = { owner: User; session: Session | undefined; works: boolean };
+type Token = { owner: User; session: Session | undefined; isValid: boolean };
 /**
- * Something that an answer gave, or an accepted request.
- * `isOwn`: it was made for this owner. What people type, two may type alike.
+ * A value of a response, or of a request that was accepted.
+ * `isUnique`: the service made it for this owner, or it is a secret. Two users may type any other value alike.
  */
-export type Given = { name: string; value: string; origin: string; owner: User | undefined; isOwn: boolean };
-/** Who credentials belong to. `isExact`: nobody can read them in another way. */
+export type KnownValue = { name: string; value: string; origin: string; owner: User | undefined; isUnique: boolean };
+/** The owner of credentials. `isExact`: they are written in the only form that the service must accept. */
 type Proof = { user: User; token: Token | undefined; isExact: boolean };
-/** A request for an operation, and its answer. */
+/** A request for an operation, and its response. */
 type Call = {
   operation: Operation;
   request: Request;
@@ -29,21 +29,20 @@ type Call = {
   proof: Proof | undefined;
 };
 
-export type Books = ReturnType<typeof openBooks>;
+export type Model = ReturnType<typeof createModel>;
 
-/** Books without an entry: for one run of steps, which makes users of its own. */
-export function openBooks(api: Api) {
+/** Returns the model of a service without users. Each sequence of requests has its own, and makes its own users. */
+export function createModel(api: Api) {
   const users: User[] = [];
   const sessions = new Map<string, Session>();
   const tokens = new Map<string, Token>();
   const refreshTokens = new Map<string, Session>();
-  const pool: Given[] = [];
+  const pool: KnownValue[] = [];
   const typed: string[] = [];
 
   const roles = rolesOf(api);
 
-  // What operations do to credentials, and ask for beyond them: the one thing that the contract says in words only. An
-  // operation that has no such role leaves all as it is.
+  // The contract says only in prose which operations change credentials, and which of them verify a secret in the body.
   const effects: [Operation | undefined, (call: Call) => void][] = [
     [
       roles.changePassword,
@@ -65,7 +64,7 @@ export function openBooks(api: Api) {
       roles.revokeToken,
       ({ proof }) => {
         end(proof?.token?.session);
-        if (proof?.token) proof.token.works = false;
+        if (proof?.token) proof.token.isValid = false;
       },
     ],
   ];
@@ -78,47 +77,53 @@ export function openBooks(api: Api) {
     [roles.refresh, "a wrong secret in the body was accepted", ({ sent }) => sessionOf(sent)?.hasEnded === false],
     [
       roles.endSession,
-      "somebody else's session was ended",
+      "another user's session was ended",
       (call) => sessionAt(call) !== undefined && sessionAt(call)?.owner === call.proof?.user,
     ],
   ];
 
-  return { users, pool, tokens, enter };
+  return { users, pool, tokens, record };
 
   /**
-   * Judges an answer that the contract declares, and enters what it gave and changed.
-   * @param secrets what the request has and no answer may say
-   * @returns what is wrong, if anything, and what it gave
+   * Judges a response that the contract declares, and records what it returned and changed.
+   * @param secrets values of the request that no response may contain
+   * @returns what is wrong, if anything, and the returned values
    */
-  function enter(request: Request, answer: Answer, secrets: string[]): { wrong?: string; gave: Exchange["gave"] } {
+  function record(
+    request: Request,
+    answer: Answer,
+    secrets: string[],
+  ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
-    const proof = provenBy(request);
+    const proof = ownerOf(request);
     const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), jsonOf(request.body?.toString() ?? "")];
     const call = operation && { operation, request, sent, answer, json, proof };
-    const wrong = (call && misjudged(call)) ?? echoed(request, answer, json, secrets) ?? leaked(request, answer, proof);
-    if (wrong !== undefined) return { wrong, gave: [] };
-    // A refresh token that is used again after its time ends the session.
+    const wrong =
+      (call && findAccessError(call)) ?? findEcho(request, answer, json, secrets) ?? findLeak(request, answer, proof);
+    if (wrong !== undefined) return { wrong, returned: [] };
+    // A reused refresh token ends the session.
     if (json["type"] === "/problems/token-reused") end(sessionOf(sent));
-    return { gave: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
+    return { returned: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
   }
 
-  /** Who was let in and should not have been, and the other way round. */
-  function misjudged(call: Call): string | undefined {
+  /** Returns what is wrong if the credentials were accepted or rejected by mistake, or another user's data returned. */
+  function findAccessError(call: Call): string | undefined {
     const { operation, answer, json, proof } = call;
     const isSuccess = answer.status < 300;
     const isOpen = operation.schemes.length === 0;
     const isProven = proof !== undefined && operation.schemes.includes(proof.token ? "bearer" : "basic");
     const unmet = requirements.find(([one, , isMet]) => one === operation && !isMet(call))?.[1];
     const isMet = unmet === undefined;
-    if (isSuccess && !isOpen && !isProven) return "a stranger was let in";
+    if (isSuccess && !isOpen && !isProven) return "a request was accepted without valid credentials";
     if (isSuccess && !isMet) return unmet;
-    if (answer.status === 401 && isProven && isMet && proof.isExact) return "good credentials were refused";
+    if (answer.status === 401 && isProven && isMet && proof.isExact) return "valid credentials were rejected";
     const isOfUsers = roles.registration !== undefined && operation.path.startsWith(`${roles.registration.path}/`);
-    const isAnothers = isOfUsers && typeof json["username"] === "string" && json["username"] !== proof?.user.username;
-    return isSuccess && isProven && isAnothers ? "somebody else's data" : undefined;
+    const isAnotherUsers =
+      isOfUsers && typeof json["username"] === "string" && json["username"] !== proof?.user.username;
+    return isSuccess && isProven && isAnotherUsers ? "another user's data was returned" : undefined;
   }
 
-  function learn(call: Call): Exchange["gave"] {
+  function learn(call: Call): SentRequest["returned"] {
     const { operation, sent, json, proof } = call;
     let owner = operation.schemes.length > 0 ? proof?.user : sessionOf(sent)?.owner;
     if (operation === api.registration) {
@@ -129,17 +134,17 @@ export function openBooks(api: Api) {
     for (const [one, effect] of effects) if (one === operation) effect(call);
     typed.push(...stringsOf(sent).flatMap(({ name, value }) => (isSecret(name) ? [] : [value])));
     const session = newSession(json, owner);
-    const gave = stringsOf(json).filter(({ name }) => operation.givesNamed.has(name));
-    for (const { name, value } of gave) {
-      const isOwn = !typed.some((text) => text.includes(value));
-      pool.unshift({ name, value, origin: operation.path, owner, isOwn });
-      if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, works: true });
+    const returned = stringsOf(json).filter(({ name }) => operation.returnedNames.has(name));
+    for (const { name, value } of returned) {
+      const isUnique = !typed.some((text) => text.includes(value));
+      pool.unshift({ name, value, origin: operation.path, owner, isUnique });
+      if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, isValid: true });
     }
     for (const [name, value] of Object.entries(sent)) {
       if (!owner || typeof value !== "string") continue;
-      pool.unshift({ name, value, origin: operation.path, owner, isOwn: isSecret(name) });
+      pool.unshift({ name, value, origin: operation.path, owner, isUnique: isSecret(name) });
     }
-    return gave;
+    return returned;
   }
 
   function newSession(json: Json, owner: User | undefined): Session | undefined {
@@ -151,27 +156,27 @@ export function openBooks(api: Api) {
     return session;
   }
 
-  /** The session that the path names. */
+  /** Returns the session of the path. */
   function sessionAt({ operation, request }: Call): Session | undefined {
     return sessions.get(lastSegment(operation, request).toLowerCase());
   }
 
   function end(session: Session | undefined): void {
     if (session) session.hasEnded = true;
-    for (const token of tokens.values()) if (session && token.session === session) token.works = false;
+    for (const token of tokens.values()) if (session && token.session === session) token.isValid = false;
   }
 
   function endAll(owner: User | undefined): void {
     for (const session of sessions.values()) if (session.owner === owner) session.hasEnded = true;
-    for (const token of tokens.values()) if (token.owner === owner) token.works = false;
+    for (const token of tokens.values()) if (token.owner === owner) token.isValid = false;
   }
 
   function sessionOf(sent: Json): Session | undefined {
     return refreshTokens.get(String(sent["refresh_token"]));
   }
 
-  /** Whose credentials a request has, as far as they hold now. */
-  function provenBy({ headers }: Request): Proof | undefined {
+  /** Returns the owner of the request's credentials, if they are valid now. */
+  function ownerOf({ headers }: Request): Proof | undefined {
     const [value, another] = headers.flatMap(([name, value]) => (name === "Authorization" ? [value] : []));
     const [, scheme = "", text = ""] = /^\s*(\w+)\s+(.*?)\s*$/.exec(value ?? "") ?? [];
     if (another !== undefined) return undefined;
@@ -191,60 +196,61 @@ export function openBooks(api: Api) {
 
   function holder(text: string): Proof | undefined {
     const token = tokens.get(text);
-    return token?.works ? { user: token.owner, token, isExact: true } : undefined;
+    return token?.isValid ? { user: token.owner, token, isExact: true } : undefined;
   }
 
-  /** A secret of the request that is in the answer, where the contract does not say so. */
-  function echoed(request: Request, answer: Answer, json: Json, secrets: string[]): string | undefined {
-    const told = JSON.stringify(answer.headers) + answer.text;
+  /** Returns what is wrong if the response contains a secret of the request, unless the contract declares that. */
+  function findEcho(request: Request, answer: Answer, json: Json, secrets: string[]): string | undefined {
+    const response = JSON.stringify(answer.headers) + answer.text;
     const declared = Object.values(json);
     const text = textOf(request);
     const echo = secrets.find((secret) => {
       const forms = [...new Set([secret, JSON.stringify(secret).slice(1, -1)])];
-      // What is short or stands elsewhere in the request, too, says nothing.
+      // A short secret, or one that occurs twice in the request, may be in the response for another reason.
       const times = forms.reduce((sum, form) => sum + text.split(form).length - 1, 0);
-      const isTelling = secret.length >= 10 && times <= 1 && !declared.includes(secret) && !api.text.includes(secret);
-      return isTelling && forms.some((form) => told.includes(form));
+      const isSignificant =
+        secret.length >= 10 && times <= 1 && !declared.includes(secret) && !api.text.includes(secret);
+      return isSignificant && forms.some((form) => response.includes(form));
     });
-    return echo && `a secret is said back, ${JSON.stringify(echo)}`;
+    return echo && `the response contains a secret, ${JSON.stringify(echo)}`;
   }
 
-  /** What another user was given, and the answer has although the request has not. */
-  function leaked(request: Request, { text }: Answer, proof: Proof | undefined): string | undefined {
+  /** Returns what is wrong if the response contains a value of another user that the request does not contain. */
+  function findLeak(request: Request, { text }: Answer, proof: Proof | undefined): string | undefined {
     const sent = textOf(request);
     const known = pool.filter(({ value }) => value.length >= 16);
-    // Whoever knows something of a user, such as a refresh token, may be told more.
+    // A client that knows a value of a user, such as a refresh token, may be given more of them.
     const askers = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
     askers.add(proof?.user).add(undefined);
     const allowed = new Set(known.filter(({ owner }) => askers.has(owner)).map(({ value }) => value));
     const leak = known.find(
-      ({ value, isOwn }) => isOwn && !allowed.has(value) && text.includes(value) && !api.text.includes(value),
+      ({ value, isUnique }) => isUnique && !allowed.has(value) && text.includes(value) && !api.text.includes(value),
     );
-    return leak && `${leak.name} of ${leak.owner?.username} is told to somebody else`;
+    return leak && `${leak.name} of ${leak.owner?.username} is returned to another user`;
   }
 }
 
 const isJson = ({ headers }: Answer) => /json/.test(headers["content-type"]?.[0] ?? "");
 
-/** What stands in the path for its last parameter. */
+/** Returns the value of the last path parameter. */
 function lastSegment({ path }: Operation, { target }: Request): string {
   const at = path.split("/").length - 1;
   const segment = target.split("?")[0]?.split("/")[at] ?? "";
   try {
     return decodeURIComponent(segment);
   } catch {
-    return segment; // not percent-encoded UTF-8: it names nothing
+    return segment; // not percent-encoded UTF-8, so that it is the value of nothing
   }
 }
 
-// The mappings of RFC 8265, written independently of the service.
+// The mappings of RFC 8265, implemented independently of the service.
 const sameName = (a: string, b: string) => foldName(a) === foldName(b);
 const foldName = (text: string) => [...text].map(unwiden).join("").toLowerCase().normalize("NFC");
 
-/** The decomposition mapping of a fullwidth or halfwidth character; any other one as it is. */
+/** Returns the decomposition mapping of a fullwidth or halfwidth character, and any other character unchanged. */
 function unwiden(character: string): string {
   if (!/[\u3000\uff01-\uffee]/.test(character)) return character;
-  // NFKC would decompose the letters of halfwidth Hangul further: these are written in rows of 30 and of 6.
+  // NFKC would decompose halfwidth Hangul letters further. They are arranged in a row of 30 and in rows of 6.
   const code = character.charCodeAt(0);
   if (code === 0xffa0) return "\u3164";
   if (code > 0xffa0 && code <= 0xffbe) return String.fromCharCode(code - 0xffa1 + 0x3131);

@@ -1,21 +1,20 @@
 /**
- * Requests to be sent, as plain data, so that fast-check can shrink them; what they ask of earlier answers is filled
- * in when they are played (play.ts).
+ * Requests as data, which fast-check can shrink. play.ts fills in the values of earlier responses.
  */
 
-/** A JSON value, or how to come by one. */
+/** A JSON value, or the way to make one. */
 export type Value =
   | { json: unknown }
-  /** Text that stands in the body as it is. */
+  /** Bytes of the body. */
   | { raw: string }
-  /** Something that an earlier answer gave under such a name; the newest is 0. `otherwise`: where there is none. */
-  | { given: string; pick: number; otherwise?: unknown }
+  /** The value that an earlier response returned under this name, 0 for the newest; or else `otherwise`. */
+  | { returned: string; pick: number; otherwise?: unknown }
   | { members: [string, Value][] }
   | { items: Value[] };
 
 export type Credentials =
   | { kind: "none" }
-  /** Of the users so far, the newest is 0; by the name as it was typed, or as it is kept. */
+  /** A user so far, 0 for the newest, by the name as it was typed or as it is stored. */
   | { kind: "password"; pick: number; typed: boolean }
   | { kind: "wrong password"; pick: number; password: string }
   | { kind: "token"; pick: number; as: "bearer" | "basic" }
@@ -23,23 +22,23 @@ export type Credentials =
   | { kind: "expired token"; as: "bearer" | "basic" }
   | { kind: "raw"; headers: string[] };
 
-export type Spoil =
+export type Corruption =
   | { kind: "cut"; at: number }
   | { kind: "bytes"; at: number; bytes: number[] }
   | { kind: "padded"; to: number }
   | { kind: "replaced"; text: string }
   | { kind: "utf-16" };
 
-export type Body = { value: Value; types: string[]; spoil: Spoil | undefined };
+export type Body = { value: Value; types: string[]; corruption: Corruption | undefined };
 
 export type Step = {
   operation: string;
   method: string;
   credentials: Credentials;
-  /** Of each parameter of the path: what stands there, and how it is written. */
+  /** For each path parameter its value, and how it is written. */
   path: Record<string, { value: Value; spelling: "plain" | "upper" | "urn" | "escaped" } | { raw: string }>;
   query: { name: string; value: Value }[];
-  /** Appended to the query as it is. */
+  /** Appended to the query unchanged. */
   rawQuery: string[];
   headers: [string, string][];
   body: Body | undefined;

@@ -1,49 +1,49 @@
-/** Plays a run of steps: fills in what earlier answers gave, sends, and has the answers judged. */
-import type { Answer } from "../src/openapi/conformance.ts";
-import { type Api, giversOf, isSecret, kindOf, type Operation } from "./contract/operations.ts";
-import type { Exchange } from "./curl.ts";
+/** Plays a sequence of steps: fills in the values of earlier responses, sends the requests and judges the responses. */
+import type { Answer } from "../src/openapi/responseValidator.ts";
+import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
+import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { forged } from "./forgedTokens.ts";
-import { plainStep } from "./generators/plainest.ts";
+import { simplestStep } from "./generators/simplest.ts";
 import type { Request } from "./http.ts";
 import { jsonOf } from "./json.ts";
-import { openBooks, type User } from "./model.ts";
+import { createModel, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
 
-/** What one run of steps is played against. */
-export type Stage = {
+/** The service under test. */
+export type ServiceAccess = {
   api: Api;
   send(request: Request): Promise<Answer>;
-  /** @throws where the contract does not declare such an answer */
+  /** Throws if the contract does not declare the response. */
   check(method: string, target: string, answer: Answer): void;
-  /** Digits of this run alone: no other run makes a user of the same name. */
-  tag: string;
-  /** Tokens of the service whose time is over. */
+  /** Digits that no other sequence has, so that usernames differ. */
+  runId: string;
+  /** Tokens that the service issued and that have expired. */
   expiredTokens: string[];
 };
 
 /**
- * Plays the steps, and what they need before them: a user where there is none yet, a token, and so on.
- * @returns the users that are left
+ * Plays the steps, and before them whatever they need, such as a user or a token.
+ * @returns the users that exist afterwards
  * @throws {Finding}
  */
-export async function play(steps: Step[], { api, send, check, tag, expiredTokens }: Stage): Promise<User[]> {
-  const books = openBooks(api);
-  const looked = new Set<Operation>();
-  const exchanges: Exchange[] = [];
+export async function play(steps: Step[], { api, send, check, runId, expiredTokens }: ServiceAccess): Promise<User[]> {
+  const model = createModel(api);
+  const triedSources = new Set<Operation>();
+  const sentRequests: SentRequest[] = [];
 
-  /** Of users made before others: each has a name of its own. */
-  const unique = () => String(exchanges.length);
+  /** A part of usernames that differs between the users of this sequence. */
+  const unique = () => String(sentRequests.length);
 
   for (const step of steps) await perform(step);
-  return books.users.filter(({ exists }) => exists);
+  return model.users.filter(({ exists }) => exists);
 
   async function perform(step: Step): Promise<void> {
     const operation = api.operations.find(({ id }) => id === step.operation) as Operation;
     const secrets: string[] = [];
     let target = operation.path;
     for (const [name, part] of Object.entries(step.path)) {
-      const text = "raw" in part ? part.raw : spelled(await textValue(part.value, operation), part.spelling);
+      const text = "raw" in part ? part.raw : encodeAs(await textValue(part.value, operation), part.spelling);
       target = target.replace(`{${name}}`, () => text);
     }
     const query = [];
@@ -56,65 +56,67 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     headers.push(...step.headers);
     const body = step.body && (await bytesOf(step.body, operation, secrets));
     for (const type of step.body?.types ?? []) headers.push(["Content-Type", type]);
-    await exchange({ method: step.method, target, headers, body }, secrets);
+    await sendRequest({ method: step.method, target, headers, body }, secrets);
   }
 
-  async function exchange(request: Request, secrets: string[]): Promise<void> {
-    const done: Exchange = { request, gave: [] };
-    exchanges.push(done);
+  async function sendRequest(request: Request, secrets: string[]): Promise<void> {
+    const sent: SentRequest = { request, returned: [] };
+    sentRequests.push(sent);
     const finding = (what: string, cause?: unknown) =>
-      new Finding(`${request.method} ${request.target.slice(0, 200)}: ${what}`, [...exchanges], cause);
+      new Finding(`${request.method} ${request.target.slice(0, 200)}: ${what}`, [...sentRequests], cause);
     const answer = await send(request).catch((error: Error) => {
-      throw finding(`no answer (${error.message})`, error);
+      throw finding(`no response (${error.message})`, error);
     });
-    const said = `${answer.status} ${answer.text.slice(0, 500)}`;
-    if (answer.status >= 500) throw finding(`a fault of the service: ${said}`);
+    const summary = `${answer.status} ${answer.text.slice(0, 500)}`;
+    if (answer.status >= 500) throw finding(`a server error: ${summary}`);
     try {
       check(request.method, request.target, answer);
     } catch (error) {
-      throw finding(`not what the contract declares: ${(error as Error).message}`, error);
+      throw finding(`not declared by the contract: ${(error as Error).message}`, error);
     }
-    const { wrong, gave } = books.enter(request, answer, secrets);
-    if (wrong !== undefined) throw finding(`${wrong}: ${said}`);
-    done.gave = gave;
+    const { wrong, returned } = model.record(request, answer, secrets);
+    if (wrong !== undefined) throw finding(`${wrong}: ${summary}`);
+    sent.returned = returned;
   }
 
-  /** What an earlier answer gave under such a name, or else what the operation that gives such a thing gives now. */
-  async function given(name: string, pick: number, operation: Operation): Promise<string | undefined> {
-    if (pick < 4 && kindOf(name) === "username") return (await somebody(pick))?.username;
-    if (pick < 4 && kindOf(name) === "password") return (await somebody(pick))?.password;
-    const [giver] = giversOf(api, operation, name);
+  /** Returns a value that an earlier response returned under this name, or requests one. */
+  async function returned(name: string, pick: number, operation: Operation): Promise<string | undefined> {
+    if (pick < 4 && kindOf(name) === "username") return (await existingUser(pick))?.username;
+    if (pick < 4 && kindOf(name) === "password") return (await existingUser(pick))?.password;
+    const [source] = sourcesOf(api, operation, name);
     const find = () => {
-      const ofKind = books.pool.filter((one) => kindOf(one.name) === kindOf(name));
+      const ofKind = model.pool.filter((one) => kindOf(one.name) === kindOf(name));
       const named = ofKind.filter((one) => one.name === name);
-      const fitting = named.filter(({ origin }) => origin === giver?.path);
-      // Mostly what fits best. What does not fit is an input, too.
-      return (pick < 4 ? [fitting, named, ofKind, books.pool] : [books.pool]).find((found) => found.length > 0);
+      const fitting = named.filter(({ origin }) => origin === source?.path);
+      // Mostly the value that fits best, but a wrong one is an input as well.
+      return (pick < 4 ? [fitting, named, ofKind, model.pool] : [model.pool]).find((found) => found.length > 0);
     };
-    if (giver && !looked.has(giver) && !books.pool.some(({ origin }) => origin === giver.path)) {
-      looked.add(giver);
-      await perform(plainStep(api, giver, unique()));
+    if (source && !triedSources.has(source) && !model.pool.some(({ origin }) => origin === source.path)) {
+      triedSources.add(source);
+      await perform(simplestStep(api, source, unique()));
     }
     const found = find() ?? [];
     return found[pick % found.length]?.value;
   }
 
-  /** A user, made where there is none. */
-  async function somebody(pick = 0): Promise<User | undefined> {
-    const alive = () => books.users.filter(({ exists }) => exists);
-    if (alive().length === 0 && api.registration) await perform(plainStep(api, api.registration, unique()));
+  /** Returns a user, and registers one if there is none. */
+  async function existingUser(pick = 0): Promise<User | undefined> {
+    const alive = () => model.users.filter(({ exists }) => exists);
+    if (alive().length === 0 && api.registration) await perform(simplestStep(api, api.registration, unique()));
     return alive()[pick % alive().length];
   }
 
   async function anyToken(pick: number): Promise<string> {
-    // The plainest is a token that works.
-    const isWanting = pick === 0 && ![...books.tokens.values()].some(({ works }) => works);
-    if (books.tokens.size === 0 || isWanting) {
-      const giving = api.operations.find(({ gives, schemes }) => gives.has("token") && schemes.includes("basic"));
-      if (giving) await perform(plainStep(api, giving, unique()));
+    // The simplest choice is a valid token.
+    const needsValid = pick === 0 && ![...model.tokens.values()].some(({ isValid }) => isValid);
+    if (model.tokens.size === 0 || needsValid) {
+      const issuing = api.operations.find(
+        ({ returnedKinds, schemes }) => returnedKinds.has("token") && schemes.includes("basic"),
+      );
+      if (issuing) await perform(simplestStep(api, issuing, unique()));
     }
-    const newestFirst = [...books.tokens.keys()].reverse();
-    const working = newestFirst.find((token) => books.tokens.get(token)?.works);
+    const newestFirst = [...model.tokens.keys()].reverse();
+    const working = newestFirst.find((token) => model.tokens.get(token)?.isValid);
     if (pick === 0 && working !== undefined) return working;
     return newestFirst[pick % newestFirst.length] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30";
   }
@@ -129,14 +131,14 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       case "none":
         return [];
       case "password": {
-        const user = await somebody(credentials.pick);
+        const user = await existingUser(credentials.pick);
         if (!user) return [];
         secrets.push(user.password);
         return [basic(credentials.typed ? user.typed : user.username, user.password)];
       }
       case "wrong password": {
-        const user = await somebody(credentials.pick);
-        const password = personal("password", credentials.password);
+        const user = await existingUser(credentials.pick);
+        const password = makeUnique("password", credentials.password);
         secrets.push(password);
         return [basic(user?.username ?? "nobody", password)];
       }
@@ -157,7 +159,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
     return typeof parsed === "string" ? parsed : text;
   }
 
-  /** JSON text, since not all that is sent is what JSON.stringify would write. */
+  /** Returns JSON text. Some steps send text that JSON.stringify would not write. */
   async function render(name: string, value: Value, operation: Operation, secrets: string[]): Promise<string> {
     if ("raw" in value) return value.raw;
     if ("items" in value) {
@@ -173,37 +175,41 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
       return `{${members.join()}}`;
     }
     const found =
-      "given" in value ? ((await given(value.given, value.pick, operation)) ?? value.otherwise) : value.json;
-    const own = "json" in value && typeof found === "string" ? personal(name, found) : found;
+      "returned" in value ? ((await returned(value.returned, value.pick, operation)) ?? value.otherwise) : value.json;
+    const own = "json" in value && typeof found === "string" ? makeUnique(name, found) : found;
     if (typeof own === "string" && isSecret(name)) secrets.push(own);
     return JSON.stringify(own ?? null);
   }
 
   /**
-   * Names, and passwords that might be accepted, are of this run alone: two runs cannot meet. The length stays
-   * where it is a long one, since lengths are where limits are.
+   * Makes usernames, and passwords that might be accepted, unique to this sequence. A long text keeps its length, which
+   * may be at a limit.
    */
-  function personal(name: string, text: string): string {
+  function makeUnique(name: string, text: string): string {
     const points = [...text];
     const isName = kindOf(name) === "username" && text !== "";
     if (!isName && !(kindOf(name) === "password" && points.length >= 8)) return text;
-    return points.length > 2 * tag.length ? points.slice(0, -tag.length).join("") + tag : text + tag;
+    return points.length > 2 * runId.length ? points.slice(0, -runId.length).join("") + runId : text + runId;
   }
 
-  async function bytesOf({ value, spoil }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
+  async function bytesOf({ value, corruption }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
     const text = await render("", value, operation, secrets);
     const bytes = Buffer.from(text);
-    switch (spoil?.kind) {
+    switch (corruption?.kind) {
       case undefined:
         return bytes;
       case "cut":
-        return bytes.subarray(0, spoil.at);
+        return bytes.subarray(0, corruption.at);
       case "bytes":
-        return Buffer.concat([bytes.subarray(0, spoil.at), Buffer.from(spoil.bytes), bytes.subarray(spoil.at)]);
+        return Buffer.concat([
+          bytes.subarray(0, corruption.at),
+          Buffer.from(corruption.bytes),
+          bytes.subarray(corruption.at),
+        ]);
       case "padded":
-        return Buffer.concat([bytes, Buffer.alloc(Math.max(0, spoil.to - bytes.length), " ")]);
+        return Buffer.concat([bytes, Buffer.alloc(Math.max(0, corruption.to - bytes.length), " ")]);
       case "replaced":
-        return Buffer.from(spoil.text);
+        return Buffer.from(corruption.text);
       case "utf-16":
         return Buffer.from(text, "utf16le");
     }
@@ -212,7 +218,7 @@ export async function play(steps: Step[], { api, send, check, tag, expiredTokens
 
 const percentEncode = (text: string) => encodeURIComponent(text.toWellFormed()).replaceAll("'", "%27");
 
-function spelled(text: string, spelling: "plain" | "upper" | "urn" | "escaped"): string {
+function encodeAs(text: string, spelling: "plain" | "upper" | "urn" | "escaped"): string {
   if (spelling === "upper") return percentEncode(text.toUpperCase());
   if (spelling === "urn") return `urn:uuid:${percentEncode(text)}`;
   if (spelling === "plain") return percentEncode(text);

@@ -1,34 +1,58 @@
-/** Which of the declared answers were reached, and why the others were not. */
-
+/** What a run prints: the responses by operation, the declared responses that it did not observe, and the failure. */
 import type { Api, Operation } from "./contract/operations.ts";
-import { unfindableFaults } from "./plantedFaults/undetectable.ts";
-import type { Fuzzed } from "./run.ts";
+import { undetectableFaults } from "./plantedFaults/undetectable.ts";
+import type { Failure, FuzzResult } from "./run.ts";
 
-const reasons: [(status: number, operation: Operation, isOwn: boolean) => boolean, string][] = [
-  [(status) => status === 408, "a body that does not arrive takes 8 seconds; test/support/sharedCases.ts sends such"],
-  [(status, _, isOwn) => !isOwn && [429, 500, 503].includes(status), "the service at --url is not taken anything away"],
+/** Returns a line for each operation, with the number of responses by status. */
+export function statusLines({ statuses }: FuzzResult): string[] {
+  return [...statuses]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([operation, counts]) => {
+      const cells = [...counts].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
+      return `${operation.padEnd(18)} ${cells.join(", ")}`;
+    });
+}
+
+/** Returns a line for each kind of fault that no request can reveal. */
+export const undetectableLines = (): string[] =>
+  undetectableFaults.map(({ name, reason }) => `cannot be detected: ${name}: ${reason}`);
+
+/** Why a declared response may be missing. `isOwn`: the fuzzer has started the service. */
+const reasons: [applies: (status: number, operation: Operation, isOwn: boolean) => boolean, reason: string][] = [
+  [
+    (status) => status === 408,
+    "the service waits 8 seconds for a body; test/support/sharedCases/bodies.ts sends such requests",
+  ],
+  [(status, _, isOwn) => !isOwn && [429, 500, 503].includes(status), "the service of --url keeps its database"],
   [
     (status, { schemes }) => status === 500 && schemes.length > 0 && !schemes.includes("basic"),
-    "a token is checked without the tables that are broken",
+    "a token is verified without the tables that are broken",
   ],
-  [(status, { statuses }, isOwn) => status === 404 && statuses.includes(304) && !isOwn, "DOCUMENTATION is on at --url"],
+  [(status, { statuses }, isOwn) => status === 404 && statuses.includes(304) && !isOwn, "--url has DOCUMENTATION=on"],
 ];
 
-/** @returns a line for each kind of fault that no request can show */
-export const blindSpots = (): string[] => unfindableFaults.map(({ name, why }) => `cannot be found: ${name}: ${why}`);
-
-/** @returns a line for each operation with declared answers that were not reached, and the sum of all */
-export function coverageOf({ operations }: Api, { statuses }: Pick<Fuzzed, "statuses">, isOwn: boolean): string[] {
-  let [reached, declared] = [0, 0];
+/** Returns a line for each declared response that was not observed, and a line with the total. */
+export function coverageLines(
+  { operations }: Api,
+  { statuses }: Pick<FuzzResult, "statuses">,
+  isOwn: boolean,
+): string[] {
+  let [observed, declared] = [0, 0];
   const lines = operations.flatMap((operation) => {
     const missed = operation.statuses.filter((status) => !statuses.get(operation.id)?.has(status));
     declared += operation.statuses.length;
-    reached += operation.statuses.length - missed.length;
+    observed += operation.statuses.length - missed.length;
     return missed.map((status) => {
-      const reason =
-        reasons.find(([applies]) => applies(status, operation, isOwn))?.[1] ?? "not reached by these requests";
-      return `not reached: ${operation.id} ${status}: ${reason}`;
+      const [, reason = "these requests did not cause it"] =
+        reasons.find(([applies]) => applies(status, operation, isOwn)) ?? [];
+      return `not observed: ${operation.id} ${status}: ${reason}`;
     });
   });
-  return [...lines, `${reached} of ${declared} declared answers were reached`];
+  return [...lines, `${observed} of ${declared} declared responses were observed`];
+}
+
+/** Returns what is wrong, the curl commands that show it, and the command that repeats the run. */
+export function failureLines({ what, curl, seed, path, promise }: Failure): string[] {
+  const repeat = promise !== undefined ? `--promise ${promise}` : `--seed ${seed}${path && ` --path ${path}`}`;
+  return ["", what, "", ...curl, "", `Repeat with: npm run fuzz -- ${repeat}`];
 }

@@ -1,74 +1,73 @@
-/** Many runs of steps against one service, and what was found. */
+/** Checks the promises and plays random sequences of requests against one service, until the first failure. */
 import { Agent } from "node:http";
 import fc from "fast-check";
 import { answerChecker } from "../test/support/answers.ts";
 import type { Api } from "./contract/operations.ts";
 import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
-import { plainStep } from "./generators/plainest.ts";
+import { simplestStep } from "./generators/simplest.ts";
 import { sequences } from "./generators/steps.ts";
-import { exchange } from "./http.ts";
+import { sendRequest } from "./http.ts";
 import type { User } from "./model.ts";
 import type { Step } from "./plan.ts";
 import { play } from "./play.ts";
 import { promises as allPromises } from "./promises/index.ts";
-import { createProbe, type Insight, Unchecked } from "./promises/probe.ts";
+import { createProbe, type ServiceDetails, Unchecked } from "./promises/probe.ts";
 
-export type Fuzzing = {
+export type FuzzOptions = {
   api: Api;
-  /** Where the service listens. */
+  /** The origin of the service. */
   url: string;
-  /** Tokens of the service whose time is over. */
+  /** Tokens that the service issued and that have expired. */
   expiredTokens?: string[];
-  /** No more runs are begun after so many requests. */
+  /** No sequence is started after this number of requests. */
   requests: number;
   seed: number;
-  /** Of a failure: only that one is played. */
+  /** The path of a failure, which alone is repeated. */
   path?: string | undefined;
-  /** What is known of the service beside its address. */
-  insight?: Insight;
-  /** Which promises are checked before the random requests: all, unless a failure is played again. */
+  /** What is known about the service besides its address. */
+  details?: ServiceDetails;
+  /** The promises to check before the random requests. Default: all, or none if a failure is repeated. */
   promises?: string[];
-  /** So many seeds are played at a time: the service waits for its database, and the fuzzer would wait for it. */
-  lanes?: number;
+  /** The number of seeds that are played at a time, because the service often waits for its database. */
+  concurrency?: number;
 };
 
-export type Fuzzed = {
+export type FuzzResult = {
   requests: number;
-  /** How often each operation gave each status. What is for no operation is `(none)`. */
+  /** The number of responses by operation and status. Requests for no operation count as `(none)`. */
   statuses: Map<string, Map<number, number>>;
-  /** Those that the service must have at the end. */
+  /** The users that the service must have at the end. */
   users: User[];
   failure: Failure | undefined;
-  /** Promises that could not be checked, and why. */
+  /** The promises that could not be checked, and the reason. */
   unchecked: Map<string, string>;
 };
 
 export type Failure = {
   seed: number;
   path: string;
-  /** The promise that is broken, where it is one of those that are checked by name. */
+  /** The broken promise, if the failure is one. */
   promise?: string;
   what: string;
   curl: string[];
 };
 
-/** Runs of one seed. The next ones are of the next seed, so that a failure can be played again without those before it. */
-const runsOfOneSeed = 100;
+/** Sequences of one seed. The next seed follows, so that a failure can be repeated without all sequences before it. */
+const sequencesPerSeed = 100;
 
-/** Checks the promises, then sends requests made of the contract, until there were enough or one answer was wrong. */
 export async function fuzz({
   api,
   url,
   expiredTokens = [],
-  insight = {},
+  details = {},
   requests,
   seed,
   path,
   promises = path === undefined ? Object.keys(allPromises) : [],
-  lanes = 4,
-}: Fuzzing): Promise<Fuzzed> {
-  const fuzzed: Fuzzed = { requests: 0, statuses: new Map(), users: [], failure: undefined, unchecked: new Map() };
+  concurrency = 4,
+}: FuzzOptions): Promise<FuzzResult> {
+  const result: FuzzResult = { requests: 0, statuses: new Map(), users: [], failure: undefined, unchecked: new Map() };
   const conforms = answerChecker(api.contract);
   const arbitrary = sequences(api);
   const started = String(Date.now() % 1e9);
@@ -76,40 +75,40 @@ export async function fuzz({
   let nextSeed = seed;
 
   const check = (...[method, target, answer]: Parameters<typeof conforms>): void =>
-    count(fuzzed.statuses, conforms(method, target, answer) ?? "(none)", answer.status);
-  const stageOf = (agent: Agent) => {
+    count(result.statuses, conforms(method, target, answer) ?? "(none)", answer.status);
+  const accessBy = (agent: Agent) => {
     runs += 1;
-    const send = (request: Parameters<typeof exchange>[2], from?: string) => {
-      fuzzed.requests += 1;
-      return exchange(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
+    const send = (request: Parameters<typeof sendRequest>[2], from?: string) => {
+      result.requests += 1;
+      return sendRequest(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
     };
-    return { api, tag: started + runs, expiredTokens, send, check };
+    return { api, runId: started + runs, expiredTokens, send, check };
   };
 
   const playOne = async (steps: Step[], agent: Agent): Promise<void> => {
-    if (fuzzed.failure) return; // one is enough, and the other lanes need not go on
-    fuzzed.users.push(...(await play(steps, stageOf(agent))));
+    if (result.failure) return; // of another seed, played at the same time
+    result.users.push(...(await play(steps, accessBy(agent))));
   };
 
   const checkPromises = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     for (const promise of promises) {
-      const probe = createProbe({ ...stageOf(agent), ...insight });
+      const probe = createProbe({ ...accessBy(agent), ...details });
       await allPromises[promise]?.(probe).catch((error: unknown) => {
-        if (error instanceof Unchecked) fuzzed.unchecked.set(promise, error.message);
-        else fuzzed.failure = { ...failureOf(url, seed, null, error), promise };
+        if (error instanceof Unchecked) result.unchecked.set(promise, error.message);
+        else result.failure = { ...failureOf(url, seed, null, error), promise };
       });
-      if (fuzzed.failure) break;
+      if (result.failure) break;
     }
     agent.destroy();
   };
 
-  /** Each operation's plainest request, so that each has succeeded, whatever the seed is. */
-  const tour = async (): Promise<void> => {
+  /** Sends the simplest request of each operation, so that each has succeeded, whatever the seed. */
+  const playEveryOperation = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const steps = api.operations.map((operation) => plainStep(api, operation, "tour"));
+    const steps = api.operations.map((operation) => simplestStep(api, operation, "every"));
     await playOne(steps, agent).catch((error: unknown) => {
-      fuzzed.failure ??= failureOf(url, seed, null, error);
+      result.failure ??= failureOf(url, seed, null, error);
     });
     agent.destroy();
   };
@@ -117,17 +116,17 @@ export async function fuzz({
   const playSeeds = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     try {
-      while (fuzzed.requests < requests && !fuzzed.failure) {
+      while (result.requests < requests && !result.failure) {
         const seedNow = nextSeed++;
         const property = fc.asyncProperty(arbitrary, (steps) => playOne(steps, agent));
-        const details = await fc.check(property, {
+        const outcome = await fc.check(property, {
           seed: seedNow,
-          numRuns: runsOfOneSeed,
-          endOnFailure: path !== undefined, // it has been shrunk
+          numRuns: sequencesPerSeed,
+          endOnFailure: path !== undefined, // a failure with a path is shrunk already
           ...(path !== undefined && { path }),
         });
-        if (details.failed)
-          fuzzed.failure ??= failureOf(url, seedNow, details.counterexamplePath, details.errorInstance);
+        if (outcome.failed)
+          result.failure ??= failureOf(url, seedNow, outcome.counterexamplePath, outcome.errorInstance);
         if (path !== undefined) return;
       }
     } finally {
@@ -135,27 +134,26 @@ export async function fuzz({
     }
   };
   await checkPromises();
-  await Promise.all(Array.from({ length: path === undefined ? lanes : 1 }, playSeeds));
-  if (path === undefined && requests > 0 && !fuzzed.failure) await tour();
-  return fuzzed;
+  await Promise.all(Array.from({ length: path === undefined ? concurrency : 1 }, playSeeds));
+  if (path === undefined && requests > 0 && !result.failure) await playEveryOperation();
+  return result;
 }
 
 function failureOf(url: string, seed: number, path: string | null, error: unknown): Failure {
   if (!(error instanceof Finding)) throw error;
-  return { seed, path: path ?? "", what: error.message, curl: curlLines(url, error.exchanges) };
+  return { seed, path: path ?? "", what: error.message, curl: curlLines(url, error.sentRequests) };
 }
 
-export function count(statuses: Fuzzed["statuses"], operation: string, status: number, times = 1): void {
+export function count(statuses: FuzzResult["statuses"], operation: string, status: number, times = 1): void {
   const counts = statuses.get(operation) ?? new Map<number, number>();
   counts.set(status, (counts.get(status) ?? 0) + times);
   statuses.set(operation, counts);
 }
 
-/** What two of them sent and found, together. */
-export function together(one: Fuzzed, other: Fuzzed): Fuzzed {
-  const statuses: Fuzzed["statuses"] = new Map();
-  for (const fuzzed of [one, other]) {
-    for (const [operation, counts] of fuzzed.statuses) {
+export function mergeResults(one: FuzzResult, other: FuzzResult): FuzzResult {
+  const statuses: FuzzResult["statuses"] = new Map();
+  for (const result of [one, other]) {
+    for (const [operation, counts] of result.statuses) {
       for (const [status, times] of counts) count(statuses, operation, status, times);
     }
   }
@@ -166,14 +164,4 @@ export function together(one: Fuzzed, other: Fuzzed): Fuzzed {
     failure: one.failure ?? other.failure,
     unchecked: new Map([...one.unchecked, ...other.unchecked]),
   };
-}
-
-/** The statuses as lines of a table. */
-export function tableOf({ statuses }: Fuzzed): string[] {
-  return [...statuses]
-    .sort(([a], [b]) => a.localeCompare(b))
-    .map(([operation, counts]) => {
-      const cells = [...counts].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
-      return `${operation.padEnd(18)} ${cells.join(", ")}`;
-    });
 }

@@ -1,4 +1,4 @@
-/** A service to be fuzzed: in this process, with hashes so cheap that no setting allows them, and without throttling. */
+/** Starts the service to be fuzzed in this process, with cheaper hashes than any setting allows, and without limits. */
 import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
 import { pino } from "pino";
 import { readConfig } from "../src/config/config.ts";
@@ -8,26 +8,26 @@ import { defaultIssuer } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import type { Json } from "./json.ts";
-import type { Insight } from "./promises/probe.ts";
+import type { ServiceDetails } from "./promises/probe.ts";
 
-export type FuzzedService = { url: string; expiredTokens: string[]; insight: Insight; close(): Promise<void> };
+export type FuzzedService = { url: string; expiredTokens: string[]; details: ServiceDetails; close(): Promise<void> };
 
-/** What a service is started by: this program, or another version of it. */
+/** The functions that start a service: of this program, or of one with a planted fault. */
 export type Program = { readConfig: typeof readConfig; startService: typeof startService };
 
 const secretKey = "for fuzzing only, not a secret: 0123456789";
-const insight = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
+const details = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
 const settings = {
   PORT: "0",
   THROTTLE: "off",
   SECRET_KEY: secretKey,
-  SESSIONS_PER_USER: String(insight.sessionsPerUser),
-  REFRESH_GRACE_SECONDS: String(insight.refreshGraceSeconds),
+  SESSIONS_PER_USER: String(details.sessionsPerUser),
+  REFRESH_GRACE_SECONDS: String(details.refreshGraceSeconds),
 };
 
 /**
- * @param databaseUrl a Postgres of its own
- * @param others settings that differ
+ * @param databaseUrl a database that nothing else uses
+ * @param others further settings
  */
 export async function startFuzzedService(
   databaseUrl: string,
@@ -38,15 +38,15 @@ export async function startFuzzedService(
   const cheap = { ...config, argon2MemoryKib: 64, argon2Passes: 1 };
   const service = await program.startService(cheap, pino({ level: "silent" }));
   const sign = await signer(databaseUrl);
-  // Time cannot be sent: a token whose time is over is signed.
+  // The fuzzer cannot wait until a token has expired, so it signs one that has.
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
-  return { url: service.url, expiredTokens: [expired], insight: { ...insight, sign }, close: service.close };
+  return { url: service.url, expiredTokens: [expired], details: { ...details, sign }, close: service.close };
 }
 
-/** Signs as the service does: with the key that its database has. */
+/** Returns a function that signs tokens with the service's own key. */
 async function signer(databaseUrl: string): Promise<(header: Json, claims: Json) => Promise<string>> {
   const database = openDatabase(databaseUrl, 1);
   try {

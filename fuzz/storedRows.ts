@@ -1,10 +1,10 @@
-/** Whatever was sent: is what the service has stored as it must be? */
+/** Checks the rows that a service has stored. */
 import { isIP } from "node:net";
 import pg from "pg";
 import type { User } from "./model.ts";
 
-/** Printable text in its normal form, where a shorter or another text would have been refused or is expected. */
-const isSound = (text: string) => !/[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\ufffd\u2028\u2029]/u.test(text);
+/** No text contains control characters, surrogates or noncharacters. */
+const isPrintable = (text: string) => !/[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\ufffd\u2028\u2029]/u.test(text);
 
 const rules: Record<string, (value: string) => boolean> = {
   "users.username": (value) =>
@@ -19,11 +19,11 @@ const rules: Record<string, (value: string) => boolean> = {
 };
 
 /**
- * Looks at every text in every table of a database, and at who is registered.
- * @param users those that must be there, and nobody else
- * @returns what is wrong
+ * Checks every text of every table, and the registered users.
+ * @param users exactly the users that must exist
+ * @returns a description of each invalid row
  */
-export async function wrongRows(databaseUrl: string, users: User[] | undefined): Promise<string[]> {
+export async function findInvalidRows(databaseUrl: string, users: User[] | undefined): Promise<string[]> {
   const client = new pg.Client(databaseUrl);
   await client.connect();
   try {
@@ -39,25 +39,25 @@ export async function wrongRows(databaseUrl: string, users: User[] | undefined):
       );
       const isRight = rules[name] ?? (() => true);
       for (const { value } of rows) {
-        if (!isSound(value) || !isRight(value)) wrong.push(`${name}: ${JSON.stringify(value)}`);
+        if (!isPrintable(value) || !isRight(value)) wrong.push(`${name}: ${JSON.stringify(value)}`);
       }
     }
     if (!users) return wrong;
     const { rows } = await client.query<{ id: string; username: string }>("SELECT id, username FROM users");
     const expected = new Map(users.map(({ id, username }) => [id, username]));
     for (const { id, username } of rows) {
-      if (expected.get(id) !== username) wrong.push(`users: ${username} (${id}) is there, and should not be`);
+      if (expected.get(id) !== username) wrong.push(`users: ${username} (${id}) exists and should not`);
       expected.delete(id);
     }
-    for (const username of expected.values()) wrong.push(`users: ${username} is not there, and should be`);
+    for (const username of expected.values()) wrong.push(`users: ${username} does not exist and should`);
     return wrong;
   } finally {
     await client.end();
   }
 }
 
-/** Deletes all users, so that those who are registered from now on can be told. */
-export async function forgetUsers(databaseUrl: string): Promise<void> {
+/** Deletes all users, so that `findInvalidRows` can compare those that are registered from now on. */
+export async function deleteUsers(databaseUrl: string): Promise<void> {
   const client = new pg.Client(databaseUrl);
   await client.connect();
   await client.query("DELETE FROM users").finally(() => client.end());

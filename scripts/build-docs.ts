@@ -7,7 +7,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { builtFiles } from "../src/documentation/documentation.ts";
 import { contentSecurityPolicy, sampleOrigin } from "../src/documentation/pages.ts";
-import { compress } from "../src/openapi/prepared.ts";
+import { compress } from "../src/openapi/encodedBody.ts";
 import { readContract } from "./docs/contract.ts";
 import { documentFor } from "./docs/document.ts";
 import { readGuide } from "./docs/guide.ts";

@@ -12,6 +12,8 @@ export type Caller = {
 
 export type PasswordPrincipal = Caller & {
   proof: "password";
+  /** Whether the epoch was read after the password was verified, while the password was still the same. */
+  isCurrent: boolean;
   /**
    * Verifies the password again, because it may have been replaced. Does not count as a sign-in attempt.
    * @returns `undefined` where the password is no longer valid

@@ -13,12 +13,13 @@ import { openStorage } from "./start/storage.ts";
 
 /**
  * Starts the service, and closes what it has opened if the start fails.
- * @throws {ConfigError | StartError | EmbeddedPostgresError | ContractError} with a message for the operator
+ * @throws {FatalError} with a message for the operator
  */
 export async function startService(config: Config, log: Logger, options: StartOptions = {}): Promise<LocalService> {
   const { worker, clockOffsetMs = () => 0, droppedLogLines = () => 0, lifecycle = createLifecycle() } = options;
   const context: StartContext = { config, log, worker, clockOffsetMs, droppedLogLines, lifecycle };
   try {
+    lifecycle.closing.throwIfAborted();
     const certificate = await readCertificate(config);
     if (!worker) await checkAddresses(config); // before a database is created
     const observability = await openObservability(context);

@@ -1,9 +1,9 @@
-/** The contract as the fuzzer reads it: what each operation takes, what proves who may call it, and what its successes give. */
+/** The contract as the fuzzer reads it: what each operation takes, which credentials it accepts, and what it returns. */
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import type { OpenApiDocument as Contract } from "../../src/openapi/contract.ts";
 
-/** As much of JSON Schema as inputs are made from. References are followed by `Api.resolve`. */
+/** The part of JSON Schema from which values are generated. `Api.resolve` follows references. */
 export type Schema = {
   $ref?: string;
   type?: string | string[];
@@ -36,7 +36,7 @@ export type Parameter = {
   in: string;
   required?: boolean;
   schema: Schema;
-  /** The values that the contract gives as examples, of the parameter before those of its schema. */
+  /** The examples of the contract: those of the parameter, then those of its schema. */
   examples: unknown[];
 };
 
@@ -45,26 +45,25 @@ export type Operation = {
   /** In upper case. */
   method: string;
   path: string;
-  /** What proves who is calling; none where anybody may. */
+  /** The accepted credentials. None if everyone may call. */
   schemes: ("basic" | "bearer")[];
   parameters: Parameter[];
-  /** `examples`: whole bodies. */
+  /** `examples` are complete bodies. */
   body: { type: string; schema: Schema; examples: unknown[] } | undefined;
-  /** The declared statuses. */
   statuses: number[];
-  /** The members of its successes, at any depth, by name and by kind: what a later request may be made of. */
-  givesNamed: Set<string>;
-  gives: Set<string>;
+  /** The members of its 2xx responses at any depth, by name and by kind. Later requests use their values. */
+  returnedNames: Set<string>;
+  returnedKinds: Set<string>;
 };
 
 export type Api = {
   contract: Contract;
-  /** The contract's text: what is written there is no secret. */
+  /** The text of the contract. A value that occurs in it is no secret. */
   text: string;
   operations: Operation[];
-  /** The operation that a request is for, as it is routed. */
+  /** Returns the operation of a request. */
   find(method: string, target: string): Operation | undefined;
-  /** The open operation that takes a username and a password, and makes a user of them. */
+  /** The operation that registers users: it takes a username and a password without credentials. */
   registration: Operation | undefined;
   resolve(schema: Schema): Schema;
 };
@@ -84,20 +83,20 @@ type OpenApiOperation = {
   responses: Record<string, Content>;
 };
 
-/** `access_token` and `token` are both a token, `next_cursor` is a cursor: what one gives, the other may take. */
+/** The kind of a member: `access_token` and `token` are tokens, `next_cursor` is a cursor. */
 export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
 
-/** Whether a member of this name is best what an earlier answer gave: it refers to something, or proves something. */
+/** Whether a member should have a value of an earlier response, because it refers to something or authenticates. */
 export const isReference = (name: string): boolean =>
   ["id", "token", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
 
-/** The examples that a schema has itself. */
+/** The examples of a schema itself. */
 export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
   ...(example !== undefined ? [example] : []),
   ...examples,
 ];
 
-/** Whether a member of this name is never to be said back, unless the contract declares that. */
+/** Whether no response may repeat a member of this name, unless the contract declares it. */
 export const isSecret = (name: string): boolean => ["password", "token"].includes(kindOf(name));
 
 export function readApi(file: string): Api {
@@ -114,7 +113,7 @@ export function readApi(file: string): Api {
     const [name = ""] = Object.keys(requirement);
     const declared = document.components["securitySchemes"]?.[name] as { scheme?: string } | undefined;
     const scheme = declared?.scheme;
-    if (scheme !== "basic" && scheme !== "bearer") throw new Error(`${name}: no credentials are known for it.`);
+    if (scheme !== "basic" && scheme !== "bearer") throw new Error(`${name}: unsupported security scheme.`);
     return scheme;
   };
   const schemaOf = (content: Content) => Object.entries(content.content ?? {})[0];
@@ -129,7 +128,7 @@ export function readApi(file: string): Api {
     seen.add(resolved);
     const { properties = {}, items, allOf = [], oneOf = [], anyOf = [] } = resolved;
     const inner = [...Object.values(properties), ...allOf, ...oneOf, ...anyOf, ...(items ? [items] : [])];
-    // A `token` that is a link is not a token.
+    // A `token` that is a URI is a link, not a token.
     const names = Object.keys(properties).filter((name) => !/^uri/.test(follow(properties[name] ?? {}).format ?? ""));
     return [...names, ...inner.flatMap((part) => membersOf(part, seen))];
   };
@@ -153,8 +152,8 @@ export function readApi(file: string): Api {
         })),
         body: type && body ? { type, schema: body.schema, examples: valuesOf(body) } : undefined,
         statuses: Object.keys(operation.responses).map(Number),
-        givesNamed: new Set(given),
-        gives: new Set(given.map(kindOf)),
+        returnedNames: new Set(given),
+        returnedKinds: new Set(given.map(kindOf)),
       };
     }),
   );
@@ -182,17 +181,20 @@ export function readApi(file: string): Api {
   };
 }
 
-/** The operations that give something of this kind, the most fitting for the other operation first. */
-export function giversOf({ operations }: Api, taker: Operation, name: string): Operation[] {
+/** Returns the operations that return values for a member of `taker`, the best match first. */
+export function sourcesOf({ operations }: Api, taker: Operation, name: string): Operation[] {
   const fitness = (one: Operation) =>
-    (one.givesNamed.has(name) ? 100 : 0) + 10 * nearness(taker, one) - one.parameters.length - (one.body ? 1 : 0);
+    (one.returnedNames.has(name) ? 100 : 0) +
+    10 * commonSegments(taker, one) -
+    one.parameters.length -
+    (one.body ? 1 : 0);
   return operations
-    .filter((one) => one !== taker && one.gives.has(kindOf(name)))
+    .filter((one) => one !== taker && one.returnedKinds.has(kindOf(name)))
     .sort((a, b) => fitness(b) - fitness(a));
 }
 
-/** How much of their paths two operations have in common. */
-function nearness(a: Operation, b: Operation): number {
+/** The number of path segments that two operations have in common. */
+function commonSegments(a: Operation, b: Operation): number {
   const [one, other] = [a.path.split("/"), b.path.split("/")];
   const at = one.findIndex((part, index) => part !== other[index]);
   return at < 0 ? one.length : at;

@@ -1,6 +1,6 @@
 /**
- * Which operation of a contract does what to credentials. An operation is known by what it takes and what it gives, not
- * by its id: another contract may name it otherwise, or not have it.
+ * Finds the operations that issue, accept and end credentials. They are recognized by what they take and return, not by
+ * their ids, because another contract may use other names or lack an operation.
  */
 import type { Api, Operation } from "./operations.ts";
 
@@ -16,28 +16,28 @@ export function rolesOf(api: Api) {
   const takesNothing = ({ body, parameters }: Operation) => body === undefined && parameters.length === 0;
   const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
 
-  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.givesNamed.has("refresh_token"));
-  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.givesNamed.has("token"));
+  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
+  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
   const self = find(
     (one) =>
-      one.method === "GET" && takesNothing(one) && one.givesNamed.has("username") && needs(one, "basic", "bearer"),
+      one.method === "GET" && takesNothing(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),
   );
-  const opened = find(
-    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.givesNamed.has("id"),
+  const anyCaller = find(
+    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
   );
   const isEndOf = (path: string | undefined) => (one: Operation) =>
     path !== undefined && one.method === "DELETE" && one.path === path;
   return {
-    /** Makes a user of a username and a password. */
+    /** Registers a user. */
     registration: api.registration,
     /** Begins a session. */
     signIn,
-    /** Gives a token without a session. */
+    /** Issues a token without a session. */
     issue,
-    /** Tells who is calling, whatever the credentials are. */
+    /** Returns the caller. */
     self,
-    /** What any credentials open, without a look at who they belong to. */
-    opened: opened ?? self,
+    /** Accepts any valid credentials, with the least work. */
+    anyCaller: anyCaller ?? self,
     refresh: find((one) => takes(one, "refresh_token")),
     changePassword: find((one) => takes(one, "current_password", "new_password")),
     listSessions: find((one) => one.method === "GET" && one.path === signIn?.path && one.schemes.length > 0),
@@ -51,7 +51,7 @@ export function rolesOf(api: Api) {
     ),
     revokeToken: find((one) => isEndOf(issue?.path)(one) && needs(one, "bearer")),
     deleteUser: find(isEndOf(self?.path)),
-    /** The public keys that verify tokens. */
-    keys: find((one) => one.method === "GET" && one.givesNamed.has("keys") && one.givesNamed.has("kid")),
+    /** Returns the public keys. */
+    keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
   };
 }

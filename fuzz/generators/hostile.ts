@@ -1,4 +1,4 @@
-/** What is sent where something else is meant: texts, values, headers, parts of a target. Each once bit somebody. */
+/** Hostile texts, values, headers and parts of a target. Each has caused a defect in some service. */
 import fc, { type Arbitrary } from "fast-check";
 import { json, type Value } from "../plan.ts";
 

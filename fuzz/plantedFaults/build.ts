@@ -1,28 +1,28 @@
-/** The service with some lines of its source changed, as a program of its own: to see whether a fault is found. */
+/** Builds the service with a planted fault as a program of its own. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import type { Program } from "../service.ts";
 
-/** In which file of `src/` which text is replaced by which other one. */
+/** Replaces a text that occurs once in a source file. The path is relative to the project. */
 export type SourceEdit = [file: string, from: string, to: string];
 
 /**
  * Builds the service with these edits and loads it.
- * @param name what its file in build/ is called
- * @throws where a text that should be replaced is not in its file, or is there twice
+ * @param name the name of its file in build/faulty/
+ * @throws {Error} if a text does not occur exactly once in its file
  */
 export async function buildFaulty(name: string, edits: SourceEdit[]): Promise<Program> {
   const pending = new Map<string, [string, string][]>();
   for (const [file, from, to] of edits) {
-    const path = resolve("src", file);
+    const path = resolve(file);
     pending.set(path, [...(pending.get(path) ?? []), [from, to]]);
   }
   const outfile = join(resolve("build/faulty"), `${name}.mjs`);
   await build({
     stdin: {
-      contents: 'export { readConfig } from "./src/config.ts"; export { startService } from "./src/service.ts";',
+      contents: 'export { readConfig } from "./src/config/config.ts"; export { startService } from "./src/start.ts";',
       resolveDir: resolve("."),
       loader: "ts",
     },

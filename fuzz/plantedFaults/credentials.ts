@@ -4,14 +4,14 @@ import { fault, type PlantedFault } from "./fault.ts";
 /** A password is mapped in another way, when it is registered and when it is used. */
 const password = (name: string, mapped: string, what: RegExp) =>
   fault(name, "passwords-are-exact", what, [
-    "unicode/mappings.ts",
+    "src/unicode/mappings.ts",
     "(text: string): string =>\n  text.replace(",
     `(text: string): string =>\n  (${mapped}).replace(`,
   ]);
 
 /** A claim that is not verified. */
 const claim = (name: string, from: string, what: RegExp) =>
-  fault(name, "claims-are-verified", what, ["tokens/accessTokens.ts", from, ""]);
+  fault(name, "claims-are-verified", what, ["src/tokens/accessTokens.ts", from, ""]);
 
 const algNone = `if (/^none$/i.test(String(decodeProtectedHeader(token).alg))) {
       const { jti, sub, username, epoch, iat, exp } = claims.parse(decodeJwt(token));
@@ -30,28 +30,32 @@ export const credentialFaults: PlantedFault[] = [
   password("password-accents-dropped", 'text.normalize("NFD").replace(/\\p{M}/gu, "")', /without accents/),
   password("password-ends-at-nul", 'text.split("\\0")[0] ?? ""', /NUL/),
   fault("name-case-sensitive", "names-are-one-user", /does not sign in/, [
-    "users/users.ts",
+    "src/users/users.ts",
     "const by = { username: username ?? nobody };",
     "const by = { username: username === undefined ? nobody : name };",
   ]),
   fault("name-nfkc", "names-are-one-user", /another name signs in/, [
-    "unicode/mappings.ts",
+    "src/unicode/mappings.ts",
     "toLowerCase(codePointsOf(text).map(normalWidth))",
     'toLowerCase(codePointsOf(text.normalize("NFKC")))',
   ]),
   fault("name-width-sensitive", "names-are-one-user", /does not sign in/, [
-    "unicode/mappings.ts",
+    "src/unicode/mappings.ts",
     "toLowerCase(codePointsOf(text).map(normalWidth))",
     "toLowerCase(codePointsOf(text))",
   ]),
   fault("basic-lax-base64", "basic-is-strict", /Basic credentials/, [
-    "contract/authorization.ts",
+    "src/openapi/authorizationHeader.ts",
     'value === "" || bytes.toString("base64") !== value',
     'value === ""',
   ]),
-  fault("basic-lossy-utf-8", "basic-is-strict", /not UTF-8/, ["contract/authorization.ts", "fatal: true, ", ""]),
+  fault("basic-lossy-utf-8", "basic-is-strict", /not UTF-8/, [
+    "src/openapi/authorizationHeader.ts",
+    "fatal: true, ",
+    "",
+  ]),
   fault("basic-drops-byte-order-mark", "basic-is-strict", /byte order mark/, [
-    "contract/authorization.ts",
+    "src/openapi/authorizationHeader.ts",
     ", ignoreBOM: true",
     "",
   ]),
@@ -59,11 +63,11 @@ export const credentialFaults: PlantedFault[] = [
     "token-alg-none",
     "tokens-cannot-be-forged",
     /alg none/,
-    ["tokens/accessTokens.ts", "{ decodeProtectedHeader,", "{ decodeJwt, decodeProtectedHeader,"],
-    ["tokens/accessTokens.ts", "const kid = keyIdOf(token);", algNone],
+    ["src/tokens/accessTokens.ts", "{ decodeProtectedHeader,", "{ decodeJwt, decodeProtectedHeader,"],
+    ["src/tokens/accessTokens.ts", "const kid = keyIdOf(token);", algNone],
   ),
   fault("token-unused-bits", "tokens-cannot-be-forged", /unused bits|padding|blank/, [
-    "tokens/accessTokens.ts",
+    "src/tokens/accessTokens.ts",
     'part !== "" && Buffer.from(part, "base64url").toString("base64url") === part',
     'part !== ""',
   ]),
@@ -71,9 +75,9 @@ export const credentialFaults: PlantedFault[] = [
     "token-expiry-ignored",
     "claims-are-verified",
     /expired/,
-    ["tokens/accessTokens.ts", "currentDate: clock(),", "currentDate: new Date(0),"],
+    ["src/tokens/accessTokens.ts", "currentDate: clock(),", "currentDate: new Date(0),"],
     [
-      "tokens/accessTokens.ts",
+      "src/tokens/accessTokens.ts",
       "if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);",
       "",
     ],
@@ -82,12 +86,12 @@ export const credentialFaults: PlantedFault[] = [
   claim("token-issuer-ignored", "        issuer: accepted,\n", /another issuer/),
   claim("token-type-ignored", '        typ: "at+jwt",\n', /another type/),
   fault("token-of-the-future", "claims-are-verified", /of the future/, [
-    "tokens/accessTokens.ts",
+    "src/tokens/accessTokens.ts",
     "if (issuedAt > now + clockSkewSeconds)",
     "if (issuedAt > now + 1_000_000)",
   ]),
   fault("token-lives-for-months", "claims-are-verified", /lives for/, [
-    "tokens/accessTokens.ts",
+    "src/tokens/accessTokens.ts",
     "setExpirationTime(issuedAt + seconds)",
     "setExpirationTime(issuedAt + seconds * 10_000)",
   ]),

@@ -1,19 +1,18 @@
 import type { SourceEdit } from "./build.ts";
 
-/** A fault that is planted into the service, and the check that must find it. */
+/** A fault that is planted into the service, and the check that must detect it. */
 export type PlantedFault = {
-  /** Also the name of its program in build/. */
   name: string;
   edits: SourceEdit[];
-  /** The promise that is broken, or `outages` for what only a service in trouble answers. */
-  finds: string;
-  /** What the finding says. */
-  what: RegExp;
+  /** The promise that detects it, or `outages` for responses of a degraded service. */
+  detectedBy: string;
+  /** Matches the message of the finding. */
+  message: RegExp;
 };
 
-export const fault = (name: string, finds: string, what: RegExp, ...edits: SourceEdit[]): PlantedFault => ({
+export const fault = (name: string, detectedBy: string, message: RegExp, ...edits: SourceEdit[]): PlantedFault => ({
   name,
   edits,
-  finds,
-  what,
+  detectedBy,
+  message,
 });

@@ -1,45 +1,45 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are pieces of source
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the strings are source text
 /** Faults in sessions, in revocation, and in what one user may see of another. */
 import { fault, type PlantedFault } from "./fault.ts";
 
 export const sessionFaults: PlantedFault[] = [
   fault("change-of-password-ends-nothing", "endings-end", /still works after a change of password/, [
-    "users/store.ts",
+    "src/users/store.ts",
     "SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1",
     "SET password_hash = :passwordHash",
   ]),
   fault("sign-out-everywhere-does-nothing", "endings-end", /still works after signing out everywhere/, [
-    "sessions/handlers.ts",
-    "await users.signOutEverywhere(principal, client);",
+    "src/sessions/handlers.ts",
+    "await users.signOutEverywhere(principal);",
     "",
   ]),
   fault("revoked-token-works", "endings-end", /still works after revoking/, [
-    "tokens/handlers.ts",
+    "src/tokens/handlers.ts",
     "await revocations.revoke({",
     "void ({",
   ]),
   fault("ended-session-keeps-its-tokens", "endings-end", /still works after ending the session/, [
-    "tokens/revocations.ts",
+    "src/revocations/revocations.ts",
     "of [tokenId, sessionId, userId,",
     "of [tokenId, userId,",
   ]),
   fault("deleted-user-keeps-tokens", "endings-end", /still works after deleting the user/, [
-    "users/store.ts",
+    "src/users/store.ts",
     "${everyEpoch} AS minimum_epoch",
     "0 AS minimum_epoch",
   ]),
   fault("anothers-session-ended", "sessions-are-ones-own", /another user's session was ended/, [
-    "sessions/store.ts",
+    "src/sessions/store.ts",
     "sessions.id = :id AND user_id = :userId",
     "sessions.id = :id AND :userId::uuid IS NOT NULL",
   ]),
   fault("anothers-sessions-listed", "sessions-are-ones-own", /another user's session is listed/, [
-    "sessions/store.ts",
+    "src/sessions/store.ts",
     "WHERE user_id = :userId AND token_epoch = user_epoch\n             AND ended_at",
     "WHERE :userId::uuid IS NOT NULL AND token_epoch = user_epoch\n             AND ended_at",
   ]),
   fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
-    "users/users.ts",
+    "src/users/users.ts",
     "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     "await store.find(id.toLowerCase() || caller.userId)",
   ]),
@@ -48,53 +48,53 @@ export const sessionFaults: PlantedFault[] = [
     "usernames-are-not-disclosed",
     /distinguished from a wrong password/,
     [
-      "users/passwordCheck.ts",
+      "src/users/passwordCheck.ts",
       "import { possiblePassword }",
       'import { Problem } from "../contract/problems.ts";\nimport { possiblePassword }',
     ],
     [
-      "users/passwordCheck.ts",
+      "src/users/passwordCheck.ts",
       'const reason = account ? "wrong-password" : "unknown-user";',
       'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
     ],
   ),
   fault("refresh-reuse-ignored", "reuse-is-noticed", /used refresh token works again/, [
-    "sessions/refresh.ts",
+    "src/sessions/refresh.ts",
     "if (reason) {",
     "if (reason && false) {",
   ]),
   fault("refresh-grace-unlimited", "reuse-is-noticed", /used refresh token works again/, [
-    "sessions/refresh.ts",
+    "src/sessions/refresh.ts",
     "if (secondsSinceUse < times.graceSeconds) return true;",
     "return true;",
   ]),
   fault("refresh-from-another-network", "lost-answers-are-given-again", /another network/, [
-    "sessions/refresh.ts",
+    "src/sessions/refresh.ts",
     'return rotation && rotation.network !== network ? "another-network" : undefined;',
     "return undefined;",
   ]),
   fault("session-outlives-theft", "lost-answers-are-given-again", /goes on after the theft/, [
-    "sessions/refresh.ts",
+    "src/sessions/refresh.ts",
     "await parts.endStolenSession(userId, id);",
     "",
   ]),
   fault("refresh-guess-ends-session", "guesses-end-nothing", /ended by guesses|refresh token is answered/, [
-    "sessions/refresh.ts",
+    "src/sessions/refresh.ts",
     "if (!token || !state || !secrets.isGenuine(token, state.seed)) throw",
     "if (token && state && !secrets.isGenuine(token, state.seed)) await parts.endStolenSession(state.userId, token.sessionId);\nif (!token || !state || !secrets.isGenuine(token, state.seed)) throw",
   ]),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
-    "sessions/store.ts",
+    "src/sessions/store.ts",
     "OFFSET :others)",
     "OFFSET :others::integer + 1000)",
   ]),
   fault("page-too-long", "pages-are-whole", /a page of 2 has 3/, [
-    "sessions/sessions.ts",
+    "src/sessions/sessions.ts",
     "found.slice(0, limit)",
     "found",
   ]),
   fault("page-repeats-its-end", "pages-are-whole", /pages/, [
-    "sessions/store.ts",
+    "src/sessions/store.ts",
     "sessions.id < :cursor::uuid",
     "sessions.id <= :cursor::uuid",
   ]),

@@ -1,14 +1,14 @@
-/** At each bound of the contract, and one beyond: what is within is no fault of the service, what is beyond is a 400. */
+/** Values at each bound of the contract cause no server error. Values beyond a bound return 400. */
 import type { Operation, Schema } from "../contract/operations.ts";
-import { merged } from "../generators/plainest.ts";
+import { mergeAllOf } from "../generators/simplest.ts";
 import { type Probe, strongPassword } from "./probe.ts";
 
-/** Lengths at which buffers, columns and hashes end. */
+/** Lengths at which buffers, columns and hash inputs often end. */
 const lengths = [
   15, 16, 31, 32, 55, 56, 63, 64, 65, 71, 72, 73, 100, 127, 128, 129, 255, 256, 257, 512, 1024, 2047, 2048, 2049,
 ];
 
-/** Values around the bounds of a schema. `isValid`: `undefined` where the schema does not say it all. */
+/** Values around the bounds of a schema. `isValid` is `undefined` if the schema alone does not decide it. */
 function around(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
   const [type = "string"] = [schema.type ?? []].flat();
   const { minimum, maximum, minLength, maxLength } = schema;
@@ -35,13 +35,13 @@ function around(schema: Schema): { value: unknown; isValid: boolean | undefined 
 
 export async function boundsAreKept(probe: Probe): Promise<void> {
   for (const operation of probe.api.operations) {
-    const person = await probe.register();
-    const inputs = await probe.inputsFor(operation, person);
+    const user = await probe.register();
+    const inputs = await probe.inputsFor(operation, user);
     if (!inputs) continue;
-    const bearer = inputs.basic || operation.schemes.length === 0 ? {} : { bearer: await probe.token(person) };
+    const bearer = inputs.basic || operation.schemes.length === 0 ? {} : { bearer: await probe.token(user) };
     const sent = { ...inputs, ...bearer };
     for (const { name, schema } of operation.parameters.filter((one) => one.in === "query")) {
-      for (const { value, isValid } of around(merged(probe.api, schema))) {
+      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
         if (
           typeof value === "object" ||
           typeof value === "boolean" ||
@@ -52,29 +52,33 @@ export async function boundsAreKept(probe: Probe): Promise<void> {
           ...sent,
           query: `${name}=${encodeURIComponent(String(value))}`,
         });
-        claimFits(probe, operation, name, value, isValid, status);
+        assertFits(probe, operation, name, value, isValid, status);
       }
     }
-    const { properties = {}, required = [], additionalProperties } = merged(probe.api, operation.body?.schema ?? {});
+    const {
+      properties = {},
+      required = [],
+      additionalProperties,
+    } = mergeAllOf(probe.api, operation.body?.schema ?? {});
     const { body } = inputs;
     if (typeof body !== "object" || body === null) continue;
     for (const [name, schema] of Object.entries(properties)) {
-      for (const { value, isValid } of around(merged(probe.api, schema))) {
+      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
         const { status } = await probe.call(operation, { ...sent, body: { ...body, [name]: value } });
-        claimFits(probe, operation, name, value, isValid, status);
+        assertFits(probe, operation, name, value, isValid, status);
       }
       if (!required.includes(name)) continue;
       const { [name]: _, ...others } = body as Record<string, unknown>;
       const { status } = await probe.call(operation, { ...sent, body: others });
-      probe.claim(status === 400, `${operation.method} ${operation.path} without ${name} is ${status}`);
+      probe.assert(status === 400, `${operation.method} ${operation.path} without ${name} is ${status}`);
     }
     if (additionalProperties !== false) continue;
     const { status } = await probe.call(operation, { ...sent, body: { ...body, surprise: 1 } });
-    probe.claim(status === 400, `${operation.method} ${operation.path} with an undeclared member is ${status}`);
+    probe.assert(status === 400, `${operation.method} ${operation.path} with an undeclared member is ${status}`);
   }
 }
 
-function claimFits(
+function assertFits(
   probe: Probe,
   { method, path }: Operation,
   name: string,
@@ -83,15 +87,15 @@ function claimFits(
   status: number,
 ): void {
   const shown = JSON.stringify(value).slice(0, 40);
-  if (isValid === false) probe.claim(status === 400, `${method} ${path}: ${name} ${shown} is ${status}, not 400`);
+  if (isValid === false) probe.assert(status === 400, `${method} ${path}: ${name} ${shown} is ${status}, not 400`);
 }
 
-/** Registration and sign-in at lengths where hashes are cut: who is registered can sign in. */
-export async function lengthsAreWhole({ register, opens, claim, tag }: Probe): Promise<void> {
-  const long = `${strongPassword(tag)} and further strange tales of ${tag}`;
+/** Passwords are hashed in full: a user with a password of any length can sign in. */
+export async function lengthsAreWhole({ register, accepts, assert, runId }: Probe): Promise<void> {
+  const long = `${strongPassword(runId)} and further strange tales of ${runId}`;
   for (const length of [16, 55, 56, 64, 71, 72, 73, 100, 128]) {
     const password = `${[...long].slice(0, length - 1).join("")}§`;
     const { basic } = await register(password);
-    claim(await opens({ basic }), `who has a password of ${length} characters cannot sign in`);
+    assert(await accepts({ basic }), `a user with a password of ${length} characters cannot sign in`);
   }
 }

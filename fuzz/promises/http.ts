@@ -1,50 +1,50 @@
-/** What HTTP and the contract promise of every operation, whatever it does. */
+/** What HTTP and the contract promise for every operation. */
 import type { Operation } from "../contract/operations.ts";
-import type { Person, Probe, Reply, Sent } from "./probe.ts";
+import type { Probe, Reply, Sent, TestUser } from "./probe.ts";
 
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 const isEnding = ({ method }: Operation) => !["GET", "POST"].includes(method);
 
-/** The operations from what makes something to what ends it, each with what makes it succeed. */
-async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation; inputs: Sent; person: Person }> {
+/** The operations with a request that succeeds. Those that end something come last. */
+async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation; inputs: Sent; user: TestUser }> {
   const { api, register, signIn, inputsFor } = probe;
   for (const operation of [...api.operations].sort((a, b) => Number(isEnding(a)) - Number(isEnding(b)))) {
     if (operation === api.registration || operation === probe.roles.refresh) continue;
-    const person = await register();
-    const inputs = await inputsFor(operation, person);
+    const user = await register();
+    const inputs = await inputsFor(operation, user);
     if (!inputs) continue;
     if (operation === probe.roles.changePassword) {
       inputs.body = {
-        current_password: person.password,
+        current_password: user.password,
         new_password: "Seven purple lanterns float above quiet harbours",
       };
     }
     const isTokenNeeded = operation.schemes.length > 0 && !operation.schemes.includes("basic");
-    yield { operation, person, inputs: isTokenNeeded ? { ...inputs, bearer: (await signIn(person)).bearer } : inputs };
+    yield { operation, user, inputs: isTokenNeeded ? { ...inputs, bearer: (await signIn(user)).bearer } : inputs };
   }
 }
 
-/** HEAD is GET without a body (RFC 9110, section 9.3.2), and a conditional GET is a 304 where nothing changed. */
+/** HEAD is answered like GET, without a body (RFC 9110, section 9.3.2). A conditional GET returns 304 if nothing changed. */
 export async function headIsGet(probe: Probe): Promise<void> {
-  const { call, claim } = probe;
+  const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
     if (operation.method !== "GET") continue;
     const [get, head] = [await call(operation, inputs), await call(operation, { ...inputs, method: "HEAD" })];
-    claim(head.status === get.status, `${where(operation)}: HEAD is ${head.status}, GET is ${get.status}`);
-    claim(
+    assert(head.status === get.status, `${where(operation)}: HEAD is ${head.status}, GET is ${get.status}`);
+    assert(
       namesOf(head) === namesOf(get),
       `${where(operation)}: HEAD has the headers ${namesOf(head)}, GET ${namesOf(get)}`,
     );
     for (const name of ["content-type", "cache-control", "etag", "vary"]) {
       const [ofHead, ofGet] = [head.headers[name]?.join(), get.headers[name]?.join()];
-      claim(ofHead === ofGet, `${where(operation)}: HEAD has ${name} ${ofHead}, GET ${ofGet}`);
+      assert(ofHead === ofGet, `${where(operation)}: HEAD has ${name} ${ofHead}, GET ${ofGet}`);
     }
     const etag = get.headers["etag"]?.[0];
     if (etag === undefined) continue;
     const conditional = await call(operation, { ...inputs, headers: [["If-None-Match", etag]] });
-    claim(conditional.status === 304, `${where(operation)}: If-None-Match with its ETag is ${conditional.status}`);
+    assert(conditional.status === 304, `${where(operation)}: If-None-Match with its ETag is ${conditional.status}`);
     const other = await call(operation, { ...inputs, headers: [["If-None-Match", '"another"']] });
-    claim(other.status === get.status, `${where(operation)}: If-None-Match with another ETag is ${other.status}`);
+    assert(other.status === get.status, `${where(operation)}: If-None-Match with another ETag is ${other.status}`);
   }
 }
 
@@ -54,40 +54,40 @@ const namesOf = ({ headers }: Reply): string =>
     .sort()
     .join();
 
-/** 405 with `Allow` for what a path does not list, and 404 for what is no path. */
-export async function nothingElseIsServed({ api, request, claim }: Probe): Promise<void> {
+/** Undeclared methods return 405 with `Allow`, undeclared paths 404. */
+export async function nothingElseIsServed({ api, request, assert }: Probe): Promise<void> {
   for (const path of new Set(api.operations.map((operation) => operation.path))) {
     const target = path.replace(/\{\w+\}/g, "x");
     for (const method of ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
       if (api.find(method, target)) continue;
       const { status } = await request({ method, target, headers: [], body: undefined });
-      claim(status === 405, `${method} ${path} is ${status}, and is not declared`);
+      assert(status === 405, `${method} ${path} is ${status}, and is not declared`);
     }
     for (const other of [`${target}/`, `${target}/more`, target.toUpperCase(), `/${target}`, `${target}.bak`]) {
       if (other === target || api.find("GET", other)) continue;
       if ([...new Set(api.operations.map((one) => one.path))].some((one) => matches(one, other))) continue;
       const { status } = await request({ method: "GET", target: other, headers: [], body: undefined });
-      claim(status === 404, `GET ${other} is ${status}, and is no path of the contract`);
+      assert(status === 404, `GET ${other} is ${status}, and is no path of the contract`);
     }
   }
   for (const target of ["/", "/.env", "/.git/config", "/metrics", "/admin", "/api", "/debug/pprof"]) {
     if (api.operations.some((one) => one.path === target)) continue;
     const { status } = await request({ method: "GET", target, headers: [], body: undefined });
-    claim(status === 404, `GET ${target} is ${status}, and is no path of the contract`);
+    assert(status === 404, `GET ${target} is ${status}, and is no path of the contract`);
   }
 }
 
 const matches = (path: string, target: string) =>
   new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(target);
 
-/** What does not fit the contract is refused before anything is done. */
+/** A request that violates the contract is rejected. */
 export async function inputsAreChecked(probe: Probe): Promise<void> {
-  const { call, claim } = probe;
+  const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
     const refused = async (sent: Sent, status: number, how: string) => {
       if (!operation.statuses.includes(status)) return;
       const answer = await call(operation, { ...inputs, ...sent });
-      claim(answer.status === status, `${where(operation)} ${how} is ${answer.status}, not ${status}`);
+      assert(answer.status === status, `${where(operation)} ${how} is ${answer.status}, not ${status}`);
     };
     await refused({ query: "surprise=1" }, 400, "with an undeclared parameter");
     await refused({ headers: [["Accept", "image/png"]] }, 406, "that accepts another type");
@@ -111,48 +111,48 @@ export async function inputsAreChecked(probe: Probe): Promise<void> {
   }
 }
 
-/** Nothing is shown to a page of another origin. */
+/** No response may be read by a page of another origin. */
 export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
-  const { call, claim, request } = probe;
+  const { call, assert, request } = probe;
   const origin: [string, string] = ["Origin", "https://evil.example"];
   for await (const { operation, inputs } of succeeding(probe)) {
     if (operation.method !== "GET") continue;
     const { headers } = await call(operation, { ...inputs, headers: [origin] });
-    claim(headers["access-control-allow-origin"] === undefined, `${where(operation)} is shown to other origins`);
+    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} may be read by other origins`);
     const asked: [string, string] = ["Access-Control-Request-Method", "GET"];
     const target = operation.path.replace(/\{\w+\}/g, "x");
     const preflight = await request({ method: "OPTIONS", target, headers: [origin, asked], body: undefined });
-    claim(preflight.headers["access-control-allow-origin"] === undefined, `${where(operation)} takes preflights`);
+    assert(preflight.headers["access-control-allow-origin"] === undefined, `${where(operation)} allows preflights`);
   }
 }
 
-/** A `Location` leads to the thing that was made: it is read there, or ended. */
+/** A `Location` is the path of the new resource, at which it can be read or deleted. */
 export async function locationsLead(probe: Probe): Promise<void> {
-  const { api, call, request, claim, register } = probe;
-  const made = async (operation: Operation, answer: Reply, person: Person) => {
+  const { api, call, request, assert, register } = probe;
+  const made = async (operation: Operation, answer: Reply, user: TestUser) => {
     const [location] = answer.headers["location"] ?? [];
     if (answer.status !== 201 || location === undefined) return;
     const target = location.replace(/^https?:\/\/[^/]*/, "");
     const found = ["GET", "DELETE"].map((method) => ({ method, reached: api.find(method, target) }));
     const { method, reached } = found.find((one) => one.reached) ?? {};
-    claim(reached !== undefined, `${where(operation)}: its Location ${location} is no path of the contract`);
+    assert(reached !== undefined, `${where(operation)}: its Location ${location} is no path of the contract`);
     if (!reached || !method) return;
-    const credentials = reached.schemes.length === 0 ? [] : [["Authorization", basicOf(person)] as [string, string]];
+    const credentials = reached.schemes.length === 0 ? [] : [["Authorization", basicOf(user)] as [string, string]];
     const led = await request({ method, target, headers: credentials, body: undefined });
-    claim(led.status < 300, `${where(operation)}: its Location ${location} answers ${method} with ${led.status}`);
+    assert(led.status < 300, `${where(operation)}: its Location ${location} answers ${method} with ${led.status}`);
     if (method === "GET" && "id" in answer.json)
-      claim(led.json["id"] === answer.json["id"], `${where(operation)}: its Location is of another`);
+      assert(led.json["id"] === answer.json["id"], `${where(operation)}: its Location is that of another resource`);
   };
   if (api.registration) {
-    const person = await register();
-    const username = `${person.username}y`;
-    const answer = await call(api.registration, { body: { username, password: person.password } });
-    await made(api.registration, answer, { ...person, username, basic: [username, person.password] });
+    const user = await register();
+    const username = `${user.username}y`;
+    const answer = await call(api.registration, { body: { username, password: user.password } });
+    await made(api.registration, answer, { ...user, username, basic: [username, user.password] });
   }
-  for await (const { operation, inputs, person } of succeeding(probe)) {
+  for await (const { operation, inputs, user } of succeeding(probe)) {
     if (operation.method === "POST" && operation.schemes.includes("basic"))
-      await made(operation, await call(operation, inputs), person);
+      await made(operation, await call(operation, inputs), user);
   }
 }
 
-const basicOf = ({ basic }: Person) => `Basic ${Buffer.from(basic.join(":")).toString("base64")}`;
+const basicOf = ({ basic }: TestUser) => `Basic ${Buffer.from(basic.join(":")).toString("base64")}`;

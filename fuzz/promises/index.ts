@@ -1,4 +1,4 @@
-/** What the service promises beyond the shape of its answers, and how each promise is checked. */
+/** The promises of the service that the contract cannot express, each with its check. */
 
 import { boundsAreKept, lengthsAreWhole } from "./bounds.ts";
 import { headIsGet, inputsAreChecked, locationsLead, nothingElseIsServed, otherOriginsReadNothing } from "./http.ts";
@@ -20,7 +20,7 @@ import {
 } from "./sessions.ts";
 import { claimsAreVerified, credentialsAreDeclared, endingsEnd, tokensCannotBeForged } from "./tokens.ts";
 
-/** By name, in the order in which they are checked: what a thief would try comes first. */
+/** By name, in the order in which they are checked: attacks first. */
 export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "passwords-are-exact": passwordsAreExact,
   "names-are-one-user": namesAreOneUser,

@@ -1,4 +1,4 @@
-/** A password is these characters and no others (RFC 8265, OpaqueString), and a name is one user (UsernameCaseMapped). */
+/** Passwords and usernames are compared as RFC 8265 defines (OpaqueString, UsernameCaseMapped), and in no other way. */
 import { basicHeader, type Probe, strongPassword } from "./probe.ts";
 
 const flipped = (text: string) =>
@@ -10,7 +10,7 @@ const cut = (text: string, bytes: number) =>
     .toString()
     .replace(/\ufffd$/, "");
 
-/** Other passwords than this one, each by a mistake that services make. */
+/** Wrong passwords that services with a known defect accept. */
 const variants = (password: string): [string, string][] => [
   ["in the other case", flipped(password)],
   ["in lower case", password.toLowerCase()],
@@ -33,30 +33,40 @@ const variants = (password: string): [string, string][] => [
   ["that is a wildcard", "%"],
 ];
 
-export async function passwordsAreExact({ register, opens, claim, call, need, tag }: Probe): Promise<void> {
-  const { username, password, basic } = await register(strongPassword(tag));
-  claim(await opens({ basic }), "the right password is refused");
+export async function passwordsAreExact({
+  register,
+  accepts,
+  assert,
+  call,
+  operationFor,
+  runId,
+}: Probe): Promise<void> {
+  const { username, password, basic } = await register(strongPassword(runId));
+  assert(await accepts({ basic }), "the right password is refused");
   for (const [how, other] of variants(password)) {
-    claim(!(await opens({ basic: [username, other] })), `a password ${how} is accepted`);
+    assert(!(await accepts({ basic: [username, other] })), `a password ${how} is accepted`);
   }
-  claim(
-    await opens({ basic: [username, password.normalize("NFD")] }),
+  assert(
+    await accepts({ basic: [username, password.normalize("NFD")] }),
     "the password in another normal form is refused",
   );
-  const issue = need("issue");
+  const issue = operationFor("issue");
   const latin1 = Buffer.from(`${username}:${password}`, "latin1").toString("base64");
-  claim((await call(issue, { raw: `Basic ${latin1}` })).status >= 400, "a password in Latin-1 is accepted");
+  assert((await call(issue, { raw: `Basic ${latin1}` })).status >= 400, "a password in Latin-1 is accepted");
 }
 
-export async function namesAreOneUser({ register, opens, claim, call, need, tag }: Probe): Promise<void> {
-  const registration = need("registration");
-  const name = `Zoë.Ångström${tag}`;
+export async function namesAreOneUser({ register, accepts, assert, call, operationFor, runId }: Probe): Promise<void> {
+  const registration = operationFor("registration");
+  const name = `Zoë.Ångström${runId}`;
   const { username, password } = await register(undefined, name);
   const same = [name, name.toUpperCase(), name.toLowerCase(), name.normalize("NFD"), fullwidth(name)];
   for (const other of same) {
-    claim(await opens({ basic: [other, password] }), `the name ${other} does not sign in, although it is ${username}`);
+    assert(
+      await accepts({ basic: [other, password] }),
+      `the name ${other} does not sign in, although it is ${username}`,
+    );
     const { status } = await call(registration, { body: { username: other, password } });
-    claim(status === 409, `the name ${other} is registered twice: ${status}`);
+    assert(status === 409, `the name ${other} is registered twice: ${status}`);
   }
   const others = [
     `${name} `,
@@ -68,16 +78,17 @@ export async function namesAreOneUser({ register, opens, claim, call, need, tag 
     name.replace("st", "ﬆ"), // only NFKC makes it the same
     "",
   ];
-  for (const other of others) claim(!(await opens({ basic: [other, password] })), `another name signs in: "${other}"`);
+  for (const other of others)
+    assert(!(await accepts({ basic: [other, password] })), `another name signs in: "${other}"`);
 }
 
-/** RFC 7617, and RFC 4648, section 4: one way to write credentials, and no second one. */
-export async function basicIsStrict({ register, call, need, claim, opens, tag }: Probe): Promise<void> {
-  // U+FFFD is what a lossy decoder makes of other bytes; both signs of base64 have to be in it.
-  const password = `${strongPassword(tag)} \ufffd ???>>>~~~ ÿÿÿ`;
+/** Basic credentials have one valid form (RFC 7617; RFC 4648, section 4). */
+export async function basicIsStrict({ register, call, operationFor, assert, accepts, runId }: Probe): Promise<void> {
+  // A lossy decoder replaces other bytes with U+FFFD. The encoded password contains both `+` and `/`.
+  const password = `${strongPassword(runId)} \ufffd ???>>>~~~ ÿÿÿ`;
   const { username, basic } = await register(password);
-  claim(await opens({ basic }), "the right password is refused");
-  const self = need("self");
+  assert(await accepts({ basic }), "the right password is refused");
+  const self = operationFor("self");
   const bytes = Buffer.from(`${username}:${password}`);
   const good = bytes.toString("base64");
   const at = Math.floor(good.length / 2);
@@ -99,11 +110,11 @@ export async function basicIsStrict({ register, call, need, claim, opens, tag }:
   for (const [how, value] of malformed) {
     if (value === good) continue;
     const { status } = await call(self, { raw: `Basic ${value}` });
-    claim(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+    assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
   }
-  // Of three lengths in a row, two have padding and unused bits.
+  // Of three consecutive lengths, two have padding and unused bits.
   for (const end of ["x", "xx", "xxx"]) {
-    const user = await register(`${strongPassword(tag)}${end}`);
+    const user = await register(`${strongPassword(runId)}${end}`);
     const own = basicHeader(...user.basic).slice("Basic ".length);
     if (!own.endsWith("=")) continue;
     for (const [how, value] of [
@@ -111,12 +122,12 @@ export async function basicIsStrict({ register, call, need, claim, opens, tag }:
       ["with unused bits", withUnusedBits(own)],
     ]) {
       const { status } = await call(self, { raw: `Basic ${value}` });
-      claim(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+      assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
     }
   }
 }
 
-/** The same bytes with another last sign. */
+/** Returns another encoding of the same bytes, with a different last character. */
 export function withUnusedBits(base64: string): string {
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const end = base64.replace(/=+$/, "").length - 1;
@@ -124,27 +135,36 @@ export function withUnusedBits(base64: string): string {
   return base64.slice(0, end) + alphabet[sign ^ 1] + base64.slice(end + 1);
 }
 
-/** Nobody learns whether there is such a user. */
-export async function usernamesAreNotDisclosed({ api, register, call, claim, need, tag }: Probe): Promise<void> {
+/** No response reveals whether a user exists. */
+export async function usernamesAreNotDisclosed({
+  api,
+  register,
+  call,
+  assert,
+  operationFor,
+  runId,
+}: Probe): Promise<void> {
   const { id, username } = await register();
   const other = await register();
   for (const operation of api.operations.filter(({ schemes }) => schemes.includes("basic"))) {
     const wrong = await call(operation, { basic: [username, "a wrong password"] });
-    const unknown = await call(operation, { basic: [`nobody${tag}`, "a wrong password"] });
-    claim(
+    const unknown = await call(operation, { basic: [`nobody${runId}`, "a wrong password"] });
+    assert(
       shown(wrong) === shown(unknown),
       `${operation.method} ${operation.path}: an unknown user can be distinguished from a wrong password`,
     );
   }
-  const listed = api.operations.find((one) => one.path === `${need("registration").path}/{id}` && one.method === "GET");
+  const listed = api.operations.find(
+    (one) => one.path === `${operationFor("registration").path}/{id}` && one.method === "GET",
+  );
   if (!listed) return;
   const foreign = await call(listed, { basic: other.basic, path: { id } });
   const missing = await call(listed, { basic: other.basic, path: { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b" } });
-  claim(foreign.status >= 400, "another user is read");
-  claim(shown(foreign) === shown(missing), "another user can be distinguished from one who does not exist");
+  assert(foreign.status >= 400, "another user is read");
+  assert(shown(foreign) === shown(missing), "another user can be distinguished from one who does not exist");
 }
 
-/** An answer without what is new in each. */
+/** A response without the parts that differ each time. */
 const shown = ({ status, headers, text }: { status: number; headers: Record<string, string[]>; text: string }) =>
   JSON.stringify([
     status,
@@ -152,25 +172,20 @@ const shown = ({ status, headers, text }: { status: number; headers: Record<stri
     text.replace(/"instance":"[^"]*"/, ""),
   ]);
 
-/** What the contract says of a new password: its length, and that it is hard to guess. */
-export async function weakPasswordsAreRefused({ register, call, need, claim, tag }: Probe): Promise<void> {
+/** New passwords that are too short, too long or easy to guess are rejected. */
+export async function weakPasswordsAreRefused({ register, call, operationFor, assert, runId }: Probe): Promise<void> {
   const { basic, password } = await register();
   const wrong = { current_password: `${password}x`, new_password: "Seven purple lanterns float above quiet harbours" };
-  const { status } = await call(need("changePassword"), { basic, body: wrong });
-  claim(status === 401, `the password can be changed with a wrong one: ${status}`);
-  const weak = [
-    "short",
-    "a".repeat(20),
-    "passwordpassword",
-    "qwertyuiopasdfgh",
-
-    `${"long ".repeat(30)}`,
-  ];
+  const { status } = await call(operationFor("changePassword"), { basic, body: wrong });
+  assert(status === 401, `the password can be changed with a wrong one: ${status}`);
+  const weak = ["short", "a".repeat(20), "passwordpassword", "qwertyuiopasdfgh", "long ".repeat(30)];
   for (const one of weak) {
-    const registered = await call(need("registration"), { body: { username: `schwach${tag}`, password: one } });
-    claim(registered.status === 422, `the password ${one} can be registered: ${registered.status}`);
+    const registered = await call(operationFor("registration"), {
+      body: { username: `weak${runId}`, password: one },
+    });
+    assert(registered.status === 422, `the password ${one} can be registered: ${registered.status}`);
     const body = { current_password: password, new_password: one };
-    const changed = await call(need("changePassword"), { basic, body });
-    claim(changed.status === 422, `the password can be changed to ${one}: ${changed.status}`);
+    const changed = await call(operationFor("changePassword"), { basic, body });
+    assert(changed.status === 422, `the password can be changed to ${one}: ${changed.status}`);
   }
 }

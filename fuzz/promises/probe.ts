@@ -1,70 +1,70 @@
-/** What a promise is checked with: requests that are recorded and validated against the contract, users, and findings. */
-import type { Answer } from "../../src/openapi/conformance.ts";
-import { type Api, giversOf, isReference, type Operation } from "../contract/operations.ts";
+/** The means to check a promise: recorded requests, responses validated against the contract, users, and assertions. */
+import type { Answer } from "../../src/openapi/responseValidator.ts";
+import { type Api, isReference, type Operation, sourcesOf } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
-import type { Exchange } from "../curl.ts";
+import type { SentRequest } from "../curl.ts";
 import { Finding } from "../finding.ts";
-import { sampleOf } from "../generators/plainest.ts";
+import { exampleValue } from "../generators/simplest.ts";
 import type { Request } from "../http.ts";
 import { type Json, jsonOf, stringsOf } from "../json.ts";
 
-/** What a promise needs of the service beside its address; without it, the promise is not checked. */
-export type Insight = {
-  /** Signs claims with the service's own key: a token that only the service itself could have made. */
+/** What is known about a service besides its address. A promise that needs an absent detail is not checked. */
+export type ServiceDetails = {
+  /** Signs a token with the service's own key. */
   sign?: ((header: Json, claims: Json) => Promise<string>) | undefined;
-  /** How many sessions a user may have. */
+  /** The maximum number of sessions of a user. */
   sessionsPerUser?: number | undefined;
-  /** For how long a used refresh token gets the same successor again, in seconds. */
+  /** REFRESH_GRACE_SECONDS: a used refresh token returns the same successor for so long. */
   refreshGraceSeconds?: number | undefined;
 };
 
-export type Stage = Insight & {
+export type ServiceAccess = ServiceDetails & {
   api: Api;
-  /** @param from the address to send from, where it is not the usual one */
+  /** @param from the address to send from. Default: the usual one */
   send(request: Request, from?: string): Promise<Answer>;
-  /** @throws where the contract does not declare such an answer */
+  /** Throws if the contract does not declare the response. */
   check(method: string, target: string, answer: Answer): void;
-  /** Digits of this run alone: no other run makes a user of the same name. */
-  tag: string;
-  /** Whether a 429 or a 503 is what is looked for. */
-  isInTrouble?: boolean;
+  /** Digits that no other run has, so that usernames differ. */
+  runId: string;
+  /** Whether 429, 500 and 503 are expected. */
+  isDegraded?: boolean;
 };
 
 export type Credentials = { basic?: [username: string, password: string]; bearer?: string; raw?: string };
 export type Sent = Credentials & {
-  /** Instead of the operation's own. */
+  /** Default: the method of the operation. */
   method?: string;
   path?: Record<string, string>;
   query?: string;
   body?: unknown;
-  /** Instead of a body in JSON. */
+  /** The bytes of the body, instead of JSON. */
   bytes?: Buffer;
   headers?: [string, string][];
   from?: string;
 };
 export type Reply = Answer & { json: Json; slug: string };
-export type Person = { id: string; username: string; password: string; basic: [string, string] };
+export type TestUser = { id: string; username: string; password: string; basic: [string, string] };
 
-/** Something that is needed for a promise is not there. The promise is neither kept nor broken. */
+/** The promise cannot be checked, because the contract or the service lacks something. */
 export class Unchecked extends Error {}
 
 export type Probe = ReturnType<typeof createProbe>;
 
-/** Hard to guess, and short enough to be estimated quickly. */
-const plainPassword = (tag: string): string => `Otters § ${tag} glow`;
+/** Strong, and short enough for a quick estimate of its strength. */
+const usualPassword = (runId: string): string => `Otters § ${runId} glow`;
 
-/** Long, in both cases, with blanks, and with characters that have another normal form. */
-export const strongPassword = (tag: string): string =>
-  `Crème  brûlée oﬃce Ｆour gleaming LANTERNS beside ${tag} wandering otters, Which nobody ever counted`;
+/** Long, with both cases, several spaces, and characters that have another normal form. */
+export const strongPassword = (runId: string): string =>
+  `Crème  brûlée oﬃce Ｆour gleaming LANTERNS beside ${runId} wandering otters, Which nobody ever counted`;
 
-export function createProbe({ api, send, check, tag, isInTrouble = false, ...insight }: Stage) {
-  const exchanges: Exchange[] = [];
+export function createProbe({ api, send, check, runId, isDegraded = false, ...details }: ServiceAccess) {
+  const sentRequests: SentRequest[] = [];
   const roles = rolesOf(api);
-  let people = 0;
+  let userCount = 0;
 
-  const finding = (what: string, cause?: unknown) => new Finding(what, [...exchanges], cause);
+  const finding = (what: string, cause?: unknown) => new Finding(what, [...sentRequests], cause);
 
-  /** Sends a request for an operation. @throws {Finding} where its answer is none that the contract declares */
+  /** Sends a request for an operation. @throws {Finding} if the contract does not declare the response */
   async function call(operation: Operation, sent: Sent = {}): Promise<Reply> {
     const { path = {}, query, headers = [], body, bytes } = sent;
     const filled = operation.path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name] ?? "x"));
@@ -86,133 +86,133 @@ export function createProbe({ api, send, check, tag, isInTrouble = false, ...ins
   }
 
   async function request(request: Request, from?: string): Promise<Reply> {
-    const done: Exchange = { request, gave: [] };
-    exchanges.push(done);
+    const sent: SentRequest = { request, returned: [] };
+    sentRequests.push(sent);
     const where = `${request.method} ${request.target.slice(0, 200)}`;
     const answer = await send(request, from).catch((error: Error) => {
-      throw finding(`${where}: no answer (${error.message})`, error);
+      throw finding(`${where}: no response (${error.message})`, error);
     });
-    const said = `${answer.status} ${answer.text.slice(0, 300)}`;
-    if (answer.status >= 500 && !isInTrouble) throw finding(`${where}: a fault of the service: ${said}`);
-    if (answer.status === 429 && !isInTrouble) throw new Unchecked("the service limits guesses");
+    const summary = `${answer.status} ${answer.text.slice(0, 300)}`;
+    if (answer.status >= 500 && !isDegraded) throw finding(`${where}: a server error: ${summary}`);
+    if (answer.status === 429 && !isDegraded) throw new Unchecked("the service limits sign-in attempts");
     try {
       check(request.method, request.target, answer);
     } catch (error) {
-      throw finding(`${where}: not what the contract declares: ${(error as Error).message}`, error);
+      throw finding(`${where}: not declared by the contract: ${(error as Error).message}`, error);
     }
     const secret = secretsOf(request).find((one) => answer.text.includes(JSON.stringify(one).slice(1, -1)));
-    if (secret !== undefined) throw finding(`${where}: a secret is said back, ${JSON.stringify(secret)}`);
+    if (secret !== undefined) throw finding(`${where}: the response contains a secret, ${JSON.stringify(secret)}`);
     const json = jsonOf(answer.text);
-    if (answer.status < 300) done.gave = stringsOf(json);
+    if (answer.status < 300) sent.returned = stringsOf(json);
     const type = json["type"];
     return { ...answer, json, slug: typeof type === "string" ? type.replace("/problems/", "") : "" };
   }
 
-  /** Registers a user of this run alone. */
-  async function register(password = plainPassword(tag), name = `Prüfer${tag}x${++people}`): Promise<Person> {
-    const registration = need("registration");
+  /** Registers a user that no other run has. */
+  async function register(password = usualPassword(runId), name = `Prüfer${runId}x${++userCount}`): Promise<TestUser> {
+    const registration = operationFor("registration");
     const { status, json, text } = await call(registration, { body: { username: name, password } });
-    if (status !== 201) throw finding(`a user who is as the contract asks is not registered: ${status} ${text}`);
+    if (status !== 201) throw finding(`a valid registration is rejected: ${status} ${text}`);
     const username = String(json["username"]);
     return { id: String(json["id"]), username, password, basic: [username, password] };
   }
 
-  /** @throws {Unchecked} where the contract has no such operation */
-  function need(role: keyof Roles): Operation {
+  /** @throws {Unchecked} if the contract has no such operation */
+  function operationFor(role: keyof Roles): Operation {
     const operation = roles[role];
     if (!operation) throw new Unchecked(`the contract has no operation for ${role}`);
     return operation;
   }
 
   /** @throws {Finding} unless the condition holds */
-  function claim(condition: boolean, what: string): void {
+  function assert(condition: boolean, what: string): void {
     if (!condition) throw finding(what);
   }
 
-  /** @throws {Finding} unless the answer is a success */
-  function claimSuccess(reply: Reply, what: string): Reply {
-    claim(reply.status < 300, `${what}: ${reply.status} ${reply.text.slice(0, 200)}`);
+  /** @throws {Finding} unless the status is 2xx */
+  function assertSuccess(reply: Reply, what: string): Reply {
+    assert(reply.status < 300, `${what}: ${reply.status} ${reply.text.slice(0, 200)}`);
     return reply;
   }
 
-  /** Whether credentials open what anybody reads about themselves. @throws {Finding} where the answer is neither yes nor no */
-  async function opens(credentials: Credentials): Promise<boolean> {
-    const { status } = await call(need("opened"), credentials);
-    claim([200, 400, 401].includes(status), `credentials are answered with ${status}`);
+  /** Whether credentials are accepted. @throws {Finding} for a status other than 200, 400 and 401 */
+  async function accepts(credentials: Credentials): Promise<boolean> {
+    const { status } = await call(operationFor("anyCaller"), credentials);
+    assert([200, 400, 401].includes(status), `credentials return ${status}`);
     return status === 200;
   }
 
   /**
-   * What makes an operation succeed for this person: its parameters and body from the contract's examples, and from what
-   * another operation gives where it refers to that.
-   * @returns `undefined` where something is referred to that cannot be had
+   * Returns a request that succeeds for this user. Its parameters and body are examples of the contract, or values that
+   * other operations return.
+   * @returns `undefined` if it refers to something that no operation returns
    */
-  async function inputsFor(operation: Operation, person: Person): Promise<Sent | undefined> {
+  async function inputsFor(operation: Operation, user: TestUser): Promise<Sent | undefined> {
     const path: Record<string, string> = {};
     for (const parameter of operation.parameters.filter((one) => one.in === "path")) {
-      const [giver] = isReference(parameter.name) ? giversOf(api, operation, parameter.name) : [];
-      const value = giver ? await givenBy(giver, parameter.name, person) : parameter.examples[0];
+      const [giver] = isReference(parameter.name) ? sourcesOf(api, operation, parameter.name) : [];
+      const value = giver ? await valueFrom(giver, parameter.name, user) : parameter.examples[0];
       if (value === undefined) return undefined;
       path[parameter.name] = String(value);
     }
     const query = new URLSearchParams();
     for (const { in: place, required, name, examples, schema } of operation.parameters) {
-      if (place === "query" && required) query.set(name, String(examples[0] ?? sampleOf(api, schema)));
+      if (place === "query" && required) query.set(name, String(examples[0] ?? exampleValue(api, schema)));
     }
     const headers = operation.parameters
       .filter(({ in: place, required }) => place === "header" && required)
-      .map(({ name, examples, schema }): [string, string] => [name, String(examples[0] ?? sampleOf(api, schema))]);
+      .map(({ name, examples, schema }): [string, string] => [name, String(examples[0] ?? exampleValue(api, schema))]);
     const { body } = operation;
     return {
       path,
       ...(query.size > 0 && { query: query.toString() }),
       headers,
-      ...(body && { body: body.examples[0] ?? sampleOf(api, body.schema) }),
-      ...credentialsFor(operation, person),
+      ...(body && { body: body.examples[0] ?? exampleValue(api, body.schema) }),
+      ...credentialsFor(operation, user),
     };
   }
 
-  async function givenBy(giver: Operation, name: string, person: Person): Promise<string | undefined> {
-    if (giver === roles.registration || giver === roles.self) return person.id;
+  async function valueFrom(giver: Operation, name: string, user: TestUser): Promise<string | undefined> {
+    if (giver === roles.registration || giver === roles.self) return user.id;
     if (giver.parameters.some((one) => one.in === "path")) return undefined;
-    const inputs = await inputsFor(giver, person);
+    const inputs = await inputsFor(giver, user);
     const { status, json } = await call(giver, inputs);
     const given = stringsOf(json);
     const found = given.find((one) => one.name === name) ?? given.find((one) => one.name === name.split("_").at(-1));
     return status < 300 ? found?.value : undefined;
   }
 
-  const credentialsFor = ({ schemes }: Operation, { basic }: Person): Credentials =>
+  const credentialsFor = ({ schemes }: Operation, { basic }: TestUser): Credentials =>
     schemes.includes("basic") ? { basic } : {};
 
   return {
     api,
     roles,
-    insight,
-    tag,
+    details,
+    runId,
     call,
     request,
     register,
-    need,
-    claim,
-    claimSuccess,
-    opens,
+    operationFor,
+    assert,
+    assertSuccess,
+    accepts,
     inputsFor,
-    /** A new session of a person. */
-    async signIn({ basic }: Person) {
-      const { json } = claimSuccess(await call(need("signIn"), { basic }), "good credentials do not sign in");
+    /** Begins a session. */
+    async signIn({ basic }: TestUser) {
+      const { json } = assertSuccess(await call(operationFor("signIn"), { basic }), "valid credentials do not sign in");
       return { id: String(json["id"]), bearer: String(json["access_token"]), refresh: String(json["refresh_token"]) };
     },
-    async token({ basic }: Person): Promise<string> {
-      const { json } = claimSuccess(await call(need("issue"), { basic }), "good credentials give no token");
+    async token({ basic }: TestUser): Promise<string> {
+      const { json } = assertSuccess(await call(operationFor("issue"), { basic }), "valid credentials return no token");
       return String(json["token"]);
     },
     refresh: (refreshToken: string, from?: string) =>
-      call(need("refresh"), { body: { refresh_token: refreshToken }, ...(from !== undefined && { from }) }),
+      call(operationFor("refresh"), { body: { refresh_token: refreshToken }, ...(from !== undefined && { from }) }),
   };
 }
 
-/** The password or the token by which a request proves itself. */
+/** Returns the password or token of a request. */
 function secretsOf({ headers }: Request): string[] {
   return headers.flatMap(([name, value]) => {
     if (name !== "Authorization") return [];

@@ -1,17 +1,17 @@
-/** A token is what the service has signed, for itself, and until it expires or is revoked: nothing else opens anything. */
+/** Only tokens that the service issued for itself are accepted, until they expire or are revoked. */
 import { createHmac, createPublicKey, type JsonWebKey } from "node:crypto";
 import { forged, forgeries } from "../forgedTokens.ts";
 import { type Json, jsonOf } from "../json.ts";
-import { basicHeader, type Person, type Probe, Unchecked } from "./probe.ts";
+import { basicHeader, type Probe, type TestUser, Unchecked } from "./probe.ts";
 
 const decoded = (part: string | undefined): Json => jsonOf(Buffer.from(part ?? "", "base64url").toString());
 const encoded = (json: Json) => Buffer.from(JSON.stringify(json)).toString("base64url");
 
-/** RFC 8725: forged tokens, and one token in one form alone. */
-export async function tokensCannotBeForged({ register, token, opens, claim, call, roles }: Probe): Promise<void> {
+/** Forged tokens are rejected, and other encodings of a valid token (RFC 8725). */
+export async function tokensCannotBeForged({ register, token, accepts, assert, call, roles }: Probe): Promise<void> {
   const [one, other] = [await register(), await register()];
   const good = await token(one);
-  claim(await opens({ bearer: good }), "a good token is refused");
+  assert(await accepts({ bearer: good }), "a good token is refused");
   const [header = "", payload = "", signature = ""] = good.split(".");
   const anothers = encoded({ ...decoded(payload), sub: other.id, username: other.username });
   const lasting = encoded({ ...decoded(payload), exp: 4_102_444_800 });
@@ -40,25 +40,25 @@ export async function tokensCannotBeForged({ register, token, opens, claim, call
     }
   }
   for (const [how, variant] of variants) {
-    claim(!(await opens({ bearer: variant })), `a token ${how} is accepted`);
-    claim(!(await opens({ raw: basicHeader(variant, "unused") })), `a token ${how} is accepted as a Basic username`);
+    assert(!(await accepts({ bearer: variant })), `a token ${how} is accepted`);
+    assert(!(await accepts({ raw: basicHeader(variant, "unused") })), `a token ${how} is accepted as a Basic username`);
   }
 }
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** Base64url with a sign of other bits. */
+/** Flips bits of one character of a base64url text. */
 const flippedAt = (text: string, at: number, bits: number): string =>
   text.slice(0, at) + alphabet[alphabet.indexOf(text[at] as string) ^ bits] + text.slice(at + 1);
 
-/** RFC 9068, section 4: each claim, in a token that has the right signature. */
-export async function claimsAreVerified({ register, token, opens, claim, insight: { sign } }: Probe): Promise<void> {
+/** Every claim is verified, also in a token with a valid signature (RFC 9068, section 4). */
+export async function claimsAreVerified({ register, token, accepts, assert, details: { sign } }: Probe): Promise<void> {
   if (!sign) throw new Unchecked("the service's key is not known");
-  const person = await register();
-  const [header, claims] = (await token(person)).split(".").slice(0, 2).map(decoded) as [Json, Json];
+  const user = await register();
+  const [header, claims] = (await token(user)).split(".").slice(0, 2).map(decoded) as [Json, Json];
   const duration = Number(claims["exp"]) - Number(claims["iat"]);
-  claim(duration > 0 && duration <= 86_400, `a token lives for ${duration} seconds`);
-  claim(await opens({ bearer: await sign(header, claims) }), "a good token is refused");
+  assert(duration > 0 && duration <= 86_400, `a token lives for ${duration} seconds`);
+  assert(await accepts({ bearer: await sign(header, claims) }), "a good token is refused");
   const now = Math.floor(Date.now() / 1000);
   const wrong: [string, Json, Json][] = [
     ["that has expired", {}, { iat: now - 3_600, exp: now - 5 }],
@@ -77,27 +77,30 @@ export async function claimsAreVerified({ register, token, opens, claim, insight
   ];
   for (const [how, otherHeader, otherClaims] of wrong) {
     const bearer = await sign({ ...header, ...otherHeader }, { ...claims, ...otherClaims }).catch(() => undefined);
-    if (bearer !== undefined) claim(!(await opens({ bearer })), `a token ${how} is accepted`);
+    if (bearer !== undefined) assert(!(await accepts({ bearer })), `a token ${how} is accepted`);
   }
 }
 
-/** Each operation takes the credentials that it declares, and no others. */
+/** Each operation accepts the declared credentials only. */
 export async function credentialsAreDeclared(probe: Probe): Promise<void> {
-  const { api, register, token, call, claim, inputsFor } = probe;
-  const person = await register();
-  const bearer = await token(person);
+  const { api, register, token, call, assert, inputsFor } = probe;
+  const user = await register();
+  const bearer = await token(user);
   for (const operation of api.operations.filter(({ schemes }) => schemes.length > 0)) {
-    const { basic: _, ...inputs } = (await inputsFor(operation, person)) ?? {};
+    const { basic: _, ...inputs } = (await inputsFor(operation, user)) ?? {};
     const where = `${operation.method} ${operation.path}`;
     const refused = async (how: string, credentials: object) => {
       const answer = await call(operation, { ...inputs, ...credentials });
-      claim([400, 401].includes(answer.status), `${where}: a stranger was let in, ${how}: ${answer.status}`);
-      if (answer.status === 401) claimChallenges(probe, operation.schemes, answer.headers, where);
+      assert(
+        [400, 401].includes(answer.status),
+        `${where}: accepted without valid credentials, ${how}: ${answer.status}`,
+      );
+      if (answer.status === 401) assertChallenges(probe, operation.schemes, answer.headers, where);
     };
     await refused("with nothing", {});
     await refused("with an unknown scheme", { raw: "Digest username=a" });
     await refused("with an empty token", { raw: "Bearer" });
-    await refused("with a wrong password", { basic: [person.username, "a wrong password"] });
+    await refused("with a wrong password", { basic: [user.username, "a wrong password"] });
     if (!operation.schemes.includes("bearer")) {
       await refused("with a token, although it asks for the password", { bearer });
       await refused("with a token as a Basic username, although it asks for the password", {
@@ -105,101 +108,109 @@ export async function credentialsAreDeclared(probe: Probe): Promise<void> {
       });
     }
     if (!operation.schemes.includes("basic"))
-      await refused("with a password, although it asks for a token", { basic: person.basic });
+      await refused("with a password, although it asks for a token", { basic: user.basic });
   }
 }
 
-/** A 401 names each scheme that the operation takes (RFC 9110, section 11.6.1). */
-function claimChallenges({ claim }: Probe, schemes: string[], headers: Record<string, string[]>, where: string): void {
+/** A 401 has a challenge for each scheme of the operation (RFC 9110, section 11.6.1). */
+function assertChallenges(
+  { assert }: Probe,
+  schemes: string[],
+  headers: Record<string, string[]>,
+  where: string,
+): void {
   const named = (headers["www-authenticate"] ?? []).map((challenge) => challenge.split(" ")[0]?.toLowerCase());
-  claim(
+  assert(
     named.sort().join() === [...schemes].sort().join(),
     `${where}: the challenges are for ${named}, not ${schemes}`,
   );
 }
 
-/** What ends credentials ends them at once, and no others. */
+/** Credentials are revoked immediately, and no others are. */
 export async function endingsEnd({
   register,
   signIn,
   token,
   refresh,
-  opens,
+  accepts,
   call,
-  claim,
-  claimSuccess,
-  need,
+  assert,
+  assertSuccess,
+  operationFor,
 }: Probe): Promise<void> {
   const bystander = await register();
   const [session, apart] = [await signIn(bystander), await token(bystander)];
   const newPassword = "Seven purple lanterns float above quiet harbours";
-  const endings: [string, (person: Person, bearer: string, id: string) => Promise<unknown>, Set<string>][] = [
+  const endings: [string, (user: TestUser, bearer: string, id: string) => Promise<unknown>, Set<string>][] = [
     [
       "a change of password",
       async ({ basic, password }) => {
         const body = { current_password: password, new_password: newPassword };
-        return claimSuccess(await call(need("changePassword"), { basic, body }), "the password cannot be changed");
+        return assertSuccess(
+          await call(operationFor("changePassword"), { basic, body }),
+          "the password cannot be changed",
+        );
       },
       new Set(["token", "session", "refresh", "password"]),
     ],
     [
       "signing out everywhere",
-      ({ basic }) => done(need("endAllSessions"), { basic }),
+      ({ basic }) => done(operationFor("endAllSessions"), { basic }),
       new Set(["token", "session", "refresh"]),
     ],
     [
       "ending the session",
-      ({ basic }, _bearer, id) => done(need("endSession"), { basic, path: pathOf(id) }),
+      ({ basic }, _bearer, id) => done(operationFor("endSession"), { basic, path: pathOf(id) }),
       new Set(["session", "refresh"]),
     ],
     [
       "revoking the session's token",
-      (_, bearer) => done(need("revokeToken"), { bearer }),
+      (_, bearer) => done(operationFor("revokeToken"), { bearer }),
       new Set(["session", "refresh"]),
     ],
     [
       "deleting the user",
-      ({ basic }) => done(need("deleteUser"), { basic }),
+      ({ basic }) => done(operationFor("deleteUser"), { basic }),
       new Set(["token", "session", "refresh", "password"]),
     ],
   ];
   for (const [how, act, ended] of endings) {
-    const person = await register();
-    const own = { session: await signIn(person), token: await token(person) };
-    await act(person, own.session.bearer, own.session.id);
+    const user = await register();
+    const own = { session: await signIn(user), token: await token(user) };
+    await act(user, own.session.bearer, own.session.id);
     const still = (what: string) => `${what} still works after ${how}`;
     const died = (what: string) => `${what} is over after ${how}`;
     for (const [name, what, works] of [
-      ["token", "a token", () => opens({ bearer: own.token })],
-      ["session", "a session's token", () => opens({ bearer: own.session.bearer })],
-      ["password", "the old password", () => opens({ basic: person.basic })],
+      ["token", "a token", () => accepts({ bearer: own.token })],
+      ["session", "a session's token", () => accepts({ bearer: own.session.bearer })],
+      ["password", "the old password", () => accepts({ basic: user.basic })],
       ["refresh", "a refresh token", async () => (await refresh(own.session.refresh)).status === 200],
     ] as const) {
       if (name === "refresh" && !ended.has(name)) continue;
       const isOver = ended.has(name);
-      claim((await works()) !== isOver, isOver ? still(what) : died(what));
+      assert((await works()) !== isOver, isOver ? still(what) : died(what));
     }
     if (how === "a change of password")
-      claim(await opens({ basic: [person.username, newPassword] }), died("the new password"));
+      assert(await accepts({ basic: [user.username, newPassword] }), died("the new password"));
   }
-  claim(await opens({ bearer: session.bearer }), "another user's session has ended");
-  claim(await opens({ bearer: apart }), "another user's token is revoked");
+  assert(await accepts({ bearer: session.bearer }), "another user's session has ended");
+  assert(await accepts({ bearer: apart }), "another user's token is revoked");
 
-  // A token without a session can be revoked, too; and who has a name anew is not the one before.
-  const person = await register();
-  const [revoked, stale] = [await token(person), await token(person)];
-  await done(need("revokeToken"), { bearer: revoked });
-  claim(!(await opens({ bearer: revoked })), "a token still works after revoking it");
-  claim(await opens({ bearer: stale }), "another token of the same user is revoked");
-  await done(need("deleteUser"), { basic: person.basic });
-  await register(undefined, person.username);
-  claim(!(await opens({ bearer: stale })), "a deleted user's token works for the next one of that name");
+  // A token without a session can be revoked as well. A new user with the name of a deleted one is another user.
+  const user = await register();
+  const [revoked, stale] = [await token(user), await token(user)];
+  await done(operationFor("revokeToken"), { bearer: revoked });
+  assert(!(await accepts({ bearer: revoked })), "a token still works after revoking it");
+  assert(await accepts({ bearer: stale }), "another token of the same user is revoked");
+  await done(operationFor("deleteUser"), { basic: user.basic });
+  await register(undefined, user.username);
+  assert(!(await accepts({ bearer: stale })), "a deleted user's token works for the next one of that name");
 
-  async function done(operation: ReturnType<typeof need>, sent: object) {
-    return claimSuccess(await call(operation, sent), `${operation.method} ${operation.path} does not work`);
+  async function done(operation: ReturnType<typeof operationFor>, sent: object) {
+    return assertSuccess(await call(operation, sent), `${operation.method} ${operation.path} does not work`);
   }
   function pathOf(id: string) {
-    const [, name = "id"] = /\{(\w+)\}$/.exec(need("endSession").path) ?? [];
+    const [, name = "id"] = /\{(\w+)\}$/.exec(operationFor("endSession").path) ?? [];
     return { [name]: id };
   }
 }

@@ -1,6 +1,6 @@
 import type { Database } from "../database/database.ts";
 import { throttleKeys } from "../throttling/keys.ts";
-import { countStore } from "../throttling/store.ts";
+import { attemptStore } from "../throttling/store.ts";
 import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 
@@ -14,7 +14,7 @@ export async function unlockAccount(
   secretKeys: readonly [string, ...string[]],
   name: string,
 ): Promise<boolean> {
-  return countStore(database).clear(throttleKeys(secretKeys).accounts(canonicalUsername(name) ?? name));
+  return attemptStore(database).clear(throttleKeys(secretKeys).accounts(canonicalUsername(name) ?? name));
 }
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

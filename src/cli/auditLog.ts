@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { z } from "zod";
-import { InputError } from "./command.ts";
+import { InputError } from "../errors.ts";
 
 /** What happened to users, by their ids. */
 export type History = {

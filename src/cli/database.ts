@@ -4,12 +4,13 @@ import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
-import { type Config, StartError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
 import { explainSchema, findPostgres, migrateWithTimeout, openPostgres } from "../database/open.ts";
 import { openForMigration } from "../database/pool.ts";
 import { requireUsableSchema } from "../database/schema.ts";
+import { StartError } from "../errors.ts";
 import { auditLog } from "../observability/log.ts";
 
 export type Tools = {

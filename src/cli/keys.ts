@@ -1,24 +1,22 @@
 /** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
 import type { Logger } from "pino";
-import { StartError } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
-import { createSeal, type Seal } from "../tokens/sealing.ts";
-import { readSecretKeys } from "../tokens/secretKey.ts";
+import { StartError } from "../errors.ts";
 import {
   type KeyState,
   keyStates,
-  makeKey,
   prepareSuccessor,
   publishedBeforeSigningSeconds,
-  requireSecretKey,
   rotateKeys,
-  type SigningKeyStore,
-  type StoredKey,
-} from "../tokens/signingKeys.ts";
+} from "../tokens/keyRotation.ts";
+import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/sealing.ts";
+import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
-import { type Command, counted, readArguments, say, unknownCommand } from "./command.ts";
+import type { SigningKeyStore, StoredKey } from "../tokens/storedKeys.ts";
+import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
+import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { counted, printLine } from "./output.ts";
 
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotationSeconds: number };
 
@@ -26,7 +24,7 @@ export const keys: Command = (args) => {
   const [verb = "", kid = ""] = args;
   // One of 64 ids begins with a hyphen, and would be taken for an option.
   const separated = isKeyId(kid) ? [verb, "--", ...args.slice(1)] : args;
-  const { positionals, values } = readArguments(separated, { all: { type: "boolean" } });
+  const { positionals, values } = parseArguments(separated, { all: { type: "boolean" } });
   const run = actionOf(positionals, values.all === true);
   if (!run) throw unknownCommand(["keys", ...args]);
   return (config, log) =>
@@ -66,7 +64,7 @@ const texts: Record<KeyState["state"], string> = {
 async function list({ store, seal }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
   for (const { kid, state, at, createdAt } of await statesOf(store))
-    say(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}`);
+    printLine(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}`);
 }
 
 const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll(), await store.now());
@@ -74,10 +72,10 @@ const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll
 /** Prints the id of the key that signs next, for programs. */
 async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
-  const { kid, activatesAt } = await rotateKeys(store, seal, rotationSeconds);
+  const { kid, activatesAt } = await rotateKeys({ store, seal, rotationSeconds });
   audit("signing-key-rotated", { keyId: kid });
   log.info({ keyId: kid, signsFrom: activatesAt }, "the key signs");
-  say(kid);
+  printLine(kid);
 }
 
 async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: string): Promise<void> {
@@ -88,7 +86,7 @@ async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: 
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
   const signing = (await statesOf(store)).find(({ state }) => state === "signing");
   if (!signing) return;
-  say(`Revoked. ${signing.kid} signs.`);
+  printLine(`Revoked. ${signing.kid} signs.`);
   warnOfYoungKey(signing, await store.now());
 }
 
@@ -96,7 +94,9 @@ async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: 
 function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date): void {
   const knownAt = new Date(createdAt.getTime() + publishedBeforeSigningSeconds * 1000);
   if (knownAt > now)
-    say(`Services that verify tokens themselves and cache the key set may not know it until ${knownAt.toISOString()}.`);
+    printLine(
+      `Services that verify tokens themselves and cache the key set may not know it until ${knownAt.toISOString()}.`,
+    );
 }
 
 /** Needs to open no key: where SECRET_KEY was stolen and has been changed, the present one opens none of them. */
@@ -110,9 +110,9 @@ async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds 
   if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and do this again.");
   for (const keyId of revoked) audit("signing-key-revoked", { keyId });
   audit("all-sessions-ended", {});
-  say(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
+  printLine(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
   const now = await store.now();
   warnOfYoungKey({ createdAt: now }, now);
-  say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
-  say("Restart every instance that has another SECRET_KEY than this command had.");
+  printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
+  printLine("Restart every instance that has another SECRET_KEY than this command had.");
 }

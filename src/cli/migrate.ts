@@ -1,8 +1,8 @@
-/** `latchkey migrate`: brings the schema up to date, and nothing else. */
+/** `latchkey migrate`: applies the missing migrations. */
 import { migrateWithTimeout, openPostgres } from "../database/open.ts";
-import type { Run } from "./command.ts";
+import { withoutArguments } from "./arguments.ts";
 
-export const migrate: Run = async (config, log) => {
+export const migrate = withoutArguments(async (config, log) => {
   const postgres = await openPostgres(config, log);
   try {
     const applied = await migrateWithTimeout(postgres.address, log);
@@ -10,4 +10,4 @@ export const migrate: Run = async (config, log) => {
   } finally {
     await postgres.close();
   }
-};
+});

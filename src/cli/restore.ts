@@ -1,14 +1,16 @@
 /** `latchkey restore`: after a backup was restored, ends what had been ended since and is alive again. */
-import type { Knex } from "knex";
 import { daySeconds } from "../config/values.ts";
+import { statement } from "../database/sql.ts";
+import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
+import { UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
-import { createSeal } from "../tokens/sealing.ts";
+import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
-import { makeKey } from "../tokens/signingKeys.ts";
-import { type History, readHistory } from "./auditLog.ts";
-import { type Command, counted, type Run, readArguments, say, UsageError } from "./command.ts";
+import { type Command, parseArguments, type Run } from "./arguments.ts";
+import { readHistory } from "./auditLog.ts";
+import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, replaceKeys } from "./endings.ts";
+import { counted, printLine } from "./output.ts";
 
 const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
 restored database cannot know which these are.
@@ -21,10 +23,9 @@ restored database cannot know which these are.
 Somebody whose password is disabled gets another one by latchkey users set-password NAME.`;
 
 type Passwords = { reason: "audit-log"; files: string[] } | { reason: "end-passwords" | "keep-passwords" };
-type User = { id: string; username: string };
 
 export const restore: Command = (args) => {
-  const { positionals, values } = readArguments(args, {
+  const { positionals, values } = parseArguments(args, {
     "audit-log": { type: "string", multiple: true },
     "end-passwords": { type: "boolean" },
     "keep-passwords": { type: "boolean" },
@@ -51,10 +52,15 @@ const end =
         const done = await atomically(async (transaction) => ({
           revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
           ended: await endEverything(transaction, history?.highestEpoch),
-          networks: await transaction("familiar_networks").delete(),
-          deleted: history ? await deleteUsers(transaction, history) : [],
-          disabled: history ? await disableChanged(transaction, history) : [],
-          allDisabled: choice.reason === "end-passwords" ? await disableAll(transaction) : 0,
+          networks: await forgetFamiliarNetworks.count(transaction),
+          deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+          disabled: history
+            ? await disableChangedPasswords.rows(transaction, {
+                ids: [...history.passwordEpochs.keys()],
+                epochs: [...history.passwordEpochs.values()],
+              })
+            : [],
+          allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
         }));
         for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
         audit("all-sessions-ended", {});
@@ -62,62 +68,63 @@ const end =
         for (const { id } of done.disabled) audit("password-disabled", { userId: id });
         audit("database-restored", { reason: choice.reason });
 
-        say("What the backup had brought back:");
-        say(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
-        say(
+        printLine("What the backup had brought back:");
+        printLine(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
+        printLine(
           `${counted(done.ended.sessions, "session")} of ${counted(done.ended.users, "user")}: ended, with every token.`,
         );
-        say(`${counted(done.networks, "familiar network")}: forgotten.`);
+        printLine(`${counted(done.networks, "familiar network")}: forgotten.`);
         if (history?.droppedLines) {
-          say(
+          printLine(
             `The log lacks ${counted(history.droppedLines, "line")} that could not be written. What they said is not known:`,
           );
-          say("to be sure, run latchkey restore --end-passwords as well.");
+          printLine("to be sure, run latchkey restore --end-passwords as well.");
         }
         if (choice.reason === "audit-log") {
-          say(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
-          for (const { id, username } of done.deleted) say(`  ${username}  ${id}`);
+          printLine(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
+          for (const { id, username } of done.deleted) printLine(`  ${username}  ${id}`);
           const remedy = done.disabled.length > 0 ? " Set others by latchkey users set-password NAME:" : "";
-          say(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
-          for (const { id, username } of done.disabled) say(`  ${username}  ${id}`);
+          printLine(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
+          for (const { id, username } of done.disabled) printLine(`  ${username}  ${id}`);
         }
-        if (choice.reason === "end-passwords") say(`${counted(done.allDisabled, "password")}: disabled.`);
+        if (choice.reason === "end-passwords") printLine(`${counted(done.allDisabled, "password")}: disabled.`);
         if (choice.reason === "keep-passwords")
-          say("Passwords that were changed since the backup, and users who were deleted: alive, as you asked for.");
+          printLine(
+            "Passwords that were changed since the backup, and users who were deleted: alive, as you asked for.",
+          );
       },
       { migrates: true },
     );
   };
 
-async function deleteUsers(transaction: Knex.Transaction, { deleted }: History): Promise<User[]> {
-  const { rows } = await transaction.raw<{ rows: User[] }>(
-    `DELETE FROM users USING json_array_elements_text(?::json) AS deleted WHERE id = deleted::uuid
-     RETURNING id, username`,
-    [JSON.stringify([...deleted])],
-  );
-  return rows;
-}
+const deleteUsersAgain = statement({
+  name: "delete-users-again",
+  sql: "DELETE FROM users USING unnest(:ids) AS deleted (id) WHERE users.id = deleted.id RETURNING users.id, username",
+  parameters: { ids: arrayOf(uuid) },
+  columns: { id: uuid, username: text },
+});
+
+const forgetFamiliarNetworks = statement({
+  name: "forget-familiar-networks",
+  sql: "DELETE FROM familiar_networks",
+});
 
 /**
- * Where the change that the log knows is not in the database, the password is an older one. As `endEverything` before
- * it has raised every token epoch, a sign-in that has read the hash before the commit gets nothing after it.
+ * If a change in the log is missing in the database, the password is an older one. `endEverything` has raised every
+ * token epoch before, so a sign-in that has read the hash before the commit fails after it.
  */
-async function disableChanged(transaction: Knex.Transaction, { passwordEpochs }: History): Promise<User[]> {
-  const changes = [...passwordEpochs].map(([id, epoch]) => ({ id, epoch }));
-  const { rows } = await transaction.raw<{ rows: User[] }>(
-    `UPDATE users SET password_hash = ?, password_epoch = token_epoch
-     FROM json_to_recordset(?::json) AS change(id uuid, epoch integer)
-     WHERE users.id = change.id AND password_epoch < change.epoch
-     RETURNING users.id, username`,
-    [disabledPassword, JSON.stringify(changes)],
-  );
-  return rows;
-}
+const disableChangedPasswords = statement({
+  name: "disable-changed-passwords",
+  sql: `UPDATE users SET password_hash = '${disabledPassword}', password_epoch = token_epoch
+    FROM unnest(:ids, :epochs) AS change (id, epoch)
+    WHERE users.id = change.id AND password_epoch < change.epoch
+    RETURNING users.id, username`,
+  parameters: { ids: arrayOf(uuid), epochs: arrayOf(integer) },
+  columns: { id: uuid, username: text },
+});
 
-/** After `endEverything`, as `disableChanged`. */
-async function disableAll(transaction: Knex.Transaction): Promise<number> {
-  return transaction("users").update({
-    password_hash: disabledPassword,
-    password_epoch: transaction.ref("token_epoch"),
-  });
-}
+/** After `endEverything`, too. */
+const disableAllPasswords = statement({
+  name: "disable-all-passwords",
+  sql: `UPDATE users SET password_hash = '${disabledPassword}', password_epoch = token_epoch`,
+});

@@ -1,13 +1,15 @@
 /** `latchkey sessions end`: signs out everybody, or one user. */
-import { StartError } from "../config/config.ts";
+
+import { StartError, UsageError } from "../errors.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { usernameOf } from "./account.ts";
-import { type Command, counted, type Run, readArguments, say, UsageError, unknownCommand } from "./command.ts";
+import { type Command, parseArguments, type Run, unknownCommand } from "./arguments.ts";
+import { endEverything, endUser } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
-import { endEverything, endUser } from "./endings.ts";
+import { counted, printLine } from "./output.ts";
 
 export const sessions: Command = (args) => {
-  const { positionals, values } = readArguments(args, { all: { type: "boolean" }, user: { type: "string" } });
+  const { positionals, values } = parseArguments(args, { all: { type: "boolean" }, user: { type: "string" } });
   if (positionals.join(" ") !== "end") throw unknownCommand(["sessions", ...args]);
   const { all = false, user } = values;
   if (all === (user !== undefined)) throw new UsageError("Say whose: latchkey sessions end --all, or --user NAME.");
@@ -18,7 +20,7 @@ const endAll: Run = (config, log) =>
   withDatabase(config, log, async ({ atomically, audit }) => {
     const ended = await atomically(endEverything);
     audit("all-sessions-ended", {});
-    say(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
+    printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
   });
 
 const endOf =
@@ -29,5 +31,5 @@ const endOf =
       const ended = username && (await atomically((transaction) => endUser(transaction, username)));
       if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
       audit("sessions-ended", { userId: ended.userId, reason: "operator" });
-      say(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
+      printLine(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
     });

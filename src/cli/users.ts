@@ -3,7 +3,8 @@ import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Logger } from "pino";
-import { type Config, StartError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { InputError, StartError } from "../errors.ts";
 import { passwordHasher } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
@@ -14,11 +15,12 @@ import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { createUsers } from "../users/users.ts";
 import { unlockAccount, usernameOf } from "./account.ts";
-import { type Command, InputError, readArguments, say, unknownCommand } from "./command.ts";
+import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
+import { printLine } from "./output.ts";
 
 export const users: Command = (args) => {
-  const [verb = "", name, ...rest] = readArguments(args, {}).positionals;
+  const [verb = "", name, ...rest] = parseArguments(args, {}).positionals;
   const action = Object.hasOwn(actions, verb) ? actions[verb] : undefined;
   if (!action || name === undefined || rest.length > 0) throw unknownCommand(["users", ...args]);
   return (config, log) =>
@@ -33,18 +35,19 @@ const actions: Record<string, Action> = {
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
     );
+    const store = userStore(database);
     const users = createUsers({
-      store: userStore(database),
+      store,
       hasher,
       policy: passwordPolicy(config),
-      throttle: noThrottle(hasher.schedule),
-      familiarKey: (username, network) => keys.familiar(username, network)[0],
+      throttle: noThrottle(hasher.schedule, store.findAccount),
+      networkKey: (username, network) => keys.knownNetworks(username, network)[0],
       enforce: () => {}, // the instances follow
       audit,
     });
     if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);
     await unlockAccount(database, (await readSecretKeys(config)).counting, name);
-    say("The password is set. Every session and every token of the user has ended.");
+    printLine("The password is set. Every session and every token of the user has ended.");
   },
 
   async unlock(name, { database, audit }, { config }) {
@@ -52,7 +55,7 @@ const actions: Record<string, Action> = {
     if (!account) throw noUser(name);
     const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, name);
     if (isUnlocked) audit("account-unlocked", { userId: account.id });
-    say(
+    printLine(
       isUnlocked
         ? "The wrong passwords for this user are forgotten. An instance may refuse for two seconds more."
         : "No wrong passwords are counted for this user.",

@@ -1,15 +1,13 @@
 /**
- * The settings, from the environment. `config/settings.ts` describes each of them once; `--help`, the README's table (checked
+ * The settings, from the environment. `config/settings.ts` describes each of them once; `--help`, the table in docs/settings.md (checked
  * by a test) and the messages of a refused start come from there.
  */
 import type { z } from "zod";
+import { ConfigError } from "../errors.ts";
 import { contradictions } from "./contradictions.ts";
-import { ConfigError } from "./errors.ts";
-import { findMisspelt } from "./misspelt.ts";
-import { type CamelCase, type Description, describe, describeMisspelt, readValues } from "./reading.ts";
+import { findMisspelt } from "./misspelledNames.ts";
+import { type CamelCase, type Description, describe, describeMisspelt, readValues } from "./readSettings.ts";
 import { settings } from "./settings.ts";
-
-export { ConfigError, cannotListen, StartError } from "./errors.ts";
 
 type SettingName = keyof typeof settings;
 type Value<Name extends SettingName> = (typeof settings)[Name] extends { fallback: string }
@@ -33,7 +31,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
 }
 
 /** @returns a sentence for each variable that is not a setting, and whose name resembles one that is not set */
-export const misspeltSettings = (environment: Record<string, string | undefined>): string[] =>
+export const misspelledSettings = (environment: Record<string, string | undefined>): string[] =>
   findMisspelt(environment, Object.keys(settings)).map(describeMisspelt);
 
 /** The settings for `--help`, a line each. */

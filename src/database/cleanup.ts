@@ -1,74 +1,71 @@
 /**
- * Nothing grows for ever: rows that mean nothing any more are deleted in small batches, of a
- * table by one instance at a time, without a lock that anybody would wait for.
+ * Deletes rows that are no longer needed: in small batches, one instance per table at a time, and without waiting for locks
+ * or holding any that others wait for.
  */
+import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
+import { tryCleanupLock } from "./locks.ts";
 
+const intervalMs = 60_000;
+const retry = { firstMs: intervalMs, mostMs: 10 * intervalMs };
 const batchSize = 1_000;
-/** In one run. What is left waits for the next. */
-const mostBatches = 100;
-const sweepEveryMs = 60_000;
-/** Names the sweeps among a database's advisory locks, with a hash of the table. */
-const advisoryLock = 5_391_649;
+/** Per condition and run. The next run deletes the rest. */
+const maxBatches = 100;
 
-const mostPasswordFailures = 1_000_000;
+const maxPasswordFailures = 1_000_000;
 
-/** What may go, and why: a table, and the condition of a row. Each finds its rows by an index. */
-const garbage: [string, string][] = [
-  // The last token that it could concern has expired; two hours more, should the clock be set back.
-  ["revocations", "expires_at < now() - interval '2 hours'"],
-  // Their windows are over; an hour more, for clocks that differ.
-  ["throttle", "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint"],
-  ["password_failures", "expires_at < now()"],
-  // Bounds the table when an attacker tries millions of names. Rows that expire first are deleted first.
-  [
-    "password_failures",
-    `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${mostPasswordFailures} LIMIT 1)`,
-  ],
-  ["familiar_networks", "last_seen_at < now() - interval '90 days'"],
-  // Ended rows are kept while a token of theirs lives, and for a day in which their end can be told.
-  ["sessions", "idle_expires_at < now() AND tokens_expire_at < now()"],
-  ["sessions", "expires_at < now() AND tokens_expire_at < now()"],
-  ["sessions", "ended_at < now() - interval '1 day' AND tokens_expire_at < now()"],
-  // A successor has been signing for longer than any token lives.
-  [
-    "signing_keys",
-    `EXISTS (SELECT FROM signing_keys AS successor
-       WHERE successor.revoked_at IS NULL AND successor.activates_at > signing_keys.activates_at
-         AND successor.activates_at < now() - interval '25 hours')`,
-  ],
+/** Tables, and conditions for the rows to delete. Each condition has an index. */
+const expired: readonly { table: string; condition: string }[] = [
+  // Two hours after its last token has expired, in case the clock is set back.
+  { table: "revocations", condition: "expires_at < now() - interval '2 hours'" },
+  // An hour after the end of the window, because clocks differ.
+  { table: "throttle", condition: "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint" },
+  { table: "password_failures", condition: "expires_at < now()" },
+  // Limits the size of the table when an attacker tries millions of names. The rows that expire first are deleted first.
+  {
+    table: "password_failures",
+    condition: `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${maxPasswordFailures} LIMIT 1)`,
+  },
+  { table: "familiar_networks", condition: "last_seen_at < now() - interval '90 days'" },
+  // A session is kept until its access tokens have expired. An ended session is kept for a day, to report that it has ended.
+  { table: "sessions", condition: "idle_expires_at < now() AND tokens_expire_at < now()" },
+  { table: "sessions", condition: "expires_at < now() AND tokens_expire_at < now()" },
+  { table: "sessions", condition: "ended_at < now() - interval '1 day' AND tokens_expire_at < now()" },
+  // Every token that the key has signed has expired: the next key has been signing for longer than any token lives.
+  {
+    table: "signing_keys",
+    condition: `EXISTS (SELECT FROM signing_keys AS successor
+      WHERE successor.revoked_at IS NULL AND successor.activates_at > signing_keys.activates_at
+        AND successor.activates_at < now() - interval '25 hours')`,
+  },
 ];
 
 /**
- * Sweeps once.
- * @returns how many rows went, by table; nothing where another instance is at it
- * @throws the first failure, after the rest was swept all the same
+ * Runs one cleanup.
+ * @returns the number of deleted rows by table; none for a table that another instance is cleaning up
+ * @throws the first error, after the other tables were cleaned up
  */
-export async function sweep(database: Database): Promise<Record<string, number>> {
-  const swept: Record<string, number> = {};
-  const failures: unknown[] = [];
-  for (const [table, condition] of garbage) {
+export async function cleanUp(database: Database): Promise<Record<string, number>> {
+  const deleted: Record<string, number> = {};
+  const errors: unknown[] = [];
+  for (const { table, condition } of expired) {
     try {
-      const deleted = await sweepTable(database, table, condition);
-      if (deleted > 0) swept[table] = (swept[table] ?? 0) + deleted;
+      const count = await deleteRows(database, table, condition);
+      if (count > 0) deleted[table] = (deleted[table] ?? 0) + count;
     } catch (error) {
-      failures.push(error);
+      errors.push(error);
     }
   }
-  if (failures.length > 0) throw failures[0];
-  return swept;
+  if (errors.length > 0) throw errors[0];
+  return deleted;
 }
 
-async function sweepTable(database: Database, table: string, condition: string): Promise<number> {
+async function deleteRows(database: Database, table: string, condition: string): Promise<number> {
   let total = 0;
-  for (let batch = 0; batch < mostBatches; batch += 1) {
+  for (let batch = 0; batch < maxBatches; batch += 1) {
     const deleted = await database.write((knex) =>
       knex.transaction(async (transaction) => {
-        const { rows: lock } = await transaction.raw<{ rows: [{ mine: boolean }] }>(
-          "SELECT pg_try_advisory_xact_lock(?, hashtext(?)) AS mine",
-          [advisoryLock, table],
-        );
-        if (!lock[0].mine) return 0;
+        if (!(await tryCleanupLock(transaction, table))) return 0;
         const { rowCount } = await transaction.raw<{ rowCount: number }>(
           `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
              SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
@@ -82,22 +79,22 @@ async function sweepTable(database: Database, table: string, condition: string):
   return total;
 }
 
-/** Sweeps every minute until `close`. */
-export function sweepRegularly(
+/**
+ * Cleans up every minute until `close`.
+ * @param onDeleted receives the number of deleted rows by table, if there are any
+ */
+export function startCleanup(
   database: Database,
-  report: (swept: Record<string, number>) => void,
-  warn: (error: unknown) => void,
+  onDeleted: (deleted: Record<string, number>) => void,
+  onError: (error: unknown) => void,
 ): { close(): Promise<void> } {
-  let sweeping = Promise.resolve();
-  const timer = setInterval(() => {
-    sweeping = sweep(database).then((swept) => {
-      if (Object.keys(swept).length > 0) report(swept);
-    }, warn);
-  }, sweepEveryMs);
-  return {
-    close() {
-      clearInterval(timer);
-      return sweeping;
+  return startPoller({
+    async task() {
+      const deleted = await cleanUp(database);
+      if (Object.keys(deleted).length > 0) onDeleted(deleted);
     },
-  };
+    intervalMs,
+    retry,
+    onError,
+  });
 }

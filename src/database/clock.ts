@@ -1,7 +1,8 @@
 /**
- * The one clock that all instances share: the database's. An instance whose own clock is wrong, or is
- * set, neither takes an expired token for a live one nor forgets a revocation too early.
+ * The clock of the database, which all instances share. An instance whose own clock is wrong neither accepts an expired
+ * token nor forgets a revocation too early.
  */
+import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
 
 export type DatabaseClock = {
@@ -9,53 +10,39 @@ export type DatabaseClock = {
   close(): Promise<void>;
 };
 
-const askEveryMs = 1_000;
-/** An answer that took longer says too little about when it was given. */
-const promptMs = 250;
-/** What cannot be explained by how long an answer took. */
-const noticeableMs = 2_000;
+const intervalMs = 1_000;
+/** A slower response says too little about the time at which it was given. */
+const maxResponseMs = 250;
+/** A smaller step backwards is the inaccuracy of the measurement. */
+const noticeableStepMs = 2_000;
 
 /**
- * Learns the time each second until `close`, and carries it on by the monotonic clock in between,
- * and while the database is away.
- * @param wentBack is told when the database's clock was set back: what was judged by it may be wrong
+ * Reads the time each second until `close`. In between, and while the database is away, the monotonic clock of this process
+ * goes on from there.
+ * @param onSetBack is called when the clock of the database was set back: decisions by it may have been wrong
  * @throws {Problem} `database-unavailable` at the start
  */
-export async function followDatabaseClock(database: Database, wentBack: () => void): Promise<DatabaseClock> {
-  let known: { time: number; at: number } | undefined;
-  const nowMs = () => (known ? known.time + performance.now() - known.at : 0);
+export async function startDatabaseClock(database: Database, onSetBack: () => void): Promise<DatabaseClock> {
+  let known: { timeMs: number; atMs: number } | undefined;
+  const nowMs = () => (known ? known.timeMs + performance.now() - known.atMs : 0);
 
-  const ask = async (): Promise<void> => {
-    const began = performance.now();
+  const readTime = async (): Promise<void> => {
+    const sentMs = performance.now();
     const { rows } = await database.read((knex) =>
       knex.raw<{ rows: [{ time: Date }] }>("SELECT clock_timestamp() AS time"),
     );
-    const ended = performance.now();
-    if (known && ended - began > promptMs) return;
+    const receivedMs = performance.now();
+    if (known && receivedMs - sentMs > maxResponseMs) return;
     const before = nowMs();
-    known = { time: rows[0].time.getTime(), at: (began + ended) / 2 };
-    if (nowMs() < before - noticeableMs) wentBack();
+    known = { timeMs: rows[0].time.getTime(), atMs: (sentMs + receivedMs) / 2 };
+    if (nowMs() < before - noticeableStepMs) onSetBack();
   };
-  await ask();
-
-  let asking = Promise.resolve();
-  let isAsking = false;
-  const timer = setInterval(() => {
-    if (isAsking) return;
-    isAsking = true;
-    // Who follows revocations by the same connection says that the database is away.
-    asking = ask()
-      .catch(() => {})
-      .finally(() => {
-        isAsking = false;
-      });
-  }, askEveryMs);
-
-  return {
-    now: () => new Date(nowMs()),
-    async close() {
-      clearInterval(timer);
-      await asking;
-    },
-  };
+  await readTime();
+  const poller = startPoller({
+    task: readTime,
+    intervalMs,
+    retry: { firstMs: 250, mostMs: intervalMs },
+    onError: () => {}, // revocations are read over the same connection, and their errors are reported
+  });
+  return { now: () => new Date(nowMs()), close: poller.close };
 }

@@ -1,6 +1,7 @@
 /** The connections of a service to Postgres: several pools and listeners, and the log of outages. */
 import type { Logger } from "pino";
 import { countAbandoned } from "./abandoned.ts";
+import type { Channel } from "./channels.ts";
 import type { DatabaseAddress } from "./connections.ts";
 import { type Database, openDatabase, outsideRequests } from "./database.ts";
 import { type Listener, listenTo } from "./listen.ts";
@@ -14,7 +15,7 @@ export type Databases = {
   /** For commits that prove that the server can commit. They may hang, and must not keep `following` from reading. */
   proving: Database;
   /** Calls `wake` at each notification of a channel until `close`, as `listenTo` does. */
-  listen(channel: string, wake: () => void): void;
+  listen(channel: Channel, wake: () => void): void;
   /** Makes all connections anew: some may lead to a server that was demoted or replaced. */
   renew(): void;
   /** Closes all of them, also where one fails. @throws the first failure */

@@ -1,6 +1,7 @@
 /** Notifications of Postgres (LISTEN). */
 import type pg from "pg";
 import { backOff } from "../lib/backOff.ts";
+import type { Channel } from "./channels.ts";
 import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connections.ts";
 
 export type Listener = {
@@ -13,7 +14,7 @@ export type Listener = {
  * Calls `wake` at each notification of a channel, and at each new connection, since some may have
  * been missed before it. Reconnects after a lost connection; until then there are no notifications.
  */
-export function listenTo(address: DatabaseAddress, channel: string, wake: () => void): Listener {
+export function listenTo(address: DatabaseAddress, channel: Channel, wake: () => void): Listener {
   const delays = backOff({ firstMs: 250, mostMs: 2_000 });
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;

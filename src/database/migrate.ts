@@ -4,6 +4,7 @@
  */
 import type { Knex } from "knex";
 import type { Database } from "./database.ts";
+import { lockUntilCommit } from "./locks.ts";
 import * as users from "./migrations/0001-users.ts";
 import * as signingKeys from "./migrations/0002-signing-keys.ts";
 import * as revocations from "./migrations/0003-revocations.ts";
@@ -13,6 +14,7 @@ import * as throttle from "./migrations/0006-throttle.ts";
 import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
+import * as signIn from "./migrations/0011-sign-in.ts";
 import { enterSchema, requireTrustedOwners, requireUsableSchema, schemaName } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
@@ -28,12 +30,10 @@ const migrations = new Map<string, Migration>([
   ["0007-endings", endings],
   ["0008-guesses", guesses],
   ["0009-own-schema", ownSchema],
+  ["0011-sign-in", signIn],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];
-
-/** Names this project's migrations among a database's advisory locks. */
-const advisoryLock = 5_391_647;
 
 /**
  * Applies what is missing, all of it or nothing. Instances that start together wait for the first.
@@ -44,7 +44,7 @@ const advisoryLock = 5_391_647;
 export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
-    await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);
+    await lockUntilCommit(transaction, "migrations");
     // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
     // gives up before they do, and the start tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");

@@ -1,7 +1,8 @@
 /** The Postgres that the settings name, or the embedded one, ready to be used. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
-import { type Config, StartError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
 import type { DatabaseAddress } from "./connections.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";

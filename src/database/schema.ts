@@ -3,6 +3,8 @@
  * programs use as well.
  */
 import type { Knex } from "knex";
+import { type RowOf, statement } from "./sql.ts";
+import { boolean, nullable, text } from "./sqlTypes.ts";
 
 export const schemaName = "latchkey";
 
@@ -21,8 +23,6 @@ export class UntrustedOwnerError extends Error {}
 /** What the `migrations` of an installation has, whatever its version. */
 const firstMigrations = ["0001-users", "0002-signing-keys"];
 
-type Result<T> = { rows: T[] };
-
 /**
  * The roles whose objects are used: the current one, those that it is a member of, the database's owner and superusers. It looks
  * memberships up, since pg_has_role() calls a superuser a member of every role.
@@ -36,6 +36,74 @@ const trustedRoles = `(
   UNION SELECT oid FROM pg_roles WHERE rolsuper OR rolname = 'pg_database_owner'
   UNION SELECT datdba FROM pg_database WHERE datname = current_database()
 )`;
+
+const findUntrustedOwner = statement({
+  name: "find-untrusted-owner",
+  sql: `WITH space AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = '${schemaName}'),
+    items (rank, item, owner) AS (
+      SELECT 1, 'schema ${schemaName}', nspowner FROM space
+      UNION ALL SELECT 2, 'table ${schemaName}.' || relname, relowner FROM pg_class JOIN space ON space.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+      UNION ALL SELECT 3, 'function ${schemaName}.' || proname, proowner FROM pg_proc JOIN space ON space.oid = pronamespace
+    )
+    SELECT item, pg_get_userbyid(owner)::text AS owner FROM items WHERE owner NOT IN ${trustedRoles} ORDER BY rank, item LIMIT 1`,
+  columns: { item: text, owner: text },
+});
+
+/**
+ * The schemas that have tables with the names of Latchkey's. `owner` is a role that is not trusted, if one of the tables
+ * belongs to such a role.
+ */
+const findCandidates = statement({
+  name: "find-installation-candidates",
+  sql: `SELECT nspname::text AS schema, (SELECT rolname::text FROM pg_roles
+        WHERE oid IN (keys.relowner, migrations.relowner) AND oid NOT IN ${trustedRoles} LIMIT 1) AS owner
+    FROM pg_namespace
+    JOIN pg_class keys ON keys.relnamespace = pg_namespace.oid AND keys.relname = 'signing_keys' AND keys.relkind = 'r'
+    JOIN pg_class migrations ON migrations.relnamespace = pg_namespace.oid AND migrations.relname = 'migrations'
+      AND migrations.relkind = 'r'
+    WHERE has_schema_privilege(pg_namespace.oid, 'USAGE') AND has_table_privilege(migrations.oid, 'SELECT')
+      AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = keys.oid AND attname = 'private_jwe')
+      AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = migrations.oid AND attname = 'name')
+    ORDER BY nspname`,
+  columns: { schema: text, owner: nullable(text) },
+});
+
+const schemaExists = statement({
+  name: "schema-exists",
+  sql: "SELECT FROM pg_namespace WHERE nspname = :schema",
+  parameters: { schema: text },
+});
+
+const mayCreateTables = statement({
+  name: "may-create-tables",
+  sql: "SELECT has_schema_privilege(:schema, 'CREATE') AS may",
+  parameters: { schema: text },
+  columns: { may: boolean },
+});
+
+const setSearchPath = statement({
+  name: "set-search-path",
+  sql: "SELECT FROM set_config('search_path', :path, true)",
+  parameters: { path: text },
+});
+
+const setSearchPathTo = statement({
+  name: "set-search-path-to-schema",
+  sql: "SELECT FROM set_config('search_path', quote_ident(:schema) || ', pg_temp', true)",
+  parameters: { schema: text },
+});
+
+const resetSearchPath = statement({
+  name: "reset-search-path",
+  sql: "SELECT FROM pg_settings, set_config('search_path', reset_val, true) WHERE name = 'search_path'",
+});
+
+const findPath = statement({
+  name: "find-search-path",
+  sql: "SELECT schema::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (schema, place) ORDER BY place",
+  columns: { schema: text },
+});
 
 const untrusted = (item: string, owner: string): UntrustedOwnerError =>
   new UntrustedOwnerError(
@@ -66,17 +134,8 @@ export async function requireUsableSchema(knex: Knex): Promise<void> {
  * @throws {UntrustedOwnerError}
  */
 export async function requireTrustedOwners(knex: Knex): Promise<void> {
-  const { rows } = await knex.raw<Result<{ item: string; owner: string }>>(
-    `WITH space AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = '${schemaName}'),
-     items (rank, item, owner) AS (
-       SELECT 1, 'schema ${schemaName}', nspowner FROM space
-       UNION ALL SELECT 2, 'table ${schemaName}.' || relname, relowner FROM pg_class JOIN space ON space.oid = relnamespace
-         WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-       UNION ALL SELECT 3, 'function ${schemaName}.' || proname, proowner FROM pg_proc JOIN space ON space.oid = pronamespace
-     )
-     SELECT item, pg_get_userbyid(owner)::text AS owner FROM items WHERE owner NOT IN ${trustedRoles} ORDER BY rank, item LIMIT 1`,
-  );
-  if (rows[0]) throw untrusted(rows[0].item, rows[0].owner);
+  const found = await findUntrustedOwner.first(knex);
+  if (found) throw untrusted(found.item, found.owner);
 }
 
 /**
@@ -89,26 +148,21 @@ export async function enterSchema(transaction: Knex.Transaction): Promise<void> 
   if (found.some(({ schema }) => schema === schemaName)) return requireCreate(transaction);
   const earlier = await earlierInstallation(transaction, found);
   if (earlier !== undefined) {
-    await transaction.raw("SELECT set_config('search_path', quote_ident(?) || ', pg_temp', true)", [earlier]);
+    await setSearchPathTo.count(transaction, { schema: earlier });
     return;
   }
-  const { rowCount } = await transaction.raw<{ rowCount: number }>("SELECT FROM pg_namespace WHERE nspname = ?", [
-    schemaName,
-  ]);
+  const exists = (await schemaExists.count(transaction, { schema: schemaName })) > 0;
   // IF NOT EXISTS would need the right to create a schema even where it exists.
-  if (rowCount === 0) await transaction.raw(`CREATE SCHEMA ${schemaName}`);
+  if (!exists) await transaction.raw(`CREATE SCHEMA ${schemaName}`);
 }
 
 /** Knex hides what its first statement was refused for. @throws an error as of Postgres, with SQLSTATE 42501 */
 async function requireCreate(transaction: Knex.Transaction): Promise<void> {
-  const { rows } = await transaction.raw<Result<{ may: boolean }>>("SELECT has_schema_privilege(?, 'CREATE') AS may", [
-    schemaName,
-  ]);
-  if (!rows[0]?.may) throw Object.assign(new Error(`permission denied for schema ${schemaName}`), { code: "42501" });
+  const { may } = await mayCreateTables.one(transaction, { schema: schemaName });
+  if (!may) throw Object.assign(new Error(`permission denied for schema ${schemaName}`), { code: "42501" });
 }
 
-/** `owner` is a role that is not trusted, where the tables belong to one. */
-type Installation = { schema: string; owner: string | null };
+type Installation = RowOf<typeof findCandidates>;
 
 const isTrusted = ({ owner }: Installation): boolean => owner === null;
 
@@ -118,25 +172,13 @@ const isTrusted = ({ owner }: Installation): boolean => owner === null;
  * and casts can call that role's functions, with the rights of this one.
  */
 async function installations(transaction: Knex.Transaction): Promise<Installation[]> {
-  const { rows: candidates } = await transaction.raw<Result<Installation>>(
-    `SELECT nspname::text AS schema, (SELECT rolname::text FROM pg_roles
-         WHERE oid IN (keys.relowner, migrations.relowner) AND oid NOT IN ${trustedRoles} LIMIT 1) AS owner
-     FROM pg_namespace
-     JOIN pg_class keys ON keys.relnamespace = pg_namespace.oid AND keys.relname = 'signing_keys' AND keys.relkind = 'r'
-     JOIN pg_class migrations ON migrations.relnamespace = pg_namespace.oid AND migrations.relname = 'migrations'
-       AND migrations.relkind = 'r'
-     WHERE has_schema_privilege(pg_namespace.oid, 'USAGE') AND has_table_privilege(migrations.oid, 'SELECT')
-       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = keys.oid AND attname = 'private_jwe')
-       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = migrations.oid AND attname = 'name')
-     ORDER BY nspname`,
-  );
   const found: Installation[] = [];
-  for (const candidate of candidates) {
+  for (const candidate of await findCandidates.rows(transaction)) {
     if (!isTrusted(candidate)) {
       found.push(candidate);
       continue;
     }
-    const { rows } = await transaction.raw<Result<{ isOurs: boolean }>>(
+    const { rows } = await transaction.raw<{ rows: { isOurs: boolean }[] }>(
       `SELECT count(DISTINCT name::text) = 2 AS "isOurs" FROM ??.migrations WHERE name::text IN (?, ?)`,
       [candidate.schema, ...firstMigrations],
     );
@@ -165,12 +207,8 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
 
 /** The existing schemas of the `search_path` that the role and the database have, which other connections do not use. */
 async function rolesPath(transaction: Knex.Transaction): Promise<string[]> {
-  await transaction.raw(
-    "SELECT set_config('search_path', reset_val, true) FROM pg_settings WHERE name = 'search_path'",
-  );
-  const { rows } = await transaction.raw<Result<{ schema: string }>>(
-    "SELECT schema::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (schema, place) ORDER BY place",
-  );
-  await transaction.raw("SELECT set_config('search_path', ?, true)", [searchPath]);
-  return rows.map(({ schema }) => schema);
+  await resetSearchPath.count(transaction);
+  const path = await findPath.rows(transaction);
+  await setSearchPath.count(transaction, { path: searchPath });
+  return path.map(({ schema }) => schema);
 }

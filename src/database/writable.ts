@@ -2,6 +2,8 @@
 import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
 import { isWriteRefusal, readOnlyError } from "./errors.ts";
+import { statement } from "./sql.ts";
+import { boolean, text } from "./sqlTypes.ts";
 
 /**
  * Commits a message in the write-ahead log, which no table holds and nobody reads. Like any commit it waits for a
@@ -12,14 +14,17 @@ import { isWriteRefusal, readOnlyError } from "./errors.ts";
 export async function commitSomething(database: Database): Promise<string> {
   // A commit that may be repeated: nobody reads the message.
   return database.read(async (knex) => {
-    const { rows } = (await knex.raw(
-      `SELECT pg_postmaster_start_time()::text AS server, current_setting('transaction_read_only') = 'on' AS "isReadOnly",
-              pg_logical_emit_message(true, 'latchkey', '')`,
-    )) as { rows: [{ server: string; isReadOnly: boolean }] };
-    if (rows[0].isReadOnly) throw readOnlyError();
-    return rows[0].server;
+    const { server, isReadOnly } = await emitMessage.one(knex);
+    if (isReadOnly) throw readOnlyError();
+    return server;
   });
 }
+
+const emitMessage = statement({
+  name: "emit-message",
+  sql: `SELECT pg_postmaster_start_time()::text AS server, current_setting('transaction_read_only') = 'on' AS "isReadOnly" FROM pg_logical_emit_message(true, 'latchkey', '')`,
+  columns: { server: text, isReadOnly: boolean },
+});
 
 const writtenTables = [
   "users",
@@ -33,10 +38,15 @@ const writtenTables = [
 
 /** Writes some 300 kB to a temporary file of Postgres, as a table that grows would, and frees them again. */
 const fillDisk = "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
-const findMissingRights = `SELECT name FROM unnest('{${writtenTables.join(",")}}'::text[]) AS name
-  WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
-    AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
-  UNION ALL SELECT 'epoch_floor' WHERE NOT has_table_privilege('epoch_floor', 'SELECT')`; // read by registrations
+
+const findMissingRights = statement({
+  name: "find-missing-rights",
+  sql: `SELECT name FROM unnest('{${writtenTables.join(",")}}'::text[]) AS name
+    WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+      AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+    UNION ALL SELECT 'epoch_floor' WHERE NOT has_table_privilege('epoch_floor', 'SELECT')`, // registrations read it
+  columns: { name: text },
+});
 
 const cachedForMs = { success: 1_000, failure: 250 };
 
@@ -53,8 +63,8 @@ export function writableCheck(database: Database): () => Promise<void> {
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
     await database.read((knex) => knex.raw(fillDisk));
-    const { rows } = await database.read((knex) => knex.raw<{ rows: { name: string }[] }>(findMissingRights));
-    if (rows.length > 0) throw missingRights(rows.map(({ name }) => name));
+    const missing = await database.read((knex) => findMissingRights.rows(knex));
+    if (missing.length > 0) throw missingRights(missing.map(({ name }) => name));
     await commitSomething(database);
     succeededAt = performance.now();
     failed = undefined;

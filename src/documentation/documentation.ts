@@ -1,14 +1,14 @@
 /** What the service says about itself, ready to be sent. */
 import { readFile } from "node:fs/promises";
 import type { Contract } from "../openapi/contract.ts";
-import { compress, type PreparedBody, preparedBody } from "../openapi/prepared.ts";
+import { compress, type EncodedBody, encodedBody } from "../openapi/encodedBody.ts";
 
 export type Documentation = {
   /** The guide and the reference, and what a browser may do on that page. */
-  page: PreparedBody;
+  page: EncodedBody;
   policy: string;
-  yaml: PreparedBody;
-  json: PreparedBody;
+  yaml: EncodedBody;
+  json: EncodedBody;
 };
 
 /** The files beside the page that `npm run build` makes, which are all that is read of it here. */
@@ -24,5 +24,5 @@ export async function loadDocumentation(page: string, { published }: Contract): 
     compress(Buffer.from(published.yaml)),
     compress(Buffer.from(JSON.stringify(published.document))),
   ]);
-  return { page: preparedBody({ br, gzip }), policy, yaml: preparedBody(yaml), json: preparedBody(json) };
+  return { page: encodedBody({ br, gzip }), policy, yaml: encodedBody(yaml), json: encodedBody(json) };
 }

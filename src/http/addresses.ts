@@ -1,6 +1,7 @@
 /** Whether the service can listen where its settings say, found out before a database is made or changed. */
 import { createServer } from "node:net";
-import { type Config, cannotListen } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { StartError } from "../errors.ts";
 
 /** @throws {StartError} where an address is taken, forbidden or unknown */
 export async function checkAddresses({ host, port, metricsHost, metricsPort }: Config): Promise<void> {
@@ -22,3 +23,15 @@ function reserve(host: string, port: number): Promise<() => Promise<void>> {
     server.once("error", reject).listen({ port, host, exclusive: true }, () => resolve(release));
   });
 }
+
+/**
+ * Explains why the system refuses to listen on an address.
+ * @param prefix of the two settings that name the address
+ * @returns a function that throws a StartError with the system's error, such as EADDRINUSE
+ */
+export const cannotListen =
+  (prefix: "" | "METRICS_", host: string, port: number) =>
+  (cause: Error): never => {
+    const address = `${prefix}HOST ${host}, ${prefix}PORT ${port}`;
+    throw new StartError(`Cannot listen on ${address}: ${cause.message}. Set another one.`, { cause });
+  };

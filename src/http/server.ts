@@ -10,7 +10,7 @@ import { followConnections } from "./connections.ts";
 import { originForm } from "./framing.ts";
 import { refusal } from "./refusal.ts";
 import { closeAfter, serveRequests } from "./requests.ts";
-import { type Certificate, followCertificate } from "./tls.ts";
+import { type Certificate, watchCertificate } from "./tls.ts";
 
 /** How long a stop waits for requests in flight. */
 const drainTimeoutMs = 10_000;
@@ -81,8 +81,8 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
     server.once("error", reject).listen({ port, host, exclusive: isPrivate }, resolve);
   });
   const slowReaders = resetSlowReaders(connections, unanswered);
-  const following =
-    certificate && followCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
+  const certificateWatch =
+    certificate && watchCertificate(certificate, (context) => (server as TlsServer).setSecureContext(context), log);
   const { address, family, port: picked } = server.address() as AddressInfo;
   return {
     url: `${certificate ? "https" : "http"}://${family === "IPv6" ? `[${address}]` : address}:${picked}`,
@@ -94,9 +94,9 @@ export async function listen(app: Express, place: Place, log: Logger): Promise<R
         if (newest && !newest.headersSent) closeAfter(newest);
       }
     },
-    reload: () => following?.look(),
+    reload: () => certificateWatch?.reload(),
     async close() {
-      following?.close();
+      await certificateWatch?.close();
       await close(server);
       clearInterval(slowReaders);
     },

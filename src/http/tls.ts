@@ -1,14 +1,16 @@
-/** The certificate of the service and its key: read at the start, and again whenever their files change. */
+/** The certificate of the service and its private key: read at the start, and again when their files change. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
-import { type Config, ConfigError } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { startPoller } from "../lib/poller.ts";
 
-/** The contents of both files decide, not their times: a renamed file or an exchanged link may keep its time. */
-const lookEveryMs = 2_000;
+/** How often the contents of the files are compared. Their times say too little: a renamed file or a changed link keeps its time. */
+const intervalMs = 2_000;
 
-/** TLS 1.3, and of TLS 1.2 what has forward secrecy and authenticated encryption (RFC 9325, section 4.2). */
+/** TLS 1.3, and the suites of TLS 1.2 with forward secrecy and authenticated encryption (RFC 9325, section 4.2). */
 const protocol: SecureContextOptions = {
   minVersion: "TLSv1.2",
   ciphers: [
@@ -25,15 +27,15 @@ const protocol: SecureContextOptions = {
 };
 
 export type Certificate = {
-  /** What `setSecureContext` takes, which forgets whatever it is not told again. */
+  /** Complete, since `setSecureContext` resets what is absent. */
   context: SecureContextOptions;
   certFile: string;
   keyFile: string;
 };
 
 /**
- * @returns `undefined` where the settings name none
- * @throws {ConfigError} naming the file that cannot be used, and why; never what is in it
+ * @returns `undefined` if the settings name no files
+ * @throws {ConfigError} which names the file that cannot be used, and the reason, but nothing that is in it
  */
 export async function readCertificate({ tlsCert, tlsKey }: Pick<Config, "tlsCert" | "tlsKey">) {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
@@ -41,15 +43,22 @@ export async function readCertificate({ tlsCert, tlsKey }: Pick<Config, "tlsCert
     readFile(path).catch((error: NodeJS.ErrnoException) => {
       throw new ConfigError(`${name}: the file ${path} cannot be read (${error.code}).`);
     });
-  return usable(tlsCert, await read("TLS_CERT", tlsCert), tlsKey, await read("TLS_KEY", tlsKey));
+  return parseCertificate({
+    certFile: tlsCert,
+    cert: await read("TLS_CERT", tlsCert),
+    keyFile: tlsKey,
+    key: await read("TLS_KEY", tlsKey),
+  });
 }
 
+type Files = { certFile: string; cert: Buffer; keyFile: string; key: Buffer };
+
 /** @throws {ConfigError} */
-function usable(certFile: string, cert: Buffer, keyFile: string, key: Buffer): Certificate {
-  const certificate = attempt(`TLS_CERT: the file ${certFile} has no certificate in PEM form.`, () => {
+function parseCertificate({ certFile, cert, keyFile, key }: Files): Certificate {
+  const certificate = parse(`TLS_CERT: the file ${certFile} has no certificate in PEM form.`, () => {
     return new X509Certificate(cert);
   });
-  const privateKey = attempt(`TLS_KEY: the file ${keyFile} has no private key in PEM form without a passphrase.`, () =>
+  const privateKey = parse(`TLS_KEY: the file ${keyFile} has no private key in PEM form without a passphrase.`, () =>
     createPrivateKey(key),
   );
   if (!certificate.checkPrivateKey(privateKey)) {
@@ -58,41 +67,49 @@ function usable(certFile: string, cert: Buffer, keyFile: string, key: Buffer): C
   return { context: { cert, key, ...protocol }, certFile, keyFile };
 }
 
-function attempt<T>(message: string, parse: () => T): T {
+function parse<T>(message: string, parseFile: () => T): T {
   try {
-    return parse();
+    return parseFile();
   } catch {
-    throw new ConfigError(message); // without its cause, which could quote the file
+    throw new ConfigError(message); // without the cause, which could quote the file
   }
 }
 
+export type CertificateWatch = {
+  /** Reads the files now. */
+  reload(): void;
+  close(): Promise<void>;
+};
+
 /**
- * Looks at the files regularly until `close`, and when `look` is called. An unusable pair is logged once, and the current one
- * stays in use.
+ * Reads the files at an interval until `close`, and uses a changed pair. While the files cannot be used, the current pair stays
+ * in use; each reason is logged once.
  */
-export function followCertificate(
-  present: Certificate,
+export function watchCertificate(
+  current: Certificate,
   use: (context: SecureContextOptions) => void,
   log: Logger,
-): { look(): void; close(): void } {
-  const settings = { tlsCert: present.certFile, tlsKey: present.keyFile };
-  let warned = "";
-  const look = async () => {
-    try {
-      const found = (await readCertificate(settings)) as Certificate;
-      warned = "";
-      if (isSame(found, present)) return;
+): CertificateWatch {
+  const settings = { tlsCert: current.certFile, tlsKey: current.keyFile };
+  let loggedReason = "";
+  const poller = startPoller({
+    async task() {
+      const found = await readCertificate(settings);
+      loggedReason = "";
+      if (!found || isSame(found, current)) return;
       use(found.context);
-      present = found;
+      current = found;
       log.info("the certificate was changed");
-    } catch (error) {
+    },
+    intervalMs,
+    retry: { firstMs: intervalMs, mostMs: intervalMs },
+    onError(error) {
       const { message } = error as Error;
-      if (message !== warned) log.warn({ reason: message }, "the changed certificate cannot be used");
-      warned = message;
-    }
-  };
-  const timer = setInterval(() => void look(), lookEveryMs);
-  return { look: () => void look(), close: () => clearInterval(timer) };
+      if (message !== loggedReason) log.warn({ reason: message }, "the changed certificate cannot be used");
+      loggedReason = message;
+    },
+  });
+  return { reload: poller.wake, close: poller.close };
 }
 
 const isSame = (one: Certificate, other: Certificate) =>

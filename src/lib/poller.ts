@@ -1,4 +1,5 @@
 /** Runs a task again and again: at an interval, when woken, and with growing delays after failures. */
+import { AsyncResource } from "node:async_hooks";
 import { backOff } from "./backOff.ts";
 
 /** Time as the poller sees it. A test passes one that it moves itself. */
@@ -78,9 +79,10 @@ export function startPoller({
     if (isWoken) start();
     else timer = timers.setTimeout(start, delayMs);
   };
-  const start = (): void => {
+  // In the context in which the poller was started, not in that of a request that wakes it.
+  const start = AsyncResource.bind((): void => {
     running = run();
-  };
+  });
   const wake = (): void => {
     if (isClosed) return;
     isWoken = true;

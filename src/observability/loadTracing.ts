@@ -1,5 +1,5 @@
 /** Loads what makes traces, which needs optional packages. */
-import { StartError } from "../config/errors.ts";
+import { StartError } from "../errors.ts";
 
 /** @throws {StartError} where the optional packages of OpenTelemetry are not installed */
 export function loadTracing(): Promise<typeof import("./tracing.ts")> {

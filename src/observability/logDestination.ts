@@ -16,6 +16,8 @@ export type LogDestination = {
 const maxBufferedBytes = 67_108_864;
 /** PIPE_BUF: a pipe takes as much as a whole or not at all, so that lines of two processes do not mix. */
 const maxWriteBytes = 4_096;
+/** Lines are collected for this long and written together. */
+const batchMs = 5;
 /** After an error, such as ENOSPC. */
 const errorRetryMs = 1_000;
 /** While a pipe or a socket is full: from the first to the second, doubled each time. */
@@ -38,7 +40,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   const queue: Chunk[] = [];
   let bufferedBytes = 0;
   let current: Writing | undefined;
-  let state: "idle" | "writing" | "full" | "failed" | "ended" = "idle";
+  let state: "idle" | "collecting" | "writing" | "full" | "failed" | "ended" = "idle";
   let retry: NodeJS.Timeout | undefined;
   let pauseMs: number = fullRetryMs[0];
   let flushDeadline: number | undefined;
@@ -54,7 +56,9 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
       return;
     }
     append({ text: line, bytes, lines: isReporting ? 0 : 1 });
-    if (state === "idle") writeNext();
+    if (state !== "idle") return;
+    state = "collecting";
+    setTimeout(writeNext, batchMs);
   }
 
   function append({ text, bytes, lines }: Chunk): void {
@@ -90,10 +94,13 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     if (error) return error.code === "EAGAIN" ? "full" : "failed";
     pauseMs = fullRetryMs[0];
     bufferedBytes -= count;
-    if (!current) return undefined;
+    if (!current || count === current.rest.length) {
+      current = undefined;
+      return undefined;
+    }
     const [done, rest] = [current.rest.subarray(0, count), current.rest.subarray(count)];
     const lines = Math.max(current.lines - done.filter((byte) => byte === lineFeed).length, 0);
-    current = rest.length > 0 ? { rest, lines, isBegun: done.at(-1) !== lineFeed } : undefined;
+    current = { rest, lines, isBegun: done.at(-1) !== lineFeed };
     return undefined;
   }
 

@@ -6,7 +6,7 @@
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
 import type { PasswordPrincipal, TokenPrincipal } from "../principal.ts";
-import type { PreparedBody } from "./prepared.ts";
+import type { EncodedBody } from "./encodedBody.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
 export type Scheme = "basicAuth" | "bearerAuth";
@@ -26,7 +26,7 @@ export type Call<Id extends OperationId> = {
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
     (304 extends keyof operations[Id]["responses"]
-      ? { body: PreparedBody }
+      ? { body: EncodedBody }
       : BodyPart<operations[Id]["responses"][Status]>);
 }[SuccessStatus<Id>];
 

@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { parse, parseDocument, visit } from "yaml";
 import { security } from "../../generated/security.ts";
+import { exitStatus, FatalError } from "../errors.ts";
 import { basePath } from "../http/basePath.ts";
 import { securityHeaders } from "../http/securityHeaders.ts";
 import type { OperationId, Scheme } from "./binding.ts";
@@ -80,7 +81,9 @@ type OpenApiHeader = { schema?: { const?: string } };
 type Reference = { $ref: string };
 
 /** The contract cannot be served. A fault of this project, found before the first request. */
-export class ContractError extends Error {}
+export class ContractError extends FatalError {
+  readonly exitStatus = exitStatus.software;
+}
 
 const howToCatchUp = "Run `npm run generate` and `npm run build`.";
 const methods = ["get", "put", "post", "delete", "patch"] as const;

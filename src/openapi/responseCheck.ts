@@ -2,8 +2,8 @@
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { Response } from "express";
 import { currentRequest } from "../requestContext.ts";
-import { type Answer, createConformance } from "./conformance.ts";
 import type { OpenApiDocument } from "./contract.ts";
+import { type Answer, createResponseValidator } from "./responseValidator.ts";
 
 /** An answer that is about to be written. */
 export type Outgoing = {
@@ -15,27 +15,27 @@ export type Outgoing = {
 };
 
 /** @returns whether the answer may leave. */
-export type AnswerCheck = (response: Response, answer: Outgoing) => boolean;
+export type ResponseCheck = (response: Response, answer: Outgoing) => boolean;
 
 /**
  * - `report` looks at some of the answers, and changes none;
  * - `enforce` looks at each, and lets none go that breaks the contract;
  * - `off` looks at none.
  */
-export type AnswerCheckMode = "report" | "enforce" | "off";
+export type ResponseCheckMode = "report" | "enforce" | "off";
 
 /**
  * @param percent how many answers of a hundred `report` looks at
  * @param tell is told what is wrong with an answer, in words without any value that is in it
  */
-export function createAnswerCheck(
+export function createResponseCheck(
   document: OpenApiDocument,
-  mode: AnswerCheckMode,
+  mode: ResponseCheckMode,
   percent: number,
   tell: (fault: { operation: string; status: number; fault: string }) => void,
-): AnswerCheck {
+): ResponseCheck {
   if (mode === "off") return () => true;
-  const conformance = createConformance(document);
+  const conformance = createResponseValidator(document);
   // They are the same each time, and may be long and compressed: one look is enough.
   const checkedBodies = new WeakSet<Buffer>();
   return (response, outgoing) => {

@@ -9,7 +9,7 @@ import * as OpenApiValidator from "express-openapi-validator";
 import { hasBody } from "../http/framing.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import type { Contract, Operation } from "./contract.ts";
-import { refuseUnrepresentableNumbers, refuseUnusualForms } from "./parameters.ts";
+import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 
 /** No declared body comes near it. */
 const bodyLimitBytes = 16_384;
@@ -44,25 +44,30 @@ export function requestValidator(contract: Contract) {
   const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
   const readers = new Map(types.map((type) => [type, bodyReader(type)]));
 
-  return async (operation: Operation, request: Request, response: Response): Promise<void> => {
-    // The validator compiles and keeps a validator for each Content-Type that it meets: it must
-    // meet no other than the declared ones, or a client could fill the memory.
+  const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const reader = operation.requestType && readers.get(operation.requestType);
     if (reader) await run(reader, request, response);
+    // The validator compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones,
+    // or a client could fill the memory.
     else delete request.headers["content-type"];
-    refuseUndeclaredQuery(operation, request);
-    if (!operation.hasInput) return;
-    refuseUnusualForms(operation, request);
-    if (reader) refuseUnrepresentableNumbers(request.body);
+    requireDeclaredQuery(operation, request);
+    requireCanonicalScalars(operation, request);
+    if (reader) requireRepresentableNumbers(request.body);
     for (const validator of validators) await run(validator, request, response);
-    // It looks the operation up by itself. Should it ever find another, nothing has been validated.
+    // The validator finds the operation by itself. If it found another one, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
     if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
+  };
+
+  return (operation: Operation, request: Request, response: Response): Promise<void> | undefined => {
+    if (operation.hasInput) return validateInput(operation, request, response);
+    requireDeclaredQuery(operation, request);
+    return undefined;
   };
 }
 
 /** The validator takes brackets for nested objects, and overlooks those that it makes nothing of: `?[x]=1`. */
-function refuseUndeclaredQuery({ query }: Operation, request: Request): void {
+function requireDeclaredQuery({ query }: Operation, request: Request): void {
   if (!request.url.includes("?")) return;
   const undeclared = Object.keys(request.query).filter((name) => !query.has(name));
   const [first, ...others] = undeclared.slice(0, mostErrors).map((name) => ({

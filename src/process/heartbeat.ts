@@ -1,57 +1,58 @@
 /**
- * Heartbeats of the workers. A process that is stopped or hangs keeps its share of the connections, since the system still
- * has it; only its silence shows. The primary counts ticks of its own timer, not time: while it is stopped itself, or the
- * machine is suspended, it counts nothing.
+ * Heartbeats of the workers. A process that is stopped or hangs keeps receiving connections; only missing heartbeats show it.
+ * The primary counts ticks of its own timer instead of time: while it is stopped itself, or the machine is suspended, it counts
+ * nothing.
  */
 import type { Worker } from "node:cluster";
+import { sendToPrimary } from "./workerMessages.ts";
 
-const beatEveryMs = 1_000;
-/** Missed heartbeats after which a worker is considered unresponsive. */
-export const silentBeatsAllowed = 5;
-/** The same while it starts: it reads, compiles and connects. */
-const startingBeatsAllowed = 60;
-/** Missed heartbeats after which its metrics are not requested. */
-const silentBeats = 2;
+const intervalMs = 1_000;
+/** After this many missed heartbeats, a worker hangs. */
+export const missedHeartbeatsAllowed = 5;
+/** The same for a worker that is starting: it loads, compiles and connects. */
+const missedWhileStartingAllowed = 60;
+/** After this many missed heartbeats, a worker is not asked for its metrics. */
+const missedBeforeSilent = 2;
 
 /** Sends heartbeats to the primary for as long as this worker runs. */
 export function sendHeartbeats(): void {
   let isSending = false;
-  const beat = (): void => {
-    if (isSending || !process.connected) return; // a primary that is stopped does not read: nothing may pile up
+  const send = (): void => {
+    if (isSending || !process.connected) return; // a stopped primary does not read: messages must not pile up
     isSending = true;
-    process.send?.({ beat: true }, undefined, undefined, () => {
+    sendToPrimary({ heartbeat: true }, () => {
       isSending = false;
     });
   };
-  setInterval(beat, beatEveryMs).unref();
+  setInterval(send, intervalMs).unref();
 }
 
 export type Heartbeat = {
-  /** From now on the limit is that of a worker that serves. */
+  /** From now on, the limit for a serving worker applies. */
   serves(): void;
   /** Whether more heartbeats are missing than timers and scheduling explain. */
   isSilent(): boolean;
 };
 
-/** Watches a worker until it ends. @param hangs is called once, when it is considered unresponsive */
-export function watchHeartbeat(worker: Worker, hangs: () => void): Heartbeat {
-  let silent = 0;
-  let allowed = startingBeatsAllowed;
+/** Watches a worker until it ends. Any message counts as a heartbeat. @param onHang is called once */
+export function watchHeartbeat(worker: Worker, onHang: () => void): Heartbeat {
+  let missed = 0;
+  let allowed = missedWhileStartingAllowed;
   const timer = setInterval(() => {
-    silent += 1;
-    if (silent >= allowed) {
+    missed += 1;
+    if (missed >= allowed) {
       clearInterval(timer);
-      hangs();
+      onHang();
     }
-  }, beatEveryMs).unref();
+  }, intervalMs).unref();
   worker.on("message", () => {
-    silent = 0;
+    missed = 0;
   });
   worker.once("exit", () => clearInterval(timer));
   return {
     serves() {
-      allowed = silentBeatsAllowed;
+      allowed = missedHeartbeatsAllowed;
     },
-    isSilent: () => silent > silentBeats,
+    isSilent: () => missed > missedBeforeSilent,
   };
 }

@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { Lifecycle } from "../lib/lifecycle.ts";
 import type { Reading } from "../observability/metrics.ts";
 import type { Service } from "../process/shutdown.ts";
-import type { WorkerRole } from "../process/workers.ts";
+import type { WorkerRole } from "../process/worker.ts";
 
 /** A service in this process. */
 export type LocalService = Service & {

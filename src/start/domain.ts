@@ -1,7 +1,7 @@
 /** Users, their sessions, the limits on guessing passwords, and the cleanup of expired rows. */
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
-import { sweepRegularly } from "../database/cleanup.ts";
+import { startCleanup } from "../database/cleanup.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -11,7 +11,7 @@ import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
-import { countStore } from "../throttling/store.ts";
+import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
@@ -28,7 +28,7 @@ export function openDomain(context: StartContext, earlier: Earlier): Domain {
   const hasher = createHasher(context, earlier.observability);
   const users = createUserAccounts(context, { ...earlier, hasher });
   const sessions = createUserSessions(context, { ...earlier, users });
-  startCleanup(context, earlier.storage);
+  openCleanup(context, earlier.storage);
   return { hasher, users, sessions };
 }
 
@@ -49,21 +49,22 @@ function createUserAccounts(
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = blameDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
+  const store = userStore(storage.database);
   const throttle: Throttle = config.throttle
     ? createThrottle({
         limits: limitsOf(config),
-        store: countStore(storage.database),
+        store: attemptStore(storage.database),
         keys: counterKeys,
         schedule,
         clock: storage.clock,
       })
-    : noThrottle(schedule);
+    : noThrottle(schedule, store.findAccount);
   return createUsers({
-    store: userStore(storage.database),
+    store,
     hasher: { ...hasher, schedule },
     policy: passwordPolicy(config),
     throttle,
-    familiarKey: (username, network) => counterKeys.familiar(username, network)[0],
+    networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     enforce: keys.revocations.apply,
     audit: observability.audit,
   });
@@ -101,18 +102,18 @@ function createUserSessions(
       sessionsPerUser: config.sessionsPerUser,
     },
     secondsVisible: keys.commits.secondsVisible,
-    // A live session makes its network familiar. If that fails, the next change of network tries again.
+    // A live session makes its network known. If that fails, the next change of network tries again.
     networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,
     audit: observability.audit,
   });
 }
 
-function startCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
-  const cleanup = sweepRegularly(
+function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+  const cleanup = startCleanup(
     database,
-    (swept) => log.info({ swept }, "swept"),
-    exceptOutages((err) => log.warn({ err }, "could not sweep")),
+    (deleted) => log.info({ deleted }, "deleted expired rows"),
+    exceptOutages((err) => log.warn({ err }, "could not delete expired rows")),
   );
   lifecycle.add("background", "cleanup", cleanup.close);
 }

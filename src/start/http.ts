@@ -3,18 +3,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Express, RequestHandler } from "express";
 import { createApp } from "../app.ts";
 import { createAuthenticator } from "../authenticator.ts";
-import { type Config, cannotListen } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
 import { writableCheck } from "../database/writable.ts";
 import { loadDocumentation } from "../documentation/documentation.ts";
+import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
 import { listen, type Place, type RunningServer } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
-import { createAnswerCheck } from "../openapi/responseCheck.ts";
+import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { handlers, type Services } from "../operations.ts";
 import { rehearse } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
@@ -80,7 +81,7 @@ async function createWarmApp(
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
   { contract, services }: { contract: Contract; services: Services },
 ): Promise<Express> {
-  const check = createAnswerCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
+  const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
     log.error(fault, "an answer breaks the contract");
     metrics?.contractBroken();
   });

@@ -1,15 +1,15 @@
 /** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
 import { daySeconds } from "../config/values.ts";
+import { channels } from "../database/channels.ts";
 import { type CommitHistory, commitHistory } from "../database/commits.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writable.ts";
-import { runOutsideRequest } from "../requestContext.ts";
 import { followRevocations, type Revocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
-import { followSigningKeys, type SigningKeys } from "../tokens/signingKeys.ts";
+import { type SigningKeys, watchSigningKeys } from "../tokens/signingKeys.ts";
 import { signingKeyStore } from "../tokens/store.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
@@ -41,16 +41,16 @@ async function openSigningKeys(
   { config, log, lifecycle }: StartContext,
   { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
 ): Promise<SigningKeys> {
-  const signingKeys = await followSigningKeys(
-    signingKeyStore(storage.following),
-    createSeal(secretKeys.sealing),
-    config.keyRotationDays * daySeconds,
-    storage.clock,
-    (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
-    exceptOutages((err) => log.warn({ err }, "could not look for signing keys")),
-  );
+  const signingKeys = await watchSigningKeys({
+    store: signingKeyStore(storage.following),
+    seal: createSeal(secretKeys.sealing),
+    rotationSeconds: config.keyRotationDays * daySeconds,
+    clock: storage.clock,
+    onRotation: (keyId) => observability.audit("signing-key-rotated", { keyId }),
+    onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
+  });
   lifecycle.add("background", "signing keys", signingKeys.close);
-  storage.listen("latchkey_signing_keys", signingKeys.wake);
+  storage.listen(channels.signingKeys, signingKeys.wake);
   return signingKeys;
 }
 
@@ -61,13 +61,13 @@ async function openRevocations(
 ): Promise<Revocations> {
   const commit = () => commitSomething(proving);
   const revocations = await followRevocations(
-    revocationStore(following, { saw: commits.saw, ofRequests: database, commit, renew }),
+    revocationStore(following, { onSnapshot: commits.saw, requestDatabase: database, commit, renew }),
     config.revocationStalenessSeconds * 1000,
     clock,
     exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
   );
   lifecycle.add("background", "revocations", revocations.close);
-  listen("latchkey_revocations", revocations.wake);
+  listen(channels.revocations, revocations.wake);
   onClockSetBack(revocations.reload);
   return revocations;
 }

@@ -1,5 +1,5 @@
 /** Postgres, the connections to it, and its clock. */
-import { followDatabaseClock } from "../database/clock.ts";
+import { startDatabaseClock } from "../database/clock.ts";
 import { type Databases, openDatabases } from "../database/databases.ts";
 import { openMigratedPostgres, type Postgres } from "../database/open.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
@@ -22,7 +22,7 @@ export async function openStorage(context: StartContext, { tracing }: Observabil
   lifecycle.add("connections", "database", databases.close);
 
   const setBackListeners = [() => log.warn("the clock of the database was set back")];
-  const databaseClock = await followDatabaseClock(databases.following, () => {
+  const databaseClock = await startDatabaseClock(databases.following, () => {
     for (const listener of setBackListeners) listener();
   });
   lifecycle.add("background", "clock", databaseClock.close);

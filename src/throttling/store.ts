@@ -1,110 +1,266 @@
+/**
+ * The statements that count attempts. A sign-in is two of them: `begin`, then `release` or `succeed`.
+ *
+ * Every statement locks rows in the same order, so that none waits for another in a circle: the user first, then counters in
+ * the order of their keys, then the failure count of the account, then the account's known networks.
+ *
+ * Commits that only change counts do not wait for the disk: a crash of Postgres may lose the counts of its last second. A
+ * statement that also remembers a network does wait.
+ */
 import type { Database } from "../database/database.ts";
-import type { Counted, CountStore } from "./counts.ts";
+import { statement } from "../database/sql.ts";
+import {
+  arrayOf,
+  bigint,
+  boolean,
+  double,
+  integer,
+  json,
+  nullable,
+  text,
+  timestamptz,
+  uuid,
+} from "../database/sqlTypes.ts";
+import type { AttemptStore, Count } from "./attempts.ts";
+import { maxKnownNetworks } from "./limits.ts";
 
 /** A network where the password was used within this time is not remembered again at each sign-in. */
 const rememberAgainAfter = "1 day";
+/** Makes the commit of the statement's transaction not wait for the disk. */
+const commitLater = "set_config('synchronous_commit', 'off', true)";
 
-export function countStore(database: Database): CountStore {
+/**
+ * Only an admitted attempt calls find_account(), so that a rejected one does the same whether or not the user exists. The
+ * conditions of the two upserts decide, not the counts that were read before: of concurrent attempts, no more are admitted than
+ * the limits allow.
+ */
+const begin = statement({
+  name: "begin-sign-in",
+  sql: `
+  WITH known AS MATERIALIZED (
+    SELECT count(*) > 0 AS is_known,
+           coalesce(bool_or(key = (:networkKeys)[1] AND by_password
+             AND last_seen_at > now() - interval '${rememberAgainAfter}'), false) AS is_recent
+    FROM familiar_networks WHERE key = ANY(:networkKeys)
+  ), previous AS MATERIALIZED (
+    SELECT coalesce(sum(failures), 0)::integer AS failures,
+           coalesce(sum(failures) FILTER (WHERE key <> (:failureKeys)[1]), 0)::integer AS under_previous_keys,
+           max(expires_at) AS expires_at
+    FROM password_failures WHERE key = ANY(:failureKeys) AND expires_at > :now
+  ), allowed AS MATERIALIZED (
+    SELECT CASE WHEN is_known THEN :maxFailuresIfKnown ELSE :maxFailuresIfUnknown END AS failures
+    FROM known
+  ), counters AS MATERIALIZED (
+    SELECT wanted.key, wanted.max, coalesce(points, 0) AS points, coalesce(pending, 0) AS pending
+    FROM known CROSS JOIN LATERAL (
+      SELECT key, CASE WHEN is_known THEN if_known ELSE if_unknown END AS max
+      FROM unnest(:keys, :limitsIfKnown, :limitsIfUnknown) AS counter (key, if_known, if_unknown)
+    ) AS wanted LEFT JOIN throttle ON throttle.key = wanted.key
+    WHERE wanted.max > 0
+  ), decision AS MATERIALIZED (
+    SELECT previous.failures < allowed.failures AND (SELECT bool_and(points < max) FROM counters) AS is_below_limits
+    FROM previous, allowed
+  ), reserved AS (
+    INSERT INTO throttle (key, points, pending, expire)
+    SELECT key, 1, 1, :expire FROM counters WHERE (SELECT is_below_limits FROM decision) ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET points = throttle.points + 1, pending = throttle.pending + 1
+      WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)
+    RETURNING key
+  ), admitted AS (
+    INSERT INTO password_failures (key, failures, expires_at)
+    SELECT (:failureKeys)[1], 1, :failuresExpireAt FROM decision
+    WHERE is_below_limits AND (SELECT count(*) FROM reserved) = (SELECT count(*) FROM counters)
+    ON CONFLICT (key) DO UPDATE
+      SET failures = 1 + CASE WHEN password_failures.expires_at > :now THEN password_failures.failures ELSE 0 END,
+          expires_at = excluded.expires_at
+      WHERE password_failures.expires_at <= :now OR password_failures.failures <
+        (SELECT allowed.failures - previous.under_previous_keys FROM allowed, previous)
+    RETURNING key
+  ), account AS MATERIALIZED (
+    SELECT * FROM find_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)
+  )
+  SELECT is_known AS "isKnownNetwork", is_recent AS "isRecentlyUsedNetwork", is_below_limits AS "isBelowLimits",
+         ARRAY(SELECT key::text FROM reserved) AS reserved, EXISTS (SELECT FROM admitted) AS "isAdmitted",
+         account.id, username, password_hash AS "passwordHash", token_epoch AS "tokenEpoch",
+         CASE WHEN NOT is_below_limits THEN
+           (SELECT json_object_agg(key, json_build_object('points', points, 'inProgress', pending)) FROM counters)
+         END AS counts,
+         failures, 1000 * extract(epoch FROM expires_at)::float8 AS "failuresExpireAtMs",
+         ${commitLater} AS commit
+  FROM known CROSS JOIN previous CROSS JOIN decision LEFT JOIN account ON true`,
+  parameters: {
+    networkKeys: arrayOf(text),
+    failureKeys: arrayOf(text),
+    now: timestamptz,
+    maxFailuresIfKnown: integer,
+    maxFailuresIfUnknown: integer,
+    keys: arrayOf(text),
+    limitsIfKnown: arrayOf(integer),
+    limitsIfUnknown: arrayOf(integer),
+    expire: bigint,
+    failuresExpireAt: timestamptz,
+    username: nullable(text),
+    id: nullable(uuid),
+  },
+  columns: {
+    isKnownNetwork: boolean,
+    isRecentlyUsedNetwork: boolean,
+    isBelowLimits: boolean,
+    reserved: arrayOf(text),
+    isAdmitted: boolean,
+    id: nullable(uuid),
+    username: nullable(text),
+    passwordHash: nullable(text),
+    tokenEpoch: nullable(integer),
+    counts: nullable(json<Record<string, Count>>()),
+    failures: integer,
+    failuresExpireAtMs: nullable(double),
+    commit: text,
+  },
+});
+
+const release = statement({
+  name: "release-attempt",
+  sql: `
+  WITH locked AS (
+    SELECT key FROM throttle WHERE key = ANY(:counters) ORDER BY key FOR UPDATE
+  ), released AS (
+    UPDATE throttle SET points = points - :returned, pending = greatest(pending - 1, 0)
+    FROM locked WHERE throttle.key = locked.key
+    RETURNING 1
+  ), deleted AS (
+    DELETE FROM password_failures
+    WHERE key = ANY(:failureKeys) AND failures <= :returned AND (SELECT count(*) FROM released) >= 0
+    RETURNING 1
+  ), lowered AS (
+    UPDATE password_failures SET failures = failures - :returned
+    WHERE key = ANY(:failureKeys) AND :returned > 0 AND failures > :returned
+      AND (SELECT count(*) FROM released) >= 0
+    RETURNING 1
+  )
+  SELECT ${commitLater} AS commit`,
+  parameters: { counters: arrayOf(text), returned: integer, failureKeys: arrayOf(text) },
+  columns: { commit: text },
+});
+
+/** It does not wait for a deletion of the user: the network is not remembered then. */
+const succeed = statement({
+  name: "complete-sign-in",
+  sql: `
+  WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = :userId AND :network IS NOT NULL FOR KEY SHARE SKIP LOCKED
+  ), locked AS (
+    SELECT key FROM throttle WHERE key = ANY(:counters) AND (SELECT count(*) FROM owner) >= 0
+    ORDER BY key FOR UPDATE
+  ), released AS (
+    UPDATE throttle SET points = points - 1, pending = greatest(pending - 1, 0)
+    FROM locked WHERE throttle.key = locked.key
+    RETURNING 1
+  ), reset AS (
+    DELETE FROM password_failures
+    WHERE key = ANY(:failureKeys) AND (SELECT count(*) FROM released) >= 0
+    RETURNING 1
+  ), remembered AS (
+    INSERT INTO familiar_networks (user_id, network, key, by_password)
+    SELECT id, :network, :networkKey, true FROM owner WHERE (SELECT count(*) FROM reset) >= 0
+    ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key, by_password = true
+    RETURNING user_id
+  ), forgotten AS (
+    DELETE FROM familiar_networks AS known USING remembered
+    WHERE known.user_id = remembered.user_id AND network IN (
+      SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
+      ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})
+  )
+  SELECT (SELECT token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch) AS epoch,
+         CASE WHEN :network IS NULL THEN ${commitLater} END AS commit`,
+  parameters: {
+    userId: uuid,
+    network: nullable(text),
+    counters: arrayOf(text),
+    failureKeys: arrayOf(text),
+    networkKey: nullable(text),
+    epoch: integer,
+  },
+  columns: { epoch: nullable(integer), commit: nullable(text) },
+});
+
+const reserve = statement({
+  name: "reserve-registration",
+  sql: `
+  WITH counters AS MATERIALIZED (
+    SELECT * FROM unnest(:keys, :limits) AS counter (key, max)
+  ), reserved AS (
+    INSERT INTO throttle (key, points, pending, expire) SELECT key, 1, 0, :expire FROM counters ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET points = throttle.points + 1
+      WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)
+    RETURNING key
+  )
+  SELECT ARRAY(SELECT key::text FROM reserved) AS reserved, ${commitLater} AS commit`,
+  parameters: { keys: arrayOf(text), limits: arrayOf(integer), expire: bigint },
+  columns: { reserved: arrayOf(text), commit: text },
+});
+
+const clear = statement({
+  name: "clear-failures",
+  sql: `
+  WITH locked AS (
+    SELECT key FROM throttle WHERE split_part(key, '.', 1) = ANY(:failureKeys) ORDER BY key FOR UPDATE
+  ), counted AS (
+    DELETE FROM throttle USING locked WHERE throttle.key = locked.key RETURNING 1
+  ), failed AS (
+    DELETE FROM password_failures
+    WHERE key = ANY(:failureKeys) AND (SELECT count(*) FROM counted) >= 0
+    RETURNING 1
+  )
+  SELECT EXISTS (SELECT FROM counted) OR EXISTS (SELECT FROM failed) AS cleared`,
+  parameters: { failureKeys: arrayOf(text) },
+  columns: { cleared: boolean },
+});
+
+export function attemptStore(database: Database): AttemptStore {
   return {
-    async look({ places, accounts, familiar, now }) {
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [Counted] }>(
-          `SELECT (SELECT coalesce(json_object_agg(key, json_build_object('points', points, 'pending', pending)), '{}')
-                   FROM throttle WHERE key = ANY(:places::text[])) AS places,
-                  (SELECT coalesce(json_object_agg(key, json_build_object('failures', failures,
-                     'expiresAtMs', 1000 * extract(epoch FROM expires_at))), '{}')
-                   FROM password_failures WHERE key = ANY(:accounts::text[]) AND expires_at > :now::timestamptz) AS accounts,
-                  EXISTS (SELECT FROM familiar_networks WHERE key = ANY(:familiar::text[])) AS "isFamiliar",
-                  EXISTS (SELECT FROM familiar_networks WHERE key = (:familiar::text[])[1]
-                          AND by_password AND last_seen_at > now() - interval '${rememberAgainAfter}') AS "isRemembered"`,
-          { places, accounts, familiar, now } as never,
-        ),
-      );
-      return rows[0];
+    async begin({ reference, counters, countersEndAt, failureKeys, networkKeys, ...attempt }) {
+      const values = {
+        ...attempt,
+        failureKeys,
+        networkKeys,
+        username: "username" in reference ? reference.username : null,
+        id: "id" in reference ? reference.id : null,
+        keys: counters.map(({ key }) => key),
+        limitsIfKnown: counters.map(({ limitIfKnown }) => limitIfKnown),
+        limitsIfUnknown: counters.map(({ limitIfUnknown }) => limitIfUnknown),
+        expire: String(countersEndAt.getTime()),
+      };
+      // It may be repeated: an attempt that is counted twice errs on the safe side.
+      const begun = await database.read((knex) => begin.one(knex, values));
+      const { id, username, passwordHash, tokenEpoch } = begun;
+      const isFound = id !== null && username !== null && passwordHash !== null && tokenEpoch !== null;
+      return {
+        ...begun,
+        account: isFound ? { id, username, passwordHash, tokenEpoch } : undefined,
+        counts: begun.counts ?? {},
+        failuresExpireAtMs: begun.failuresExpireAtMs ?? 0,
+      };
     },
 
-    async take({ places, isPending, endsAt, account, now }) {
-      // To take a place twice errs on the safe side, so that this may be repeated. Places are taken in the order of
-      // their keys, and the account's last: statements that run at once wait for each other, and never in a circle.
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [{ taken: string[]; hasAccount: boolean }] }>(
-          `WITH wanted AS (
-             SELECT * FROM unnest(:keys::text[], :most::integer[]) AS wanted (key, most)
-           ), taken AS (
-             INSERT INTO throttle (key, points, pending, expire)
-             SELECT key, 1, :pending::integer, :expire::bigint FROM wanted ORDER BY key
-             ON CONFLICT (key) DO UPDATE
-               SET points = throttle.points + 1, pending = throttle.pending + excluded.pending
-               WHERE throttle.points < (SELECT most FROM wanted WHERE wanted.key = throttle.key)
-             RETURNING key
-           ), failed AS (
-             INSERT INTO password_failures (key, failures, expires_at)
-             SELECT :account::text, 1, :failuresExpireAt::timestamptz FROM (SELECT count(*) AS count FROM taken) AS first
-             WHERE count = cardinality(:keys::text[]) AND :account::text IS NOT NULL
-             ON CONFLICT (key) DO UPDATE
-               SET failures = CASE WHEN password_failures.expires_at > :now::timestamptz THEN password_failures.failures ELSE 0 END + 1,
-                   expires_at = excluded.expires_at
-               WHERE password_failures.failures < :mostFailures OR password_failures.expires_at <= :now::timestamptz
-             RETURNING key
-           )
-           SELECT (SELECT coalesce(array_agg(key), '{}') FROM taken) AS taken,
-                  EXISTS (SELECT FROM failed) AS "hasAccount",
-                  -- A crash of Postgres may lose the counts of its last second: no sign-in waits for the disk.
-                  set_config('synchronous_commit', 'off', true)`,
-          {
-            keys: places.map(({ key }) => key),
-            most: places.map(({ most }) => most),
-            pending: isPending ? 1 : 0,
-            expire: endsAt.getTime(),
-            account: account?.key ?? null,
-            mostFailures: account?.most ?? 0,
-            failuresExpireAt: account?.expiresAt ?? now,
-            now,
-          } as never,
-        ),
-      );
-      return rows[0];
+    async release({ counters, failureKeys, outcome }) {
+      const returned = outcome === "wrong" ? 0 : 1;
+      await database.write((knex) => release.one(knex, { counters, failureKeys, returned }));
     },
 
-    async settle({ places, accounts, outcome }) {
-      await database.write((knex) =>
-        knex.raw(
-          `WITH locked AS (
-             SELECT key FROM throttle WHERE key = ANY(:places::text[]) ORDER BY key FOR UPDATE
-           ), settled AS (
-             UPDATE throttle
-             SET points = points - :back::integer, pending = greatest(pending - 1, 0) FROM locked WHERE throttle.key = locked.key
-             RETURNING 1
-           ), forgotten AS (
-             DELETE FROM password_failures
-             WHERE key = ANY(:accounts::text[]) AND (:isRight::boolean OR failures <= :back::integer)
-               AND (SELECT count(*) FROM settled) >= 0
-             RETURNING 1
-           ), lowered AS (
-             UPDATE password_failures SET failures = failures - :back::integer
-             WHERE key = ANY(:accounts::text[]) AND NOT :isRight::boolean AND :back::integer > 0 AND failures > :back::integer
-               AND (SELECT count(*) FROM settled) >= 0
-             RETURNING 1
-           )
-           SELECT set_config('synchronous_commit', 'off', true)`,
-          { places, accounts, isRight: outcome === "right", back: outcome === "wrong" ? 0 : 1 } as never,
-        ),
-      );
+    async succeed({ network, ...success }) {
+      const values = { ...success, network: network?.name ?? null, networkKey: network?.key ?? null };
+      const { epoch } = await database.write((knex) => succeed.one(knex, values));
+      return epoch ?? undefined;
     },
 
-    async clear(accounts) {
-      const { rows } = await database.write((knex) =>
-        knex.raw<{ rows: [{ cleared: boolean }] }>(
-          `WITH counted AS (
-             DELETE FROM throttle WHERE split_part(key, '.', 1) = ANY(:accounts::text[]) RETURNING 1
-           ), failed AS (
-             DELETE FROM password_failures WHERE key = ANY(:accounts::text[]) RETURNING 1
-           )
-           SELECT EXISTS (SELECT FROM counted) OR EXISTS (SELECT FROM failed) AS cleared`,
-          { accounts } as never,
-        ),
-      );
-      return rows[0].cleared;
+    async reserve(counters, endAt) {
+      const keys = counters.map(({ key }) => key);
+      const limits = counters.map(({ limit }) => limit);
+      const expire = String(endAt.getTime());
+      return (await database.read((knex) => reserve.one(knex, { keys, limits, expire }))).reserved;
     },
+
+    clear: async (failureKeys) => (await database.write((knex) => clear.one(knex, { failureKeys }))).cleared,
   };
 }

@@ -1,15 +1,16 @@
 /**
- * Limits on wrong passwords and registrations, for all instances together. Unknown names are counted like users.
+ * Limits on wrong passwords and registrations, shared by all instances. Names without a user are counted like users.
  *
- * An attempt takes its places before the password is looked at, and gives them back when it was right, so that of
- * many at once no more are looked at than the limit says. An attempt that is refused does not look for the user, and
- * does the same work for every name. SECURITY.md has a table of the limits and of what each costs.
+ * An attempt is counted before the password is checked, and no longer counts if the password is right. So of many concurrent
+ * attempts, no more are checked than the limit allows. A rejected attempt does not look up the user, and does the same work
+ * for every name. SECURITY.md has a table of the limits and of what each costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
-import type { CountStore } from "./counts.ts";
+import type { Account, AccountReference, AttemptStore, Counter, StartedAttempt } from "./attempts.ts";
+import { expiringMap } from "./expiringMap.ts";
 import type { ThrottleKeys } from "./keys.ts";
 import {
   failuresExpireSeconds,
@@ -20,242 +21,256 @@ import {
   windowSeconds,
   withoutReserve,
 } from "./limits.ts";
-import { shortMemory } from "./memory.ts";
 
-/** Whose password is tried, from where. */
-export type Attempt = {
-  /** What the account is found by, whether or not there is one. */
+/** Who registers or signs in, from where. */
+export type Client = {
+  /** The username, whether or not there is such a user. */
   account: string;
   networks: Networks;
 };
 
-export type Look<Account, Result> = {
-  /** Finds what the password is compared with: only once it is known that the attempt may have a place. */
-  find(): Promise<Account>;
-  /**
-   * Resolves with `undefined` for a wrong password.
-   * @param isRemembered whether the network need not be noted again
-   */
-  evaluate(account: Account, turn: { deadline: number; isRemembered: boolean }): Promise<Result | undefined>;
+/**
+ * Checks the password of an account.
+ * @param account `undefined` if there is no such user
+ * @returns `undefined` if the password is wrong
+ */
+export type PasswordCheck<Result> = (account: Account | undefined, deadline: number) => Promise<Result | undefined>;
+
+export type CheckedPassword<Result> = {
+  account: Account | undefined;
+  /** `undefined` if the password is wrong. */
+  result: Result | undefined;
+  /** The token epoch after the check. `undefined` if the password was replaced or the user deleted, or if it is not known. */
+  currentEpoch?: number | undefined;
 };
 
 export type Throttle = {
   /**
-   * Looks at a password, if it may be, when its turn comes.
+   * Checks a password within the limits, when its turn comes.
    * @throws {Throttled} and the problem `overloaded`
    */
-  password<Account, Result>(attempt: Attempt, look: Look<Account, Result>): Promise<Result | undefined>;
+  checkPassword<Result>(
+    attempt: Client & { reference: AccountReference },
+    check: PasswordCheck<Result>,
+  ): Promise<CheckedPassword<Result>>;
   /**
-   * Registers a user, if the network may. What `register` does needs a turn of its own.
+   * Registers a user within the limit of the network. `register` schedules its own work.
    * @throws {Throttled} and the problem `overloaded`, which does not count
    */
-  registration<Result>(attempt: Attempt, register: () => Promise<Result>): Promise<Result>;
+  registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
 };
 
 /** No limits: for benchmarks. */
-export const noThrottle = (schedule: Schedule): Throttle => ({
-  password: (attempt, { find, evaluate }) =>
-    schedule(attempt, async (deadline) => evaluate(await find(), { deadline, isRemembered: true })),
-  registration: (_attempt, register) => register(),
+export const noThrottle = (
+  schedule: Schedule,
+  findAccount: (reference: AccountReference) => Promise<Account | undefined>,
+): Throttle => ({
+  checkPassword: ({ account: name, networks, reference }, check) =>
+    schedule({ account: name, networks }, async (deadline) => {
+      const account = await findAccount(reference);
+      return { account, result: await check(account, deadline) };
+    }),
+  registration: (_client, register) => register(),
 });
 
-/** After how long a place that others have taken is asked for again. Right passwords give it back soon. */
-const retryMs = 100;
-/** How often the last place for failures in a row is asked for: whether those before are decided is not known. */
-const mostTries = 3;
-/** The limit for one subject in one window. `most`: how many of the quota this attempt may find taken, itself included. */
-type Place = { limit: Limit; key: string; quota: number; most: number };
-type Refusal = { limit: Limit; quota: number; endsAtMs: number };
-const busy = Symbol("the places are taken by attempts that are not decided yet");
+/** The delay before an attempt that met the limit only because of others in progress. They may release it. */
+const retryDelayMs = 100;
+/** How often such an attempt meets the limit of consecutive failures, of which it is not known how many are in progress. */
+const maxTriesForFailures = 3;
+
+type LimitedCounter = Counter & { limit: Limit; quota: number };
+type Rejection = { limit: Limit; quota: number; endsAtMs: number };
+const busy = Symbol("other attempts in progress have reached a limit");
 
 export type ThrottleParts = {
   limits: Limits;
-  store: CountStore;
+  store: AttemptStore;
   keys: ThrottleKeys;
   schedule: Schedule;
-  /** The one that all instances share: their windows are the same. */
+  /** The clock that all instances share, so that their windows are the same. */
   clock: () => Date;
 };
 
 export function createThrottle({ limits, store, keys, schedule, clock }: ThrottleParts): Throttle {
-  /** Refusals, so that a flood of attempts costs nothing. */
-  const refusals = shortMemory<Refusal>();
-  /** Accounts that strangers are refused at. Their attempts need not wait for each other. */
-  const closed = shortMemory<true>();
-  /** Where the right password came from a moment ago: a familiar network, of which nothing has to be asked. */
-  const recent = shortMemory<true>();
+  /** By account, narrowest network and window, so that a flood of rejected attempts makes no query. */
+  const rejections = expiringMap<Rejection>();
+  /** Accounts that reject unknown networks. Attempts there need not wait for each other. */
+  const closedAccounts = expiringMap<true>();
 
   const windowAt = (now: Date) => {
     const number = Math.floor(now.getTime() / 1000 / windowSeconds);
     return { number, endsAt: new Date((number + 1) * windowSeconds * 1000) };
   };
-  const tooMany = ({ limit, quota, endsAtMs }: Refusal): Throttled =>
+  const tooMany = ({ limit, quota, endsAtMs }: Rejection): Throttled =>
     new Throttled(limit, quota, Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
+  const rejectAgain = (key: string): void => {
+    const rejection = rejections.get(key);
+    if (rejection) throw tooMany(rejection);
+  };
 
-  /** A place in each network of a client, for strangers without the reserve. */
-  const inNetworks = (limit: Limit, subject: string[], window: number, isStranger = false): Place[] =>
-    subject.map((name, width) => {
-      const quota = limitOfWidth(limits[limit], width);
-      return { limit, key: `${name}.${limit}.${window}`, quota, most: isStranger ? withoutReserve(quota) : quota };
-    });
-
-  /** All that an attempt is counted by. The window is in each key, whatever a clock does. */
-  function keysAt({ account, networks }: Attempt, now: Date) {
-    const { number, endsAt } = windowAt(now);
-    const accounts = keys.accounts(account);
+  function keysOf({ account, networks }: Client) {
+    const failureKeys = keys.accounts(account);
     const networkKeys = networks.map(keys.network);
-    const subjects = networkKeys.map((key) => `${accounts[0]}.${key}`);
-    const both = inNetworks("account-address", subjects, number);
-    const whole = { limit: "account" as const, quota: limits.account, most: limits.account };
     return {
-      now,
-      endsAt,
-      accounts,
-      /** Of the account and its narrowest network. */
-      pair: (both[0] as Place).key,
-      familiarKeys: keys.familiar(account, networks[0]),
-      both,
-      /** Of all familiar networks together: which they are can change within a window. */
-      familiar: { ...whole, key: `${accounts[0]}.familiar.${number}` },
-      strange: { ...whole, key: `${accounts[0]}.account.${number}` },
-      address: inNetworks("address", networkKeys, number),
-      addressOfStranger: inNetworks("address", networkKeys, number, true),
+      account: failureKeys[0],
+      failureKeys,
+      networkKeys,
+      /** Of the account and each network, from the narrowest on. */
+      pairs: networkKeys.map((key) => `${failureKeys[0]}.${key}`) as [string, ...string[]],
+      knownNetworkKeys: networks[0] === unknownNetwork ? [] : keys.knownNetworks(account, networks[0]),
     };
   }
-  type AttemptKeys = ReturnType<typeof keysAt>;
-  type Wanted = { places: Place[]; mostInARow: number; isRemembered: boolean };
+  type Keys = ReturnType<typeof keysOf>;
 
-  /**
-   * Finds out whether an attempt may take its places.
-   * @returns what to take, or `busy`
-   * @throws {Throttled}
-   */
-  async function judge(attempt: Attempt, keysOf: AttemptKeys, triesLeft: number): Promise<Wanted | typeof busy> {
-    const { now, endsAt, accounts, pair, familiarKeys, both, familiar, strange, address, addressOfStranger } = keysOf;
-    const [account] = accounts;
-    const ofFamiliar = [both[0] as Place, familiar, ...address];
-    if (recent.get(pair)) return { places: ofFamiliar, mostInARow: limits.consecutive, isRemembered: true };
-
-    const keysOfPlaces = [...both, familiar, strange, ...address].map(({ key }) => key);
-    const counted = await store.look({ places: keysOfPlaces, accounts, familiar: familiarKeys, now });
-    const isStranger = !counted.isFamiliar || attempt.networks[0] === unknownNetwork;
-    const refuse = (limit: Limit, quota: number, endsAtMs: number): Throttled => {
-      const refusal = { limit, quota, endsAtMs };
-      refusals.set(pair, refusal);
-      if (isStranger && (limit === "account" || limit === "consecutive")) closed.set(account, true);
-      return tooMany(refusal);
-    };
-
-    const inARow = Object.values(counted.accounts);
-    const mostInARow = isStranger ? withoutReserve(limits.consecutive) : limits.consecutive;
-    if (inARow.reduce((sum, { failures }) => sum + failures, 0) >= mostInARow) {
-      if (triesLeft > 1 && !closed.get(account)) return busy;
-      throw refuse("consecutive", limits.consecutive, Math.max(...inARow.map(({ expiresAtMs }) => expiresAtMs)));
-    }
-    const places = isStranger ? [...both, strange, ...addressOfStranger] : ofFamiliar;
-    for (const { key, limit, quota, most } of places) {
-      const { points, pending } = counted.places[key] ?? { points: 0, pending: 0 };
-      if (points - pending >= most) throw refuse(limit, quota, endsAt.getTime());
-      if (points >= most) return busy;
-    }
-    const earlier = accounts.slice(1).reduce((sum, key) => sum + (counted.accounts[key]?.failures ?? 0), 0);
-    return { places, mostInARow: mostInARow - earlier, isRemembered: !isStranger && counted.isRemembered };
+  /** Every key ends with the number of the window, so that counters of two windows are never mixed. */
+  function countersOf({ account, networkKeys, pairs }: Keys, window: number): LimitedCounter[] {
+    const counter = (limit: Limit, key: string, quota = limits[limit]) => ({ limit, key: `${key}.${window}`, quota });
+    return [
+      ...pairs.map((pair, width) => {
+        const quota = limitOfWidth(limits["account-address"], width);
+        // From a known network, the wider networks do not count.
+        const limitIfKnown = width === 0 ? quota : 0;
+        return { ...counter("account-address", `${pair}.account-address`, quota), limitIfKnown, limitIfUnknown: quota };
+      }),
+      // One counter for all known networks: which networks are known can change within a window.
+      { ...counter("account", `${account}.familiar`), limitIfKnown: limits.account, limitIfUnknown: 0 },
+      { ...counter("account", `${account}.account`), limitIfKnown: 0, limitIfUnknown: limits.account },
+      ...networkKeys.map((key, width) => {
+        const quota = limitOfWidth(limits.address, width);
+        const limitIfUnknown = withoutReserve(quota);
+        return { ...counter("address", `${key}.address`, quota), limitIfKnown: quota, limitIfUnknown };
+      }),
+    ];
   }
+
+  /** @returns the limit that rejects an attempt; `undefined` if it may be admitted when those in progress are settled */
+  function rejectionOf(started: StartedAttempt, counters: LimitedCounter[], isLastTry: boolean): Rejection | undefined {
+    const { isKnownNetwork, failures, failuresExpireAtMs, counts } = started;
+    const maxFailures = isKnownNetwork ? limits.consecutive : withoutReserve(limits.consecutive);
+    if (failures >= maxFailures) {
+      if (!isLastTry) return undefined;
+      return { limit: "consecutive", quota: limits.consecutive, endsAtMs: failuresExpireAtMs };
+    }
+    for (const { key, limit, quota, limitIfKnown, limitIfUnknown } of counters) {
+      const max = isKnownNetwork ? limitIfKnown : limitIfUnknown;
+      const { points, inProgress } = counts[key] ?? { points: 0, inProgress: 0 };
+      if (max === 0 || points < max) continue;
+      return points - inProgress >= max ? { limit, quota, endsAtMs: windowAt(clock()).endsAt.getTime() } : undefined;
+    }
+    return undefined;
+  }
+
+  type Attempt = Client & { reference: AccountReference };
+  type Try = { number: number; deadline: number };
 
   /** @throws {Throttled} */
-  async function attemptOnce<Account, Result>(
+  async function tryPassword<Result>(
     attempt: Attempt,
-    triesLeft: number,
-    deadline: number,
-    { find, evaluate }: Look<Account, Result>,
-  ): Promise<Result | undefined | typeof busy> {
-    const keysOf = keysAt(attempt, clock());
-    const { now, endsAt, accounts, pair } = keysOf;
-    const [account] = accounts;
-    refuseRemembered(pair);
-    const wanted = await judge(attempt, keysOf, triesLeft);
-    if (wanted === busy) return busy;
-
-    const expiresAt = new Date(now.getTime() + failuresExpireSeconds * 1000);
-    const [{ taken, hasAccount }, found] = await Promise.all([
-      store.take({
-        places: wanted.places,
-        isPending: true,
-        endsAt,
-        account: { key: account, most: wanted.mostInARow, expiresAt },
-        now,
-      }),
-      find().then(
-        (account) => ({ account }),
-        (error: unknown) => ({ error }),
-      ),
-    ]);
-    const giveBack = () => store.settle({ places: taken, accounts: hasAccount ? [account] : [], outcome: "unread" });
-    if (!hasAccount) {
-      recent.delete(pair);
-      if (taken.length > 0) await giveBack();
-      return busy;
+    keysOfAttempt: Keys,
+    { number, deadline }: Try,
+    check: PasswordCheck<Result>,
+  ): Promise<CheckedPassword<Result> | typeof busy> {
+    const { account: accountKey, failureKeys, pairs, knownNetworkKeys } = keysOfAttempt;
+    const now = clock();
+    const { number: window, endsAt } = windowAt(now);
+    const rejectionKey = `${pairs[0]}.${window}`;
+    rejectAgain(rejectionKey);
+    const counters = countersOf(keysOfAttempt, window);
+    const started = await store.begin({
+      reference: attempt.reference,
+      counters,
+      countersEndAt: endsAt,
+      failureKeys,
+      maxFailuresIfKnown: limits.consecutive,
+      maxFailuresIfUnknown: withoutReserve(limits.consecutive),
+      failuresExpireAt: new Date(now.getTime() + failuresExpireSeconds * 1000),
+      networkKeys: knownNetworkKeys,
+      now,
+    });
+    const { isAdmitted, isBelowLimits, isKnownNetwork, isRecentlyUsedNetwork, reserved, account } = started;
+    if (!isBelowLimits) {
+      const isLastTry = number >= maxTriesForFailures || closedAccounts.get(accountKey) === true;
+      const rejection = rejectionOf(started, counters, isLastTry);
+      if (!rejection) return busy;
+      rejections.set(rejectionKey, rejection);
+      const closesAccount = rejection.limit === "account" || rejection.limit === "consecutive";
+      if (!isKnownNetwork && closesAccount) closedAccounts.set(accountKey, true);
+      throw tooMany(rejection);
     }
-    if ("error" in found) {
-      await giveBack().catch(() => {});
-      throw found.error;
+    if (!isAdmitted) {
+      // Another attempt came first.
+      if (reserved.length > 0) await store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
+      return busy;
     }
     let result: Result | undefined;
     try {
-      result = await evaluate(found.account, { deadline, isRemembered: wanted.isRemembered });
+      result = await check(account, deadline);
     } catch (error) {
-      // After any other failure it may have been looked at.
-      const isUnread = error instanceof Problem && error.slug === "overloaded";
-      await (isUnread ? giveBack() : store.settle({ places: taken, accounts, outcome: "wrong" })).catch(() => {});
+      // After any other error, the password may have been checked.
+      const isUnchecked = error instanceof Problem && error.slug === "overloaded";
+      const settled = isUnchecked
+        ? { failureKeys: [accountKey], outcome: "unchecked" as const }
+        : { failureKeys, outcome: "wrong" as const };
+      await store.release({ counters: reserved, ...settled }).catch(() => {});
       throw error;
     }
-    await store.settle({ places: taken, accounts, outcome: result === undefined ? "wrong" : "right" });
-    if (result !== undefined && wanted.isRemembered && accounts.length === 1) recent.set(pair, true);
-    return result;
+    if (result === undefined || !account) {
+      await store.release({ counters: reserved, failureKeys, outcome: "wrong" });
+      return { account, result: undefined };
+    }
+    const [networkKey] = knownNetworkKeys;
+    const network =
+      networkKey === undefined || isRecentlyUsedNetwork ? undefined : { name: attempt.networks[0], key: networkKey };
+    const success = { counters: reserved, failureKeys, userId: account.id, epoch: account.tokenEpoch };
+    const currentEpoch = await store.succeed({ ...success, network }).catch((error: unknown) => {
+      // A network that cannot be remembered does not fail the sign-in. After an outage, the counts may have changed.
+      if (!network || error instanceof Problem) throw error;
+      return store.succeed({ ...success, network: undefined });
+    });
+    return { account, result, currentEpoch };
   }
 
-  const refuseRemembered = (key: string): void => {
-    const refusal = refusals.get(key);
-    if (refusal) throw tooMany(refusal);
-  };
-
   return {
-    async password(attempt, look) {
+    async checkPassword(attempt, check) {
       const deadline = performance.now() + queueTimeoutMs;
-      const { accounts, pair } = keysAt(attempt, clock());
-      const [account] = accounts;
-      for (let triesLeft = mostTries; ; triesLeft -= 1) {
-        // What is known to be refused neither waits nor asks the database.
-        refuseRemembered(pair);
-        // One at a time: right passwords that come all at once do not use up the places that each gives back.
-        const lane = closed.get(account) ? pair : account;
-        const result = await schedule({ networks: attempt.networks, account, lane, deadline }, () =>
-          attemptOnce(attempt, triesLeft, deadline, look),
+      const keysOfAttempt = keysOf(attempt);
+      const { account, pairs } = keysOfAttempt;
+      const [pair] = pairs;
+      for (let number = 1; ; number += 1) {
+        // An attempt that is known to be rejected neither waits nor makes a query.
+        rejectAgain(`${pair}.${windowAt(clock()).number}`);
+        // One at a time: concurrent right passwords do not reach limits that each of them releases.
+        const lane = closedAccounts.get(account) ? pair : account;
+        const checked = await schedule({ networks: attempt.networks, account, lane, deadline }, () =>
+          tryPassword(attempt, keysOfAttempt, { number, deadline }, check),
         );
-        if (result !== busy) return result;
-        await sleep(retryMs);
+        if (checked !== busy) return checked;
+        await sleep(retryDelayMs);
       }
     },
 
     async registration({ account, networks }, register) {
-      const now = clock();
-      const window = windowAt(now);
-      const places = inNetworks("registrations", networks.map(keys.network), window.number);
-      const [{ key: narrowest }] = places as [Place];
-      refuseRemembered(narrowest);
-      const giveBack = (taken: string[]) => store.settle({ places: taken, accounts: [], outcome: "unread" });
-      const taken = await schedule({ networks, account }, async () => {
-        refuseRemembered(narrowest);
-        const { taken } = await store.take({ places, isPending: false, endsAt: window.endsAt, now });
-        const refused = places.find(({ key }) => !taken.includes(key));
-        if (!refused) return taken;
-        if (taken.length > 0) await giveBack(taken);
-        const refusal = { limit: refused.limit, quota: refused.quota, endsAtMs: window.endsAt.getTime() };
-        refusals.set(narrowest, refusal);
-        throw tooMany(refusal);
+      const window = windowAt(clock());
+      const counters = networks.map((network, width) => ({
+        key: `${keys.network(network)}.registrations.${window.number}`,
+        limit: limitOfWidth(limits.registrations, width),
+      }));
+      const narrowest = counters[0]?.key ?? "";
+      const release = (reserved: string[]) =>
+        store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
+      rejectAgain(narrowest);
+      const reserved = await schedule({ networks, account }, async () => {
+        rejectAgain(narrowest);
+        const reserved = await store.reserve(counters, window.endsAt);
+        const full = counters.find(({ key }) => !reserved.includes(key));
+        if (!full) return reserved;
+        if (reserved.length > 0) await release(reserved);
+        const rejection = { limit: "registrations" as const, quota: full.limit, endsAtMs: window.endsAt.getTime() };
+        rejections.set(narrowest, rejection);
+        throw tooMany(rejection);
       });
       return register().catch(async (error: unknown) => {
-        if (error instanceof Problem && error.slug === "overloaded") await giveBack(taken).catch(() => {});
+        if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});
         throw error;
       });
     },

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { everyEpoch } from "../revocations/revocations.ts";
-import type { SigningKeys } from "./signingKeys.ts";
+import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
 /** The present time, passed in so that a test can be in the future. */
 export type Clock = () => Date;
@@ -19,10 +19,11 @@ export type AccessTokens = {
    */
   issue(caller: Caller, sessionId?: string, seconds?: number): Promise<string>;
   /**
-   * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere.
+   * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere. A token that was
+   * verified before needs no promise.
    * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
    */
-  verify(token: string): Promise<TokenPrincipal>;
+  verify(token: string): TokenPrincipal | Promise<TokenPrincipal>;
 };
 
 /**
@@ -97,23 +98,33 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         .sign(key);
     },
 
-    async verify(token) {
-      let known = verified.get(token);
-      if (!known) {
-        known = await verifyOnce(token);
+    verify(token) {
+      const known = verified.get(token);
+      if (known) return requireCurrent(known);
+      return verifyOnce(token).then((known) => {
         verified.set(token, known);
-      }
-      const { principal, issuedAt } = known;
-      const now = Math.floor(clock().getTime() / 1000);
-      if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
-      // The clock was set back, and so nobody can say whether this has expired.
-      if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
-      const key = await keys.find(principal.keyId);
-      if (!key) throw new Problem("invalid-token");
-      if (key.isRevoked) throw new Problem("token-revoked");
-      return principal;
+        return requireCurrent(known);
+      });
     },
   };
+
+  /** Checks what changes: the time, and whether the key may still sign. */
+  function requireCurrent({ principal, issuedAt }: Verified): TokenPrincipal | Promise<TokenPrincipal> {
+    const now = Math.floor(clock().getTime() / 1000);
+    if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
+    // The clock was set back, and so nobody can say whether this has expired.
+    if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
+    const key = keys.find(principal.keyId);
+    return key instanceof Promise
+      ? key.then((found) => requireUsable(found, principal))
+      : requireUsable(key, principal);
+  }
+}
+
+function requireUsable(key: VerificationKey | undefined, principal: TokenPrincipal): TokenPrincipal {
+  if (!key) throw new Problem("invalid-token");
+  if (key.isRevoked) throw new Problem("token-revoked");
+  return principal;
 }
 
 /** A token, as it was found to be good but for its time. */

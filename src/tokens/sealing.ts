@@ -1,27 +1,43 @@
-/** Keeps private keys unreadable in the database: a JWE (RFC 7516) under a key derived from `SECRET_KEY`. */
+/** Private keys in the database are encrypted: a JWE (RFC 7516) under a key that is derived from `SECRET_KEY`. */
+
 import { hkdfSync } from "node:crypto";
-import { CompactEncrypt, compactDecrypt, errors, type JWK } from "jose";
+import {
+  CompactEncrypt,
+  type CryptoKey,
+  calculateJwkThumbprint,
+  compactDecrypt,
+  errors,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWK,
+} from "jose";
+import type { components } from "../../generated/openapi.ts";
+import { ConfigError } from "../errors.ts";
+import type { SealedKey, SigningKeyStore, StoredKey } from "./storedKeys.ts";
+
+export type PublicJwk = components["schemas"]["Jwk"];
 
 export type Seal = {
-  /** @param kid is bound to the result: it cannot be passed off as another key's. */
+  /** @param kid is bound to the result, which cannot be used as another key's */
   seal(kid: string, privateJwk: JWK): Promise<string>;
   /**
-   * @returns the key, and whether it was sealed under an earlier `SECRET_KEY` than the present one
-   * @throws where it was sealed under none of these, for another key, or was altered.
+   * @returns the key, and whether it was sealed under an earlier `SECRET_KEY`
+   * @throws if it was sealed under none of the secret keys, for another key, or was altered
    */
   open(kid: string, jwe: string): Promise<{ privateJwk: JWK; isOld: boolean }>;
 };
 
-/** @param secretKeys the present one, then those before it, whose seals are still opened. */
+/** @param secretKeys the current one, then earlier ones, under which keys are still opened */
 export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
-  // SECRET_KEY has enough entropy of its own (config.ts): it is extracted, not stretched (RFC 5869).
+  // SECRET_KEY has enough entropy: it is extracted, not stretched (RFC 5869).
   const keys = secretKeys.map((key) => new Uint8Array(hkdfSync("sha256", key, "", "latchkey signing keys", 32)));
-  const [present] = keys as [Uint8Array];
+  const [current] = keys as [Uint8Array];
   return {
     seal: (kid, privateJwk) =>
       new CompactEncrypt(Buffer.from(JSON.stringify(privateJwk)))
         .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid })
-        .encrypt(present),
+        .encrypt(current),
     async open(kid, jwe) {
       for (const key of keys) {
         const { plaintext, protectedHeader } = await compactDecrypt(jwe, key, {
@@ -33,9 +49,55 @@ export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
         });
         if (!plaintext) continue;
         if (protectedHeader.kid !== kid) throw new Error("sealed for another key");
-        return { privateJwk: JSON.parse(Buffer.from(plaintext).toString()) as JWK, isOld: key !== present };
+        return { privateJwk: JSON.parse(Buffer.from(plaintext).toString()) as JWK, isOld: key !== current };
       }
       throw new Error("sealed under another SECRET_KEY");
     },
   };
 }
+
+/** The signing keys cannot be opened: they were sealed under another `SECRET_KEY`. */
+export class SealedKeysError extends ConfigError {}
+
+export type OpenedKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
+
+/**
+ * Opens a stored key, and seals it again if that was done under an earlier `SECRET_KEY`. The public key is derived from what
+ * the seal protects, so that write access to the database is not enough to add a key.
+ * @throws {SealedKeysError}
+ */
+export async function openKey(stored: StoredKey, seal: Seal, store: SigningKeyStore): Promise<OpenedKey> {
+  const { kid, privateJwe } = stored;
+  const { privateJwk, isOld } = await seal.open(kid, privateJwe).catch((cause: unknown) => {
+    const message = "SECRET_KEY is not the one that the signing keys in this database were sealed under.";
+    throw new SealedKeysError(message, { cause });
+  });
+  if (isOld) await store.reseal({ kid, privateJwe: await seal.seal(kid, privateJwk) });
+  const publicJwk = publicHalf(kid, privateJwk);
+  return { ...stored, publicJwk, publicKey: await importKey(publicJwk), privateKey: await importKey(privateJwk) };
+}
+
+/** @throws {SealedKeysError} if a key that may sign cannot be opened: a new one could not be opened by the service either */
+export async function requireSecretKey(store: SigningKeyStore, seal: Seal): Promise<void> {
+  for (const stored of await store.findAll()) if (!stored.revokedAt) await openKey(stored, seal, store);
+}
+
+/** Makes a key. Its id is the RFC 7638 thumbprint. */
+export async function makeKey(seal: Seal): Promise<SealedKey> {
+  const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
+  const privateJwk = await exportJWK(privateKey);
+  const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: privateJwk.x ?? "" });
+  return { kid, privateJwe: await seal.seal(kid, privateJwk) };
+}
+
+const publicHalf = (kid: string, { x = "" }: JWK): PublicJwk => ({
+  kty: "OKP",
+  crv: "Ed25519",
+  alg: "EdDSA",
+  use: "sig",
+  kid,
+  x,
+});
+
+/** Keys are imported once: an import takes as long as a signature. */
+const importKey = async (jwk: JWK) => (await importJWK(jwk, "EdDSA")) as CryptoKey;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { constants, link, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigError } from "../errors.ts";
 
 /**
  * The secret key of a service with the embedded Postgres: made once, kept beside the data,
@@ -34,7 +35,7 @@ async function readOrMakeSecretKey(dataDir: string): Promise<string> {
 }
 
 /** The file is not what was written there. Its message is for the person who starts. */
-export class SecretKeyError extends Error {}
+export class SecretKeyError extends ConfigError {}
 
 /** What everything that is derived from `SECRET_KEY` is derived from, as the settings have it: the present key first. */
 export type SecretKeys = {

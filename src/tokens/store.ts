@@ -1,18 +1,64 @@
 import type { Knex } from "knex";
 import type { Database } from "../database/database.ts";
-import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
-import {
-  preparedBeforeSigningSeconds,
-  publishedBeforeSigningSeconds,
-  type SigningKeyStore,
-  type StoredKey,
-} from "./signingKeys.ts";
+import { lockUntilCommit } from "../database/locks.ts";
+import { statement } from "../database/sql.ts";
+import { boolean, double, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
+import type { SigningKeyStore } from "./storedKeys.ts";
 
-/** Names the making of a key among a database's advisory locks. */
-export const signingKeyLock = 5_391_648;
-
-const keyColumns = `kid, private_jwe AS "privateJwe", created_at AS "createdAt", activates_at AS "activatesAt",
+const keyColumns = {
+  kid: text,
+  privateJwe: text,
+  createdAt: timestamptz,
+  activatesAt: timestamptz,
+  revokedAt: nullable(timestamptz),
+};
+const selectedKey = `kid, private_jwe AS "privateJwe", created_at AS "createdAt", activates_at AS "activatesAt",
   revoked_at AS "revokedAt"`;
+
+const findSigningKeys = statement({
+  name: "find-signing-keys",
+  sql: `SELECT ${selectedKey} FROM signing_keys ORDER BY activates_at DESC, kid`,
+  columns: keyColumns,
+});
+
+const readTime = statement({ name: "read-time", sql: "SELECT now() AS now", columns: { now: timestamptz } });
+
+const lacksNextKey = statement({
+  name: "lacks-next-key",
+  sql: `SELECT NOT EXISTS (SELECT FROM signing_keys WHERE revoked_at IS NULL
+          AND activates_at > now() + make_interval(secs => ${preparedBeforeSigningSeconds})) AS lacks`,
+  columns: { lacks: boolean },
+});
+
+/** Unless the next key is there already. The first key signs at once. */
+const insertNextKey = statement({
+  name: "insert-next-key",
+  sql: `INSERT INTO signing_keys (kid, private_jwe, activates_at)
+    SELECT :kid, :privateJwe, CASE WHEN last IS NULL THEN now() ELSE
+      greatest(now() + make_interval(secs => ${publishedBeforeSigningSeconds}), last + make_interval(secs => :rotationSeconds)) END
+    FROM (SELECT max(activates_at) AS last FROM signing_keys WHERE revoked_at IS NULL) AS existing
+    WHERE last IS NULL OR last <= now() + make_interval(secs => ${preparedBeforeSigningSeconds})`,
+  parameters: { kid: text, privateJwe: text, rotationSeconds: double },
+});
+
+const publishedLongEnough = `greatest(now(), created_at + make_interval(secs => ${publishedBeforeSigningSeconds}))`;
+
+/** With `rotationSeconds`, only if no other key began to sign within that time, or is about to. */
+const advanceNextKey = statement({
+  name: "advance-next-key",
+  sql: `UPDATE signing_keys SET activates_at = ${publishedLongEnough}
+    WHERE kid = (SELECT kid FROM signing_keys WHERE revoked_at IS NULL ORDER BY activates_at DESC, kid LIMIT 1)
+      AND activates_at > ${publishedLongEnough}
+      AND (:rotationSeconds IS NULL OR NOT EXISTS (
+        SELECT FROM signing_keys WHERE revoked_at IS NULL
+          AND activates_at > now() - make_interval(secs => :rotationSeconds)
+          AND activates_at <= now() + make_interval(secs => ${preparedBeforeSigningSeconds})))
+    RETURNING ${selectedKey}`,
+  parameters: { rotationSeconds: nullable(double) },
+  columns: keyColumns,
+});
 
 /** Makes the next key sign now. */
 const promotion = `UPDATE signing_keys SET activates_at = now()
@@ -21,102 +67,75 @@ const promotion = `UPDATE signing_keys SET activates_at = now()
 const signing = `SELECT kid FROM signing_keys WHERE revoked_at IS NULL AND activates_at <= now()
   ORDER BY activates_at DESC, kid LIMIT 1`;
 
+const promoteNextKey = statement({ name: "promote-next-key", sql: promotion });
+const promoteNextKeyIfNoneSigns = statement({
+  name: "promote-next-key-if-none-signs",
+  sql: `${promotion} AND NOT EXISTS (${signing})`,
+});
+
+const isSigningKey = statement({
+  name: "is-signing-key",
+  sql: `SELECT coalesce(:kid = (${signing}), false) AS signs`,
+  parameters: { kid: text },
+  columns: { signs: boolean },
+});
+
+const revokeSigningKey = statement({
+  name: "revoke-signing-key",
+  sql: `WITH revoked AS (
+      UPDATE signing_keys SET revoked_at = now() WHERE kid = :kid AND revoked_at IS NULL RETURNING kid
+    )
+    ${revoke({ from: "revoked", subject: "kid" })}`,
+  parameters: { kid: text },
+  columns: revocationColumns,
+});
+
+const resealSigningKey = statement({
+  name: "reseal-signing-key",
+  sql: "UPDATE signing_keys SET private_jwe = :privateJwe WHERE kid = :kid",
+  parameters: { kid: text, privateJwe: text },
+});
+
 export function signingKeyStore(database: Database): SigningKeyStore {
   /** Changes the keys while nobody else does. */
-  const changingKeys = <T>(change: (transaction: Knex.Transaction) => PromiseLike<T>): Promise<T> =>
+  const changingKeys = <T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T> =>
     database.write((knex) =>
       knex.transaction(async (transaction) => {
-        await transaction.raw("SELECT pg_advisory_xact_lock(?)", [signingKeyLock]);
+        await lockUntilCommit(transaction, "signingKeys");
         return change(transaction);
       }),
     );
 
   return {
-    async findAll() {
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: StoredKey[] }>(`SELECT ${keyColumns} FROM signing_keys ORDER BY activates_at DESC, kid`),
-      );
-      return rows;
-    },
+    findAll: () => database.read((knex) => findSigningKeys.rows(knex)),
 
-    async now() {
-      const { rows } = await database.read((knex) => knex.raw<{ rows: [{ now: Date }] }>("SELECT now() AS now"));
-      return rows[0].now;
-    },
+    now: async () => (await database.read((knex) => readTime.one(knex))).now,
 
-    async lacksSuccessor() {
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [{ lacks: boolean }] }>(
-          `SELECT NOT EXISTS (SELECT FROM signing_keys WHERE revoked_at IS NULL
-                              AND activates_at > now() + make_interval(secs => ?)) AS lacks`,
-          [preparedBeforeSigningSeconds],
-        ),
-      );
-      return rows[0].lacks;
-    },
+    lacksSuccessor: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
 
     append: ({ kid, privateJwe }, rotationSeconds) =>
-      changingKeys(async (transaction) => {
-        const { rowCount } = await transaction.raw<{ rowCount: number }>(
-          `INSERT INTO signing_keys (kid, private_jwe, activates_at)
-           SELECT :kid, :privateJwe, CASE WHEN last IS NULL THEN now() ELSE
-             greatest(now() + make_interval(secs => :published), last + make_interval(secs => :rotation)) END
-           FROM (SELECT max(activates_at) AS last FROM signing_keys WHERE revoked_at IS NULL) AS line
-           WHERE last IS NULL OR last <= now() + make_interval(secs => :prepared)`,
-          {
-            kid,
-            privateJwe,
-            rotation: rotationSeconds,
-            published: publishedBeforeSigningSeconds,
-            prepared: preparedBeforeSigningSeconds,
-          },
-        );
-        return rowCount === 1;
-      }),
+      changingKeys(
+        async (transaction) => (await insertNextKey.count(transaction, { kid, privateJwe, rotationSeconds })) === 1,
+      ),
 
     advance: (rotationSeconds) =>
-      changingKeys(async (transaction) => {
-        const { rows } = await transaction.raw<{ rows: StoredKey[] }>(
-          `UPDATE signing_keys SET activates_at = greatest(now(), created_at + make_interval(secs => :published))
-           WHERE kid = (SELECT kid FROM signing_keys WHERE revoked_at IS NULL ORDER BY activates_at DESC, kid LIMIT 1)
-             AND activates_at > greatest(now(), created_at + make_interval(secs => :published))
-             AND (:rotation::float8 IS NULL OR NOT EXISTS (
-               SELECT FROM signing_keys WHERE revoked_at IS NULL
-                 AND activates_at > now() - make_interval(secs => :rotation)
-                 AND activates_at <= now() + make_interval(secs => :prepared)))
-           RETURNING ${keyColumns}`,
-          {
-            rotation: rotationSeconds ?? null,
-            published: publishedBeforeSigningSeconds,
-            prepared: preparedBeforeSigningSeconds,
-          } as never,
-        );
-        return rows[0];
-      }),
+      changingKeys((transaction) => advanceNextKey.first(transaction, { rotationSeconds: rotationSeconds ?? null })),
 
     async promote() {
-      await changingKeys((transaction) => transaction.raw(`${promotion} AND NOT EXISTS (${signing})`));
+      await changingKeys((transaction) => promoteNextKeyIfNoneSigns.count(transaction));
     },
 
     async reseal({ kid, privateJwe }) {
-      await database.write((knex) => knex("signing_keys").where({ kid }).update({ private_jwe: privateJwe }));
+      await database.write((knex) => resealSigningKey.count(knex, { kid, privateJwe }));
     },
 
     revoke: (kid) =>
       changingKeys(async (transaction) => {
-        const { rowCount: signs } = await transaction.raw<{ rowCount: number }>(`SELECT WHERE ? = (${signing})`, [kid]);
-        const { rows } = await transaction.raw<{ rows: Revocation[] }>(
-          `WITH revoked AS (
-             UPDATE signing_keys SET revoked_at = now() WHERE kid = :kid AND revoked_at IS NULL RETURNING kid
-           )
-           INSERT INTO revocations (subject, minimum_epoch, expires_at)
-           SELECT kid, :everyEpoch, now() + make_interval(secs => :seconds) FROM revoked
-           RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-          { kid, everyEpoch, seconds: longestRevocationSeconds },
-        );
+        const { signs } = await isSigningKey.one(transaction, { kid });
+        const revocation = await revokeSigningKey.first(transaction, { kid });
         // Only if the signing key was revoked: verifiers already know the next key.
-        if (signs > 0) await transaction.raw(promotion);
-        return rows[0];
+        if (signs) await promoteNextKey.count(transaction);
+        return revocation;
       }),
   };
 }

@@ -1,18 +1,18 @@
 /** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
 import { v7 as uuidv7 } from "uuid";
 import { fairQueue } from "../lib/fairQueue.ts";
-import type { Networks } from "../networks.ts";
+import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
-import type { Attempt } from "../throttling/throttling.ts";
+import type { Client } from "../throttling/throttling.ts";
 import type { Enforced } from "../unicode/precis.ts";
-import { createPasswordCheck, type PasswordCheckParts } from "./passwordCheck.ts";
 import { whilePasswordHolds } from "./passwordRace.ts";
-import type { User } from "./state.ts";
+import { createSignIn, type SignInParts } from "./signIn.ts";
+import type { KnownNetwork, User } from "./state.ts";
 import { canonicalUsername, newUsername } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
@@ -26,7 +26,9 @@ const noNetwork = "";
 /** Another request with the same password deleted the user. */
 const deletedConcurrently = Symbol("deleted concurrently");
 
-export type UsersParts = PasswordCheckParts & {
+export type UsersParts = SignInParts & {
+  /** The key of a network that is known to an account. */
+  networkKey: (username: string, network: string) => string;
   policy: PasswordPolicy;
   /** Puts a revocation into force on this instance; the others follow by themselves. */
   enforce: (revocation: Revocation) => void;
@@ -36,9 +38,9 @@ export type UsersParts = PasswordCheckParts & {
 const estimateTimeoutMs = 500;
 const maxEstimates = 64;
 
-export function createUsers({ policy, enforce, ...parts }: UsersParts) {
+export function createUsers({ policy, enforce, networkKey, ...parts }: UsersParts) {
   const { store, hasher, throttle, audit } = parts;
-  const { verify, networkChanged, familiarOf, auditThrottled } = createPasswordCheck(parts);
+  const { verify, auditThrottled } = createSignIn(parts);
   const estimates = fairQueue(1, maxEstimates);
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
@@ -54,7 +56,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
         await enforcePolicy(accepted, attempt);
         return hasher.schedule(attempt, async (deadline) => {
           const passwordHash = await hasher.hash(accepted, deadline);
-          return store.insert({ id: uuidv7(), username, passwordHash, ...familiarOf(username, networks[0]) });
+          return store.insert({ id: uuidv7(), username, passwordHash, ...knownNetwork(username, networks[0]) });
         });
       })
       .catch(auditThrottled());
@@ -68,8 +70,8 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
    */
   async function signIn(name: string, password: string, networks: Networks): Promise<PasswordPrincipal> {
     const username = canonicalUsername(name);
-    const by = { username: username ?? nobody };
-    const principal = await verify({ name: username ?? name, by, password, networks });
+    const reference = { username: username ?? nobody };
+    const principal = await verify({ name: username ?? name, reference, password, networks });
     if (!principal) throw new Problem("invalid-credentials");
     return principal;
   }
@@ -100,13 +102,13 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
     const { userId, username } = caller;
-    const confirmed = await verify({ name: username, by: { id: userId }, password: current, networks });
+    const confirmed = await verify({ name: username, reference: { id: userId }, password: current, networks });
     if (!confirmed) throw wrong;
     const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
     const revocation = await whilePasswordHolds(confirmed, ({ epoch }) =>
-      store.changePassword(userId, epoch, passwordHash, networks[0]),
+      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),
     );
     if (!revocation) throw wrong;
     enforce(revocation);
@@ -126,7 +128,12 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
     const accepted = requireAccepted(newPassword(password), "#/password");
     await enforcePolicy(accepted, { networks: [noNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
-    const revocation = await store.changePassword(account.id, account.tokenEpoch, passwordHash, noNetwork);
+    const revocation = await store.changePassword({
+      id: account.id,
+      epoch: account.tokenEpoch,
+      passwordHash,
+      network: noNetwork,
+    });
     // The password was changed concurrently.
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
@@ -174,6 +181,7 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
    * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
    */
   async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
+    if (principal.isCurrent) return principal;
     const current = await whilePasswordHolds(principal, async (principal) => {
       const epoch = await store.currentEpoch(principal.userId, principal.epoch);
       return epoch === undefined ? undefined : { ...principal, epoch };
@@ -183,10 +191,28 @@ export function createUsers({ policy, enforce, ...parts }: UsersParts) {
   }
 
   /**
+   * Remembers the network of a refresh: from there, guesses by others do not lock out the user.
+   * @throws {Problem} `database-unavailable`
+   */
+  async function networkChanged(
+    { userId, username }: Pick<Caller, "userId" | "username">,
+    network: string,
+    sessionId: string,
+  ): Promise<void> {
+    if (network === unknownNetwork) return;
+    await store.rememberNetwork({ userId, sessionId, ...knownNetwork(username, network) });
+  }
+
+  const knownNetwork = (username: string, network: string): KnownNetwork => ({
+    network,
+    key: networkKey(username, network),
+  });
+
+  /**
    * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
    * @throws {Problem} `password-refused`, `overloaded`
    */
-  async function enforcePolicy(password: string, { networks, account }: Attempt): Promise<void> {
+  async function enforcePolicy(password: string, { networks, account }: Client): Promise<void> {
     if (policy.blocklist) await loadDictionaries();
     const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
     const reason = await estimates.run(turn, () => refusalOf(password, account, policy));

@@ -19,44 +19,55 @@ const browser = await startBrowser();
 const served = `${service.url}/docs`;
 const folder = await serveFolder("dist/site", "/deep/below");
 
-/** What people search for, and where they should find it. */
+/** Words that people search for, and the section that has to be among the first results. */
 const searched = {
   login: "#/questions/login-and-logout",
   logout: "#/questions/login-and-logout",
-  "log in": "#/questions/login-and-logout",
+  "log in": "#/sessions/createsession",
+  "log out": "#/questions/login-and-logout",
   "sign in": "#/sessions/createsession",
   "sign out": "#/sessions/endallsessions",
   "sign up": "#/questions/login-and-logout",
   "forgot password": "#/questions/forgot-password",
-  "reset password": "#/questions/forgot-password",
+  "reset password": "#/administration/reset-a-password",
   "change password": "#/users/changepassword",
   role: "#/questions/roles-and-permissions",
   permission: "#/questions/roles-and-permissions",
   "api key": "#/questions/api-keys",
   cors: "#/questions/cors",
-  "rate limit": "#/questions/rate-limits",
-  python: "#/questions/verify-a-token-in-python",
-  javascript: "#/questions/code-in-curl",
-  curl: "#/questions/code-in-curl",
-  go: "#/questions/code-in-curl",
+  "rate limit": "#/passwords/rate-limits",
+  lockout: "#/passwords/lockout",
+  "brute force": "#/passwords/brute-force-and-floods",
+  unlock: "#/administration/unlock-an-account",
+  python: "#/protect-your-api/verify-a-token-in-python",
+  javascript: "#/protect-your-api/verify-a-token-in-javascript",
+  curl: "#/clients-and-tools/code-samples",
+  go: "#/questions/python-go-javascript-and-curl",
   typescript: "#/clients-and-tools/typescript-client",
   postman: "#/clients-and-tools/postman",
-  docker: "#/questions/docker-kubernetes-and-postgres",
-  kubernetes: "#/questions/docker-kubernetes-and-postgres",
-  postgres: "#/questions/docker-kubernetes-and-postgres",
-  backup: "#/questions/backup-and-restore",
-  restore: "#/questions/backup-and-restore",
-  tls: "#/questions/tls-and-proxies",
-  https: "#/questions/tls-and-proxies",
-  proxy: "#/questions/tls-and-proxies",
+  docker: "#/deployment/docker",
+  kubernetes: "#/deployment/kubernetes",
+  nginx: "#/deployment/reverse-proxy-and-nginx",
+  proxy: "#/deployment/reverse-proxy-and-nginx",
+  tls: "#/deployment/tls-and-https",
+  https: "#/deployment/tls-and-https",
+  upgrade: "#/deployment/upgrade",
+  scaling: "#/deployment/scaling",
+  "high availability": "#/high-availability",
+  postgres: "#/database",
+  backup: "#/administration/backup-and-restore",
+  restore: "#/administration/backup-and-restore",
+  metrics: "#/monitoring/metrics-and-alerts",
+  logging: "#/monitoring/logging",
+  audit: "#/monitoring/audit-log",
   oauth: "#/questions/oauth",
   mfa: "#/questions/oauth",
   "2fa": "#/questions/oauth",
-  refresh: "#/sessions/refreshtoken",
+  "refresh token": "#/sessions/refreshtoken",
+  session: "#/credentials/session",
   expire: "#/errors/token-expired",
   revoke: "#/tokens/revoketoken",
-  jwt: "#/tokens-and-sessions",
-  unlock: "#/questions/forgot-password",
+  jwt: "#/questions/jwt-refresh-and-revoke",
 };
 
 /** Goes to a place of the page as its links do, and waits until it is there. */
@@ -218,7 +229,7 @@ test.each([
 ])("its guide and its samples find the service %s", async (_, url, origin) => {
   const { page, complaints } = await visit(browser, url);
   await goTo(page, "#/first-call");
-  await page.getByText(`The service is at ${origin}`).waitFor();
+  await page.getByText(`The examples use a service at ${origin}`).waitFor();
   await goTo(page, "#/resource/getresource");
   await page.getByText(`${origin}/api/resource`).first().waitFor();
   expect(complaints).toEqual([]);

@@ -1,6 +1,6 @@
 /**
- * Three operations of other shapes are added: a POST with a body and a `Location`, one with an id in its path, and a page.
- * The files that the README names are touched, and no other: they are then served, documented, sampled, in the collection
+ * Adds three operations of other shapes: a POST with a body and a `Location`, one with an id in its path, and a page.
+ * Only the files that CONTRIBUTING.md lists are changed. The operations are then served, documented, sampled, in the collection
  * and fuzzed.
  */
 import { readFile } from "node:fs/promises";
@@ -165,14 +165,14 @@ test("three operations of other shapes can be added", { timeout: 600_000 }, asyn
   );
   expect(documented).toEqual(["bash", "javascript", "python", "go"]);
 
-  // The samples run, the collection is green, and random requests find nothing, nor do the promises.
+  // The samples run, the collection passes, and the fuzzer finds nothing.
   const promises = await readFile("test/project/fuzz.test.ts", "utf8");
   await write(
     "test/fuzzAll.test.ts",
     promises
       .replace("requests: 3000, promises: []", "requests: 3000")
       .replace(', { PASSWORD_BLOCKLIST: "off" }', "") // one of the promises is about weak passwords
-      .replace("expect(await wrongRows(databaseUrl, users)).toEqual([]);", "") // the promises leave users of their own
+      .replace("expect(await wrongRows(databaseUrl, users)).toEqual([]);", "") // the promises leave their own users
       .replace("whatever is sent", "whatever is sent to all"),
   );
   const wanted = [

@@ -1,8 +1,9 @@
-/** A server that was replaced, while it still runs and commits: without synchronous replication, it does not know. */
+/** A replaced server that still runs and commits: without synchronous replication, it does not know. */
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { expect, test, vi } from "vitest";
+import { channels } from "../../src/database/channels.ts";
 import { openDatabases } from "../../src/database/databases.ts";
 import { commitSomething } from "../../src/database/writable.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
@@ -30,10 +31,14 @@ test("once one connection has detected it, none stays on the old server, and rev
   });
   const { database, following, proving, renew } = databases;
   let wakes = 0;
-  databases.listen("some_channel", () => {
+  databases.listen(channels.revocations, () => {
     wakes += 1;
   });
-  const store = revocationStore(following, { ofRequests: database, commit: () => commitSomething(proving), renew });
+  const store = revocationStore(following, {
+    requestDatabase: database,
+    commit: () => commitSomething(proving),
+    renew,
+  });
   const identify = async () => {
     const { rows } = await following.read((knex) =>
       knex.raw<{ rows: [{ pid: number; server: string }] }>(
@@ -57,5 +62,5 @@ test("once one connection has detected it, none stays on the old server, and rev
   expect(await store.isCurrent(cursorOf(after))).toBe(false);
   expect(await store.isCurrent(cursorOf(after))).toBe(true);
   await vi.waitUntil(async () => (await connections()).length === 0, 15_000);
-  await vi.waitUntil(() => wakes === 2, 15_000); // it listens to the new one
+  await vi.waitUntil(() => wakes === 2, 15_000); // it listens on the new server
 });

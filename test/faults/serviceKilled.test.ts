@@ -1,4 +1,4 @@
-/** The service itself is killed amid writes: it acknowledged nothing that it had not committed. */
+/** The service is killed during writes: everything acknowledged was committed. */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,16 +12,16 @@ import { expectWithinBounds, recording, report, startLoad } from "../support/loa
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
-/** Kills the service a number of times and serves again. @returns the last service, and what all acknowledged */
+/** Kills and restarts the service several times. @returns the last service, and all acknowledged writes */
 async function killAmidWrites(kills: number, serve: () => Program): Promise<{ client: Client; ledger: Ledger }> {
   let program = serve();
   let client = createClient(await program.url);
-  const { send, outcomes } = recording((...request) => client(...request)); // whoever serves just then
+  const { send, outcomes } = recording((...request) => client(...request)); // the current service
   const ledger = await createLedger(send);
   const { register, changePassword, revoke, refresh, beginSession } = ledger;
   const stop = startLoad(30, [register, changePassword, register, revoke, refresh, beginSession]);
   for (let kill = 0; kill < kills; kill += 1) {
-    await sleep(600 + 50 * (kill % 10)); // at another moment each time
+    await sleep(600 + 50 * (kill % 10)); // at a different moment each time
     program.process.kill("SIGKILL");
     expect(await program.exit).toBe("SIGKILL");
     program = serve();
@@ -42,7 +42,7 @@ test("killed ten times: each acknowledged write is kept", async () => {
 
 test("killed twice with its embedded Postgres: the same", async () => {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
-  // Its Postgres ends a little after its service was killed.
+  // Its Postgres ends shortly after the service.
   afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
   await chmod(folder, 0o755);
   const DATA_DIR = join(folder, "data");

@@ -1,4 +1,4 @@
-/** The guide's Python code verifies tokens of a real service, and rejects others, with PyJWT. */
+/** The guide's Python code verifies tokens of a real service with PyJWT, and rejects others. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,11 +10,11 @@ import { afterTest } from "../support/afterTest.ts";
 import { freePorts } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
 
-/** Debian's own, which has Debian's packages. */
+/** Debian's Python, which has Debian's packages. */
 const python = "/usr/bin/python3";
 
 test("a token is verified by its signature, issuer, audience, type and time", async () => {
-  const guide = await readFile("docs/questions.md", "utf8");
+  const guide = await readFile("docs/protect-your-api.md", "utf8");
   const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
   const [port = 0] = await freePorts(1);
   const url = `http://127.0.0.1:${port}`;

@@ -1,4 +1,4 @@
-/** Several processes serve as one: none is missed for long, and they begin, stop and are measured together. */
+/** Several processes serve one port: they are replaced when they fail, and start, stop and are measured together. */
 import type { Worker } from "node:cluster";
 import { EventEmitter, once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { watchHeartbeat } from "../../src/process/heartbeat.ts";
-import { endingsInARow } from "../../src/process/workers.ts";
+import { countedRestarts } from "../../src/process/workerPool.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
@@ -29,7 +29,7 @@ type Line = {
 const linesOf = ({ stdout }: Pick<Program, "stdout">) =>
   stdout.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
 
-/** Which process has which number now. */
+/** The process of each worker number. */
 const pidsOf = (program: Pick<Program, "stdout">) =>
   new Map(linesOf(program).flatMap(({ worker, workerPid }) => (worker && workerPid ? [[worker, workerPid]] : [])));
 
@@ -42,7 +42,7 @@ const isAlive = (pid: number) => {
   }
 };
 
-/** Two workers on a database of their own, both of which serve. */
+/** Two workers on a new database, both serving. */
 async function startTwo(settings: Record<string, string> = {}) {
   const program = serveOn(await createDatabase(), { WORKERS: "2", ...settings });
   const url = await program.url;
@@ -60,7 +60,7 @@ async function open(url: string): Promise<Socket> {
   return socket;
 }
 
-/** A client that keeps to one connection, and so to one worker. */
+/** A client with one connection, and so with one worker. */
 function oneConnection(url: string): (path: string, bearer: string, method?: string) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   afterTest(() => agent.destroy());
@@ -74,8 +74,8 @@ function oneConnection(url: string): (path: string, bearer: string, method?: str
 }
 
 test("a worker that ran for a minute is replaced after the shortest delay", () => {
-  expect(endingsInARow(3, 59_000)).toBe(3);
-  expect(endingsInARow(3, 61_000)).toBe(0);
+  expect(countedRestarts(3, 59_000)).toBe(3);
+  expect(countedRestarts(3, 61_000)).toBe(0);
 });
 
 test("a heartbeat may be missing for less than 60 seconds during a start, and less than 5 afterwards", () => {
@@ -132,7 +132,7 @@ describe("two workers", { timeout: 60_000 }, () => {
       }
       await vi.waitUntil(() => serveLines(program) === serving + 1, soon);
     }
-    // The other one has never ended.
+    // The other one never ended.
     process.kill(pidsOf(program).get(1) ?? 0, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).some(({ worker, pauseMs }) => worker === 1 && pauseMs === 250), soon);
   });
@@ -142,7 +142,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     const program = await startTwo({ PORT: String(port) });
     for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "a worker ended").length === 2, soon);
-    // Nobody is left hanging.
+    // No request hangs.
     await expect(program.send("GET", "/livez")).rejects.toThrow(/ECONNREFUSED|ECONNRESET/);
     await vi.waitUntil(() => serveLines(program) === 4, soon);
     expect((await program.send("GET", "/readyz")).status).toBe(200);
@@ -231,7 +231,7 @@ describe("two workers", { timeout: 60_000 }, () => {
 
   test("stop, also during their start", async () => {
     const program = serveOn(await createDatabase(), { WORKERS: "3" });
-    await program.url; // the first one's
+    await program.url; // the first instance's
     const told = performance.now();
     program.process.kill("SIGTERM");
     expect(await program.exit).toBe(0);
@@ -267,7 +267,7 @@ describe("a stopped worker (SIGSTOP)", { timeout: 60_000 }, () => {
     const before = pidsOf(program);
     const { pid = 0 } = program.process;
     process.kill(pid, "SIGSTOP");
-    await sleep(8_000); // longer than a worker may be silent
+    await sleep(8_000); // longer than a worker's heartbeat timeout
     process.kill(pid, "SIGCONT");
     await sleep(3_000);
     expect(pidsOf(program)).toEqual(before);

@@ -1,59 +1,47 @@
-import { describe, expect, test } from "vitest";
+import { expect } from "vitest";
+import { describeOperation, each } from "../support/describeOperation.ts";
 import { password, startTestService } from "../support/service.ts";
-import {
-  refusesGuessing,
-  refusesStrangers,
-  refusesUnreadableForms,
-  refusesUnsoundRequests,
-  survivesFaults,
-} from "../support/sharedCases.ts";
 
 const service = await startTestService();
-const { username } = await service.register("miguel");
-const basic: [string, string] = [username, password];
+await service.register("miguel");
+const basic: [string, string] = ["miguel", password];
 
-describe("GET /api/sessions", () => {
-  const request = { method: "GET", target: "/api/sessions", good: () => Promise.resolve({ basic }) };
+describeOperation("listSessions", {
+  service,
+  request: () => ({ basic }),
+  cases: {
+    200: {
+      "with the caller's live sessions, the newest first, in pages": async () => {
+        const ids: string[] = [];
+        for (let count = 0; count < 5; count += 1) {
+          const sent = { basic, headers: { "user-agent": `client ${count}` } };
+          ids.unshift((await service.send("POST", "/api/sessions", sent)).json.id);
+        }
+        await service.register("susan");
+        await service.send("POST", "/api/sessions", { basic: ["susan", password] });
+        await service.send("DELETE", `/api/sessions/${ids[2]}`, { basic });
+        await service.sql("UPDATE sessions SET idle_expires_at = now() WHERE id = $1", [ids[3]]);
 
-  test("200 with one's own that are alive, the newest first, page by page", async () => {
-    const ids: string[] = [];
-    for (let count = 0; count < 5; count += 1) {
-      const sent = { basic, headers: { "user-agent": `client ${count}` } };
-      ids.unshift((await service.send("POST", "/api/sessions", sent)).json.id);
-    }
-    await service.register("susan");
-    await service.send("POST", "/api/sessions", { basic: ["susan", password] });
-    await service.send("DELETE", `/api/sessions/${ids[2]}`, { basic });
-    await service.sql("UPDATE sessions SET idle_expires_at = now() WHERE id = $1", [ids[3]]);
-
-    const first = await service.send("GET", "/api/sessions?limit=2", { basic });
-    expect(first.json.sessions.map(({ id }: { id: string }) => id)).toEqual(ids.slice(0, 2));
-    expect(first.json.sessions[0]).toMatchObject({ user_agent: "client 4", address: "127.0.0.1", current: false });
-    const second = await service.send("GET", `/api/sessions?limit=2&cursor=${first.json.next_cursor}`, { basic });
-    expect(second.json.sessions.map(({ id }: { id: string }) => id)).toEqual([ids[4]]);
-    expect(second.json.next_cursor).toBeNull();
-  });
-
-  test("200 tells the session of the sent token", async () => {
-    const { id, access_token } = (await service.send("POST", "/api/sessions", { basic })).json;
-    const { json } = await service.send("GET", "/api/sessions?limit=1", { bearer: access_token });
-    expect(json.sessions).toMatchObject([{ id, current: true }]);
-  });
-
-  refusesUnsoundRequests(service, request);
-
-  test.each(["limit=0", "limit=101", "limit=x", "limit=1.5", "limit=1&limit=2", "cursor=x", "cursor="])(
-    "400 for ?%s",
-    async (query) => {
-      expect(await service.send("GET", `/api/sessions?${query}`, { basic })).toMatchObject({
-        status: 400,
-        problem: "invalid-request",
-      });
+        const first = await service.send("GET", "/api/sessions?limit=2", { basic });
+        expect(first.json.sessions.map(({ id }: { id: string }) => id)).toEqual(ids.slice(0, 2));
+        expect(first.json.sessions[0]).toMatchObject({ user_agent: "client 4", address: "127.0.0.1", current: false });
+        const second = await service.send("GET", `/api/sessions?limit=2&cursor=${first.json.next_cursor}`, { basic });
+        expect(second.json.sessions.map(({ id }: { id: string }) => id)).toEqual([ids[4]]);
+        expect(second.json.next_cursor).toBeNull();
+      },
+      "and marks the session of the token as current": async () => {
+        const { id, access_token } = (await service.send("POST", "/api/sessions", { basic })).json;
+        const { json } = await service.send("GET", "/api/sessions?limit=1", { bearer: access_token });
+        expect(json.sessions).toMatchObject([{ id, current: true }]);
+      },
     },
-  );
-
-  refusesStrangers(service, request);
-  refusesGuessing(service, request);
-  refusesUnreadableForms(service, request);
-  survivesFaults(service, request);
+    400: each(
+      "for ?%s",
+      [["limit=0"], ["limit=101"], ["limit=x"], ["limit=1.5"], ["limit=1&limit=2"], ["cursor=x"], ["cursor="]],
+      async (query) => {
+        const answer = await service.send("GET", `/api/sessions?${query}`, { basic });
+        expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+      },
+    ),
+  },
 });

@@ -1,77 +1,61 @@
-import { describe, expect, test } from "vitest";
+import { decodeJwt } from "jose";
+import { expect } from "vitest";
+import { describeOperation } from "../support/describeOperation.ts";
 import { password, startTestService } from "../support/service.ts";
-import { refusesOtherSites, refusesUnsoundRequests, survivesOutage } from "../support/sharedCases.ts";
 
 const service = await startTestService();
-const miguel = await service.register("miguel");
-const read = (bearer: string, from = service) => from.send("GET", "/api/resource", { bearer });
+await service.register("miguel");
+const revoke = (bearer: string) => service.send("DELETE", "/api/token", { bearer });
+const read = (bearer: string) => service.send("GET", "/api/resource", { bearer });
 
-describe("DELETE /api/token", () => {
-  const request = {
-    method: "DELETE",
-    target: "/api/token",
-    good: async () => ({ bearer: await service.token("miguel") }),
-  };
-
-  test("204, and this token no longer opens anything; another one does", async () => {
-    const [bearer, other] = [await service.token("miguel"), await service.token("miguel")];
-    expect((await service.send("DELETE", "/api/token", { bearer })).status).toBe(204);
-    expect(await read(bearer)).toMatchObject({ status: 401, problem: "token-revoked" });
-    expect(await read(other)).toMatchObject({ status: 200 });
-  });
-
-  test("204, and the revocation is kept five minutes longer than the token lives, for clocks that differ", async () => {
-    const bearer = await service.token("miguel");
-    const { access_token, id } = (await service.send("POST", "/api/sessions", { basic: ["miguel", password] })).json;
-    for (const [token, subject] of [[bearer], [access_token, id]]) {
-      const { jti, exp } = JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString());
-      expect((await service.send("DELETE", "/api/token", { bearer: token })).status).toBe(204);
-      const [row] = await service.sql(
-        "SELECT extract(epoch FROM expires_at)::float8 AS at FROM revocations WHERE subject = $1",
-        [subject ?? jti],
-      );
-      expect(Math.abs(Number(row?.["at"]) - exp - 300)).toBeLessThan(3);
-    }
-  });
-
-  test("204 for a token in place of the Basic username", async () => {
-    const bearer = await service.token("miguel");
-    expect((await service.send("DELETE", "/api/token", { basic: [bearer, "unused"] })).status).toBe(204);
-    expect((await read(bearer)).status).toBe(401);
-  });
-
-  refusesUnsoundRequests(service, request);
-  refusesOtherSites(service, request);
-
-  test("401 without a token, with the Bearer challenge alone", async () => {
-    const answer = await service.send("DELETE", "/api/token");
-    expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
-    expect(answer.headers["www-authenticate"]).toEqual(['Bearer realm="latchkey"']);
-  });
-
-  test("401 for a password: it is not a token", async () => {
-    const answer = await service.send("DELETE", "/api/token", { basic: [miguel.username, password] });
-    expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
-  });
-
-  test("401 for a token that was revoked already", async () => {
-    const { bearer } = await request.good();
-    await service.send("DELETE", "/api/token", { bearer });
-    const again = await service.send("DELETE", "/api/token", { bearer });
-    expect(again).toMatchObject({ status: 401, problem: "token-revoked" });
-    expect(again.header("www-authenticate")).toContain('error_description="The token has been revoked"');
-  });
-
-  test("500 for a fault of the service, and the token still works", async () => {
-    const { bearer } = await request.good();
-    await service.sql("ALTER TABLE revocations RENAME COLUMN subject TO gone");
-    expect(await service.send("DELETE", "/api/token", { bearer })).toMatchObject({
-      status: 500,
-      problem: "internal-error",
-    });
-    await service.sql("ALTER TABLE revocations RENAME COLUMN gone TO subject");
-    expect((await read(bearer)).status).toBe(200);
-  });
-
-  survivesOutage(service, request);
+describeOperation("revokeToken", {
+  service,
+  request: async () => ({ bearer: await service.token("miguel") }),
+  cases: {
+    204: {
+      "and that token is rejected; another one is not": async () => {
+        const [bearer, other] = [await service.token("miguel"), await service.token("miguel")];
+        expect((await revoke(bearer)).status).toBe(204);
+        expect(await read(bearer)).toMatchObject({ status: 401, problem: "token-revoked" });
+        expect(await read(other)).toMatchObject({ status: 200 });
+      },
+      "and keeps the revocation for five minutes after the token expires, for clocks that differ": async () => {
+        const bearer = await service.token("miguel");
+        const basic: [string, string] = ["miguel", password];
+        const { access_token, id } = (await service.send("POST", "/api/sessions", { basic })).json;
+        for (const [token, subject] of [[bearer], [access_token, id]]) {
+          const { jti, exp } = decodeJwt(token);
+          expect((await revoke(token)).status).toBe(204);
+          const [row] = await service.sql(
+            "SELECT extract(epoch FROM expires_at)::float8 AS at FROM revocations WHERE subject = $1",
+            [subject ?? jti],
+          );
+          expect(Math.abs(Number(row?.["at"]) - Number(exp) - 300)).toBeLessThan(3);
+        }
+      },
+      "for a token in place of the Basic username": async () => {
+        const bearer = await service.token("miguel");
+        expect((await service.send("DELETE", "/api/token", { basic: [bearer, "unused"] })).status).toBe(204);
+        expect((await read(bearer)).status).toBe(401);
+      },
+    },
+    401: {
+      "for a token that is revoked already": async () => {
+        const bearer = await service.token("miguel");
+        await revoke(bearer);
+        const again = await revoke(bearer);
+        expect(again).toMatchObject({ status: 401, problem: "token-revoked" });
+        expect(again.header("www-authenticate")).toContain('error_description="The token has been revoked"');
+      },
+    },
+    500: {
+      "for an unexpected error, and the token still works": async () => {
+        const bearer = await service.token("miguel");
+        await service.sql("ALTER TABLE revocations RENAME COLUMN subject TO gone");
+        expect(await revoke(bearer)).toMatchObject({ status: 500, problem: "internal-error" });
+        await service.sql("ALTER TABLE revocations RENAME COLUMN gone TO subject");
+        expect((await read(bearer)).status).toBe(200);
+      },
+    },
+  },
 });

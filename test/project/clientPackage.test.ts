@@ -135,6 +135,8 @@ test("are the types wrong? No", { timeout: 60_000 }, async () => {
   expect(stdout).toContain('"latchkey/client"');
 });
 
-test("the README shows the very example that is run here", async () => {
-  expect(await readFile("README.md", "utf8")).toContain(`\`\`\`ts\n${await fixture("example.ts")}\`\`\``);
+test("the guide shows the example that the tests run", async () => {
+  expect(await readFile("docs/clients-and-tools.md", "utf8")).toContain(
+    `\`\`\`ts\n${await fixture("example.ts")}\`\`\``,
+  );
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { giversOf, isReference, kindOf, type Operation, readApi } from "../../fuzz/contract/operations.ts";
+import { isReference, kindOf, type Operation, readApi, sourcesOf } from "../../fuzz/contract/operations.ts";
 import { stringsOf } from "../../fuzz/json.ts";
 import { codeSamples } from "../../scripts/docs/codeSamples.ts";
 import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
@@ -104,7 +104,7 @@ async function signedIn(): Promise<Known> {
 async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
   let text = source;
   for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && isReference(one.name))) {
-    const [giver] = giversOf(api, operation, name);
+    const [giver] = sourcesOf(api, operation, name);
     if (!giver || !known) continue;
     const value = await givenBy(giver, name, known);
     if (value !== undefined) text = text.replace(`/${examples[0]}`, `/${value}`);

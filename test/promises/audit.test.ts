@@ -1,4 +1,4 @@
-/** Who did what is told to the log, an event a line, and nothing that it should not know. */
+/** The audit log has one line per event, and no secrets. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";

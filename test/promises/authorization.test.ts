@@ -1,4 +1,4 @@
-/** The Authorization header is read strictly, and refused precisely. */
+/** The Authorization header is parsed strictly, and rejected with a precise problem. */
 import { describe, expect, test } from "vitest";
 import { sendRaw } from "../support/client.ts";
 import { password, startTestService } from "../support/service.ts";

@@ -1,6 +1,6 @@
 /**
- * Wrong bindings do not compile: `npm run typecheck` fails where a line below an expected error
- * has none. At run time this file only has to load.
+ * Wrong handlers do not compile: `npm run typecheck` fails where a line marked as an error
+ * compiles. At run time this file only has to load.
  */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -23,11 +23,11 @@ export const missing: Handlers = right;
 export type Unknown = Handler<"dropTable">;
 // @ts-expect-error the status is not declared
 export const wrongStatus: Handler<"getUser"> = () => ({ status: 201, body: user });
-// @ts-expect-error a failure is thrown, not returned
+// @ts-expect-error a problem is thrown, not returned
 export const returnedProblem: Handler<"getUser"> = () => ({ status: 404 });
 // @ts-expect-error the Location is missing
 export const missingHeader: Handler<"createUser"> = () => ({ status: 201, body: user });
-// @ts-expect-error the contract fixes Cache-Control: it is not the handler's
+// @ts-expect-error Cache-Control is fixed by the contract, not set by handlers
 export const fixedHeader: Handler<"getUser"> = () => ({ status: 200, headers: { "Cache-Control": "x" }, body: user });
 // @ts-expect-error a member of the body is missing
 export const wrongBody: Handler<"issueToken"> = () => ({ status: 200, body: { token: "a.b.c" } });

@@ -1,4 +1,4 @@
-/** The TypeScript client keeps somebody signed in, gives up only what is over, and repeats only what is safe to repeat. */
+/** The TypeScript client stays signed in, gives up only an ended session, and repeats only what is safe to repeat. */
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import {
@@ -21,7 +21,7 @@ const generationOf = async (username: string) => {
   return (await service.sql(query, [username])).map(({ generation }) => generation);
 };
 
-/** Lets time pass for a user's sessions, whose times are the database's, and for access tokens, which are then over. */
+/** Lets time pass for a user's sessions in the database, and expires access tokens. */
 async function pass(username: string, interval: string) {
   expire();
   await service.sql(
@@ -33,7 +33,7 @@ async function pass(username: string, interval: string) {
 
 const greet = ({ latchkey }: Pick<ReturnType<typeof open>, "latchkey">) => latchkey.GET("/api/resource");
 
-/** Answers the requests with these, in turn; the last one for all that follow. */
+/** Responds to the requests with these in turn, and to all later ones with the last. */
 async function scripted(...answers: ((response: ServerResponse) => void)[]) {
   let requests = 0;
   const baseUrl = await serve((_request, response) => answers[Math.min(requests++, answers.length - 1)]?.(response));
@@ -200,7 +200,7 @@ describe("an ended session", () => {
     const opened = await openSignedIn();
     await end(opened.username, opened.items);
     const results = await Promise.all([greet(opened), greet(opened), greet(opened)]);
-    // Each call has the answer to itself.
+    // Each call gets its own response.
     for (const { response } of results) expect(response.status).toBe(401);
     expect(opened.ended.map((refusal) => refusal && slugOf(refusal))).toEqual([slug]);
     expect(opened.items.size).toBe(0);

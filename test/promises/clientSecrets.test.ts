@@ -13,7 +13,7 @@ type Opened = Pick<ReturnType<typeof open>, "latchkey">;
 const greet = ({ latchkey }: Opened) => latchkey.GET("/api/resource");
 const whoIs = async ({ latchkey }: Opened) => unwrap(await latchkey.GET("/api/users/me")).username;
 
-/** A server of another origin, and what it gets. */
+/** A server of another origin, and the requests that it receives. */
 async function elsewhere() {
   const got: IncomingMessage[] = [];
   const url = await serve((request, response) => {
@@ -23,13 +23,13 @@ async function elsewhere() {
   return { url, got };
 }
 
-/** Middleware that sends a request to another URL, as it is. */
+/** Middleware that sends a request unchanged to another URL. */
 const sentTo =
   (url: string) =>
   ({ request }: { request: Request }) =>
     new Request(url, request);
 
-/** Redirects whatever `isMoved` says, and hands the rest to the service. */
+/** Redirects the requests selected by `isMoved`, and sends the rest to the service. */
 async function moved(status: number, to: string, isMoved: (request: IncomingMessage) => boolean = () => true) {
   let redirected = 0;
   const url = await serve(async (request, response) => {
@@ -51,10 +51,10 @@ async function moved(status: number, to: string, isMoved: (request: IncomingMess
   return { url, redirected: () => redirected };
 }
 
-/** Tells a sign-in by somebody else from a request of those who are signed in already. */
+/** Distinguishes a sign-in by another user from requests of the signed-in user. */
 const isSignIn = ({ method, url }: Request) => method === "POST" && url.endsWith("/api/sessions");
 
-/** Holds the first request that fits back: before it is sent, or its answer. */
+/** Delays the first matching request, or its response. */
 function holdBack(fits: (request: Request) => boolean, what: "request" | "answer") {
   const reached = gate();
   const released = gate();
@@ -83,7 +83,7 @@ describe("a redirect is not followed", () => {
     await expect(latchkey.GET("/api/resource", { headers, ...whatever })).rejects.toThrow(
       "GET /api/resource was answered with a redirect, which this client does not follow.",
     );
-    expect(service.redirected()).toBe(3); // it would be the same the next time
+    expect(service.redirected()).toBe(3); // the redirect would be permanent
     expect([other.got, sent]).toEqual([[], []]);
   });
 
@@ -251,7 +251,7 @@ describe("a request stays with its user", () => {
   test("a request that waits for a refresh while another user signs in is not sent as that user", async () => {
     const held = holdBack(isRefresh, "answer");
     const opened = await openSignedIn({ items: new Map() });
-    // A page that starts with Anna's session in its storage.
+    // A page that loads with Anna's session in its storage.
     const page = open({ items: opened.items, ...held });
     const { username: bob } = await service.register();
     const [one, other] = [greet(page), page.latchkey.changePassword(password, "staple horse correct")];
@@ -327,7 +327,7 @@ describe("a request stays with its user", () => {
     await writing.opened; // the successor of her refresh token
     const his = anna.latchkey.signIn(bob, password);
     await answered.opened;
-    // Turns enough for the client to read the answer and to write, if it does not wait for the first write.
+    // Enough turns of the event loop for the client to read the response and write, if it did not wait for the first write.
     for (let turn = 0; turn < 100; turn += 1) await setImmediate();
     written.open();
     unwrap(await his);
@@ -338,7 +338,7 @@ describe("a request stays with its user", () => {
 });
 
 describe("tabs that share a storage", () => {
-  /** Anna in one tab, and then Bob in another. */
+  /** Anna signs in in one tab, then Bob in another. */
   async function twoTabs() {
     const anna = await openSignedIn();
     const { username: bob } = await service.register();
@@ -348,7 +348,7 @@ describe("tabs that share a storage", () => {
   }
 
   test("refresh one after the other, where the browser has Web Locks", async () => {
-    // As the browser has them, for one name: Node 20 has none.
+    // Web Locks as in browsers, for one name: Node 20 has none.
     let last: Promise<unknown> = Promise.resolve();
     const request = <T>(_name: string, task: () => Promise<T>): Promise<T> => {
       const done = last.then(task);
@@ -387,7 +387,7 @@ describe("tabs that share a storage", () => {
     expect(count(anna.sent, "POST /api/token")).toBe(0);
     expire();
     expect(await whoIs(other)).toBe(bob);
-    expect(await whoIs(open({ items: anna.items }))).toBe(bob); // as when the page is loaded again
+    expect(await whoIs(open({ items: anna.items }))).toBe(bob); // as when the page is reloaded
     expect(other.ended).toEqual([]);
   });
 
@@ -429,7 +429,7 @@ describe("tabs that share a storage", () => {
 });
 
 describe("signing in again", () => {
-  /** Whether the tokens of a session still work: its refresh token first, since that shows the session itself. */
+  /** Whether the tokens of a session are still valid. The refresh token comes first, since it shows the state of the session. */
   async function isAlive(refreshToken: string | undefined) {
     return (await service.send("POST", "/api/token", { json: { refresh_token: refreshToken } })).status === 200;
   }

@@ -1,8 +1,8 @@
-/** A clock that is wrong, or is set, brings no token back to life. */
+/** A wrong or adjusted clock makes no expired or revoked token valid. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, expect, inject, test, vi } from "vitest";
-import { followDatabaseClock } from "../../src/database/clock.ts";
+import { startDatabaseClock } from "../../src/database/clock.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { password, query, startTestService, urlOf } from "../support/service.ts";
@@ -22,8 +22,8 @@ const name = new URL(service.databaseUrl).pathname.slice(1);
 const asAdministrator = (text: string, values?: unknown[]) =>
   query({ ...inject("postgres"), database: name }, text, values);
 
-// In this database `now()` and `clock_timestamp()` are ours. Postgres runs its own functions by their number, without looking
-// at their definition. But its planner puts the body of a function in SQL into each statement that calls it.
+// This database overrides `now()` and `clock_timestamp()`. Postgres calls built-in functions by OID, without reading
+// their definition. But its planner inlines the body of an SQL function into each statement.
 await asAdministrator(`
   CREATE TABLE public.clock_offset (seconds integer);
   INSERT INTO public.clock_offset VALUES (0);
@@ -41,7 +41,7 @@ await asAdministrator(
   [name],
 );
 
-/** Sets the database's clock, and waits until the service has learned it. */
+/** Sets the database's clock, and waits until the service has read it. */
 async function setDatabaseClock(seconds: number): Promise<void> {
   await asAdministrator("UPDATE public.clock_offset SET seconds = $1", [seconds]);
   await vi.waitUntil(
@@ -76,7 +76,7 @@ test("a clock set forward an hour expires tokens; set back, revoked tokens stay 
   await setDatabaseClock(60 * minutes);
   expect(await service.send("GET", "/api/resource", { bearer: token })).toMatchObject({ problem: "token-expired" });
   expect(await statusOf(await service.token(username))).toBe(200);
-  await service.sql("SELECT pg_sleep(1.5)"); // in which what has expired is forgotten
+  await service.sql("SELECT pg_sleep(1.5)"); // expired entries are evicted meanwhile
   await setDatabaseClock(0);
   expect(await service.send("GET", "/api/resource", { bearer: dead })).toMatchObject({ problem: "token-revoked" });
 });
@@ -111,7 +111,7 @@ test("a late response is a poor measurement of the time, used only if there is n
   await once(link, "listening");
   const address = link.address() as AddressInfo;
   const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
-  const clock = await followDatabaseClock(database, () => {});
+  const clock = await startDatabaseClock(database, () => {});
   afterTest(async () => {
     await clock.close();
     await database.close();

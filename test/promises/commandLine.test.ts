@@ -1,4 +1,4 @@
-/** The program from outside: how it starts, refuses to, stops, and what it keeps. */
+/** The program from outside: start, refusal to start, stop, and what it stores. */
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -240,7 +240,7 @@ test("SIGTERM lets a request in flight finish, then ends with exit status 0", { 
   const program = runProgram([], settings);
   const send = createClient(await program.url);
   const slow = send("POST", "/api/users", { json: { username: "miguel", password } });
-  await send("GET", "/livez"); // the slow one, sent before, is in flight now
+  await send("GET", "/livez"); // the slow request sent before is in flight now
   program.process.kill("SIGTERM");
   expect((await slow).status).toBe(201);
   expect(await program.exit).toBe(0);

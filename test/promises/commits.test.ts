@@ -1,8 +1,8 @@
-/** From when on a transaction could be seen, by the snapshots that are read once a second. */
+/** Since when a transaction has been visible, according to snapshots that are read once a second. */
 import { expect, test } from "vitest";
 import { commitHistory } from "../../src/database/commits.ts";
 
-/** A history of the last so many seconds, in which transaction 100 began and became visible so many seconds ago. */
+/** A history in which transaction 100 began and became visible the given number of seconds ago. */
 function historyOf(
   seconds: number,
   began: number,
@@ -14,7 +14,7 @@ function historyOf(
   for (let second = 0; second <= seconds; second += 1) {
     const ago = seconds - second;
     if (gap && ago < gap.from && ago > gap.to) continue;
-    // Postgres lists what is under way below the last number that has ended.
+    // Postgres lists running transactions below the newest completed one.
     const running = isLast ? "95:100:" : "100:120:100,110";
     const snapshot = ago >= began ? "90:95:" : ago > visible ? running : "120:130:";
     history.saw("a server", snapshot, second * 1000);

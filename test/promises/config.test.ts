@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ConfigError, describeSettings, misspeltSettings, readConfig } from "../../src/config/config.ts";
+import { describeSettings, misspelledSettings, readConfig } from "../../src/config/config.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { keysOf } from "../../src/tokens/secretKey.ts";
 
 const secret = "an honest secret key of forty characters";
@@ -199,8 +200,8 @@ describe("settings", () => {
     ["PASSWORD_MINIMUM_LENGTH", "PASSWORD_MIN_LENGTH"],
     ["LATCHKEY_PORT", "PORT"],
   ])("%s is warned of: %s is meant", (given, meant) => {
-    expect(misspeltSettings({ [given]: "1" })).toEqual([expect.stringContaining(`Set ${meant} if`)]);
-    expect(misspeltSettings({ [given]: "1", [meant]: "1" })).toEqual([]);
+    expect(misspelledSettings({ [given]: "1" })).toEqual([expect.stringContaining(`Set ${meant} if`)]);
+    expect(misspelledSettings({ [given]: "1", [meant]: "1" })).toEqual([]);
     readConfig({ [given]: "1" });
   });
 
@@ -223,15 +224,17 @@ describe("settings", () => {
       },
       ...{ XDG_DATA_DIRS: "x", DB_HOST: "x", REDIS_URL: "x", HTTP_PROXY: "x", NO_PROXY: "x", CI: "1", DEBUG: "x" },
     };
-    expect(misspeltSettings(foreign)).toEqual([]);
+    expect(misspelledSettings(foreign)).toEqual([]);
   });
 
-  test("the documented table lists all of them with their defaults", () => {
-    const readme = readFileSync("README.md", "utf8");
-    const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
-      name,
-      fallback ?? "",
-    ]);
-    expect(rows).toEqual(describeSettings().map(({ name, fallback }) => [name, fallback]));
+  test("docs/settings.md lists all of them, with their defaults and the texts of --help", () => {
+    const guide = readFileSync("docs/settings.md", "utf8");
+    const rows = [...guide.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\| (.+) \|$/gm)].map(
+      ([, name, fallback = "", meaning = ""]) => {
+        const help = meaning.replace(/\[([^\]]+)\]\([^)]+\)/g, "$1").replaceAll("`", "");
+        return { name, fallback, help };
+      },
+    );
+    expect(rows).toEqual(describeSettings().map(({ name, fallback, help }) => ({ name, fallback, help })));
   });
 });

@@ -1,19 +1,19 @@
-/** What breaks the contract is noticed: each way of breaking it, and by the running service as CONTRACT_CHECK says. */
+/** Each kind of contract violation is detected, also by the running service according to CONTRACT_CHECK. */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import express from "express";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
 import { loadContract } from "../../src/openapi/contract.ts";
-import { problemWriter } from "../../src/openapi/dispatch.ts";
-import { type AnswerCheckMode, createAnswerCheck } from "../../src/openapi/responseCheck.ts";
+import { problemWriter } from "../../src/openapi/problemWriter.ts";
+import { createResponseCheck, type ResponseCheckMode } from "../../src/openapi/responseCheck.ts";
+import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 import { Problem } from "../../src/problems/problems.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createDatabase, password, startTestService } from "../support/service.ts";
 
-const conformance = createConformance(parse(await readFile("openapi.yaml", "utf8")));
+const conformance = createResponseValidator(parse(await readFile("openapi.yaml", "utf8")));
 const requestId = "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e";
 const json = (status: number, body: unknown, headers: Record<string, string[]> = {}): Answer => ({
   status,
@@ -90,7 +90,7 @@ describe("CONTRACT_CHECK", async () => {
   };
   const service = await startTestService({}, databaseUrl);
   await service.register("miguel");
-  // What no handler of ours writes, and somebody with SQL can.
+  // No handler writes this, but SQL can.
   await service.sql("UPDATE users SET created_at = '12026-01-01'");
 
   test("report logs a response that violates the contract, and sends it", async () => {
@@ -118,11 +118,11 @@ describe("CONTRACT_CHECK", async () => {
     expect(faults).toHaveLength(1);
   });
 
-  /** What a client of `issueToken` gets for a problem, and what the check finds. */
-  async function answerTo(problem: Problem, mode: AnswerCheckMode) {
+  /** What a client of `issueToken` receives for a problem, and what the check reports. */
+  async function answerTo(problem: Problem, mode: ResponseCheckMode) {
     const contract = await loadContract("openapi.yaml", undefined);
     const faults: string[] = [];
-    const check = createAnswerCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
+    const check = createResponseCheck(contract.document, mode, 100, ({ fault }) => faults.push(fault));
     const app = express().disable("x-powered-by");
     const writeProblem = problemWriter({ report: () => {}, check, transportHeaders: () => [] });
     const operation = contract.operations.find(({ id }) => id === "issueToken");

@@ -1,4 +1,4 @@
-/** Shares of connections for IPv6, of which a machine has one address only: the sockets here say where they come from. */
+/** Connection limits for IPv6 networks. A machine has one IPv6 address only, so the sockets here have invented addresses. */
 import { EventEmitter } from "node:events";
 import { Server } from "node:http";
 import { expect, test } from "vitest";

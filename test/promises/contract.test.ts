@@ -1,4 +1,4 @@
-/** A contract that could not be bound, or not guarded, stops the start. */
+/** A contract that cannot be bound or guarded fails the start. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const text = await readFile("openapi.yaml", "utf8");
 const folder = await mkdtemp(join(tmpdir(), "latchkey-contract-"));
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Loads the contract with the first occurrence of some text replaced. */
+/** Loads the contract with the first occurrence of a text replaced. */
 async function load(from: string, to: string) {
   expect(text).toContain(from);
   const file = join(folder, "openapi.yaml");

@@ -4,7 +4,7 @@ import { startTestService } from "../support/service.ts";
 const origin = "https://app.example.com";
 const service = await startTestService({ CORS_ORIGINS: `${origin},https://other.example.com` });
 
-/** A preflight is the browser's own question about an operation, and no operation of the contract. */
+/** CORS. A preflight is sent by the browser, and is no operation of the contract. */
 const preflight = (from: string) =>
   fetch(`${service.url}/api/users`, {
     method: "OPTIONS",

@@ -1,4 +1,4 @@
-/** A page of another origin cannot change anything with what the browser keeps. */
+/** A page of another origin cannot change anything with credentials that the browser stores. */
 import { describe, expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 
@@ -65,7 +65,7 @@ describe("CORS_ORIGINS", () => {
     const bearer = await open.token("miguel");
     const answer = await open.send("DELETE", "/api/token", { bearer, headers: { ...crossSite, origin: app } });
     expect(answer.status).toBe(204);
-    // No browser takes this answer where the request is to have the browser's own credentials.
+    // Browsers reject this response to a request with stored credentials.
     const preflight = { origin: app, "access-control-request-method": "POST" };
     const allowed = await fetch(`${open.url}/api/sessions`, { method: "OPTIONS", headers: preflight });
     expect(allowed.headers.get("access-control-allow-origin")).toBe("*");
@@ -101,7 +101,7 @@ describe("the Basic challenge", () => {
     expect(await challengesFor("/api/token", "document")).toEqual(["Basic"]);
   });
 
-  // A page can ask for any of these, and the browser would open its dialog over the page.
+  // A page can request any of these, and the browser would open its login dialog.
   test.each([
     "empty",
     "iframe",

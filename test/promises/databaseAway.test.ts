@@ -1,4 +1,4 @@
-/** A database that is away, frozen or restarted is a quick 503, and never a reason to restart the service. */
+/** While the database is unavailable, frozen or restarting, responses are quick 503s. The service needs no restart. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,7 @@ await vi.waitUntil(
 );
 const basic: [string, string] = ["miguel", password];
 
-/** Every door to the database answers 503 within 3 s. */
+/** Every operation that needs the database responds with 503 within 3 s. */
 async function expectAway(): Promise<void> {
   const answers = [
     service.send("GET", "/api/resource", { basic }),
@@ -91,19 +91,19 @@ async function eventually(send: () => Promise<Received>, expected: object, withi
   }
 }
 
-/** Nothing can be written: no sign-in, no readiness. */
+/** Writes fail: sign-in and readiness do too. */
 async function expectReadOnly(): Promise<void> {
   await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
   for (let round = 0; round < 3; round += 1) expect((await signIn()).status).toBe(503);
 }
 
-/** After the bound, and not before, no token is accepted. */
+/** Tokens are rejected after the bound, and not before. */
 const expectStale = () =>
   eventually(checkToken, { status: 503, problem: "revocations-stale" }, (stalenessSeconds + 2) * 1000);
 
 async function expectWritable(): Promise<void> {
   await eventually(signIn, { status: 201 }, 2_000);
-  await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 500); // a failure holds for 250 ms
+  await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 500); // a failure is cached for 250 ms
   await eventually(checkToken, { status: 200 }, 2_000);
 }
 

@@ -1,4 +1,4 @@
-/** Settings of the server, the database, the role and the environment that would change what the code relies on. */
+/** Settings of the server, database, role and environment that would break the code's assumptions. */
 import { pino } from "pino";
 import { expect, inject, test } from "vitest";
 import { connect, noTimeLimits } from "../../src/database/connections.ts";
@@ -102,7 +102,7 @@ test("a read-only database is not connected to, and does not count as able to co
   expect(await commitSomething(database)).toMatch(/^\d{4}-/);
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   await expect(connect(own, noTimeLimits)).rejects.toMatchObject({ code: "25006" });
-  await database.read((knex) => knex.raw("SET default_transaction_read_only = on")); // of the connection that is there
+  await database.read((knex) => knex.raw("SET default_transaction_read_only = on")); // on the open connection
   await expect(commitSomething(database)).rejects.toMatchObject({ slug: "database-unavailable" });
 });
 
@@ -136,7 +136,7 @@ test("environment variables of pg change nothing", async () => {
     PGUSER: "nobody",
     PGDATABASE: "nothing",
     PGOPTIONS: "-c no_such_setting=1",
-    PGSSLMODE: "prefer", // by which pg would ask for TLS
+    PGSSLMODE: "prefer", // which makes pg request TLS
     PGSSLNEGOTIATION: "direct",
     PGREPLICATION: "database",
     PGCLIENT_ENCODING: "LATIN1",

@@ -1,4 +1,4 @@
-/** What all the tests saw, held against what the contract declares. build/answers.txt shows it. */
+/** Compares all observed responses with the contract. build/answers.txt shows the result. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { answersFolder, declaredAnswers } from "../support/answers.ts";
@@ -21,7 +21,7 @@ test("no other response was observed", () => {
   expect([...seen.keys()].filter((pair) => !pairs.includes(pair))).toEqual([]);
 });
 
-/** Operations by statuses: how often each was seen, and a dot where it is neither declared nor seen. */
+/** Operations by status: how often each was observed, and a dot where it is neither declared nor observed. */
 function table(): string {
   const statuses = [...new Set([...pairs, ...seen.keys()].map((pair) => pair.split(" ")[1] as string))].sort();
   const width = Math.max(...[...declared.keys()].map((operation) => operation.length));

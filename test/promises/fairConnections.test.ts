@@ -1,4 +1,4 @@
-/** Connections to Postgres are shared by network: many requests of one do not keep those of others waiting. */
+/** Connections to Postgres are shared fairly between networks. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
@@ -22,7 +22,7 @@ test("a query waits for at most one query of another network", async () => {
     }),
   );
   await query("198.51.100.1");
-  // The one that had begun, and one whose turn it was.
+  // The running one, and the next in turn.
   expect(done).toBeLessThanOrEqual(2);
   await Promise.all(flood);
 });

@@ -1,4 +1,4 @@
-/** Passwords that take long to estimate cost those who send them, and nobody else. */
+/** Passwords that are slow to estimate delay only the clients that send them. */
 import { expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 

@@ -1,8 +1,8 @@
-/** A few slots are shared fairly by network and by account; waiting is bounded in time and number. */
+/** The queue shares slots fairly between networks and accounts, and bounds waiting in time and number. */
 import { describe, expect, test } from "vitest";
 import { fairQueue, type Turn } from "../../src/lib/fairQueue.ts";
 
-/** A queue whose tasks end when the test says so, and the names of those that have begun. */
+/** A queue whose tasks end when the test ends them, and the names of those that have started. */
 function steppedQueue(atOnce: number, mostWaiting = 1_000) {
   const queue = fairQueue(atOnce, mostWaiting);
   const begun: string[] = [];
@@ -17,7 +17,7 @@ function steppedQueue(atOnce: number, mostWaiting = 1_000) {
     const result = queue.run({ account: name, deadline: performance.now() + 60_000, ...turn }, task);
     settled.push(result.catch(() => refused.push(name)));
   };
-  /** Ends tasks until none is left. */
+  /** Ends all tasks. */
   const finish = async (): Promise<void> => {
     const all = Promise.all(settled);
     let isOver = false;

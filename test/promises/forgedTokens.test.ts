@@ -1,4 +1,4 @@
-/** Only a token that this service signed, for this service, unaltered and in time, opens anything. */
+/** Only unaltered, unexpired tokens signed by and for this service are accepted. */
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { startTestService } from "../support/service.ts";
@@ -12,7 +12,7 @@ const write = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("b
 const foreign = generateKeyPairSync("ed25519");
 const other = await startTestService({}, service.databaseUrl);
 
-/** Signs with a key that is not the service's, under whatever header. */
+/** Signs with a key that is not the service's, with any header. */
 const forge = (head: object, claims: object) => {
   const text = `${write({ ...read(header), ...head })}.${write({ ...read(payload), ...claims })}`;
   return `${text}.${sign(null, Buffer.from(text), foreign.privateKey).toString("base64url")}`;
@@ -117,7 +117,7 @@ describe("a token with", () => {
       expect(await status(await signed({}, change)), JSON.stringify(change)).toBe("invalid-token");
     }
     expect(await status(await signed({}, { exp: 1 }))).toBe("token-expired");
-    // What an earlier version issued works until it expires.
+    // Tokens of an earlier version are valid until they expire.
     const former = { iss: "latchkey", aud: "latchkey", client_id: undefined };
     expect(await status(await signed({}, former))).toBeUndefined();
     expect(await status(await signed({}, { ...former, exp: 1 }))).toBe("token-expired");

@@ -1,4 +1,4 @@
-/** What is not sound HTTP, or not in the contract, gets a precise 4xx and reaches no handler. */
+/** Malformed HTTP, and requests outside the contract, get a precise 4xx and reach no handler. */
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { setFlagsFromString } from "node:v8";
@@ -14,8 +14,8 @@ const overTls = await startTestService({
 });
 
 /**
- * The statuses of all that a connection answers until it closes.
- * @param later is sent as soon as the first answer has arrived, and then once more
+ * The statuses of all responses on a connection until it closes.
+ * @param later sent as soon as the first response has arrived, and then once more
  */
 function statusesOf(bytes: string, { later = "", url = service.url } = {}): Promise<string[]> {
   return new Promise((resolve) => {
@@ -169,7 +169,7 @@ describe("a request with", () => {
     ]) {
       const ahead = `GET /livez HTTP/1.1\r\nHost: x\r\n\r\n${slow}${slow}`;
       for (const { url } of [service, overTls]) {
-        // What follows is not processed, neither in the same packet nor later.
+        // Later bytes are not processed, neither in the same packet nor after it.
         const statuses = await statusesOf(`${ahead}${unsound}\r\n\r\n${slow}`, { later: slow, url });
         expect(statuses, unsound).toEqual(["200", "401", "401", "400"]);
       }
@@ -186,7 +186,7 @@ describe("a request with", () => {
     const unsound = "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n";
     expect(await statusesOf(unsound + register("behind.400"), { later: register("later.400") })).toEqual(["400"]);
     expect(await statusesOf(`GARBAGE\r\n\r\n${register("behind.garbage")}`)).toEqual(["400"]);
-    // The last answer takes its time, so that what follows arrives before it.
+    // The last response is slow, so that the following bytes arrive before it.
     const slow = `GET /api/resource HTTP/1.1\r\nHost: x\r\nAuthorization: ${basicAuthorization(["nobody", "wrong"])}\r\n`;
     const first = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     for (const ending of ["Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "Upgrade: h2c\r\n\r\n"]) {
@@ -194,7 +194,7 @@ describe("a request with", () => {
       const sent = first + slow + ending + register(`behind.${name}`);
       expect(await statusesOf(sent, { later: register(`later.${name}`) })).toEqual(["200", "401"]);
     }
-    // Whoever registered before would be there once these are.
+    // Earlier registrations would be stored by the time these are.
     for (const _ of [1, 2]) await service.register();
     expect(await service.sql("SELECT username FROM users WHERE username ~ '^(behind|later)'")).toEqual([]);
   });
@@ -267,7 +267,7 @@ describe("a request with", () => {
   test("HTTP/1.0, an absolute target or an Expect is served", async () => {
     expect((await sendRaw(service.url, "GET /livez HTTP/1.0\r\n\r\n", "GET", "/livez")).status).toBe(200);
     expect((await sendRaw(service.url, "GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/")).status).toBe(200);
-    // The host of the target counts, and Host is ignored (RFC 9112, section 3.2.2).
+    // The target's host is used, and Host is ignored (RFC 9112, section 3.2.2).
     const other = "GET http://b.example:81/livez?x HTTP/1.1\r\nHost: a.example\r\n\r\n";
     expect((await sendRaw(service.url, other, "GET", "/livez")).json.errors).toMatchObject([{ parameter: "x" }]);
     const absolute = "GET http://example.com/livez HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";

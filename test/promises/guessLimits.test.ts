@@ -1,4 +1,4 @@
-/** The limits on guessing as they are by default: how many wrong passwords are looked at, exactly. */
+/** The default limits on guessing: exactly how many wrong passwords are evaluated. */
 import { describe, expect, test } from "vitest";
 import { unlockAccount } from "../../src/cli/account.ts";
 import { describeSettings } from "../../src/config/config.ts";
@@ -29,7 +29,7 @@ const another = async (more: Record<string, string> = {}): Promise<TestService> 
 };
 
 let addresses = 0;
-/** An address that has not been here before. */
+/** A new address. */
 const stranger = () => `198.51.${Math.floor(++addresses / 250)}.${addresses % 250}`;
 const signIn = (username: string, secret: string, from: string, at: TestService = service) =>
   at.send("GET", "/api/resource", { basic: [username, secret], headers: { "x-forwarded-for": from } });
@@ -39,7 +39,7 @@ const register = async (username: string, from = stranger()): Promise<string> =>
   return from;
 };
 type Guess = [username: string, from: string];
-/** Guesses, a few at a time, and again what is not looked at for want of time. @returns how many were looked at, and the last refusal */
+/** Guesses a few at a time, and repeats those rejected as overloaded. @returns how many were evaluated, and the last rejection */
 async function guess(guesses: Guess[]): Promise<{ looked: number; refusal: Received | undefined }> {
   const due = [...guesses];
   const answers: Received[] = [];
@@ -105,7 +105,7 @@ describe("one address", () => {
     ["a /48 of IPv6", 60, (n) => `2001:db8:248:${n.toString(16)}00::1`],
   ])("%s registers %d times", async (_name, most, from) => {
     const strict = await another({ THROTTLE_REGISTRATIONS: "30" });
-    const taken = await service.register(); // costs a hash each time, like any
+    const taken = await service.register(); // costs a hash each time, like any name
     const answers: Received[] = [];
     for (let n = 0; n < 64; n += 1) {
       const json = { username: taken.username, password };
@@ -140,7 +140,7 @@ describe("consecutive failures", () => {
     }
     expect(total).toBe(80);
     expect(policyOf(last)).toBe('"consecutive";q=100;w=2592000');
-    // Since the last failure, which was in the second of four windows.
+    // Counted from the last failure, in the second of four windows.
     const seconds = Number(last?.header("retry-after"));
     expect(seconds).toBeGreaterThan(30 * 86_400 - 3 * windowSeconds);
     expect(seconds).toBeLessThanOrEqual(30 * 86_400);
@@ -149,7 +149,7 @@ describe("consecutive failures", () => {
     const restarted = await another();
     expect((await signIn(username, password, stranger(), restarted)).status).toBe(429);
     if (!exists) return;
-    // Those that the account knows have the rest.
+    // Known networks have the rest.
     for (let window = 0; window < 5; window += 1) {
       total += (await guess(times(8, () => [username, home]))).looked;
       advance(windowSeconds);
@@ -161,7 +161,7 @@ describe("consecutive failures", () => {
     afterTest(() => database.close());
     expect(await unlockAccount(database, [secretKey], username.toUpperCase())).toBe(true);
     expect(await unlockAccount(database, [secretKey], username)).toBe(false);
-    advance(2); // what was refused is remembered for a moment, by another clock
+    advance(2); // a rejection is cached briefly, by another clock
     expect((await signIn(username, password, home, await another())).status).toBe(200);
   });
 

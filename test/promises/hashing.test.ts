@@ -1,4 +1,4 @@
-/** Password hashing: bounded, equal in work for wrong passwords, upgraded in time. */
+/** Password hashing is bounded, costs the same work for any wrong password, and is upgraded at sign-in. */
 import { hash } from "@node-rs/argon2";
 import pg from "pg";
 import { describe, expect, test, vi } from "vitest";
@@ -8,7 +8,7 @@ import { password, startTestService } from "../support/service.ts";
 const service = await startTestService();
 const signIn = (username: string, secret: string) =>
   service.send("GET", "/api/resource", { basic: [username, secret] });
-/** The hashing that a request causes, in KiB times passes. */
+/** The hashing work of a request, in KiB times passes. */
 const workOf = async (request: () => Promise<unknown>) => {
   const before = service.hashingWork();
   await request();
@@ -78,7 +78,7 @@ describe("a stored hash", () => {
     await vi.waitUntil(async () => (await service.sql(waiting)).length > 0, { timeout: 15_000, interval: 5 });
     await change.query("COMMIT");
     await change.end();
-    expect((await signedIn).status).toBe(200); // the password was right when it was verified
+    expect((await signedIn).status).toBe(200); // the password was right when verified
     expect(await storedHash("changed")).toBe(other);
     expect((await signIn("changed", password)).status).toBe(401);
   });
@@ -135,7 +135,7 @@ test("at most two hashes run at a time, and at most 64 wait", async () => {
   const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
   const slots = 6;
   const tasks = Array.from({ length: slots + 70 }, (_, index) =>
-    // With time enough for a busy machine.
+    // With enough time for a busy machine.
     hasher.schedule({ networks: [`${index}`], account: `${index}`, deadline: performance.now() + 60_000 }, (deadline) =>
       hasher.hash("x", deadline),
     ),

@@ -1,4 +1,4 @@
-/** Keys are replaced while the service runs, and nobody with a valid token notices. */
+/** Signing keys are rotated while the service runs, without rejecting a valid token. */
 import { createRemoteJWKSet, customFetch, decodeProtectedHeader, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
 import { createSeal } from "../../src/tokens/sealing.ts";
@@ -6,7 +6,7 @@ import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey, startTestService, type TestService } from "../support/service.ts";
 
-/** Two instances on one database of their own, and a user. */
+/** Two instances on one new database, and a user. */
 async function pair() {
   const here = await startTestService();
   const there = await startTestService({}, here.databaseUrl);
@@ -36,7 +36,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const old = await here.token("miguel");
     const [next = "", ...others] = await kidsOf(here);
     expect(others).toEqual([kidOf(old)]);
-    // Nine minutes before it signs: in time for one more key to be known to everybody then.
+    // Nine minutes before it signs: early enough to publish one more key.
     await here.sql(`UPDATE signing_keys SET created_at = created_at - interval '30 days' + interval '9 minutes',
                                             activates_at = activates_at - interval '30 days' + interval '9 minutes'`);
     for (const service of [here, there])
@@ -80,7 +80,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const [row] = await here.sql(
       "SELECT extract(epoch FROM min(activates_at) - now()) AS seconds FROM signing_keys WHERE activates_at > now()",
     );
-    expect(Number(row?.["seconds"])).toBeGreaterThan(300); // what the JWK Set may be cached
+    expect(Number(row?.["seconds"])).toBeGreaterThan(300); // how long the JWK Set may be cached
     expect(Number(row?.["seconds"])).toBeLessThanOrEqual(360);
     for (const service of [here, there, frequent]) expect(kidOf(await service.token("miguel"))).toBe(kidOf(old));
   });
@@ -109,7 +109,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
           () => kidsOf(service),
           (kids) => kids.length === rotation + 1,
         );
-      // Both clocks pass its activation, one after the other.
+      // Both clocks pass the activation, one after the other.
       here.advance(361);
       there.advance(361);
       await soon(
@@ -141,7 +141,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
     const bearer = await here.token("miguel");
     expect(kidOf(bearer)).not.toBe(kidOf(stolen));
     expect((await read(there, bearer)).status).toBe(200);
-    // Whoever has the key can sign for next year: it stays revoked after its revocation has expired.
+    // A thief can sign for next year: the key stays revoked after its revocation entry has expired.
     await here.sql("DELETE FROM revocations");
     const restarted = await startTestService({}, here.databaseUrl);
     expect((await read(restarted, stolen)).problem).toBe("token-revoked");
@@ -170,7 +170,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
       expect(await program.exit).toBe(78);
     }
     expect(await kidsOf(here)).toEqual(before);
-    // Should such a key get there all the same, the service goes on without it.
+    // If such a key is inserted nevertheless, the service ignores it.
     await here.sql("INSERT INTO signing_keys (kid, private_jwe) VALUES ('alien', 'x')");
     const bearer = await here.token("miguel");
     expect((await read(here, bearer)).status).toBe(200);
@@ -194,7 +194,7 @@ describe("a signing key", { timeout: 60_000 }, () => {
 });
 
 describe("a service that verifies by itself and never reads the key set again", { timeout: 60_000 }, () => {
-  /** As the README has it, with a cache that does not end. */
+  /** Verifies tokens as in the guide, with a key set cached forever. */
   async function verifier(service: TestService) {
     let reads = 0;
     const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`), {
@@ -212,7 +212,7 @@ describe("a service that verifies by itself and never reads the key set again", 
 
   test("accepts what is signed right after a revocation or a rotation, on every instance", async () => {
     const { here, there } = await pair();
-    // Published for as long as a key set may be cached.
+    // Published for as long as key sets are cached.
     await here.sql("UPDATE signing_keys SET created_at = now() - interval '6 minutes 1 second'");
     const { verify, reads } = await verifier(here);
     const stolen = kidOf(await here.token("miguel"));
@@ -240,7 +240,7 @@ describe("a service that verifies by itself and never reads the key set again", 
     );
     expect(kidOf(token)).toBe(rotated.stdout[0]);
     expect(await second.verify(token)).toBe(true);
-    // Not the retired key, though it is known, too: the next one.
+    // The next key, not the retired one.
     const again = latchkey(["keys", "revoke", kidOf(token)], here.databaseUrl);
     expect(await again.exit).toBe(0);
     expect(again.stdout[0]).toMatch(/^Revoked\. [\w-]{43} signs\.$/);
@@ -314,11 +314,11 @@ test("SECRET_KEY can be changed: tokens and sessions stay valid, also once the p
   const changed = { SECRET_KEY: `another ${secretKey}`, SECRET_KEY_PREVIOUS: secretKey };
   const during = await startTestService(changed, databaseUrl);
   expect((await read(during, session.access_token)).status).toBe(200);
-  // The successor is sealed anew as well, and can sign.
+  // The next key is sealed again as well, and can sign.
   const seal = createSeal([changed.SECRET_KEY]);
   for (const { kid, private_jwe } of await during.sql("SELECT kid, private_jwe FROM signing_keys"))
     expect((await seal.open(String(kid), String(private_jwe))).isOld).toBe(false);
-  // The lost answer can still be asked for, and is the same.
+  // The lost response can still be repeated.
   const repeated = (await refresh(during, session.refresh_token)).json;
   expect(repeated.refresh_token).toBe(lost.refresh_token);
   const refreshed = (await refresh(during, repeated.refresh_token)).json;
@@ -326,8 +326,8 @@ test("SECRET_KEY can be changed: tokens and sessions stay valid, also once the p
   const after = await startTestService({ SECRET_KEY: changed.SECRET_KEY }, databaseUrl);
   expect((await read(after, session.access_token)).status).toBe(200);
   expect((await refresh(after, refreshed.refresh_token)).status).toBe(200);
-  // Whoever has stolen the old one could have made this token.
+  // A thief of the old key could have made this token.
   expect(await refresh(after, unused.refresh_token)).toMatchObject({ status: 401, problem: "invalid-token" });
-  // The instance that still has the old one goes on with what it knows.
+  // The instance with the old key continues with the keys that it has opened.
   expect((await read(before, session.access_token)).status).toBe(200);
 });

@@ -1,4 +1,4 @@
-/** What Prometheus reads is true, and what the dashboard and the alerts ask for is there. */
+/** The metrics are correct, and the dashboard and alerts use existing ones. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { describe, expect, test, vi } from "vitest";
@@ -11,7 +11,7 @@ const service = await startTestService({ METRICS_PORT: "0", THROTTLE_ACCOUNT_ADD
 const metricsUrl = (of: TestService): string =>
   JSON.parse(of.log.find((line) => line.includes('"metrics"')) ?? "{}").url;
 const read = async (of = service) => (await fetch(metricsUrl(of))).text();
-/** The value of a series, as it is written. */
+/** The value of a series, as text. */
 const valueIn = (text: string, series: string) =>
   Number(
     text

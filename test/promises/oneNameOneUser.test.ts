@@ -9,7 +9,7 @@ test("of fifty simultaneous registrations of one name, in any case and normal fo
     const register = async (spelling: string | undefined): Promise<number> => {
       const json = { username: `${round}${spelling}`, password };
       const { status } = await service.send("POST", "/api/users", { json });
-      return status === 503 ? register(spelling) : status; // on a busy machine some wait for too long
+      return status === 503 ? register(spelling) : status; // on a busy machine some time out
     };
     const statuses = await Promise.all(
       Array.from({ length: 50 }, (_, index) => register(spellings[index % spellings.length])),

@@ -1,4 +1,4 @@
-/** Numbers and booleans have one way to be written, in every place of a request. */
+/** Numbers and booleans have one spelling, everywhere in a request. */
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";

@@ -100,7 +100,7 @@ test("what is worst to estimate ends in time", async () => {
   const digits =
     "2 2 2 2 2 2 2 2 2 2 2 2 2 0200!$b0951115l25s2l1001!o2 15 |3 o|8$0l$ 0$ob20b9  90sb22118z 1s91|bsl!z09 2 2 2 2 2";
   for (const worst of ["1@4$5s0o!i|l".repeat(11), digits, "p4s5w0rd!l3tm31n$qw3rty@1990-12-31#".repeat(4)]) {
-    // Without an answer in time it would reject.
+    // It would reject after its timeout.
     await checkWeakness(worst.slice(0, 128), ["latchkey"]);
   }
 });

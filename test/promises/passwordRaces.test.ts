@@ -1,4 +1,4 @@
-/** A request with the right password is not rejected because another request of the same user came first. */
+/** Concurrent requests of one user with the right password do not reject each other. */
 import pg from "pg";
 import { expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
@@ -16,7 +16,7 @@ const change = (basic: Basic, to: string) =>
 const statuses = (answers: { status: number; problem?: string | undefined }[]) =>
   answers.map(({ status, problem }) => problem ?? status);
 
-/** Runs requests that have verified the password before the user's row is released, after a change of that row. */
+/** Runs requests that verify the password, change the user's row, then let the requests continue. */
 async function behindTheRow<Result>([username]: Basic, sql: string, requests: () => Promise<Result>[]) {
   await holder.query("BEGIN");
   await holder.query("SELECT FROM users WHERE username = $1 FOR UPDATE", [username]);
@@ -116,7 +116,7 @@ test("a user who registers again after a deletion can sign in; a deletion leaves
     INSERT INTO users (id, username, password_hash) SELECT gen_random_uuid(), 'anew', password_hash FROM gone`;
   const rename = async (name: string) => service.sql("UPDATE users SET username = $1 WHERE username = 'anew'", [name]);
   const signIn = behindTheRow(basic, anew, () => [service.send("POST", "/api/sessions", { basic })]);
-  expect(statuses(await signIn)).toEqual(["invalid-credentials"]); // the name is free, and nobody has it yet
+  expect(statuses(await signIn)).toEqual(["invalid-credentials"]); // the name is free and not taken yet
   await rename(username);
   expect((await service.send("POST", "/api/sessions", { basic })).status).toBe(201);
   const replace = `WITH old AS (UPDATE users SET username = 'old' WHERE username = $1 RETURNING *),

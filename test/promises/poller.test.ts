@@ -1,4 +1,5 @@
-/** The poller runs its task at the right times, never twice at once, and stops when it is closed. */
+/** The poller runs its task at the right times, never twice at once, and stops when closed. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { expect, test } from "vitest";
 import { startPoller } from "../../src/lib/poller.ts";
 import { manualTimers } from "../support/manualTimers.ts";
@@ -187,4 +188,18 @@ test("closing waits for a run that hangs, but not for longer than its time limit
   const closed = poller.close();
   await timers.advance(500);
   await closed;
+});
+
+test("a run that a request has woken does not run in the context of that request", async () => {
+  const request = new AsyncLocalStorage<string>();
+  const contexts: (string | undefined)[] = [];
+  const poller = startPoller({
+    task: () => contexts.push(request.getStore()),
+    intervalMs: 1_000,
+    retry: { firstMs: 100, mostMs: 100 },
+    onError: () => {},
+    timers: manualTimers(),
+  });
+  await request.run("a request", () => poller.run());
+  expect(contexts).toEqual([undefined]);
 });

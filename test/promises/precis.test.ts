@@ -1,4 +1,4 @@
-/** RFC 8265: one username and one password on every keyboard. */
+/** RFC 8265: usernames and passwords are the same on every keyboard. */
 
 import { createHash } from "node:crypto";
 import fc from "fast-check";
@@ -14,7 +14,7 @@ const usernameCaseMapped = (text: string) => textOf(enforceUsername(text));
 const opaqueString = (text: string) => textOf(enforcePassword(text));
 
 describe("usernames", () => {
-  // The first rows are the RFC's own examples (RFC 8265, section 3.5).
+  // Examples of RFC 8265, section 3.5, come first.
   test.each([
     ["juliet@example.com", "juliet@example.com"],
     ["fussball", "fussball"],
@@ -48,14 +48,14 @@ describe("usernames", () => {
     ["אa", undefined],
     ["אב\u05b0", "אב\u05b0"],
     ["א1٠", undefined],
-    // Joiners where RFC 5892, A.1 and A.2, allow them.
+    // Joiners that RFC 5892, A.1 and A.2, allow.
     ["می\u200cخواهم", "می\u200cخواهم"],
     ["ب\u064e\u200c\u064eب", "ب\u064e\u200c\u064eب"],
     ["क\u094d\u200dष", "क\u094d\u200dष"],
     ["क\u094d\u200cष", "क\u094d\u200cष"],
     ["ශ\u0dca\u200dර", "ශ\u0dca\u200dර"],
     ["می\u200dخواهم", undefined],
-    ["ا\u200cب", undefined], // alef joins to the right alone
+    ["ا\u200cب", undefined], // alef joins only to the right
     ["ب\u200c", undefined],
     ["ب\u200cء", undefined], // hamza does not join
     ["\u200cب", undefined],

@@ -1,11 +1,11 @@
-/** Postgres parses and plans a statement once a connection, and again when it has to. */
+/** Statements are prepared once per connection, and again when necessary. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, query } from "../support/service.ts";
 
 const url = await createDatabase();
-// A single connection, so that all of them meet in it.
+// A single connection, which all statements share.
 const database = openDatabase(url, 1);
 afterTest(() => database.close());
 
@@ -32,7 +32,7 @@ test("a statement that failed to prepare, or whose table changed, is prepared ag
   await expect(find()).rejects.toThrow("made_later");
   await query(url, "CREATE TABLE made_later (id integer)");
   expect(await find()).toEqual([]);
-  // As a newer version does that is started beside this one.
+  // As a newer version does, started beside this one.
   await query(url, "ALTER TABLE made_later ADD COLUMN more text");
   await query(url, "INSERT INTO made_later VALUES (7, 'x')");
   expect(await find()).toEqual([{ id: 7 }]);

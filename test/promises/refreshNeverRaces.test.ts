@@ -1,4 +1,4 @@
-/** Of many who use one refresh token at once, all get the one successor: nobody is signed out by a race. */
+/** Concurrent refreshes are safe: all get the same next refresh token. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
@@ -52,7 +52,7 @@ test("a refresh whose response was lost can be repeated", async () => {
   });
   const generation = async () =>
     (await here.sql("SELECT generation FROM sessions WHERE id = $1", [id]))[0]?.["generation"];
-  while ((await generation()) === 0); // it was used, and nobody read the answer
+  while ((await generation()) === 0); // it was used, and the response was not read
   const again = await refresh(refresh_token);
   expect(again.status).toBe(200);
   expect(await generation()).toBe(1);
@@ -83,8 +83,8 @@ test("sessions end while others refresh and begin: none survives", { timeout: 60
       there.send("POST", "/api/sessions", { basic }),
     ]);
     expect(ended?.status).toBe(204);
-    // A sign-in that began after the end is no survivor of it: only the old password could tell. So
-    // whatever was granted by a user's earlier epoch has to be dead.
+    // A sign-in that began after the end is no survivor, and only the old password could tell. So
+    // everything granted in an earlier epoch must be rejected.
     const [row] = await here.sql("SELECT token_epoch FROM users WHERE username = $1", [username]);
     for (const { status, json } of granted) {
       expect(status).toBeLessThan(500);

@@ -1,4 +1,4 @@
-/** A revoked token stops working: here at once, elsewhere within a second, and after whatever happens. */
+/** A revoked token is rejected: on this instance at once, on others within a second, and after any failure. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import pg from "pg";
@@ -15,7 +15,7 @@ const here = await startTestService();
 const there = await startTestService({}, here.databaseUrl);
 const read = (service: TestService, bearer: string) => service.send("GET", "/api/resource", { bearer });
 
-/** Milliseconds until a service refuses a token; more than a second is a failure. */
+/** Milliseconds until a service rejects a token; fails after a second. */
 async function refusedAfterMs(service: TestService, bearer: string): Promise<number> {
   const began = performance.now();
   for (;;) {
@@ -96,7 +96,7 @@ test("checking a token needs no database, for no longer than REVOCATION_STALENES
       expect(answer.status).toBe(200);
       expect(performance.now() - began).toBeLessThan(3000);
     }
-    // What is known to be revoked is said to be.
+    // A token known to be revoked is reported as such.
     expect((await read(service, revoked)).problem).toBe("token-revoked");
   });
   const back = performance.now();
@@ -126,9 +126,9 @@ test("revocations that commit out of order are not missed", async () => {
   const slow = new pg.Client(here.databaseUrl);
   await slow.connect();
   await slow.query("BEGIN");
-  await slow.query(insert, [idOf(early), everyEpoch]); // the lower id, and not yet to be seen
+  await slow.query(insert, [idOf(early), everyEpoch]); // the lower id, not yet visible
   await here.sql(insert, [idOf(late), everyEpoch]);
-  await refusedAfterMs(there, late); // the follower is past the higher id now
+  await refusedAfterMs(there, late); // the higher id has been read now
   expect((await read(there, early)).status).toBe(200);
   await slow.query("COMMIT");
   await slow.end();
@@ -160,7 +160,7 @@ test("300,000 revocations at once, beside an open transaction, do not make the l
   const open = new pg.Client(here.databaseUrl);
   await open.connect();
   await open.query("BEGIN");
-  await open.query("SELECT pg_current_xact_id()"); // holds back the oldest number that a snapshot tells
+  await open.query("SELECT pg_current_xact_id()"); // keeps the snapshot's xmin
   await here.sql(`INSERT INTO revocations (subject, minimum_epoch, expires_at)
     SELECT gen_random_uuid(), 1, now() + interval '10 seconds' FROM generate_series(1, 300000)`);
   for (const began = performance.now(); performance.now() - began < 8000; ) {
@@ -191,7 +191,7 @@ describe("the list", () => {
       }
     };
     await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(now + 120_000) });
-    expect(revoked()).toBe(false); // an epoch of 1 is good again
+    expect(revoked()).toBe(false); // epoch 1 is valid again
     await list.revoke({ subject, minimumEpoch: 2, expiresAt: new Date(now + 600_000) });
     expect(revoked()).toBe(true);
     const lookAt = async (time: number) => {
@@ -201,7 +201,7 @@ describe("the list", () => {
       for (let tries = 0; tries < 50 && list.size() === before; tries += 1)
         await database.read((knex) => knex.raw("SELECT 1"));
     };
-    await lookAt(now + 300_000); // the first entry's time is over, the second's is not
+    await lookAt(now + 300_000); // the first entry has expired, the second has not
     expect(revoked()).toBe(true);
     await lookAt(now + 400_000);
     expect(list.size()).toBe(0);
@@ -222,7 +222,7 @@ describe("the list", () => {
         return (error as Problem).slug;
       }
     };
-    /** Whether the role may write to the log of Postgres, which is how the service proves that it can commit. */
+    /** Whether the role may write to the WAL, by which the service proves that it can commit. */
     const change = (right: string) =>
       query(
         { ...inject("postgres"), database: new URL(url).pathname.slice(1) },

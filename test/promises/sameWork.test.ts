@@ -1,4 +1,4 @@
-/** A guess causes the same work whether or not there is such a user: the same statements, as many of them. */
+/** A guess causes the same work whether or not the user exists: the same statements, equally often. */
 import { expect, test } from "vitest";
 import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
 import { openDatabase } from "../../src/database/database.ts";
@@ -6,7 +6,7 @@ import { type Networks, unknownNetwork } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
-import { countStore } from "../../src/throttling/store.ts";
+import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
@@ -32,12 +32,12 @@ const users = createUsers({
   policy: { minimumLength: 8, blocklist: false, contextWords: [] },
   throttle: createThrottle({
     limits,
-    store: countStore(database),
+    store: attemptStore(database),
     keys,
     schedule: hasher.schedule,
     clock: () => now,
   }),
-  familiarKey: (username, network) => keys.familiar(username, network)[0],
+  networkKey: (username, network) => keys.knownNetworks(username, network)[0],
   enforce: () => {},
   audit: (event, details) => audited.push([event, details]),
 });
@@ -45,7 +45,7 @@ const users = createUsers({
 let addresses = 0;
 const stranger = (): Networks => [`198.51.100.${++addresses}`];
 
-/** What one guess does: its statements, its problem, and its audit events with the members that have a value. */
+/** The work of one guess: its statements, its problem, and its audit events. */
 async function workOf(username: string, networks: Networks) {
   statements = [];
   audited = [];
@@ -72,7 +72,7 @@ test("while guesses are evaluated", async () => {
     expect(statements).toEqual(works[0]?.statements);
     expect(hashed).toBe(8192);
   }
-  expect(works[0]?.statements.length).toBe(4);
+  expect(works[0]?.statements.length).toBe(2);
 });
 
 test("rejected at the address that has guessed", async () => {
@@ -80,7 +80,7 @@ test("rejected at the address that has guessed", async () => {
   for (const username of kinds) {
     for (let guess = 0; guess < 5; guess += 1) await workOf(username, networks);
   }
-  // The first refusal asks for the counts; those that follow it at once ask for nothing.
+  // The first rejection reads the counts; the next ones read nothing.
   for (let refusal = 0; refusal < 2; refusal += 1) {
     const works = [];
     for (const username of kinds) works.push(await workOf(username, networks));
@@ -97,7 +97,7 @@ test("rejected at the address that has guessed", async () => {
 test("rejected because others have guessed, in a window or consecutively", async () => {
   for (const [limit, seconds] of [
     ["account", 900], // after 14 to 15 guesses in all
-    ["consecutive", 30 * 86_400], // of which strangers have 24
+    ["consecutive", 30 * 86_400], // of which unknown networks have 24
   ] as const) {
     now = new Date(now.getTime() + 900_000);
     for (const username of kinds) for (let n = 0; n < 10; n += 1) await workOf(username, stranger());
@@ -130,7 +130,7 @@ test("a network where a live session is used becomes known", async () => {
   await users.networkChanged({ userId, username: "roamer" }, train, id);
   expect((await users.signIn("roamer", password, [train])).userId).toBe(userId);
   await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
-  // What is not known is familiar to nobody.
+  // An unknown address never becomes known.
   await users.networkChanged({ userId, username: "roamer" }, unknownNetwork, id);
   await expect(users.signIn("roamer", password, [unknownNetwork])).rejects.toMatchObject({ slug: "too-many-requests" });
 });

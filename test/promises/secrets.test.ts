@@ -1,4 +1,4 @@
-/** No password, token or key is ever in a log, in the database or in an answer that it does not belong in. */
+/** No password, token or key is in a log, in the database, or in a response where it does not belong. */
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { basicAuthorization, createClient, type Received, sendRaw } from "../support/client.ts";
@@ -7,9 +7,9 @@ import { createDatabase, secretKey, startTestService } from "../support/service.
 
 const service = await startTestService({ METRICS_PORT: "0" });
 
-/** As it is, and in every form in which it might be written. */
+/** A secret in every form in which it might be written. */
 const formsOf = (secret: string): string[] => {
-  // Within a longer text, base64 depends on where the secret begins.
+  // Within a longer text, base64 depends on the position of the secret.
   const base64 = [0, 1, 2].map((offset) => {
     const encoded = Buffer.from(`${"x".repeat(offset)}${secret}`).toString("base64");
     return encoded.slice(offset === 0 ? 0 : 4, -4);
@@ -26,18 +26,18 @@ const formsOf = (secret: string): string[] => {
 const leaksIn = (text: string, secrets: Iterable<string>): string[] =>
   [...secrets].filter((secret) => formsOf(secret).some((form) => text.toLowerCase().includes(form.toLowerCase())));
 
-/** Everything that the database of a service holds, rows as text. */
+/** Everything in a service's database, rows as text. */
 async function dump(): Promise<string> {
   const tables = await service.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'latchkey'");
   expect(tables.length).toBeGreaterThan(7);
   const rows = await Promise.all(
     tables.map(({ tablename }) => service.sql(`SELECT t::text AS row FROM ${tablename} t`)),
   );
-  // A bytea is written in hex there, which is one of the forms.
+  // A bytea is shown in hex, which is one of the forms.
   return rows.flatMap((table) => table.map(({ row }) => row)).join("\n");
 }
 
-/** Secrets of this run: unlike anything that is there anyway. */
+/** Secrets of this run, unlike any other text. */
 const planted = new Map<string, string>();
 const plant = (name: string): string => {
   const secret = `planted-${name}-${randomBytes(9).toString("base64url")}`;
@@ -56,7 +56,7 @@ test("secrets planted everywhere are not in logs, metrics, the database or respo
   };
   await send("POST", "/api/users", { json: register });
   const basic: [string, string] = ["gardener", password];
-  // Given out by these two answers, and to be in nothing else.
+  // Returned by these two responses, and by nothing else.
   const { token } = (await service.send("GET", "/api/token", { basic })).json;
   const session = (await service.send("POST", "/api/sessions", { basic, headers: { "user-agent": "a browser" } })).json;
   for (const [name, secret] of Object.entries({
@@ -115,11 +115,11 @@ test("secrets planted everywhere are not in logs, metrics, the database or respo
   );
   answers.push(await sendRaw(service.url, `${plant("garbage")}\r\n\r\n`));
 
-  // Postgres tells the whole row of a violated constraint, the hash in it too.
+  // Postgres reports the whole row of a violated constraint, with the hash.
   await service.sql("ALTER TABLE users ADD CONSTRAINT never CHECK (username <> 'violator')");
   const unforeseen = await send("POST", "/api/users", { json: { username: "violator", password } });
   expect(unforeseen).toMatchObject({ status: 500 });
-  // A message of Postgres quotes the values that it cannot convert, and a function may say anything.
+  // Postgres quotes values that it cannot convert, and a function may report anything.
   for (const statement of ["PERFORM NEW.username::integer", "RAISE EXCEPTION 'not %', NEW.username"]) {
     await service.sql(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
       AS $$ BEGIN ${statement}; RETURN NEW; END $$`);
@@ -138,7 +138,7 @@ test("secrets planted everywhere are not in logs, metrics, the database or respo
   const secrets = [...planted.values()];
   expect(leaksIn(`${log}\n${metrics}`, [...secrets, "$argon2id$", "gardener", "violator"])).toEqual([]);
   expect(leaksIn(await dump(), secrets)).toEqual([]);
-  planted.delete("member"); // which the answer names, as the client did
+  planted.delete("member"); // which the response repeats
   for (const { text, headers } of answers) {
     expect(leaksIn(`${text} ${JSON.stringify(headers)}`, [...planted.values(), "$argon2id$"])).toEqual([]);
   }
@@ -165,7 +165,7 @@ test("a crash leaks none of them", async () => {
   const send = createClient(await program.url);
   await send("POST", "/api/users", { json: { username: "gardener", password } });
   const { token } = (await send("GET", "/api/token", { basic: ["gardener", password] })).json;
-  // While passwords are being hashed and answers are due.
+  // While passwords are hashed and responses are pending.
   const due = Array.from({ length: 10 }, () =>
     send("GET", "/api/token", { basic: ["gardener", password] }).catch(() => undefined),
   );

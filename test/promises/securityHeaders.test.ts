@@ -1,4 +1,4 @@
-/** Every answer protects the browser that shows it, and says each thing once. */
+/** Every response has its security headers, each once. */
 import { describe, expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 
@@ -13,7 +13,7 @@ const certificate = {
 };
 const overHttps = { "x-forwarded-proto": "https" };
 
-/** Of OWASP's REST Security Cheat Sheet; helmet sets some more. */
+/** OWASP's REST Security Cheat Sheet; helmet adds more. */
 const protective = {
   "content-security-policy": /default-src 'none'/,
   "x-content-type-options": /^nosniff$/,
@@ -70,7 +70,7 @@ function expectProtected(answer: { status: number; headers: Record<string, strin
   }
 }
 
-/** It is no operation of the contract, and so not for the client that holds answers against it. */
+/** A preflight is no operation of the contract, so the validating client cannot send it. */
 async function preflight(target: string, headers: Record<string, string>, url = withCors.url) {
   const answer = await fetch(url + target, { method: "OPTIONS", headers });
   return {

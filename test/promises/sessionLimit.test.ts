@@ -1,4 +1,4 @@
-/** A user has a limited number of sessions, however many begin at once. */
+/** The number of sessions per user is limited, also under concurrency. */
 import { expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 

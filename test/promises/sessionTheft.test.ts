@@ -1,4 +1,4 @@
-/** A copy of a refresh token is found, and what could help to hide its use tells nothing. */
+/** A stolen refresh token is detected, and nothing helps to hide its use. */
 import pg from "pg";
 import { expect, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
@@ -12,7 +12,7 @@ import { password, secretKey, startTestService } from "../support/service.ts";
 const service = await startTestService({ TRUST_PROXY: "loopback" });
 const database = openDatabase(service.databaseUrl, 2);
 afterTest(() => database.close());
-/** For what is no promise of time. */
+/** For waits without a promised time. */
 const soon = { timeout: 15_000 };
 const home = "192.0.2.7";
 const elsewhere = "198.51.100.9";
@@ -29,7 +29,7 @@ const registerAt = async (address: string) => {
   const json = { username: `owner${++registered}`, password };
   return (await service.send("POST", "/api/users", { json, ...from(address) })).json;
 };
-/** The familiar networks of a user: those where the password was used, then the others. */
+/** The known networks of a user: those proved by password first. */
 const networksOf = async (userId: string) => {
   const rows = await service.sql(
     "SELECT network FROM familiar_networks WHERE user_id = $1 ORDER BY by_password DESC, network::inet",
@@ -37,12 +37,12 @@ const networksOf = async (userId: string) => {
   );
   return rows.map(({ network }) => network as string);
 };
-/** Refreshes a session from one network after the other. @returns the last token */
+/** Refreshes a session from each network in turn. @returns the last token */
 async function refreshFrom(addresses: string[], first: string, userId: string): Promise<string> {
   let token = first;
   for (const address of addresses) {
     token = (await refresh(token, address)).json.refresh_token;
-    // It is noted after the answer.
+    // It is stored after the response.
     await vi.waitFor(async () => expect(await networksOf(userId)).toContain(address), soon);
   }
   return token;
@@ -110,7 +110,7 @@ test("the list does not reveal refreshes to a poller, and shows the last address
   const { refresh_token: last } = (await refresh(next)).json;
   expect(await sessionsOf(username)).toEqual([before]);
 
-  // An hour later it shows, to the hour.
+  // It shows an hour later, rounded to the hour.
   await age(id, "1 hour");
   const [after] = await sessionsOf(username);
   const hours = (later: string, earlier: string) => (Date.parse(later) - Date.parse(earlier)) / 3_600_000;
@@ -127,7 +127,7 @@ test("a rotation by the previous version, which stores no network, does not affe
   const { username, id: userId } = await service.register();
   const first = await begin(username);
   const second = (await refresh(first.refresh_token)).json;
-  // As the previous version does it.
+  // As in the previous version.
   const secrets = refreshSecrets([secretKey]);
   const [row] = await service.sql("SELECT seed FROM sessions WHERE id = $1", [first.id]);
   const third = secrets.derive(first.id, row?.["seed"] as Buffer, 2);
@@ -150,7 +150,7 @@ test("a token lost by a failover stays valid; an older copy of it is detected", 
   const tokens = [(await begin(username)).refresh_token as string];
   const [row] = await service.sql("SELECT * FROM sessions WHERE id = $1", [tokens[0]?.split(".")[0]]);
   for (let count = 0; count < 3; count += 1) tokens.push((await refresh(tokens[count] as string)).json.refresh_token);
-  // The new primary is as the old one was before the rotations.
+  // The new primary has the state before the rotations.
   const id = row?.["id"] as string;
   await service.sql(
     "UPDATE sessions SET generation = $2, refresh_digest = $3, recent_rotations = '{}', rotations = '{}' WHERE id = $1",
@@ -167,13 +167,13 @@ test("a token lost by a failover stays valid; an older copy of it is detected", 
   expect(eventsOf(id)).toContain("refresh-token-ahead");
   const [successor] = successors;
   expect((await refresh(successor)).status).toBe(200);
-  // In flight during the failover, from where the session goes on.
+  // In flight during the failover: the session continues from here.
   expect((await refresh(tokens[1] as string)).json.refresh_token).toBe(tokens[2]);
   await age(id, "11 seconds");
   expect((await refresh(tokens[1] as string)).problem).toBe("token-reused");
 });
 
-/** Sessions on the service's database, with other parts in place of some. */
+/** Sessions on the service's database, with some parts replaced. */
 const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
   createSessions({
     store: sessionStore(database),
@@ -188,7 +188,7 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
 
 test("a rotation lost by a failover while it commits ends no session", async () => {
   const { id, refresh_token } = await begin((await service.register()).username);
-  // Another refresh was first, and the new primary has not got it.
+  // Another refresh was first, and the new primary has lost it.
   const sessions = sessionsWith({ store: { ...sessionStore(database), rotate: () => Promise.resolve(undefined) } });
   await expect(sessions.refresh(refresh_token, home)).rejects.toMatchObject({ slug: "overloaded" });
   expect(eventsOf(id)).toEqual(["session-created"]);
@@ -200,10 +200,10 @@ test.each([
   [
     "a refresh from a new network",
     ({ id, userId }: { id: string; userId: string }) =>
-      userStore(database).rememberNetwork(userId, { network: "203.0.113.30", key: "new" }, id),
+      userStore(database).rememberNetwork({ userId, sessionId: id, network: "203.0.113.30", key: "new" }),
   ],
 ])("%s and the deletion of the user lock rows in one order", async (_name, change) => {
-  // As after a restore from a dump, which creates the constraints in the order of the tables' names.
+  // As after a restore from a dump, which creates constraints in the order of table names.
   await service.sql(
     `ALTER TABLE sessions DROP CONSTRAINT sessions_user_id_fkey,
        ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE`,
@@ -236,7 +236,7 @@ test("a refresh from another network is audited", async () => {
     networkChanged: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
   });
   const verifyAgain = () => Promise.resolve(undefined);
-  const principal = { proof: "password", userId, username, epoch: 0, verifyAgain } as const;
+  const principal = { proof: "password", userId, username, epoch: 0, isCurrent: true, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, address));
@@ -271,20 +271,21 @@ test("networks known by password are not evicted by refreshes, and evict theirs"
   const last = await refreshFrom(learned, session.refresh_token, id);
   expect(await networksOf(id)).toEqual([...proven, ...learned.slice(1)]);
 
-  // The password proves one of them, and another network. A refresh from there changes nothing about it.
+  // The password proves one of them and another network. A refresh from there does not change that.
   await begin(username, learned[1]);
   await begin(username, "203.0.113.20");
   const all = [home, learned[1], ...proven.slice(1), "203.0.113.20"];
   expect(await networksOf(id)).toEqual(all);
   await refreshFrom([home], last, id);
   const store = userStore(database);
-  const other = (network: string) => store.rememberNetwork(id, { network, key: `key of ${network}` }, session.id);
+  const other = (network: string) =>
+    store.rememberNetwork({ userId: id, sessionId: session.id, network, key: `key of ${network}` });
   await other("198.51.100.4");
   expect(await networksOf(id)).toEqual(all);
   expect((await refresh(session.refresh_token)).problem).toBe("token-reused");
   expect(await networksOf(id)).toEqual(all);
 
-  // Among the proven ones, the oldest goes.
+  // Of the proved ones, the oldest is evicted.
   await service.sql(
     "UPDATE familiar_networks SET last_seen_at = last_seen_at - interval '1 hour' WHERE user_id = $1 AND network = $2",
     [id, home],
@@ -293,7 +294,7 @@ test("networks known by password are not evicted by refreshes, and evict theirs"
   expect(await networksOf(id)).toEqual([...all.slice(1), "203.0.113.21"]);
 });
 
-/** Lets `waiting` wait for a lock of a transaction of these statements, then commits it. */
+/** Lets `waiting` wait for a lock held by a transaction of these statements, then commits. */
 async function commitWhile<T>(statements: [string, unknown[]][], waiting: () => Promise<T>): Promise<T> {
   const client = new pg.Client(service.databaseUrl);
   await client.connect();
@@ -314,7 +315,7 @@ test("a network that a refresh adds during or after the detection is removed", a
   const { id, username } = await registerAt(home);
   const session = await begin(username);
   await refreshFrom([elsewhere], session.refresh_token, id);
-  // As rememberNetwork does it, which has the session and is not done yet.
+  // As rememberNetwork does, before its commit.
   const insertion = "INSERT INTO familiar_networks (user_id, network, by_password) VALUES ($1, '203.0.113.10', false)";
   const found = await commitWhile(
     [
@@ -325,13 +326,13 @@ test("a network that a refresh adds during or after the detection is removed", a
   );
   expect(found.problem).toBe("token-reused");
   const late = { network: "203.0.113.11", key: "late" };
-  await userStore(database).rememberNetwork(id, late, session.id);
+  await userStore(database).rememberNetwork({ userId: id, sessionId: session.id, ...late });
   expect(await networksOf(id)).toEqual([home]);
 
-  // The other way round: the end of the session is not done yet.
+  // The reverse: the end of the session has not committed.
   const next = await begin(username);
   await commitWhile([["UPDATE sessions SET ended_at = now() WHERE id = $1", [next.id]]], () =>
-    userStore(database).rememberNetwork(id, late, next.id),
+    userStore(database).rememberNetwork({ userId: id, sessionId: next.id, ...late }),
   );
   expect(await networksOf(id)).toEqual([home]);
 });
@@ -343,7 +344,7 @@ test("a refresh does not evict a network that a password proves at the same time
   await refreshFrom(learned, session.refresh_token, id);
   const proof = "UPDATE familiar_networks SET by_password = true WHERE user_id = $1 AND network = $2";
   await commitWhile([[proof, [id, learned[0]]]], () =>
-    userStore(database).rememberNetwork(id, { network: elsewhere, key: "another" }, session.id),
+    userStore(database).rememberNetwork({ userId: id, sessionId: session.id, network: elsewhere, key: "another" }),
   );
   expect(await networksOf(id)).toEqual([home, learned[0], elsewhere, ...learned.slice(1)]);
 });

@@ -1,4 +1,4 @@
-/** A stop that no request notices: first it is announced, then nothing new is taken, then what is in flight ends. */
+/** A graceful shutdown: readiness fails first, then no new connections are accepted, then requests in flight complete. */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
@@ -14,7 +14,7 @@ const start = async (settings: Record<string, string> = {}) => {
   return { ...program, url, send: createClient(url) };
 };
 
-/** A connection that stays open, and what has been read from it. */
+/** A connection that stays open. */
 async function keptAlive(url: string): Promise<{ socket: Socket; ask(path: string): Promise<string> }> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).setEncoding("latin1");
@@ -28,7 +28,7 @@ async function keptAlive(url: string): Promise<{ socket: Socket; ask(path: strin
   };
 }
 
-/** The moment at which the program has taken notice of a signal. */
+/** Sends SIGTERM, and waits until the program has handled it. */
 async function stopping({ stdout, process }: Pick<Program, "stdout" | "process">) {
   process.kill("SIGTERM");
   while (!stdout.some((line) => line.includes('"stopping"'))) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -46,7 +46,7 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     const notReady = await send("GET", "/readyz");
     expect(notReady).toMatchObject({ status: 503, problem: "shutting-down" });
     expect(notReady.header("retry-after")).toBeDefined();
-    // What was idle is not closed under a proxy that may be about to use it.
+    // Idle connections stay open: a proxy may be about to use one.
     expect(await idle.ask("/livez")).toMatch(/^HTTP\/1.1 200[\s\S]*^Connection: close/im);
     await once(idle.socket, "close");
     const created = await send("POST", "/api/users", { json: { username: "miguel", password } });
@@ -57,7 +57,7 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
 
     expect(await program.exit).toBe(0);
     expect(performance.now() - started).toBeGreaterThanOrEqual(2_900);
-    // Nothing that is idle holds the program, the thread that estimates passwords included.
+    // Nothing idle keeps the process alive, including the thread that estimates passwords.
     expect(performance.now() - started).toBeLessThan(10_000);
     await expect(send("GET", "/livez")).rejects.toThrow("ECONNREFUSED");
   });
@@ -71,9 +71,9 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     };
     const { socket } = await keptAlive(program.url);
     register("miguel");
-    await program.send("GET", "/livez"); // the slow one, sent before, is in flight now
+    await program.send("GET", "/livez"); // the slow request sent before is in flight now
     await stopping(program);
-    register("behind"); // its answer could not be told
+    register("behind"); // its response could not be identified
     expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 201[\s\S]*^Connection: close/im);
     const free = await program.send("POST", "/api/users", { json: { username: "behind", password } });
     expect(free.status).toBe(201);
@@ -119,7 +119,7 @@ test("a part that does not close, or fails, keeps no other open, and is named; p
     throw new Error("no such server");
   });
   const closed = lifecycle.close();
-  lifecycle.add("servers", "late", close("late")); // a start that was cancelled goes on for a moment
+  lifecycle.add("servers", "late", close("late")); // a cancelled start continues for a moment
   await expect(closed).rejects.toThrow(/^server: no such server; notifications: not closed within 1.5 s$/);
   expect(order).toEqual(["server", "late", "database", "Postgres"]);
   expect(lifecycle.pending()).toEqual([]);

@@ -1,15 +1,11 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import { createSeal } from "../../src/tokens/sealing.ts";
-import {
-  followSigningKeys,
-  keyStates,
-  prepareSuccessor,
-  SealedKeysError,
-  type SigningKeyStore,
-} from "../../src/tokens/signingKeys.ts";
+import { keyStates, prepareSuccessor } from "../../src/tokens/keyRotation.ts";
+import { createSeal, SealedKeysError } from "../../src/tokens/sealing.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
+import type { SigningKeyStore } from "../../src/tokens/storedKeys.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
@@ -31,7 +27,14 @@ test("the private half in the database cannot be read without SECRET_KEY", async
 const rotationSeconds = 1e6;
 const ignore = () => {};
 const follow = (store: SigningKeyStore) =>
-  followSigningKeys(store, createSeal([secretKey]), rotationSeconds, () => new Date(), ignore, ignore);
+  watchSigningKeys({
+    store,
+    seal: createSeal([secretKey]),
+    rotationSeconds,
+    clock: () => new Date(),
+    onRotation: ignore,
+    onError: ignore,
+  });
 
 test("ten concurrent starts on an empty database get the same first key", async () => {
   const database = openDatabase(await createDatabase(), 10);
@@ -43,7 +46,7 @@ test("ten concurrent starts on an empty database get the same first key", async 
   await database.close();
 });
 
-/** A database with a key that signs and its successor, and no service. */
+/** A database with a signing key and the next one, without a service. */
 async function keysAlone() {
   const url = await createDatabase();
   const database = openDatabase(url, 1);
@@ -57,7 +60,7 @@ async function keysAlone() {
 
 test("where none is active yet, the next key signs", async () => {
   const { store, sql } = await keysAlone();
-  // As an earlier version revokes the key that signs. The next one needs a successor, which is later still.
+  // As an earlier version revokes the signing key. The next one then needs a successor.
   await sql(`UPDATE signing_keys SET revoked_at = now() WHERE activates_at <= now();
     UPDATE signing_keys SET activates_at = now() + interval '5 minutes' WHERE revoked_at IS NULL`);
   const [next] = await store.findAll();

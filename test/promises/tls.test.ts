@@ -1,4 +1,4 @@
-/** HTTPS without a proxy: which files are taken, who is let in, and how a certificate is changed. */
+/** HTTPS without a proxy: certificate files, protocols, and certificate reload. */
 import { once } from "node:events";
 import { copyFile, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -13,7 +13,7 @@ import { createDatabase, secretKey, startTestService } from "../support/service.
 
 const certificates = "test/support/certificates";
 
-/** A folder with a copy of a certificate and its key. */
+/** Copies a certificate and its key to a new folder. */
 async function files(name = "one") {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-tls-"));
   afterTest(() => rm(folder, { recursive: true, force: true }));
@@ -24,7 +24,7 @@ async function files(name = "one") {
   return { folder, cert, key, settings: { TLS_CERT: cert, TLS_KEY: key } };
 }
 
-/** Whose certificate a new connection gets. */
+/** The subject of the certificate that a new connection gets. */
 async function shown(url: string, options: ConnectionOptions = {}): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connectTls({ port: Number(port), host: hostname, ca, ...options });
@@ -34,7 +34,7 @@ async function shown(url: string, options: ConnectionOptions = {}): Promise<stri
   return String(subject.CN);
 }
 
-/** Waits, within bounds, for what another process or a timer does. */
+/** Waits, with a limit, for another process or a timer. */
 async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 15_000;
   while (!(await isSo())) {
@@ -43,7 +43,7 @@ async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void>
   }
 }
 
-/** Every suite that OpenSSL has is offered alone. The certificates of the tests have keys of one kind. */
+/** Offers every suite of OpenSSL alone. The test certificates have keys of one kind. */
 async function expectSoundCiphers(url: string): Promise<void> {
   const { hostname, port } = new URL(url);
   const negotiate = async (options: ConnectionOptions) => {
@@ -87,7 +87,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     const { cert, key, settings } = await files();
     const service = await startTestService(settings);
     await expectSoundCiphers(service.url);
-    // The same holds after a change.
+    // The same after a reload.
     await copyFile(`${certificates}/other.cert.pem`, cert);
     await copyFile(`${certificates}/other.key.pem`, key);
     await eventually(async () => (await shown(service.url)) === "other.latchkey.test");
@@ -119,7 +119,7 @@ describe("with TLS_CERT and TLS_KEY, the service", () => {
     const { folder, cert, key, settings } = await files();
     const service = await startTestService(settings);
 
-    await copyFile(`${certificates}/other.cert.pem`, cert); // its key is not there yet
+    await copyFile(`${certificates}/other.cert.pem`, cert); // its key does not match yet
     await eventually(() => service.log.some((line) => line.includes("cannot be used")));
     expect(await shown(service.url)).toBe("one.latchkey.test");
     expect(service.log.join("")).not.toContain("PRIVATE KEY");

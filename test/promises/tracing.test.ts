@@ -1,4 +1,4 @@
-/** Traces: what a collector gets, what it never gets, and that the service does not need it. */
+/** Traces: what a collector receives, what it never receives, and that the service runs without it. */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -23,7 +23,7 @@ type Span = {
 const kinds = { internal: 1, server: 2, client: 3 };
 const failed = 2;
 
-/** A collector that understands OTLP as JSON, and keeps whatever it is sent. */
+/** A collector for OTLP as JSON, which stores what it receives. */
 async function startCollector(answer: (response: ServerResponse) => void = (response) => response.end("{}")) {
   const received: { headers: string; body: Buffer }[] = [];
   const server = createServer((request, response) => {
@@ -61,7 +61,7 @@ async function run(settings: Record<string, string>) {
   return { program, databaseUrl, send };
 }
 
-/** Stops the program, which delivers what it has. @returns after how many milliseconds it ended */
+/** Stops the program, which exports pending traces. @returns the milliseconds until it exited */
 async function stop({ process, exit }: Program): Promise<number> {
   const began = performance.now();
   process.kill("SIGTERM");
@@ -108,7 +108,7 @@ describe("traces", { timeout: 60_000 }, () => {
         },
       ],
     ]);
-    expect(requests.filter(({ status }) => status.code === failed)).toEqual([]); // none is a fault of the service
+    expect(requests.filter(({ status }) => status.code === failed)).toEqual([]); // none is an internal error
     expect(attributesOf(requests[0])["latchkey.request_id"]).toBe(created.header("x-request-id"));
 
     const childrenOf = ({ spanId, traceId }: Span) =>
@@ -131,7 +131,7 @@ describe("traces", { timeout: 60_000 }, () => {
       [],
       [],
     ]);
-    // All there are: what the service does by itself is not traced.
+    // All spans: background work is not traced.
     expect(requests.flatMap(childrenOf).length + requests.length).toBe(spans.length);
     expect(childrenOf(requests[1] as Span).map(attributesOf)).toContainEqual({
       "db.system.name": "postgresql",
@@ -176,7 +176,7 @@ describe("traces", { timeout: 60_000 }, () => {
     await send("GET", "/docs", {
       headers: { traceparent: `00-${traceId}-${spanId}-01`, tracestate: "a=state", baggage: "b=bag" },
     });
-    await send("GET", "/docs", { headers: { traceparent: `00-${traceId}-${spanId}-00` } }); // not to be recorded
+    await send("GET", "/docs", { headers: { traceparent: `00-${traceId}-${spanId}-00` } }); // not sampled
     await send("GET", "/docs", { headers: { traceparent: `00-${"0".repeat(32)}-${spanId}-01` } });
     await send("GET", "/docs");
     await stop(program);
@@ -234,7 +234,7 @@ describe("traces", { timeout: 60_000 }, () => {
       basic,
       json: { current_password: secret("current"), new_password: secret("new") },
     });
-    // Postgres tells the whole row of a violated constraint, and in a message of its own the value.
+    // Postgres reports the whole row of a violated constraint, and the value in its message.
     await sql(databaseUrl, `ALTER TABLE users ADD CONSTRAINT never CHECK (username <> '${secret("row")}')`);
     await sql(
       databaseUrl,
@@ -247,7 +247,7 @@ describe("traces", { timeout: 60_000 }, () => {
     }
     await stop(program);
 
-    // Protobuf, too, has texts as they are.
+    // Protobuf also contains plain texts.
     const all = collector.received.map(({ headers, body }) => `${headers}\n${body.toString("latin1")}`).join("\n");
     expect(all).toContain("/api/users/{id}");
     expect(all).toContain("INSERT INTO users");
@@ -269,7 +269,7 @@ describe("traces", { timeout: 60_000 }, () => {
   ])("a collector that %s disturbs no request and no stop, and fills no log", async (_name, answer) => {
     const collector = await startCollector(answer);
     if (!answer) collector.close();
-    // Sent often, so that there is much to fail.
+    // Exported often, so that much can fail.
     const quickly = { OTEL_BSP_SCHEDULE_DELAY: "20", OTEL_EXPORTER_OTLP_TIMEOUT: "300" };
     const { program, send } = await run({ ...tracedTo(collector.url), ...quickly });
     await send("POST", "/api/users", { json: { username: "miguel", password } });
@@ -295,7 +295,7 @@ describe("traces", { timeout: 60_000 }, () => {
 
   test("without the setting nothing of OpenTelemetry is loaded", async () => {
     expect((await modulesOf({})).filter(isTelemetry)).toEqual([]);
-    // Would it be seen?
+    // Proves that it would be detected.
     const collector = await startCollector();
     expect((await modulesOf(tracedTo(collector.url))).filter(isTelemetry).length).toBeGreaterThan(10);
   });
@@ -328,7 +328,7 @@ const described = (method: string, route: string, operation: string, status: num
   ...(problem && { "latchkey.problem": problem }),
 });
 
-/** A text as it is, and encoded: in base64 wherever in a longer text it stands. */
+/** A text in plain and encoded forms: in base64 at any position of a longer text. */
 const formsOf = (text: string) => [
   text,
   encodeURIComponent(text),

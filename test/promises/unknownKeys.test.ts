@@ -1,10 +1,11 @@
-/** Tokens that name an unknown key: anybody can send them, so they must cost neither time nor queries. */
+/** Tokens with an unknown key id: anybody can send them, so they must cost little time and few queries. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { rotateKeys } from "../../src/tokens/keyRotation.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
-import { followSigningKeys, rotateKeys } from "../../src/tokens/signingKeys.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient, type Received } from "../support/client.ts";
@@ -14,7 +15,7 @@ import { createDatabase, secretKey, startTestService } from "../support/service.
 const encode = (value: string | object) =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
-/** Well-formed, with the thumbprint of a key that nobody has. */
+/** A well-formed token with the thumbprint of an unknown key. */
 const inventedToken = () => {
   const kid = randomBytes(32).toString("base64url");
   return `${encode({ alg: "EdDSA", typ: "at+jwt", kid })}.${encode({ sub: "somebody" })}.${encode("signature")}`;
@@ -23,7 +24,7 @@ const timed = async (request: Promise<Received>) => {
   const began = performance.now();
   return { answer: await request, tookMs: performance.now() - began };
 };
-/** The promise is 100 ms; the rest is what a busy machine may add to any request. */
+/** The promise is 100 ms; the rest is for a busy machine. */
 const boundMs = 100 + 400;
 
 test("400 tokens with unknown keys over eight connections are rejected at once", async () => {
@@ -47,14 +48,14 @@ test("all callers share one query per 50 ms", async () => {
     return store.findAll();
   };
   const ignore = () => {};
-  const keys = await followSigningKeys(
-    { ...store, findAll },
-    createSeal([secretKey]),
-    1e6,
-    () => new Date(),
-    ignore,
-    ignore,
-  );
+  const keys = await watchSigningKeys({
+    store: { ...store, findAll },
+    seal: createSeal([secretKey]),
+    rotationSeconds: 1e6,
+    clock: () => new Date(),
+    onRotation: ignore,
+    onError: ignore,
+  });
   const before = queries;
   const began = performance.now();
   const ask = async () => {
@@ -72,11 +73,12 @@ test("a key newer than the last query is found without a notification", async ()
   await here.register("miguel");
   await here.sql("ALTER TABLE signing_keys DISABLE TRIGGER signing_keys_notify");
   const database = openDatabase(here.databaseUrl, 1);
-  // The first rotation lets the key sign that everybody knows; the second one the key that was made then.
-  await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
-  const { kid } = await rotateKeys(signingKeyStore(database), createSeal([secretKey]), 1e6);
+  const rotation = { store: signingKeyStore(database), seal: createSeal([secretKey]), rotationSeconds: 1e6 };
+  // The first rotation activates the published key; the second one activates the key created then.
+  await rotateKeys(rotation);
+  const { kid } = await rotateKeys(rotation);
   await database.close();
-  // An instance that starts now knows the new key, and signs with it once it is active.
+  // An instance that starts now has read the new key, and signs with it once it is active.
   const newest = await startTestService({}, here.databaseUrl);
   for (const service of [newest, there]) service.advance(361);
   const bearer = await newest.token("miguel");
@@ -90,7 +92,7 @@ test("while Postgres is frozen, an unknown key is a 503 within 100 ms", async ()
   const send = createClient(await program.url);
   await send("GET", "/api/resource", { bearer: inventedToken() });
   await postgres.freeze();
-  await sleep(300); // the look that follows revocations hangs by now, too
+  await sleep(300); // the poll for revocations hangs by now, too
   const answers = await Promise.all(
     Array.from({ length: 40 }, () => timed(send("GET", "/api/resource", { bearer: inventedToken() }))),
   );

@@ -1,10 +1,10 @@
-/** Checks every answer that any test gets against the contract, and notes which (operation, status) pairs were seen. */
+/** Validates every answer that a test receives against the contract, and records its operation and status. */
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
-import { type Answer, createConformance } from "../../src/openapi/conformance.ts";
 import type { OpenApiDocument } from "../../src/openapi/contract.ts";
+import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 
-/** Where each test file notes what it saw. */
+/** Each test process records the answers that it received in a file of this folder. */
 export const answersFolder = "build/answers";
 
 const contract = parse(readFileSync("openapi.yaml", "utf8")) as OpenApiDocument;
@@ -18,25 +18,32 @@ export const declaredAnswers = (): Map<string, string[]> =>
     ),
   );
 
-/** Whether the contract declares a 304 for such a request. */
-export const declaresNotModified = (method: string, target: string): boolean =>
-  declaredAnswers()
-    .get(operationOf(contract, method, target).operationId ?? "")
-    ?.includes("304") ?? false;
+/** The methods of a path, as `Allow` lists them. Throws if the contract has no such path. */
+export function allowedMethods(target: string): string[] {
+  const { allow } = operationOf(contract, "GET", target);
+  if (!allow) throw new Error(`The contract has no path for ${target}.`);
+  return allow;
+}
 
-/** @throws where the answer is not one that the contract declares for that request. */
+/** Every answer that this process has checked, as `operationId status`. */
+export const observedAnswers: string[] = [];
+
+/** Throws if the contract does not declare the answer for that request. */
 export function checkAnswer(method: string, target: string, answer: Answer): void {
   const operationId = operationOf(contract, method, target).operationId;
-  if (operationId) appendFileSync(`${answersFolder}/${process.pid}`, `${operationId} ${answer.status}\n`);
+  if (operationId) {
+    observedAnswers.push(`${operationId} ${answer.status}`);
+    appendFileSync(`${answersFolder}/${process.pid}`, `${operationId} ${answer.status}\n`);
+  }
   check(method, target, answer);
 }
 
 /**
- * @returns a function that throws where an answer is not one that the contract declares for that request, and gives
- * the operation that it was for, if any.
+ * Returns a function that throws if the contract does not declare an answer for a request. That function returns the
+ * operation of the request, if it has one.
  */
 export function answerChecker(contract: OpenApiDocument) {
-  const conformance = createConformance(contract);
+  const conformance = createResponseValidator(contract);
   return (method: string, target: string, answer: Answer): string | undefined => {
     const { operationId, allow } = operationOf(contract, method, target);
     const fault =
@@ -46,14 +53,14 @@ export function answerChecker(contract: OpenApiDocument) {
   };
 }
 
-/** Beyond the contract there are four answers. Which one may depend on whether there is the path. */
+/** Requests for no operation are answered with 400, 404, 405 or 408; 405 only if the path exists. */
 function faultBeyond({ status, headers }: Answer, allow: string | undefined): string | undefined {
   if (status === 400 || status === 408) return undefined;
-  if (status !== (allow === undefined ? 404 : 405)) return "is not for a request to no operation";
+  if (status !== (allow === undefined ? 404 : 405)) return "is not an answer to a request for no operation";
   return headers["allow"]?.[0] === allow ? undefined : `has Allow ${headers["allow"]}, not ${allow}`;
 }
 
-/** The operation that a request is for, if any, and which methods its path has. */
+/** Returns the operation of a request, if there is one, and the methods of its path. */
 function operationOf(
   contract: OpenApiDocument,
   method: string,

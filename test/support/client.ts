@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import type { Answer } from "../../src/openapi/conformance.ts";
+import type { Answer } from "../../src/openapi/responseValidator.ts";
 import { checkAnswer } from "./answers.ts";
 
 export type Sent = {

@@ -1,11 +1,36 @@
+/** Ports of this machine for servers that tests start. */
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { afterTest } from "./afterTest.ts";
 
-/** Ports that nobody has: all are held until all are known. */
+/** Returns ports that nothing listens on. All are held until all are known. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(servers.map(listening));
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
+}
+
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port as number;
+}
+
+/** Listens on a free port until the end of the test, and closes all connections then. Returns the port. */
+export async function listen(server: Server): Promise<number> {
+  const sockets = new Set<{ destroy(): void }>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  afterTest(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return listening(server);
+}
+
+async function listening(server: Server): Promise<number> {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return (server.address() as AddressInfo).port;
 }

@@ -137,6 +137,30 @@ function created(answer: Received): { id: string; username: string } {
   return answer.json;
 }
 
+/**
+ * Runs a statement in a transaction that stays open, so that requests which need the same rows wait in the middle of
+ * their work.
+ */
+export async function holdLocks({ databaseUrl, sql }: TestService, text: string, values: unknown[]) {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query("BEGIN");
+  await client.query(text, values);
+  return {
+    /** Runs another statement in the same transaction. */
+    query: (text: string, values: unknown[]) => client.query(text, values),
+    /** Resolves when so many sessions wait for a lock. */
+    async untilWaiting(count: number): Promise<void> {
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+      while ((await sql(waiting)).length < count);
+    },
+    async commit(): Promise<void> {
+      await client.query("COMMIT");
+      await client.end();
+    },
+  };
+}
+
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
 
 /** SQL on any database, over a connection of its own. */

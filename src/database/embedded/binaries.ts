@@ -5,9 +5,10 @@
 import { spawn } from "node:child_process";
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { StartError } from "../../errors.ts";
 
 /** Why the embedded Postgres cannot be had; the message is a sentence for the person at the terminal. */
-export class EmbeddedPostgresError extends Error {
+export class EmbeddedPostgresError extends StartError {
   override name = "EmbeddedPostgresError";
 }
 

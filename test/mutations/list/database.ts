@@ -1,12 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are pieces of source
 import type { Mutation } from "../mutation.ts";
 
-/** Database access, clock, sweep and migrations. */
+/** Database access, clock, cleanup and migrations. */
 export const database: readonly Mutation[] = [
   {
     name: "a slow answer sets the clock",
     file: "src/database/clock.ts",
-    find: "if (known && ended - began > promptMs) return;",
+    find: "if (known && receivedMs - sentMs > maxResponseMs) return;",
     replace: "",
     test: "test/promises/clocks.test.ts",
     only: "a late response is a poor measurement of the time",
@@ -14,15 +14,15 @@ export const database: readonly Mutation[] = [
   {
     name: "a slow first answer leaves no clock",
     file: "src/database/clock.ts",
-    find: "if (known && ended",
-    replace: "if (ended",
+    find: "if (known && received",
+    replace: "if (received",
     test: "test/promises/clocks.test.ts",
     only: "a late response is a poor measurement of the time",
   },
   {
     name: "a clock that was set back goes unnoticed",
     file: "src/database/clock.ts",
-    find: "if (nowMs() < before - noticeableMs) wentBack();",
+    find: "if (nowMs() < before - noticeableStepMs) onSetBack();",
     replace: "",
     test: "test/promises/clocks.test.ts",
     only: "set back a day",
@@ -44,35 +44,35 @@ export const database: readonly Mutation[] = [
     only: "a statement with parameters is prepared once",
   },
   {
-    name: "a sweep deletes live revocations",
+    name: "the cleanup deletes live revocations",
     file: "src/database/cleanup.ts",
     find: "expires_at < now() - interval '2 hours'",
     replace: "expires_at > now()",
-    test: "test/promises/sweep.test.ts",
+    test: "test/promises/cleanup.test.ts",
     only: "expired revocations",
   },
   {
-    name: "a sweep waits for locked rows",
+    name: "the cleanup waits for locked rows",
     file: "src/database/cleanup.ts",
     find: " FOR UPDATE SKIP LOCKED",
     replace: "",
-    test: "test/promises/sweep.test.ts",
+    test: "test/promises/cleanup.test.ts",
     only: "locked rows are left for later",
   },
   {
-    name: "a table that cannot be swept stops the others",
+    name: "a table that cannot be cleaned up stops the others",
     file: "src/database/cleanup.ts",
-    find: "failures.push(error);",
+    find: "errors.push(error);",
     replace: "throw error;",
-    test: "test/promises/sweep.test.ts",
+    test: "test/promises/cleanup.test.ts",
     only: "a table that cannot be cleaned up does not block the others",
   },
   {
-    name: "two instances sweep a table at once",
+    name: "two instances clean up a table at once",
     file: "src/database/cleanup.ts",
-    find: "if (!lock[0].mine) return 0;",
+    find: "if (!(await tryCleanupLock(transaction, table))) return 0;",
     replace: "",
-    test: "test/promises/sweep.test.ts",
+    test: "test/promises/cleanup.test.ts",
     only: "one instance cleans up a table at a time",
   },
   {
@@ -86,7 +86,7 @@ export const database: readonly Mutation[] = [
   {
     name: "a migration is applied twice",
     file: "src/database/migrate.ts",
-    find: 'await transaction.raw("SELECT pg_advisory_xact_lock(?)", [advisoryLock]);',
+    find: 'await lockUntilCommit(transaction, "migrations");',
     replace: "",
     test: "test/promises/migrate.test.ts",
     only: "eight instances",
@@ -110,7 +110,7 @@ export const database: readonly Mutation[] = [
   {
     name: "a server that may be a standby by now is written to again",
     file: "src/database/writable.ts",
-    find: "if (rows[0].isReadOnly) throw readOnlyError();",
+    find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
     only: "a read-only database is not connected to",

@@ -93,7 +93,7 @@ export const sessions: readonly Mutation[] = [
   {
     name: "a session begins for a deleted user",
     file: "src/sessions/store.ts",
-    find: "AND password_epoch <= :epoch\n             FOR NO KEY UPDATE",
+    find: "AND password_epoch <= :epoch FOR NO KEY UPDATE",
     replace: "AND password_epoch <= :epoch",
     test: "test/operations/createSession.test.ts",
     only: "is being deleted",
@@ -133,8 +133,8 @@ export const sessions: readonly Mutation[] = [
   {
     name: "a user may have any number of sessions",
     file: "src/sessions/store.ts",
-    find: "OFFSET :others))",
-    replace: "OFFSET :others + 1))",
+    find: "kept: times.sessionsPerUser - 1",
+    replace: "kept: times.sessionsPerUser",
     test: "test/promises/sessionLimit.test.ts",
     only: "one more ends the user's oldest live session with its tokens",
   },

@@ -20,7 +20,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "a line break at the end of a setting is part of it",
-    file: "src/config/reading.ts",
+    file: "src/config/readSettings.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given",
     test: "test/promises/config.test.ts",
@@ -28,7 +28,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "SECRET_KEY loses the line break that it was sealed under",
-    file: "src/config/reading.ts",
+    file: "src/config/readSettings.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given && withoutLineBreak(given)",
     test: "test/promises/config.test.ts",
@@ -36,7 +36,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "a wrong secret is repeated in the message",
-    file: "src/config/reading.ts",
+    file: "src/config/readSettings.ts",
     find: 'setting.secret && given !== ""',
     replace: 'given === ""',
     test: "test/promises/config.test.ts",
@@ -44,7 +44,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "an empty setting is taken for none",
-    file: "src/config/reading.ts",
+    file: "src/config/readSettings.ts",
     find: '(value === "" || !isAllowed(value))',
     replace: 'value !== "" && !isAllowed(value)',
     test: "test/promises/config.test.ts",
@@ -52,7 +52,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "a misspelt critical setting is ignored",
-    file: "src/config/reading.ts",
+    file: "src/config/readSettings.ts",
     find: "[...wrong, ...critical.map(describeMisspelt)]",
     replace: "wrong",
     test: "test/promises/config.test.ts",
@@ -68,7 +68,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "a wrong letter in the name of a setting goes unnoticed",
-    file: "src/config/misspelt.ts",
+    file: "src/config/misspelledNames.ts",
     find: " || (a[0] === b[0] && isOneEditApart(a, b))",
     replace: "",
     test: "test/promises/config.test.ts",
@@ -76,7 +76,7 @@ export const settings: readonly Mutation[] = [
   },
   {
     name: "what Kubernetes and others set is taken for a setting",
-    file: "src/config/misspelt.ts",
+    file: "src/config/misspelledNames.ts",
     find: 'foreign.test(given) || environment[given]?.startsWith("tcp://")',
     replace: "false",
     test: "test/promises/config.test.ts",

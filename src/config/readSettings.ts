@@ -1,5 +1,5 @@
 /** Reads a table of settings from the environment, and says what is wrong with them. */
-import { findMisspelt, type Misspelt } from "./misspelt.ts";
+import { findMisspelt, type Misspelt } from "./misspelledNames.ts";
 import { hint, type Setting, secretKey, withoutLineBreak } from "./values.ts";
 
 export type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`

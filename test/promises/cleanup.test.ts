@@ -1,7 +1,7 @@
-/** Nothing grows for ever: what means nothing any more goes, in batches, and nothing else does. */
+/** Rows that are no longer needed are deleted in batches, and no others. */
 import pg from "pg";
 import { expect, test } from "vitest";
-import { sweep } from "../../src/database/cleanup.ts";
+import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { password, startTestService } from "../support/service.ts";
 
@@ -29,7 +29,7 @@ test("expired revocations, sessions and keys are deleted; live ones stay", async
   await service.sql(`INSERT INTO familiar_networks (user_id, network, last_seen_at)
     SELECT id, n, now() - n * interval '30 days' FROM users, generate_series(1, 4) AS n`);
 
-  expect(await sweep(database)).toEqual({
+  expect(await cleanUp(database)).toEqual({
     revocations: 2500,
     sessions: 2,
     signing_keys: 1,
@@ -37,7 +37,7 @@ test("expired revocations, sessions and keys are deleted; live ones stay", async
     password_failures: 2,
     familiar_networks: 2,
   });
-  expect(await sweep(database)).toEqual({});
+  expect(await cleanUp(database)).toEqual({});
   expect(await service.sql("SELECT 1 FROM revocations")).toHaveLength(2500);
   const left = (await service.sql("SELECT id FROM sessions WHERE user_id = $1 ORDER BY id", [userId])).map(
     ({ id }) => id,
@@ -56,10 +56,10 @@ test("locked rows are left for later, and nobody waits", async () => {
   await other.connect();
   await other.query("BEGIN");
   await other.query("SELECT 1 FROM revocations WHERE subject = 'x1' FOR UPDATE");
-  expect(await sweep(database)).toEqual({ revocations: 9 });
+  expect(await cleanUp(database)).toEqual({ revocations: 9 });
   await other.query("ROLLBACK");
   await other.end();
-  expect(await sweep(database)).toEqual({ revocations: 1 });
+  expect(await cleanUp(database)).toEqual({ revocations: 1 });
 });
 
 test("a table that cannot be cleaned up does not block the others", async () => {
@@ -67,7 +67,7 @@ test("a table that cannot be cleaned up does not block the others", async () => 
     "INSERT INTO signing_keys (kid, private_jwe, activates_at) VALUES ('a', '', now() - interval '90 days'), ('b', '', now() - interval '26 hours')",
   );
   await service.sql("ALTER TABLE sessions RENAME TO sessions_gone");
-  await expect(sweep(database)).rejects.toThrow("sessions");
+  await expect(cleanUp(database)).rejects.toThrow("sessions");
   await service.sql("ALTER TABLE sessions_gone RENAME TO sessions");
   const kids = (await service.sql("SELECT kid FROM signing_keys")).map(({ kid }) => kid);
   expect(kids).toContain("b");
@@ -81,8 +81,8 @@ test("one instance cleans up a table at a time", async () => {
   const other = new pg.Client(service.databaseUrl);
   await other.connect();
   await other.query("SELECT pg_advisory_lock(5391649, hashtext('revocations'))");
-  expect(await sweep(database)).toEqual({});
+  expect(await cleanUp(database)).toEqual({});
   await other.end();
-  expect(await sweep(database)).toEqual({ revocations: 3000 });
+  expect(await cleanUp(database)).toEqual({ revocations: 3000 });
   await database.close();
 });

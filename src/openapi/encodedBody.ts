@@ -19,7 +19,7 @@ export type Representation = {
   etag: string;
   read(): Buffer | Promise<Buffer>;
 };
-export type PreparedBody = Readonly<Record<Coding, Representation>>;
+export type EncodedBody = Readonly<Record<Coding, Representation>>;
 
 /** How long the uncompressed bytes are kept after they were last asked for. Few clients do not take compressed ones. */
 const identityKeptMs = 60_000;
@@ -38,7 +38,7 @@ export async function compress(body: Buffer): Promise<{ br: Buffer; gzip: Buffer
 }
 
 /** @returns a body that holds the compressed bytes alone */
-export function preparedBody({ br, gzip }: { br: Buffer; gzip: Buffer }): PreparedBody {
+export function encodedBody({ br, gzip }: { br: Buffer; gzip: Buffer }): EncodedBody {
   return {
     br: { etag: etagOf(br, "br"), read: () => br },
     gzip: { etag: etagOf(gzip, "gzip"), read: () => gzip },

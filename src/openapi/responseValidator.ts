@@ -18,7 +18,7 @@ export type Answer = {
  * @param operationId `undefined` for a request to no operation
  * @returns what is wrong with it, without any value that is in it; `undefined` where nothing is.
  */
-export type Conformance = (operationId: string | undefined, method: string, answer: Answer) => string | undefined;
+export type ResponseValidator = (operationId: string | undefined, method: string, answer: Answer) => string | undefined;
 
 /** What a request to no operation may get has the shape of what operations give. A 405 is known by its `Allow`. */
 const shapesBeyond: Record<number, string> = {
@@ -45,7 +45,7 @@ type Place = { pointer: string; value: Json };
 // The package is CommonJS and its types describe its ES module.
 const addFormats = addFormatsModule as unknown as typeof addFormatsModule.default;
 
-export function createConformance(document: OpenApiDocument): Conformance {
+export function createResponseValidator(document: OpenApiDocument): ResponseValidator {
   const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true }));
   ajv.addSchema(document, "contract");
   const validators = new Map<string, ValidateFunction>();

@@ -1,0 +1,13 @@
+/**
+ * Handles signals until the command handles them itself: loading it takes a good part of a second. Process 1 of a container has
+ * no default actions, so that a signal would be lost without a listener.
+ */
+export function handleEarlySignals(command: string): void {
+  const isService = command === "serve" || command[0] === "-";
+  const exitWith = (status: number) => () => {
+    if (command !== "worker") process.exit(isService ? 0 : status); // only its primary stops a worker
+  };
+  process.on("SIGTERM", exitWith(143));
+  process.on("SIGINT", exitWith(130));
+  if (isService || command === "worker") process.on("SIGHUP", () => {}); // the certificate is not loaded yet
+}

@@ -1,0 +1,30 @@
+/** How the program ends after an error. */
+import cluster from "node:cluster";
+import { inspect } from "node:util";
+import { exitStatus, FatalError } from "../errors.ts";
+import { printFatal } from "../observability/log.ts";
+import { Problem, problems } from "../problems/problems.ts";
+import { reportFailure } from "../process/workerMessages.ts";
+
+/** Something may keep the process alive, such as a dead connection. Flushing the log takes up to a second. */
+const exitAfterMs = 1_500;
+
+/** Prints the error on standard error, and sets the exit status. A worker reports it to its primary instead. */
+export function exitWithError(error: unknown): void {
+  const { message, status } = explain(error);
+  process.exitCode = status;
+  if (cluster.isWorker) reportFailure(message);
+  else printFatal(`latchkey: ${message}`);
+  cluster.worker?.disconnect(); // the channel to the primary keeps the process alive
+  setTimeout(() => process.exit(), exitAfterMs).unref();
+}
+
+function explain(error: unknown): { message: string; status: number } {
+  if (error instanceof FatalError) return { message: error.message, status: error.exitStatus };
+  // What a command needs, mostly the database, does not respond in time.
+  if (error instanceof Problem && error.status === 503) {
+    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
+    return { message: `${problems[error.slug].title}${cause}. Try again.`, status: exitStatus.unavailable };
+  }
+  return { message: inspect(error), status: exitStatus.software };
+}

@@ -1,0 +1,34 @@
+/** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary runs it; it also stops it and handles its signals. */
+import cluster from "node:cluster";
+import { exitStatus } from "../errors.ts";
+import { letNewSpaceGrow } from "../process/newSpace.ts";
+import { createShutdown } from "../process/shutdown.ts";
+import { joinPrimary, serveForPrimary } from "../process/worker.ts";
+import { startService } from "../start.ts";
+import { type Command, unknownCommand } from "./arguments.ts";
+import { loadDictionaries, unlessStopped } from "./starting.ts";
+
+export const worker: Command = (args) => {
+  const [number] = args;
+  if (!cluster.isWorker || number === undefined || args.length > 1) throw unknownCommand(["worker", ...args]);
+  return async (config, log, { uncaughtErrors, dropped }) => {
+    const role = await joinPrimary(config, Number(number));
+    const ownLog = log.child({ worker: role.number });
+    const shutdown = createShutdown({
+      graceSeconds: config.shutdownGraceSeconds,
+      hasEmbeddedPostgres: false,
+      failureStatus: exitStatus.software,
+      log: ownLog,
+    });
+    uncaughtErrors.stopWith(shutdown.stop, ownLog);
+    const { lifecycle } = shutdown;
+    const service = await unlessStopped(shutdown, () =>
+      startService(config, ownLog, { worker: role, droppedLogLines: dropped, lifecycle }),
+    );
+    if (!service) return;
+    shutdown.serviceStarted(service);
+    serveForPrimary(service, shutdown);
+    letNewSpaceGrow();
+    loadDictionaries(config);
+  };
+};

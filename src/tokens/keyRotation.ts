@@ -1,0 +1,92 @@
+/**
+ * The rotation of signing keys. The next key is always published before it signs, for longer than a JWK Set may be cached. So
+ * it can sign at once when the current key is revoked: verifiers know it already.
+ */
+import { makeKey, type Seal } from "./sealing.ts";
+import type { SigningKeyStore, StoredKey } from "./storedKeys.ts";
+
+/** Longer than the JWK Set may be cached (`max-age` in the contract) plus the interval at which instances read the keys. */
+export const publishedBeforeSigningSeconds = 360;
+/** The successor of a key is published this long before the key signs, so that it can replace that key at once. */
+export const preparedBeforeSigningSeconds = 2 * publishedBeforeSigningSeconds;
+
+export const notRevoked = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
+  [...keys].filter(({ revokedAt }) => !revokedAt);
+
+/**
+ * The key that signs.
+ * @param usable keys that are not revoked, the one that signs last first
+ */
+export function signingKey<Key extends StoredKey>(usable: readonly Key[], nowMs: number): Key | undefined {
+  // If all others are revoked, the next key signs before its time.
+  return usable.find(({ activatesAt }) => activatesAt.getTime() <= nowMs) ?? usable.at(-1);
+}
+
+/** The state of a key, and its beginning; for `next` the time at which the key will sign. */
+export type KeyState = { state: "next" | "signing" | "retired" | "revoked"; at: Date };
+
+/** @param keys all keys, the one that signs last first */
+export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & KeyState)[] {
+  const signing = signingKey(notRevoked(keys), now.getTime());
+  let replacedAt = now;
+  return keys.map((key) => {
+    const { revokedAt, activatesAt } = key;
+    const successorAt = replacedAt;
+    if (activatesAt <= now) replacedAt = activatesAt;
+    if (revokedAt) return { ...key, state: "revoked", at: revokedAt };
+    if (key === signing) return { ...key, state: "signing", at: activatesAt };
+    if (activatesAt > now) return { ...key, state: "next", at: activatesAt };
+    return { ...key, state: "retired", at: successorAt };
+  });
+}
+
+/**
+ * Makes the next key if it is missing; before that the first key, which signs at once, if there is none.
+ * @returns whether this call made one
+ */
+export async function prepareSuccessor(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
+  let made = false;
+  // At most three: the first key, one that is due already, and the one after it.
+  for (let count = 0; count < 3 && (await store.lacksSuccessor()); count += 1)
+    made = (await store.append(await makeKey(seal), rotationSeconds)) || made;
+  return made;
+}
+
+type Rotation = { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
+
+/**
+ * Advances and prepares keys if their time has come.
+ * @param keys the keys that this instance knows, the one that signs last first
+ * @returns whether the stored keys were changed, and the key that is about to sign if this instance has prepared it
+ */
+export async function rotateIfDue(
+  keys: readonly StoredKey[],
+  nowMs: number,
+  { store, seal, rotationSeconds }: Rotation,
+): Promise<{ changed: boolean; rotatedTo: string | undefined }> {
+  const usable = notRevoked(keys);
+  const signing = signingKey(usable, nowMs);
+  if (!signing || signing.activatesAt.getTime() > nowMs) await store.promote(); // an earlier version has revoked all others
+  const isPrepared = (key: StoredKey) => key.activatesAt.getTime() > nowMs + preparedBeforeSigningSeconds * 1000;
+  const isDue = signing && signing.activatesAt.getTime() + rotationSeconds * 1000 <= nowMs;
+  if (!isDue && usable.some(isPrepared)) return { changed: false, rotatedTo: undefined };
+  const advanced = isDue ? await store.advance(rotationSeconds) : undefined; // KEY_ROTATION_DAYS was lowered
+  const upcoming = advanced ?? usable.find(({ activatesAt }) => activatesAt.getTime() > nowMs);
+  const made = await prepareSuccessor(store, seal, rotationSeconds);
+  const changed = advanced !== undefined || made;
+  return { changed, rotatedTo: changed ? upcoming?.kid : undefined };
+}
+
+/**
+ * Lets the next key sign as soon as it has been published for long enough, and prepares the one after it.
+ * @returns the next key
+ */
+export async function rotateKeys({ store, seal, rotationSeconds }: Rotation): Promise<StoredKey> {
+  let next: StoredKey | undefined;
+  while (!next) {
+    await prepareSuccessor(store, seal, rotationSeconds);
+    next = await store.advance(); // `undefined` if another process has just advanced it
+  }
+  await prepareSuccessor(store, seal, rotationSeconds);
+  return next;
+}

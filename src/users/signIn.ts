@@ -1,0 +1,75 @@
+/** Verifies the password of an account within the limits on guessing. */
+import type { Audit } from "../audit/audit.ts";
+import type { Networks } from "../networks.ts";
+import type { PasswordHasher } from "../passwords/hashing.ts";
+import { possiblePassword } from "../passwords/policy.ts";
+import type { PasswordPrincipal } from "../principal.ts";
+import type { Account, AccountReference } from "../throttling/attempts.ts";
+import { Throttled } from "../throttling/limits.ts";
+import type { Throttle } from "../throttling/throttling.ts";
+import type { UserStore } from "./state.ts";
+
+/** `name`: counts the attempts, whether or not there is such a user. */
+type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };
+
+export type SignInParts = { store: UserStore; hasher: PasswordHasher; throttle: Throttle; audit: Audit };
+
+export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
+  /**
+   * Verifies a password, with the same work whether or not the user exists.
+   * @returns `undefined` if the password is wrong, or there is no such user
+   * @throws {Problem} `too-many-requests`, `overloaded`
+   */
+  async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
+    const { name, reference, password, networks } = guess;
+    const { account, result, currentEpoch } = await throttle
+      .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
+        const verification = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
+        return verification.matches ? verification : undefined;
+      })
+      .catch(auditThrottled("id" in reference ? reference.id : undefined));
+    if (!account || !result) {
+      const reason = account ? "wrong-password" : "unknown-user";
+      audit("password-refused", { userId: account?.id, reason });
+      return undefined;
+    }
+    const { upgraded } = result;
+    if (upgraded !== undefined) {
+      // On an error, the next sign-in tries again.
+      await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
+    }
+    audit("password-accepted", { userId: account.id });
+    return principalOf(account, currentEpoch, guess);
+  }
+
+  function principalOf(account: Account, currentEpoch: number | undefined, guess: Guess): PasswordPrincipal {
+    const { id, username, tokenEpoch } = account;
+    return {
+      proof: "password",
+      userId: id,
+      username,
+      epoch: currentEpoch ?? tokenEpoch,
+      isCurrent: currentEpoch !== undefined,
+      verifyAgain: () => verifyAgain(guess),
+    };
+  }
+
+  /** Verifies the password again as part of the same attempt: it is not counted. */
+  async function verifyAgain(guess: Guess): Promise<PasswordPrincipal | undefined> {
+    const { name, reference, password, networks } = guess;
+    const account = await store.findAccount(reference);
+    const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
+      hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
+    );
+    return account && matches ? principalOf(account, undefined, guess) : undefined;
+  }
+
+  const auditThrottled =
+    (userId?: string) =>
+    (error: unknown): never => {
+      if (error instanceof Throttled) audit("throttled", { userId, limit: error.limit });
+      throw error;
+    };
+
+  return { verify, auditThrottled };
+}

@@ -1,0 +1,92 @@
+/** Links between the pages of this project work, and the guide's code for other services verifies tokens. */
+import { access, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
+import { readGuide } from "../../scripts/docs/guide.ts";
+import { sampleOrigin } from "../../src/documentation/pages.ts";
+import { afterTest } from "../support/afterTest.ts";
+import { freePorts } from "../support/ports.ts";
+import { startTestService } from "../support/service.ts";
+
+const contract = await readContract();
+const chapters = (await readdir("docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "STYLE.md",
+  "RUNBOOK.md",
+  "SECURITY.md",
+  "deploy/ha/README.md",
+  ...chapters,
+];
+
+/** The fragment that GitHub gives to a heading. */
+const fragmentOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{Letter}\p{Number} _-]/gu, "")
+    .replaceAll(" ", "-");
+
+/** The fragments of a Markdown file. Those of the contract are its operations. */
+async function fragmentsOf(file: string): Promise<string[]> {
+  if (file === "openapi.yaml") return operationsOf(contract).map(({ operation }) => operation.operationId);
+  if (file === "docs/errors.md") return (await chapter("errors")).map(fragmentOf);
+  return headingsOf(await readFile(file, "utf8")).map(fragmentOf);
+}
+
+const headingsOf = (text: string) =>
+  [...text.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
+
+/** The headings of a chapter, with the generated ones. */
+async function chapter(name: string): Promise<string[]> {
+  const found = (await readGuide(contract)).find((one) => one.name === name);
+  return headingsOf(found?.text ?? "");
+}
+
+test.each(pages)("every link of %s to a file of this project works", async (page) => {
+  const links = [...(await readFile(page, "utf8")).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link = ""]) => link);
+  for (const link of links) {
+    const [path, fragment] = link.split("#");
+    const file = path ? join(dirname(page), path) : page;
+    await expect(access(file), link).resolves.toBeUndefined();
+    if (fragment !== undefined) expect(await fragmentsOf(file), link).toContain(fragment);
+  }
+});
+
+test("the guide's JavaScript accepts a token, and rejects one of another issuer, an expired one and a forged one", async () => {
+  const guide = await readFile("docs/protect-your-api.md", "utf8");
+  const [, code = ""] = /```ts\n([\s\S]+?)```/.exec(guide) ?? [];
+  const [port = 0] = await freePorts(1);
+  const url = `http://127.0.0.1:${port}`;
+  const service = await startTestService({ PORT: String(port), PUBLIC_URL: url, TOKEN_TTL_SECONDS: "60" });
+  const other = await startTestService({ PUBLIC_URL: "https://other.example.com" }, service.databaseUrl);
+  const { id } = await service.register("miguel");
+  const token = await service.token("miguel");
+  const [header, , signature] = token.split(".");
+  const claims = Buffer.from(JSON.stringify({ sub: id, username: "admin", iss: url, aud: url })).toString("base64url");
+  service.advance(-3_600);
+  const expired = await service.token("miguel");
+
+  // In this folder, from which it can import jose.
+  const file = join(import.meta.dirname, `verifyInJavaScript-${port}.ts`);
+  afterTest(() => rm(file));
+  await writeFile(file, code.replaceAll(sampleOrigin, url));
+  const { userOf } = await import(/* @vite-ignore */ pathToFileURL(file).href);
+  expect(await userOf(token)).toEqual({ id, username: "miguel" });
+  await expect(userOf(await other.token("miguel"))).rejects.toThrow('unexpected "iss" claim value');
+  await expect(userOf(expired)).rejects.toThrow('"exp" claim timestamp check failed');
+  await expect(userOf([header, claims, signature].join("."))).rejects.toThrow("signature verification failed");
+});
+
+test("every log message in RUNBOOK.md is in the source", async () => {
+  const files = await readdir("src", { recursive: true, withFileTypes: true });
+  const sources = files.filter((file) => file.isFile()).map(({ parentPath, name }) => readFile(join(parentPath, name)));
+  const source = (await Promise.all(sources)).join("\n");
+  const messages = [...(await readFile("RUNBOOK.md", "utf8")).matchAll(/"msg":"([^"]+)"/g)].map(
+    ([, text = ""]) => text,
+  );
+  expect(messages.length).toBeGreaterThan(5);
+  expect(messages.filter((message) => !source.includes(`"${message}"`))).toEqual([]);
+});
