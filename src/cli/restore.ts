@@ -8,7 +8,7 @@ import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { type Command, parseArguments, type Run } from "./arguments.ts";
 import { readAuditLog } from "./auditLog.ts";
-import { type Ended, endEverything, replaceKeys } from "./bulkRevocation.ts";
+import { assumeLongestLifetime, type Ended, endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
 
@@ -47,6 +47,7 @@ const restoreWith =
       const seal = createSeal((await readSecretKeys(config)).sealing);
       const keys = [await makeKey(seal), await makeKey(seal)] as const;
       const done = await atomically(async (transaction) => ({
+        lifetimes: await assumeLongestLifetime(transaction),
         revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
         ended: await endEverything(transaction, history?.highestEpoch),
         networks: await forgetFamiliarNetworks.count(transaction),

@@ -9,7 +9,7 @@
  */
 import { type FileHandle, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import pg from "pg";
+import pg from "../pg.ts";
 import { EmbeddedPostgresError, findBinaries } from "./binaries.ts";
 import { accountForPostgres, type Cluster, clusterExists, createCluster } from "./cluster.ts";
 import { explainSystemError, makeDataDirectory } from "./dataDirectory.ts";
