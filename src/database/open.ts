@@ -1,4 +1,4 @@
-/** The Postgres that the settings name, or the embedded one, ready to be used. */
+/** Opens Postgres: the one of DATABASE_URL, or the embedded one. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
@@ -12,13 +12,13 @@ import { openForMigration } from "./pool.ts";
 import { requireSessionPooling } from "./poolerMode.ts";
 import { AmbiguousSchemaError, requireUsableSchema, UntrustedOwnerError } from "./schema.ts";
 
-/** How long a start waits for a database that is away. */
+/** How long a start waits for a database that does not respond. */
 const databaseTimeoutMs = 10_000;
 
 export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
 
-/** Not ours to close, and none of our business when it ends. */
-const openedByOthers = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
+/** Another process runs it: it is not closed here, and its end is no failure. */
+const external = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
 
 /** Opens Postgres. The embedded Postgres is stopped by `lifecycle`, even while it is starting. */
 export async function openPostgres(
@@ -26,13 +26,14 @@ export async function openPostgres(
   log: Logger,
   lifecycle: Lifecycle = createLifecycle(),
 ): Promise<Postgres> {
-  if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...openedByOthers };
+  if (config.databaseUrl !== undefined) return { address: config.databaseUrl, ...external };
   const { dataDir } = config;
   const starting = startEmbeddedPostgres({
     dataDir,
     cancelled: lifecycle.closing,
     log: (message) => log.info(message),
-    // Of each process four more follow changes, and at times one looks for abandoned queries. The rest is for commands and tools.
+    // Each process has four further connections for background tasks, and sometimes one to look for abandoned queries. The rest is
+    // for commands and tools.
     parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
   });
   const stop = () =>
@@ -51,14 +52,14 @@ export async function openPostgres(
   };
 }
 
-/** @returns the Postgres that the settings name, where it runs already; the embedded one perhaps for another process */
+/** @returns the Postgres of DATABASE_URL, or the embedded one if another process runs it */
 export async function findPostgres({ databaseUrl, dataDir }: Config): Promise<Postgres | undefined> {
-  if (databaseUrl !== undefined) return { address: databaseUrl, ...openedByOthers };
+  if (databaseUrl !== undefined) return { address: databaseUrl, ...external };
   const running = await findRunningPostgres(dataDir);
-  return running && { address: running, ...openedByOthers };
+  return running && { address: running, ...external };
 }
 
-/** Opens Postgres, and brings its schema up to date. @throws {StartError | EmbeddedPostgresError} */
+/** Opens Postgres and applies the missing migrations. @throws {StartError} */
 export async function openMigratedPostgres(config: Config, log: Logger, lifecycle: Lifecycle): Promise<Postgres> {
   const postgres = await openPostgres(config, log, lifecycle);
   lifecycle.closing.throwIfAborted();
@@ -68,8 +69,8 @@ export async function openMigratedPostgres(config: Config, log: Logger, lifecycl
 }
 
 /**
- * Applies the missing migrations, and waits a little for a database that is not there yet.
- * @returns their names
+ * Applies the missing migrations, and waits for a database that does not respond yet.
+ * @returns the names of the applied migrations
  * @throws {StartError}
  */
 export async function migrateWithTimeout(address: DatabaseAddress, log: Logger): Promise<string[]> {
@@ -78,9 +79,9 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
     const knex = openForMigration(address);
     try {
       await requireSessionPooling(address);
-      await requireUsableSchema(knex).catch(explainSchema); // before anything in it is read
+      await requireUsableSchema(knex).catch(explainSchema); // before anything is read from it
       const missing = await missingMigrations(knex).catch(explainDenied);
-      // A role without the right to create tables can serve once another one has migrated.
+      // A role that may not create tables can serve a database that another role has migrated.
       if (missing.length === 0) return [];
       const applied = await migrate(knex)
         .catch(explainSchema)
@@ -102,7 +103,7 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
   }
 }
 
-/** @throws {StartError} where the schema is refused, and any other error as it is */
+/** @throws {StartError} for an unusable schema; any other error unchanged */
 export function explainSchema(cause: unknown): never {
   if (cause instanceof AmbiguousSchemaError || cause instanceof UntrustedOwnerError)
     throw new StartError(`${cause.message}.`, { cause });
@@ -110,8 +111,8 @@ export function explainSchema(cause: unknown): never {
 }
 
 /**
- * Says what to do where the role lacks a right (SQLSTATE 42501).
- * @param missing the migrations that it may not apply; absent where it may not even read which there are
+ * Explains that the role lacks a privilege (SQLSTATE 42501).
+ * @param missing the migrations that it may not apply; absent if it may not read the list of migrations
  */
 function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
   if (cause.code !== "42501") throw cause;
@@ -123,6 +124,6 @@ function explainDenied(cause: Error & { code?: string }, missing?: string[]): ne
   throw new StartError(`The database lacks ${names}, which this role may not apply (${message}). ${advice}`, { cause });
 }
 
-/** The message of an error as Postgres gave it: Knex puts the statement before it, which can be many lines. */
+/** The message of Postgres. Knex puts the statement before it, which can be many lines. */
 const withoutStatement = ({ message }: Error): string =>
   message.slice(message.lastIndexOf(" - ") + 1).replace(/^- /, "");

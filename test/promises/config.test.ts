@@ -140,7 +140,7 @@ describe("settings", () => {
 
   test("TLS requested by PGSSLMODE must be in DATABASE_URL", () => {
     const settings = { DATABASE_URL: "postgres://db/x", SECRET_KEY: secret, PGSSLMODE: "verify-full" };
-    expect(() => readConfig(settings)).toThrow("put ?sslmode=verify-full at the end of DATABASE_URL");
+    expect(() => readConfig(settings)).toThrow("append ?sslmode=verify-full to DATABASE_URL");
     const inUrl = { ...settings, DATABASE_URL: "postgres://db/x?sslmode=verify-full" };
     expect(readConfig(inUrl).databaseUrl).toBe(inUrl.DATABASE_URL);
     expect(readConfig({ PGSSLMODE: "verify-full" }).databaseUrl).toBeUndefined(); // the embedded Postgres has a socket
