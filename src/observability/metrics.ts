@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
 import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
-import { followConnections } from "../http/connections.ts";
+import { trackConnections } from "../http/connections.ts";
 import { refusal } from "../http/refusal.ts";
 import { serveRequests } from "../http/requests.ts";
 import { requestContext } from "../requestContext.ts";
@@ -243,7 +243,7 @@ async function serve({
   });
   server.timeout = 30_000;
   limitConnections(server, { total: mostConnections });
-  serveRequests(server, followConnections(server, log), refusal(log), (request, response) => {
+  serveRequests(server, trackConnections(server, log), refusal(log), (request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
     const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
     read().then(
