@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
-const everyAnswer = "test/promises/everyAnswer.test.ts";
+/** They run after all others, and check what these did. */
+const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
 export default defineConfig({
   plugins: [progress()],
@@ -9,18 +10,17 @@ export default defineConfig({
     globalSetup: "test/support/postgres.ts",
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    // What all the others saw is counted after them.
     projects: [
       {
         extends: true,
         test: {
           name: "tests",
           include: ["test/{operations,promises,project}/*.test.ts"],
-          exclude: [everyAnswer],
+          exclude: last,
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: "last", include: [everyAnswer], sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "last", include: last, sequence: { groupOrder: 1 } } },
     ],
   },
 });
