@@ -1,9 +1,13 @@
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
-/** They run after all others, and check what these did. */
+/** They run after all other files, and check what these have done. */
 const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
+/**
+ * The tests of `npm test`, in groups one after the other. Tests with time bounds run one file at a time; the others keep two
+ * cores busy. The configurations of the slower kinds of tests are in their folders.
+ */
 export default defineConfig({
   plugins: [progress()],
   test: {
@@ -14,13 +18,34 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: "tests",
-          include: ["test/{operations,promises,project}/*.test.ts"],
-          exclude: last,
+          name: "operations",
+          include: ["test/operations/*.test.ts"],
+          // The files have no state in common but that of their databases: a worker loads the service once.
+          isolate: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: "last", include: last, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: {
+          name: "project",
+          include: ["test/project/*.test.ts"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "promises",
+          include: ["test/promises/*.test.ts"],
+          exclude: last,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      { extends: true, test: { name: "last", include: last, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });

@@ -1,7 +1,7 @@
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
-import { clockSlackSeconds, type Revocation } from "../revocations/revocations.ts";
+import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
 import type { SessionStore } from "./state.ts";
 
@@ -57,7 +57,8 @@ const createSession = statement({
   columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
 });
 
-const rotateSession = statement({
+/** A refresh, if the token is the expected one. Its parameters are declared in the order in which the SQL uses them. */
+export const rotateSession = statement({
   name: "rotate-session",
   sql: `UPDATE sessions
     SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,
@@ -197,7 +198,7 @@ const forgetRefreshNetworks = statement({
 });
 
 /** Until instances with a slow clock consider the tokens expired. */
-const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
+const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
   return {
