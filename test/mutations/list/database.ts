@@ -37,11 +37,11 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "statements are parsed anew each time",
-    file: "src/database/pool.ts",
-    find: "!query.values?.length) return query",
-    replace: "query.values) return query",
+    file: "src/database/sql.ts",
+    find: "{ name: preparedName, text,",
+    replace: "{ text,",
     test: "test/promises/preparedStatements.test.ts",
-    only: "a statement with parameters is prepared once",
+    only: "a statement is prepared once",
   },
   {
     name: "the cleanup deletes live revocations",
