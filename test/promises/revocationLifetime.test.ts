@@ -10,8 +10,11 @@ import { createRevocationMemory } from "../../src/revocations/memory.ts";
 import { watchRevocations } from "../../src/revocations/revocations.ts";
 import { revoke } from "../../src/revocations/sql.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
+import { accessTokens } from "../../src/tokens/accessTokens.ts";
 import { recordSeconds } from "../../src/tokens/lifetime.ts";
-import { tokenLifetimeStore } from "../../src/tokens/store.ts";
+import { createSeal } from "../../src/tokens/sealing.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
+import { signingKeyStore, tokenLifetimeStore } from "../../src/tokens/store.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
@@ -203,6 +206,30 @@ describe("an entry outlives the tokens", () => {
     const [late] = await query(url, `${revoke({ subject: "'late'" })}, expires_at > now() + interval '1 day' AS kept`);
     expect(late?.["kept"]).toBe(true);
   });
+});
+
+test("a token that is issued late expires as if it had been issued when its epoch was read", async () => {
+  const keys = await watchSigningKeys({
+    store: signingKeyStore(openedDatabase(await createDatabase())),
+    seal: createSeal([secretKey]),
+    rotationSeconds: 1e6,
+    clock: () => new Date(),
+    onRotation: () => {},
+    onError: () => {},
+  });
+  afterTest(() => keys.close());
+  let nowMs = 1_800_000_000_000;
+  const tokens = accessTokens({
+    keys,
+    issuer: "https://latchkey.example",
+    ttlSeconds: 600,
+    lifetime: { isRecorded: () => true },
+    clock: () => new Date(nowMs),
+  });
+  const issue = tokens.prepare();
+  nowMs += 3_600_000; // the process was frozen
+  const claims = claimsOf(await issue({ userId: randomUUID(), username: "miguel", epoch: 0 }));
+  expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });
 });
 
 test("an instance issues no token before its lifetime is recorded", async () => {
