@@ -1,4 +1,5 @@
 /** Sessions: how somebody stays signed in for longer than an access token lives. */
+import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
@@ -27,7 +28,7 @@ type Parts = {
   tokens: AccessTokens;
   secrets: RefreshSecrets;
   times: SessionTimes;
-  /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
+  /** For how many seconds others have been able to see a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
@@ -36,10 +37,15 @@ type Parts = {
   audit: Audit;
 };
 
+/** Sessions whose seeds are kept in memory. */
+const maxSeeds = 10_000;
+
 export function createSessions({ store, tokens, secrets, times, enforce, audit, ...parts }: Parts) {
+  const seeds = new QuickLRU<string, Uint8Array>({ maxSize: maxSeeds });
   const exchange = createRefresh({
     store,
     secrets,
+    seeds,
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
@@ -58,6 +64,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
       store.insert({ id, seed, digest: digestOf(secret), ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
     if (!inserted) throw new Problem("invalid-credentials");
+    seeds.set(id, seed);
     const { userId } = inserted.grant;
     audit("session-created", { userId, sessionId: id });
     for (const revocation of inserted.ended) {

@@ -57,7 +57,8 @@ const createSession = statement({
   columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
 });
 
-const rotateSession = statement({
+/** A refresh, if the token is the expected one. Its parameters are declared in the order in which the SQL uses them. */
+export const rotateSession = statement({
   name: "rotate-session",
   sql: `UPDATE sessions
     SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,

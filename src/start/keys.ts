@@ -1,10 +1,11 @@
 /** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
-import { type CommitHistory, commitHistory } from "../database/commits.ts";
+import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
 import { outsideRequests } from "../database/database.ts";
 import { exceptOutages } from "../database/errors.ts";
-import { commitSomething } from "../database/writable.ts";
+import { commitSomething } from "../database/writeCheck.ts";
+import { runOutsideRequest } from "../requestContext.ts";
 import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
@@ -44,11 +45,12 @@ async function openSigningKeys(
   { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
 ): Promise<SigningKeys> {
   const signingKeys = await watchSigningKeys({
-    store: signingKeyStore(storage.following),
+    store: signingKeyStore(storage.background),
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    onRotation: (keyId) => observability.audit("signing-key-rotated", { keyId }),
+    // A request for an unknown key can trigger it.
+    onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);
@@ -58,12 +60,12 @@ async function openSigningKeys(
 
 async function openRevocations(
   { config, log, lifecycle }: StartContext,
-  { database, following, proving, renew, clock, listen, onClockSetBack }: Storage,
+  { database, background, commitProbe, renew, clock, listen, onClockSetBack }: Storage,
   commits: CommitHistory,
 ): Promise<Revocations> {
-  const commit = () => commitSomething(proving);
+  const commit = () => commitSomething(commitProbe);
   const revocations = await watchRevocations({
-    store: revocationStore(following, { onSnapshot: commits.saw, requestDatabase: database, commit, renew }),
+    store: revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, commit, renew }),
     maxStalenessMs: config.revocationStalenessSeconds * 1000,
     clock,
     onError: exceptOutages((err) => log.warn({ err }, "could not read the revocation list")),

@@ -100,7 +100,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     { current, next, networks }: { current: string; next: string; networks: Networks },
   ): Promise<void> {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
-    const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
+    const wrong = new Problem("invalid-credentials", { detail: "The current password is wrong." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, reference: { id: userId }, password: current, networks });
     if (!confirmed) throw wrong;

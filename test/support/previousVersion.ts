@@ -1,11 +1,10 @@
 /** The previous version, as far as the database is concerned: it has its tables in the schema that the search_path begins with. */
 import { randomBytes } from "node:crypto";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, inject } from "vitest";
-import { afterTest } from "./afterTest.ts";
 import { query, urlOf } from "./service.ts";
+import { temporaryFolder } from "./temporaryFolder.ts";
 
 /** @returns the URL of an empty database whose owner is not called `latchkey`, so that "$user" is no schema of the service */
 export async function createDatabaseOfRole(): Promise<string> {
@@ -18,8 +17,7 @@ export async function createDatabaseOfRole(): Promise<string> {
 
 /** @returns the folder where it is installed: this version without a schema of its own. It cleans up each second. */
 export async function installPreviousVersion(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-previous-"));
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder();
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const edits: [file: string, before: string | RegExp, after: string][] = [
