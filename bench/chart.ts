@@ -1,5 +1,5 @@
-/** A run as a picture for the README: bars in colours that can be read on white and on black. */
-import { number, type Report, type Series } from "./report.ts";
+/** Draws the figures of a run as bars, in colours that can be read on white and on black. */
+import { type BenchmarkReport, type Comparison, number } from "./report.ts";
 import { titles } from "./workloads.ts";
 
 const width = 760;
@@ -9,14 +9,14 @@ const line = 20;
 const colours = { text: "#7d8590", ours: "#d97706", others: "#5b87b5" };
 
 /** @returns an SVG document */
-export function chart({ date, quick, machine, versions, series }: Report): string {
+export function chart({ date, quick, machine, versions, comparisons }: BenchmarkReport): string {
   const marks: string[] = [];
   let y = 24;
   const text = (x: number, content: string, attributes = "") =>
     marks.push(`<text x="${x}" y="${y}" ${attributes}>${escaped(content)}</text>`);
 
-  for (const one of chosen(series)) {
-    text(0, `${titles[one.work]}, requests a second (Node ${one.node})`, 'font-weight="bold"');
+  for (const one of chosen(comparisons)) {
+    text(0, `${titles[one.workload]}, requests a second (Node ${one.node})`, 'font-weight="bold"');
     y += line + 2;
     const most = Math.max(...one.results.map(({ perSecond }) => perSecond));
     for (const { name, perSecond } of one.results) {
@@ -39,11 +39,12 @@ ${marks.join("\n")}
 `;
 }
 
-/** A picture that is looked at: checks on each Node, the rest on the newest that it was measured on. */
-function chosen(series: Series[]): Series[] {
-  const compared = series.filter(({ growth, work }) => !growth && work !== "check-basic");
+/** Token checks on every Node, the other workloads on the newest Node only. */
+function chosen(comparisons: Comparison[]): Comparison[] {
+  const compared = comparisons.filter(({ byDataVolume, workload }) => !byDataVolume && workload !== "check-basic");
   return compared.filter(
-    ({ work, node }) => work === "check" || node === compared.findLast((one) => one.work === work)?.node,
+    ({ workload, node }) =>
+      workload === "check" || node === compared.findLast((one) => one.workload === workload)?.node,
   );
 }
 

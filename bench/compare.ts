@@ -1,64 +1,64 @@
-/** Latchkey beside its peers and its ceilings. */
-
-import { type Contender, contenders, type Work } from "./contenders.ts";
-import { type Bench, compiled, type NodeVersion, startLoad } from "./context.ts";
-import { type Entrant, measure } from "./measure.ts";
+/** Compares Latchkey with other programs. */
+import { type Bench, type NodeVersion, startLoad } from "./context.ts";
+import { type Candidate, measure } from "./measure.ts";
 import { pgbenchRefreshes } from "./pgbench.ts";
-import { type Server, startServer, startWorker, treeOf, type Worker } from "./processes.ts";
-import type { Series } from "./report.ts";
+import { type Server, startServer, treeOf, type Worker } from "./processes.ts";
+import { type Program, programs, type Workload } from "./programs.ts";
+import type { Comparison } from "./report.ts";
 import { prepare, register } from "./workloads.ts";
 
-/** Few users and sessions, as in an installation that is young. */
-const few = { users: 1_000, revocations: 1 };
+const initialRows = { users: 1_000, revocations: 1 };
 
-/** Starts all who take part in these works and measures them, one work after the other. */
+/** Starts every program that takes part in a workload, and measures one workload after the other. */
 export async function compare(
   bench: Bench,
   node: NodeVersion,
-  works: Work[],
-  tell: (series: Series) => void,
+  workloads: Workload[],
+  onResult: (comparison: Comparison) => void,
 ): Promise<void> {
   const names = Array.from({ length: bench.users }, (_, n) => `user${n}`);
-  const started: { contender: Contender; server: Server }[] = [];
-  const refreshes = works.includes("refresh")
+  const started: { program: Program; server: Server }[] = [];
+  bench.progress.step(`start the programs, Node ${node.major}`);
+  const pgbench = workloads.includes("refresh")
     ? await pgbenchRefreshes(bench.postgres, `pgbench_${node.major}`)
     : undefined;
   try {
-    for (const [index, contender] of contenders.entries()) {
-      if (!contender.works.some((work) => works.includes(work))) continue;
-      const database = `contender${index}_${node.major}`;
-      const url = contender.isLatchkey
-        ? await bench.postgres.createFilled(database, few)
-        : contender.keeps && (await bench.postgres.create(database));
-      const settings = { ...contender.settings, ...(url && { DATABASE_URL: url }) };
-      const server = await startServer(node.binary, contender.script, settings);
-      if (contender.needsWorkers && treeOf(server.pid).length < 3) {
-        console.log(`${contender.name} is left out: this build knows no WORKERS.\n`);
+    for (const [index, program] of programs.entries()) {
+      if (!program.workloads.some((workload) => workloads.includes(workload))) continue;
+      bench.progress.detail(program.name);
+      const server = await start(bench, node, program, `program${index}_${node.major}`);
+      if (program.needsWorkers && treeOf(server.pid).length < 3) {
+        console.log(`${program.name} is left out: this build does not support WORKERS.\n`);
         await server.stop();
         continue;
       }
-      await register(contender, server.url, names);
-      started.push({ contender, server });
+      started.push({ program, server });
+      await register(program, server.url, names);
     }
-    for (const work of works) {
-      const entrants: Entrant[] = [];
-      const workers: Worker[] = [];
-      for (const { contender, server } of started.filter(({ contender }) => contender.works.includes(work))) {
-        const load = await startLoad(bench, await prepare(contender, server.url, work, names, bench.sessions));
-        workers.push(load);
-        entrants.push({ name: contender.name, pid: server.pid, run: load.run });
+    for (const workload of workloads) {
+      bench.progress.step(`${workload}, Node ${node.major}`);
+      const candidates: Candidate[] = [];
+      const loads: Worker[] = [];
+      for (const { program, server } of started.filter(({ program }) => program.workloads.includes(workload))) {
+        bench.progress.detail(`${program.name}, preparation`);
+        const load = await startLoad(bench, await prepare(program, server.url, workload, names, bench.sessions));
+        loads.push(load);
+        candidates.push({ name: program.name, pid: server.pid, run: load.run });
       }
-      if (work === "sign-in") {
-        const loop = await startWorker(node.binary, compiled("contenders/argon2"));
-        workers.push(loop);
-        entrants.unshift({ name: "argon2 alone", pid: loop.pid, run: loop.run });
-      }
-      if (work === "refresh" && refreshes) entrants.unshift({ name: "pgbench", run: refreshes });
-      const results = await measure(entrants, bench.plan, bench.postgres.pid);
-      for (const worker of workers) await worker.stop();
-      tell({ work, node: node.major, growth: false, results });
+      if (workload === "refresh" && pgbench) candidates.unshift({ name: "pgbench", run: pgbench });
+      const { plan, progress, postgres } = bench;
+      const results = await measure({ candidates, plan, progress, postmasterPid: postgres.pid });
+      for (const load of loads) await load.stop();
+      onResult({ workload, node: node.major, byDataVolume: false, results });
     }
   } finally {
     await Promise.all(started.map(({ server }) => server.stop()));
   }
+}
+
+async function start({ postgres }: Bench, node: NodeVersion, program: Program, database: string): Promise<Server> {
+  const url = program.isLatchkey
+    ? await postgres.createFilled(database, initialRows)
+    : program.hasDatabase && (await postgres.create(database));
+  return startServer(node.binary, program.script, { ...program.settings, ...(url && { DATABASE_URL: url }) });
 }

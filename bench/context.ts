@@ -1,28 +1,31 @@
 /** What all parts of a run share. */
 import { join } from "node:path";
 import type { Postgres } from "./database.ts";
-import type { Job } from "./load/load.ts";
+import type { LoadSpec } from "./load/protocol.ts";
 import type { Plan } from "./measure.ts";
 import { startWorker, type Worker } from "./processes.ts";
+import type { Progress } from "./progress.ts";
 
 export type Bench = {
   postgres: Postgres;
-  /** The newer Node, on which the load generators run, whatever is measured. */
+  /** The binary of Node 24. Load generators always run on it. */
   node24: string;
   plan: Plan;
-  /** How many users sign in, in turn, and how many sessions are refreshed. */
+  /** The number of users who sign in, in turn. */
   users: number;
+  /** The number of sessions that are refreshed, in turn. */
   sessions: number;
-  /** How many users and sessions, or revocations, "a million" is. */
+  /** The number of rows that "a million" stands for. */
   million: number;
+  progress: Progress;
 };
 
-/** A Node to measure on: its major version, and its binary. */
+/** A version of Node to measure. */
 export type NodeVersion = { major: string; binary: string };
 
-/** A program of bench/ as Node runs it. */
+/** The path of a compiled program of bench/. */
 export const compiled = (name: string): string => join(import.meta.dirname, "dist", `${name}.js`);
 
-/** A process that makes this load. */
-export const startLoad = ({ node24 }: Bench, job: Job): Promise<Worker> =>
-  startWorker(node24, compiled(job.refreshTokens ? "load/refreshes" : "load/independent"), job);
+/** Starts a load generator. */
+export const startLoad = ({ node24 }: Bench, spec: LoadSpec): Promise<Worker> =>
+  startWorker(node24, compiled(spec.refreshTokens ? "load/refreshes" : "load/requests"), spec);

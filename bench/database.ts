@@ -1,4 +1,4 @@
-/** The one Postgres that all contenders share, each with a database of its own, and what is in it before they start. */
+/** The Postgres server that all programs share, with one database for each, and the rows in it before they start. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,24 +11,24 @@ import { openForMigration } from "../src/database/pool.ts";
 
 export const password = "correct horse battery";
 
-/** How many there are of each before the measuring begins; users and sessions are as many. */
-export type Filling = { users: number; revocations: number };
+/** The number of rows before the measurement. There is one session per user. */
+export type DataVolume = { users: number; revocations: number };
 
 export type Postgres = {
-  /** Of the postmaster. */
+  /** The process id of the postmaster. */
   pid: number;
-  /** Where `pgbench` finds it. */
+  /** The folder of its socket. */
   host: string;
   user: string;
   version: string;
-  /** Makes an empty database. @returns its URL */
+  /** Creates an empty database. @returns its URL */
   create(name: string): Promise<string>;
-  /** Makes a database of Latchkey's. Its users are `filled0`, `filled1` and so on, with the `password` above. @returns its URL */
-  createFilled(name: string, filling: Filling): Promise<string>;
+  /** Creates a database of Latchkey with users `filled0`, `filled1` and so on, with the `password` above. @returns its URL */
+  createFilled(name: string, volume: DataVolume): Promise<string>;
   stop(): Promise<void>;
 };
 
-/** Starts a Postgres that keeps what it is given, as in production: with the settings of the embedded one. */
+/** Starts the embedded Postgres with its usual settings: it waits for the disk at each commit. */
 export async function startPostgres(): Promise<Postgres> {
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-bench-"));
   const postgres = await startEmbeddedPostgres({ dataDir, parameters: { max_connections: "300" } });
@@ -47,12 +47,16 @@ export async function startPostgres(): Promise<Postgres> {
     user,
     version: String(row?.["server_version"]),
     create,
-    async createFilled(name, filling) {
+    async createFilled(name, volume) {
       const url = await create(name);
       const knex = openForMigration(url);
       await migrate(knex);
       await knex.destroy();
-      await fill(url, filling);
+      await fill(url, volume);
+      const asSuperuser = { ...postgres.connection, user: superuser, database: name };
+      // Otherwise autovacuum and the checkpointer would do it during a measurement.
+      await query(asSuperuser, "VACUUM (ANALYZE, FREEZE)");
+      await query(asSuperuser, "CHECKPOINT");
       return url;
     },
     async stop() {
@@ -62,10 +66,10 @@ export async function startPostgres(): Promise<Postgres> {
   };
 }
 
-// Digits are hexadecimal, too: the number of a row is the end of its id.
+/** SQL for the id of the n-th row: the decimal digits of `n` are its last digits. */
 export const idOf = (n: string) => `('00000000-0000-7000-8000-' || lpad((${n})::text, 12, '0'))::uuid`;
 
-async function fill(url: string, { users, revocations }: Filling): Promise<void> {
+async function fill(url: string, { users, revocations }: DataVolume): Promise<void> {
   const passwordHash = await hash(password, { memoryCost: 19_456, timeCost: 2, parallelism: 1 });
   await query(
     url,
@@ -87,9 +91,6 @@ async function fill(url: string, { users, revocations }: Filling): Promise<void>
      SELECT gen_random_uuid(), 2147483647, now() + interval '1 day' FROM generate_series(1, $1::integer)`,
     [revocations],
   );
-  // Rather now than by autovacuum in the middle of a measurement.
-  await query(url, "VACUUM (ANALYZE, FREEZE)");
-  await query(url, "CHECKPOINT");
 }
 
 async function query(database: string | pg.ClientConfig, text: string, values: unknown[] = []) {

@@ -1,30 +1,63 @@
-/** `npm run bench`: Latchkey beside its peers and its ceilings, on this machine, in one run. See bench/README.md. */
+/** `npm run bench`: measures Latchkey beside other programs, on this machine, in one run. See bench/README.md. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, totalmem } from "node:os";
+import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { chart } from "./chart.ts";
 import { compare } from "./compare.ts";
-import type { Work } from "./contenders.ts";
 import type { Bench, NodeVersion } from "./context.ts";
 import { startPostgres } from "./database.ts";
-import { measureGrowth } from "./dataVolume.ts";
-import { endAll } from "./processes.ts";
-import { number, type Report, type Series, table, verdicts } from "./report.ts";
-import { measureStart } from "./start.ts";
+import { measureDataVolume } from "./dataVolume.ts";
+import { measureMachine } from "./machine.ts";
+import { killAll } from "./processes.ts";
+import type { Workload } from "./programs.ts";
+import { showProgress } from "./progress.ts";
+import { type BenchmarkReport, type Comparison, isBusy, number, table, targetTable } from "./report.ts";
+import { measureStartup } from "./startup.ts";
 import { targets } from "./targets.ts";
 
-const { values: options } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+const workloads: Workload[] = ["check", "check-basic", "sign-in", "refresh", "registration"];
+const parts = ["startup", ...workloads, "data-volume"] as const;
+type Part = (typeof parts)[number];
+
+const help = `Usage: npm run bench -- [options]
+
+Options:
+  --quick        Two short rounds, and 100,000 rows instead of a million: about four minutes instead of forty.
+  --only=PART    Measure one part: ${parts.join(", ")}. Can be repeated.
+  --node=MAJOR   Measure on one version of Node only.
+  --help         Show this text.
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    node: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (options.help) {
+  process.stdout.write(help);
+  process.exit();
+}
+const unknown = options.only.find((part) => !(parts as readonly string[]).includes(part));
+if (unknown !== undefined) {
+  console.error(`There is no part ${unknown}. See --help.`);
+  process.exit(1);
+}
+const isWanted = (part: Part) => options.only.length === 0 || options.only.includes(part);
+
 const here = import.meta.dirname;
 process.chdir(join(here, ".."));
 
-/** Beyond this something hangs. */
-const timeoutMinutes = options.quick ? 6 : 60;
+/** A run that takes longer hangs. */
+const timeoutMinutes = options.quick ? 10 : 90;
 
 await build({
-  entryPoints: ["contenders/*.ts", "load/independent.ts", "load/refreshes.ts"].map((path) => join(here, path)),
+  entryPoints: ["programs/*.ts", "load/requests.ts", "load/refreshes.ts"].map((path) => join(here, path)),
   outdir: join(here, "dist"),
   outbase: here,
   bundle: true,
@@ -35,22 +68,48 @@ await build({
   logLevel: "warning",
 });
 
+const node24 = join(here, "node_modules/node/bin/node");
+const versionOf = (binary: string) => execFileSync(binary, ["--version"], { encoding: "utf8" }).trim();
+/** The Node that runs this program, and Node 24. */
+const nodes: NodeVersion[] = [process.execPath, node24]
+  .map((binary) => ({ binary, major: /\d+/.exec(versionOf(binary))?.[0] ?? "" }))
+  .filter(({ major }, index, all) => all.findIndex((one) => one.major === major) === index)
+  .filter(({ major }) => options.node === undefined || options.node === major);
+
+/** What each Node measures: on the second one, a quick run has time only for what differs most between versions. */
+const planned = nodes.map((node, index) => ({
+  node,
+  startup: isWanted("startup"),
+  workloads: workloads.filter(
+    (workload) =>
+      isWanted(workload) && (!options.quick || options.only.length > 0 || index === 0 || workload === "check"),
+  ),
+}));
+const volumeWorkloads: Workload[] = options.quick
+  ? ["check", "refresh"]
+  : ["check", "sign-in", "refresh", "registration"];
+const steps =
+  planned.reduce((sum, one) => sum + Number(one.startup) + (one.workloads.length && one.workloads.length + 1), 0) +
+  (isWanted("data-volume") ? volumeWorkloads.length + 1 : 0);
+
 const postgres = await startPostgres();
+const progress = showProgress(steps);
 let isStopping = false;
 const stop = async (reason: string, status: number) => {
   if (isStopping) return;
   isStopping = true;
   console.error(`\n${reason}`);
-  endAll();
+  killAll();
   await postgres.stop();
   process.exit(status);
 };
-process.on("SIGINT", () => void stop("Stopped.", 130)).on("SIGTERM", () => void stop("Stopped.", 143));
-const bound = setTimeout(() => void stop(`Not done in ${timeoutMinutes} minutes.`, 1), timeoutMinutes * 60_000);
+process.on("SIGINT", () => void stop("Interrupted.", 130)).on("SIGTERM", () => void stop("Terminated.", 143));
+const timer = setTimeout(() => void stop(`Timed out after ${timeoutMinutes} minutes.`, 1), timeoutMinutes * 60_000);
 
 const bench: Bench = {
   postgres,
-  node24: join(here, "node_modules/node/bin/node"),
+  node24,
+  progress,
   plan: options.quick
     ? { rounds: 2, secondsEach: 1, warmUpSeconds: 1 }
     : { rounds: 7, secondsEach: 3, warmUpSeconds: 4 },
@@ -58,20 +117,16 @@ const bench: Bench = {
   sessions: options.quick ? 64 : 256,
   million: options.quick ? 100_000 : 1_000_000,
 };
-const versionOf = (binary: string) => execFileSync(binary, ["--version"], { encoding: "utf8" }).trim();
-// That of the machine, and the newer one; perhaps they are the same.
-const nodes: NodeVersion[] = [process.execPath, bench.node24]
-  .map((binary) => ({ binary, major: /\d+/.exec(versionOf(binary))?.[0] ?? "" }))
-  .filter(({ major }, index, all) => all.findIndex((one) => one.major === major) === index);
 
-const report: Report = {
+const report: BenchmarkReport = {
   date: new Date().toISOString().slice(0, 10),
   quick: options.quick,
-  busy: (loadavg()[0] ?? 0) > cpus().length / 4,
   machine: `${cpus().length} cores of ${cpus()[0]?.model}, ${number(totalmem() / 2 ** 30)} GiB`,
+  otherPrograms: 0,
+  stolen: 0,
   versions: {
     Postgres: postgres.version,
-    Node: [process.execPath, bench.node24].map(versionOf).join(" and "),
+    Node: [process.execPath, node24].map(versionOf).join(" and "),
     ...dependenciesOf("package.json", ["express", "@node-rs/argon2", "pg"]),
     ...dependenciesOf("bench/package.json", [
       "autocannon",
@@ -81,36 +136,40 @@ const report: Report = {
       "oidc-provider",
     ]),
   },
-  series: [],
-  starts: [],
+  comparisons: [],
+  startups: [],
 };
-const tell = (series: Series) => {
-  report.series.push(series);
-  console.log(table(series));
+const onResult = (comparison: Comparison) => {
+  report.comparisons.push(comparison);
+  progress.clear();
+  console.log(table(comparison));
 };
-const allWorks: Work[] = ["check", "check-basic", "sign-in", "refresh", "registration"];
+const machineLoad = measureMachine();
 try {
-  for (const [index, node] of nodes.entries()) {
-    report.starts.push(await measureStart(bench, node, options.quick ? 2 : 5));
-    // In a hurry, the newer Node is looked at only for what it changes most.
-    await compare(bench, node, options.quick && index > 0 ? ["check"] : allWorks, tell);
+  for (const { node, startup, workloads } of planned) {
+    if (startup) report.startups.push(await measureStartup(bench, node));
+    if (workloads.length > 0) await compare(bench, node, workloads, onResult);
   }
-  if (nodes[0]) {
-    const growing: Work[] = options.quick ? ["check", "refresh"] : ["check", "sign-in", "refresh", "registration"];
-    await measureGrowth(bench, nodes[0], growing, tell);
-  }
+  if (nodes[0] && isWanted("data-volume")) await measureDataVolume(bench, nodes[0], volumeWorkloads, onResult);
 } catch (error) {
-  // Once stopped, everything fails.
+  // After a stop, everything fails.
   await (isStopping ? new Promise(() => {}) : stop((error as Error).stack ?? "", 1));
 }
-clearTimeout(bound);
-endAll();
+Object.assign(report, machineLoad());
+clearTimeout(timer);
+killAll();
 await postgres.stop();
 
-console.log(verdicts(targets(report), report.busy));
+progress.clear();
+const percent = (fraction: number) => `${Math.round(fraction * 100)} %`;
+console.log(
+  `Meanwhile, other programs used ${percent(report.otherPrograms)} of the processors, and the hypervisor took ` +
+    `${percent(report.stolen)}.${isBusy(report) ? " Absolute figures are therefore unclear if they miss a target." : ""}\n`,
+);
+console.log(targetTable(targets(report), isBusy(report)));
 write("build");
-// What is committed, and stands in the README, is a run that took its time.
-if (!options.quick) write("bench/results");
+// The committed figures are those of a full run.
+if (!options.quick && options.only.length === 0 && options.node === undefined) write("bench/results");
 
 function dependenciesOf(path: string, names: string[]): Record<string, string> {
   const { dependencies } = JSON.parse(readFileSync(path, "utf8")) as { dependencies: Record<string, string> };

@@ -1,11 +1,10 @@
-/** A ceiling: the statements of a refresh, and nothing else, driven by Postgres' own pgbench. */
+/** A ceiling: the statement of a refresh, and nothing else, driven by Postgres' own pgbench. */
 import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Database } from "../src/database/database.ts";
-import { sessionStore } from "../src/sessions/store.ts";
+import { rotateSession } from "../src/sessions/store.ts";
 import { idOf, type Postgres } from "./database.ts";
-import type { Outcome } from "./load/load.ts";
+import type { LoadResult } from "./load/protocol.ts";
 import { runProgram } from "./processes.ts";
 import { connectionsOf } from "./workloads.ts";
 
@@ -18,7 +17,7 @@ const sessions = 10_000;
 export async function pgbenchRefreshes(
   postgres: Postgres,
   database: string,
-): Promise<((seconds: number) => Promise<Outcome>) | undefined> {
+): Promise<((seconds: number) => Promise<LoadResult>) | undefined> {
   const versions = await readdir("/usr/lib/postgresql").catch(() => []);
   const program = ["/usr/bin/pgbench", ...versions.map((version) => `/usr/lib/postgresql/${version}/bin/pgbench`)].find(
     (path) => existsSync(path),
@@ -31,7 +30,7 @@ export async function pgbenchRefreshes(
   }
   await postgres.createFilled(database, { users: sessions, revocations: 1 });
   const script = join(import.meta.dirname, "dist", "refresh.sql");
-  await writeFile(script, await refreshScript());
+  await writeFile(script, refreshScript());
   const clients = String(connectionsOf("refresh"));
   // Statements are prepared once a connection, and planned once.
   const where = ["--host", postgres.host, "--username", postgres.user, "--no-vacuum", "--protocol", "prepared"];
@@ -54,35 +53,23 @@ export async function pgbenchRefreshes(
   };
 }
 
-/** The store's own SQL: its `:name` is pgbench's as well. Only where the values come from is written here. */
-async function refreshScript(): Promise<string> {
-  const statements: string[] = [];
-  const raw = async (sql: string) => {
-    statements.push(sql);
-    return { rows: [] };
+/** The statement of a refresh, with values that fit each session at any time: its digest stays the same. */
+function refreshScript(): string {
+  const digest = "sha256((:n)::text::bytea)";
+  const values: Record<string, string> = {
+    nextDigest: digest,
+    digest,
+    id: idOf(":n"),
+    generation: "generation",
+    address: "'192.0.2.1'",
+    network: "'192.0.2.1'",
+    idle: "1209600",
+    tokens: "900",
   };
-  const record: Database["read"] = async (query) => query({ raw } as never);
-  const store = sessionStore({ read: record, write: record } as Pick<Database, "read" | "write"> as Database);
-  const nothing = Buffer.alloc(0);
-  await store.find("", 0);
-  await store.rotate(
-    { id: "", generation: 0, digest: nothing, nextDigest: nothing, address: undefined, network: "" },
-    { idleSeconds: 0, lifetimeSeconds: 0, graceSeconds: 0, sessionsPerUser: 1 },
-    0,
+  const names = Object.keys(rotateSession.parameters);
+  const statement = rotateSession.text.replaceAll(
+    /\$(\d+)/g,
+    (_, n: string) => values[names[Number(n) - 1] ?? ""] ?? "",
   );
-  const [find = "", rotate = ""] = statements.map((sql) =>
-    sql.replaceAll(/:id\b/g, idOf(":n")).replaceAll(/:nextDigest\b/g, "sha256(:digest)"),
-  );
-  return [
-    `\\set n random(0, ${sessions - 1})`,
-    "\\set presented 0",
-    "\\set address 1",
-    "\\set network 1",
-    "\\set idle 1209600",
-    "\\set tokens 900",
-    // What it finds becomes the variables of the next one.
-    `${find} \\gset`,
-    `${rotate};`,
-    "",
-  ].join("\n");
+  return [`\\set n random(0, ${sessions - 1})`, `${statement};`, ""].join("\n");
 }

@@ -1,19 +1,19 @@
-/** Programs in processes of their own, and what they cost: whole trees of processes, from Linux' /proc. */
+/** Starts programs, and reads the CPU time and memory of process trees from Linux' /proc. */
 import { type ChildProcess, type ForkOptions, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Job, Outcome } from "./load/load.ts";
+import type { LoadResult, LoadSpec } from "./load/protocol.ts";
 
 const running = new Set<ChildProcess>();
 
-/** Ends all that was started here and still runs, at once. */
-export function endAll(): void {
+/** Kills every process that was started here. */
+export function killAll(): void {
   for (const child of running) child.kill("SIGKILL");
 }
 
-function remember(child: ChildProcess): ChildProcess {
+function track(child: ChildProcess): ChildProcess {
   running.add(child);
   child.once("exit", () => running.delete(child));
   return child;
@@ -31,27 +31,27 @@ async function end(child: ChildProcess): Promise<void> {
 export type Server = { pid: number; url: string; readyAfterMs: number; stop(): Promise<void> };
 
 /**
- * Starts a server and waits until it is ready: its `/readyz` says so, or that there is no such thing. What it says
- * on its standard output goes to /dev/null: it is written as in production, and kept by nobody.
+ * Starts a server and waits until `/readyz` answers with a status below 500. Its standard output, the log, goes to /dev/null.
+ * @throws {Error} if it is not ready within a minute
  */
 export async function startServer(node: string, script: string, settings: Record<string, string>): Promise<Server> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const began = performance.now();
-  const child = remember(
+  const child = track(
     spawn(node, [script], {
       env: { PATH: process.env["PATH"] ?? "", NODE_ENV: "production", PORT: String(port), ...settings },
       stdio: ["ignore", "ignore", "pipe"],
     }),
   );
-  let complaints = "";
+  let errors = "";
   child.stderr?.on("data", (text) => {
-    complaints = `${complaints}${text}`.slice(-4_000);
+    errors = `${errors}${text}`.slice(-4_000);
   });
   while (!(await isReady(url))) {
     if (child.exitCode !== null || performance.now() - began > 60_000) {
       child.kill("SIGKILL");
-      throw new Error(`${script} does not start: ${complaints}`);
+      throw new Error(`${script} did not start: ${errors}`);
     }
     await sleep(5);
   }
@@ -73,54 +73,54 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A process that works for as many seconds as it is told, again and again. */
-export type Worker = { pid: number; run(seconds: number): Promise<Outcome>; stop(): Promise<void> };
+/** A process that workloads for as many seconds as it is nextMessage, again and again. */
+export type Worker = { pid: number; run(seconds: number): Promise<LoadResult>; stop(): Promise<void> };
 
-export async function startWorker(node: string, script: string, job?: Job): Promise<Worker> {
+export async function startWorker(node: string, script: string, job?: LoadSpec): Promise<Worker> {
   const options: ForkOptions = { execPath: node, execArgv: [], stdio: ["ignore", "inherit", "inherit", "ipc"] };
-  const child = remember(fork(script, options));
+  const child = track(fork(script, options));
   if (job) child.send(job);
-  await told(child, 20);
+  await nextMessage(child, 20);
   return {
     pid: child.pid as number,
     run(seconds) {
       child.send(seconds);
-      return told(child, seconds + 30) as Promise<Outcome>;
+      return nextMessage(child, seconds + 30) as Promise<LoadResult>;
     },
     stop: () => end(child),
   };
 }
 
-async function told(child: ChildProcess, timeoutSeconds: number): Promise<unknown> {
+async function nextMessage(child: ChildProcess, timeoutSeconds: number): Promise<unknown> {
   const signal = AbortSignal.timeout(timeoutSeconds * 1000);
   const ended = once(child, "exit", { signal }).then(() => {
-    throw new Error(`${child.spawnargs.at(-1)} ended`);
+    throw new Error(`${child.spawnargs.at(-1)} exited`);
   });
-  ended.catch(() => {}); // an end that comes later is none of our business
+  ended.catch(() => {}); // a later exit is expected
   const [message] = await Promise.race([once(child, "message", { signal }), ended]);
   return message;
 }
 
-/** Runs a program to its end, for so long at most. @returns its standard output */
+/** Runs a program until it exits. @returns its standard output @throws {Error} if it fails or times out */
 export async function runProgram(file: string, args: string[], timeoutSeconds: number): Promise<string> {
-  const child = remember(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutSeconds * 1000 }));
+  const child = track(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutSeconds * 1000 }));
   let output = "";
-  let complaints = "";
+  let errors = "";
   child.stdout?.on("data", (text) => {
     output += text;
   });
   child.stderr?.on("data", (text) => {
-    complaints += text;
+    errors += text;
   });
   const [code] = await once(child, "close");
-  if (code !== 0) throw new Error(`${file} ended with ${code}: ${complaints.slice(-2_000)}`);
+  if (code !== 0) throw new Error(`${file} ended with ${code}: ${errors.slice(-2_000)}`);
   return output;
 }
 
-/** What a tree of processes has used of the processors so far, in seconds. */
-export type Usage = { seconds: number /** Of each process. */; byProcess: Map<number, number> };
+/** CPU time in seconds: of a process tree including ended children, and of each running process. */
+export type Usage = { seconds: number; byProcess: Map<number, number> };
 
-/** USER_HZ, in which /proc counts, is 100 wherever Node runs on Linux. */
+/** USER_HZ, the unit of /proc, is 100 on every platform of Node. */
 const ticksPerSecond = 100;
 
 export function usageOf(root: number): Usage {
@@ -135,8 +135,8 @@ export function usageOf(root: number): Usage {
 }
 
 /**
- * The memory of a tree of processes, in bytes.
- * @param kind the most that it ever was (VmHWM), or what it is (VmRSS)
+ * The memory of a process tree, in bytes.
+ * @param kind the maximum so far (VmHWM), or the current value (VmRSS)
  */
 export function memoryOf(root: number, kind: "VmHWM" | "VmRSS"): number {
   const kibibytes = treeOf(root).map((pid) => {
@@ -145,7 +145,7 @@ export function memoryOf(root: number, kind: "VmHWM" | "VmRSS"): number {
   return kibibytes.reduce((sum, value) => sum + value, 0) * 1024;
 }
 
-/** A process and all that descend from it. */
+/** The ids of a process and its descendants. */
 export function treeOf(root: number): number[] {
   const all = readdirSync("/proc").map(Number).filter(Number.isInteger);
   const parents = all.map((pid) => ({ pid, parent: Number(statOf(pid)[1] ?? 0) }));
@@ -154,7 +154,7 @@ export function treeOf(root: number): number[] {
   return tree;
 }
 
-/** What /proc says of a process behind its name, which may hold anything; nothing of one that has ended. */
+/** The fields of /proc/PID/stat after the name, which may contain spaces. Empty if the process has ended. */
 const statOf = (pid: number): string[] => {
   const stat = read(`/proc/${pid}/stat`);
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");

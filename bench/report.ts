@@ -1,65 +1,71 @@
-/** What a run found, for people and for programs. */
-import type { Work } from "./contenders.ts";
-import { type Result, ratio } from "./measure.ts";
-import type { Start } from "./start.ts";
-import { judge, type Target } from "./verdict.ts";
+/** The figures of a run, as data and as text. */
+import { type Result, rateRatio } from "./measure.ts";
+import type { Workload } from "./programs.ts";
+import type { Startup } from "./startup.ts";
+import { assess, type Target } from "./verdict.ts";
 import { titles } from "./workloads.ts";
 
-/** Contenders of one kind of work, in the same rounds. */
-export type Series = { work: Work; node: string; growth: boolean; results: Result[] };
+/** The results of one workload, measured in the same rounds. */
+export type Comparison = { workload: Workload; node: string; byDataVolume: boolean; results: Result[] };
 
-export type Report = {
+export type BenchmarkReport = {
   date: string;
   quick: boolean;
   machine: string;
-  /** Whether other programs used the machine when the run began. */
-  busy: boolean;
+  /** Fractions of the processors' time during the run: used by other programs, and taken by the hypervisor. */
+  otherPrograms: number;
+  stolen: number;
   versions: Record<string, string>;
-  series: Series[];
-  starts: Start[];
+  comparisons: Comparison[];
+  startups: Startup[];
 };
 
-/** A series as lines of text; `ratio` is to Latchkey's rate, or in a series of growth to the first one's. */
-export function table({ work, node, growth, results }: Series): string {
+/** Other programs and the hypervisor take so much that absolute figures say little about Latchkey. */
+export const isBusy = ({ otherPrograms, stolen }: Pick<BenchmarkReport, "otherPrograms" | "stolen">): boolean =>
+  otherPrograms + stolen > 0.1;
+
+/** A comparison as text. `ratio` is relative to Latchkey, or to the smallest data volume. */
+export function table({ workload, node, byDataVolume, results }: Comparison): string {
   const reference = results.find(({ name }) => name === "Latchkey") ?? results[0];
   const rows = results.map((result) => [
     result.name,
     number(result.perSecond),
-    `${number(Math.min(...result.rates))}–${number(Math.max(...result.rates))}`,
-    reference ? ratio(result, reference).toFixed(2) : "",
+    spread(result.rates, 0),
+    reference ? rateRatio(result, reference).toFixed(2) : "",
     number(result.p50Ms, 2),
     number(result.p99Ms, 2),
     number(result.cpuMicros),
     number(result.databaseMicros),
     number(result.peakMemoryBytes / 2 ** 20),
-    result.failed === 0 ? "" : `${result.failed} FAILED`,
+    result.failed === 0 ? "" : `${result.failed} failed`,
   ]);
-  const head = ["", "a second", "rounds", "ratio", "p50 ms", "p99 ms", "CPU µs", "Postgres µs", "peak MiB", ""];
-  return `${titles[work]}${growth ? ", with more and more kept" : ""} (Node ${node})\n${aligned([head, ...rows])}`;
+  const head = ["", "per second", "spread", "ratio", "p50 ms", "p99 ms", "CPU µs", "Postgres µs", "peak MiB", ""];
+  return `${titles[workload]}${byDataVolume ? ", by data volume" : ""} (Node ${node})\n${aligned([head, ...rows])}`;
 }
 
-/**
- * The targets as lines of text, with the least and the most of the rounds.
- * @param busy whether other programs used the machine
- */
-export function verdicts(all: Target[], busy: boolean): string {
-  const rows = all.map((target) => {
+/** The targets as text: the bound, the median, the lowest and highest figure of the rounds, and the verdict. */
+export function targetTable(targets: Target[], busy: boolean): string {
+  const rows = targets.map((target) => {
     const { what, found, samples = [], bound, kind } = target;
-    const verdict = judge(target, busy);
-    const short = (value: number) => number(value, value < 100 ? 2 : 0);
+    const digits = bound < 100 ? 2 : 0;
     return [
       what,
-      found === undefined ? "–" : short(found),
-      samples.length > 1 ? `${short(Math.min(...samples))}–${short(Math.max(...samples))}` : "",
-      kind,
-      number(bound, bound < 100 ? 1 : 0),
-      verdict,
+      `${kind === "at least" ? "≥" : "≤"} ${number(bound, bound < 100 ? 1 : 0)}`,
+      found === undefined ? "–" : number(found, digits),
+      spread(samples, digits),
+      assess(target, busy),
     ];
   });
-  return `Targets\n${aligned([["", "found", "rounds", "", "bound", ""], ...rows])}`;
+  return `Targets\n${aligned([["", "target", "found", "spread", ""], ...rows])}`;
 }
 
-/** Columns of text, all but the first one to the right. */
+/** The lowest and the highest figure. */
+function spread(samples: number[], digits: number): string {
+  const known = samples.filter((value) => !Number.isNaN(value));
+  return known.length > 1 ? `${number(Math.min(...known), digits)}–${number(Math.max(...known), digits)}` : "";
+}
+
+/** Aligns columns: the first one to the left, the others to the right. */
 export function aligned(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows

@@ -1,42 +1,40 @@
-/** Whether a target is met, as far as a run on a noisy machine can tell. */
+/** Decides whether a target is met, as far as a run on a noisy machine can tell. */
 
 export type Target = {
   what: string;
-  /** The median; absent where it was not measured. */
+  /** The median. Absent if it was not measured. */
   found?: number;
-  /** One value for each round: ratios within a round, where two are compared. Absent where one measurement is all there is. */
+  /** The figure of each round, or of each start. Absent for a single measurement. */
   samples?: number[];
   bound: number;
-  /** Whether the bound is the least that will do, or the most. */
   kind: "at least" | "at most";
-  /** Whether the values are of time that passed, with nothing measured beside them: they say as much about the machine. */
+  /** Whether the figure is not relative to another one of the same round. It then depends on the speed of the machine. */
   isAbsolute?: true;
 };
 
-export type Verdict = "pass" | "FAIL" | "noisy, repeat" | "not measured";
+export type Verdict = "met" | "missed" | "unclear" | "not measured";
 
-/** How probable it may be that a target that is met is called missed. */
+/** The accepted probability of calling a target missed that is met. */
 const significance = 0.05;
 
 /**
- * A target is missed only where chance does not explain it: by a sign test of the rounds, which asks nothing of how the noise is
- * distributed. If the true median is just at the bound, each round is on either side with the same probability. Where too
- * many are on the wrong side, the target is missed; where the median is on the wrong side but that is not sure, the run
- * should be repeated. A few slow rounds therefore decide nothing, and neither does a run of so few rounds that they cannot.
- * @param isBusy whether other programs used the machine: absolute times are no evidence then
+ * A target is missed only if a sign test of the rounds says so: it assumes nothing about the distribution of the noise. If the
+ * true median is at the bound, each round is on either side with the same probability. If the median misses the bound but
+ * the rounds are too few, or disagree too much, the verdict is `unclear`: repeat the run.
+ * @param isBusy whether other programs used the machine. Absolute figures are `unclear` then.
  */
-export function judge({ found, samples, bound, kind, isAbsolute }: Target, isBusy = false): Verdict {
+export function assess({ found, samples, bound, kind, isAbsolute }: Target, isBusy = false): Verdict {
   if (found === undefined || Number.isNaN(found)) return "not measured";
   const misses = (value: number) => (kind === "at least" ? value < bound : value > bound);
-  if (!misses(found)) return "pass";
-  if (isAbsolute && isBusy) return "noisy, repeat";
-  if (samples === undefined) return "FAIL";
+  if (!misses(found)) return "met";
+  if (isAbsolute && isBusy) return "unclear";
+  if (samples === undefined) return "missed";
   const missed = samples.filter(misses).length;
-  return tail(samples.length, missed) <= significance ? "FAIL" : "noisy, repeat";
+  return probabilityOfHeads(samples.length, missed) <= significance ? "missed" : "unclear";
 }
 
-/** The probability of at least so many heads among some tosses of a coin. */
-function tail(tosses: number, heads: number): number {
+/** The probability of at least `heads` heads in a number of tosses of a fair coin. */
+function probabilityOfHeads(tosses: number, heads: number): number {
   let sum = 0;
   let binomial = 1;
   for (let k = 0; k <= tosses; k += 1) {

@@ -1,16 +1,22 @@
-/** What is measured: turns a contender and a kind of work into load. */
+/** Prepares the load for a program and a workload. */
 import { request } from "undici";
-import { basic, type Contender, type Work } from "./contenders.ts";
 import { password } from "./database.ts";
-import type { HttpRequest, Job } from "./load/load.ts";
+import type { HttpRequest, LoadSpec } from "./load/protocol.ts";
+import { basic, type Program, type Workload } from "./programs.ts";
 
-/** How many connections ask at once. Passwords take long whoever asks. */
-const connections: Record<Work, number> = { check: 16, "check-basic": 16, "sign-in": 8, refresh: 16, registration: 8 };
+/** The number of connections. */
+const connections: Record<Workload, number> = {
+  check: 16,
+  "check-basic": 16,
+  "sign-in": 8,
+  refresh: 16,
+  registration: 8,
+};
 
-export const connectionsOf = (work: Work): number => connections[work];
+export const connectionsOf = (workload: Workload): number => connections[workload];
 
-/** How each work is called where people read it. */
-export const titles: Record<Work, string> = {
+/** The titles of workloads in the output. */
+export const titles: Record<Workload, string> = {
   check: "Check of a token",
   "check-basic": "Check of a token as Basic username",
   "sign-in": "Sign-in: password to token",
@@ -19,42 +25,42 @@ export const titles: Record<Work, string> = {
 };
 
 /** Registers users, so that they can sign in. */
-export async function register(contender: Contender, url: string, names: string[]): Promise<void> {
-  if (!contender.register) return;
-  for (const name of names) await send(url, contender.register(name));
+export async function register(program: Program, url: string, names: string[]): Promise<void> {
+  if (!program.register) return;
+  for (const name of names) await send(url, program.register(name));
 }
 
 /**
- * Gets all that the load needs to begin with: tokens, sessions.
- * @param names of users who are registered
- * @param sessions how many of them are begun for refreshes
+ * Signs in, and creates the sessions that a load needs.
+ * @param names registered users
+ * @param sessions the number of sessions for refreshes
  */
 export async function prepare(
-  contender: Contender,
+  program: Program,
   url: string,
-  work: Work,
+  workload: Workload,
   names: string[],
   sessions: number,
-): Promise<Job> {
-  return { url, connections: connections[work], ...(await load()) };
+): Promise<LoadSpec> {
+  return { url, connections: connections[workload], ...(await load()) };
 
-  async function load(): Promise<Pick<Job, "requests" | "refreshTokens">> {
-    switch (work) {
+  async function load(): Promise<Pick<LoadSpec, "requests" | "refreshTokens">> {
+    switch (workload) {
       case "check":
-        return { requests: await welcomed((await credentials()).map(contender.check)) };
+        return { requests: await accepted((await credentials()).map(program.check)) };
       case "check-basic": {
         const tokens = (await credentials()).map((bearer) => bearer.slice("Bearer ".length));
-        return { requests: await welcomed(tokens.map((token) => contender.check(basic(token, "unused")))) };
+        return { requests: await accepted(tokens.map((token) => program.check(basic(token, "unused")))) };
       }
       case "sign-in":
-        return { requests: names.flatMap((name) => contender.signIn?.(name) ?? []) };
+        return { requests: names.flatMap((name) => program.signIn?.(name) ?? []) };
       case "registration":
-        return { requests: [contender.register?.("bench{n}") ?? []].flat() };
+        return { requests: [program.register?.("bench{n}") ?? []].flat() };
       case "refresh": {
         const authorizations = Array.from({ length: sessions }, (_, n) =>
           basic(names[n % names.length] ?? "", password),
         );
-        const answers = await fewAtATime(authorizations, (authorization) =>
+        const answers = await inBatches(authorizations, (authorization) =>
           send(url, { method: "POST", path: "/api/sessions", headers: { authorization } }),
         );
         return { refreshTokens: answers.map(({ body }) => body["refresh_token"] ?? "") };
@@ -62,29 +68,29 @@ export async function prepare(
     }
   }
 
-  /** A check that says no may be much faster. */
-  async function welcomed(requests: HttpRequest[]): Promise<HttpRequest[]> {
-    for (const { body } of await fewAtATime(requests, (one) => send(url, one))) {
+  /** Verifies that the checks succeed: a rejection may be much faster. */
+  async function accepted(requests: HttpRequest[]): Promise<HttpRequest[]> {
+    for (const { body } of await inBatches(requests, (one) => send(url, one))) {
       const text = JSON.stringify(body);
-      if (!contender.welcome.test(text)) throw new Error(`${contender.name} lets nobody in: ${text}`);
+      if (!program.expectedBody.test(text)) throw new Error(`${program.name} rejected a check: ${text}`);
     }
     return requests;
   }
 
-  /** Each client has a token of its own. A ceiling asks for none. */
+  /** One credential per user. Programs without authentication need none. */
   async function credentials(): Promise<string[]> {
-    const { signIn, credential } = contender;
+    const { signIn, credential } = program;
     if (!signIn || !credential) return [""];
-    const answers = await fewAtATime(names, (name) => send(url, signIn(name)));
+    const answers = await inBatches(names, (name) => send(url, signIn(name)));
     return answers.map(({ body, cookies }) => credential(body, cookies));
   }
 }
 
 type Answer = { body: Record<string, string>; cookies: string[] };
 
-/** @throws where the answer is not a success, so that no failure is measured */
+/** @throws {Error} if the response is not 2xx: failures must not be measured */
 async function send(url: string, { method, path, headers, body }: HttpRequest): Promise<Answer> {
-  // Not fetch: better-auth takes its headers for a browser's, and asks of which page.
+  // Not fetch: better-auth takes it for a browser because of its headers, and requires an Origin.
   const answer = await request(url + path, {
     method,
     ...(headers && { headers }),
@@ -97,7 +103,7 @@ async function send(url: string, { method, path, headers, body }: HttpRequest): 
   return { body: JSON.parse(text), cookies: [answer.headers["set-cookie"] ?? []].flat() };
 }
 
-async function fewAtATime<T, R>(items: T[], act: (item: T) => Promise<R>): Promise<R[]> {
+async function inBatches<T, R>(items: T[], act: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   for (let n = 0; n < items.length; n += 4) results.push(...(await Promise.all(items.slice(n, n + 4).map(act))));
   return results;

@@ -1,7 +1,7 @@
--- Run once by psql (14 or newer) as the superuser, when docker compose makes the database. The service's role owns its
--- database and is no superuser.
+-- psql (14 or later) runs this once as the superuser, when Docker Compose creates the database. The role of the service owns
+-- its database and is not a superuser.
 \getenv password POSTGRES_PASSWORD
 CREATE ROLE latchkey LOGIN PASSWORD :'password';
 CREATE DATABASE latchkey OWNER latchkey;
--- The superuser can then connect inside of the container alone, over its Unix socket.
+-- After this, the superuser can connect only inside the container, over the Unix socket.
 ALTER ROLE CURRENT_USER PASSWORD NULL;

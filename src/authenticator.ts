@@ -1,4 +1,4 @@
-/** How credentials are checked: passwords by users, tokens by their signature, claims and the list of revocations. */
+/** Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list. */
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { TokenPrincipal } from "./principal.ts";
@@ -15,19 +15,36 @@ type Parts = {
   audit: Audit;
 };
 
-export const createAuthenticator = ({ users, tokens, revocations, audit }: Parts): Authenticator => ({
-  password: (username, password) => users.signIn(username, password, clientNetworks()),
-  async token(token) {
-    let principal: TokenPrincipal | undefined;
+export function createAuthenticator({ users, tokens, revocations, audit }: Parts): Authenticator {
+  const auditRefusal = (error: unknown, principal?: TokenPrincipal): never => {
+    if (error instanceof Problem && error.status === 401) {
+      audit("token-refused", { userId: principal?.userId, reason: error.slug });
+    }
+    throw error;
+  };
+  const requireUnrevoked = (principal: TokenPrincipal): TokenPrincipal => {
     try {
-      principal = await tokens.verify(token);
       revocations.check(principal);
       return principal;
     } catch (error) {
-      if (error instanceof Problem && error.status === 401) {
-        audit("token-refused", { userId: principal?.userId, reason: error.slug });
-      }
-      throw error;
+      return auditRefusal(error, principal);
     }
-  },
-});
+  };
+  const verify = (token: string): TokenPrincipal | Promise<TokenPrincipal> => {
+    try {
+      return tokens.verify(token);
+    } catch (error) {
+      return auditRefusal(error);
+    }
+  };
+
+  return {
+    password: (username, password) => users.signIn(username, password, clientNetworks()),
+    token(token) {
+      const verified = verify(token);
+      return verified instanceof Promise
+        ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
+        : requireUnrevoked(verified);
+    },
+  };
+}

@@ -1,21 +1,21 @@
-/** Load by requests of which each needs the answer to another: a refresh uses the newest token of its session. */
+/** A load generator: refreshes. Each uses the refresh token that the previous one of its session returned. */
 import { createHistogram } from "node:perf_hooks";
 import { Pool } from "undici";
-import { outcomeOf, serveRounds } from "./load.ts";
+import { loadResult, serveLoad } from "./protocol.ts";
 
-serveRounds(({ url, connections, refreshTokens = [] }) => {
+serveLoad(({ url, connections, refreshTokens = [] }) => {
   const pool = new Pool(url, { connections });
-  // The session that rested longest is next.
+  // A queue: the least recently used session is next.
   const tokens = [...refreshTokens];
 
   return async (seconds) => {
     const times = createHistogram();
     const began = performance.now();
     let failed = 0;
-    const refreshUntilTheEnd = async () => {
+    const refreshUntilEnd = async () => {
       while (performance.now() - began < seconds * 1000) {
         const token = tokens.shift();
-        if (token === undefined) throw new Error("No session is left.");
+        if (token === undefined) throw new Error("All sessions failed.");
         const sent = performance.now();
         const { statusCode, body } = await pool.request({
           method: "POST",
@@ -28,11 +28,11 @@ serveRounds(({ url, connections, refreshTokens = [] }) => {
           times.record(Math.max(1, Math.round((performance.now() - sent) * 1000)));
           tokens.push(answer.refresh_token);
         } else {
-          failed += 1; // its session is lost to us
+          failed += 1; // its session cannot go on
         }
       }
     };
-    await Promise.all(Array.from({ length: connections }, refreshUntilTheEnd));
-    return outcomeOf(times, failed, performance.now() - began);
+    await Promise.all(Array.from({ length: connections }, refreshUntilEnd));
+    return loadResult(times, failed, performance.now() - began);
   };
 });

@@ -1,91 +1,133 @@
-/** Ends what many people have at once: sessions, tokens, signing keys. Each is part of a transaction. */
+/** Revokes the credentials of many users at once: sessions, tokens, signing keys. Each function is part of a transaction. */
 import type { Knex } from "knex";
 import { lockUntilCommit } from "../database/locks.ts";
-import { everybody, everyEpoch, longestRevocationSeconds } from "../revocations/revocations.ts";
+import { type RowOf, statement } from "../database/sql.ts";
+import { double, integer, text, uuid } from "../database/sqlTypes.ts";
+import { everybody } from "../revocations/revocations.ts";
+import { longestLifetimeSeconds, revocationColumns, revoke } from "../revocations/sql.ts";
 import type { SealedKey } from "../tokens/storedKeys.ts";
 
-export type Ended = { sessions: number; users: number };
+/** These transactions have no time limit. */
+const commitSeconds = 3_600;
 
 const liveSessions = `sessions JOIN users ON users.id = user_id
   WHERE token_epoch = user_epoch AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()`;
 
+const countLiveSessions = statement({
+  name: "count-live-sessions",
+  sql: `SELECT count(*)::integer AS sessions, count(DISTINCT user_id)::integer AS users FROM ${liveSessions}`,
+  columns: { sessions: integer, users: integer },
+});
+
+const raiseEpochFloor = statement({
+  name: "raise-epoch-floor",
+  sql: `UPDATE epoch_floor
+    SET minimum_epoch = greatest(minimum_epoch, :highestEpoch, (SELECT max(token_epoch) FROM users)) + 1
+    RETURNING minimum_epoch AS epoch`,
+  parameters: { highestEpoch: integer },
+  columns: { epoch: integer },
+});
+
+const setEveryEpoch = statement({
+  name: "set-every-epoch",
+  sql: "UPDATE users SET token_epoch = :epoch",
+  parameters: { epoch: integer },
+});
+
+const revokeEverybody = statement({
+  name: "revoke-everybody",
+  sql: revoke({ subject: `'${everybody}'`, minimumEpoch: ":epoch", commitSeconds }),
+  parameters: { epoch: integer },
+  columns: revocationColumns,
+});
+
+const revokeUser = statement({
+  name: "revoke-user",
+  sql: `WITH live AS (
+      SELECT count(*)::integer AS sessions FROM ${liveSessions} AND username = :username
+    ), changed AS (
+      UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
+    ), revoked AS (
+      ${revoke({ from: "changed", minimumEpoch: "token_epoch", commitSeconds })}
+    )
+    SELECT id AS "userId", sessions FROM changed, live`,
+  parameters: { username: text },
+  columns: { userId: uuid, sessions: integer },
+});
+
+const revokeSigningKeys = statement({
+  name: "revoke-signing-keys",
+  sql: `WITH revoked AS (
+      UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
+    )
+    ${revoke({ from: "revoked", subject: "kid", commitSeconds })}`,
+  columns: revocationColumns,
+});
+
+const insertSigningKey = statement({
+  name: "insert-signing-key",
+  sql: `INSERT INTO signing_keys (kid, private_jwe, activates_at)
+    VALUES (:kid, :privateJwe, now() + make_interval(secs => :activatesInSeconds))`,
+  parameters: { kid: text, privateJwe: text, activatesInSeconds: double },
+});
+
+const recordLongestLifetime = statement({
+  name: "record-longest-lifetime",
+  sql: `INSERT INTO token_lifetimes (seconds, issued_until) VALUES (${longestLifetimeSeconds}, now())
+    ON CONFLICT (seconds) DO UPDATE SET issued_until = greatest(token_lifetimes.issued_until, excluded.issued_until)`,
+});
+
+/** How many sessions were live, and how many users they belonged to. */
+export type Ended = RowOf<typeof countLiveSessions>;
+
 /**
- * Ends every session and every token of everybody. Each user gets the same higher epoch, and one revocation ends all
- * tokens of lower ones, so that instances hold one entry however many users there are. A token that is issued once
- * this is committed has the new epoch. Registrations and changes of a password wait until then; refreshes and tokens
- * do not.
- * @param highestEpoch of which it is known that somebody had it, though the database may not know it any more
+ * Records that tokens of the longest lifetime were issued until now: after a restore, the database does not know which lifetimes
+ * were recorded since the backup.
+ */
+export async function assumeLongestLifetime(transaction: Knex.Transaction): Promise<void> {
+  await recordLongestLifetime.count(transaction);
+}
+
+/**
+ * Revokes every session and every token of all users. Every user gets the same higher epoch, and one entry revokes all
+ * tokens of lower epochs: instances keep one entry, however many users there are. Tokens that are issued after the
+ * commit have the new epoch. Registrations and changes of passwords wait for the commit; refreshes and checks of
+ * tokens do not.
+ * @param highestEpoch the highest epoch that is known from elsewhere, such as the audit log
  */
 export async function endEverything(transaction: Knex.Transaction, highestEpoch = 0): Promise<Ended> {
-  // No epoch may be raised, and nobody may register with a lower one, between here and the commit.
+  // Until the commit, no epoch may be raised, and nobody may register with a lower one.
   await transaction.raw("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE");
-  const live = await one<Ended>(
-    transaction,
-    `SELECT count(*)::integer AS sessions, count(DISTINCT user_id)::integer AS users FROM ${liveSessions}`,
-  );
-  const { epoch } = await one<{ epoch: number }>(
-    transaction,
-    `UPDATE epoch_floor SET minimum_epoch = greatest(minimum_epoch, ?, (SELECT max(token_epoch) FROM users)) + 1
-     RETURNING minimum_epoch AS epoch`,
-    [highestEpoch],
-  );
-  await transaction.raw("UPDATE users SET token_epoch = ?", [epoch]);
-  await transaction.raw(
-    "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES (?, ?, now() + make_interval(secs => ?))",
-    [everybody, epoch, longestRevocationSeconds],
-  );
+  const live = await countLiveSessions.one(transaction);
+  const { epoch } = await raiseEpochFloor.one(transaction, { highestEpoch });
+  await setEveryEpoch.count(transaction, { epoch });
+  await revokeEverybody.one(transaction, { epoch });
   return live;
 }
 
-/** Ends every session and every token of one user. @returns `undefined` where there is no such user */
+/** Revokes every session and every token of one user. @returns `undefined` if there is no such user */
 export async function endUser(
   transaction: Knex.Transaction,
   username: string,
-): Promise<{ userId: string; sessions: number } | undefined> {
-  const { rows } = await transaction.raw<{ rows: { userId: string; sessions: number }[] }>(
-    `WITH live AS (
-       SELECT count(*)::integer AS sessions FROM ${liveSessions} AND username = :username
-     ), changed AS (
-       UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
-     ), revoked AS (
-       INSERT INTO revocations (subject, minimum_epoch, expires_at)
-       SELECT id, token_epoch, now() + make_interval(secs => :seconds) FROM changed
-     )
-     SELECT id AS "userId", sessions FROM changed, live`,
-    { username, seconds: longestRevocationSeconds },
-  );
-  return rows[0];
+): Promise<RowOf<typeof revokeUser> | undefined> {
+  return revokeUser.first(transaction, { username });
 }
 
 /**
- * Revokes every signing key, whatever it is sealed under.
- * @param keys what replaces them: one that signs at once, and the one after it
+ * Revokes every signing key, including those that another SECRET_KEY encrypts.
+ * @param keys the new keys: one that signs at once, and the one after it
  * @param rotationSeconds for how long the first one signs
- * @returns the ids of the revoked ones
+ * @returns the ids of the revoked keys
  */
 export async function replaceKeys(
   transaction: Knex.Transaction,
   keys: readonly [SealedKey, SealedKey],
   rotationSeconds: number,
 ): Promise<string[]> {
-  await lockUntilCommit(transaction, "signingKeys"); // no instance rotates meanwhile
-  const { rows } = await transaction.raw<{ rows: { subject: string }[] }>(
-    `WITH revoked AS (
-       UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
-     )
-     INSERT INTO revocations (subject, minimum_epoch, expires_at)
-     SELECT kid, ?, now() + make_interval(secs => ?) FROM revoked RETURNING subject`,
-    [everyEpoch, longestRevocationSeconds],
-  );
-  for (const [place, { kid, privateJwe }] of keys.entries())
-    await transaction.raw(
-      "INSERT INTO signing_keys (kid, private_jwe, activates_at) VALUES (?, ?, now() + make_interval(secs => ?))",
-      [kid, privateJwe, place * rotationSeconds],
-    );
-  return rows.map(({ subject }) => subject);
-}
-
-async function one<T>(transaction: Knex.Transaction, sql: string, values: number[] = []): Promise<T> {
-  const { rows } = await transaction.raw<{ rows: [T] }>(sql, values);
-  return rows[0];
+  await lockUntilCommit(transaction, "signingKeys"); // so that no instance rotates them
+  const revoked = await revokeSigningKeys.rows(transaction);
+  for (const [index, { kid, privateJwe }] of keys.entries()) {
+    await insertSigningKey.count(transaction, { kid, privateJwe, activatesInSeconds: index * rotationSeconds });
+  }
+  return revoked.map(({ subject }) => subject);
 }

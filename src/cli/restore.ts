@@ -1,13 +1,14 @@
 /** `latchkey restore`: after a backup was restored, ends what had been ended since and is alive again. */
-import type { Knex } from "knex";
 import { daySeconds } from "../config/values.ts";
+import { statement } from "../database/sql.ts";
+import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
 import { UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { type Command, parseArguments, type Run } from "./arguments.ts";
-import { type History, readHistory } from "./auditLog.ts";
-import { endEverything, replaceKeys } from "./bulkRevocation.ts";
+import { readHistory } from "./auditLog.ts";
+import { assumeLongestLifetime, endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
 
@@ -22,7 +23,6 @@ restored database cannot know which these are.
 Somebody whose password is disabled gets another one by latchkey users set-password NAME.`;
 
 type Passwords = { reason: "audit-log"; files: string[] } | { reason: "end-passwords" | "keep-passwords" };
-type User = { id: string; username: string };
 
 export const restore: Command = (args) => {
   const { positionals, values } = parseArguments(args, {
@@ -50,12 +50,18 @@ const end =
         const seal = createSeal((await readSecretKeys(config)).sealing);
         const keys = [await makeKey(seal), await makeKey(seal)] as const;
         const done = await atomically(async (transaction) => ({
+          lifetimes: await assumeLongestLifetime(transaction),
           revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
           ended: await endEverything(transaction, history?.highestEpoch),
-          networks: await transaction("familiar_networks").delete(),
-          deleted: history ? await deleteUsers(transaction, history) : [],
-          disabled: history ? await disableChanged(transaction, history) : [],
-          allDisabled: choice.reason === "end-passwords" ? await disableAll(transaction) : 0,
+          networks: await forgetFamiliarNetworks.count(transaction),
+          deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+          disabled: history
+            ? await disableChangedPasswords.rows(transaction, {
+                ids: [...history.passwordEpochs.keys()],
+                epochs: [...history.passwordEpochs.values()],
+              })
+            : [],
+          allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
         }));
         for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
         audit("all-sessions-ended", {});
@@ -92,35 +98,34 @@ const end =
     );
   };
 
-async function deleteUsers(transaction: Knex.Transaction, { deleted }: History): Promise<User[]> {
-  const { rows } = await transaction.raw<{ rows: User[] }>(
-    `DELETE FROM users USING json_array_elements_text(?::json) AS deleted WHERE id = deleted::uuid
-     RETURNING id, username`,
-    [JSON.stringify([...deleted])],
-  );
-  return rows;
-}
+const deleteUsersAgain = statement({
+  name: "delete-users-again",
+  sql: "DELETE FROM users USING unnest(:ids) AS deleted (id) WHERE users.id = deleted.id RETURNING users.id, username",
+  parameters: { ids: arrayOf(uuid) },
+  columns: { id: uuid, username: text },
+});
+
+const forgetFamiliarNetworks = statement({
+  name: "forget-familiar-networks",
+  sql: "DELETE FROM familiar_networks",
+});
 
 /**
- * Where the change that the log knows is not in the database, the password is an older one. As `endEverything` before
- * it has raised every token epoch, a sign-in that has read the hash before the commit gets nothing after it.
+ * If a change in the log is missing in the database, the password is an older one. `endEverything` has raised every
+ * token epoch before, so a sign-in that has read the hash before the commit fails after it.
  */
-async function disableChanged(transaction: Knex.Transaction, { passwordEpochs }: History): Promise<User[]> {
-  const changes = [...passwordEpochs].map(([id, epoch]) => ({ id, epoch }));
-  const { rows } = await transaction.raw<{ rows: User[] }>(
-    `UPDATE users SET password_hash = ?, password_epoch = token_epoch
-     FROM json_to_recordset(?::json) AS change(id uuid, epoch integer)
-     WHERE users.id = change.id AND password_epoch < change.epoch
-     RETURNING users.id, username`,
-    [disabledPassword, JSON.stringify(changes)],
-  );
-  return rows;
-}
+const disableChangedPasswords = statement({
+  name: "disable-changed-passwords",
+  sql: `UPDATE users SET password_hash = '${disabledPassword}', password_epoch = token_epoch
+    FROM unnest(:ids, :epochs) AS change (id, epoch)
+    WHERE users.id = change.id AND password_epoch < change.epoch
+    RETURNING users.id, username`,
+  parameters: { ids: arrayOf(uuid), epochs: arrayOf(integer) },
+  columns: { id: uuid, username: text },
+});
 
-/** After `endEverything`, as `disableChanged`. */
-async function disableAll(transaction: Knex.Transaction): Promise<number> {
-  return transaction("users").update({
-    password_hash: disabledPassword,
-    password_epoch: transaction.ref("token_epoch"),
-  });
-}
+/** After `endEverything`, too. */
+const disableAllPasswords = statement({
+  name: "disable-all-passwords",
+  sql: `UPDATE users SET password_hash = '${disabledPassword}', password_epoch = token_epoch`,
+});

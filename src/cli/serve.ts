@@ -7,7 +7,7 @@ import { letNewSpaceGrow } from "../process/newSpace.ts";
 import { createShutdown, type Service, stopOnSignals, stopWithNpm } from "../process/shutdown.ts";
 import { type ProgramContext, withoutArguments } from "./arguments.ts";
 import { load } from "./loading.ts";
-import { loadDictionaries, unlessCancelled } from "./starting.ts";
+import { loadDictionaries, unlessStopped } from "./starting.ts";
 
 export const serve = withoutArguments(async (config, log, program) => {
   const shutdown = createShutdown({
@@ -22,7 +22,7 @@ export const serve = withoutArguments(async (config, log, program) => {
 
   const { lifecycle } = shutdown;
   const droppedLogLines = program.dropped;
-  const service: Service | undefined = await unlessCancelled(lifecycle, async () => {
+  const service: Service | undefined = await unlessStopped(shutdown, async () => {
     if (config.workers > 1) {
       const { startWorkers } = await load(() => import("../process/workers.ts"));
       return startWorkers({ config, log, droppedLogLines, lifecycle });

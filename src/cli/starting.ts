@@ -1,14 +1,17 @@
 /** What the commands that serve have in common. */
 import type { Config } from "../config/config.ts";
-import type { Lifecycle } from "../lib/lifecycle.ts";
+import type { Shutdown } from "../process/shutdown.ts";
 
-/** @returns what was started; `undefined` if a stop has cancelled the start, whatever the start made of that */
-export async function unlessCancelled<T>({ closing }: Lifecycle, start: () => Promise<T>): Promise<T | undefined> {
+/** @returns what was started; `undefined` if the process was stopped meanwhile, whether or not that made the start fail */
+export async function unlessStopped<T>(
+  { isStopping }: Pick<Shutdown, "isStopping">,
+  start: () => Promise<T>,
+): Promise<T | undefined> {
   try {
     const started = await start();
-    return closing.aborted ? undefined : started;
+    return isStopping() ? undefined : started;
   } catch (error) {
-    if (closing.aborted) return undefined;
+    if (isStopping()) return undefined;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { createShutdown } from "../process/shutdown.ts";
 import { joinPrimary, serveForPrimary } from "../process/worker.ts";
 import { startService } from "../start.ts";
 import { type Command, unknownCommand } from "./arguments.ts";
-import { loadDictionaries, unlessCancelled } from "./starting.ts";
+import { loadDictionaries, unlessStopped } from "./starting.ts";
 
 export const worker: Command = (args) => {
   const [number] = args;
@@ -22,7 +22,7 @@ export const worker: Command = (args) => {
     });
     uncaughtErrors.stopWith(shutdown.stop, ownLog);
     const { lifecycle } = shutdown;
-    const service = await unlessCancelled(lifecycle, () =>
+    const service = await unlessStopped(shutdown, () =>
       startService(config, ownLog, { worker: role, droppedLogLines: dropped, lifecycle }),
     );
     if (!service) return;

@@ -22,32 +22,32 @@ export const settings = {
   HOST: {
     fallback: "127.0.0.1",
     allowed: "an IP address or a host name",
-    help: "Address to listen on. 0.0.0.0 or :: for every interface.",
+    help: "Address to listen on. 0.0.0.0 or :: listens on every interface.",
     schema: hostName,
   },
   PORT: {
     fallback: "8080",
     ...between(0, 65_535),
-    help: "Port to listen on; 0 picks a free one.",
+    help: "Port to listen on. 0 chooses a free port.",
   },
   TLS_CERT: {
     fallback: undefined,
     critical: true,
     allowed: "the path of a PEM file, together with TLS_KEY",
-    help: "The certificate, followed by those between it and the root. With it and TLS_KEY the service speaks HTTPS. Read again when it changes.",
+    help: "Path of the certificate, followed by its intermediate certificates, in PEM. With TLS_KEY the service speaks HTTPS. Reloaded when the file changes.",
     schema: z.string(),
   },
   TLS_KEY: {
     fallback: undefined,
     critical: true,
     allowed: "the path of a PEM file, together with TLS_CERT",
-    help: "The key of the certificate, without a passphrase.",
+    help: "Path of the private key of the certificate, without a passphrase.",
     schema: z.string(),
   },
   WORKERS: {
     fallback: "1",
     allowed: "a whole number from 1 to 64, or auto",
-    help: "Processes that serve together, one for each processor core with auto. Each has its own connections to Postgres.",
+    help: "Number of processes that share the port. auto starts one per processor core. Each process has its own connections to Postgres.",
     schema: z.union([
       z.literal("auto").transform(() => Math.min(availableParallelism(), mostWorkers)),
       wholeNumber(1, mostWorkers),
@@ -56,35 +56,35 @@ export const settings = {
   MAX_CONNECTIONS: {
     fallback: "4096",
     ...between(1, 100_000),
-    help: "Connections from clients that may be open at once, shared evenly among WORKERS. Those beyond it are closed as they come.",
+    help: "Maximum number of open client connections, divided evenly among WORKERS. Further connections are closed.",
   },
   MAX_CONNECTIONS_PER_NETWORK: {
     fallback: undefined,
     ...between(1, 100_000),
-    help: "How many of MAX_CONNECTIONS one network may hold: an IPv4 address or an IPv6 /64 (a /56 half as many again, a /48 twice as many). Shared evenly among WORKERS. Without it a quarter, and at least 16. Proxies that TRUST_PROXY names are not limited by it.",
+    help: "Maximum number of connections of one network, divided evenly among WORKERS. A network is an IPv4 address or an IPv6 /64; a /56 may have 1.5 times as many, a /48 twice as many. Default: a quarter of MAX_CONNECTIONS, at least 16. Proxies in TRUST_PROXY are exempt.",
   },
   HSTS_MAX_AGE_SECONDS: {
     fallback: "31536000",
     allowed: "a whole number from 0 to 63072000, or off",
-    help: "How long browsers use HTTPS alone, in seconds (Strict-Transport-Security). 0 ends that; off sends no such header. Sent over TLS only: with TLS_CERT, or where a proxy that TRUST_PROXY names sends X-Forwarded-Proto: https.",
+    help: "max-age of Strict-Transport-Security, in seconds. 0 tells browsers to forget it. off omits the header. The header is sent only over TLS: with TLS_CERT, or if a proxy in TRUST_PROXY sends X-Forwarded-Proto: https.",
     schema: z.union([z.literal("off"), wholeNumber(0, 63_072_000)]),
   },
   HSTS_INCLUDE_SUBDOMAINS: {
     fallback: "off",
     ...onOrOff,
-    help: "Whether that holds for all subdomains of the service's host, too.",
+    help: "Add includeSubDomains to Strict-Transport-Security.",
   },
   SHUTDOWN_GRACE_SECONDS: {
     fallback: "3",
     ...between(0, 60),
-    help: "How long SIGTERM lets the service go on, with /readyz saying that it stops, before it listens no more, in seconds.",
+    help: "Seconds between SIGTERM and the end of listening. During this time /readyz fails and requests are still served.",
   },
   PUBLIC_URL: {
     fallback: undefined,
     critical: true,
     allowed:
       "an http or https URL of at most 512 characters, without query, fragment, empty segments or a slash at its end",
-    help: "Where clients reach the service: the issuer and audience of tokens (without it `http://127.0.0.1:8080`, on every port), and the server in the contract. Tokens issued under another value are refused.",
+    help: "URL at which clients reach the service. It is the issuer and audience of tokens (default: http://127.0.0.1:8080, on every port) and the server in the contract. Tokens with another issuer are rejected.",
     schema: z.string().refine((value) => {
       const url = httpUrl(value);
       // As the URL standard writes it, so that it can stand in a header and be compared.
@@ -100,7 +100,7 @@ export const settings = {
     fallback: undefined,
     critical: true,
     allowed: "a URL such as postgres://user:password@host:5432/database",
-    help: "A Postgres, version 14 or newer. Without it the embedded Postgres keeps its data under DATA_DIR.",
+    help: "URL of a Postgres database, version 14 or later. Without it, the embedded Postgres stores its data in DATA_DIR.",
     secret: true,
     schema: z.string().superRefine((value, context) => {
       const fault = faultOfDatabaseUrl(value);
@@ -111,19 +111,19 @@ export const settings = {
   DATABASE_POOL_MAX: {
     fallback: "10",
     ...between(1, 1000),
-    help: "Connections to Postgres that one process may hold for requests. It has four more to follow changes, and for moments one to look for abandoned queries.",
+    help: "Maximum number of connections to Postgres for the requests of one process. Each process has four more for notifications and background work, and briefly a fifth.",
   },
   DATA_DIR: {
     fallback: "./data",
     allowed: "a folder",
-    help: "Where the embedded Postgres and its secret key are kept. Unused with DATABASE_URL.",
+    help: "Folder of the embedded Postgres and its secret key. Not used with DATABASE_URL.",
     schema: z.string().transform((value) => resolve(value)),
   },
   SECRET_KEY: {
     fallback: undefined,
     critical: true,
     allowed: secretKeyAllowed,
-    help: "Encrypts the signing keys in the database, and derives refresh tokens. Required with DATABASE_URL; otherwise made once and kept under DATA_DIR. Keep it: without it the signing keys cannot be read, and every session ends.",
+    help: "Encrypts the signing keys in the database, and derives refresh tokens. Required with DATABASE_URL. Otherwise created once and stored in DATA_DIR. Keep it: without it the signing keys cannot be decrypted, and every session ends.",
     secret: true,
     schema: secretKey,
   },
@@ -131,116 +131,116 @@ export const settings = {
     fallback: undefined,
     critical: true,
     allowed: "the SECRET_KEY from before the present one",
-    help: "While SECRET_KEY is being changed: what was sealed under this one is opened, and sealed under the new one. Keep it for SESSION_IDLE_DAYS: sessions that were not refreshed meanwhile end with it.",
+    help: "The old SECRET_KEY while it is being changed. Keep it for SESSION_IDLE_DAYS: sessions that were not refreshed before it is removed end.",
     secret: true,
     schema: secretKey,
   },
   KEY_ROTATION_DAYS: {
     fallback: "30",
     ...between(1, 365),
-    help: "For how many days a signing key signs.",
+    help: "Days after which a signing key is rotated.",
   },
   TOKEN_TTL_SECONDS: {
     fallback: "600",
     ...between(1, 86_400),
-    help: "How long a token works, in seconds.",
+    help: "Lifetime of a token, in seconds.",
   },
   SESSION_IDLE_DAYS: {
     fallback: "14",
     ...between(1, 365),
-    help: "After how many days without a refresh a session ends.",
+    help: "Days without a refresh after which a session ends.",
   },
   SESSION_LIFETIME_DAYS: {
     fallback: "90",
     ...between(1, 3650),
-    help: "After how many days a session ends, however often it is refreshed.",
+    help: "Maximum lifetime of a session, in days.",
   },
   REFRESH_GRACE_SECONDS: {
     fallback: "10",
     ...between(0, 300),
-    help: "How long a used refresh token may be asked again for the same successor, in seconds.",
+    help: "Seconds during which a used refresh token may be sent again and returns the same new refresh token.",
   },
   SESSIONS_PER_USER: {
     fallback: "100",
     ...between(1, 10_000),
-    help: "How many sessions a user may have at once. One more ends the oldest.",
+    help: "Maximum number of sessions of a user. A new one ends the oldest.",
   },
   REVOCATION_STALENESS_SECONDS: {
     fallback: "5",
     ...between(2, 300),
-    help: "How long tokens are still accepted while the database is away and revocations cannot be followed, in seconds.",
+    help: "Seconds during which tokens are still accepted if the revocation list cannot be read from the database.",
   },
   PASSWORD_MIN_LENGTH: {
     fallback: "15",
     ...between(8, 64),
-    help: "Minimum length of a new password, in code points. NIST SP 800-63B-4 asks for 15 where the password is the only factor.",
+    help: "Minimum length of a new password, in code points. NIST SP 800-63B-4 requires 15 if the password is the only factor.",
   },
   PASSWORD_BLOCKLIST: {
     fallback: "on",
     ...onOrOff,
-    help: "Whether common and predictable passwords are refused.",
+    help: "Reject common and predictable passwords.",
   },
   PASSWORD_CONTEXT_WORDS: {
     fallback: undefined,
     allowed: "words of 3 to 64 characters separated by commas, such as acme,rocket",
-    help: "The names of your service, site and company, which people put into passwords. Latchkey's own name and the host name of PUBLIC_URL are known.",
+    help: "Names of your service, site and company, separated by commas. Passwords based on them are rejected. The name Latchkey and the host name of PUBLIC_URL are always included.",
     schema: commaSeparated((item) => item.length >= 3 && item.length <= 64),
   },
   ARGON2_MEMORY_KIB: {
     fallback: "19456",
     ...between(7168, 1_048_576),
-    help: "Memory of one password hash, in KiB (argon2id). OWASP's minimum is 19456 with 2 passes, or 7168 with 5.",
+    help: "Memory of a password hash (argon2id), in KiB. OWASP's minimum is 19456 with 2 passes, or 7168 with 5 passes.",
   },
   ARGON2_PASSES: {
     fallback: "2",
     ...between(1, 20),
-    help: "Passes of one password hash over its memory.",
+    help: "Passes of a password hash over its memory.",
   },
   THROTTLE: {
     fallback: "on",
     ...onOrOff,
-    help: "Whether sign-in attempts and registrations are rate limited. Off is for benchmarks: passwords can then be guessed without limit.",
+    help: "Rate-limit sign-in attempts and registrations. Turn it off only for benchmarks and tests: passwords can then be guessed without limit.",
   },
   THROTTLE_ACCOUNT_ADDRESS: {
     fallback: "5",
     ...between(1, 1_000_000),
-    help: "Wrong passwords that one address may send for one account in 15 minutes. A /64 of IPv6 counts as an address; a /56 may send 1.5 times as many, a /48 twice as many.",
+    help: "Wrong passwords from one address for one account in 15 minutes. An IPv6 /64 counts as one address; a /56 may send 1.5 times as many, a /48 twice as many.",
   },
   THROTTLE_ACCOUNT: {
     fallback: "50",
     ...between(1, 1_000_000),
-    help: "Wrong passwords for one account in 15 minutes from all unfamiliar networks together, and as many from its familiar ones.",
+    help: "Wrong passwords for one account in 15 minutes from all unfamiliar networks together, and as many from all familiar networks together.",
   },
   THROTTLE_ADDRESS: {
     fallback: "50",
     ...between(1, 1_000_000),
-    help: "Wrong passwords that one address may send in 15 minutes, whatever the accounts. The last fifth is kept for accounts to which the address is familiar. Networks of IPv6 as above.",
+    help: "Wrong passwords from one address in 15 minutes, for all accounts. The last fifth is reserved for accounts to which the address is familiar. IPv6 networks as above.",
   },
   THROTTLE_CONSECUTIVE: {
     fallback: "100",
     ...between(1, 1_000_000),
-    help: "Wrong passwords in a row for one account, without a right one in between. The last fifth is kept for familiar networks. Forgotten 30 days after the last one. NIST SP 800-63B-4 asks for 100 or fewer.",
+    help: "Consecutive wrong passwords for one account, without a right one in between. The last fifth is reserved for familiar networks. Reset 30 days after the last one. NIST SP 800-63B-4 requires 100 or fewer.",
   },
   THROTTLE_REGISTRATIONS: {
     fallback: "30",
     ...between(1, 1_000_000),
-    help: "Registrations that one address may try in 15 minutes. Networks of IPv6 as above.",
+    help: "Registrations from one address in 15 minutes. IPv6 networks as above.",
   },
   CONTRACT_CHECK: {
     fallback: "report",
     allowed: "report, enforce or off",
-    help: "Whether responses are validated against the contract before they are sent: a sample, and a log line for an invalid one (report); all, and a 500 instead of an invalid one (enforce); or none (off).",
+    help: "Validate responses against the contract. report validates a sample and logs invalid responses. enforce validates all and sends a 500 instead of an invalid response. off validates none.",
     schema: z.enum(["report", "enforce", "off"]),
   },
   CONTRACT_CHECK_PERCENT: {
     fallback: "1",
     ...between(1, 100),
-    help: "Percentage of responses that are validated where CONTRACT_CHECK is report.",
+    help: "Percentage of responses that report validates.",
   },
   DOCUMENTATION: {
     fallback: "on",
     ...onOrOff,
-    help: "Whether the service serves its documentation: /docs, the contract and the page of each problem. Where it is off, they are 404s.",
+    help: "Serve /docs, the contract and the problem pages. If it is off, they return a 404.",
   },
   LOG_LEVEL: {
     fallback: "info",
@@ -251,18 +251,18 @@ export const settings = {
   METRICS_PORT: {
     fallback: undefined,
     ...between(0, 65_535),
-    help: "Port, on METRICS_HOST, where Prometheus reads /metrics; 0 picks a free one. Without it there are none.",
+    help: "Port for Prometheus at /metrics, on METRICS_HOST. 0 chooses a free port. Without it, metrics are off.",
   },
   METRICS_HOST: {
     fallback: "127.0.0.1",
     allowed: "an IP address or a host name",
-    help: "Address on which METRICS_PORT listens. There is no password: choose one that only Prometheus can reach.",
+    help: "Address for METRICS_PORT. There is no password: choose an address that only Prometheus can reach.",
     schema: hostName,
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     fallback: undefined,
     allowed: "an http or https URL without a user, query or fragment",
-    help: "The OpenTelemetry collector that gets traces, such as http://localhost:4318. None are made without it. The SDK reads the other OTEL_ variables itself.",
+    help: "URL of an OpenTelemetry collector, such as http://localhost:4318. Without it, tracing is off. The OpenTelemetry SDK reads the other OTEL_ variables.",
     secret: true, // some vendors want a key in its path
     schema: z.string().refine((value) => httpUrl(value) && !/[?#@\s]/.test(value)),
   },
@@ -270,7 +270,7 @@ export const settings = {
     fallback: undefined,
     critical: true,
     allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",
-    help: "Which proxies may say, in X-Forwarded-For, where a request comes from, and in X-Forwarded-Proto, whether it came over TLS. Nobody is trusted without it.",
+    help: "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted: a number of hops, or addresses and networks separated by commas, such as loopback,10.0.0.0/8. By default none is trusted.",
     schema: z.string().transform((value, context) => {
       if (/^\d{1,2}$/.test(value)) return Number(value);
       const networks = value.split(",").map((item) => item.trim());
@@ -287,7 +287,7 @@ export const settings = {
     fallback: undefined,
     critical: true,
     allowed: "origins separated by commas, such as https://app.example.com, or *",
-    help: "Origins of web pages that may call the API. With *, any page may, but not with what a browser keeps. None without it.",
+    help: "Origins of web pages that may call the API, separated by commas, such as https://app.example.com. * allows every page, but not with credentials that the browser stores. By default none is allowed.",
     schema: commaSeparated((item) => item === "*" || httpUrl(item)?.origin === item),
   },
 } as const satisfies Record<string, Setting>;

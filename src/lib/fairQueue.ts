@@ -1,19 +1,19 @@
 /**
- * Shares a few slots fairly. A waiting task holds no slot. Turns go round the networks, widest first, and within a
- * network round the accounts, so that neither many requests, nor many accounts, nor many addresses of one IPv6
- * network get more than one share. When too many wait, the largest group loses, not a newcomer of a small one.
+ * Shares a few slots fairly between networks, widest first, and within a network between accounts. So neither many requests,
+ * nor many accounts, nor many addresses of one IPv6 network get more than one share. A waiting task holds no slot. When too
+ * many tasks wait, the newest task of the largest group is rejected.
  */
 import { Problem } from "../problems/problems.ts";
 
-/** Whom a task is for. */
+/** For whom a task runs. */
 export type Turn = {
   /** From the narrowest to the widest, as `networksOf` returns them. */
   networks: readonly string[];
-  /** Empty where only networks count. */
+  /** Empty if only networks count. */
   account: string;
   /** At most one task of a lane runs at a time. */
   lane?: string;
-  /** When it is too late to begin, on the clock of `performance.now()`. */
+  /** The latest start, on the clock of `performance.now()`. */
   deadline: number;
 };
 
@@ -23,30 +23,30 @@ export type FairQueue = {
    * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
    */
   run<T>(turn: Turn, task: () => Promise<T>): Promise<T>;
-  /** Admits waiting tasks after the limit has grown. */
+  /** Starts waiting tasks after the number of slots has grown. */
   admit(): void;
   waiting(): number;
 };
 
-type Waiter = Turn & { groups: [name: string, group: Group][]; admit(): void; refuse(): void };
-/** A network with its narrower networks, or an account of one: Only the groups of accounts have waiters. */
+type Waiter = Turn & { groups: [name: string, group: Group][]; admit(): void; reject(): void };
+/** A network with its narrower networks, or an account of a network. Only the groups of accounts have waiters. */
 type Group = { members: Map<string, Group>; waiters: Waiter[]; size: number };
 
 const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
 
 /**
- * @param atOnce how many tasks run at a time; a function where that changes
- * @param mostWaiting bounds the memory
- * @param timedOut is called when a task has timed out, with the milliseconds for which it waited
+ * @param atOnce how many tasks run at a time; a function if that changes
+ * @param maxWaiting bounds the memory
+ * @param timedOut called when a task has timed out, with the milliseconds for which it waited
  */
 export function fairQueue(
   atOnce: number | (() => number),
-  mostWaiting: number,
+  maxWaiting: number,
   timedOut: (ms: number) => void = () => {},
 ): FairQueue {
   const slots = typeof atOnce === "number" ? () => atOnce : atOnce;
   const root = newGroup();
-  /** In the order of their arrival. */
+  /** In the order of arrival. */
   const waiting = new Set<Waiter>();
   const waitingOf = new Map<string, number>();
   const lanes = new Set<string>();
@@ -81,7 +81,7 @@ export function fairQueue(
     parent.waiters.splice(parent.waiters.indexOf(waiter), 1);
   };
 
-  /** Whose turn it is: of each group the member that has waited for longest, if anything of it can run. */
+  /** The next task: from each group, of the member that has waited longest and has a task that can run. */
   const next = (group: Group): Waiter | undefined => {
     for (const member of group.members.values()) {
       const waiter = next(member);
@@ -89,7 +89,7 @@ export function fairQueue(
     }
     return group.waiters.find(({ lane }) => lane === undefined || !lanes.has(lane));
   };
-  /** Puts the groups of who had a turn behind the others. */
+  /** Moves the groups of a task that had a turn behind the others. */
   const rotate = ({ groups }: Waiter): void => {
     let parent = root;
     for (const [name, group] of groups) {
@@ -108,8 +108,8 @@ export function fairQueue(
       waiter.admit();
     }
   };
-  /** The newest of the largest group, by network or by account. */
-  const loser = (): Waiter | undefined => {
+  /** The newest task of the largest group, by network or by account. */
+  const newestOfLargest = (): Waiter | undefined => {
     let network: Group | undefined;
     for (const group of root.members.values()) if (group.size > (network?.size ?? 0)) network = group;
     let account = "";
@@ -117,15 +117,23 @@ export function fairQueue(
     for (const [name, size] of waitingOf) if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
     let found: Waiter | undefined;
     for (const waiter of waiting) {
-      // The first of its groups is its widest network, the largest of them.
+      // The first group is that of the widest network.
       if (account === "" ? waiter.groups[0]?.[1] === network : waiter.account === account) found = waiter;
     }
     return found;
   };
 
+  /** @returns whether a slot was free, and nobody waits for it */
+  const takeFreeSlot = (lane: string | undefined): boolean => {
+    if (waiting.size > 0 || running >= slots() || (lane !== undefined && lanes.has(lane))) return false;
+    running += 1;
+    if (lane !== undefined) lanes.add(lane);
+    return true;
+  };
+
   const admission = (turn: Turn): Promise<void> =>
     new Promise((resolve, reject) => {
-      const refuse = (): void => {
+      const rejectTask = (): void => {
         clearTimeout(timer);
         remove(waiter);
         reject(new Problem("overloaded"));
@@ -134,23 +142,23 @@ export function fairQueue(
         clearTimeout(timer);
         resolve();
       };
-      const waiter: Waiter = { ...turn, groups: [], admit, refuse };
+      const waiter: Waiter = { ...turn, groups: [], admit, reject: rejectTask };
       const arrived = performance.now();
       const timer = setTimeout(() => {
         timedOut(performance.now() - arrived);
-        refuse();
+        rejectTask();
       }, turn.deadline - arrived);
       add(waiter);
       admitNext();
-      if (waiting.size > mostWaiting) loser()?.refuse();
+      if (waiting.size > maxWaiting) newestOfLargest()?.reject();
     });
 
   return {
-    // The task goes on in the caller's own asynchronous context, which has the deadline and the trace of its request.
+    // The task runs in the asynchronous context of the caller, which has the deadline and the trace of its request.
     async run(turn, task) {
       const { lane } = turn;
       if (turn.deadline <= performance.now()) throw new Problem("overloaded");
-      await admission(turn);
+      if (!takeFreeSlot(lane)) await admission(turn);
       try {
         return await task();
       } finally {

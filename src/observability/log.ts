@@ -4,11 +4,11 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import type { RequestHandler } from "express";
+import type { Request, Response } from "express";
 import { type Logger, pino } from "pino";
 import type { Audit } from "../audit/audit.ts";
 import type { Problem, ProblemSlug } from "../problems/problems.ts";
-import { currentRequest, requestContext } from "../requestContext.ts";
+import { currentRequest, type RequestContext, requestContext } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
@@ -54,11 +54,10 @@ export function printFatal(message: string): void {
   }
 }
 
-/** Writes a line when a request has been answered, or has lost its client before. */
-export function requestLog(log: Logger): RequestHandler {
-  return (request, response, next) => {
-    const context = requestContext();
-    const { method } = request; // dispatch makes a GET of a HEAD
+/** @returns what logs a request when its response has been sent, or its client has gone */
+export function requestLog(log: Logger): (context: RequestContext, request: Request, response: Response) => void {
+  return (context, request, response) => {
+    const { method } = request; // dispatch turns a HEAD into a GET
     response.on("close", () => {
       const { id, address, operation, problem, cause, traceId, startedAt } = context;
       const line = {
@@ -66,15 +65,14 @@ export function requestLog(log: Logger): RequestHandler {
         operation: operation?.id,
         problem,
         trace_id: traceId,
-        // Without an answer there is no status, whatever it would have been.
+        // Without a response there is no status, although Node has a default.
         res: { status: response.headersSent ? response.statusCode : undefined },
-        err: cause && describeError(cause), // whatever serializers the log has
+        err: cause && describeError(cause), // independent of the log's serializers
         responseTime: Math.round(performance.now() - startedAt),
       };
       const end = !response.writableFinished ? "aborted" : cause ? "errored" : "completed";
       log[cause ? "error" : "info"](line, `request ${end}`);
     });
-    next();
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Who may call an operation: derived from the `security` that the contract declares for it, and
- * nothing else. A requirement that is not met is a problem with the challenges of that operation.
+ * Who may call an operation: the `security` that the contract declares for it decides, and nothing else. A requirement that
+ * is not met is a problem, with the challenges of the operation.
  */
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -8,54 +8,52 @@ import { hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
-/** How credentials are checked. Both throw the problem that says why they are not accepted. */
+/** Verifies credentials. A token that was verified before is answered without a promise. */
 export type Authenticator = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
   password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
-  token(token: string): Promise<TokenPrincipal>;
+  token(token: string): TokenPrincipal | Promise<TokenPrincipal>;
 };
 
 /**
- * Authenticates a request for an operation. Where `bearerAuth` is declared, a token may also stand
- * in place of the Basic username, with any password; where `basicAuth` stands alone, only the
- * password itself counts.
- * @returns `undefined` for an open operation, which does not look at credentials.
- * @throws {Problem} a 401, or `invalid-request` for a malformed header.
+ * Authenticates a request for an operation. Where `bearerAuth` is declared, a token is also accepted in place of the Basic
+ * username, with any password. Where `basicAuth` is declared alone, only a password is accepted.
+ * @returns `undefined` for an open operation, whose credentials are ignored
+ * @throws {Problem} a 401, or `invalid-request` for a malformed header
  */
-export async function authenticate(
+export function authenticate(
   { schemes }: Operation,
   authorization: string | undefined,
   authenticator: Authenticator,
-): Promise<Principal | undefined> {
+): Principal | undefined | Promise<Principal> {
   if (schemes.length === 0) return undefined;
   const credentials = parseAuthorization(authorization);
-  const takes = (scheme: Scheme) => schemes.includes(scheme);
-  if (credentials?.scheme === "bearer" && takes("bearerAuth")) {
-    return authenticator.token(credentials.token);
-  }
-  if (credentials?.scheme === "basic" && hasTokenShape(credentials.username)) {
-    if (takes("bearerAuth")) return authenticator.token(credentials.username);
-    throw new Problem("invalid-credentials", {
-      detail: "This operation needs the username and the password; a token is not enough.",
-    });
-  }
-  if (credentials?.scheme === "basic" && takes("basicAuth")) {
-    return authenticator.password(credentials.username, credentials.password);
+  const acceptsToken = schemes.includes("bearerAuth");
+  const acceptsPassword = schemes.includes("basicAuth");
+
+  if (credentials?.scheme === "bearer" && acceptsToken) return authenticator.token(credentials.token);
+  if (credentials?.scheme === "basic") {
+    const { username, password } = credentials;
+    if (hasTokenShape(username) && acceptsToken) return authenticator.token(username);
+    if (hasTokenShape(username)) throw new Problem("invalid-credentials", { detail: passwordRequired });
+    if (acceptsPassword) return authenticator.password(username, password);
   }
   throw new Problem("authentication-required");
 }
 
+const passwordRequired = "This operation requires the username and the password. A token is not enough.";
+
 /**
- * The challenges of a 401, one for each scheme of the operation (RFC 9110, section 11.6.1). For what a page requests, the
- * Basic challenge is left out, since the browser would open its login dialog over the page and let the script wait for it.
- * Where no other is left, a scheme that browsers do not know takes its place: a 401 must have a challenge.
- * @param problem tells the Bearer challenge whether a token was the reason (RFC 6750, section 3.1).
- * @param destination the request's Sec-Fetch-Dest (W3C Fetch Metadata); `undefined` from curl, and from old browsers
+ * The challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of the operation. Scripts in a browser get no Basic
+ * challenge, because the browser would open its login dialog over the page. Where no challenge would be left, they get one of
+ * a scheme that browsers do not know, because a 401 must have a challenge.
+ * @param problem names the reason in the Bearer challenge, if it was the token (RFC 6750, section 3.1)
+ * @param destination `Sec-Fetch-Dest` of the request (W3C Fetch Metadata); `undefined` from curl and from old browsers
  */
 export function challenges({ schemes }: Operation, { slug }: Problem, destination: string | undefined): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
-  // An open operation that refuses a token takes it in its body; a 401 has a challenge all the same.
+  // An operation without security can reject a token in the body, as a refresh does.
   const offered: readonly Scheme[] = schemes.length > 0 ? schemes : ["bearerAuth"];
   const bearer = `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`;
   if (destination === undefined || destination === "document") {

@@ -13,13 +13,13 @@ const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   },
   number: {
     pattern: /^(?:0|-?[1-9][0-9]{0,15}|-?(?:0|[1-9][0-9]{0,15})\.[0-9]{0,19}[1-9])$/,
-    detail: "is not a decimal number without an exponent, a plus sign, spaces or needless zeros",
+    detail: "is not a decimal number without an exponent, a plus sign, spaces or redundant zeros",
   },
-  boolean: { pattern: /^(?:true|false)$/, detail: "is neither true nor false" },
+  boolean: { pattern: /^(?:true|false)$/, detail: "is not true or false" },
 };
 
 /** @throws {Problem} `invalid-request` for each parameter whose value is not written in the one form of its type */
-export function refuseUnusualForms({ scalars }: Operation, request: Request): void {
+export function requireCanonicalScalars({ scalars }: Operation, request: Request): void {
   const wrong = scalars.filter(({ name, place, type, isList }) => {
     const values = valuesOf(request, place, name);
     // In whatever style the contract has: a separator in the wrong place is refused by the validator.
@@ -69,7 +69,7 @@ function decodeCookie(value: string): string {
  * JSON has numbers that JavaScript has not: `1e400` would be Infinity, and 2^53 + 1 another number.
  * @throws {Problem} `invalid-request` for such a one in a body
  */
-export function refuseUnrepresentableNumbers(body: unknown): void {
+export function requireRepresentableNumbers(body: unknown): void {
   const open: { value: unknown; pointer: string }[] = [{ value: body, pointer: "#" }];
   for (let next = open.pop(); next; next = open.pop()) {
     const { value, pointer } = next;

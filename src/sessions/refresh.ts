@@ -1,6 +1,6 @@
 /**
- * The use of refresh tokens. Each works once and has exactly one successor, however many ask at once; a copy that is
- * used later, or elsewhere, ends the session.
+ * Refresh token rotation. Each token works once and has exactly one successor, also for concurrent requests. A copy that is
+ * used later, or from another network, ends the session.
  */
 import type { Audit } from "../audit/audit.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
@@ -9,43 +9,60 @@ import { Problem } from "../problems/problems.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
 
-/** What a refresh comes to: the secret to be used next. */
+/** `secret`: of the next refresh token. */
 export type Refreshed = { id: string; secret: string; grant: SessionGrant };
 
 type Parts = {
   store: SessionStore;
   secrets: RefreshSecrets;
+  /** By session: with its seed, a token is exchanged with one statement. The seed of a session never changes. */
+  seeds: Pick<Map<string, Uint8Array>, "get" | "set">;
   times: SessionTimes;
   tokenSeconds: number;
-  /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
+  /** For how many seconds other transactions have seen a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Ends a session and its tokens, and forgets the networks that were learned from refreshes. */
+  /** Ends a session and its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: string, id: string): Promise<unknown>;
   networkChanged(user: Pick<Caller, "userId" | "username">, network: string, sessionId: string): void;
   audit: Audit;
 };
 
-/** Each try is lost to another refresh of the same session: more are not to be expected. */
-const mostTries = 10;
-/** So much longer than the grace a rotation can have been on its way until clients could know of it. */
-const longestDelaySeconds = 300;
+/** An attempt fails only when another refresh of the same session comes first. */
+const maxAttempts = 10;
+/** How long the commit of a rotation can take. The grace period begins after it. */
+const maxCommitSeconds = 300;
 
-/** @returns what exchanges a refresh token for its successor. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
-export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }: Parts) {
+/** @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
+export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...parts }: Parts) {
   async function exchange(token: PresentedToken | undefined, address: string | undefined): Promise<Refreshed> {
-    let state = token && (await store.find(token.sessionId, token.generation));
-    // Not by its digest alone: whoever has a key that was retired, and the seed, can derive the token as well.
-    if (!token || !state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
-    requireLife(state);
-    if (token.generation > state.generation) state = await catchUp(token, state, address);
-    if (digestOf(token.secret).equals(state.digest)) return rotate(token, state, address);
-    if (token.generation >= state.generation) throw new Problem("invalid-token");
+    if (!token) throw new Problem("invalid-token");
+    const seed = seeds.get(token.sessionId);
+    // The digest is not enough: with a retired key and the seed, others can derive the token as well.
+    if (seed && !secrets.isGenuine(token, seed)) throw new Problem("invalid-token");
+    return (seed && (await rotate(token, seed, address))) ?? exchangeUnexpected(token, address);
+  }
+
+  /** Exchanges a token that may not be the expected one, or whose seed is not in memory. */
+  async function exchangeUnexpected(token: PresentedToken, address: string | undefined): Promise<Refreshed> {
+    const { sessionId, generation, secret } = token;
+    let state = await store.find(sessionId, generation);
+    if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
+    // A copy: the buffer of the row is a part of a larger one.
+    seeds.set(sessionId, Uint8Array.from(state.seed));
+    requireLive(state);
+    if (generation > state.generation) state = await catchUp(token, state, address);
+    if (digestOf(secret).equals(state.digest)) {
+      const refreshed = await rotate(token, state.seed, address);
+      // Another request with the same token came first, or the session has ended.
+      return refreshed ?? repeat(token, await requireLiveSession(token), address);
+    }
+    if (generation >= state.generation) throw new Problem("invalid-token");
     return repeat(token, state, address);
   }
 
   /**
-   * The database has gone back: a failover has lost rotations that clients know of. The token proves that they were
-   * made, and the session goes on from there. Later reuse of a lost token is still detected.
+   * Accepts a token that is ahead of the database: a failover has lost rotations that clients know of. The token proves that
+   * they were made, and the session continues from there. Later reuse of a lost token is still detected.
    */
   async function catchUp(
     token: PresentedToken,
@@ -57,39 +74,40 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
     const from = { id, generation: state.generation, digest: state.digest };
     if (await store.catchUp(from, to)) parts.audit("refresh-token-ahead", { sessionId: id, userId: state.userId });
     const next = await requireLiveSession(token);
-    // Several at once: the next try finds out who was first.
+    // A concurrent request came first. The client tries again.
     if (generation > next.generation) throw new Problem("overloaded");
     return next;
   }
 
-  async function rotate(token: PresentedToken, state: SessionState, address: string | undefined): Promise<Refreshed> {
-    const { sessionId: id, generation } = token;
+  /** @returns `undefined` if the token is not the expected one, or the session has ended */
+  async function rotate(
+    { sessionId: id, generation, secret: presented }: PresentedToken,
+    seed: Uint8Array,
+    address: string | undefined,
+  ): Promise<Refreshed | undefined> {
     const network = networkOf(address);
-    const secret = secrets.derive(id, state.seed, generation + 1);
-    const grant = await store.rotate(
-      { id, generation, digest: state.digest, nextDigest: digestOf(secret), address, network },
-      times,
-      tokenSeconds,
-    );
-    // Without it somebody was faster: the same token in another hand, or the end of the session.
-    if (!grant) return repeat(token, await requireLiveSession(token), address);
+    const secret = secrets.derive(id, seed, generation + 1);
+    const digests = { digest: digestOf(presented), nextDigest: digestOf(secret) };
+    const rotated = await store.rotate({ id, generation, ...digests, address, network }, times, tokenSeconds);
+    if (!rotated) return undefined;
+    const { previousAddress, ...grant } = rotated;
     parts.audit("session-refreshed", { userId: grant.userId, sessionId: id });
-    const isAnother = network !== networkOf(state.address ?? undefined);
+    const isAnother = address !== previousAddress && network !== networkOf(previousAddress ?? undefined);
     if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, network, id);
     return { id, secret, grant };
   }
 
   /**
-   * A used token again: the same successor, where the answer may have been lost or another tab was faster. Otherwise
-   * somebody has a copy of it.
+   * Exchanges a token that was used before. Within the grace period the response may have been lost, or another tab may have
+   * come first: the client gets the same successor. Otherwise there is a copy of the token, and the session ends.
    */
   async function repeat(token: PresentedToken, first: SessionState, address: string | undefined): Promise<Refreshed> {
     const { sessionId: id, generation } = token;
     let state = first;
-    for (let tries = 0; tries < mostTries; tries += 1) {
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const { userId } = state;
       const distance = state.generation - generation;
-      // Not rotated after all: the database has gone back, to a standby that had not got so far.
+      // A failover has lost the rotation since it was read.
       if (distance < 1) throw new Problem("overloaded");
       const reason = reuseOf(state, networkOf(address));
       if (reason) {
@@ -101,7 +119,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
         distance === 1
           ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
           : secrets.derive(id, state.seed, generation + 1);
-      // Derived by an instance with another SECRET_KEY, while that is being changed: no theft.
+      // An instance with another SECRET_KEY derived it, while the key is being changed. This is not a theft.
       if (secret === undefined) throw new Problem("overloaded");
       const grant = await store.extend({ id, generation: state.generation }, tokenSeconds);
       if (grant) {
@@ -113,17 +131,17 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
     throw new Problem("overloaded");
   }
 
-  /** @returns why the second use of a token is that of a copy; `undefined` where it may be its owner's */
+  /** @returns why the second use of a token is that of a copy; `undefined` if it may be that of its owner */
   function reuseOf({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
     if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid ?? null)) return "too-late";
-    // An earlier version of the service kept no network.
+    // An earlier version stored no network.
     return rotation && rotation.network !== network ? "another-network" : undefined;
   }
 
-  /** The grace begins when clients could know of the rotation: its commit may have taken long. */
+  /** The grace period begins when clients can know of the rotation: its commit may have taken long. */
   function isInGrace(secondsSinceUse: number, xid: string | null): boolean {
     if (secondsSinceUse < times.graceSeconds) return true;
-    if (xid === null || secondsSinceUse > times.graceSeconds + longestDelaySeconds) return false;
+    if (xid === null || secondsSinceUse > times.graceSeconds + maxCommitSeconds) return false;
     return parts.secondsVisible(xid, secondsSinceUse) < times.graceSeconds;
   }
 
@@ -131,7 +149,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
   async function requireLiveSession({ sessionId, generation }: PresentedToken): Promise<SessionState> {
     const state = await store.find(sessionId, generation);
     if (!state) throw new Problem("token-revoked");
-    requireLife(state);
+    requireLive(state);
     return state;
   }
 
@@ -139,7 +157,7 @@ export function createRefresh({ store, secrets, times, tokenSeconds, ...parts }:
 }
 
 /** @throws {Problem} `token-revoked`, `token-expired` */
-function requireLife({ isEnded, isExpired }: SessionState): void {
+function requireLive({ isEnded, isExpired }: SessionState): void {
   if (isEnded) throw new Problem("token-revoked");
   if (isExpired) throw new Problem("token-expired");
 }

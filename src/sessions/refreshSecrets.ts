@@ -1,14 +1,13 @@
 /**
- * Refresh tokens: `id.secret`. The secret of each generation of a session is derived from a key that
- * only the service has (out of `SECRET_KEY`) and a seed that only the session's row has:
+ * Refresh tokens: `id.secret`. The secret of each generation of a session is derived from a key that only the service has
+ * (from `SECRET_KEY`) and a seed that only the row of the session has:
  *
- * - the same successor can be given twice without being stored: it is derived again;
- * - a token of long ago can be told from a guess, though nothing is kept of it: a guess has another
- *   derivation. A stranger who knows the id of a session cannot end it by guessing.
+ * - The same successor can be issued twice without being stored: it is derived again.
+ * - An old token can be told from a guess, although it is not stored. A stranger who knows the id of a session cannot end it by
+ *   guessing.
  *
- * Whether a token is the one to be used next is decided by the SHA-256 digest in the row. The digest alone is not enough:
- * a token that was derived under a key which has been retired is refused, since whoever has that key and a copy of the
- * seed can derive it, too.
+ * The SHA-256 digest in the row decides whether a token is the expected one. The digest alone is not enough: a token that was
+ * derived with a retired key is rejected, since anyone with that key and a copy of the seed can derive it.
  */
 import {
   createHash,
@@ -20,38 +19,38 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 
-/** A refresh token that has the right form: whether it is one of ours is not said. */
+/** A well-formed refresh token, which may be a guess. */
 export type PresentedToken = { sessionId: string; generation: number; secret: string };
 
 export type RefreshSecrets = {
   newSeed(): Buffer;
   /** The secret of a generation of a session. */
-  derive(sessionId: string, seed: Buffer, generation: number): string;
+  derive(sessionId: string, seed: Uint8Array, generation: number): string;
   /**
-   * The same under whichever key gave this digest.
-   * @returns `undefined` where none did
+   * The same with the key that gives this digest.
+   * @returns `undefined` if no key does
    */
-  deriveMatching(sessionId: string, seed: Buffer, generation: number, digest: Buffer): string | undefined;
-  /** Whether a token was issued by us, under one of the keys that are configured now. */
-  isGenuine(token: PresentedToken, seed: Buffer): boolean;
+  deriveMatching(sessionId: string, seed: Uint8Array, generation: number, digest: Buffer): string | undefined;
+  /** Whether a token was derived with one of the configured keys. */
+  isGenuine(token: PresentedToken, seed: Uint8Array): boolean;
 };
 
-/** @param secretKeys the present one, then those before it, whose tokens are still accepted. Tokens of any other are not. */
+/** @param secretKeys the current one, then the previous ones, whose tokens are still accepted */
 export function refreshSecrets(secretKeys: readonly [string, ...string[]]): RefreshSecrets {
-  // As KeyObjects: of a Buffer, Node would make one for each use.
+  // From a Buffer, Node would create a KeyObject for each use.
   const keys = secretKeys.map((secretKey) =>
     createSecretKey(Buffer.from(hkdfSync("sha256", secretKey, "", "latchkey refresh tokens", 32))),
   );
-  const deriveWith = (key: KeyObject, sessionId: string, seed: Buffer, generation: number): string => {
+  const deriveWith = (key: KeyObject, sessionId: string, seed: Uint8Array, generation: number): string => {
     const number = Buffer.alloc(4);
     number.writeUInt32BE(generation);
     const code = createHmac("sha256", key).update(sessionId).update(number).update(seed).digest();
     return Buffer.concat([number, code]).toString("base64url");
   };
-  const [present] = keys as [KeyObject];
+  const [current] = keys as [KeyObject];
   return {
     newSeed: () => randomBytes(32),
-    derive: (sessionId, seed, generation) => deriveWith(present, sessionId, seed, generation),
+    derive: (sessionId, seed, generation) => deriveWith(current, sessionId, seed, generation),
     deriveMatching: (sessionId, seed, generation, digest) =>
       keys.map((key) => deriveWith(key, sessionId, seed, generation)).find((secret) => digestOf(secret).equals(digest)),
     isGenuine: ({ sessionId, generation, secret }, seed) =>
@@ -59,20 +58,21 @@ export function refreshSecrets(secretKeys: readonly [string, ...string[]]): Refr
   };
 }
 
-/** What is stored of a secret. It has 256 bits of its own, so a plain hash hides it. */
+/** What is stored of a secret. A secret has 256 random bits, so a plain hash hides it. */
 export const digestOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
 
 export const formatToken = (sessionId: string, secret: string): string => `${sessionId}.${secret}`;
 
 /** The largest `integer` of Postgres has no successor. */
-const mostGenerations = 2_147_483_646;
+const maxGeneration = 2_147_483_646;
 
-/** @returns `undefined` for what cannot be a refresh token. */
+/** @returns `undefined` for a text that is not a well-formed refresh token */
 export function parseToken(text: string): PresentedToken | undefined {
   const [, sessionId, secret] = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{48})$/.exec(text) ?? [];
   if (sessionId === undefined || secret === undefined) return undefined;
   const generation = Buffer.from(secret, "base64url").readUInt32BE();
-  return generation > mostGenerations ? undefined : { sessionId, secret, generation };
+  return generation > maxGeneration ? undefined : { sessionId, secret, generation };
 }
 
-const isSame = (a: string, b: string) => timingSafeEqual(digestOf(a), digestOf(b));
+/** Both have the length of a secret. */
+const isSame = (a: string, b: string) => timingSafeEqual(Buffer.from(a), Buffer.from(b));

@@ -1,59 +1,59 @@
-/** What is kept of sessions. */
+/** What is stored of sessions. */
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
-/** A session as its user sees it. Times are those of the last full hour: they must not tell when a token is used. */
+/** A session as its user sees it. Times are rounded to hours: they must not reveal when a token is used. */
 export type Session = {
   id: string;
   createdAt: Date;
   lastUsedAt: Date;
-  /** When it ends without a refresh, or in any case, whichever is first. */
+  /** When it expires without a refresh, or its lifetime ends, whichever is first. */
   expiresAt: Date;
   userAgent: string | null;
   /** Of the last refresh. */
   address: string | null;
 };
 
-/** What a refresh has to know of a session, as the database sees it at one moment. */
+/** What a refresh needs to know of a session, from one snapshot of the database. */
 export type SessionState = {
   userId: string;
   seed: Buffer;
   generation: number;
   digest: Buffer;
-  /** Where the last rotation came from. */
+  /** The client address of the last rotation. */
   address: string | null;
-  /** Whether it was ended, or its user's epoch is another one by now. */
+  /** Whether it was ended, or all sessions of its user were. */
   isEnded: boolean;
   isExpired: boolean;
-  /** How long ago the presented token was used, by the time at which that transaction began; `null` where it was not, or is forgotten. */
+  /** Since the transaction that used the presented token began. `null` if none did, or if that is no longer stored. */
   secondsSinceUse: number | null;
-  /** The transaction that used it, if its time is known, and for whom; `null` where it was not used, or by an earlier version. */
+  /** The transaction that used it, and the client network. `null` if it was not used, or by an earlier version. */
   rotation: { xid: string | null; network: string } | null;
 };
 
-/** What a session grants after a change: for whom, and for how long. */
+/** What a session grants: to whom, and for how long. */
 export type SessionGrant = Caller & { refreshExpiresInSeconds: number };
 
 export type SessionTimes = {
   idleSeconds: number;
   lifetimeSeconds: number;
   graceSeconds: number;
-  /** How many sessions of a user may be alive. */
+  /** How many live sessions a user may have. */
   sessionsPerUser: number;
 };
 
-/** Where somebody signs in: kept to be shown in the list of sessions. */
+/** Where a user signs in: shown in the list of sessions. */
 export type Device = { address: string | undefined; userAgent: string | undefined };
 
-/** Which refresh token of a session is the next. */
+/** The expected refresh token of a session. */
 type Position = { id: string; generation: number; digest: Buffer };
 
-/** What is kept of sessions. All times are the database's: it is the one clock that all instances share. */
+/** All times are those of the database, the clock that all instances share. */
 export type SessionStore = {
   /**
-   * Begins a session, and ends the oldest ones that are too many then.
-   * @returns the revocations of the ended ones, kept in the same transaction; `undefined` where the password was changed
-   * since the given epoch, or the user deleted
+   * Creates a session, and ends the oldest ones beyond the limit.
+   * @returns the revocations of those, from the same transaction; `undefined` if the password was changed since the given
+   * epoch, or the user deleted
    */
   insert(
     session: { id: string; seed: Buffer; digest: Buffer } & Device & Pick<Caller, "userId" | "epoch">,
@@ -61,14 +61,14 @@ export type SessionStore = {
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
   /**
-   * Moves a live session from one generation to the next, if it is still the given one: of many at
-   * once, one succeeds.
+   * Moves a live session from the given generation to the next: one of several concurrent calls succeeds.
+   * @returns the address of the rotation before, too
    */
   rotate(
     from: Position & { nextDigest: Buffer; address: string | undefined; network: string },
     times: SessionTimes,
     tokenSeconds: number,
-  ): Promise<SessionGrant | undefined>;
+  ): Promise<(SessionGrant & { previousAddress: string | null }) | undefined>;
   /**
    * Moves a live session to a later generation, whose token is the next, if it is still the given one.
    * @returns whether it was

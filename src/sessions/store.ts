@@ -1,210 +1,261 @@
 import type { Database } from "../database/database.ts";
-import { clockSlackSeconds, everyEpoch, type Revocation } from "../revocations/revocations.ts";
-import type { Session, SessionGrant, SessionState, SessionStore } from "./state.ts";
+import { statement } from "../database/sql.ts";
+import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
+import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
+import { revocationColumns, revoke } from "../revocations/sql.ts";
+import type { SessionStore } from "./state.ts";
 
-const alive = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
-const granted = `user_id AS "userId", username, token_epoch AS epoch,
-  floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const revocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
-
-/** As many rotations are kept of a session as may be repeated. */
+/** How many of the last rotations of a session are stored: as many as may be repeated. */
 const rotationsKept = 20;
-/** The present hour. Not of the connection's time zone, which may be half an hour off. */
+/** The beginning of the current hour in UTC. In the time zone of the connection, hours may begin at other times. */
 const hour = "date_trunc('hour', now(), 'UTC')";
 const second = "floor(extract(epoch FROM now()))::bigint";
-/** Ends a live session of a user, and revokes its tokens. */
-const ending = `WITH ended AS (
-    UPDATE sessions SET ended_at = now() FROM users
-    WHERE sessions.id = :id AND user_id = :userId AND ${alive}
-      AND users.id = user_id AND token_epoch = user_epoch
-    RETURNING sessions.id, tokens_expire_at
-  )
-  INSERT INTO revocations (subject, minimum_epoch, expires_at)
-  SELECT id, :everyEpoch, tokens_expire_at FROM ended
-  RETURNING ${revocation}`;
+const live = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
+/** Joins a live session with its user. */
+const ofUser = `${live} AND users.id = user_id AND token_epoch = user_epoch`;
+
+const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
+  floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
+const grantColumns = { userId: uuid, username: text, epoch: integer, refreshExpiresInSeconds: integer };
 
 /**
  * Creates a session and ends the oldest ones beyond the limit. The lock on the user makes concurrent sign-ins of the same user
- * wait for each other, and for a deletion or an end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
+ * wait for each other, and for a deletion or the end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
  */
-const create = `WITH owner AS MATERIALIZED (
-    SELECT id, username, token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch FOR NO KEY UPDATE
-  ), ended AS MATERIALIZED (
-    SELECT oldest.* FROM owner, end_oldest_sessions(owner.id, owner.token_epoch, :kept::integer) AS oldest
-  ), revoked AS (
-    INSERT INTO revocations (subject, minimum_epoch, expires_at) SELECT id, :everyEpoch, tokens_expire_at FROM ended
-    RETURNING ${revocation}
-  ), sessions AS (
-    INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
-                          listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
-    SELECT :id::uuid, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
-           now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
-           now() + make_interval(secs => :tokens), :userAgent, :address
-    FROM owner WHERE (SELECT count(*) FROM ended) >= 0
-    RETURNING *
-  )
-  SELECT ${granted}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
-  FROM sessions JOIN owner ON owner.id = user_id`;
+const createSession = statement({
+  name: "create-session",
+  sql: `WITH owner AS MATERIALIZED (
+      SELECT id, username, token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch FOR NO KEY UPDATE
+    ), ended AS MATERIALIZED (
+      SELECT oldest.* FROM owner, end_oldest_sessions(owner.id, owner.token_epoch, :kept) AS oldest
+    ), revoked AS (
+      ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}
+    ), sessions AS (
+      INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
+                            listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
+      SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
+             now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
+             now() + make_interval(secs => :tokens), :userAgent, :address
+      FROM owner WHERE (SELECT count(*) FROM ended) >= 0
+      RETURNING *
+    )
+    SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+    FROM sessions JOIN owner ON owner.id = user_id`,
+  parameters: {
+    userId: uuid,
+    epoch: integer,
+    kept: integer,
+    id: uuid,
+    seed: bytea,
+    digest: bytea,
+    idle: integer,
+    lifetime: integer,
+    tokens: integer,
+    userAgent: nullable(text),
+    address: nullable(text),
+  },
+  columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
+});
 
-type Result<T> = { rows: T[] };
+/** A refresh, if the token is the expected one. Its parameters are declared in the order in which the SQL uses them. */
+export const rotateSession = statement({
+  name: "rotate-session",
+  sql: `UPDATE sessions
+    SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,
+        recent_rotations = (ARRAY[now()] || recent_rotations)[1:${rotationsKept}],
+        rotations = (ARRAY[concat_ws(' ', generation + 1, ${second}, pg_current_xact_id(), :network)]
+                     || rotations)[1:${rotationsKept}],
+        listed_used_at = CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END,
+        listed_idle_expires_at = CASE WHEN last_used_at < ${hour} THEN idle_expires_at ELSE listed_idle_expires_at END,
+        idle_expires_at = now() + make_interval(secs => :idle),
+        tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
+    FROM users, (SELECT id AS previous_id, address AS previous_address FROM sessions) AS previous
+    WHERE sessions.id = :id AND previous_id = :id AND generation = :generation AND refresh_digest = :digest AND ${ofUser}
+    RETURNING ${selectedGrant}, previous_address AS "previousAddress"`,
+  parameters: {
+    nextDigest: bytea,
+    address: nullable(text),
+    network: text,
+    idle: integer,
+    tokens: integer,
+    id: uuid,
+    generation: integer,
+    digest: bytea,
+  },
+  columns: { ...grantColumns, previousAddress: nullable(text) },
+});
+
+/** The lost rotations get the current time: their responses may be lost as well. */
+const catchUpSession = statement({
+  name: "catch-up-session",
+  sql: `UPDATE sessions
+    SET generation = :to, refresh_digest = :toDigest,
+        recent_rotations = (array_fill(now(), ARRAY[:steps]) || recent_rotations)[1:${rotationsKept}],
+        rotations = (ARRAY(
+          SELECT concat_ws(' ', lost, ${second}, pg_current_xact_id(), :network)
+          FROM generate_series(:to, :to - :steps + 1, -1) AS lost
+        ) || rotations)[1:${rotationsKept}]
+    FROM users
+    WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${ofUser}`,
+  parameters: {
+    to: integer,
+    toDigest: bytea,
+    steps: integer,
+    network: text,
+    id: uuid,
+    generation: integer,
+    digest: bytea,
+  },
+});
+
+const extendSession = statement({
+  name: "extend-session",
+  sql: `UPDATE sessions
+    SET tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
+    FROM users
+    WHERE sessions.id = :id AND generation = :generation AND ${ofUser}
+    RETURNING ${selectedGrant}`,
+  parameters: { tokens: integer, id: uuid, generation: integer },
+  columns: grantColumns,
+});
+
+const findSession = statement({
+  name: "find-session",
+  sql: `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address,
+           ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
+           least(idle_expires_at, expires_at) <= now() AS "isExpired",
+           extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
+           floor(extract(epoch FROM recent_rotations[generation - :presented]))::bigint::text AS "usedAtSecond",
+           CASE WHEN generation > :presented THEN
+             (SELECT entry FROM unnest(rotations) AS entry
+              WHERE split_part(entry, ' ', 1)::integer = :presented + 1) END AS rotation
+    FROM sessions JOIN users ON users.id = user_id
+    WHERE sessions.id = :id`,
+  parameters: { presented: integer, id: uuid },
+  columns: {
+    userId: uuid,
+    seed: bytea,
+    generation: integer,
+    digest: bytea,
+    address: nullable(text),
+    isEnded: boolean,
+    isExpired: boolean,
+    secondsSinceUse: nullable(double),
+    usedAtSecond: nullable(text),
+    rotation: nullable(text),
+  },
+});
+
+const listSessions = statement({
+  name: "list-sessions",
+  sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address,
+           greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
+           least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
+    FROM sessions JOIN users ON users.id = user_id
+    CROSS JOIN LATERAL (
+      SELECT
+        CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END AS used_at,
+        CASE WHEN last_used_at < ${hour} THEN sessions.idle_expires_at
+             ELSE coalesce(listed_idle_expires_at, sessions.idle_expires_at) END AS idle_expires_at
+    ) AS listed
+    WHERE user_id = :userId AND token_epoch = user_epoch
+      AND ended_at IS NULL AND least(sessions.idle_expires_at, expires_at) > now()
+      AND (:cursor IS NULL OR sessions.id < :cursor)
+    ORDER BY sessions.id DESC LIMIT :limit`,
+  parameters: { userId: uuid, cursor: nullable(uuid), limit: integer },
+  columns: {
+    id: uuid,
+    createdAt: timestamptz,
+    userAgent: nullable(text),
+    address: nullable(text),
+    lastUsedAt: timestamptz,
+    expiresAt: timestamptz,
+  },
+});
+
+const endSession = statement({
+  name: "end-session",
+  sql: `WITH ended AS (
+      UPDATE sessions SET ended_at = now() FROM users
+      WHERE sessions.id = :id AND user_id = :userId AND ${ofUser}
+      RETURNING sessions.id, tokens_expire_at
+    )
+    ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`,
+  parameters: { id: uuid, userId: uuid },
+  columns: revocationColumns,
+});
+
+const lockUser = statement({
+  name: "lock-user",
+  sql: "SELECT FROM users WHERE id = :userId FOR KEY SHARE",
+  parameters: { userId: uuid },
+});
+
+const forgetRefreshNetworks = statement({
+  name: "forget-refresh-networks",
+  sql: "DELETE FROM familiar_networks WHERE user_id = :userId AND NOT by_password",
+  parameters: { userId: uuid },
+});
+
+/** Until instances with a slow clock consider the tokens expired. */
+const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
-  /** Runs a change of at most one row. */
-  const one = async <T>(sql: string, values: Record<string, unknown>): Promise<T | undefined> => {
-    const { rows } = await database.write((knex) => knex.raw<Result<T>>(sql, values as never));
-    return rows[0];
-  };
-  const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
-
   return {
-    async insert({ id, userId, epoch, seed, digest, address, userAgent }, times, tokenSeconds) {
-      const row = await one<SessionGrant & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] }>(
-        create,
-        {
-          id,
-          userId,
-          epoch,
-          seed,
-          digest,
-          kept: times.sessionsPerUser - 1,
-          everyEpoch,
-          idle: times.idleSeconds,
-          lifetime: times.lifetimeSeconds,
-          tokens: tokensLiveFor(tokenSeconds),
-          userAgent: userAgent ?? null,
-          address: address ?? null,
-        },
-      );
+    async insert({ address, userAgent, ...session }, times, tokenSeconds) {
+      const values = {
+        ...session,
+        kept: times.sessionsPerUser - 1,
+        idle: times.idleSeconds,
+        lifetime: times.lifetimeSeconds,
+        tokens: tokensLiveFor(tokenSeconds),
+        userAgent: userAgent ?? null,
+        address: address ?? null,
+      };
+      const row = await database.write((knex) => createSession.first(knex, values));
       if (!row) return undefined;
       const { ended, ...grant } = row;
       return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
     },
 
-    rotate: ({ id, generation, digest, nextDigest, address, network }, times, tokenSeconds) =>
-      one<SessionGrant>(
-        `UPDATE sessions
-         SET generation = generation + 1, refresh_digest = :nextDigest, last_used_at = now(), address = :address,
-             recent_rotations = (ARRAY[now()] || recent_rotations)[1:${rotationsKept}],
-             rotations = (ARRAY[concat_ws(' ', generation + 1, ${second}, pg_current_xact_id(), :network::text)]
-                          || rotations)[1:${rotationsKept}],
-             listed_used_at = CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END,
-             listed_idle_expires_at =
-               CASE WHEN last_used_at < ${hour} THEN idle_expires_at ELSE listed_idle_expires_at END,
-             idle_expires_at = now() + make_interval(secs => :idle),
-             tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
-         FROM users
-         WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
-           AND users.id = user_id AND token_epoch = user_epoch
-         RETURNING ${granted}`,
-        {
-          id,
-          generation,
-          digest,
-          nextDigest,
-          network,
-          address: address ?? null,
-          idle: times.idleSeconds,
-          tokens: tokensLiveFor(tokenSeconds),
-        },
-      ),
-
-    async catchUp({ id, generation, digest }, to) {
-      // What was lost is dated now: the answers to the lost rotations may be lost, too.
-      const caughtUp = await one<{ id: string }>(
-        `UPDATE sessions
-         SET generation = :to, refresh_digest = :toDigest,
-             recent_rotations = (array_fill(now(), ARRAY[:steps::integer]) || recent_rotations)[1:${rotationsKept}],
-             rotations = (ARRAY(
-               SELECT concat_ws(' ', lost, ${second}, pg_current_xact_id(), :network::text)
-               FROM generate_series(:to::integer, :to::integer - :steps::integer + 1, -1) AS lost
-             ) || rotations)[1:${rotationsKept}]
-         FROM users
-         WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${alive}
-           AND users.id = user_id AND token_epoch = user_epoch
-         RETURNING sessions.id`,
-        {
-          id,
-          generation,
-          digest,
-          to: to.generation,
-          toDigest: to.digest,
-          network: to.network,
-          steps: Math.min(to.generation - generation, rotationsKept),
-        },
-      );
-      return caughtUp !== undefined;
+    rotate({ address, ...from }, { idleSeconds }, tokenSeconds) {
+      const tokens = tokensLiveFor(tokenSeconds);
+      const values = { ...from, address: address ?? null, idle: idleSeconds, tokens };
+      return database.write((knex) => rotateSession.first(knex, values));
     },
 
-    extend: ({ id, generation }, tokenSeconds) =>
-      one<SessionGrant>(
-        `UPDATE sessions
-         SET tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
-         FROM users
-         WHERE sessions.id = :id AND generation = :generation AND ${alive}
-           AND users.id = user_id AND token_epoch = user_epoch
-         RETURNING ${granted}`,
-        { id, generation, tokens: tokensLiveFor(tokenSeconds) },
-      ),
+    async catchUp(from, to) {
+      const steps = Math.min(to.generation - from.generation, rotationsKept);
+      const values = { ...from, to: to.generation, toDigest: to.digest, network: to.network, steps };
+      return (await database.write((knex) => catchUpSession.count(knex, values))) > 0;
+    },
+
+    extend: (at, tokenSeconds) =>
+      database.write((knex) => extendSession.first(knex, { ...at, tokens: tokensLiveFor(tokenSeconds) })),
 
     async find(id, generation) {
-      const { rows } = await database.read((knex) =>
-        knex.raw<Result<Omit<SessionState, "rotation"> & { usedAtSecond: string | null; rotation: string | null }>>(
-          `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address,
-                  ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
-                  least(idle_expires_at, expires_at) <= now() AS "isExpired",
-                  extract(epoch FROM now() - recent_rotations[generation - :presented::integer])::float8
-                    AS "secondsSinceUse",
-                  floor(extract(epoch FROM recent_rotations[generation - :presented::integer]))::bigint AS "usedAtSecond",
-                  CASE WHEN generation > :presented::integer THEN
-                    (SELECT entry FROM unnest(rotations) AS entry
-                     WHERE split_part(entry, ' ', 1)::integer = :presented::integer + 1) END AS rotation
-           FROM sessions JOIN users ON users.id = user_id
-           WHERE sessions.id = :id`,
-          { id, presented: generation },
-        ),
-      );
-      const [row] = rows;
+      const row = await database.read((knex) => findSession.first(knex, { id, presented: generation }));
       if (!row) return undefined;
       const { usedAtSecond, rotation, ...state } = row;
       const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
-      // Where recent_rotations has another time, that is not of this transaction.
+      // If recent_rotations has another time, an earlier version made that rotation, in another transaction.
       return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
     },
 
-    async list(userId, limit, cursor) {
-      const { rows } = await database.read((knex) =>
-        knex.raw<Result<Session>>(
-          `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address,
-                  greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
-                  least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
-           FROM sessions JOIN users ON users.id = user_id
-           CROSS JOIN LATERAL (
-             SELECT
-               CASE WHEN last_used_at < ${hour} THEN last_used_at ELSE listed_used_at END AS used_at,
-               CASE WHEN last_used_at < ${hour} THEN sessions.idle_expires_at
-                    ELSE coalesce(listed_idle_expires_at, sessions.idle_expires_at) END AS idle_expires_at
-           ) AS listed
-           WHERE user_id = :userId AND token_epoch = user_epoch
-             AND ended_at IS NULL AND least(sessions.idle_expires_at, expires_at) > now()
-             AND (:cursor::uuid IS NULL OR sessions.id < :cursor::uuid)
-           ORDER BY sessions.id DESC LIMIT :limit`,
-          { userId, limit, cursor: cursor ?? null },
-        ),
-      );
-      return rows;
-    },
+    list: (userId, limit, cursor) =>
+      database.read((knex) => listSessions.rows(knex, { userId, limit, cursor: cursor ?? null })),
 
-    end: (userId, id) => one<Revocation>(ending, { id, userId, everyEpoch }),
+    end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId })),
 
     endStolen: (userId, id) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          // The user first, as a deletion has it.
-          await transaction.raw("SELECT FROM users WHERE id = ? FOR KEY SHARE", [userId]);
-          const { rows } = await transaction.raw<Result<Revocation>>(ending, { id, userId, everyEpoch });
-          // A statement of its own: it sees what a refresh has added while the session's end waited for it.
-          await transaction.raw("DELETE FROM familiar_networks WHERE user_id = ? AND NOT by_password", [userId]);
-          return rows[0];
+          // The user first, like a deletion.
+          await lockUser.count(transaction, { userId });
+          const revocation = await endSession.first(transaction, { id, userId });
+          // A statement of its own sees what a refresh has added while the end of the session waited for it.
+          await forgetRefreshNetworks.count(transaction, { userId });
+          return revocation;
         }),
       ),
   };

@@ -8,37 +8,53 @@
  * statement that also remembers a network does wait.
  */
 import type { Database } from "../database/database.ts";
+import { statement } from "../database/sql.ts";
+import {
+  arrayOf,
+  bigint,
+  boolean,
+  double,
+  integer,
+  json,
+  nullable,
+  text,
+  timestamptz,
+  uuid,
+} from "../database/sqlTypes.ts";
 import type { AttemptStore, Count } from "./attempts.ts";
 import { maxKnownNetworks } from "./limits.ts";
 
 /** A network where the password was used within this time is not remembered again at each sign-in. */
 const rememberAgainAfter = "1 day";
-const withoutWaitingForDisk = "set_config('synchronous_commit', 'off', true)";
+/** Makes the commit of the statement's transaction not wait for the disk. */
+const commitLater = "set_config('synchronous_commit', 'off', true)";
 
 /**
  * Only an admitted attempt calls find_account(), so that a rejected one does the same whether or not the user exists. The
  * conditions of the two upserts decide, not the counts that were read before: of concurrent attempts, no more are admitted than
  * the limits allow.
  */
-const begin = `
+const begin = statement({
+  name: "begin-sign-in",
+  sql: `
   WITH known AS MATERIALIZED (
     SELECT count(*) > 0 AS is_known,
-           coalesce(bool_or(key = (:networkKeys::text[])[1] AND by_password
+           coalesce(bool_or(key = (:networkKeys)[1] AND by_password
              AND last_seen_at > now() - interval '${rememberAgainAfter}'), false) AS is_recent
-    FROM familiar_networks WHERE key = ANY(:networkKeys::text[])
+    FROM familiar_networks WHERE key = ANY(:networkKeys)
   ), previous AS MATERIALIZED (
     SELECT coalesce(sum(failures), 0)::integer AS failures,
-           coalesce(sum(failures) FILTER (WHERE key <> (:failureKeys::text[])[1]), 0)::integer AS under_previous_keys,
+           coalesce(sum(failures) FILTER (WHERE key <> (:failureKeys)[1]), 0)::integer AS under_previous_keys,
            max(expires_at) AS expires_at
-    FROM password_failures WHERE key = ANY(:failureKeys::text[]) AND expires_at > :now::timestamptz
+    FROM password_failures WHERE key = ANY(:failureKeys) AND expires_at > :now
   ), allowed AS MATERIALIZED (
-    SELECT CASE WHEN is_known THEN :maxFailuresIfKnown::integer ELSE :maxFailuresIfUnknown::integer END AS failures
+    SELECT CASE WHEN is_known THEN :maxFailuresIfKnown ELSE :maxFailuresIfUnknown END AS failures
     FROM known
   ), counters AS MATERIALIZED (
     SELECT wanted.key, wanted.max, coalesce(points, 0) AS points, coalesce(pending, 0) AS pending
     FROM known CROSS JOIN LATERAL (
       SELECT key, CASE WHEN is_known THEN if_known ELSE if_unknown END AS max
-      FROM unnest(:keys::text[], :limitsIfKnown::integer[], :limitsIfUnknown::integer[]) AS counter (key, if_known, if_unknown)
+      FROM unnest(:keys, :limitsIfKnown, :limitsIfUnknown) AS counter (key, if_known, if_unknown)
     ) AS wanted LEFT JOIN throttle ON throttle.key = wanted.key
     WHERE wanted.max > 0
   ), decision AS MATERIALIZED (
@@ -46,57 +62,95 @@ const begin = `
     FROM previous, allowed
   ), reserved AS (
     INSERT INTO throttle (key, points, pending, expire)
-    SELECT key, 1, 1, :expire::bigint FROM counters WHERE (SELECT is_below_limits FROM decision) ORDER BY key
+    SELECT key, 1, 1, :expire FROM counters WHERE (SELECT is_below_limits FROM decision) ORDER BY key
     ON CONFLICT (key) DO UPDATE SET points = throttle.points + 1, pending = throttle.pending + 1
       WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)
     RETURNING key
   ), admitted AS (
     INSERT INTO password_failures (key, failures, expires_at)
-    SELECT (:failureKeys::text[])[1], 1, :failuresExpireAt::timestamptz FROM decision
+    SELECT (:failureKeys)[1], 1, :failuresExpireAt FROM decision
     WHERE is_below_limits AND (SELECT count(*) FROM reserved) = (SELECT count(*) FROM counters)
     ON CONFLICT (key) DO UPDATE
-      SET failures = 1 + CASE WHEN password_failures.expires_at > :now::timestamptz THEN password_failures.failures ELSE 0 END,
+      SET failures = 1 + CASE WHEN password_failures.expires_at > :now THEN password_failures.failures ELSE 0 END,
           expires_at = excluded.expires_at
-      WHERE password_failures.expires_at <= :now::timestamptz OR password_failures.failures <
+      WHERE password_failures.expires_at <= :now OR password_failures.failures <
         (SELECT allowed.failures - previous.under_previous_keys FROM allowed, previous)
     RETURNING key
   ), account AS MATERIALIZED (
-    SELECT * FROM find_account(:username::text, :id::uuid) WHERE EXISTS (SELECT FROM admitted)
+    SELECT * FROM find_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)
   )
   SELECT is_known AS "isKnownNetwork", is_recent AS "isRecentlyUsedNetwork", is_below_limits AS "isBelowLimits",
-         ARRAY(SELECT key FROM reserved) AS reserved, EXISTS (SELECT FROM admitted) AS "isAdmitted",
+         ARRAY(SELECT key::text FROM reserved) AS reserved, EXISTS (SELECT FROM admitted) AS "isAdmitted",
          account.id, username, password_hash AS "passwordHash", token_epoch AS "tokenEpoch",
          CASE WHEN NOT is_below_limits THEN
            (SELECT json_object_agg(key, json_build_object('points', points, 'inProgress', pending)) FROM counters)
          END AS counts,
-         failures, extract(epoch FROM expires_at)::float8 * 1000 AS "failuresExpireAtMs", ${withoutWaitingForDisk}
-  FROM known CROSS JOIN previous CROSS JOIN decision LEFT JOIN account ON true`;
+         failures, 1000 * extract(epoch FROM expires_at)::float8 AS "failuresExpireAtMs",
+         ${commitLater} AS commit
+  FROM known CROSS JOIN previous CROSS JOIN decision LEFT JOIN account ON true`,
+  parameters: {
+    networkKeys: arrayOf(text),
+    failureKeys: arrayOf(text),
+    now: timestamptz,
+    maxFailuresIfKnown: integer,
+    maxFailuresIfUnknown: integer,
+    keys: arrayOf(text),
+    limitsIfKnown: arrayOf(integer),
+    limitsIfUnknown: arrayOf(integer),
+    expire: bigint,
+    failuresExpireAt: timestamptz,
+    username: nullable(text),
+    id: nullable(uuid),
+  },
+  columns: {
+    isKnownNetwork: boolean,
+    isRecentlyUsedNetwork: boolean,
+    isBelowLimits: boolean,
+    reserved: arrayOf(text),
+    isAdmitted: boolean,
+    id: nullable(uuid),
+    username: nullable(text),
+    passwordHash: nullable(text),
+    tokenEpoch: nullable(integer),
+    counts: nullable(json<Record<string, Count>>()),
+    failures: integer,
+    failuresExpireAtMs: nullable(double),
+    commit: text,
+  },
+});
 
-const release = `
+const release = statement({
+  name: "release-attempt",
+  sql: `
   WITH locked AS (
-    SELECT key FROM throttle WHERE key = ANY(:counters::text[]) ORDER BY key FOR UPDATE
+    SELECT key FROM throttle WHERE key = ANY(:counters) ORDER BY key FOR UPDATE
   ), released AS (
-    UPDATE throttle SET points = points - :returned::integer, pending = greatest(pending - 1, 0)
+    UPDATE throttle SET points = points - :returned, pending = greatest(pending - 1, 0)
     FROM locked WHERE throttle.key = locked.key
     RETURNING 1
   ), deleted AS (
     DELETE FROM password_failures
-    WHERE key = ANY(:failureKeys::text[]) AND failures <= :returned::integer AND (SELECT count(*) FROM released) >= 0
+    WHERE key = ANY(:failureKeys) AND failures <= :returned AND (SELECT count(*) FROM released) >= 0
     RETURNING 1
   ), lowered AS (
-    UPDATE password_failures SET failures = failures - :returned::integer
-    WHERE key = ANY(:failureKeys::text[]) AND :returned::integer > 0 AND failures > :returned::integer
+    UPDATE password_failures SET failures = failures - :returned
+    WHERE key = ANY(:failureKeys) AND :returned > 0 AND failures > :returned
       AND (SELECT count(*) FROM released) >= 0
     RETURNING 1
   )
-  SELECT ${withoutWaitingForDisk}`;
+  SELECT ${commitLater} AS commit`,
+  parameters: { counters: arrayOf(text), returned: integer, failureKeys: arrayOf(text) },
+  columns: { commit: text },
+});
 
 /** It does not wait for a deletion of the user: the network is not remembered then. */
-const succeed = `
+const succeed = statement({
+  name: "complete-sign-in",
+  sql: `
   WITH owner AS MATERIALIZED (
-    SELECT id FROM users WHERE id = :userId::uuid AND :network::text IS NOT NULL FOR KEY SHARE SKIP LOCKED
+    SELECT id FROM users WHERE id = :userId AND :network IS NOT NULL FOR KEY SHARE SKIP LOCKED
   ), locked AS (
-    SELECT key FROM throttle WHERE key = ANY(:counters::text[]) AND (SELECT count(*) FROM owner) >= 0
+    SELECT key FROM throttle WHERE key = ANY(:counters) AND (SELECT count(*) FROM owner) >= 0
     ORDER BY key FOR UPDATE
   ), released AS (
     UPDATE throttle SET points = points - 1, pending = greatest(pending - 1, 0)
@@ -104,116 +158,109 @@ const succeed = `
     RETURNING 1
   ), reset AS (
     DELETE FROM password_failures
-    WHERE key = ANY(:failureKeys::text[]) AND (SELECT count(*) FROM released) >= 0
+    WHERE key = ANY(:failureKeys) AND (SELECT count(*) FROM released) >= 0
     RETURNING 1
   ), remembered AS (
     INSERT INTO familiar_networks (user_id, network, key, by_password)
-    SELECT id, :network::text, :networkKey::text, true FROM owner WHERE (SELECT count(*) FROM reset) >= 0
+    SELECT id, :network, :networkKey, true FROM owner WHERE (SELECT count(*) FROM reset) >= 0
     ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key, by_password = true
     RETURNING user_id
   ), forgotten AS (
     DELETE FROM familiar_networks AS known USING remembered
     WHERE known.user_id = remembered.user_id AND network IN (
-      SELECT network FROM familiar_networks WHERE user_id = :userId::uuid AND network <> :network::text
+      SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
       ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})
   )
-  SELECT (SELECT token_epoch FROM users WHERE id = :userId::uuid AND password_epoch <= :epoch::integer) AS epoch,
-         CASE WHEN :network::text IS NULL THEN ${withoutWaitingForDisk} END`;
+  SELECT (SELECT token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch) AS epoch,
+         CASE WHEN :network IS NULL THEN ${commitLater} END AS commit`,
+  parameters: {
+    userId: uuid,
+    network: nullable(text),
+    counters: arrayOf(text),
+    failureKeys: arrayOf(text),
+    networkKey: nullable(text),
+    epoch: integer,
+  },
+  columns: { epoch: nullable(integer), commit: nullable(text) },
+});
 
-const reserve = `
+const reserve = statement({
+  name: "reserve-registration",
+  sql: `
   WITH counters AS MATERIALIZED (
-    SELECT * FROM unnest(:keys::text[], :limits::integer[]) AS counter (key, max)
+    SELECT * FROM unnest(:keys, :limits) AS counter (key, max)
   ), reserved AS (
-    INSERT INTO throttle (key, points, pending, expire) SELECT key, 1, 0, :expire::bigint FROM counters ORDER BY key
+    INSERT INTO throttle (key, points, pending, expire) SELECT key, 1, 0, :expire FROM counters ORDER BY key
     ON CONFLICT (key) DO UPDATE SET points = throttle.points + 1
       WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)
     RETURNING key
   )
-  SELECT ARRAY(SELECT key FROM reserved) AS reserved, ${withoutWaitingForDisk}`;
+  SELECT ARRAY(SELECT key::text FROM reserved) AS reserved, ${commitLater} AS commit`,
+  parameters: { keys: arrayOf(text), limits: arrayOf(integer), expire: bigint },
+  columns: { reserved: arrayOf(text), commit: text },
+});
 
-const clear = `
+const clear = statement({
+  name: "clear-failures",
+  sql: `
   WITH locked AS (
-    SELECT key FROM throttle WHERE split_part(key, '.', 1) = ANY(:failureKeys::text[]) ORDER BY key FOR UPDATE
+    SELECT key FROM throttle WHERE split_part(key, '.', 1) = ANY(:failureKeys) ORDER BY key FOR UPDATE
   ), counted AS (
     DELETE FROM throttle USING locked WHERE throttle.key = locked.key RETURNING 1
   ), failed AS (
     DELETE FROM password_failures
-    WHERE key = ANY(:failureKeys::text[]) AND (SELECT count(*) FROM counted) >= 0
+    WHERE key = ANY(:failureKeys) AND (SELECT count(*) FROM counted) >= 0
     RETURNING 1
   )
-  SELECT EXISTS (SELECT FROM counted) OR EXISTS (SELECT FROM failed) AS cleared`;
-
-type Begun = {
-  isKnownNetwork: boolean;
-  isRecentlyUsedNetwork: boolean;
-  isBelowLimits: boolean;
-  reserved: string[];
-  isAdmitted: boolean;
-  id: string | null;
-  username: string;
-  passwordHash: string;
-  tokenEpoch: number;
-  counts: Record<string, Count> | null;
-  failures: number;
-  failuresExpireAtMs: number | null;
-};
+  SELECT EXISTS (SELECT FROM counted) OR EXISTS (SELECT FROM failed) AS cleared`,
+  parameters: { failureKeys: arrayOf(text) },
+  columns: { cleared: boolean },
+});
 
 export function attemptStore(database: Database): AttemptStore {
   return {
-    async begin({ reference, counters, countersEndAt, ...attempt }) {
+    async begin({ reference, counters, countersEndAt, failureKeys, networkKeys, ...attempt }) {
+      const values = {
+        ...attempt,
+        failureKeys,
+        networkKeys,
+        username: "username" in reference ? reference.username : null,
+        id: "id" in reference ? reference.id : null,
+        keys: counters.map(({ key }) => key),
+        limitsIfKnown: counters.map(({ limitIfKnown }) => limitIfKnown),
+        limitsIfUnknown: counters.map(({ limitIfUnknown }) => limitIfUnknown),
+        expire: String(countersEndAt.getTime()),
+      };
       // It may be repeated: an attempt that is counted twice errs on the safe side.
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [Begun] }>(begin, {
-          ...attempt,
-          username: "username" in reference ? reference.username : null,
-          id: "id" in reference ? reference.id : null,
-          keys: counters.map(({ key }) => key),
-          limitsIfKnown: counters.map(({ limitIfKnown }) => limitIfKnown),
-          limitsIfUnknown: counters.map(({ limitIfUnknown }) => limitIfUnknown),
-          expire: countersEndAt.getTime(),
-        } as never),
-      );
-      const { id, username, passwordHash, tokenEpoch, counts, failuresExpireAtMs, ...begun } = rows[0];
+      const begun = await database.read((knex) => begin.one(knex, values));
+      const { id, username, passwordHash, tokenEpoch } = begun;
+      const isFound = id !== null && username !== null && passwordHash !== null && tokenEpoch !== null;
       return {
         ...begun,
-        account: id === null ? undefined : { id, username, passwordHash, tokenEpoch },
-        counts: counts ?? {},
-        failuresExpireAtMs: failuresExpireAtMs ?? 0,
+        account: isFound ? { id, username, passwordHash, tokenEpoch } : undefined,
+        counts: begun.counts ?? {},
+        failuresExpireAtMs: begun.failuresExpireAtMs ?? 0,
       };
     },
 
     async release({ counters, failureKeys, outcome }) {
       const returned = outcome === "wrong" ? 0 : 1;
-      await database.write((knex) => knex.raw(release, { counters, failureKeys, returned } as never));
+      await database.write((knex) => release.one(knex, { counters, failureKeys, returned }));
     },
 
     async succeed({ network, ...success }) {
-      const { rows } = await database.write((knex) =>
-        knex.raw<{ rows: [{ epoch: number | null }] }>(succeed, {
-          ...success,
-          network: network?.name ?? null,
-          networkKey: network?.key ?? null,
-        } as never),
-      );
-      return rows[0].epoch ?? undefined;
+      const values = { ...success, network: network?.name ?? null, networkKey: network?.key ?? null };
+      const { epoch } = await database.write((knex) => succeed.one(knex, values));
+      return epoch ?? undefined;
     },
 
     async reserve(counters, endAt) {
-      const { rows } = await database.read((knex) =>
-        knex.raw<{ rows: [{ reserved: string[] }] }>(reserve, {
-          keys: counters.map(({ key }) => key),
-          limits: counters.map(({ limit }) => limit),
-          expire: endAt.getTime(),
-        } as never),
-      );
-      return rows[0].reserved;
+      const keys = counters.map(({ key }) => key);
+      const limits = counters.map(({ limit }) => limit);
+      const expire = String(endAt.getTime());
+      return (await database.read((knex) => reserve.one(knex, { keys, limits, expire }))).reserved;
     },
 
-    async clear(failureKeys) {
-      const { rows } = await database.write((knex) =>
-        knex.raw<{ rows: [{ cleared: boolean }] }>(clear, { failureKeys } as never),
-      );
-      return rows[0].cleared;
-    },
+    clear: async (failureKeys) => (await database.write((knex) => clear.one(knex, { failureKeys }))).cleared,
   };
 }

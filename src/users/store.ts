@@ -1,128 +1,152 @@
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
+import { statement } from "../database/sql.ts";
+import { integer, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
-import { everyEpoch, longestRevocationSeconds, type Revocation } from "../revocations/revocations.ts";
-import type { Account } from "../throttling/attempts.ts";
+import type { Revocation } from "../revocations/revocations.ts";
+import { revocationColumns, revoke } from "../revocations/sql.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
-import type { User, UserStore } from "./state.ts";
+import type { UserStore } from "./state.ts";
 
-const userColumns = { id: "id", username: "username", createdAt: "created_at" };
-const accountColumns = {
-  id: "id",
-  username: "username",
-  passwordHash: "password_hash",
-  tokenEpoch: "token_epoch",
-};
+const userColumns = { id: uuid, username: text, createdAt: timestamptz };
+
+const insertUser = statement({
+  name: "insert-user",
+  sql: `WITH inserted AS (
+      INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash)
+      RETURNING id, username, created_at
+    ), remembered AS (
+      INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
+    )
+    SELECT id, username, created_at AS "createdAt" FROM inserted`,
+  parameters: { id: uuid, username: text, passwordHash: text, network: text, key: text },
+  columns: userColumns,
+});
+
+const findUser = statement({
+  name: "find-user",
+  sql: `SELECT id, username, created_at AS "createdAt" FROM users WHERE id = :id`,
+  parameters: { id: uuid },
+  columns: userColumns,
+});
+
+const findAccount = statement({
+  name: "find-account",
+  sql: `SELECT id, username, password_hash AS "passwordHash", token_epoch AS "tokenEpoch"
+    FROM find_account(:username, :id)`,
+  parameters: { username: nullable(text), id: nullable(uuid) },
+  columns: { id: uuid, username: text, passwordHash: text, tokenEpoch: integer },
+});
+
+/**
+ * Locks the user first, like a deletion: they must not wait for each other. Then the session: after its theft was detected, an
+ * earlier refresh adds nothing.
+ */
+const rememberNetwork = statement({
+  name: "remember-network",
+  sql: `WITH owner AS MATERIALIZED (
+      SELECT id, token_epoch FROM users WHERE id = :userId FOR KEY SHARE
+    ), live AS MATERIALIZED (
+      SELECT sessions.id FROM sessions JOIN owner ON user_id = owner.id AND user_epoch = token_epoch
+      WHERE sessions.id = :sessionId AND ended_at IS NULL FOR SHARE OF sessions
+    ), remembered AS (
+      INSERT INTO familiar_networks (user_id, network, key, by_password)
+      SELECT owner.id, :network, :key, false FROM owner, live
+      WHERE ${maxKnownNetworks} > (
+        SELECT count(*) FROM familiar_networks WHERE user_id = :userId AND network <> :network AND by_password)
+      ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key
+      RETURNING user_id
+    )
+    DELETE FROM familiar_networks AS known USING remembered
+    WHERE known.user_id = remembered.user_id AND NOT by_password AND network IN (
+      SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
+      ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})`,
+  parameters: { userId: uuid, sessionId: uuid, network: text, key: text },
+});
+
+const changePassword = statement({
+  name: "change-password",
+  sql: `WITH changed AS (
+      UPDATE users
+      SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
+      WHERE id = :id AND password_epoch <= :epoch
+      RETURNING id, token_epoch
+    ), forgotten AS (
+      DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network
+    )
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: uuid, epoch: integer, passwordHash: text, network: text },
+  columns: revocationColumns,
+});
+
+const findEpoch = statement({
+  name: "find-epoch",
+  sql: `SELECT token_epoch AS epoch FROM users WHERE id = :id AND password_epoch <= :epoch`,
+  parameters: { id: uuid, epoch: integer },
+  columns: { epoch: integer },
+});
+
+const raiseEpoch = statement({
+  name: "raise-epoch",
+  sql: `WITH changed AS (
+      UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id AND password_epoch <= :epoch
+      RETURNING id, token_epoch
+    )
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: uuid, epoch: integer },
+  columns: revocationColumns,
+});
+
+const endEpoch = statement({
+  name: "end-epoch",
+  sql: `WITH changed AS (
+      UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
+    )
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: uuid, epoch: integer },
+  columns: revocationColumns,
+});
+
+const upgradeHash = statement({
+  name: "upgrade-hash",
+  sql: `UPDATE users SET password_hash = :upgraded WHERE id = :id AND password_hash = :stored`,
+  parameters: { id: uuid, stored: text, upgraded: text },
+});
+
+const deleteUser = statement({
+  name: "delete-user",
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id)
+    ${revoke({ from: "deleted" })}`,
+  parameters: { id: uuid, epoch: integer },
+  columns: revocationColumns,
+});
 
 export function userStore(database: Database): UserStore {
-  /** A change and the revocation that follows from it: both or neither, in one statement. */
-  const revoking = async (change: string, values: Record<string, string | number>): Promise<Revocation | undefined> => {
-    const { rows } = await database.write((knex) =>
-      knex.raw<{ rows: Revocation[] }>(
-        `WITH changed AS (${change})
-         INSERT INTO revocations (subject, minimum_epoch, expires_at)
-         SELECT id, minimum_epoch, now() + make_interval(secs => :seconds) FROM changed
-         RETURNING subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"`,
-        { ...values, seconds: longestRevocationSeconds },
-      ),
-    );
-    return rows[0];
-  };
-
   return {
     async insert(user) {
-      const insertion = database.write((knex) =>
-        knex.raw<{ rows: [User] }>(
-          `WITH registered AS (
-             INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash) RETURNING *
-           ), remembered AS (
-             INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM registered
-           )
-           SELECT id, username, created_at AS "createdAt" FROM registered`,
-          user,
-        ),
-      );
-      // The constraint decides, so that of many at once exactly one gets the name.
-      const { rows } = await insertion.catch((error: unknown) => {
+      try {
+        return await database.write((knex) => insertUser.one(knex, user));
+      } catch (error) {
+        // The constraint decides, so that one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
-      });
-      return rows[0];
+      }
     },
-
-    find: (id) => database.read((knex) => knex("users").first<User | undefined>(userColumns).where({ id })),
-
-    findAccount: (reference) =>
-      database.read((knex) => knex("users").first<Account | undefined>(accountColumns).where(reference)),
-
-    async rememberNetwork({ userId, sessionId, network, key }) {
-      await database.write((knex) =>
-        knex.raw(
-          // Locks the user first, like a deletion: they must not wait for each other. Then the session: after its theft was
-          // detected, an earlier refresh adds nothing.
-          `WITH owner AS MATERIALIZED (
-             SELECT id, token_epoch FROM users WHERE id = :userId FOR KEY SHARE
-           ), live AS MATERIALIZED (
-             SELECT sessions.id FROM sessions JOIN owner ON user_id = owner.id AND user_epoch = token_epoch
-             WHERE sessions.id = :sessionId::uuid AND ended_at IS NULL FOR SHARE OF sessions
-           ), remembered AS (
-             INSERT INTO familiar_networks (user_id, network, key, by_password)
-             SELECT owner.id, :network, :key, false FROM owner, live
-             WHERE ${maxKnownNetworks} > (
-               SELECT count(*) FROM familiar_networks WHERE user_id = :userId AND network <> :network AND by_password)
-             ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key
-             RETURNING user_id
-           )
-           DELETE FROM familiar_networks AS known USING remembered
-           WHERE known.user_id = remembered.user_id AND NOT by_password AND network IN (
-             SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
-             ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})`,
-          { userId, sessionId, network, key },
-        ),
-      );
+    find: (id) => database.read((knex) => findUser.first(knex, { id })),
+    findAccount(reference) {
+      const values = { username: null, id: null, ...reference };
+      return database.read((knex) => findAccount.first(knex, values));
     },
-
-    changePassword: (change) =>
-      revoking(
-        `UPDATE users
-         SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
-         WHERE id = :id AND password_epoch <= :epoch RETURNING id, token_epoch AS minimum_epoch
-         ), forgotten AS (
-           DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network`,
-        change,
-      ),
-
-    currentEpoch: async (id, epoch) =>
-      (
-        await database.read((knex) =>
-          knex("users")
-            .first<{ epoch: number } | undefined>({ epoch: "token_epoch" })
-            .where({ id })
-            .where("password_epoch", "<=", epoch),
-        )
-      )?.epoch,
-
-    raiseEpoch: (id, epoch) =>
-      revoking(
-        `UPDATE users SET token_epoch = token_epoch + 1
-         WHERE id = :id AND password_epoch <= :epoch RETURNING id, token_epoch AS minimum_epoch`,
-        { id, epoch },
-      ),
-
-    endEpoch: (id, epoch) =>
-      revoking(
-        `UPDATE users SET token_epoch = greatest(token_epoch, :epoch::integer + 1)
-         WHERE id = :id RETURNING id, token_epoch AS minimum_epoch`,
-        { id, epoch },
-      ),
-
-    async upgradeHash(id, from, to) {
-      await database.write((knex) => knex("users").where({ id, password_hash: from }).update({ password_hash: to }));
+    async rememberNetwork(refresh) {
+      await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-
-    delete: (id, epoch) =>
-      revoking(
-        `DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id, ${everyEpoch} AS minimum_epoch`,
-        { id, epoch },
-      ),
+    changePassword: (change): Promise<Revocation | undefined> =>
+      database.write((knex) => changePassword.first(knex, change)),
+    currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
+    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
+    endEpoch: (id, epoch) => database.write((knex) => endEpoch.first(knex, { id, epoch })),
+    async upgradeHash(id, stored, upgraded) {
+      await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
+    },
+    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch })),
   };
 }

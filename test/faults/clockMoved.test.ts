@@ -1,4 +1,4 @@
-/** The clock of the service's machine is set wrong while it runs. The database's is right. */
+/** The clock of the service's machine is wrong while it runs. The database's is right. */
 import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,13 +12,13 @@ import { temporaryFolder } from "../support/temporaryFolder.ts";
 const tokenTtlSeconds = 12;
 const basic: [string, string] = ["miguel", password];
 
-/** @returns the settings of a program whose clock `set` moves from then on, by such as "+1h" */
+/** @returns settings for a program whose clock `set` moves, by a text such as "+1h" */
 async function movableClock() {
   const folder = await temporaryFolder();
   const file = join(folder, "offset");
   const set = async (offset: string) => {
     await writeFile(`${file}.new`, `${offset}\n`);
-    await rename(`${file}.new`, file); // it is read at any moment
+    await rename(`${file}.new`, file); // it may be read at any moment
   };
   await set("+0");
   const settings = {
@@ -30,7 +30,7 @@ async function movableClock() {
   return { set, settings };
 }
 
-/** Below the folder of whatever architecture this is. */
+/** In the folder of the machine's architecture. */
 async function findLibfaketime(): Promise<string> {
   for (const architecture of await readdir("/usr/lib")) {
     const folder = join("/usr/lib", architecture, "faketime");
@@ -42,7 +42,7 @@ async function findLibfaketime(): Promise<string> {
 
 const read = (send: Client, bearer: string) => send("GET", "/api/resource", { bearer });
 
-/** Until then, again and again. */
+/** Repeats the check until then. */
 async function watchUntil(untilMs: number, look: () => Promise<void>): Promise<void> {
   while (Date.now() < untilMs) {
     await look();
@@ -62,10 +62,10 @@ test.each([
   const takeToken = async (): Promise<string> => (await send("GET", "/api/token", { basic })).json.token;
 
   const bearer = await takeToken();
-  const revoked = await takeToken(); // the later one: while the first works it would too
+  const revoked = await takeToken(); // the later one: it is valid for longer
   expect((await send("DELETE", "/api/token", { bearer: revoked })).status).toBe(204);
   let { refresh_token } = await signIn();
-  // This process has the database's clock.
+  // This process uses the database's clock.
   const expiresAtMs = Number(decodeJwt(bearer).exp) * 1_000;
   const issuedAtMs = expiresAtMs - tokenTtlSeconds * 1_000;
 
@@ -82,13 +82,13 @@ test.each([
   };
   await expectAsEver();
   await clock.set(offset);
-  await watchUntil(issuedAtMs + 5_000, expectAsEver); // it asks the database each second, so some times
+  await watchUntil(issuedAtMs + 5_000, expectAsEver); // the service reads the database's clock once a second
   await clock.set("+0");
   await watchUntil(issuedAtMs + 7_000, expectAsEver);
   await clock.set(offset);
   await watchUntil(expiresAtMs - 1_000, expectAsEver);
 
-  await watchUntil(expiresAtMs + 1_000, async () => {}); // between, it is the one or the other
+  await watchUntil(expiresAtMs + 1_000, async () => {}); // in between, both results are right
   const expectOver = async () => {
     expect(await read(send, bearer)).toMatchObject({ status: 401, problem: "token-expired" });
     expect((await read(send, revoked)).status).toBe(401);

@@ -1,4 +1,4 @@
-/** The first passwords after a start wait for the dictionaries, also where loading them takes long. */
+/** The first passwords after a start wait for the dictionaries, however long loading takes. */
 import { spawn } from "node:child_process";
 import { expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";

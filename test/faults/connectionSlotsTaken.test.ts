@@ -1,4 +1,4 @@
-/** A Postgres whose connection slots others have taken, all of them. */
+/** All connection slots of Postgres are used by others. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
@@ -41,7 +41,7 @@ test("every slot used by others: a quick 503 that says so, and recovery once the
   for (const deadline = performance.now() + 10_000; ; expect(performance.now()).toBeLessThan(deadline)) {
     await takeWhatIsFree();
     const cut = await query(
-      postgres.administrator, // for whom some slots are reserved
+      postgres.administrator, // some slots are reserved for superusers
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey'",
     );
     if (cut.length === 0) break;
@@ -51,7 +51,7 @@ test("every slot used by others: a quick 503 that says so, and recovery once the
   const leftAt = performance.now();
   await leave();
   await expectRecovery(outcomes, stop);
-  const lastBegin = leftAt - 1_500; // later ones may have been answered after it
+  const lastBegin = leftAt - 1_500; // later requests may have completed after it
   for (const request of ["GET /api/token", "POST /api/users", "POST /api/token", "GET /readyz"]) {
     for (const outcome of during(outcomes, request, takenAt, lastBegin)) {
       expect(outcome).toMatchObject({ status: 503, problem: "database-unavailable" });

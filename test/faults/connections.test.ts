@@ -1,4 +1,4 @@
-/** What one connection may cost: how many there are, how long they idle, and how slowly they are read. */
+/** Limits on connections: their number, idle time and slow readers. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -19,7 +19,7 @@ async function open(url: string): Promise<Socket> {
 
 const ask = (socket: Socket, path: string) => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
 
-/** Seconds until the connection is closed; at most `limit`. */
+/** Seconds until the connection is closed, at most `limit`. */
 function secondsOpen(socket: Socket, limit: number): Promise<number> {
   const started = performance.now();
   return new Promise((resolve) => {
@@ -33,7 +33,7 @@ test("connections beyond MAX_CONNECTIONS are closed on arrival, and logged toget
   const sockets = await Promise.all(Array.from({ length: 5 }, () => open(service.url)));
   for (const socket of sockets) {
     ask(socket, "/livez");
-    await once(socket, "data"); // it has been accepted
+    await once(socket, "data"); // the connection was accepted
   }
   const refused = await Promise.all(Array.from({ length: 7 }, () => open(service.url)));
   for (const seconds of await Promise.all(refused.map((socket) => secondsOpen(socket, 3)))) {
@@ -49,7 +49,7 @@ test("connections beyond MAX_CONNECTIONS are closed on arrival, and logged toget
   expect((await service.send("GET", "/livez")).status).toBe(200);
 });
 
-/** Opens connections from one address of this machine, of which it has many, and waits until each is served or closed. */
+/** Opens connections from one loopback address, and waits until each is served or closed. */
 async function hold(url: string, localAddress: string, count: number) {
   const { protocol, hostname, port } = new URL(url);
   const place = { port: Number(port), host: hostname, localAddress };
@@ -92,7 +92,7 @@ test.each([
   const first = await hold(service.url, "127.0.0.2", 9);
   expect(first.served.length).toBe(4);
   const second = await hold(service.url, "127.0.0.3", 3);
-  expect(second.served.length).toBe(2); // then there are six
+  expect(second.served.length).toBe(2); // six connections now
   for (const socket of first.served) socket.destroy();
   await Promise.all(first.served.map((socket) => socket.closed || once(socket, "close")));
   await vi.waitUntil(async () => (await hold(service.url, "127.0.0.2", 1)).served.length === 1, 15_000);
@@ -189,7 +189,7 @@ test("a client that does not read a response is disconnected; one that reads slo
   timeout: 60_000,
 }, async () => {
   const [stuck, slow] = await Promise.all([open(behindProxy.url), open(behindProxy.url)]);
-  // More than the kernel keeps for anyone.
+  // More than the kernel's buffers hold.
   const documents = 8;
   for (const socket of [stuck, slow]) for (let count = 0; count < documents; count += 1) ask(socket, "/docs");
   const length = documents * Number((await behindProxy.send("HEAD", "/docs")).header("content-length"));

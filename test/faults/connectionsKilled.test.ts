@@ -1,4 +1,4 @@
-/** Connections that are cut again and again, as by a proxy or an impatient administrator. */
+/** Connections are killed repeatedly, as by a proxy or an administrator. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createClient } from "../support/client.ts";

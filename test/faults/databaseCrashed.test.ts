@@ -1,4 +1,4 @@
-/** A Postgres that crashes: what the service acknowledged was committed, and it needs no restart itself. */
+/** Postgres crashes: acknowledged writes were committed, and the service needs no restart. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -26,7 +26,7 @@ test("crashed twenty times during writes: each acknowledged write is kept", asyn
     ...watch(send),
   ]);
   for (let crash = 0; crash < crashes; crash += 1) {
-    await sleep(500 + 50 * (crash % 10)); // at another moment each time
+    await sleep(500 + 50 * (crash % 10)); // at a different moment each time
     await postgres.crash();
     await postgres.start();
     await expectBack(client);

@@ -1,4 +1,4 @@
-/** A Postgres that says nothing any more: nobody waits for it, and no token is accepted on what is no longer known. */
+/** Postgres is frozen: requests time out quickly, and no token is accepted on stale revocations. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -10,7 +10,7 @@ import { serveOn } from "../support/process.ts";
 const frozenMs = 30_000;
 const stalenessMs = 5_000;
 const followEveryMs = 1_000;
-/** What a request takes here at most, where nothing is broken. */
+/** The longest time of a request while nothing is broken. */
 const noiseMs = 500;
 
 test("frozen for 30 s: tokens are accepted for 5 s, everything else is a quick 503, and recovery takes 2 s", async () => {
@@ -34,7 +34,7 @@ test("frozen for 30 s: tokens are accepted for 5 s, everything else is a quick 5
     expect(outcome).toMatchObject({ status: 503, problem: "revocations-stale" });
   }
   for (const request of ["GET /api/token", "POST /api/users", "GET /readyz"]) {
-    // Who asked less than three seconds before the end may have been answered after it.
+    // Requests of the last three seconds may have completed after the end.
     for (const outcome of during(outcomes, request, frozenAt, thawedAt - 3_000)) {
       expect(outcome).toMatchObject({ status: 503, problem: "database-unavailable" });
     }

@@ -1,6 +1,6 @@
 /**
- * The embedded Postgres with real processes: whatever is killed, nothing committed is lost, nothing is left
- * running, and the next start works. (Finds processes through /proc, so these tests need Linux.)
+ * The embedded Postgres with real processes: whatever is killed, committed rows are kept, no process is left
+ * running, and the next start works. (These tests need Linux, since they find processes through /proc.)
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -41,7 +41,7 @@ const amRoot = process.getuid?.() === 0;
 const NOBODY = 65534;
 const longName = "a-data-directory-with-quite-a-long-name-".repeat(3);
 
-/** What a service does with the embedded Postgres, as a process of its own. It says one JSON object a line. */
+/** The embedded Postgres as a service uses it, in a separate process. It prints one JSON object per line. */
 const SERVICE = `
   const say = (message) => console.log(JSON.stringify(message));
   const [launcher, dataDir, platform] = process.argv.slice(1);
@@ -79,7 +79,7 @@ function startService(dataDir: string, options: { app?: string; platform?: strin
   const args = ["--import", import.meta.resolve("tsx"), "--input-type=module", "-e", SERVICE];
   const child = spawn(process.execPath, [...args, launcher, dataDir, options.platform ?? ""], {
     cwd: "/",
-    detached: true, // a process group of its own, as below a terminal
+    detached: true, // a separate process group, as in a terminal
     env: { PATH: process.env["PATH"] },
     ...(options.uid && { uid: options.uid, gid: options.uid }),
   });
@@ -91,7 +91,7 @@ function startService(dataDir: string, options: { app?: string; platform?: strin
   return { child, pid: child.pid as number, said, stderr: () => stderr };
 }
 
-/** Waits until the service has said something that has one of these keys. */
+/** Waits until the service has printed an object with one of these keys. */
 async function hears(service: Service, ...keys: (keyof Said)[]): Promise<Said> {
   return eventually(`"${keys.join()}" from the service`, async () => {
     const message = service.said.find((message) => keys.some((key) => key in message));
@@ -109,7 +109,7 @@ async function readyService(dataDir: string, options: Parameters<typeof startSer
   return { ...service, connection, dataDirectory };
 }
 
-/** Waits for the end of a service that has been told to end, or has no reason to stay. */
+/** Waits for the exit of a service that was told to stop or has nothing left to do. */
 async function hasEnded({ child }: { child: ChildProcess }): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
 }
@@ -129,7 +129,7 @@ async function end(child: ChildProcess): Promise<void> {
   await hasEnded({ child });
 }
 
-/** Every process that belongs to the Postgres of this data directory, by the lock that they all inherit as file 3. */
+/** All processes of this data directory's Postgres, found by the lock that they inherit as file descriptor 3. */
 async function processesOf(dataDir: string): Promise<{ pid: number; command: string }[]> {
   const lock = join(await realpath(dataDir), "postgres.lock");
   const found: { pid: number; command: string }[] = [];
@@ -152,7 +152,7 @@ function kill(processes: { pid: number }[], signal: NodeJS.Signals = "SIGKILL"):
     try {
       process.kill(pid, signal);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it went down with another one
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it ended together with another one
     }
   }
 }
@@ -169,7 +169,7 @@ const exists = (path: string) =>
     () => false,
   );
 
-/** A folder that is gone after the test, together with every Postgres that was started in it. */
+/** A folder that is deleted after the test, together with every Postgres started in it. */
 async function makeFolder(mode = 0o755): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-test-"));
   onTestFinished(() => removeFolder(folder));
@@ -188,7 +188,7 @@ async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 20 });
 }
 
-/** Where a service has run before; a copy, since making a cluster takes longer. */
+/** A data directory in which a service has run: a copy, since creating one takes longer. */
 async function makeDataDir(): Promise<string> {
   const dataDir = join(await makeFolder(), "data");
   await promisify(execFile)("cp", ["-a", join(template, "data"), dataDir]);
@@ -207,7 +207,7 @@ async function query(connection: pg.ClientConfig, sql: string): Promise<Record<s
   }
 }
 
-/** Inserts row after row until the connection breaks; tells how many were acknowledged. */
+/** Inserts rows until the connection breaks. @returns how many were acknowledged */
 async function insertUntilItBreaks(connection: pg.ClientConfig, progress: { rows: number }): Promise<number> {
   const client = new pg.Client(connection);
   client.on("error", () => undefined);
@@ -230,7 +230,7 @@ async function countRows(connection: pg.ClientConfig): Promise<number> {
   return row?.["rows"] as number;
 }
 
-/** A service that is just writing: what was acknowledged must be there after the next start. */
+/** A service that is writing: acknowledged rows must exist after the next start. */
 async function writingService(dataDir: string) {
   const service = await readyService(dataDir);
   const progress = { rows: 0 };
@@ -239,7 +239,7 @@ async function writingService(dataDir: string) {
   return { ...service, writing };
 }
 
-/** Starts again, at once; one more row than acknowledged may be there: the one whose answer was cut off. */
+/** Starts again at once. One more row than acknowledged may exist: its response was lost. */
 async function expectAllRowsAfterRestart(dataDir: string, acknowledged: number): Promise<void> {
   const again = await readyService(dataDir);
   const rows = await countRows(again.connection);
@@ -251,8 +251,8 @@ async function expectAllRowsAfterRestart(dataDir: string, acknowledged: number):
 }
 
 /**
- * A copy of the launcher with its own copy of the platform's package, to be placed and broken at will. It has a
- * version of its own, so that `shared`, where root would copy its programs to, is not that of a real service.
+ * A copy of the launcher with a copy of the platform's package, which tests can move and break. It has a
+ * different version, so that `shared`, where root copies the programs, is not a real service's.
  */
 async function copyApp(folder: string): Promise<{ app: string; native: string; shared: string }> {
   const app = join(folder, "app");
@@ -274,14 +274,14 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   const isFirst = !(await exists(dirname(shared)));
   onTestFinished(async () => {
     await rm(shared, { recursive: true, force: true, maxRetries: 20 });
-    if (isFirst) await rmdir(dirname(shared)).catch(() => undefined); // unless another test has come to use it
+    if (isFirst) await rmdir(dirname(shared)).catch(() => undefined); // unless another test uses it
   });
   return { app, native: join(installed, "native"), shared };
 }
 
 vi.setConfig({ testTimeout: 30_000 });
 
-/** These two mostly wait, so they do it beside the other tests, which begin meanwhile. */
+/** These two mostly wait, so they run beside the other tests. */
 const slow: { unready?: Promise<Outcome>; frozen?: Promise<Outcome> } = {};
 type Outcome = { ms: number; error?: unknown };
 
@@ -293,7 +293,7 @@ beforeAll(async () => {
   await (await startEmbeddedPostgres({ dataDir: join(template, "data") })).stop();
 
   slow.unready = apart(async (dataDir) => {
-    // A standby waits for ever for a primary that there is not.
+    // A standby waits forever for a missing primary.
     const sign = join(dataDir, "postgres/standby.signal");
     await writeFile(sign, "");
     if (amRoot) await chown(sign, NOBODY, NOBODY);
@@ -323,7 +323,7 @@ afterAll(async () => {
   await removeFolder(template);
 }, 60_000);
 
-/** Runs in a data directory of its own that no test of its own cleans up. */
+/** Runs in a separate data directory that no test deletes. */
 async function apart(work: (dataDir: string) => Promise<Outcome>): Promise<Outcome> {
   const folder = await mkdtemp(join(template, "apart-"));
   await chmod(folder, 0o755);
@@ -357,7 +357,7 @@ test("a cluster in which the service was the superuser is changed at its next st
     "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ('kept', 1, now())",
   );
   const as = (user: string, database = "latchkey") => ({ ...first.connection, user, database });
-  // As initdb had made it: the only role is the bootstrap superuser, and it has the service's name.
+  // As created by initdb: the only role is the bootstrap superuser, which has the service's name.
   await query(as(superuser), "REASSIGN OWNED BY latchkey TO postgres; DROP OWNED BY latchkey; DROP ROLE latchkey");
   await query(as(superuser), "CREATE ROLE other SUPERUSER LOGIN");
   await query(as("other", "postgres"), "ALTER ROLE postgres RENAME TO latchkey");
@@ -380,7 +380,7 @@ test("a cluster in which the service was the superuser is changed at its next st
     return postgres;
   };
   const second = await expectOrdinary();
-  // What a crash leaves behind that comes between the new names and the new owners.
+  // The state after a crash between the renaming and the change of owners.
   await query(
     as(superuser),
     "CREATE ROLE latchkey_upgrade SUPERUSER LOGIN; ALTER TABLE latchkey.users OWNER TO postgres",
@@ -438,7 +438,7 @@ test("puts the socket into a short temporary folder when the data directory has 
   await postgres.stop();
   expect(await exists(host)).toBe(false);
 
-  const service = await readyService(dataDir); // and when nobody can tidy up but the watchdog
+  const service = await readyService(dataDir); // and when only the watchdog can clean up
   service.child.kill("SIGKILL");
   await eventually("the end of Postgres", async () => (await processesOf(dataDir)).length === 0);
   expect(await exists(service.connection.host)).toBe(false);
@@ -470,7 +470,7 @@ test("a kill during creation leaves no partial database", async () => {
 test("Postgres shuts down however Node ends", async () => {
   const dataDir = await makeDataDir();
   for (const signal of ["SIGKILL", "SIGUSR2", "SIGHUP"] as const) {
-    // killed; process.exit; an exception that nobody catches
+    // killed; process.exit; an uncaught exception
     const { writing, ...service } = await writingService(dataDir);
     service.child.kill(signal);
     await writing;
@@ -514,7 +514,7 @@ test("finds and stops the Postgres left after Node and the watchdog were killed"
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 1000) AS number");
   const shells = (await processesOf(dataDir)).filter(isShell);
   expect(shells).toHaveLength(2);
-  kill([service, ...shells], "SIGSTOP"); // so that none can do anything about the end of another
+  kill([service, ...shells], "SIGSTOP"); // so that none can react to the end of another
   kill([...shells, service]);
   await eventually("the end of the watchdog", async () => !(await processesOf(dataDir)).some(isShell));
   const orphan = await postmasterPid(dataDir);
@@ -530,7 +530,7 @@ test("does not mistake another process for a killed Postgres", async () => {
   const owner = (await stat(service.dataDirectory)).uid;
   kill([service, ...(await processesOf(dataDir))]);
   await eventually("their end", async () => (await processesOf(dataDir)).length === 0);
-  // As in a container, where the numbers are few: the postmaster's is that of another process of its user by now.
+  // As in a container, where process ids are reused: the postmaster's id now belongs to another process of its user.
   const innocent = spawn("sleep", ["60"], { stdio: "ignore", uid: owner });
   onTestFinished(() => end(innocent));
   const record = join(dataDir, "postgres/postmaster.pid");
@@ -578,7 +578,7 @@ test("reports when the watchdog was killed, and Postgres exits", async () => {
 test("Ctrl-C and signals to the process group reach the service only", async () => {
   const dataDir = await makeDataDir();
   const service = await readyService(dataDir);
-  process.kill(-service.pid, "SIGINT"); // as the terminal does
+  process.kill(-service.pid, "SIGINT"); // as a terminal does
   await hears(service, "interrupted");
   kill((await processesOf(dataDir)).filter(isShell), "SIGTERM"); // as systemd does
   expect(await query(service.connection, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
@@ -629,7 +629,7 @@ test("explains in a sentence what is wrong with a data directory", async () => {
   await mkdir(join(folder, "readonly"), { mode: 0o555 });
   const service = startService(join(folder, "readonly"), amRoot ? { uid: NOBODY } : {});
   expect((await hears(service, "error")).message).toMatch(/readonly cannot be used \(EACCES.*set DATABASE_URL/);
-  // A refusal keeps nothing locked.
+  // A refused start leaves no lock.
   await rm(join(folder, "old/postgres"), { recursive: true });
   const postgres = await startEmbeddedPostgres({ dataDir: join(folder, "old") });
   await postgres.stop();

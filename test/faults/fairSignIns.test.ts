@@ -1,4 +1,4 @@
-/** Whatever some addresses send, others sign in: the capacity to hash is shared by network and by account. */
+/** Others can sign in whatever some addresses send: hashing is shared fairly between networks and accounts. */
 import { Agent, request } from "node:http";
 import { afterAll, describe, expect, test } from "vitest";
 import { basicAuthorization, createClient } from "../support/client.ts";
@@ -21,7 +21,7 @@ for (const username of [...usernames, "quiet"]) {
 type Sent = { method?: string; path?: string; headers: Record<string, string>; body?: string };
 type Answered = { status: number; tookMs: number };
 
-/** Lean, since it shares the cores with what it floods. Each connection comes from the given address of the loopback. */
+/** Minimal, since it shares the cores with the service. Each connection comes from the given loopback address. */
 function sender(localAddress: string) {
   const agent = new Agent({ keepAlive: true });
   afterAll(() => agent.destroy());
@@ -90,6 +90,6 @@ describe("another address signs in within a second while 100 connections send wi
     expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
     expect(slowest).toBeLessThan(1_000);
     expect(counts.get(200)).toBeGreaterThan(0);
-    expect(counts.get(503)).toBeGreaterThan(0); // or it was no flood
+    expect(counts.get(503)).toBeGreaterThan(0); // otherwise it was no flood
   });
 });

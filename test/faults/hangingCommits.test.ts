@@ -1,4 +1,4 @@
-/** A primary that cannot commit, because its synchronous standby is gone. */
+/** A primary cannot commit, because its synchronous standby is gone. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -6,7 +6,7 @@ import { password, query, startTestService } from "../support/service.ts";
 
 const stalenessSeconds = 4;
 const poolMax = 5;
-/** Four that follow changes, and one that looks for abandoned queries. */
+/** Four background connections, and one that finds abandoned queries. */
 const ownConnections = 5;
 
 test("readiness fails, revocations become stale, and hanging commits count as connections", async () => {

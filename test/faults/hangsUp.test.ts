@@ -1,4 +1,4 @@
-/** A port that accepts connections and closes them, as HAProxy's does while there is no primary. */
+/** The database's port accepts and closes connections, like HAProxy's without a primary. */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -37,7 +37,7 @@ test("few connections and one log line while connections are closed, and recover
   const linesBefore = service.log.length;
   isClosing = true;
   for (const socket of sockets) socket.destroy();
-  await sleep(2_000); // the delays grow
+  await sleep(2_000); // the retry delays grow
   connections = 0;
   const cpu = process.cpuUsage();
   await sleep(observedMs);

@@ -1,4 +1,4 @@
-/** Whatever arrives on a connection, and however it ends: the same process serves afterwards, on each of its ports. */
+/** Whatever a connection sends and however it ends, the process continues to serve, on all ports. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -8,7 +8,7 @@ import { ca, createClient } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
-/** Reproducible chance (mulberry32). @returns numbers from 0 up to 1 */
+/** A reproducible random generator (mulberry32). @returns numbers from 0 up to 1 */
 function chance(seed: number): () => number {
   let state = seed;
   return () => {
@@ -39,7 +39,7 @@ const heads = [
   "",
 ];
 
-/** One connection that sends a few pieces, whole or cut off, and ends in one of several ways. */
+/** A connection that sends a few complete or truncated pieces, and ends in one of several ways. */
 async function attack(port: number, overTls: boolean, random: () => number): Promise<void> {
   const pick = <T>(items: T[]) => items[Math.floor(random() * items.length)] as T;
   const plain = connect(port, "127.0.0.1").on("error", () => {});

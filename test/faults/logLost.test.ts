@@ -1,4 +1,4 @@
-/** A log that cannot be written costs lines, which are counted, and nothing else: the service serves, stops, and writes again. */
+/** A log that cannot be written loses lines, which are counted. The service keeps serving, and logs again as soon as it can. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
@@ -14,19 +14,19 @@ import { createDatabase, secretKey } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const soon = { timeout: 15_000, interval: 50 };
-/** The grace is 0 here. Closing takes less than a second, and the log may take one more. */
+/** The grace period is 0. Closing takes less than a second, and flushing the log up to one more. */
 const stopsWithinMs = 4_000;
 
 type Served = {
   pid: number;
   send: Client;
   dropped(): Promise<number>;
-  /** Sends as many requests, each of which has a line in the log, and expects them to be answered. */
+  /** Sends requests, each with a log line, and expects responses. */
   serve(requests: number): Promise<void>;
   stop(): Promise<void>;
 };
 
-/** Starts the program with its output where a shell puts it. */
+/** Starts the program with its output redirected by a shell. */
 async function serveInto(redirection: string, settings: Record<string, string> = {}, prefix = ""): Promise<Served> {
   const [port, metricsPort] = await freePorts(2);
   const child = spawn("sh", ["-c", `exec ${prefix} "$0" dist/src/main.js ${redirection}`, process.execPath], {
@@ -78,7 +78,7 @@ async function serveInto(redirection: string, settings: Record<string, string> =
   };
 }
 
-/** Whatever comes out of a named pipe, until `stop`. */
+/** Reads from a named pipe until `stop`. */
 function readPipe(path: string): { text(): string; stop(): void } {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const socket = new Socket({ fd, readable: true });
@@ -129,7 +129,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     await program.serve(10);
     await program.stop();
     const text = await readFile(file, "utf8");
-    // With several processes another one may be the first to write again: then the line that was cut is ended there.
+    // With several processes another one may write first: it then completes the truncated line.
     const whole = settings.WORKERS ? text.split("\n").filter((line) => line === "" || line.endsWith("}")) : [text];
     const lines = linesOf(whole.join("\n"));
     expect(lines.find(({ dropped }) => dropped)).toMatchObject({ level: 40, msg: expect.stringContaining("dropped") });
@@ -159,7 +159,7 @@ describe.each([{}, { WORKERS: "2" }])("with %j", { timeout: 90_000 }, (settings)
     const pipe = await namedPipe();
     const idle = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
     const program = await serveInto(`> ${pipe}`, settings);
-    await program.serve(500); // twice what a pipe takes
+    await program.serve(500); // twice the capacity of a pipe
     const reader = readPipe(pipe);
     closeSync(idle);
     await vi.waitUntil(() => linesOf(reader.text().replace(/[^\n]*$/, "")).length > 500, soon);

@@ -1,4 +1,4 @@
-/** Ten times more sign-ins than can be checked, for a minute: who has a token does not notice. */
+/** Ten times more sign-ins than can be hashed, for a minute, do not slow down requests with tokens. */
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { availableParallelism } from "node:os";
@@ -12,7 +12,7 @@ const floodSeconds = 60;
 
 type Exchange = { status: number; problem: string; tookMs: number };
 
-/** Lean, since it shares the cores with what it floods: what is sent and answered is checked elsewhere. */
+/** Minimal, since it shares the cores with the service. Other tests validate the responses. */
 function sender(url: string) {
   const agent = new Agent({ keepAlive: true });
   const { hostname, port } = new URL(url);
@@ -34,7 +34,7 @@ function sender(url: string) {
     });
 }
 
-/** Begins so many a second, whether or not those before have ended, for so long. */
+/** Starts requests at a rate, without waiting for earlier ones, for the given time. */
 async function steadily(perSecond: number, seconds: number, send: () => Promise<Exchange>): Promise<Exchange[]> {
   const exchanges: Promise<Exchange>[] = [];
   for (const began = performance.now(); performance.now() - began < seconds * 1000; await sleep(5)) {
@@ -66,7 +66,7 @@ test("bearer requests stay fast, excess sign-ins are rejected within a second, a
   const { token } = (await client("GET", "/api/token", { basic: ["user0", password] })).json;
 
   let count = 0;
-  // Right ones and guesses, from everywhere: as many as possible have to be looked at.
+  // Right passwords and guesses from many addresses: as many as possible must be hashed.
   const signIn = (): Promise<Exchange> => {
     count += 1;
     const username = count % 2 ? (usernames[count % usernames.length] as string) : `nobody${count}`;
@@ -85,7 +85,7 @@ test("bearer requests stay fast, excess sign-ins are rejected within a second, a
   );
   const capacity = alone.flat().filter(({ status }) => status === 401 || status === 200).length / 3;
 
-  // A service that has been running for a while has compiled what refuses, and this test what floods.
+  // Warms up the compiler, for the service and for this test.
   await steadily(capacity * 10, 5, signIn);
   const [flood, bearer] = await Promise.all([
     steadily(capacity * 10, floodSeconds, signIn),

@@ -12,13 +12,13 @@ import { serveOn } from "../support/process.ts";
 import { createDatabase, query } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-/** Long enough that all four meet it, and before the change: it is the race that lasts, not the lock on the table. */
+/** A pause before the change, long enough for all four to reach it. It prolongs the race, not the table lock. */
 const nextMigration = `
   ["9999-nickname", {
     up: (knex) => knex.raw("SELECT pg_sleep(4); ALTER TABLE users ADD COLUMN nickname text"),
   }],`;
 
-/** @returns the folder where a version is installed that has one migration more */
+/** @returns the folder of an installed version with one more migration */
 async function installNextVersion(): Promise<string> {
   const folder = await temporaryFolder();
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
@@ -34,7 +34,7 @@ async function installNextVersion(): Promise<string> {
 
 /**
  * Starts four instances of the next version at once, while this one serves.
- * @param meanwhile begins when they do
+ * @param meanwhile runs at the same time
  */
 async function race(meanwhile: (databaseUrl: string) => Promise<unknown>): Promise<void> {
   const folder = await installNextVersion();
@@ -70,7 +70,7 @@ test("the same while a backup reads the altered table: only the migration waits"
     await backup.connect();
     afterTest(() => backup.end());
     await backup.query("BEGIN");
-    await backup.query("SELECT FROM users"); // holds the lock of a reader until its transaction ends
+    await backup.query("SELECT FROM users"); // holds a reader's lock until its transaction ends
     await sleep(8_000);
     await backup.query("COMMIT");
   });

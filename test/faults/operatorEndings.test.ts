@@ -1,4 +1,4 @@
-/** What the operator ends from the command line, beside running services, is over on all of them within a second. */
+/** Commands that revoke take effect on all running instances within a second. */
 import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
 import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
@@ -13,14 +13,14 @@ const latchkey = (
   input?: string | Buffer,
 ) => runProgram(args, { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, ...settings }, ".", input);
 
-/** Runs a command that succeeds. @returns what it prints */
+/** Runs a command and expects success. @returns its output */
 async function run(databaseUrl: string, args: string[], settings?: Record<string, string>, input?: string | Buffer) {
   const program = latchkey(databaseUrl, args, settings, input);
   expect(await program.exit, program.stderr.join("\n")).toBe(0);
   return program.stdout.join("\n");
 }
 
-/** Two instances on one database of their own, with two users who have sessions. */
+/** Two instances on one new database, with two users with sessions. */
 async function pair() {
   const here = await startTestService();
   const there = await startTestService({}, here.databaseUrl);
@@ -33,7 +33,7 @@ const read = (service: TestService, bearer: string) => service.send("GET", "/api
 const refresh = (service: TestService, { refresh_token }: { refresh_token: string }) =>
   service.send("POST", "/api/token", { json: { refresh_token } });
 
-/** Until a service refuses a token, which takes less than a second. */
+/** Waits until a service rejects a token, for less than a second. */
 async function expectRefused(service: TestService, bearer: string): Promise<void> {
   for (const ended = performance.now(); ; ) {
     const { status, problem } = await read(service, bearer);
@@ -46,7 +46,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
   test("--all ends every session and token of all users; later ones are valid", async () => {
     const { here, there, miguel, susan } = await pair();
     const token = await here.token("susan");
-    // Epochs differ before it.
+    // Gives the users different epochs.
     await here.send("DELETE", "/api/sessions", { basic: ["miguel", password] });
     const again = await begin(here, "miguel");
     expect((await read(there, token)).status).toBe(200);
@@ -54,7 +54,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
       "Ended 2 sessions of 2 users, and every token.",
     );
 
-    // In the second of the command: by those who were there before, and by somebody new.
+    // In the second of the command, by existing users and by a new one.
     const fresh = [await here.token("susan"), (await begin(there, "miguel")).access_token];
     await there.register("newcomer");
     fresh.push(await there.token("newcomer"));
@@ -64,7 +64,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
     }
     for (const tokens of [miguel, again, susan]) expect((await refresh(there, tokens)).problem).toBe("token-revoked");
 
-    // One entry to be held, however many users there are; and it can be done again.
+    // A single revocation, however many users there are. It can be repeated.
     expect(await here.sql("SELECT 1 FROM revocations WHERE subject = 'everybody'")).toHaveLength(1);
     await run(here.databaseUrl, ["sessions", "end", "--all"]);
     for (const bearer of fresh) await expectRefused(here, bearer);
@@ -188,12 +188,12 @@ test("stolen SECRET_KEY and database: after the RUNBOOK's procedure they are use
   const changed = { SECRET_KEY: `another ${secretKey}` };
   const said = await run(databaseUrl, ["keys", "revoke", "--all"], changed);
   expect(said).toMatch(
-    // The next one, too. A new key has not been published in advance.
+    // The next key, too. A new one has not been published in advance.
     /^Revoked 2 signing keys\. The new one is [\w-]{43}\.\nServices that verify .*\nEnded 1 session of 1 user, and every token\.\n/,
   );
   const bearer = session.access_token;
-  while ((await before("GET", "/api/resource", { bearer })).status === 200); // refused where nothing was restarted yet
-  // Such an instance can open no key: it signs nothing, neither with a stolen one.
+  while ((await before("GET", "/api/resource", { bearer })).status === 200); // also rejected before the restart
+  // Such an instance cannot open any key, so it signs nothing.
   const unsigned = await before("GET", "/api/token", { basic });
   expect(unsigned.status).toBe(503);
   old.process.kill("SIGTERM");
@@ -203,7 +203,7 @@ test("stolen SECRET_KEY and database: after the RUNBOOK's procedure they are use
   expect((await after("GET", "/api/resource", { bearer })).status).toBe(401);
   const use = (refresh_token: string) => after("POST", "/api/token", { json: { refresh_token } });
   for (const token of stolen) expect((await use(token)).status).toBe(401);
-  // Also where the session itself was not ended.
+  // Also if the session itself was not ended.
   await query(databaseUrl, "UPDATE sessions SET user_epoch = (SELECT token_epoch FROM users)");
   for (const token of stolen) expect((await use(token)).problem).toBe("invalid-token");
 

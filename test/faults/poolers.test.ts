@@ -1,4 +1,4 @@
-/** PgBouncer between Latchkey and Postgres: session mode works, with its limits in force; other modes are refused. */
+/** PgBouncer between Latchkey and Postgres: session mode works with all time limits; other modes are refused. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const postgres = await startBreakablePostgres();
 
-/** Runs Debian's PgBouncer with the file of deploy/, changed only in where things are, and in what a test changes. */
+/** Runs Debian's PgBouncer with deploy/pgbouncer.ini, with other paths and the test's settings. */
 async function startPgBouncer(changes: Record<string, string>): Promise<{ url: string }> {
   const folder = await temporaryFolder(0o755);
   const port = await freePort();
@@ -86,7 +86,7 @@ test("session mode with deploy/pgbouncer.ini: everything works, and a hanging st
     { timeout: 1_000, interval: 20 },
   );
   expect((await send("GET", "/readyz")).status).toBe(200);
-  // The limits of a session are in force behind the pooler: a write that waits for a lock ends by lock_timeout.
+  // Session settings apply behind the pooler: a write that waits for a lock fails by lock_timeout.
   const { default: pg } = await import("pg");
   const holder = new pg.Client(postgres.administrator);
   await holder.connect();

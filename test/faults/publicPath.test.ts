@@ -1,4 +1,4 @@
-/** With a path in `PUBLIC_URL` every link works: behind nginx that strips the path, behind one that does not, and without a proxy. */
+/** With a path in `PUBLIC_URL` every link works: behind nginx that strips the path or does not, and without a proxy. */
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
@@ -15,7 +15,7 @@ import { password, startTestService } from "../support/service.ts";
 
 const browser = await startBrowser();
 
-/** @returns the URL of an nginx that has the service below `/auth` */
+/** @returns the URL of an nginx that serves the service at `/auth` */
 async function below(path: string, strips: boolean) {
   const port = await freePort();
   const publicUrl = `http://127.0.0.1:${port}${path}`;
@@ -34,7 +34,7 @@ async function below(path: string, strips: boolean) {
   return { service, publicUrl };
 }
 
-/** Follows every link that the service gives, as a client at `url` sees it. */
+/** Follows every link of the service, as a client at `url` sees it. */
 async function checkLinks(url: string, path: string): Promise<void> {
   const origin = new URL(url).origin;
   const follow = async (link: string, from: string) => {
@@ -48,12 +48,12 @@ async function checkLinks(url: string, path: string): Promise<void> {
     const response = await fetch(url + target, { method, headers, ...(body !== undefined && { body }) });
     const answer = { status: response.status, headers: {} as Record<string, string[]>, text: await response.text() };
     for (const [name, value] of response.headers) answer.headers[name] = [value];
-    delete answer.headers["www-authenticate"]; // fetch joins several
+    delete answer.headers["www-authenticate"]; // fetch joins several into one
     if (response.status !== 401) check(method, target, answer);
     return { ...answer, json: JSON.parse(answer.text || "{}"), url: response.url };
   };
 
-  // Problems of the app: no path, no method, not valid, no credentials.
+  // Problems of the app: unknown path, wrong method, invalid, no credentials.
   const json = { "content-type": "application/json" };
   for (const [slug, answer] of [
     ["not-found", await send("GET", "/nowhere")],
@@ -67,7 +67,7 @@ async function checkLinks(url: string, path: string): Promise<void> {
   const missing = await send("GET", "/nowhere");
   for (const [link = ""] of missing.json.detail.matchAll(/\/\S*(?:docs|yaml)/g)) await follow(link, origin);
 
-  // What is in the contract, for generators of clients.
+  // The published contract.
   const { Problem } = contract.components["schemas"] as { Problem: { properties: { type: { enum: string[] } } } };
   const types = Problem.properties.type.enum;
   expect(types).toEqual(Object.keys(problems).map((slug) => `${path}/problems/${slug}`));
@@ -75,7 +75,7 @@ async function checkLinks(url: string, path: string): Promise<void> {
   expect(yaml).toEqual(contract);
   expect(Object.keys(contract.paths)).toContain("/problems/{slug}");
 
-  // The index, in both forms, at both places.
+  // The index, as HTML and JSON, at both paths.
   for (const target of ["/", "/api"]) {
     const { name: _, ...links } = (await send("GET", target)).json;
     for (const part of ["documentation", "openapi", "jwks", "readiness"]) await follow(links[part], url + target);
@@ -86,7 +86,7 @@ async function checkLinks(url: string, path: string): Promise<void> {
   }
 }
 
-/** The links that a browser sees, resolved as it does it. */
+/** The links of a page, resolved as in a browser. */
 async function checkPages(url: string): Promise<void> {
   const { page, complaints } = await visit(browser, `${url}/docs`);
   const hrefs = async () => {
@@ -121,7 +121,7 @@ test.each([
   const headers = { authorization: `Basic ${btoa(`miguel:${password}`)}` };
   expect((await fetch(new URL(location, registered.url), { headers })).status).toBe(200);
 
-  // The client knows the contract without a path: its types hold all the same.
+  // The client is generated from the contract without the path prefix.
   const client = createLatchkeyClient({ baseUrl: publicUrl });
   const { error, response } = await client.signIn("miguel", "not the password");
   expect(error?.type).toBe("/problems/invalid-credentials");
@@ -135,7 +135,7 @@ test.each([
   expect((await fetch(`${service.url}/auth`)).status).toBe(200);
   expect((await fetch(`${service.url}/authority`)).status).toBe(404);
   expect((await fetch(`${service.url}/auth/auth/livez`)).status).toBe(404);
-  // What Node's parser refuses has no path; its problem leads to the same pages.
+  // Requests that Node's parser rejects have no path; their problems link to the same pages.
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname, () => socket.write("not HTTP\r\n\r\n"));
   const [, body = ""] = (await text(socket)).split("\r\n\r\n");

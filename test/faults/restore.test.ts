@@ -1,4 +1,4 @@
-/** After a backup was restored, nothing that was ended since is alive: the runbook's procedure, with the real program. */
+/** After a restore, nothing that was revoked since the backup is valid: the RUNBOOK's procedure with the real program. */
 import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import pg from "pg";
@@ -20,8 +20,8 @@ const signIn = async (send: Client, username: string, secret: string) =>
   (await send("GET", "/api/resource", { basic: [username, secret] })).status;
 
 /**
- * Users and sessions, a backup, and what was ended after it. Then the backup is restored.
- * @returns the restored database, the log since the backup, and what must not work any more
+ * Creates users and sessions, makes a backup, revokes some, then restores the backup.
+ * @returns the restored database, the log since the backup, and the credentials that must be rejected
  */
 async function restored() {
   const original = await createDatabase();
@@ -38,7 +38,7 @@ async function restored() {
     expect(status, username).toBe(201);
   }
   const sessions = [await begin("changer"), await begin("leaver"), await begin("quiet")];
-  await change("early"); // which the backup has
+  await change("early"); // which is in the backup
   await stop(first); // a template must not be in use
 
   const backup = await createDatabase(new URL(original).pathname.slice(1));
@@ -52,13 +52,13 @@ async function restored() {
 
   const folder = await temporaryFolder();
   const log = join(folder, "service.log");
-  // As compose prints it, with what else there may be, and also what was before the backup.
+  // As compose prints it, with other lines, and with events before the backup.
   const lines = [...first.stdout, "psql: no JSON", '{"event": broken', ...second.stdout];
   await writeFile(log, lines.map((line) => `latchkey-1  | ${line}\n`).join(""));
   return { databaseUrl: backup, log, folder, sessions, late };
 }
 
-/** No token and no session of before works. */
+/** No earlier token or session is accepted. */
 async function expectEnded(send: Client, { sessions, late }: Awaited<ReturnType<typeof restored>>): Promise<void> {
   for (const { access_token, refresh_token } of [...sessions, late]) {
     expect((await send("GET", "/api/resource", { bearer: access_token })).status).toBe(401);
@@ -107,7 +107,7 @@ test("--audit-log disables passwords changed since, and deletes users deleted si
   expect(await signIn(send, "leaver", password)).toBe(401);
   expect(await signIn(send, "early", changed)).toBe(200);
   expect(await signIn(send, "quiet", password)).toBe(200);
-  expect(service.stdout.join("\n")).not.toContain("not one of ours"); // no fault, and no line for each try
+  expect(service.stdout.join("\n")).not.toContain("not one of ours"); // no internal error, and no line for each attempt
 
   const way = runProgram(
     ["users", "set-password", "changer"],
@@ -118,7 +118,7 @@ test("--audit-log disables passwords changed since, and deletes users deleted si
   expect(await way.exit).toBe(0);
   expect(await signIn(send, "changer", changed)).toBe(200);
 
-  // Again, whatever happened since: the log says the same, and the password is newer.
+  // Repeated: the log is the same, and the password is newer.
   const again = restore(databaseUrl, ["--audit-log", log]);
   expect(await again.exit).toBe(0);
   expect(again.stdout.join("\n")).toContain("0 old passwords: disabled");
@@ -165,7 +165,7 @@ test.each(["--end-passwords", "--audit-log"])(
       while ((await service.sql(locked)).length < count);
     };
 
-    // The restore waits where it has raised the epochs, and not disabled the password yet.
+    // The restore waits after it has raised the epochs and before it disables the password.
     const holder = new pg.Client(service.databaseUrl);
     await holder.connect();
     afterTest(() => holder.end());
@@ -173,7 +173,7 @@ test.each(["--end-passwords", "--audit-log"])(
     await holder.query("LOCK TABLE familiar_networks IN SHARE MODE");
     const program = restore(service.databaseUrl, choice === "--audit-log" ? [choice, log] : [choice]);
     await waiting(1);
-    // The password is right now, and what follows waits for the user's row.
+    // The password is still right, and the next statement waits for the user's row.
     const basic: [string, string] = ["miguel", password];
     const signIn = service.send("POST", "/api/sessions", { basic });
     await waiting(2);
@@ -240,7 +240,7 @@ test("a copy of the embedded Postgres' data directory is restored in the same wa
   expect(await signIn(send, "miguel", password)).toBe(200);
 });
 
-/** Run by root, Postgres is another user: a copy has to be its own again. */
+/** Under root, Postgres runs as another user, which must own the copy. */
 async function rechown(from: string, to: string): Promise<void> {
   const { execFileSync } = await import("node:child_process");
   execFileSync("chown", ["-R", `--reference=${from}`, to]);

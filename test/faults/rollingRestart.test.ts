@@ -13,7 +13,7 @@ import { freePorts } from "../support/ports.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
-/** @returns where it serves, and where it listens without TLS */
+/** @returns its URL, and its URL without TLS */
 async function startProxy(instances: number[]): Promise<{ url: string; plainUrl: string }> {
   const [port, plainPort] = await freePorts(2);
   const certificate = resolve("test/support/certificates/one");
@@ -28,7 +28,7 @@ async function startProxy(instances: number[]): Promise<{ url: string; plainUrl:
   return { url: `https://127.0.0.1:${port}`, plainUrl: `http://127.0.0.1:${plainPort}` };
 }
 
-/** What both clients ask until `stop`, one request after the other, and what did not go well. */
+/** Repeats a request until `stop`, one after the other, and records the failures. */
 function load(ask: () => Promise<string | undefined>) {
   let isStopped = false;
   const done = { requests: 0, failures: [] as string[] };
@@ -98,7 +98,7 @@ test("each instance is restarted twice under load: every request is answered, ev
 });
 
 test("a POST is not sent twice, and without TLS nothing is served", async () => {
-  // Two instances that take a request and end without an answer.
+  // Two instances that accept a request and close without a response.
   const received: string[] = [];
   const instances = await Promise.all(
     [0, 1].map(async () => {

@@ -1,4 +1,4 @@
-/** Somebody else's transaction holds what requests need, until the whole pool waits for it. */
+/** Another transaction locks rows that requests need, until the whole pool waits for it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";

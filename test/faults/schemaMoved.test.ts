@@ -1,4 +1,4 @@
-/** The tables move into a schema of their own while the previous version serves, and it can be gone back to. */
+/** The tables move into their own schema while the previous version serves, and a rollback is possible. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createClient } from "../support/client.ts";
@@ -8,7 +8,7 @@ import { createDatabaseOfRole, installPreviousVersion } from "../support/previou
 import { type Program, serveOn } from "../support/process.ts";
 import { query } from "../support/service.ts";
 
-/** Counted, and never limited. */
+/** Counted but never limited. */
 const throttle = Object.fromEntries([
   ["THROTTLE", "on"],
   ...["ACCOUNT_ADDRESS", "ACCOUNT", "ADDRESS", "CONSECUTIVE", "REGISTRATIONS"].map((limit) => [
@@ -35,7 +35,7 @@ test("the previous version serves before, during and after the migration", async
   const after = serveOn(databaseUrl, throttle);
   const next = createClient(await after.url);
   expect(logged(after, "0009-own-schema")).toHaveLength(1);
-  // The sweep of the previous version deletes by ctid.
+  // The cleanup of the previous version deletes by ctid.
   await query(
     databaseUrl,
     "INSERT INTO throttle (key, points, expire) SELECT 'expired' || n, 1, 0 FROM generate_series(1, 3) n",
@@ -45,7 +45,7 @@ test("the previous version serves before, during and after the migration", async
     "INSERT INTO revocations (subject, minimum_epoch, expires_at) VALUES ('expired', 1, now() - interval '1 day')",
   );
   await sleep(4_000);
-  // Going back: an instance of the previous version starts beside.
+  // Rollback: an instance of the previous version starts.
   const again = serveOn(databaseUrl, throttle, folder);
   expect((await createClient(await again.url)("GET", "/readyz")).status).toBe(200);
   await sleep(1_000);

@@ -1,3 +1,4 @@
+/** The service is killed during writes: everything acknowledged was committed. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -9,16 +10,16 @@ import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-/** Kills the service a number of times and serves again. @returns the last service, and what all acknowledged */
+/** Kills and restarts the service several times. @returns the last service, and all acknowledged writes */
 async function killAmidWrites(kills: number, serve: () => Program): Promise<{ client: Client; ledger: Ledger }> {
   let program = serve();
   let client = createClient(await program.url);
-  const { send, outcomes } = recording((...request) => client(...request)); // whoever serves just then
+  const { send, outcomes } = recording((...request) => client(...request)); // the current service
   const ledger = await createLedger(send);
   const { register, changePassword, revoke, refresh, beginSession } = ledger;
   const stop = startLoad(30, [register, changePassword, register, revoke, refresh, beginSession]);
   for (let kill = 0; kill < kills; kill += 1) {
-    await sleep(600 + 50 * (kill % 10)); // at another moment each time
+    await sleep(600 + 50 * (kill % 10)); // at a different moment each time
     program.process.kill("SIGKILL");
     expect(await program.exit).toBe("SIGKILL");
     program = serve();

@@ -1,4 +1,4 @@
-/** A thousand clients that are as slow as they can be are gone within 10 s, and nobody else notices. */
+/** A thousand slow clients are disconnected within 10 s, without affecting others. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { createDatabase, password, secretKey } from "../support/service.ts";
 const clients = 1_000;
 const established = "01";
 
-/** The clients' ports of the connections that this machine has with a port of its own. */
+/** The client ports of all connections to a local port. */
 function connectionsOf(port: number): string[] {
   const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   return readFileSync("/proc/net/tcp", "utf8")
@@ -23,7 +23,7 @@ function connectionsOf(port: number): string[] {
     .map(([, , remote = ""]) => remote);
 }
 
-/** How long answers take a client that does nothing wrong, until `stop`. */
+/** Response times of a normal client, until `stop`. */
 function goodClient(url: string, bearer: string): { stop(): Promise<number[]> } {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const ask = () =>
@@ -46,7 +46,7 @@ function goodClient(url: string, bearer: string): { stop(): Promise<number[]> } 
     agent.destroy();
     return times.sort((a, b) => a - b);
   })();
-  asking.catch(() => {}); // who stops it is told
+  asking.catch(() => {}); // stop() reports it
   return {
     stop() {
       isStopped = true;
@@ -56,7 +56,7 @@ function goodClient(url: string, bearer: string): { stop(): Promise<number[]> } 
 }
 
 describe("slowhttptest with a thousand connections", () => {
-  execFileSync("which", ["slowhttptest"]); // from the package of that name
+  execFileSync("which", ["slowhttptest"]); // from the Debian package of that name
   const json = ["-t", "POST", "-f", "application/json", "-s", "4096"];
 
   test.each([
@@ -91,7 +91,7 @@ describe("slowhttptest with a thousand connections", () => {
     await ended;
     const times = await good.stop();
 
-    const [, ...seconds] = [...lives.values()].map(({ from, to }) => (to - from) / 1000).sort((a, b) => b - a); // without the good client
+    const [, ...seconds] = [...lives.values()].map(({ from, to }) => (to - from) / 1000).sort((a, b) => b - a); // without the normal client
     const p99 = times[Math.floor(times.length * 0.99)] as number;
     console.log({ path, connections: seconds.length, longestSeconds: seconds[0], requests: times.length, p99 });
     expect(seconds.length).toBeGreaterThan(clients * 0.9);

@@ -1,4 +1,4 @@
-/** Commits that take long, and a database that is away amid refreshes: nobody is taken for a thief, and a thief is found. */
+/** Slow commits and an unavailable database during refreshes: no false theft is detected, and a real one is. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -9,7 +9,7 @@ import { password, query } from "../support/service.ts";
 const clients = 30;
 const graceMs = 10_000;
 
-/** Clients that refresh, each until it has an answer, and then again after a moment. */
+/** Clients that refresh, each until it gets a response, and then again after a pause. */
 async function startClients(send: Client) {
   await send("POST", "/api/users", { json: { username: "miguel", password } });
   const begun: { used: string[]; next: string; refused: string[] }[] = [];
@@ -33,7 +33,7 @@ async function startClients(send: Client) {
     }
   });
   return {
-    /** Nobody was signed out, and everybody can refresh. */
+    /** All sessions are valid and can be refreshed. */
     async expectSignedIn() {
       isOver = true;
       await Promise.all(running);
@@ -41,7 +41,7 @@ async function startClients(send: Client) {
       expect(begun.flatMap(({ refused }) => refused)).toEqual([]);
       expect(new Set(statuses)).toEqual(new Set([200]));
     },
-    /** Each of them has a used token, which nobody may use once the grace is over. */
+    /** Each has a used token, which is rejected after the grace period. */
     async expectThievesFound() {
       await sleep(graceMs + 2_000);
       for (const { used, next } of begun.slice(0, 3)) {

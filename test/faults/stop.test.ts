@@ -1,4 +1,4 @@
-/** A stop ends within its bound whatever hangs, and at any moment of a start. */
+/** A shutdown ends within its limit whatever hangs, and at any moment of a start. */
 
 import { once } from "node:events";
 import { copyFile, readdir } from "node:fs/promises";
@@ -16,14 +16,14 @@ import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-/** What the RUNBOOK promises beyond the grace period. */
+/** The limit in the RUNBOOK, beyond the grace period. */
 const boundMs = 20_000;
 
 const line = async ({ stdout }: Program, text: string) => {
   while (!stdout.some((one) => one.includes(text))) await sleep(5);
 };
 
-/** @returns how the program ended, and after how many milliseconds */
+/** @returns how the program ended, and the milliseconds until then */
 async function ended(program: Program, signal: NodeJS.Signals) {
   const told = performance.now();
   program.process.kill(signal);
@@ -63,7 +63,7 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
     await waiting;
     console.log({ fault, WORKERS, ms: Math.round(ms) });
     expect(ms).toBeLessThan(1_000 + boundMs);
-    expect(status).toBe(0); // every part is closed, though Postgres does not answer
+    expect(status).toBe(0); // everything is closed, though Postgres does not respond
     expect(program.stdout.at(-1)).toContain('"msg":"stopped"');
   });
 
@@ -94,7 +94,7 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
       const program = runProgram([], { DATA_DIR: join(DATA_DIR, String(delay)) });
       await sleep(delay);
       const { status, ms } = await ended(program, "SIGTERM");
-      // Before Node itself has started, the signal's default action ends it.
+      // Before Node has started, the signal's default action ends it.
       statuses.push(delay === 0 && status === "SIGTERM" ? 0 : status);
       slowest = Math.max(slowest, ms);
       expect(program.stderr, `after ${delay} ms`).toEqual([]);

@@ -1,4 +1,4 @@
-/** An error that nothing handles is logged, and the process stops: in order where it can, and in any case. */
+/** An unhandled error is logged, and the process shuts down: gracefully if possible. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -14,14 +14,14 @@ const linesOf = ({ stdout }: Pick<Program, "stdout">) => stdout.map((line) => JS
 const fatalLines = (program: Pick<Program, "stdout">) => linesOf(program).filter(({ level }) => level === 60);
 const soon = { timeout: 15_000, interval: 10 };
 
-/** The program, with something in it that fails on SIGUSR2. */
+/** The program, with a fault that SIGUSR2 triggers. */
 async function start(failure: string, settings: Record<string, string> = {}) {
   const broken = { NODE_OPTIONS: "--import ./test/fixtures/failing.mjs", FAILURE: failure };
   const program = serveOn(await createDatabase(), { ...broken, ...settings });
   return { ...program, url: await program.url };
 }
 
-/** @param pid of the primary, without one */
+/** @param pid the primary's by default */
 const breakDown = (program: Program | Awaited<ReturnType<typeof start>>, pid = program.process.pid) =>
   process.kill(pid ?? 0, "SIGUSR2");
 

@@ -1,4 +1,4 @@
-/** Clients that ask for the documentation as often as they can, and read nothing, cost no copies of it. */
+/** Clients that request the documentation and do not read it use no memory for copies. */
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
@@ -8,10 +8,10 @@ import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
 const connections = 200;
-/** As many as a connection may have sent ahead. */
+/** As many as a connection may pipeline. */
 const pipelined = 8;
 const warmUps = 50;
-/** A copy of the page for each request would be 4,270 MB; its first 64 KiB for each, 105 MB. */
+/** A copy of the page per request would be 4,270 MB; its first 64 KiB, 105 MB. */
 const mostGrownMB = 80;
 
 test.each(["identity", "gzip", "br"])("Accept-Encoding: %s", async (coding) => {
@@ -29,7 +29,7 @@ test.each(["identity", "gzip", "br"])("Accept-Encoding: %s", async (coding) => {
     return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1_000;
   };
   const before = await memory("VmRSS");
-  await writeFile(`/proc/${program.process.pid}/clear_refs`, "5"); // forgets the peak
+  await writeFile(`/proc/${program.process.pid}/clear_refs`, "5"); // resets the peak
   const request = `GET /docs HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${coding}\r\n\r\n`;
   const sockets = Array.from({ length: connections }, () =>
     connect(Number(new URL(url).port), "127.0.0.1", function (this: Socket) {
@@ -37,9 +37,9 @@ test.each(["identity", "gzip", "br"])("Accept-Encoding: %s", async (coding) => {
     }).on("error", () => {}),
   );
   await Promise.all(sockets.map((socket) => once(socket, "readable")));
-  // The service has taken all of the requests of those who came first, and still serves the others.
+  // The service has read all requests of the first clients, and still serves others.
   expect((await send("GET", "/livez")).status).toBe(200);
-  // Each is cut off, since it reads nothing.
+  // Each is disconnected, since it reads nothing.
   await expect.poll(open, { timeout: 20_000 }).toBe(0);
   const grownMB = (await memory("VmHWM")) - before;
   for (const socket of sockets) socket.destroy();

@@ -1,4 +1,4 @@
-/** The guide's Python code verifies tokens of a real service, and rejects others, with PyJWT. */
+/** The guide's Python code verifies tokens of a real service with PyJWT, and rejects others. */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { freePort } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-/** Debian's own, which has Debian's packages. */
+/** Debian's Python, which has Debian's packages. */
 const python = "/usr/bin/python3";
 
 test("a token is verified by its signature, issuer, audience, type and time", async () => {

@@ -1,4 +1,4 @@
-/** Several processes serve as one: none is missed for long, and they begin, stop and are measured together. */
+/** Several processes serve one port: they are replaced when they fail, and start, stop and are measured together. */
 import type { Worker } from "node:cluster";
 import { EventEmitter, once } from "node:events";
 import { Agent, get } from "node:http";
@@ -28,7 +28,7 @@ type Line = {
 const linesOf = ({ stdout }: Pick<Program, "stdout">) =>
   stdout.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
 
-/** Which process has which number now. */
+/** The process of each worker number. */
 const pidsOf = (program: Pick<Program, "stdout">) =>
   new Map(linesOf(program).flatMap(({ worker, workerPid }) => (worker && workerPid ? [[worker, workerPid]] : [])));
 
@@ -41,7 +41,7 @@ const isAlive = (pid: number) => {
   }
 };
 
-/** Two workers on a database of their own, both of which serve. */
+/** Two workers on a new database, both serving. */
 async function startTwo(settings: Record<string, string> = {}) {
   const program = serveOn(await createDatabase(), { WORKERS: "2", ...settings });
   const url = await program.url;
@@ -59,7 +59,7 @@ async function open(url: string): Promise<Socket> {
   return socket;
 }
 
-/** A client that keeps to one connection, and so to one worker. */
+/** A client with one connection, and so with one worker. */
 function oneConnection(url: string): (path: string, bearer: string, method?: string) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   afterTest(() => agent.destroy());
@@ -131,7 +131,7 @@ describe("two workers", { timeout: 60_000 }, () => {
       }
       await vi.waitUntil(() => serveLines(program) === serving + 1, soon);
     }
-    // The other one has never ended.
+    // The other one never ended.
     process.kill(pidsOf(program).get(1) ?? 0, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).some(({ worker, pauseMs }) => worker === 1 && pauseMs === 250), soon);
   });
@@ -141,7 +141,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     const program = await startTwo({ PORT: String(port) });
     for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "a worker ended").length === 2, soon);
-    // Nobody is left hanging.
+    // No request hangs.
     await expect(program.send("GET", "/livez")).rejects.toThrow(/ECONNREFUSED|ECONNRESET/);
     await vi.waitUntil(() => serveLines(program) === 4, soon);
     expect((await program.send("GET", "/readyz")).status).toBe(200);
@@ -230,7 +230,7 @@ describe("two workers", { timeout: 60_000 }, () => {
 
   test("stop, also during their start", async () => {
     const program = serveOn(await createDatabase(), { WORKERS: "3" });
-    await program.url; // the first one's
+    await program.url; // the first instance's
     const told = performance.now();
     program.process.kill("SIGTERM");
     expect(await program.exit).toBe(0);
@@ -266,7 +266,7 @@ describe("a stopped worker (SIGSTOP)", { timeout: 60_000 }, () => {
     const before = pidsOf(program);
     const { pid = 0 } = program.process;
     process.kill(pid, "SIGSTOP");
-    await sleep(8_000); // longer than a worker may be silent
+    await sleep(8_000); // longer than a worker's heartbeat timeout
     process.kill(pid, "SIGCONT");
     await sleep(3_000);
     expect(pidsOf(program)).toEqual(before);

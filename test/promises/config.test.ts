@@ -227,12 +227,14 @@ describe("settings", () => {
     expect(misspelledSettings(foreign)).toEqual([]);
   });
 
-  test("docs/settings.md lists all of them with their defaults", () => {
+  test("docs/settings.md lists all of them, with their defaults and the texts of --help", () => {
     const guide = readFileSync("docs/settings.md", "utf8");
-    const rows = [...guide.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\|/gm)].map(([, name, fallback]) => [
-      name,
-      fallback ?? "",
-    ]);
-    expect(rows).toEqual(describeSettings().map(({ name, fallback }) => [name, fallback]));
+    const rows = [...guide.matchAll(/^\| `([A-Z0-9_]+)` \| (?:`(.*?)`)? *\| (.+) \|$/gm)].map(
+      ([, name, fallback = "", meaning = ""]) => {
+        const help = meaning.replace(/\[([^\]]+)\]\([^)]+\)/g, "$1").replaceAll("`", "");
+        return { name, fallback, help };
+      },
+    );
+    expect(rows).toEqual(describeSettings().map(({ name, fallback, help }) => ({ name, fallback, help })));
   });
 });

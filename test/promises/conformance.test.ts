@@ -6,7 +6,7 @@ import express from "express";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadContract } from "../../src/openapi/contract.ts";
-import { problemWriter } from "../../src/openapi/dispatch.ts";
+import { problemWriter } from "../../src/openapi/problemWriter.ts";
 import { createResponseCheck, type ResponseCheckMode } from "../../src/openapi/responseCheck.ts";
 import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
 import { Problem } from "../../src/problems/problems.ts";

@@ -52,6 +52,14 @@ export const database: readonly Mutation[] = [
     only: "expired revocations",
   },
   {
+    name: "expired revocations pile up for two hours, however many",
+    file: "src/database/cleanup.ts",
+    find: "OFFSET ${maxExpiredRevocations} LIMIT 1",
+    replace: "OFFSET 1000000 LIMIT 1",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "150,000 rows after a cleanup",
+  },
+  {
     name: "the cleanup waits for locked rows",
     file: "src/database/cleanup.ts",
     find: " FOR UPDATE SKIP LOCKED",
@@ -77,7 +85,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a slow commit is a theft",
-    file: "src/database/commits.ts",
+    file: "src/database/commitHistory.ts",
     find: "const isDelayed = first > 0 || seen === snapshots[0];",
     replace: "const isDelayed = false;",
     test: "test/promises/commits.test.ts",
@@ -101,7 +109,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "connections to a read-only server are used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -109,15 +117,15 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a server that may be a standby by now is written to again",
-    file: "src/database/writable.ts",
-    find: "if (rows[0].isReadOnly) throw readOnlyError();",
+    file: "src/database/writeCheck.ts",
+    find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
     only: "a read-only database is not connected to",
   },
   {
     name: "dates are as the database has them",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'datestyle: literal("ISO, MDY"),',
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -125,7 +133,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "what was acknowledged may be lost, if the database says so",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "THEN 'remote_apply' ELSE 'on' END",
     replace: "THEN 'remote_apply' ELSE current_setting('synchronous_commit') END",
     test: "test/promises/databaseSettings.test.ts",
@@ -133,7 +141,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "commits wait for less than the database says",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "WHEN 'remote_apply' THEN 'remote_apply'",
     replace: "WHEN 'remote_apply' THEN 'on'",
     test: "test/promises/databaseSettings.test.ts",
@@ -141,7 +149,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "the search_path is that of the database",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "search_path: literal(searchPath),",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -165,7 +173,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a database that is not UTF8 is used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'if (encoding !== "UTF8")',
     replace: 'if (encoding === "")',
     test: "test/promises/databaseSettings.test.ts",
@@ -173,7 +181,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a database without triggers is used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'if (replicationRole !== "origin")',
     replace: 'if (replicationRole === "")',
     test: "test/promises/databaseSettings.test.ts",
@@ -181,7 +189,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "variables that pg reads change connections",
-    file: "src/database/environment.ts",
+    file: "src/database/pgEnvironment.ts",
     find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",
     test: "test/promises/databaseSettings.test.ts",

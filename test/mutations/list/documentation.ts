@@ -4,7 +4,7 @@ import type { Mutation } from "../mutation.ts";
 export const documentation: readonly Mutation[] = [
   {
     name: "the index ignores Accept",
-    file: "src/openapi/dispatch.ts",
+    file: "src/openapi/negotiation.ts",
     find: "const type = preferredType(request, contentTypes) as string;",
     replace: "const type = contentTypes[0] as string;",
     test: "test/operations/getIndex.test.ts",
@@ -12,7 +12,7 @@ export const documentation: readonly Mutation[] = [
   },
   {
     name: "an answer whose type depends on Accept hides that it depends on Origin",
-    file: "src/openapi/dispatch.ts",
+    file: "src/openapi/negotiation.ts",
     find: 'Vary: varyBy("Accept", response)',
     replace: 'Vary: "Accept"',
     test: "test/operations/getIndex.test.ts",
@@ -29,7 +29,7 @@ export const documentation: readonly Mutation[] = [
   {
     name: "a path of PUBLIC_URL that a proxy passes on is not found",
     file: "src/app.ts",
-    find: "if (withoutBase) app.use(withoutBase);",
+    find: "if (stripBase) app.use(stripBase);",
     replace: "",
     test: "test/operations/getIndex.test.ts",
     only: "below a path of PUBLIC_URL",

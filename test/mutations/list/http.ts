@@ -28,7 +28,7 @@ export const http: readonly Mutation[] = [
   },
   {
     name: "scripts of any origin may call the API",
-    file: "src/app.ts",
+    file: "src/http/cors.ts",
     find: 'origins.includes("*") ? "*" : origins',
     replace: 'origins.includes("") ? origins : "*"',
     test: "test/promises/cors.test.ts",
@@ -45,8 +45,8 @@ export const http: readonly Mutation[] = [
   {
     name: "HSTS is sent over plain HTTP",
     file: "src/app.ts",
-    find: "request.secure ? headersOverTls",
-    replace: "request ? headersOverTls",
+    find: "request.secure ? hsts",
+    replace: "request ? hsts",
     test: "test/promises/securityHeaders.test.ts",
     only: "is not sent over plain HTTP",
   },

@@ -6,7 +6,7 @@ export const requests: readonly Mutation[] = [
   {
     name: "a number in the query may be written in many ways",
     file: "src/openapi/validation.ts",
-    find: "refuseUnusualForms(operation, request);",
+    find: "requireCanonicalScalars(operation, request);",
     replace: "",
     test: "test/promises/parameters.test.ts",
     only: "is a 400",
@@ -30,7 +30,7 @@ export const requests: readonly Mutation[] = [
   {
     name: "numbers of a body that JavaScript does not have are others",
     file: "src/openapi/validation.ts",
-    find: "if (reader) refuseUnrepresentableNumbers(request.body);",
+    find: "if (reader) requireRepresentableNumbers(request.body);",
     replace: "",
     test: "test/promises/parameters.test.ts",
     only: "a number of a body",

@@ -1,6 +1,6 @@
 /**
  * oidc-provider, asked by a resource server whether a token is good (RFC 7662): that is how its opaque tokens are
- * checked. It keeps them in the memory of the process, as it does unless told otherwise, and so faster than a database.
+ * checked. It hasDatabase them in the memory of the process, as it does unless nextMessage otherwise, and so faster than a database.
  */
 import Provider from "oidc-provider";
 

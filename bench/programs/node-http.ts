@@ -1,4 +1,4 @@
-/** A ceiling: what Node itself can do, with nobody asked who they are. */
+/** The ceiling of Node.js: the response of a token check, without authentication. */
 import { createServer } from "node:http";
 
 createServer((_request, response) => {

@@ -1,29 +1,29 @@
-/** Who is measured: how each is started and asked. What differs between them is said in README.md. */
+/** The measured programs: how each is started, and which requests it gets. README.md says how they differ. */
 import { compiled } from "./context.ts";
 import { password } from "./database.ts";
-import type { HttpRequest } from "./load/load.ts";
+import type { HttpRequest } from "./load/protocol.ts";
 
-/** What is measured; all requests a second. */
-export type Work = "check" | "check-basic" | "sign-in" | "refresh" | "registration";
+/** A kind of request that is measured. */
+export type Workload = "check" | "check-basic" | "sign-in" | "refresh" | "registration";
 
-export type Contender = {
+export type Program = {
   name: string;
   script: string;
   settings?: Record<string, string>;
-  works: Work[];
-  /** Whether it has a database, and whether that is filled before it starts. */
-  keeps?: true;
+  workloads: Workload[];
+  hasDatabase?: true;
+  /** Whether its database has the schema and users of Latchkey before it starts. */
   isLatchkey?: true;
-  /** Whether a second process must have come up, or it does not know of WORKERS. */
+  /** Whether it is left out if it starts no second process. */
   needsWorkers?: true;
   register?(username: string): HttpRequest;
   signIn?(username: string): HttpRequest;
-  /** Out of the answer to a sign-in, what a check needs: the value of a header. */
+  /** Takes the credential of a check, a header value, from the response to a sign-in. */
   credential?(body: Record<string, string>, cookies: string[]): string;
-  /** Asks for something that only who is signed in may have. */
+  /** A request that only an authenticated client may make. */
   check(credential: string): HttpRequest;
-  /** What the answer to a check holds where it was good: some say no with a 200. */
-  welcome: RegExp;
+  /** The body of a successful check. Some programs reject a token with 200. */
+  expectedBody: RegExp;
 };
 
 const json = { "content-type": "application/json" };
@@ -37,90 +37,100 @@ const get = (path: string, headers: Record<string, string> = {}): HttpRequest =>
 export const basic = (username: string, secret: string) =>
   `Basic ${Buffer.from(`${username}:${secret}`).toString("base64")}`;
 
-export const latchkey: Contender = {
+const latchkeySignIn = (username: string) => get("/api/token", { authorization: basic(username, password) });
+
+export const latchkey: Program = {
   name: "Latchkey",
   script: "dist/src/main.js",
   settings: {
     SECRET_KEY: "a secret of the benchmark, long enough: 0123456789",
     THROTTLE: "off",
     SHUTDOWN_GRACE_SECONDS: "0",
-    TOKEN_TTL_SECONDS: "86400", // a run is longer than the usual ten minutes
+    TOKEN_TTL_SECONDS: "86400", // longer than a run
   },
-  works: ["check", "check-basic", "sign-in", "refresh", "registration"],
-  keeps: true,
+  workloads: ["check", "check-basic", "sign-in", "refresh", "registration"],
+  hasDatabase: true,
   isLatchkey: true,
   register: (username) => post("/api/users", { username, password }),
-  signIn: (username) => get("/api/token", { authorization: basic(username, password) }),
+  signIn: latchkeySignIn,
   credential: ({ token }) => `Bearer ${token}`,
   check: (authorization) => get("/api/resource", { authorization }),
-  welcome: /Hello/,
+  expectedBody: /Hello/,
 };
 
-const betterAuth: Contender = {
+const betterAuth: Program = {
   name: "better-auth",
-  script: compiled("contenders/better-auth"),
-  works: ["check", "sign-in", "registration"],
-  keeps: true,
+  script: compiled("programs/better-auth"),
+  workloads: ["check", "sign-in", "registration"],
+  hasDatabase: true,
   register: (username) =>
     post("/api/auth/sign-up/email", { name: username, email: `${username}@example.com`, password }),
   signIn: (username) => post("/api/auth/sign-in/email", { email: `${username}@example.com`, password }),
   credential: ({ token }) => `Bearer ${token}`,
   check: (authorization) => get("/api/auth/get-session", { authorization }),
-  welcome: /@example.com/,
+  expectedBody: /@example.com/,
 };
 
-export const contenders: Contender[] = [
+export const programs: Program[] = [
   {
     name: "node:http",
-    script: compiled("contenders/node-http"),
-    works: ["check"],
+    script: compiled("programs/node-http"),
+    workloads: ["check"],
     check: () => get("/api/resource"),
-    welcome: /Hello/,
+    expectedBody: /Hello/,
   },
   {
     name: "Express",
-    script: compiled("contenders/express"),
-    works: ["check"],
+    script: compiled("programs/express"),
+    workloads: ["check"],
     check: () => get("/api/resource"),
-    welcome: /Hello/,
+    expectedBody: /Hello/,
+  },
+  {
+    name: "argon2 alone",
+    script: compiled("programs/argon2"),
+    workloads: ["sign-in"],
+    signIn: latchkeySignIn,
+    check: () => get("/"),
+    expectedBody: /true/,
   },
   latchkey,
   {
     ...latchkey,
     name: "Latchkey, WORKERS=2",
     settings: { ...latchkey.settings, WORKERS: "2" },
-    works: ["check", "sign-in", "refresh"],
+    workloads: ["check", "sign-in", "refresh"],
     needsWorkers: true,
   },
   betterAuth,
-  { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, works: ["sign-in", "registration"] },
+  { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },
   {
     ...betterAuth,
     name: "better-auth, cookie cache",
     settings: { COOKIE_CACHE: "on" },
-    works: ["check"],
+    workloads: ["check"],
     credential: (_body, cookies) => cookies.map((cookie) => cookie.split(";")[0]).join("; "),
     check: (cookie) => get("/api/auth/get-session", { cookie }),
   },
   {
     name: "express-jwt, passport-http",
-    script: compiled("contenders/express-jwt"),
-    works: ["check", "sign-in", "registration"],
-    keeps: true,
+    script: compiled("programs/express-jwt"),
+    workloads: ["check", "sign-in", "registration"],
+    hasDatabase: true,
     register: (username) => post("/api/users", { username, password }),
     signIn: (username) => get("/api/token", { authorization: basic(username, password) }),
     credential: ({ token }) => `Bearer ${token}`,
     check: (authorization) => get("/api/resource", { authorization }),
-    welcome: /Hello/,
+    expectedBody: /Hello/,
   },
   {
     name: "oidc-provider, introspection",
-    script: compiled("contenders/oidc-provider"),
-    works: ["check"],
+    script: compiled("programs/oidc-provider"),
+    workloads: ["check"],
     signIn: () => form("/token", { grant_type: "client_credentials" }),
     credential: ({ access_token }) => access_token ?? "",
     check: (token) => form("/token/introspection", { token }),
-    welcome: /"active":true/,
+    expectedBody: /"active":true/,
   },
 ];
 

@@ -1,14 +1,14 @@
-/** Load by autocannon. */
+/** A load generator: independent requests, sent by autocannon. */
 import { once } from "node:events";
 import { createHistogram } from "node:perf_hooks";
 import autocannon from "autocannon";
-import { outcomeOf, serveRounds } from "./load.ts";
+import { loadResult, serveLoad } from "./protocol.ts";
 
-// Usernames of this run that are not those of another.
+// Usernames must differ from those of earlier runs.
 let registered = Date.now();
 
-serveRounds(({ url, connections, requests = [] }) => async (seconds) => {
-  const times = createHistogram(); // autocannon's own knows whole milliseconds only
+serveLoad(({ url, connections, requests = [] }) => async (seconds) => {
+  const times = createHistogram(); // autocannon's own has a resolution of 1 ms
   const began = performance.now();
   const run = autocannon(
     {
@@ -32,5 +32,5 @@ serveRounds(({ url, connections, requests = [] }) => async (seconds) => {
     if (status < 300) times.record(Math.max(1, Math.round(ms * 1000)));
   });
   const [result] = (await once(run, "done")) as [autocannon.Result];
-  return outcomeOf(times, result.non2xx + result.errors, performance.now() - began);
+  return loadResult(times, result.non2xx + result.errors, performance.now() - began);
 });

@@ -1,4 +1,4 @@
-/** A ceiling: what Express can do, with nobody asked who they are. */
+/** The ceiling of Express: the response of a token check, without authentication. */
 import express from "express";
 
 const app = express();

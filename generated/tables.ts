@@ -1,0 +1,97 @@
+// Generated from the migrations by `npm run generate:schema`. Do not edit.
+import type { Knex } from "knex";
+
+export type EpochFloorRow = {
+  only_row: boolean;
+  minimum_epoch: number;
+};
+
+export type FamiliarNetworksRow = {
+  user_id: string;
+  network: string;
+  last_seen_at: Date;
+  key: string | null;
+  by_password: boolean;
+};
+
+export type PasswordFailuresRow = {
+  key: string;
+  failures: number;
+  expires_at: Date;
+};
+
+export type RevocationsRow = {
+  id: string;
+  subject: string;
+  minimum_epoch: number;
+  expires_at: Date;
+  xid: string;
+  is_unique: boolean;
+};
+
+export type SessionsRow = {
+  id: string;
+  user_id: string;
+  user_epoch: number;
+  generation: number;
+  refresh_digest: Buffer;
+  seed: Buffer;
+  recent_rotations: Date[];
+  created_at: Date;
+  last_used_at: Date;
+  idle_expires_at: Date;
+  expires_at: Date;
+  tokens_expire_at: Date;
+  ended_at: Date | null;
+  user_agent: string | null;
+  address: string | null;
+  rotations: string[];
+  listed_used_at: Date | null;
+  listed_idle_expires_at: Date | null;
+};
+
+export type SigningKeysRow = {
+  kid: string;
+  private_jwe: string;
+  created_at: Date;
+  activates_at: Date;
+  revoked_at: Date | null;
+};
+
+export type ThrottleRow = {
+  key: string;
+  points: number;
+  expire: string | null;
+  pending: number;
+};
+
+export type TokenLifetimesRow = {
+  seconds: number;
+  issued_until: Date;
+};
+
+export type UsersRow = {
+  id: string;
+  username: string;
+  password_hash: string;
+  token_epoch: number;
+  created_at: Date;
+  password_epoch: number;
+};
+
+type Optional<Row, Names extends keyof Row> = Omit<Row, Names> & Partial<Pick<Row, Names>>;
+
+/** Types the query builder of Knex. */
+declare module "knex/types/tables.js" {
+  interface Tables {
+    epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
+    familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
+    password_failures: Knex.CompositeTableType<PasswordFailuresRow, PasswordFailuresRow>;
+    revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
+    sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at">>;
+    signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at">>;
+    throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
+    token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
+    users: Knex.CompositeTableType<UsersRow, Optional<UsersRow, "token_epoch" | "created_at" | "password_epoch">>;
+  }
+}

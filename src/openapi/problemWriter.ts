@@ -1,0 +1,79 @@
+/** Responds with problems (RFC 9457). No other code writes the response to a failed request. */
+import type { Request, Response } from "express";
+import { securityHeaders } from "../http/securityHeaders.ts";
+import { Problem } from "../problems/problems.ts";
+import { requestContext } from "../requestContext.ts";
+import { inUtf8, type Operation } from "./contract.ts";
+import { challenges } from "./guard.ts";
+import { joinHeaders, type OutgoingResponse, send } from "./response.ts";
+import type { ResponseCheck } from "./responseCheck.ts";
+
+/**
+ * Responds with a problem. An error that is not a problem, or a problem that the operation does not declare, is an
+ * `internal-error`, which tells the client nothing.
+ * @param operation `undefined` for a request to no operation
+ */
+export type ProblemWriter = (error: unknown, response: Response, operation?: Operation) => void;
+
+/** Names and values in turn: the headers of each response to a request that came over TLS. */
+export type TransportHeaders = (request: Request) => readonly string[];
+
+type Parts = {
+  /** Logs what the client does not get. */
+  report: (problem: Problem) => void;
+  check: ResponseCheck;
+  transportHeaders: TransportHeaders;
+  /** The path of `PUBLIC_URL`, with which the type of each problem begins. */
+  base?: string;
+};
+
+export function problemWriter({ report, check, transportHeaders, base = "" }: Parts): ProblemWriter {
+  const respond = (problem: Problem, request: Request, challengesOf: string[] | undefined): OutgoingResponse => {
+    const { id } = requestContext();
+    const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...problem.headers };
+    return {
+      status: problem.status,
+      headers: joinHeaders(problemHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
+      body: JSON.stringify(problem.body(id, base)),
+    };
+  };
+
+  return (error, response, operation) => {
+    const { req: request } = response;
+    let problem = declaredProblem(operation, error);
+    let outgoing = respond(problem, request, challengesFor(problem, operation, request));
+    if (!check(response, outgoing)) {
+      problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
+      outgoing = respond(problem, request, undefined);
+    }
+    report(problem);
+    if (response.headersSent) response.destroy();
+    else send(response, outgoing);
+  };
+}
+
+const problemHeaders: readonly string[] = [
+  ...securityHeaders.flat(),
+  "Cache-Control",
+  "no-store",
+  "Content-Type",
+  inUtf8("application/problem+json"),
+];
+
+function declaredProblem(operation: Operation | undefined, error: unknown): Problem {
+  const problem =
+    error instanceof Problem ? error : (undecodable(error) ?? new Problem("internal-error", { cause: error }));
+  const isDeclared = !operation || operation.responses.has(problem.status);
+  return isDeclared ? problem : new Problem("internal-error", { cause: error });
+}
+
+/** Express throws a URIError for a path that cannot be decoded, before the operation is known. */
+const undecodable = (error: unknown): Problem | undefined =>
+  error instanceof URIError
+    ? new Problem("invalid-request", { errors: [{ parameter: "path", detail: "is not percent-encoded UTF-8" }] })
+    : undefined;
+
+function challengesFor(problem: Problem, operation: Operation | undefined, request: Request): string[] | undefined {
+  if (problem.status !== 401 || !operation) return undefined;
+  return challenges(operation, problem, request.headers["sec-fetch-dest"] as string | undefined);
+}

@@ -1,0 +1,104 @@
+/** A sign-in takes two statements, and a refresh one. */
+import { expect, test } from "vitest";
+import { openDatabase } from "../../src/database/database.ts";
+import type { Networks } from "../../src/networks.ts";
+import { passwordHasher } from "../../src/passwords/hashing.ts";
+import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
+import { createSessions } from "../../src/sessions/sessions.ts";
+import { sessionStore } from "../../src/sessions/store.ts";
+import { throttleKeys } from "../../src/throttling/keys.ts";
+import { attemptStore } from "../../src/throttling/store.ts";
+import { createThrottle } from "../../src/throttling/throttling.ts";
+import { userStore } from "../../src/users/store.ts";
+import { createUsers } from "../../src/users/users.ts";
+import { afterTest } from "../support/afterTest.ts";
+import { createDatabase, password, secretKey } from "../support/service.ts";
+
+let names: string[] = [];
+const database = openDatabase(await createDatabase(), 2, {
+  observe: (statement) => {
+    names.push(/^\/\* ([\w-]+) \*\//.exec(statement)?.[1] ?? statement);
+    return () => {};
+  },
+});
+afterTest(() => database.close());
+/** The statements that a request runs, by name. */
+async function statementsOf(request: () => Promise<unknown>): Promise<string[]> {
+  names = [];
+  await request().catch(() => {});
+  return names;
+}
+
+const parts = { enforce: () => {}, audit: () => {} };
+const keys = throttleKeys([secretKey]);
+const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
+const limits = { "account-address": 3, account: 50, address: 1_000, registrations: 10, consecutive: 30 };
+const attempts = { store: attemptStore(database), keys, schedule: hasher.schedule };
+const users = createUsers({
+  store: userStore(database),
+  hasher,
+  policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+  throttle: createThrottle({ ...attempts, limits, clock: () => new Date(1_800_000_000_000) }),
+  networkKey: (username, network) => keys.knownNetworks(username, network)[0],
+  ...parts,
+});
+const newInstance = () =>
+  createSessions({
+    store: sessionStore(database),
+    tokens: {
+      ttlSeconds: 600,
+      prepare: () => () => Promise.resolve("unused"),
+      verify: () => Promise.reject(new Error()),
+    },
+    secrets: refreshSecrets([secretKey]),
+    times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
+    secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
+    ...parts,
+  });
+const sessions = newInstance();
+
+const home: Networks = ["203.0.113.1"];
+let addresses = 0;
+const stranger = (): Networks => [`198.51.100.${++addresses}`];
+const device = { address: home[0], userAgent: undefined };
+await users.register("anna", password, home);
+const signIn = (networks = home, secret = password) => users.signIn("anna", secret, networks);
+
+test("a sign-in takes two statements, from a known network and from a new one", async () => {
+  expect(await statementsOf(() => signIn())).toEqual(["begin-sign-in", "complete-sign-in"]);
+  expect(await statementsOf(() => signIn(stranger()))).toEqual(["begin-sign-in", "complete-sign-in"]);
+  expect(await database.read((knex) => knex("familiar_networks").count("* AS networks"))).toEqual([{ networks: "2" }]);
+});
+
+test("a wrong password takes two, and a rejected attempt at most one", async () => {
+  const networks = stranger();
+  const guess = () => statementsOf(() => signIn(networks, "wrong password"));
+  for (let n = 0; n < 3; n += 1) expect(await guess()).toEqual(["begin-sign-in", "release-attempt"]);
+  expect(await guess()).toEqual(["begin-sign-in"]);
+  expect(await guess()).toEqual([]);
+});
+
+test("a token for a password takes two", async () => {
+  const issue = async () => users.refreshPrincipal(await signIn());
+  expect(await statementsOf(issue)).toEqual(["begin-sign-in", "complete-sign-in"]);
+});
+
+test("a session for a password takes three, also where it ends an older one", async () => {
+  const create = async () => sessions.create(await signIn(), device);
+  for (let n = 0; n < 2; n += 1)
+    expect(await statementsOf(create)).toEqual(["begin-sign-in", "complete-sign-in", "create-session"]);
+});
+
+test("a refresh takes one; the first one of a session on another instance finds the session before", async () => {
+  let { refreshToken } = await sessions.create(await signIn(), device);
+  const refresh =
+    (at = sessions) =>
+    async () => {
+      ({ refreshToken } = await at.refresh(refreshToken, home[0]));
+    };
+  for (let n = 0; n < 2; n += 1) expect(await statementsOf(refresh())).toEqual(["rotate-session"]);
+  const other = newInstance();
+  expect(await statementsOf(refresh(other))).toEqual(["find-session", "rotate-session"]);
+  expect(await statementsOf(refresh(other))).toEqual(["rotate-session"]);
+  expect(await statementsOf(refresh())).toEqual(["rotate-session"]);
+});
