@@ -20,7 +20,9 @@ declare module "vitest" {
 export const templateDatabase = "latchkey_template";
 export const serviceRole = "latchkey";
 
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // The projects of a configuration inherit this setup, and use the Postgres of the root project.
+  if (!project.isRootProject()) return undefined;
   await rm(answersFolder, { recursive: true, force: true });
   await mkdir(answersFolder, { recursive: true });
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-test-"));
