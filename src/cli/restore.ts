@@ -8,7 +8,7 @@ import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { type Command, parseArguments, type Run } from "./arguments.ts";
 import { readHistory } from "./auditLog.ts";
-import { endEverything, replaceKeys } from "./bulkRevocation.ts";
+import { assumeLongestLifetime, endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
 
@@ -50,6 +50,7 @@ const end =
         const seal = createSeal((await readSecretKeys(config)).sealing);
         const keys = [await makeKey(seal), await makeKey(seal)] as const;
         const done = await atomically(async (transaction) => ({
+          lifetimes: await assumeLongestLifetime(transaction),
           revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
           ended: await endEverything(transaction, history?.highestEpoch),
           networks: await forgetFamiliarNetworks.count(transaction),

@@ -7,7 +7,7 @@ import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../
 import { loadDictionaries } from "../passwords/weaknessCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
-import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
+import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/throttling.ts";
 import type { Enforced } from "../unicode/precis.ts";
 import { whilePasswordHolds } from "./passwordRace.ts";
@@ -170,7 +170,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
     });
     if (!revocation) throw new Problem("invalid-credentials");
-    if (revocation === deletedConcurrently) return enforce(everyTokenOf(userId));
+    if (revocation === deletedConcurrently) return enforce(deletedUser(userId));
     enforce(revocation);
     audit("user-deleted", { userId });
   }

@@ -177,7 +177,11 @@ test("a token lost by a failover stays valid; an older copy of it is detected", 
 const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
   createSessions({
     store: sessionStore(database),
-    tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
+    tokens: {
+      ttlSeconds: 600,
+      prepare: () => () => Promise.resolve("unused"),
+      verify: () => Promise.reject(new Error()),
+    },
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,

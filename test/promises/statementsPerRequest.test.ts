@@ -45,7 +45,11 @@ const users = createUsers({
 const newInstance = () =>
   createSessions({
     store: sessionStore(database),
-    tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
+    tokens: {
+      ttlSeconds: 600,
+      prepare: () => () => Promise.resolve("unused"),
+      verify: () => Promise.reject(new Error()),
+    },
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
