@@ -11,7 +11,7 @@ import { loadDocumentation } from "../documentation/documentation.ts";
 import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
-import { listen, type Place, type RunningServer } from "../http/server.ts";
+import { listen, type RunningServer, type ServerOptions } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
@@ -40,8 +40,8 @@ export async function openHttp(
   const app = await createWarmApp(context, earlier, { contract, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
-  const place = placeOf(config, certificate, earlier.observability);
-  const server = await listen(app, place, log).catch(cannotListen("", host, port));
+  const options = serverOptions(config, certificate, earlier.observability);
+  const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
   await serveMetrics(context, earlier, { contract, server });
   return {
@@ -98,7 +98,11 @@ async function createWarmApp(
 }
 
 /** Where and how the server listens. The workers share the limits on connections. */
-function placeOf(config: Config, certificate: Certificate | undefined, { metrics }: Observability): Place {
+function serverOptions(
+  config: Config,
+  certificate: Certificate | undefined,
+  { metrics }: Observability,
+): ServerOptions {
   const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
   return {
     host: config.host,
@@ -122,12 +126,12 @@ async function serveMetrics(
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   if (!metrics) return;
-  metrics.read({
+  metrics.registerGauges({
     operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
     connections: server.connections,
     hashing: domain.hasher.load,
     database: storage.database.load,
-    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
+    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;
