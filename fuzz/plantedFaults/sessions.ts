@@ -80,8 +80,8 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("refresh-guess-ends-session", "guesses-end-nothing", /ended by guesses|refresh token is answered/, [
     "src/sessions/refresh.ts",
-    "if (!state || !secrets.isGenuine(token, state.seed)) throw",
-    "if (state && !secrets.isGenuine(token, state.seed)) await parts.endStolenSession(state.userId, sessionId);\nif (!state || !secrets.isGenuine(token, state.seed)) throw",
+    "if (seed && !secrets.isGenuine(token, seed)) throw",
+    "if (seed && !secrets.isGenuine(token, seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId);\n}\nif (seed && !secrets.isGenuine(token, seed)) throw",
   ]),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
     "src/sessions/store.ts",
