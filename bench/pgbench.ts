@@ -1,4 +1,4 @@
-/** A ceiling: the statement of a refresh, and nothing else, driven by Postgres' own pgbench. */
+/** The ceiling of refreshes: the statement of a refresh, and nothing else, run by pgbench. */
 import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,8 +11,8 @@ import { connectionsOf } from "./workloads.ts";
 const sessions = 10_000;
 
 /**
- * Fills a database for it.
- * @returns what does refreshes for so many seconds; nothing where there is no pgbench on this machine
+ * Fills a database for pgbench.
+ * @returns a function that refreshes for so many seconds; `undefined` if pgbench is not installed
  */
 export async function pgbenchRefreshes(
   postgres: Postgres,
@@ -23,16 +23,14 @@ export async function pgbenchRefreshes(
     (path) => existsSync(path),
   );
   if (!program) {
-    console.log(
-      "There is no pgbench here (Debian: postgresql-client or postgresql-contrib), and so no ceiling of refreshes.\n",
-    );
+    console.log("pgbench is not installed (Debian: postgresql-contrib): refreshes are not compared with it.\n");
     return undefined;
   }
   await postgres.createFilled(database, { users: sessions, revocations: 1 });
   const script = join(import.meta.dirname, "dist", "refresh.sql");
   await writeFile(script, refreshScript());
   const clients = String(connectionsOf("refresh"));
-  // Statements are prepared once a connection, and planned once.
+  // Statements are prepared and planned once per connection, as in Latchkey.
   const where = ["--host", postgres.host, "--username", postgres.user, "--no-vacuum", "--protocol", "prepared"];
   return async (seconds) => {
     const wholeSeconds = Math.max(1, Math.round(seconds));
@@ -45,7 +43,7 @@ export async function pgbenchRefreshes(
     return {
       answered: value(/^number of transactions actually processed: (\d+)/m),
       failed: value(/^number of failed transactions: (\d+)/m),
-      // Without the time to connect, as its own figure is.
+      // Excludes the time to connect, like the tps of pgbench.
       seconds: value(/^number of transactions actually processed: (\d+)/m) / value(/^tps = ([\d.]+)/m),
       p50Ms: Number.NaN,
       p99Ms: Number.NaN,
@@ -53,7 +51,7 @@ export async function pgbenchRefreshes(
   };
 }
 
-/** The statement of a refresh, with values that fit each session at any time: its digest stays the same. */
+/** The statement of a refresh. Its values fit every session at any time, because the digest of a session stays the same. */
 function refreshScript(): string {
   const digest = "sha256((:n)::text::bytea)";
   const values: Record<string, string> = {

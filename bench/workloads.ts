@@ -1,4 +1,5 @@
 /** Prepares the load for a program and a workload. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { request } from "undici";
 import { password } from "./database.ts";
 import type { HttpRequest, LoadSpec } from "./load/protocol.ts";
@@ -88,8 +89,19 @@ export async function prepare(
 
 type Answer = { body: Record<string, string>; cookies: string[] };
 
-/** @throws {Error} if the response is not 2xx: failures must not be measured */
-async function send(url: string, { method, path, headers, body }: HttpRequest): Promise<Answer> {
+/** Sends a request of the preparation. @throws {Error} if the response is not 2xx: failures must not be measured */
+async function send(url: string, request: HttpRequest, tries = 10): Promise<Answer> {
+  const { status, answer, text } = await sendOnce(url, request);
+  // On a busy machine, a password may wait for too long.
+  if (status === 503 && tries > 1) {
+    await sleep(1_000);
+    return send(url, request, tries - 1);
+  }
+  if (status >= 300) throw new Error(`${request.method} ${url}${request.path}: ${status} ${text}`);
+  return answer();
+}
+
+async function sendOnce(url: string, { method, path, headers, body }: HttpRequest) {
   // Not fetch: better-auth takes it for a browser because of its headers, and requires an Origin.
   const answer = await request(url + path, {
     method,
@@ -99,8 +111,11 @@ async function send(url: string, { method, path, headers, body }: HttpRequest): 
     bodyTimeout: 10_000,
   });
   const text = await answer.body.text();
-  if (answer.statusCode >= 300) throw new Error(`${method} ${url}${path}: ${answer.statusCode} ${text}`);
-  return { body: JSON.parse(text), cookies: [answer.headers["set-cookie"] ?? []].flat() };
+  return {
+    status: answer.statusCode,
+    text,
+    answer: (): Answer => ({ body: JSON.parse(text), cookies: [answer.headers["set-cookie"] ?? []].flat() }),
+  };
 }
 
 async function inBatches<T, R>(items: T[], act: (item: T) => Promise<R>): Promise<R[]> {
