@@ -32,7 +32,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: "300",
-      // Counts executions, for test/promises/everyStatement.test.ts.
+      // Counts executions, for test/promises/everyStatement.test.ts. EXPLAIN VERBOSE shows the identifiers.
       shared_preload_libraries: "pg_stat_statements",
       "pg_stat_statements.max": "20000",
     },
