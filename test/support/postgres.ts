@@ -20,7 +20,9 @@ declare module "vitest" {
 export const templateDatabase = "latchkey_template";
 export const serviceRole = "latchkey";
 
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // The projects of a configuration inherit this setup, and use the Postgres of the root project.
+  if (!project.isRootProject()) return undefined;
   await rm(answersFolder, { recursive: true, force: true });
   await mkdir(answersFolder, { recursive: true });
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-test-"));
@@ -32,7 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: "300",
-      // Counts executions, for test/promises/everyStatement.test.ts. EXPLAIN VERBOSE shows the identifiers.
+      // Counts executions, for test/promises/everyStatement.test.ts.
       shared_preload_libraries: "pg_stat_statements",
       "pg_stat_statements.max": "20000",
     },
