@@ -2,7 +2,7 @@
 import { type Agent, request as send } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Answer } from "../src/openapi/responseValidator.ts";
+import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
 import { decoded } from "../test/support/client.ts";
 
 export type Request = {
@@ -20,7 +20,7 @@ const retries = { maximum: 20, delayMs: 200 };
  * Sends a request, and retries if the service is overloaded, which on a busy machine is no fault.
  * @throws {Error} if there is no response, which is a finding as well
  */
-export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<Answer> {
+export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<ReceivedResponse> {
   for (let tries = 1; ; tries += 1) {
     const answer = await exchangeOnce(url, agent, request);
     const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");
@@ -29,7 +29,7 @@ export async function sendRequest(url: URL, agent: Agent, request: Request): Pro
   }
 }
 
-function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<Answer> {
+function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<ReceivedResponse> {
   return new Promise((resolve, reject) => {
     const outgoing = send(
       {

@@ -2,7 +2,7 @@
  * The expected state of the service: its users and their passwords, the valid tokens, and the values that each user was
  * given. It is derived from requests and responses only.
  */
-import type { Answer } from "../src/openapi/responseValidator.ts";
+import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
 import { type SentRequest, textOf } from "./curl.ts";
@@ -24,7 +24,7 @@ type Call = {
   operation: Operation;
   request: Request;
   sent: Json;
-  answer: Answer;
+  answer: ReceivedResponse;
   json: Json;
   proof: Proof | undefined;
 };
@@ -91,7 +91,7 @@ export function createModel(api: Api) {
    */
   function record(
     request: Request,
-    answer: Answer,
+    answer: ReceivedResponse,
     secrets: string[],
   ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
@@ -200,7 +200,7 @@ export function createModel(api: Api) {
   }
 
   /** Returns what is wrong if the response contains a secret of the request, unless the contract declares that. */
-  function findEcho(request: Request, answer: Answer, json: Json, secrets: string[]): string | undefined {
+  function findEcho(request: Request, answer: ReceivedResponse, json: Json, secrets: string[]): string | undefined {
     const response = JSON.stringify(answer.headers) + answer.text;
     const declared = Object.values(json);
     const text = textOf(request);
@@ -216,7 +216,7 @@ export function createModel(api: Api) {
   }
 
   /** Returns what is wrong if the response contains a value of another user that the request does not contain. */
-  function findLeak(request: Request, { text }: Answer, proof: Proof | undefined): string | undefined {
+  function findLeak(request: Request, { text }: ReceivedResponse, proof: Proof | undefined): string | undefined {
     const sent = textOf(request);
     const known = pool.filter(({ value }) => value.length >= 16);
     // A client that knows a value of a user, such as a refresh token, may be given more of them.
@@ -230,7 +230,7 @@ export function createModel(api: Api) {
   }
 }
 
-const isJson = ({ headers }: Answer) => /json/.test(headers["content-type"]?.[0] ?? "");
+const isJson = ({ headers }: ReceivedResponse) => /json/.test(headers["content-type"]?.[0] ?? "");
 
 /** Returns the value of the last path parameter. */
 function lastSegment({ path }: Operation, { target }: Request): string {

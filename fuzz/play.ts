@@ -1,5 +1,5 @@
 /** Plays a sequence of steps: fills in the values of earlier responses, sends the requests and judges the responses. */
-import type { Answer } from "../src/openapi/responseValidator.ts";
+import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
 import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
 import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
@@ -13,9 +13,9 @@ import type { Body, Credentials, Step, Value } from "./plan.ts";
 /** The service under test. */
 export type ServiceAccess = {
   api: Api;
-  send(request: Request): Promise<Answer>;
+  send(request: Request): Promise<ReceivedResponse>;
   /** Throws if the contract does not declare the response. */
-  check(method: string, target: string, answer: Answer): void;
+  check(method: string, target: string, answer: ReceivedResponse): void;
   /** Digits that no other sequence has, so that usernames differ. */
   runId: string;
   /** Tokens that the service issued and that have expired. */

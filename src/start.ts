@@ -32,7 +32,7 @@ export async function startService(config: Config, log: Logger, options: StartOp
       close: lifecycle.close,
       failed: storage.postgres.failed,
       hashingWork: domain.hasher.workDone,
-      ...(observability.metrics && { readMetrics: observability.metrics.reading }),
+      ...(observability.metrics && { readMetrics: observability.metrics.snapshot }),
     };
   } catch (error) {
     await lifecycle.close().catch(() => {}); // the error of the start is more important

@@ -1,5 +1,5 @@
 /** The means to check a promise: recorded requests, responses validated against the contract, users, and assertions. */
-import type { Answer } from "../../src/openapi/responseValidator.ts";
+import type { ReceivedResponse } from "../../src/openapi/responseValidator.ts";
 import { type Api, isReference, type Operation, sourcesOf } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { SentRequest } from "../curl.ts";
@@ -21,9 +21,9 @@ export type ServiceDetails = {
 export type ServiceAccess = ServiceDetails & {
   api: Api;
   /** @param from the address to send from. Default: the usual one */
-  send(request: Request, from?: string): Promise<Answer>;
+  send(request: Request, from?: string): Promise<ReceivedResponse>;
   /** Throws if the contract does not declare the response. */
-  check(method: string, target: string, answer: Answer): void;
+  check(method: string, target: string, answer: ReceivedResponse): void;
   /** Digits that no other run has, so that usernames differ. */
   runId: string;
   /** Whether 429, 500 and 503 are expected. */
@@ -42,7 +42,7 @@ export type Sent = Credentials & {
   headers?: [string, string][];
   from?: string;
 };
-export type Reply = Answer & { json: Json; slug: string };
+export type Reply = ReceivedResponse & { json: Json; slug: string };
 export type TestUser = { id: string; username: string; password: string; basic: [string, string] };
 
 /** The promise cannot be checked, because the contract or the service lacks something. */

@@ -1,11 +1,11 @@
-/** Whether the service can listen where its settings say, found out before a database is made or changed. */
+/** Checks that the service can listen on its addresses, before it creates or changes a database. */
 import { createServer } from "node:net";
 import type { Config } from "../config/config.ts";
 import { StartError } from "../errors.ts";
 
-/** @throws {StartError} where an address is taken, forbidden or unknown */
+/** @throws {StartError} where an address is in use, forbidden or unknown */
 export async function checkAddresses({ host, port, metricsHost, metricsPort }: Config): Promise<void> {
-  // Both at once: they could be the same.
+  // Both are reserved at the same time, because they could be the same.
   const releases = [await reserve(host, port).catch(cannotListen("", host, port))];
   try {
     if (metricsPort === undefined) return;
@@ -15,7 +15,7 @@ export async function checkAddresses({ host, port, metricsHost, metricsPort }: C
   }
 }
 
-/** Listens and accepts nothing. @returns what ends that */
+/** Listens without accepting connections. @returns a function that stops listening */
 function reserve(host: string, port: number): Promise<() => Promise<void>> {
   const server = createServer({ pauseOnConnect: true }, (socket) => socket.destroy());
   const release = () => new Promise<void>((resolve) => server.close(() => resolve()));

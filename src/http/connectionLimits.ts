@@ -1,4 +1,4 @@
-/** How many connections may be open: in total, and from one network. */
+/** Limits on open connections, in total and from one network. */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
@@ -10,22 +10,22 @@ export type ConnectionLimit = "total" | "network";
 
 export type ConnectionLimits = {
   total: number;
-  /** From one IPv4 address or one IPv6 /64; a /56 may hold half as many again, a /48 twice as many. Not limited without it. */
+  /** For an IPv4 address or an IPv6 /64. A /56 may open 1.5 times as many, a /48 twice as many. Unlimited by default. */
   perNetwork?: number;
-  /** Connections of these addresses count towards the total alone. */
+  /** Connections from trusted proxies count only towards the total. */
   isTrustedProxy?: (address: string) => boolean;
 };
 
-/** @returns how many of all connections one network may hold, unless the settings say it: a quarter, but enough for a browser or two */
+/** The default limit for one network: a quarter of the total, and at least 16, which is enough for two browsers. */
 export const shareOfOneNetwork = (total: number): number => Math.max(Math.ceil(total / 4), 16);
 
-/** Networks that one line of the log names. */
-const mostNetworksNamed = 5;
+/** Networks in one log line. */
+const maxNetworksLogged = 5;
 
 /**
- * Closes connections beyond the limits as they come, and logs them together, once a second. Not by `server.maxConnections`:
- * node:cluster would hand such a connection from one full worker to the next, for ever.
- * @param onRefused is called for each
+ * Closes new connections beyond the limits, and logs them at most once a second. `server.maxConnections` is not used, because
+ * node:cluster would pass a connection between full workers forever.
+ * @param onRefused is called for each closed connection
  */
 export function limitConnections(
   server: Server,
@@ -36,10 +36,10 @@ export function limitConnections(
   let open = 0;
   const openByNetwork = new Map<string, number>();
   const report = {
-    total: reportTogether((refusals) =>
+    total: batchReports((refusals) =>
       log?.warn({ ...refusals, maxConnections: total }, "connections refused: as many as MAX_CONNECTIONS are open"),
     ),
-    network: reportTogether((refusals) =>
+    network: batchReports((refusals) =>
       log?.warn(
         { ...refusals, maxConnectionsPerNetwork: perNetwork },
         "connections refused: as many as MAX_CONNECTIONS_PER_NETWORK are open from one network",
@@ -73,13 +73,13 @@ export function limitConnections(
   });
 }
 
-/** Counts what happens within a second of the first, and reports it then. */
-function reportTogether(report: (refusals: { refused: number; networks: string[] }) => void) {
+/** Reports the refusals of a second together. */
+function batchReports(report: (refusals: { refused: number; networks: string[] }) => void) {
   let refused = 0;
   const networks = new Set<string>();
   return (network: string): void => {
     refused += 1;
-    if (networks.size < mostNetworksNamed) networks.add(network);
+    if (networks.size < maxNetworksLogged) networks.add(network);
     if (refused > 1) return;
     setTimeout(() => {
       report({ refused, networks: [...networks] });
@@ -90,8 +90,8 @@ function reportTogether(report: (refusals: { refused: number; networks: string[]
 }
 
 /**
- * @param trustProxy as the setting has it. With a number of proxies the nearest one is trusted, whatever its address.
- * @returns whether a connection from an address is that of a trusted proxy, as Express decides it
+ * @param trustProxy the setting `TRUST_PROXY`. A number of proxies means that every peer is trusted as the nearest proxy
+ * @returns whether the peer of a connection is a trusted proxy, by the rules of Express
  */
 export function trustedProxy(trustProxy: number | string[] | undefined): (address: string) => boolean {
   if (trustProxy === undefined) return () => false;

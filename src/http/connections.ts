@@ -1,4 +1,4 @@
-/** The connections that a server has accepted: which are open, and that none of them can end the process. */
+/** Tracks the open connections of a server, and handles their errors, which would otherwise end the process. */
 import type { Server } from "node:http";
 import { Server as TlsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -9,10 +9,10 @@ import type { Logger } from "pino";
  * process when its peer resets it, and Node removes its own listener from the sockets of CONNECT and of upgrades.
  * @returns the open connections that are ready for HTTP: with TLS, those whose handshake is complete
  */
-export function followConnections(server: Server, log?: Logger): ReadonlySet<Socket> {
+export function trackConnections(server: Server, log?: Logger): ReadonlySet<Socket> {
   const connections = new Set<Socket>();
   const destroyOnError = (socket: Socket) => void socket.on("error", () => socket.destroy());
-  const follow = (socket: Socket) => {
+  const track = (socket: Socket) => {
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
   };
@@ -20,21 +20,21 @@ export function followConnections(server: Server, log?: Logger): ReadonlySet<Soc
   if (server instanceof TlsServer) {
     server.on("secureConnection", (socket: Socket) => {
       destroyOnError(socket);
-      follow(socket);
+      track(socket);
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
   } else {
-    server.on("connection", follow);
+    server.on("connection", track);
   }
   reportAcceptErrors(server, log);
   return connections;
 }
 
-/** A connection that the system could not hand over, for want of file descriptors say. Logged at most once a second. */
+/** Logs connections that could not be accepted, such as without file descriptors. At most once a second. */
 function reportAcceptErrors(server: Server, log?: Logger): void {
   let isReported = false;
   server.on("error", (err) => {
-    if (!server.listening || isReported) return; // why it cannot listen is reported by whoever starts it
+    if (!server.listening || isReported) return; // the caller of listen() reports why the server cannot listen
     isReported = true;
     setTimeout(() => {
       isReported = false;

@@ -1,6 +1,6 @@
 /**
- * Requests that two readers could read in two ways, a proxy and this service for instance, are
- * refused (RFC 9112, sections 3.2 and 6). Node's parser refuses most of them; these it lets pass.
+ * Rejects requests that a proxy and this service could interpret differently (RFC 9112, sections 3.2 and 6). Node's parser
+ * rejects most of them; these it accepts.
  */
 import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
@@ -34,14 +34,14 @@ export function framingProblem({ url, rawHeaders, headers, httpVersion }: Incomi
   return undefined;
 }
 
-/** Whether anything follows the headers of a request (RFC 9112, section 6). */
+/** Whether a request has a body (RFC 9112, section 6). */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>
   Number(headers["content-length"] ?? 0) > 0 || headers["transfer-encoding"] !== undefined;
 
 /**
- * The path and query of a request's target: of the absolute form too (RFC 9112, section 3.2.2),
- * which everything behind this need not know. Its host counts in place of `Host`, and Latchkey uses neither.
- * @returns `undefined` where there is none. What follows a `#` is for the client alone, and is never sent.
+ * The path and query of a request target, also of the absolute form (RFC 9112, section 3.2.2). The host of the absolute form is
+ * ignored, as `Host` is.
+ * @returns `undefined` for a target without a path, or with a fragment, which clients must not send
  */
 export function originForm(target: string): string | undefined {
   const [scheme = "", authority = ""] = /^https?:\/\/([^/?#]*)/i.exec(target) ?? [];
@@ -51,19 +51,18 @@ export function originForm(target: string): string | undefined {
 }
 
 /**
- * Whether a `Host`, or what stands in its place in a target, is a host with or without a port (RFC 9110, section 7.2;
- * RFC 3986, section 3.2.2). An empty host is valid in the grammar and is not in an `http` URI (RFC 9110, section 4.2.1);
- * userinfo and the zone of an IPv6 address are for the client alone.
+ * Whether a value is a host with or without a port (RFC 9110, section 7.2; RFC 3986, section 3.2.2). An empty host is not valid
+ * in an `http` URI (RFC 9110, section 4.2.1). Userinfo and the zone of an IPv6 address are not sent to servers.
  */
 export function isAuthority(value: string): boolean {
   const [, name, literal, port = ""] = authorityPattern.exec(value) ?? [];
   if (port.length > 5 || Number(port) > 65_535) return false;
   if (literal !== undefined) return isIPv6(literal) || futureAddress.test(literal);
-  return name !== undefined && name.length <= longestName;
+  return name !== undefined && name.length <= maxNameLength;
 }
 
-/** As DNS has it (RFC 3986, section 3.2.2). */
-const longestName = 255;
+/** The limit of DNS (RFC 3986, section 3.2.2). */
+const maxNameLength = 255;
 const authorityPattern = /^(?:((?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+)|\[([\w.~!$&'()*+,;=:-]+)\])(?::(\d*))?$/i;
-/** IPvFuture. */
+/** `IPvFuture` in RFC 3986. */
 const futureAddress = /^v[\da-f]+\../i;

@@ -1,4 +1,4 @@
-/** The answer to what Node's parser refuses before the app sees it. It is of the same kind as the app's. */
+/** Responds to requests that Node's parser rejects, with a problem as the app would. */
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
@@ -6,16 +6,16 @@ import type { Logger } from "pino";
 import { Problem } from "../problems/problems.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 
-/** How long a refused client may take to read why. */
+/** How long a rejected client may take to read the response. */
 const lingerMs = 1_000;
-/** What Node calls a request that is late. */
+/** Node's code for a request that arrives too slowly. */
 export const timeoutCode = "ERR_HTTP_REQUEST_TIMEOUT";
 
-/** @param method of the request, as far as it is known: an answer to HEAD has no body */
+/** @param method of the request, if it is known: the response to HEAD has no body */
 export type Refuse = (socket: Socket, code: string, method?: string) => void;
 
 /**
- * Writes a 400 or a 408 on the bare connection, and closes it: what follows on it cannot be read.
+ * Writes a 400 or a 408 to the socket and closes it, because the rest of the connection cannot be parsed.
  * @param base the path of `PUBLIC_URL`
  */
 export function refusal(log?: Logger, base = ""): Refuse {

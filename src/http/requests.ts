@@ -1,29 +1,29 @@
 /**
- * The requests of each connection and their answers, in order. What cannot be parsed gets an answer of the contract's
- * kind, after the answers that are due before it, and nothing behind it is processed.
+ * Tracks the requests of each connection and their responses, in order. A request that cannot be parsed gets a problem, after the
+ * responses to earlier requests. Nothing after it is processed.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { problemOf, type Refuse, timeoutCode } from "./refusal.ts";
 
-/** Requests that one connection may have sent ahead. Node would run all that arrive, at once. */
-const pipelineLength = 8;
-/** How long a connection that ends with an error may wait for the answers that are due before. */
-const dueTimeoutMs = 10_000;
+/** Limit on pipelined requests of a connection. Node would run all of them at the same time. */
+const maxPipelined = 8;
+/** How long a connection that ends with an error waits for earlier responses. */
+const earlierResponsesTimeoutMs = 10_000;
 
-type Exchange = { request: IncomingMessage; response: ServerResponse };
+type RequestAndResponse = { request: IncomingMessage; response: ServerResponse };
 type Connection = {
-  unanswered: Set<ServerResponse>;
-  latest?: Exchange;
-  /** How many requests have arrived behind the last one that is answered. */
+  unfinished: Set<ServerResponse>;
+  latest?: RequestAndResponse;
+  /** Requests that arrived after the last one that gets a response. */
   ignored: number;
 };
 type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
 
-/** Connections whose last answer is known. What arrives behind its request is not processed (RFC 9112, section 9.6). */
+/** Connections that close after a response. Later requests are not processed (RFC 9112, section 9.6). */
 const closing = new WeakSet<Socket>();
 
-/** Makes an answer the last one of its connection. */
+/** Closes the connection after a response. */
 export function closeAfter(response: ServerResponse): void {
   const { socket } = response.req;
   closing.add(socket);
@@ -32,9 +32,9 @@ export function closeAfter(response: ServerResponse): void {
 }
 
 /**
- * @param connections those that are ready for HTTP
- * @param handle is called for each request that is to be processed
- * @returns the answers that a connection is waiting for, in the order of their requests
+ * @param connections the connections that are ready for HTTP
+ * @param handle is called for each request to process
+ * @returns the unfinished responses of a connection, in the order of their requests
  */
 export function serveRequests(
   server: Server,
@@ -43,10 +43,10 @@ export function serveRequests(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): (socket: Socket) => ReadonlySet<ServerResponse> {
   const known = new WeakMap<Socket, Connection>();
-  /** Requests whose body is known to be late or malformed: each piece that follows is another error. */
+  /** Requests whose body is late or malformed. Each later chunk is another error. */
   const failed = new WeakSet<IncomingMessage>();
   const connectionOf = (socket: Socket): Connection => {
-    const connection = known.get(socket) ?? { unanswered: new Set(), ignored: 0 };
+    const connection = known.get(socket) ?? { unfinished: new Set(), ignored: 0 };
     known.set(socket, connection);
     return connection;
   };
@@ -55,75 +55,75 @@ export function serveRequests(
     const { socket } = request;
     const connection = connectionOf(socket);
     if (closing.has(socket)) {
-      // Node keeps each until the answers before it are written.
+      // Node keeps each of them until the earlier responses are written.
       connection.ignored += 1;
-      if (connection.ignored > pipelineLength) socket.destroy();
+      if (connection.ignored > maxPipelined) socket.destroy();
       return;
     }
-    const { unanswered } = connection;
+    const { unfinished } = connection;
     connection.latest = { request, response };
-    unanswered.add(response);
-    response.on("close", () => unanswered.delete(response));
-    if (unanswered.size > pipelineLength) return void socket.destroy();
-    // It is answered without the upgrade (RFC 9110, section 7.8). Node drops what follows it in the same packet, and would
-    // take the next packet, which may be the rest of a body, for a request.
+    unfinished.add(response);
+    response.on("close", () => unfinished.delete(response));
+    if (unfinished.size > maxPipelined) return void socket.destroy();
+    // The upgrade is ignored (RFC 9110, section 7.8). Node drops the rest of the packet, and would parse the next packet, which
+    // may be the rest of a body, as a request.
     if (request.headers.upgrade !== undefined) closeAfter(response);
     handle(request, response);
   });
 
   server.on("clientError", (error: ParserError, socket: Socket) => {
     const { code = "" } = error;
-    // After a reset or a failure of TLS there is nobody to answer.
+    // After a reset or a TLS error no response can be sent.
     if (!connections.has(socket) || !(code === timeoutCode || code.startsWith("HPE_"))) return void socket.destroy();
-    const { unanswered, latest } = connectionOf(socket);
-    if (latest && !latest.request.complete) return failBody(socket, unanswered, latest, code);
-    // Browsers open connections in advance, and take an unrequested answer for that to their next request.
+    const { unfinished, latest } = connectionOf(socket);
+    if (latest && !latest.request.complete) return failBody(socket, unfinished, latest, code);
+    // Browsers open connections in advance, and would take this response for that to their next request.
     if (code === timeoutCode && socket.bytesRead === 0) return void socket.destroy();
-    refuseWhenDue(socket, code, latest ? undefined : methodOf(error));
+    refuseInOrder(socket, code, latest ? undefined : methodOf(error));
   });
 
-  // Without a listener, Node answers with a status that is not in the contract or hangs up.
+  // Without a listener, Node responds with an undeclared status or closes the connection.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response));
   server.on("connect", (_request, socket: Socket) => {
-    socket.resume(); // nobody reads it any more; unread bytes would reset the connection before the answer is read
-    refuseWhenDue(socket, "CONNECT");
+    socket.resume(); // unread bytes would reset the connection before the client has read the response
+    refuseInOrder(socket, "CONNECT");
   });
 
-  /** Refuses what cannot be a request, once the requests before it have been answered. */
-  function refuseWhenDue(socket: Socket, code: string, method?: string): void {
+  /** Rejects an unparsable request, after the responses to earlier ones. */
+  function refuseInOrder(socket: Socket, code: string, method?: string): void {
     if (closing.has(socket)) return;
     closing.add(socket);
-    const newest = [...connectionOf(socket).unanswered].at(-1);
-    afterAnswer(socket, newest, () => refuse(socket, code, method));
+    const newest = [...connectionOf(socket).unfinished].at(-1);
+    afterResponse(socket, newest, () => refuse(socket, code, method));
   }
 
   /** The body of the newest request cannot be read, or has not arrived in time. */
-  function failBody(socket: Socket, unanswered: Set<ServerResponse>, exchange: Exchange, code: string): void {
-    const { request, response } = exchange;
+  function failBody(socket: Socket, unfinished: Set<ServerResponse>, latest: RequestAndResponse, code: string): void {
+    const { request, response } = latest;
     if (failed.has(request)) return;
     failed.add(request);
-    const isAnswered = !unanswered.has(response);
+    const isFinished = !unfinished.has(response);
     closeAfter(response);
-    if (isAnswered) return void socket.destroy();
+    if (isFinished) return void socket.destroy();
     if (response.headersSent) return;
     // The body reader responds, in the order of the requests.
     if (request.listenerCount("error") > 0) return void request.emit("error", problemOf(code));
-    const before = [...unanswered].at(-2);
-    afterAnswer(socket, before, () => {
+    const before = [...unfinished].at(-2);
+    afterResponse(socket, before, () => {
       if (!response.headersSent) refuse(socket, code, request.method);
     });
   }
 
-  return (socket) => connectionOf(socket).unanswered;
+  return (socket) => connectionOf(socket).unfinished;
 }
 
-/** Calls back when an answer has been written, within a bounded time: all answers before it have been written then, too. */
-function afterAnswer(socket: Socket, answer: ServerResponse | undefined, next: () => void): void {
-  if (!answer) return void next();
-  const deadline = setTimeout(() => socket.destroy(), dueTimeoutMs);
+/** Calls `next` when a response, and so all earlier ones, have been written. Closes the connection if that takes too long. */
+function afterResponse(socket: Socket, response: ServerResponse | undefined, next: () => void): void {
+  if (!response) return void next();
+  const deadline = setTimeout(() => socket.destroy(), earlierResponsesTimeoutMs);
   socket.once("close", () => clearTimeout(deadline));
-  answer.once("close", next);
+  response.once("close", next);
 }
 
-/** The method of the first request on a connection. May be wrong where its head arrived in parts; the connection is closed anyway. */
+/** The method of the first request on a connection. Unreliable where the head arrived in parts, which does no harm. */
 const methodOf = ({ rawPacket }: ParserError) => rawPacket?.subarray(0, 16).toString("latin1").split(" ")[0];

@@ -1,24 +1,30 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+/** The security headers of every response. */
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
 import helmet from "helmet";
 
-/** What helmet sets on every answer. It is the same each time, and so is asked for once. */
+/** The headers that helmet sets. They are the same for every response, so that it sets them only once. */
 export const securityHeaders: readonly (readonly [name: string, value: string])[] = (() => {
-  const headers: [string, string][] = [];
-  const recorder = { setHeader: (...header: [string, string]) => headers.push(header), removeHeader() {} };
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  const headers: [name: string, value: string][] = [];
+  response.setHeader = (name, value) => {
+    headers.push([name, String(value)]);
+    return response;
+  };
   const protect = helmet({
-    strictTransportSecurity: false, // only over TLS: see below
+    strictTransportSecurity: false, // only over TLS
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   });
-  protect({} as IncomingMessage, recorder as unknown as ServerResponse, (error) => {
+  protect(request, response, (error) => {
     if (error) throw error;
   });
   return headers;
 })();
 
 /**
+ * The header that makes browsers use HTTPS only (RFC 6797). It must not be sent over plain HTTP (section 7.2).
  * @param maxAgeSeconds `off` for no header
- * @returns name and value of the header that asks browsers to use HTTPS alone (RFC 6797), or nothing. It must not be sent
- * over plain HTTP (section 7.2).
  */
 export function strictTransportSecurity(
   maxAgeSeconds: number | "off",

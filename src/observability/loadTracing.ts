@@ -1,4 +1,4 @@
-/** Loads what makes traces, which needs optional packages. */
+/** Loads tracing, which needs optional packages. */
 import { StartError } from "../errors.ts";
 
 /** @throws {StartError} where the optional packages of OpenTelemetry are not installed */

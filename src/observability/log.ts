@@ -1,6 +1,6 @@
 /**
- * The log: JSON lines with the id that the client got in `X-Request-Id`. What a request carries
- * (headers, query, body, the values in its path) is never in it: there may be a secret anywhere.
+ * The log: JSON lines with the id that the client gets in `X-Request-Id`. Headers, query, body and path values of a request are
+ * never logged, because any of them may contain a secret.
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
@@ -12,21 +12,21 @@ import { currentRequest, type RequestContext, requestContext } from "../requestC
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
-/** What readiness says of a stop that somebody asked for: no error. */
+/** A planned shutdown is not logged as an error. */
 const planned: ProblemSlug = "shutting-down";
 
 export type Log = {
   log: Logger;
-  /** Writes a text for people beside the log. */
+  /** Writes text for people to the same output. */
   print(text: string): void;
-  /** How many lines were dropped since the start, because they could not be written. */
+  /** The number of lines since startup that could not be written. */
   dropped(): number;
 };
 
 /**
- * Opens the log: JSON lines, or text for people on a terminal. What cannot be written is dropped and counted; a line says how
- * many once writing works again, whatever `LOG_LEVEL` leaves out, except for `silent`.
- * @param fd standard output or, for the audit events of a command, standard error: those are always JSON, to be kept
+ * Opens the log: JSON lines, or readable text on a terminal. Lines that cannot be written are dropped and counted. Once writing
+ * works again, a line has their number, at every `LOG_LEVEL` but `silent`.
+ * @param fd standard output or, for the audit events of a command, standard error, which is always JSON
  */
 export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
   const format = fd === 1 && isatty(fd) ? await prettyFormat() : undefined;
@@ -45,12 +45,12 @@ async function prettyFormat(): Promise<(line: string) => string> {
   return prettyFactory({ singleLine: true, ignore: "pid,hostname" });
 }
 
-/** Says on standard error why the program ends. Never throws, and waits for no reader. */
+/** Writes to standard error why the program ends. Does not throw or wait for a reader. */
 export function printFatal(message: string): void {
   try {
     writeSync(openNonBlocking(2), `${message}\n`);
   } catch {
-    // There is nobody to tell; the exit status says it.
+    // The exit status remains.
   }
 }
 
@@ -76,7 +76,7 @@ export function requestLog(log: Logger): (context: RequestContext, request: Requ
   };
 }
 
-/** Tells the line of a request which problem it got, and the cause that the client is not told. */
+/** Adds the problem, and the cause of an internal error, to the log line of the request. */
 export function reportProblem(problem: Problem): void {
   const context = requestContext();
   context.problem = problem.slug;
@@ -84,10 +84,7 @@ export function reportProblem(problem: Problem): void {
     context.cause = problem.cause instanceof Error ? problem.cause : problem;
 }
 
-/**
- * Writes audit events into the log, each a line with `event`. They are written whatever `LOG_LEVEL`
- * leaves out, except for `silent`.
- */
+/** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` but `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
   return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {

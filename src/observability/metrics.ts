@@ -1,4 +1,4 @@
-/** What Prometheus reads: how the service is doing, in numbers. test/promises/metrics.test.ts holds the dashboard and the alerts against these names. */
+/** Metrics for Prometheus. test/promises/metrics.test.ts compares the dashboard and the alerts with these names. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
@@ -6,27 +6,27 @@ import type { Logger } from "pino";
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
 import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
-import { followConnections } from "../http/connections.ts";
+import { trackConnections } from "../http/connections.ts";
 import { refusal } from "../http/refusal.ts";
 import { serveRequests } from "../http/requests.ts";
 import { requestContext } from "../requestContext.ts";
 
-/** What is asked for at each reading. */
+/** Values that are read at each scrape. */
 export type Gauges = {
-  /** The operations that may fail by a fault of the service. */
+  /** Operations that declare an internal error. */
   operations: string[];
   connections(): number;
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
-  revocations(): { stalenessSeconds: number; held: number };
+  revocations(): { stalenessSeconds: number; size: number };
 };
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** The metrics of one process, as they are handed to the one that serves them. */
-export type Reading = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+/** The metrics of one process, as a worker sends them to its primary. */
+export type MetricsSnapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
-/** @param worker the number of this process among several that are read together: a label of all its metrics */
+/** @param worker the number of this worker, a label of all its metrics; `undefined` for a single process */
 export function createMetrics(version: string, droppedLogLines: () => number, worker?: number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -91,15 +91,15 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     /** @throws the system's error, such as EADDRINUSE */
     serve: (host: string, port: number, log: Logger) => serve({ host, port, log, read: () => registry.metrics() }),
 
-    reading: () => registry.getMetricsAsJSON(),
+    snapshot: () => registry.getMetricsAsJSON(),
 
-    /** Counts a request when its answer has ended. */
+    /** Counts a request when its response has ended. */
     countRequests: ((_request, response, next) => {
       const context = requestContext();
       response.on("close", () => {
         const { operation, problem = "", startedAt } = context;
         const id = operation?.id ?? "none";
-        // Without an answer there is no status, whatever it would have been.
+        // Without a response there is no status, although Node has a default.
         requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
         durations.observe({ operation: id }, (performance.now() - startedAt) / 1000);
       });
@@ -117,9 +117,9 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 
     connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
-    /** Registers what is asked for at each reading. */
-    read({ operations, connections, hashing, database, revocations }: Gauges): void {
-      // Otherwise they would begin at 1, and an alert on their increase would miss the first.
+    /** Registers the gauges. */
+    registerGauges({ operations, connections, hashing, database, revocations }: Gauges): void {
+      // Otherwise a counter would start at 1, and an alert on its increase would miss the first error.
       for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
         new Gauge({
@@ -141,12 +141,12 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         "How long ago the list of revocations was known to be complete.",
         () => revocations().stalenessSeconds,
       );
-      gauge("latchkey_revocations", "Live revocations that are held.", () => revocations().held);
+      gauge("latchkey_revocations", "Live revocations that are held.", () => revocations().size);
     },
   };
 }
 
-/** What a primary knows of its workers; without `WORKERS` there is one, which is the service itself. */
+/** Metrics about the workers. Without `WORKERS`, the service itself is the only one. */
 function registerWorkers(registry: Registry, serving: () => number): { ended: Counter; hung: Counter } {
   const registers = [registry];
   new Gauge({
@@ -181,7 +181,7 @@ function registerDroppedLogLines(registry: Registry, dropped: () => number): voi
 }
 
 /**
- * Serves what the workers have counted, and what is known of them.
+ * Serves the metrics of the workers and the primary.
  * @throws the system's error, such as EADDRINUSE
  */
 export async function serveMetricsOfWorkers({
@@ -193,20 +193,20 @@ export async function serveMetricsOfWorkers({
   host: string;
   port: number;
   log: Logger;
-  /** Asks those that answer. */
-  read: () => Promise<Reading[]>;
+  /** Requests the metrics of all responsive workers. */
+  read: () => Promise<MetricsSnapshot[]>;
   serving: () => number;
   /** Of the primary itself. */
   droppedLogLines: () => number;
 }): Promise<MetricsServer & { workerEnded(): void; workerHung(): void }> {
   const own = new Registry();
   const { ended, hung } = registerWorkers(own, serving);
-  const ofPrimary = new Registry();
-  ofPrimary.setDefaultLabels({ worker: "primary" });
-  registerDroppedLogLines(ofPrimary, droppedLogLines);
+  const primary = new Registry();
+  primary.setDefaultLabels({ worker: "primary" });
+  registerDroppedLogLines(primary, droppedLogLines);
   const readAll = async () => {
-    const ofWorkers = AggregatorRegistry.aggregate([...(await read()), await ofPrimary.getMetricsAsJSON()]);
-    return (await own.metrics()) + (await ofWorkers.metrics());
+    const combined = AggregatorRegistry.aggregate([...(await read()), await primary.getMetricsAsJSON()]);
+    return (await own.metrics()) + (await combined.metrics());
   };
   return {
     ...(await serve({ ...place, read: readAll })),
@@ -217,12 +217,12 @@ export async function serveMetricsOfWorkers({
 
 export type MetricsServer = { url: string; close(): Promise<void> };
 
-/** Enough for every Prometheus that reads an instance, and for a person with a browser. */
-const mostConnections = 64;
+/** Enough for several Prometheus servers and a browser. */
+const maxConnections = 64;
 
 /**
  * Serves the metrics at `/metrics`, and nothing else.
- * @returns its URL, with the port that was picked
+ * @returns its URL with the actual port
  */
 async function serve({
   host,
@@ -242,8 +242,8 @@ async function serve({
     keepAliveTimeout: 65_000,
   });
   server.timeout = 30_000;
-  limitConnections(server, { total: mostConnections });
-  serveRequests(server, followConnections(server, log), refusal(log), (request, response) => {
+  limitConnections(server, { total: maxConnections });
+  serveRequests(server, trackConnections(server, log), refusal(log), (request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
     const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
     read().then(

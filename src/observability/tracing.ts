@@ -1,8 +1,7 @@
 /**
- * Traces: a span for each request, and within it one for each statement and each password hash. The
- * spans are made here, attribute by attribute, and not by instrumentation that takes along what it
- * finds in a request or in an error: there may be a secret anywhere. Nothing of OpenTelemetry is
- * loaded but through this file, and it is imported only where traces are wanted.
+ * Traces: a span for each request, with a span for each statement and each password hash. The attributes are set here and not by
+ * automatic instrumentation, which could copy a secret from a request or an error. OpenTelemetry is loaded only by this file,
+ * which is imported only where tracing is enabled.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
@@ -13,45 +12,45 @@ import type { PasswordHasher } from "../passwords/hashing.ts";
 import { requestContext } from "../requestContext.ts";
 
 export type Tracing = {
-  /** The span of a request. A `traceparent` header makes it part of the client's trace. */
+  /** Starts the span of a request, within the trace of its `traceparent` header if there is one. */
   request: RequestHandler;
-  /** The span of a statement, where a request asks for it. */
+  /** Starts the span of a statement that serves a request. */
   query: QueryObserver;
-  /** The same hasher, with a span for each call: waiting for its turn included. */
+  /** Wraps a hasher. The span of a call includes the wait for its turn. */
   hashing(hasher: PasswordHasher): PasswordHasher;
-  /** Delivers what it has, within a bounded time. */
+  /** Sends the remaining spans, within a bounded time. */
   close(): Promise<void>;
 };
 
-/** How long a stop waits for the collector. */
+/** How long shutdown waits for the collector. */
 const flushTimeoutMs = 2_000;
-/** A collector that is away is worth a line a minute, not one every few seconds. */
-const complaintIntervalMs = 60_000;
-/** What is asked every few seconds, by machines. */
+/** The interval between warnings about an unavailable collector. */
+const warningIntervalMs = 60_000;
+/** Paths that probes request every few seconds. */
 const untraced = new Set(["/livez", "/readyz", "/metrics"]);
 
 /**
- * Starts the SDK. It reads the `OTEL_` variables, keeps a bounded number of spans while the
- * collector is away, and throws nothing at those who make them.
- * @param complain is told, now and then, that spans were not delivered, with a code where there is one
+ * Starts the SDK, which reads the `OTEL_` variables, keeps a bounded number of spans while the collector is unavailable, and
+ * does not throw.
+ * @param warn is called at intervals while spans cannot be delivered, with an error code if there is one
  */
-export function startTracing(complain: (code: unknown) => void): Tracing {
+export function startTracing(warn: (code: unknown) => void): Tracing {
   const sdk = new NodeSDK({
-    // The variables, which are read after it, may name another.
+    // The `OTEL_` variables take precedence.
     resource: resources.defaultResource().merge(resources.resourceFromAttributes({ "service.name": "latchkey" })),
-    // Not the one that tells the command line, the user and the folders of the process.
+    // Without the process detector, which adds the command line, the user and the folders.
     resourceDetectors: [resources.envDetector, resources.serviceInstanceIdDetector],
-    // Traces only: without these it would be ready to send metrics and logs as well.
+    // Traces only. By default the SDK would also send metrics and logs.
     metricReaders: [],
     logRecordProcessors: [],
   });
-  let complained = Number.NEGATIVE_INFINITY;
-  // Without its message, which may have a header in it that was set for the collector.
+  let warnedAt = Number.NEGATIVE_INFINITY;
+  // Without the message, which may contain a header for the collector.
   core.setGlobalErrorHandler((error) => {
-    if (performance.now() - complained < complaintIntervalMs) return;
-    complained = performance.now();
+    if (performance.now() - warnedAt < warningIntervalMs) return;
+    warnedAt = performance.now();
     const { code, name } = error as { code?: unknown; name?: string };
-    complain(code ?? name);
+    warn(code ?? name);
   });
   sdk.start();
   const tracer = trace.getTracer("latchkey");
@@ -69,7 +68,7 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
       if (span.isRecording()) served.traceId = span.spanContext().traceId;
       response.once("close", () => {
         const { operation, problem } = served;
-        // The path as the contract has it, never as it was sent.
+        // The path of the contract, not of the request.
         if (operation) {
           span.updateName(`${method} ${operation.path}`);
           span.setAttributes({ "http.route": operation.path, "latchkey.operation": operation.id });
@@ -83,13 +82,13 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
     },
 
     query(statement) {
-      // What the service does by itself, such as sweeping, is no part of a request.
+      // Background work, such as the cleanup, is not traced.
       if (!trace.getActiveSpan()) return () => {};
       const [, operation = "query"] = /^(?:\/\*.*?\*\/)?\W*(\w+)/.exec(statement) ?? []; // after the name of the statement
       const attributes = { "db.system.name": "postgresql", "db.query.text": statement };
       const span = tracer.startSpan(operation.toUpperCase(), { kind: SpanKind.CLIENT, attributes });
       return (error) => {
-        // Postgres' own code. Its message may have the values of a row in it.
+        // The SQLSTATE. The message may contain values of a row.
         if (error) fail(span, (error as { code?: string }).code ?? error.name);
         span.end();
       };
@@ -103,7 +102,7 @@ export function startTracing(complain: (code: unknown) => void): Tracing {
     }),
 
     async close() {
-      const delivered = sdk.shutdown().catch(() => {}); // its failures have been complained of
+      const delivered = sdk.shutdown().catch(() => {}); // its failures have been warnedAt of
       await Promise.race([delivered, sleep(flushTimeoutMs, undefined, { ref: false })]);
     },
   };

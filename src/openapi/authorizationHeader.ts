@@ -1,13 +1,13 @@
-/** The Authorization header, read strictly: what is not exactly right is refused, never guessed. */
+/** Parses the Authorization header strictly. */
 import { invalidRequest } from "../problems/problems.ts";
 
 export type Credentials = { scheme: "basic"; username: string; password: string } | { scheme: "bearer"; token: string };
 
 /**
- * Reads the credentials of a request (RFC 7617 with UTF-8, RFC 6750).
- * @returns `undefined` where there are none, or none of a scheme that is known here.
- * @throws {Problem} `invalid-request` for Basic credentials that are not well-formed. A malformed
- * Bearer token is not refused here: it is an invalid token, which is another problem.
+ * Parses the credentials of a request (RFC 7617 with UTF-8, RFC 6750).
+ * @returns `undefined` without credentials, and for another scheme
+ * @throws {Problem} `invalid-request` for malformed Basic credentials. A malformed Bearer token is an `invalid-token`, and not
+ * rejected here
  */
 export function parseAuthorization(header: string | undefined): Credentials | undefined {
   if (header?.startsWith("Bearer ey")) return { scheme: "bearer", token: header.slice("Bearer ".length) }; // nearly always
@@ -22,7 +22,7 @@ export function parseAuthorization(header: string | undefined): Credentials | un
   }
 }
 
-/** What curl and browsers send, and no second way to write the same (RFC 4648, section 4). */
+/** Accepts only canonical base64 (RFC 4648, section 4), so that credentials have one encoding. */
 function parseBasic(value: string): { username: string; password: string } {
   const bytes = Buffer.from(value, "base64");
   if (value === "" || bytes.toString("base64") !== value) throw malformed("is not base64");
@@ -32,7 +32,7 @@ function parseBasic(value: string): { username: string; password: string } {
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** Node's own decoding would replace what is not UTF-8, and make two passwords one. */
+/** Rejects invalid UTF-8, which Node would replace, so that two passwords would become one. */
 function decodeUtf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

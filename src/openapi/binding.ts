@@ -1,7 +1,6 @@
 /**
- * How a handler is bound to its operation, in types. All of it is derived from generated/: a
- * missing handler, an undeclared status, a forgotten header or a principal that the operation
- * does not have are compile errors (test/promises/binding.test.ts shows each).
+ * The types of handlers, derived from generated/. A missing handler, an undeclared status, a missing header and a principal that
+ * the operation does not have are compile errors (test/promises/binding.test.ts).
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
@@ -11,7 +10,7 @@ import type { EncodedBody } from "./encodedBody.ts";
 export type OperationId = keyof typeof security & keyof operations;
 export type Scheme = "basicAuth" | "bearerAuth";
 
-/** What an operation's handler gets: everything validated, nothing else. */
+/** The argument of a handler. All of it is validated. */
 export type Call<Id extends OperationId> = {
   body: RequestBody<Id>;
   path: Parameters<Id, "path">;
@@ -20,8 +19,8 @@ export type Call<Id extends OperationId> = {
 };
 
 /**
- * What an operation's handler may return: a declared success with its headers and its body. Failures are thrown as problems.
- * Where the operation declares a 304, the body is a prepared one, and dispatch decides between the two.
+ * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems. Where the
+ * operation declares a 304, the body is an encoded one, and negotiation decides between 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
@@ -47,14 +46,14 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
 type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody: { content: infer Content } }
   ? Content[keyof Content]
   : undefined;
-type Parameters<Id extends OperationId, Place extends "path" | "query"> = Exclude<
-  operations[Id]["parameters"][Place],
+type Parameters<Id extends OperationId, Location extends "path" | "query"> = Exclude<
+  operations[Id]["parameters"][Location],
   undefined
 >;
 
 type SuccessStatus<Id extends OperationId> = keyof operations[Id]["responses"] & (200 | 201 | 202 | 204);
 
-/** A header whose value the contract fixes is written by dispatch, and so are the request id and those of a prepared body. */
+/** The headers that a handler has to return: not those that the contract fixes with `const`, the request id or negotiation. */
 type HeadersPart<Response> = Response extends { headers: infer Declared }
   ? keyof HandlersHeaders<Declared> extends never
     ? { headers?: never }
@@ -71,7 +70,7 @@ type HandlersHeaders<Declared> = {
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 
-/** Of several media types the handler gives each, by its name, and dispatch sends the one that `Accept` prefers. */
+/** Of several media types, the handler returns all, by name. Negotiation sends the one that `Accept` prefers. */
 type BodyPart<Response> = Response extends { content: infer Content }
   ? { body: IsUnion<keyof Content> extends true ? Content : Content[keyof Content] }
   : { body?: never };

@@ -1,7 +1,4 @@
-/**
- * The contract as the program reads it: openapi.yaml, checked for being bindable, and what
- * dispatch needs to know about each operation, computed once.
- */
+/** Loads openapi.yaml, checks that this program can serve it, and computes what dispatch needs for each operation. */
 import { readFile } from "node:fs/promises";
 import { security } from "../../generated/security.ts";
 import { exitStatus, FatalError } from "../errors.ts";
@@ -12,18 +9,18 @@ import type { OperationId, Scheme } from "./binding.ts";
 import { parseContract } from "./parseContract.ts";
 
 export type ScalarType = "integer" | "number" | "boolean";
-export type ParameterPlace = "query" | "path" | "header" | "cookie";
-/** A parameter that is not text. Of a list, the type is that of its items. */
-export type ScalarParameter = { name: string; place: ParameterPlace; type: ScalarType; isList: boolean };
+export type ParameterLocation = "query" | "path" | "header" | "cookie";
+/** A parameter that is not a string. The type of a list is that of its items. */
+export type ScalarParameter = { name: string; location: ParameterLocation; type: ScalarType; isList: boolean };
 
-/** What one declared answer looks like. */
+/** A response that an operation declares. */
 export type DeclaredResponse = {
-  /** The media types that it can be given in: none where the body is empty, several where `Accept` decides. */
+  /** None for an empty body, several where `Accept` decides. */
   contentTypes: readonly string[];
   isJson: boolean;
   /**
-   * Names and values in turn of what is the same each time, and written by dispatch, not by handlers: its type where there is
-   * one, what the contract fixes with `const`, and the security headers but for those of which it declares its own.
+   * Names and values in turn, for headers that do not depend on the request: the media type if there is only one, headers with a
+   * `const` in the contract, and the security headers that the response does not declare itself.
    */
   fixedHeaders: readonly string[];
 };
@@ -34,26 +31,26 @@ export type Operation = {
   /** As in the contract: `/api/users/{id}`. */
   path: string;
   schemes: readonly Scheme[];
-  /** The names of its parameters in the query. */
+  /** Names of the query parameters. */
   query: ReadonlySet<string>;
-  /** Its parameters that are numbers or booleans. */
+  /** Parameters that are numbers or booleans. */
   scalars: readonly ScalarParameter[];
-  /** The one media type of the request's body; `undefined` where there is none. */
+  /** Media type of the request body; `undefined` without a body. */
   requestType: string | undefined;
-  /** Whether a request has anything beside its credentials: parameters or a body. */
+  /** Whether a request has parameters or a body. */
   hasInput: boolean;
   responses: ReadonlyMap<number, DeclaredResponse>;
 };
 
 export type Contract = {
-  /** What requests and responses are validated against: as it is written, but for the path of `PUBLIC_URL` in problem types. */
+  /** The file, with the path of `PUBLIC_URL` in the types of problems. Requests and responses are validated against it. */
   document: OpenApiDocument;
   operations: readonly Operation[];
-  /** As it is shown to clients: the same, with `PUBLIC_URL` as its server, where that is set. */
+  /** The document for clients: the same, with `PUBLIC_URL` as its server if it is set. */
   published: { yaml(): Promise<string>; document: OpenApiDocument };
 };
 
-/** As much of OpenAPI as is looked at here. References are resolved on the way. */
+/** The parts of OpenAPI that this program reads. */
 export type OpenApiDocument = {
   openapi: string;
   info: { title: string; version: string };
@@ -81,7 +78,7 @@ type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | 
 type OpenApiHeader = { schema?: { const?: string } };
 type Reference = { $ref: string };
 
-/** The contract cannot be served. A fault of this project, found before the first request. */
+/** The contract cannot be served. This is an error in this project, found at startup. */
 export class ContractError extends FatalError {
   readonly exitStatus = exitStatus.software;
 }
@@ -90,8 +87,7 @@ const howToCatchUp = "Run `npm run generate` and `npm run build`.";
 const methods = ["get", "put", "post", "delete", "patch"] as const;
 
 /**
- * Reads the contract and refuses what could not be bound: better no service than one with an
- * operation that nobody guards.
+ * Loads the contract. A contract that cannot be bound or guarded completely stops the start.
  * @throws {ContractError}
  */
 export async function loadContract(file: string | URL, publicUrl: string | undefined): Promise<Contract> {
@@ -144,7 +140,7 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
   if (!isMethod(method)) throw new ContractError(`${where}: only ${methods.join(", ")} can be bound.`);
   if (!isOperationId(id))
     throw new ContractError(`${where}: this program was built without operationId ${id}. ${howToCatchUp}`);
-  if (!operation.security) throw new ContractError(`${where}: security must be said, [] where it is open.`);
+  if (!operation.security) throw new ContractError(`${where}: security is missing. Use [] for an open operation.`);
   if (JSON.stringify(operation.security) !== JSON.stringify(security[id])) {
     throw new ContractError(`${where}: this program was built for another security. ${howToCatchUp}`);
   }
@@ -155,11 +151,11 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
     method,
     path,
     schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
-    query: new Set(parameters.filter(({ in: place }) => place === "query").map(({ name }) => name)),
-    scalars: parameters.flatMap(({ name, in: place, schema }) => {
+    query: new Set(parameters.filter(({ in: location }) => location === "query").map(({ name }) => name)),
+    scalars: parameters.flatMap(({ name, in: location, schema }) => {
       const type = scalarTypeOf(document, schema);
       const isList = typesOf(document, schema).includes("array");
-      return type ? { name, place: place as ParameterPlace, type, isList } : [];
+      return type ? { name, location: location as ParameterLocation, type, isList } : [];
     }),
     requestType: body && onlyMediaType(body, where),
     hasInput: body !== undefined || parameters.length > 0,
@@ -172,7 +168,7 @@ function bindable(document: OpenApiDocument, path: string, method: string, opera
   };
 }
 
-/** @returns `undefined` for text, and what may be text */
+/** @returns `undefined` for a value that may be a string */
 function scalarTypeOf(
   document: OpenApiDocument,
   schema: OpenApiSchema | Reference | undefined,
@@ -192,7 +188,7 @@ function typesOf(document: OpenApiDocument, schema: OpenApiSchema | Reference | 
 /** All bodies are UTF-8. */
 export const inUtf8 = (contentType: string): string => `${contentType}; charset=utf-8`;
 
-/** One scheme without scopes an alternative: what the guard checks, and nothing that it would overlook. */
+/** The guard supports alternatives of one scheme each, without scopes. */
 function schemeOf(requirement: Record<string, string[]>, where: string): Scheme {
   const [[scheme, scopes] = ["", []], ...others] = Object.entries(requirement);
   if (others.length > 0 || scopes.length > 0 || (scheme !== "basicAuth" && scheme !== "bearerAuth")) {
@@ -211,7 +207,7 @@ function declared(document: OpenApiDocument, response: OpenApiResponse, where: s
   const contentTypes = Object.keys(response.content ?? {});
   const [type, ...others] = contentTypes;
   if (others.length > 0 && own["ETag"] !== undefined) {
-    throw new ContractError(`${where}: a body with an ETag is prepared in one media type.`);
+    throw new ContractError(`${where}: a body with an ETag must have one media type.`);
   }
   if (type && others.length === 0) fixedHeaders.push("Content-Type", inUtf8(type));
   return { contentTypes, isJson: others.length === 0 && isJsonType(type ?? ""), fixedHeaders };
@@ -231,7 +227,7 @@ function resolve(document: OpenApiDocument, value: object | undefined): unknown 
   if (!value || !("$ref" in value)) return value;
   const [, section = "", name = ""] = /^#\/components\/(\w+)\/([\w-]+)$/.exec(String(value.$ref)) ?? [];
   const found = document.components[section]?.[name];
-  if (!found) throw new ContractError(`${String(value.$ref)} does not lead anywhere.`);
+  if (!found) throw new ContractError(`${String(value.$ref)} does not exist.`);
   return found;
 }
 

@@ -100,9 +100,9 @@ function router({ operations }: Contract, serve: Serve, described: string | unde
     const route = router.route(path.replace(/\{(\w+)\}/g, ":$1"));
     for (const operation of ofPath)
       route[operation.method]((request: Request, response: Response) => serve(operation, request, response));
-    const allow = ofPath.flatMap(requestMethods).join(", ");
+    const allow = ofPath.flatMap(requestMethods);
     route.all(() => {
-      throw new Problem("method-not-allowed", { headers: { Allow: allow } });
+      throw new Problem("method-not-allowed", { allow });
     });
   }
   router.use(() => {

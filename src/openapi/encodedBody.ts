@@ -1,6 +1,6 @@
 /**
- * Bodies that are the same for every client: compressed in advance, with a validator, so that a request costs no work and a client
- * that has the body gets a 304.
+ * Bodies that are the same for every client. They are compressed once, and have an ETag, so that a client with the current
+ * body gets a 304.
  */
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
@@ -9,22 +9,22 @@ import { brotliCompress, constants, gunzip, gzip } from "node:zlib";
 import fresh from "fresh";
 import Negotiator from "negotiator";
 
-/** In the order of preference. */
+/** In order of preference. */
 const codings = ["br", "gzip", "identity"] as const;
 type Coding = (typeof codings)[number];
 
 /** A body in one content coding. */
 export type Representation = {
-  /** Strong: other bytes have another one (RFC 9110, section 8.8.3). */
+  /** A strong ETag (RFC 9110, section 8.8.3). */
   etag: string;
   read(): Buffer | Promise<Buffer>;
 };
 export type EncodedBody = Readonly<Record<Coding, Representation>>;
 
-/** How long the uncompressed bytes are kept after they were last asked for. Few clients do not take compressed ones. */
-const identityKeptMs = 60_000;
+/** How long the uncompressed bytes stay in memory after their last use. Few clients need them. */
+const identityCacheMs = 60_000;
 
-/** Compresses with the best and slowest settings: for short texts, and at build time. */
+/** Compresses with the slowest and best settings, for short texts and at build time. */
 export async function compress(body: Buffer): Promise<{ br: Buffer; gzip: Buffer }> {
   const params = {
     [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
@@ -37,45 +37,45 @@ export async function compress(body: Buffer): Promise<{ br: Buffer; gzip: Buffer
   return { br, gzip: gzipped };
 }
 
-/** @returns a body that holds the compressed bytes alone */
+/** @returns a body that keeps only the compressed bytes in memory */
 export function encodedBody({ br, gzip }: { br: Buffer; gzip: Buffer }): EncodedBody {
   return {
     br: { etag: etagOf(br, "br"), read: () => br },
     gzip: { etag: etagOf(gzip, "gzip"), read: () => gzip },
-    identity: { etag: etagOf(gzip, "identity"), read: keptForAWhile(() => promisify(gunzip)(gzip)) },
+    identity: { etag: etagOf(gzip, "identity"), read: cached(() => promisify(gunzip)(gzip)) },
   };
 }
 
 const etagOf = (bytes: Buffer, coding: Coding) =>
   `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}-${coding}"`;
 
-/** Shares one result among all who ask while it is kept: it is not made once for each. */
-function keptForAWhile(make: () => Promise<Buffer>): () => Promise<Buffer> {
-  let kept: Promise<Buffer> | undefined;
-  let forget: NodeJS.Timeout | undefined;
+/** Concurrent callers share one result. */
+function cached(make: () => Promise<Buffer>): () => Promise<Buffer> {
+  let current: Promise<Buffer> | undefined;
+  let expiry: NodeJS.Timeout | undefined;
   return () => {
     const drop = () => {
-      kept = undefined;
+      current = undefined;
     };
-    if (!kept) {
-      kept = make();
-      kept.catch(drop); // the next request tries again
+    if (!current) {
+      current = make();
+      current.catch(drop); // the next request tries again
     }
-    clearTimeout(forget);
-    forget = setTimeout(drop, identityKeptMs).unref();
-    return kept;
+    clearTimeout(expiry);
+    expiry = setTimeout(drop, identityCacheMs).unref();
+    return current;
   };
 }
 
-/** @returns the content coding that the client prefers, ours where it has no preference; `undefined` where it takes none of them */
+/** @returns the content coding that the client prefers, or the first of ours it accepts equally; `undefined` where it accepts none */
 export function preferredCoding(request: IncomingMessage): Coding | undefined {
   // The types of the package lack its options.
-  const negotiator = new Negotiator(request) as unknown as {
+  const negotiator = new Negotiator(request) as Negotiator & {
     encodings(available: readonly string[], options: { preferred: readonly string[] }): Coding[];
   };
   return negotiator.encodings(codings, { preferred: codings })[0];
 }
 
-/** Whether `If-None-Match` names the ETag, by weak comparison, in a list or as `*` (RFC 9110, section 13.1.2). */
+/** Whether `If-None-Match` lists the ETag, by weak comparison, or is `*` (RFC 9110, section 13.1.2). */
 export const isNamed = (etag: string, ifNoneMatch: string | undefined): boolean =>
   ifNoneMatch !== undefined && fresh({ "if-none-match": ifNoneMatch.replaceAll("\t", " ") }, { etag });

@@ -1,10 +1,10 @@
 /**
- * Parameters are text, and the validator converts them with JavaScript's rules, by which `0x10`, `1e2` and ` 5` are numbers. Here
- * each value has one way to be written.
+ * Numbers and booleans in requests have one spelling. The validator converts parameters by JavaScript's rules, and accepts `0x10`,
+ * `1e2` and ` 5`.
  */
 import type { Request } from "express";
 import { Problem, type RequestError } from "../problems/problems.ts";
-import type { Operation, ParameterPlace, ScalarType } from "./contract.ts";
+import type { Operation, ParameterLocation, ScalarType } from "./contract.ts";
 
 const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   integer: {
@@ -18,18 +18,18 @@ const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   boolean: { pattern: /^(?:true|false)$/, detail: "is not true or false" },
 };
 
-/** @throws {Problem} `invalid-request` for each parameter whose value is not written in the one form of its type */
+/** @throws {Problem} `invalid-request` that lists each parameter whose value is not in the canonical form of its type */
 export function requireCanonicalScalars({ scalars }: Operation, request: Request): void {
-  const wrong = scalars.filter(({ name, place, type, isList }) => {
-    const values = valuesOf(request, place, name);
-    // In whatever style the contract has: a separator in the wrong place is refused by the validator.
+  const wrong = scalars.filter(({ name, location, type, isList }) => {
+    const values = valuesOf(request, location, name);
+    // Splits lists of every style. The validator rejects a wrong separator.
     return !(isList ? values.flatMap((value) => value.split(/[,| ]/)) : values).every((value) =>
       isCanonical(value, type),
     );
   });
-  const [first, ...others] = wrong.map(({ name, place, type }): RequestError => {
+  const [first, ...others] = wrong.map(({ name, location, type }): RequestError => {
     const { detail } = forms[type];
-    return place === "header" ? { header: name, detail } : { parameter: name, detail };
+    return location === "header" ? { header: name, detail } : { parameter: name, detail };
   });
   if (first) throw new Problem("invalid-request", { errors: [first, ...others] });
 }
@@ -39,9 +39,9 @@ export function isCanonical(text: string, type: ScalarType): boolean {
   return type !== "integer" || Number.isSafeInteger(Number(text));
 }
 
-/** As they were sent, percent-decoded where the place is percent-encoded. */
-function valuesOf(request: Request, place: ParameterPlace, name: string): string[] {
-  switch (place) {
+/** The values as sent, percent-decoded in the path and the query. */
+function valuesOf(request: Request, location: ParameterLocation, name: string): string[] {
+  switch (location) {
     case "query":
       return [request.query[name] ?? []].flat().map(String);
     case "path":
@@ -56,7 +56,7 @@ function valuesOf(request: Request, place: ParameterPlace, name: string): string
   }
 }
 
-/** The validator decodes a cookie like this. What cannot be decoded stays, and is no number. */
+/** Decodes a cookie as the validator does. An undecodable value is not a number, and stays as it is. */
 function decodeCookie(value: string): string {
   try {
     return decodeURIComponent(value);
@@ -66,8 +66,8 @@ function decodeCookie(value: string): string {
 }
 
 /**
- * JSON has numbers that JavaScript has not: `1e400` would be Infinity, and 2^53 + 1 another number.
- * @throws {Problem} `invalid-request` for such a one in a body
+ * Rejects JSON numbers that JavaScript cannot represent: `1e400` would become Infinity, and 2^53 + 1 another number.
+ * @throws {Problem} `invalid-request`
  */
 export function requireRepresentableNumbers(body: unknown): void {
   const open: { value: unknown; pointer: string }[] = [{ value: body, pointer: "#" }];

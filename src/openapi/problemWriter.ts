@@ -30,7 +30,7 @@ type Parts = {
 export function problemWriter({ report, check, transportHeaders, base = "" }: Parts): ProblemWriter {
   const respond = (problem: Problem, request: Request, challengesOf: string[] | undefined): OutgoingResponse => {
     const { id } = requestContext();
-    const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...problem.headers };
+    const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...headersOf(problem) };
     return {
       status: problem.status,
       headers: joinHeaders(problemHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
@@ -59,6 +59,23 @@ const problemHeaders: readonly string[] = [
   "Content-Type",
   inUtf8("application/problem+json"),
 ];
+
+/** Seconds in `Retry-After` of every 503: enough for a restart of the database, and short for a person. */
+const unavailableSeconds = 2;
+
+/** The headers of RFC 9110 and draft-ietf-httpapi-ratelimit-headers. */
+function headersOf({ status, allow, rateLimit }: Problem): Record<string, string> {
+  if (allow) return { Allow: allow.join(", ") };
+  if (rateLimit) {
+    const { name, quota, windowSeconds, retryAfterSeconds } = rateLimit;
+    return {
+      "Retry-After": String(retryAfterSeconds),
+      "RateLimit-Policy": `"${name}";q=${quota};w=${windowSeconds}`,
+      RateLimit: `"${name}";r=0;t=${retryAfterSeconds}`,
+    };
+  }
+  return status === 503 ? { "Retry-After": String(unavailableSeconds) } : {};
+}
 
 function declaredProblem(operation: Operation | undefined, error: unknown): Problem {
   const problem =

@@ -1,72 +1,68 @@
-/** A last look at answers before they leave: what the tests do with all of them, in production. */
+/** Validates responses against the contract before they are sent, as `CONTRACT_CHECK` says. The tests validate all of them. */
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { Response } from "express";
 import { currentRequest } from "../requestContext.ts";
 import type { OpenApiDocument } from "./contract.ts";
-import { type Answer, createResponseValidator } from "./responseValidator.ts";
+import type { OutgoingResponse } from "./response.ts";
+import { createResponseValidator, type ReceivedResponse } from "./responseValidator.ts";
 
-/** An answer that is about to be written. */
-export type Outgoing = {
-  status: number;
-  /** Names and values in turn. A header that is there more than once has all its values. */
-  headers: readonly (string | string[])[];
-  /** `undefined` where there is none. */
-  body: string | Buffer | undefined;
-};
-
-/** @returns whether the answer may leave. */
-export type ResponseCheck = (response: Response, answer: Outgoing) => boolean;
+/** @returns whether the response may be sent */
+export type ResponseCheck = (response: Response, outgoing: OutgoingResponse) => boolean;
 
 /**
- * - `report` looks at some of the answers, and changes none;
- * - `enforce` looks at each, and lets none go that breaks the contract;
- * - `off` looks at none.
+ * - `report` validates a share of the responses, and sends each;
+ * - `enforce` validates every response, and sends none that violates the contract;
+ * - `off` validates none.
  */
 export type ResponseCheckMode = "report" | "enforce" | "off";
 
 /**
- * @param percent how many answers of a hundred `report` looks at
- * @param tell is told what is wrong with an answer, in words without any value that is in it
+ * @param percent share of the responses that `report` validates
+ * @param reportViolation is called with a description that contains no value of the response
  */
 export function createResponseCheck(
   document: OpenApiDocument,
   mode: ResponseCheckMode,
   percent: number,
-  tell: (fault: { operation: string; status: number; fault: string }) => void,
+  reportViolation: (fault: { operation: string; status: number; fault: string }) => void,
 ): ResponseCheck {
   if (mode === "off") return () => true;
-  const conformance = createResponseValidator(document);
-  // They are the same each time, and may be long and compressed: one look is enough.
+  const validate = createResponseValidator(document);
+  // Encoded bodies never change, and may be long and compressed: each is validated once.
   const checkedBodies = new WeakSet<Buffer>();
   return (response, outgoing) => {
     if (mode === "report" && Math.random() * 100 >= percent) return true;
     const operation = currentRequest()?.operation?.id;
-    const prepared = Buffer.isBuffer(outgoing.body) ? outgoing.body : undefined;
-    const isChecked = prepared !== undefined && checkedBodies.has(prepared);
-    // What would answer a GET: it is Node that leaves the body out of the answer to a HEAD.
+    const encoded = Buffer.isBuffer(outgoing.body) ? outgoing.body : undefined;
+    const isChecked = encoded !== undefined && checkedBodies.has(encoded);
+    // The response to a HEAD still has the body of a GET here. Node omits it later.
     const method = isChecked ? "HEAD" : "GET";
-    const fault = conformance(operation, method, complete(response, outgoing, isChecked));
+    const fault = validate(operation, method, complete(response, outgoing, isChecked));
     if (fault === undefined) {
-      if (prepared) checkedBodies.add(prepared);
+      if (encoded) checkedBodies.add(encoded);
       return true;
     }
-    tell({ operation: operation ?? "none", status: outgoing.status, fault });
+    reportViolation({ operation: operation ?? "none", status: outgoing.status, fault });
     return mode === "report";
   };
 }
 
-/** With the headers that were set on the way, which its own replace. */
-function complete(response: Response, { status, headers, body }: Outgoing, withoutBody: boolean): Answer {
+/** Adds the headers that middleware has set. Those of the response replace them. */
+function complete(
+  response: Response,
+  { status, headers, body }: OutgoingResponse,
+  withoutBody: boolean,
+): ReceivedResponse {
   const own: Record<string, string[]> = {};
   for (let index = 0; index < headers.length; index += 2) {
     const name = String(headers[index]).toLowerCase();
     own[name] = [...(own[name] ?? []), ...[headers[index + 1] ?? []].flat()];
   }
-  const before = Object.entries(response.getHeaders()).map(([name, value]) => [name, [value].flat().map(String)]);
-  return { status, headers: { ...Object.fromEntries(before), ...own }, text: withoutBody ? "" : textOf(body, own) };
+  const earlier = Object.entries(response.getHeaders()).map(([name, value]) => [name, [value].flat().map(String)]);
+  return { status, headers: { ...Object.fromEntries(earlier), ...own }, text: withoutBody ? "" : textOf(body, own) };
 }
 
-function textOf(body: Outgoing["body"], headers: Record<string, string[]>): string {
+function textOf(body: OutgoingResponse["body"], headers: Record<string, string[]>): string {
   if (!Buffer.isBuffer(body)) return body ?? "";
   const [coding] = headers["content-encoding"] ?? [];
   const bytes = coding === "br" ? brotliDecompressSync(body) : coding === "gzip" ? gunzipSync(body) : body;

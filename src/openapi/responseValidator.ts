@@ -1,35 +1,38 @@
 /**
- * Is an answer what the contract says? Judged from outside, without the code that wrote it: by the
- * tests for every answer that they get, and by a running service as `CONTRACT_CHECK` says.
+ * Validates responses against the contract, independently of the code that writes them. The tests validate every response
+ * that they receive; a running service does it as `CONTRACT_CHECK` says.
  */
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormatsModule from "ajv-formats";
 import type { OpenApiDocument } from "./contract.ts";
 
-export type Answer = {
+export type ReceivedResponse = {
   status: number;
-  /** By name in lower case; a header that was sent more than once has all its values. */
+  /** By lower-case name. A header that was sent more than once has several values. */
   headers: Record<string, string[]>;
   text: string;
 };
 
 /**
- * Holds an answer against the contract.
+ * Validates a response.
  * @param operationId `undefined` for a request to no operation
- * @returns what is wrong with it, without any value that is in it; `undefined` where nothing is.
+ * @returns the first violation, without any value of the response; `undefined` for a valid response
  */
-export type ResponseValidator = (operationId: string | undefined, method: string, answer: Answer) => string | undefined;
+export type ResponseValidator = (
+  operationId: string | undefined,
+  method: string,
+  response: ReceivedResponse,
+) => string | undefined;
 
-/** What a request to no operation may get has the shape of what operations give. A 405 is known by its `Allow`. */
-const shapesBeyond: Record<number, string> = {
+/** The responses to a request to no operation. A 405 is recognized by its `Allow`. */
+const undeclaredOperation: Record<number, string> = {
   400: "#/components/responses/InvalidRequest",
   404: "#/components/responses/NotFound",
   408: "#/components/responses/RequestTimeout",
   500: "#/components/responses/InternalError",
 };
 
-// HTTP's own (a proxy says who is the Server), and what helmet and cors add to every answer (described in the
-// contract's text).
+/** Headers of HTTP itself and of proxies, and those that helmet and cors add to every response. */
 const undeclaredHeaders = new Set(
   `connection content-length content-type date keep-alive transfer-encoding
    content-security-policy cross-origin-opener-policy cross-origin-resource-policy origin-agent-cluster server
@@ -39,11 +42,10 @@ const undeclaredHeaders = new Set(
 );
 
 type Json = Record<string, unknown>;
-/** A place of the contract that holds something else than a reference, and what it holds. */
-type Place = { pointer: string; value: Json };
+/** A value of the contract and its JSON Pointer, both after references are resolved. */
+type Resolved = { pointer: string; value: Json };
 
-// The package is CommonJS and its types describe its ES module.
-const addFormats = addFormatsModule as unknown as typeof addFormatsModule.default;
+const addFormats = addFormatsModule.default;
 
 export function createResponseValidator(document: OpenApiDocument): ResponseValidator {
   const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true, validateSchema: false }));
@@ -58,24 +60,26 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
     ),
   );
 
-  return (operationId, method, answer) => {
+  return (operationId, method, response) => {
     const isHead = method === "HEAD";
-    if (operationId === undefined && answer.status === 405) {
-      if (!answer.headers["allow"]) return "is without Allow";
-      return isHead ? undefined : schemaFault("#/components/schemas/Problem", () => JSON.parse(answer.text));
+    if (operationId === undefined && response.status === 405) {
+      if (!response.headers["allow"]) return "is without Allow";
+      return isHead ? undefined : schemaFault("#/components/schemas/Problem", () => JSON.parse(response.text));
     }
     const pointer =
-      operationId === undefined ? shapesBeyond[answer.status] : `${responses.get(operationId)}/${answer.status}`;
+      operationId === undefined
+        ? undeclaredOperation[response.status]
+        : `${responses.get(operationId)}/${response.status}`;
     const declared = pointer === undefined ? undefined : find(pointer);
     if (!declared) return "is not declared";
-    return headerFault(declared, answer) ?? bodyFault(declared, answer, isHead);
+    return headerFault(declared, response) ?? bodyFault(declared, response, isHead);
   };
 
-  function headerFault({ pointer, value }: Place, answer: Answer): string | undefined {
+  function headerFault({ pointer, value }: Resolved, response: ReceivedResponse): string | undefined {
     const declared = Object.keys((value["headers"] ?? {}) as Json);
     for (const name of declared) {
-      const header = find(`${pointer}/headers/${escapeStep(name)}`) as Place;
-      const values = answer.headers[name.toLowerCase()];
+      const header = find(`${pointer}/headers/${escapeStep(name)}`) as Resolved;
+      const values = response.headers[name.toLowerCase()];
       if (!values && header.value["required"]) return `is without ${name}`;
       const isInteger = (header.value["schema"] as Json)["type"] === "integer";
       for (const value of values ?? []) {
@@ -84,18 +88,18 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
       }
     }
     const known = new Set(declared.map((name) => name.toLowerCase()));
-    const stranger = Object.keys(answer.headers).find((name) => !known.has(name) && !undeclaredHeaders.has(name));
-    return stranger && `has the undeclared header ${stranger}`;
+    const undeclared = Object.keys(response.headers).find((name) => !known.has(name) && !undeclaredHeaders.has(name));
+    return undeclared && `has the undeclared header ${undeclared}`;
   }
 
-  function bodyFault({ pointer, value }: Place, answer: Answer, isHead: boolean): string | undefined {
+  function bodyFault({ pointer, value }: Resolved, response: ReceivedResponse, isHead: boolean): string | undefined {
     const types = Object.keys((value["content"] ?? {}) as Json);
-    const given = answer.headers["content-type"]?.[0];
+    const given = response.headers["content-type"]?.[0];
     const type = given?.replace(/; ?charset=utf-8$/, "");
     if (type === undefined ? types.length > 0 : !types.includes(type))
       return `is of type ${given}, not ${types.join(" or ") || "undefined"}`;
-    if (!type || isHead) return answer.text === "" ? undefined : "has a body";
-    const body = () => (/[/+]json$/.test(type) ? JSON.parse(answer.text) : answer.text);
+    if (!type || isHead) return response.text === "" ? undefined : "has a body";
+    const body = () => (/[/+]json$/.test(type) ? JSON.parse(response.text) : response.text);
     return schemaFault(`${pointer}/content/${escapeStep(type)}/schema`, body);
   }
 
@@ -114,18 +118,18 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
     return validate(value) ? undefined : `is not as declared: ${ajv.errorsText(validate.errors)}`;
   }
 
-  /** What a JSON Pointer leads to, by way of the references that are met. */
-  function find(pointer: string): Place | undefined {
-    let place: Place = { pointer: "#", value: document as unknown as Json };
+  /** Finds the value of a JSON Pointer, and follows the references on the way. */
+  function find(pointer: string): Resolved | undefined {
+    let resolved: Resolved = { pointer: "#", value: document };
     for (const step of pointer.slice(2).split("/")) {
-      const value = place.value[unescapeStep(step)] as Json | undefined;
+      const value = resolved.value[unescapeStep(step)] as Json | undefined;
       if (value === undefined) return undefined;
       const next =
-        typeof value["$ref"] === "string" ? find(value["$ref"]) : { pointer: `${place.pointer}/${step}`, value };
+        typeof value["$ref"] === "string" ? find(value["$ref"]) : { pointer: `${resolved.pointer}/${step}`, value };
       if (!next) return undefined;
-      place = next;
+      resolved = next;
     }
-    return place;
+    return resolved;
   }
 }
 

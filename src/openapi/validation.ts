@@ -1,6 +1,6 @@
 /**
- * Is the request what the contract asks for? express-openapi-validator answers; here its input is
- * made safe before it and its errors are made problems after it.
+ * Validates requests against the contract with express-openapi-validator. This file makes its input safe before, and turns its
+ * errors into problems after.
  */
 import { isUtf8 } from "node:buffer";
 import { parse as parseContentType } from "content-type";
@@ -11,33 +11,33 @@ import { invalidRequest, Problem, type RequestError } from "../problems/problems
 import type { Contract, Operation } from "./contract.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 
-/** No declared body comes near it. */
+/** Far above every declared body. */
 const bodyLimitBytes = 16_384;
-/** A body of that size comes in a dozen pieces. One of a thousand was cut up to cost memory: a piece takes 100 bytes and more. */
+/** A body of that size arrives in a dozen chunks. A thousand of them are an attack on the memory: each costs 100 bytes and more. */
 const maxPieces = 1_024;
-/** Enough for any mistake; a body made of mistakes must not be answered with ten times as much. */
-const mostErrors = 20;
+/** Bounds the response, which would otherwise be ten times as large as an invalid body. */
+const maxErrors = 20;
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
- * @returns a function that reads and validates the request of an operation, leaving the validated
- * body in `request.body` and the parameters in `request.params` and `request.query`.
- * It throws the problem (400, 413, 415) otherwise.
+ * @returns a function that reads and validates the request of an operation. The validated body is in `request.body`, the
+ * parameters are in `request.params` and `request.query`. It throws a 400, 413 or 415, and needs no promise for an operation
+ * without input.
  */
 export function requestValidator(contract: Contract) {
   const withInput = new Set(contract.operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
   const paths = Object.entries(contract.document.paths).filter(([path]) => withInput.has(path));
   const validators = OpenApiValidator.middleware({
-    // It looks for the path of each request from the first to the last, and changes the document that it is given.
-    apiSpec: structuredClone({ ...contract.document, paths: Object.fromEntries(paths) }) as never,
-    validateApiSpec: false, // `npm run lint` does; compiling the schema of OpenAPI would take a sixth of a start
+    // A copy, because the validator changes it, and with few paths, because it tries them one after the other.
+    apiSpec: JSON.parse(JSON.stringify({ ...contract.document, paths: Object.fromEntries(paths) })),
+    validateApiSpec: false, // `npm run lint` validates it; here it would take a sixth of the start
     validateRequests: { allErrors: true },
     validateResponses: false,
-    // The guard authenticates: the validator would turn an outage into a 401.
+    // The guard authenticates. The validator would turn an outage into a 401.
     validateSecurity: false,
     fileUploader: false,
-    // Its own pattern also takes `urn:uuid:…`, which Postgres does not.
+    // The validator's own pattern accepts `urn:uuid:…`, which Postgres rejects.
     formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
   });
 
@@ -66,18 +66,18 @@ export function requestValidator(contract: Contract) {
   };
 }
 
-/** The validator takes brackets for nested objects, and overlooks those that it makes nothing of: `?[x]=1`. */
+/** The validator ignores some names with brackets, such as `?[x]=1`. */
 function requireDeclaredQuery({ query }: Operation, request: Request): void {
   if (!request.url.includes("?")) return;
   const undeclared = Object.keys(request.query).filter((name) => !query.has(name));
-  const [first, ...others] = undeclared.slice(0, mostErrors).map((name) => ({
+  const [first, ...others] = undeclared.slice(0, maxErrors).map((name) => ({
     parameter: name,
     detail: "is not a query parameter of this operation",
   }));
   if (first) throw new Problem("invalid-request", { errors: [first, ...others] });
 }
 
-/** Reads the body as JSON in UTF-8, not compressed, so that its limit is the limit of the work. */
+/** Reads a body as JSON in UTF-8. It must not be compressed, so that its limit also limits the work. */
 function bodyReader(type: string): RequestHandler {
   const read = express.json({
     type,
@@ -89,22 +89,22 @@ function bodyReader(type: string): RequestHandler {
   });
   return (request, response, next) => {
     if (!hasBody(request)) throw invalidRequest({ pointer: "#", detail: "a body is required" });
-    if (!isPlain(request.headers["content-type"], type)) throw unsupported(type);
+    if (!isDeclaredType(request.headers["content-type"], type)) throw unsupported(type);
     if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
-    request.headers["content-type"] = type; // without what body-parser might read otherwise
+    request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
-    // The server reports a body that is late or malformed; body-parser would wait for its end before it reports that.
+    // The server emits a problem where a body is late or malformed. body-parser would wait for the end of the body.
     request.on("error", (error) => {
       if (error instanceof Problem) next(error);
     });
-    // body-parser would read a body to its end before it says that it is too large.
+    // body-parser would read a body that is too large to its end.
     let arrived = 0;
     let pieces = 0;
     request.on("data", (chunk: Buffer) => {
       arrived += chunk.length;
       pieces += 1;
       if (pieces > maxPieces) {
-        // It would keep each of them, whatever their size, until the end.
+        // body-parser would keep them all until the end.
         request.removeAllListeners("data").resume();
         response.setHeader("Connection", "close");
         next(tooLarge());
@@ -114,7 +114,7 @@ function bodyReader(type: string): RequestHandler {
 }
 
 /** Whether a Content-Type is the declared one, in UTF-8. */
-function isPlain(header: string | undefined, type: string): boolean {
+function isDeclaredType(header: string | undefined, type: string): boolean {
   try {
     const given = parseContentType(header ?? "");
     return given.type === type && (given.parameters["charset"] ?? "utf-8").toLowerCase() === "utf-8";
@@ -123,7 +123,7 @@ function isPlain(header: string | undefined, type: string): boolean {
   }
 }
 
-/** Runs one middleware as a promise: the request goes one way, readable from top to bottom. */
+/** Runs a middleware. The promise rejects with the problem that its error stands for. */
 function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     const next = (error?: unknown) => (error === undefined ? resolve() : reject(error));
@@ -133,34 +133,34 @@ function run(middleware: RequestHandler, request: Request, response: Response): 
   });
 }
 
-/** What body-parser (`type`) and the validator (`errors`) throw. Anything else is a fault and stays one. */
+/** Turns the errors of body-parser (`type`) and of the validator (`errors`) into problems. Other errors stay as they are. */
 function asProblem(error: unknown, body: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
   if (status === 413) return tooLarge();
   if (status === 415) return unsupported("application/json");
   if (status !== 400 && type !== "entity.verify.failed") return error;
-  const places = (errors ?? []).slice(0, mostErrors).map((place) => requestError(place, body));
-  const [first = { pointer: "#", detail: bodyErrors[type ?? ""] ?? "could not be read" }, ...others] = places;
+  const found = (errors ?? []).slice(0, maxErrors).map((error) => requestError(error, body));
+  const [first = { pointer: "#", detail: bodyErrors[type ?? ""] ?? "could not be read" }, ...others] = found;
   return new Problem("invalid-request", { errors: [first, ...others], cause: error });
 }
 
 type ValidatorError = { path: string; message: string; errorCode?: string };
 
-/** The validator's `/body/username`, `/path/id`, `/query/limit`, in the contract's words. */
+/** Turns the validator's path, such as `/body/username` or `/query/limit`, into the contract's form. */
 function requestError({ path, message, errorCode }: ValidatorError, body: unknown): RequestError {
-  const [, place = "", rest = ""] = /^\/(\w+)\/?(.*)$/s.exec(path) ?? [];
-  if (place === "body") {
+  const [, location = "", rest = ""] = /^\/(\w+)\/?(.*)$/s.exec(path) ?? [];
+  if (location === "body") {
     const steps = path.split("/").slice(2);
     const isUnknownMember = /^(additional|unevaluated)Properties\./.test(errorCode ?? "");
     return { pointer: asFragment(isUnknownMember ? escapeMember(steps, body) : steps), detail: message };
   }
-  if (place === "headers") return { header: rest, detail: message };
-  if (place === "params" || place === "query") return { parameter: rest.toWellFormed(), detail: message };
+  if (location === "headers") return { header: rest, detail: message };
+  if (location === "params" || location === "query") return { parameter: rest.toWellFormed(), detail: message };
   return { pointer: "#", detail: message };
 }
 
-/** Of an unknown member, the validator puts the bare name, slashes and all, behind the pointer to its object. */
+/** The validator appends the name of an unknown member to the pointer to its object, without escaping it. */
 function escapeMember([step = "", ...others]: string[], value: unknown): string[] {
   const name = [step, ...others].join("/");
   const within = value as Record<string, unknown> | undefined;

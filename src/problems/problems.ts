@@ -1,6 +1,6 @@
 /**
- * Everything that can go wrong, as the contract lists it (RFC 9457). The contract's enum and this
- * catalogue cannot differ: either side alone does not compile.
+ * The catalogue of problems (RFC 9457). All code that rejects a request throws one of them. It does not compile if the catalogue
+ * and the enum in the contract differ.
  */
 import type { components } from "../../generated/openapi.ts";
 
@@ -16,7 +16,7 @@ export type PasswordRefusal = components["schemas"]["PasswordRefusal"];
 type Entry = {
   status: number;
   title: string;
-  /** For the page of the problem: what it means, and what to do. */
+  /** What the problem means and what to do about it, on its page. */
   meaning: string;
   remedy: string;
 };
@@ -175,24 +175,33 @@ export const problems = {
   },
 } as const satisfies Record<ProblemSlug, Entry>;
 
-/** Seconds that every 503 asks to wait: long enough for a restarted database, short for a person. */
-export const retryAfterSeconds = 2;
+/** A limit that was reached. */
+export type RateLimit = {
+  name: string;
+  /** Attempts that the limit allows in its window. */
+  quota: number;
+  windowSeconds: number;
+  /** Until the limit allows another attempt. */
+  retryAfterSeconds: number;
+};
 
 type ProblemMembers = {
-  /** For the client. Never given at 500 and above. */
+  /** For the client. Not sent with a status of 500 and above. */
   detail?: string;
   errors?: [RequestError, ...RequestError[]];
   reason?: PasswordRefusal;
-  headers?: Record<string, string | string[]>;
-  /** For the log alone. */
+  /** The methods of the path, for `method-not-allowed`. */
+  allow?: readonly string[];
+  /** For `too-many-requests`. */
+  rateLimit?: RateLimit;
+  /** For the log only. */
   cause?: unknown;
 };
 
-/** A failure that the contract knows. Thrown anywhere, written by the error middleware alone. */
+/** A failure that the contract declares. `src/openapi/problemWriter.ts` makes the response of it. */
 export class Problem extends Error {
   readonly slug: ProblemSlug;
   readonly status: number;
-  readonly headers: Record<string, string | string[]>;
   readonly #members: ProblemMembers;
 
   constructor(slug: ProblemSlug, members: ProblemMembers = {}) {
@@ -200,16 +209,20 @@ export class Problem extends Error {
     this.name = "Problem";
     this.slug = slug;
     this.status = problems[slug].status;
-    this.headers = {
-      ...(this.status === 503 && { "Retry-After": String(retryAfterSeconds) }),
-      ...members.headers,
-    };
     this.#members = members;
   }
 
+  get allow(): readonly string[] | undefined {
+    return this.#members.allow;
+  }
+
+  get rateLimit(): RateLimit | undefined {
+    return this.#members.rateLimit;
+  }
+
   /**
-   * What the client may know.
-   * @param base the path of `PUBLIC_URL`: `type` is a relative reference (RFC 9457, section 3.1.1), and a link for browsers
+   * The body of the response.
+   * @param base the path of `PUBLIC_URL`. `type` is a relative reference (RFC 9457, section 3.1.1)
    */
   body(requestId: string, base = ""): ProblemBody {
     const { detail, errors, reason } = this.#members;
@@ -225,5 +238,5 @@ export class Problem extends Error {
   }
 }
 
-/** A 400 about one place of the request. */
+/** An `invalid-request` about one part of the request. */
 export const invalidRequest = (error: RequestError): Problem => new Problem("invalid-request", { errors: [error] });

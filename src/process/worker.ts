@@ -2,7 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { findPostgres, type Postgres } from "../database/open.ts";
 import { StartError } from "../errors.ts";
-import type { Reading } from "../observability/metrics.ts";
+import type { MetricsSnapshot } from "../observability/metrics.ts";
 import { sendHeartbeats } from "./heartbeat.ts";
 import type { Service, Shutdown } from "./shutdown.ts";
 import { type PrimaryMessage, sendToPrimary } from "./workerMessages.ts";
@@ -24,7 +24,7 @@ export async function joinPrimary(config: Config, number: number): Promise<Worke
 
 /** Reports the service as running, and obeys the primary from now on. */
 export function serveForPrimary(
-  { url, readMetrics }: Pick<Service, "url"> & { readMetrics?: () => Promise<Reading> },
+  { url, readMetrics }: Pick<Service, "url"> & { readMetrics?: () => Promise<MetricsSnapshot> },
   { stop, reload }: Pick<Shutdown, "stop" | "reload">,
 ): void {
   process.on("message", (message: PrimaryMessage) => {

@@ -1,5 +1,5 @@
 /** What a primary and its workers tell each other, over the channel of node:cluster. */
-import type { Reading } from "../observability/metrics.ts";
+import type { MetricsSnapshot } from "../observability/metrics.ts";
 
 /** Signals are passed on as messages: a signal to the whole process group is for the primary, or each worker would get it twice. */
 export type PrimaryMessage = NodeJS.Signals | "metrics";
@@ -7,7 +7,7 @@ export type PrimaryMessage = NodeJS.Signals | "metrics";
 export type WorkerMessage =
   /** The worker serves, at this URL. */
   | { url: string }
-  | { metrics: Reading }
+  | { metrics: MetricsSnapshot }
   /** Why the worker ends. */
   | { failure: string }
   | { heartbeat: true };

@@ -3,7 +3,7 @@ import cluster, { type Worker } from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { exitStatus, FatalError } from "../errors.ts";
-import type { Reading } from "../observability/metrics.ts";
+import type { MetricsSnapshot } from "../observability/metrics.ts";
 import { type Heartbeat, missedHeartbeatsAllowed, watchHeartbeat } from "./heartbeat.ts";
 import type { PrimaryMessage, WorkerMessage } from "./workerMessages.ts";
 
@@ -14,7 +14,7 @@ export type WorkerPool = {
   /** The workers that serve and send heartbeats. */
   responsive(): Worker[];
   /** The metrics of the responsive workers. */
-  readMetrics(): Promise<Reading[]>;
+  readMetrics(): Promise<MetricsSnapshot[]>;
   /** Tells every worker, including those that are still starting. */
   broadcast(message: PrimaryMessage): void;
   /** Replaces no worker any more, stops them, and waits until they have ended or should have. */
@@ -172,9 +172,9 @@ const send = (worker: Worker, message: PrimaryMessage): void => {
 };
 
 /** @returns `undefined` if the worker does not respond in time */
-async function metricsOf(worker: Worker): Promise<Reading | undefined> {
+async function metricsOf(worker: Worker): Promise<MetricsSnapshot | undefined> {
   const done = new AbortController();
-  const response = new Promise<Reading | undefined>((resolve) => {
+  const response = new Promise<MetricsSnapshot | undefined>((resolve) => {
     const onMessage = (message: WorkerMessage) => {
       if ("metrics" in message) resolve(message.metrics);
     };

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import type { Lifecycle } from "../lib/lifecycle.ts";
-import type { Reading } from "../observability/metrics.ts";
+import type { MetricsSnapshot } from "../observability/metrics.ts";
 import type { Service } from "../process/shutdown.ts";
 import type { WorkerRole } from "../process/worker.ts";
 
@@ -12,7 +12,7 @@ export type LocalService = Service & {
   /** Password hashing done so far, in KiB times passes. */
   hashingWork(): number;
   /** The metrics of this process; absent without `METRICS_PORT`. */
-  readMetrics?: () => Promise<Reading>;
+  readMetrics?: () => Promise<MetricsSnapshot>;
 };
 
 export type StartOptions = {

@@ -1,7 +1,7 @@
 /** The contract, the app that serves it, and the servers for the API and the metrics. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Express, RequestHandler } from "express";
-import { createApp } from "../app.ts";
+import type { Express } from "express";
+import { createApi, createApp } from "../app.ts";
 import { createAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
@@ -11,13 +11,13 @@ import { loadDocumentation } from "../documentation/documentation.ts";
 import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
-import { listen, type Place, type RunningServer } from "../http/server.ts";
+import { listen, type RunningServer, type ServerOptions } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { handlers, type Services } from "../operations.ts";
-import { rehearse } from "../warmUp.ts";
+import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -40,8 +40,8 @@ export async function openHttp(
   const app = await createWarmApp(context, earlier, { contract, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
-  const place = placeOf(config, certificate, earlier.observability);
-  const server = await listen(app, place, log).catch(cannotListen("", host, port));
+  const options = serverOptions(config, certificate, earlier.observability);
+  const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
   await serveMetrics(context, earlier, { contract, server });
   return {
@@ -75,7 +75,7 @@ async function collectServices(
   };
 }
 
-/** Creates the app and sends it a first request. That request is no traffic: it is not counted, traced or logged. */
+/** The warm-up is no traffic: its app shares the API, but counts, traces and logs no request. */
 async function createWarmApp(
   { config, log }: StartContext,
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
@@ -85,28 +85,24 @@ async function createWarmApp(
     log.error(fault, "an answer breaks the contract");
     metrics?.contractBroken();
   });
-  const requests = log.child({}, { level: "error" });
-  let isWarmUp = true;
-  const observing = (middleware: RequestHandler | undefined): RequestHandler | undefined =>
-    middleware && ((...request) => (isWarmUp ? request[2]() : middleware(...request)));
-  const app = createApp({
+  const api = createApi({
     contract,
     handlers: handlers(services),
     authenticator: createAuthenticator({ users, tokens, revocations, audit }),
-    log: requests,
     config,
     check,
-    countRequests: observing(metrics?.countRequests),
-    trace: observing(tracing?.request),
   });
-  await rehearse(app, requests, config.documentation ? 200 : 404);
-  isWarmUp = false;
-  requests.level = log.level;
-  return app;
+  const errorLog = log.child({}, { level: "error" });
+  await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);
+  return createApp(api, { log, countRequests: metrics?.countRequests, trace: tracing?.request });
 }
 
 /** Where and how the server listens. The workers share the limits on connections. */
-function placeOf(config: Config, certificate: Certificate | undefined, { metrics }: Observability): Place {
+function serverOptions(
+  config: Config,
+  certificate: Certificate | undefined,
+  { metrics }: Observability,
+): ServerOptions {
   const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
   return {
     host: config.host,
@@ -130,12 +126,12 @@ async function serveMetrics(
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   if (!metrics) return;
-  metrics.read({
+  metrics.registerGauges({
     operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
     connections: server.connections,
     hashing: domain.hasher.load,
     database: storage.database.load,
-    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), held: revocations.size() }),
+    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;

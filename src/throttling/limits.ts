@@ -20,19 +20,19 @@ export const withoutReserve = (limit: number): number => limit - Math.floor(limi
 /** The limit of the n-th network of a client, from the narrowest on: an IPv4 address or an IPv6 /64, then the /56 and the /48. */
 export const limitOfWidth = (limit: number, width: number): number => Math.ceil(limit * (1 + width / 2));
 
-/** The problem `too-many-requests`, with the limit that was reached (draft-ietf-httpapi-ratelimit-headers). */
+/** The problem `too-many-requests`, with the limit that was reached. */
 export class Throttled extends Problem {
   readonly limit: Limit;
 
   /** @param seconds until the limit allows another attempt */
   constructor(limit: Limit, quota: number, seconds: number) {
-    const window = limit === "consecutive" ? failuresExpireSeconds : windowSeconds;
     super("too-many-requests", {
       detail: `Too many ${limit === "registrations" ? limit : "wrong passwords"}. Try again in ${seconds} seconds.`,
-      headers: {
-        "Retry-After": String(seconds),
-        "RateLimit-Policy": `"${limit}";q=${quota};w=${window}`,
-        RateLimit: `"${limit}";r=0;t=${seconds}`,
+      rateLimit: {
+        name: limit,
+        quota,
+        windowSeconds: limit === "consecutive" ? failuresExpireSeconds : windowSeconds,
+        retryAfterSeconds: seconds,
       },
     });
     this.limit = limit;

@@ -140,7 +140,7 @@ test("--end-passwords disables all, --keep-passwords none; both end everything e
   const SECRET_KEY = `another ${secretKey}`;
   const keep = restore(databaseUrl, ["--keep-passwords"], { SECRET_KEY });
   expect(await keep.exit).toBe(0);
-  expect(keep.stdout.join("\n")).toContain("alive, as you asked for");
+  expect(keep.stdout.join("\n")).toContain("valid again, as requested");
   const send = createClient(await serveOn(databaseUrl, { SECRET_KEY }).url);
   await expectEnded(send, before);
   expect(await signIn(send, "changer", password)).toBe(200);
@@ -193,9 +193,9 @@ test("one of the password options is required, and the log is validated", async 
   await writeFile(empty, '{"level":30,"msg":"request completed"}\n');
   for (const [args, status, said] of [
     [[], 64, "--keep-passwords"],
-    [["--keep-passwords", "--end-passwords"], 64, "Say what to do about passwords"],
-    [["--audit-log", empty, "--keep-passwords"], 64, "Say what to do about passwords"],
-    [["now"], 64, "Say what to do about passwords"],
+    [["--keep-passwords", "--end-passwords"], 64, "Choose what happens to passwords"],
+    [["--audit-log", empty, "--keep-passwords"], 64, "Choose what happens to passwords"],
+    [["now"], 64, "Choose what happens to passwords"],
     [["--audit-log"], 64, "--audit-log"],
     [["--audit-log", join(folder, "missing")], 65, "cannot be read"],
     [["--audit-log", empty], 65, "no audit event"],

@@ -8,14 +8,14 @@ import { parse } from "yaml";
 import { loadContract } from "../../src/openapi/contract.ts";
 import { problemWriter } from "../../src/openapi/problemWriter.ts";
 import { createResponseCheck, type ResponseCheckMode } from "../../src/openapi/responseCheck.ts";
-import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
+import { createResponseValidator, type ReceivedResponse } from "../../src/openapi/responseValidator.ts";
 import { Problem } from "../../src/problems/problems.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createDatabase, password, startTestService } from "../support/service.ts";
 
 const conformance = createResponseValidator(parse(await readFile("openapi.yaml", "utf8")));
 const requestId = "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e";
-const json = (status: number, body: unknown, headers: Record<string, string[]> = {}): Answer => ({
+const json = (status: number, body: unknown, headers: Record<string, string[]> = {}): ReceivedResponse => ({
   status,
   headers: {
     "content-type": ["application/json; charset=utf-8"],
@@ -25,7 +25,7 @@ const json = (status: number, body: unknown, headers: Record<string, string[]> =
   },
   text: JSON.stringify(body),
 });
-const problem = (slug: string, status: number, headers: Record<string, string[]> = {}): Answer =>
+const problem = (slug: string, status: number, headers: Record<string, string[]> = {}): ReceivedResponse =>
   json(
     status,
     { type: `/problems/${slug}`, title: "A title", status, instance: `urn:uuid:${requestId}` },
@@ -35,7 +35,7 @@ const good = json(200, { data: "Hello, miguel!" });
 const challenge = { "www-authenticate": ['Basic realm="latchkey"'] };
 
 describe("a declared response", () => {
-  test.each<[string, string | undefined, string, Answer]>([
+  test.each<[string, string | undefined, string, ReceivedResponse]>([
     ["a success", "getResource", "GET", good],
     ["a problem", "getResource", "GET", problem("token-expired", 401, challenge)],
     ["without a body", "getResource", "HEAD", { ...good, text: "" }],
@@ -48,7 +48,7 @@ describe("a declared response", () => {
 
 describe("a response that violates the contract", () => {
   const { "x-request-id": _, ...unnamed } = good.headers;
-  test.each<[string, string | undefined, Answer]>([
+  test.each<[string, string | undefined, ReceivedResponse]>([
     ["is not declared", "getResource", json(201, { data: "" })],
     ["is not declared", undefined, json(200, {})],
     ["is without X-Request-Id", "getResource", { ...good, headers: unnamed }],

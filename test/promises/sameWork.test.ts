@@ -52,7 +52,7 @@ async function workOf(username: string, networks: Networks) {
   const hashed = hasher.workDone();
   const problem = await users.signIn(username, "wrong password", networks).then(
     () => undefined,
-    ({ slug, headers, detail }) => ({ slug, headers, detail }),
+    ({ slug, rateLimit, detail }) => ({ slug, rateLimit, detail }),
   );
   const events = audited.map(([event, details]) => [
     event,
@@ -109,7 +109,7 @@ test("rejected because others have guessed, in a window or consecutively", async
       problem: { slug: "too-many-requests" },
       events: [["throttled", [["limit", limit]]]],
     });
-    expect(Number(works[0]?.problem?.headers["Retry-After"])).toBeLessThanOrEqual(seconds);
+    expect(Number(works[0]?.problem?.rateLimit?.retryAfterSeconds)).toBeLessThanOrEqual(seconds);
     expect(works[0]?.statements.length).toBe(1);
     expect(works[0]?.statements[0]).not.toMatch(/\busers\b/);
   }

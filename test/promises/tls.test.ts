@@ -173,6 +173,6 @@ describe("the start is refused with exit status 78", () => {
   test.each(["TLS_CERT", "TLS_KEY"])("for %s alone", async (name) => {
     const program = runProgram([], { [name]: "some.pem" });
     expect(await program.exit).toBe(78);
-    expect(program.stderr.join("\n")).toContain("TLS_CERT and TLS_KEY: one of them alone");
+    expect(program.stderr.join("\n")).toContain("TLS_CERT and TLS_KEY: only one is set");
   });
 });

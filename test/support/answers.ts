@@ -2,7 +2,7 @@
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
 import type { OpenApiDocument } from "../../src/openapi/contract.ts";
-import { type Answer, createResponseValidator } from "../../src/openapi/responseValidator.ts";
+import { createResponseValidator, type ReceivedResponse } from "../../src/openapi/responseValidator.ts";
 
 /** Each test process records the answers that it received in a file of this folder. */
 export const answersFolder = "build/answers";
@@ -29,7 +29,7 @@ export function allowedMethods(target: string): string[] {
 export const observedAnswers: string[] = [];
 
 /** Throws if the contract does not declare the answer for that request. */
-export function checkAnswer(method: string, target: string, answer: Answer): void {
+export function checkAnswer(method: string, target: string, answer: ReceivedResponse): void {
   const operationId = operationOf(contract, method, target).operationId;
   if (operationId) {
     observedAnswers.push(`${operationId} ${answer.status}`);
@@ -44,7 +44,7 @@ export function checkAnswer(method: string, target: string, answer: Answer): voi
  */
 export function answerChecker(contract: OpenApiDocument) {
   const conformance = createResponseValidator(contract);
-  return (method: string, target: string, answer: Answer): string | undefined => {
+  return (method: string, target: string, answer: ReceivedResponse): string | undefined => {
     const { operationId, allow } = operationOf(contract, method, target);
     const fault =
       conformance(operationId, method, answer) ?? (operationId ? undefined : faultBeyond(answer, allow?.join(", ")));
@@ -54,7 +54,7 @@ export function answerChecker(contract: OpenApiDocument) {
 }
 
 /** Requests for no operation are answered with 400, 404, 405 or 408; 405 only if the path exists. */
-function faultBeyond({ status, headers }: Answer, allow: string | undefined): string | undefined {
+function faultBeyond({ status, headers }: ReceivedResponse, allow: string | undefined): string | undefined {
   if (status === 400 || status === 408) return undefined;
   if (status !== (allow === undefined ? 404 : 405)) return "is not an answer to a request for no operation";
   return headers["allow"]?.[0] === allow ? undefined : `has Allow ${headers["allow"]}, not ${allow}`;

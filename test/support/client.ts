@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import type { Answer } from "../../src/openapi/responseValidator.ts";
+import type { ReceivedResponse } from "../../src/openapi/responseValidator.ts";
 import { checkAnswer } from "./answers.ts";
 
 export type Sent = {
@@ -18,7 +18,7 @@ export type Sent = {
   headers?: OutgoingHttpHeaders;
 };
 
-export type Received = Answer & {
+export type Received = ReceivedResponse & {
   /** The parsed body, if it is JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: its schema has been checked against the contract
   json: any;
@@ -43,7 +43,7 @@ export function createClient(url: string, base = ""): Client {
   return async (method, target, { basic, bearer, json, body, headers } = {}) => {
     const payload = json === undefined ? body : JSON.stringify(json);
     const { protocol, hostname, port } = new URL(url);
-    const answer = await new Promise<Answer>((resolve, reject) => {
+    const answer = await new Promise<ReceivedResponse>((resolve, reject) => {
       const outgoing = (protocol === "https:" ? requestTls : request)(
         {
           ca,
@@ -124,7 +124,7 @@ export function sendRaw(url: string, bytes: string, method = "GET", target = "/n
   });
 }
 
-function received(method: string, target: string, answer: Answer): Received {
+function received(method: string, target: string, answer: ReceivedResponse): Received {
   checkAnswer(method, target, answer);
   const type = answer.headers["content-type"]?.[0] ?? "";
   const json = /json/.test(type) && answer.text !== "" ? JSON.parse(answer.text) : undefined;

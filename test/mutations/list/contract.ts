@@ -52,8 +52,8 @@ export const contract: readonly Mutation[] = [
   },
   {
     name: "405 has no Allow",
-    file: "src/openapi/dispatch.ts",
-    find: "headers: { Allow: allow }",
+    file: "src/openapi/problemWriter.ts",
+    find: 'if (allow) return { Allow: allow.join(", ") };',
     replace: "",
     test: "test/promises/framing.test.ts",
     only: "a path that is not in the contract",

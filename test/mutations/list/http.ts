@@ -77,7 +77,7 @@ export const http: readonly Mutation[] = [
   {
     name: "requests sent ahead are all run at once",
     file: "src/http/requests.ts",
-    find: "unanswered.size > pipelineLength",
+    find: "unfinished.size > maxPipelined",
     replace: "false",
     test: "test/promises/framing.test.ts",
     only: "a few pipelined requests are answered in order",
