@@ -5,13 +5,13 @@ import { fault, type PlantedFault } from "./fault.ts";
 export const answerFaults: PlantedFault[] = [
   fault("token-buys-a-token", "credentials-are-declared", /accepted without valid credentials|type must be equal/, [
     "src/openapi/guard.ts",
-    'credentials?.scheme === "bearer" && takes("bearerAuth")',
+    'credentials?.scheme === "bearer" && acceptsToken',
     'credentials?.scheme === "bearer"',
   ]),
   fault("challenge-missing", "credentials-are-declared", /WWW-Authenticate|challenges/, [
-    "src/openapi/dispatch.ts",
-    "problem.status === 401 && operation",
-    "problem.status === 499 && operation",
+    "src/openapi/problemWriter.ts",
+    "if (problem.status !== 401 || !operation)",
+    "if (problem.status !== 499 || !operation)",
   ]),
   fault("challenge-without-basic", "credentials-are-declared", /the challenges are for/, [
     "src/openapi/guard.ts",
@@ -40,9 +40,9 @@ export const answerFaults: PlantedFault[] = [
     'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
   ]),
   fault("status-undeclared", "endings-end", /is not declared/, [
-    "src/openapi/dispatch.ts",
-    "response.writeHead(status, [",
-    "response.writeHead(status === 204 ? 202 : status, [",
+    "src/openapi/response.ts",
+    "response.writeHead(status, [...headers]).end();",
+    "response.writeHead(status === 204 ? 202 : status, [...headers]).end();",
   ]),
   fault("member-undeclared", "passwords-are-exact", /additional properties/, [
     "src/users/handlers.ts",
@@ -50,17 +50,17 @@ export const answerFaults: PlantedFault[] = [
     "  username,\n  token_epoch: 0,\n  created_at",
   ]),
   fault("header-undeclared", "passwords-are-exact", /undeclared header/, [
-    "src/openapi/dispatch.ts",
-    "[...fixedHeaders, ",
-    '[...fixedHeaders, "X-Powered-By", "Latchkey", ',
+    "src/openapi/response.ts",
+    "[...fixed, ",
+    '[...fixed, "X-Powered-By", "Latchkey", ',
   ]),
   fault("problem-of-another-type", "passwords-are-exact", /is of type/, [
-    "src/openapi/dispatch.ts",
+    "src/openapi/problemWriter.ts",
     'inUtf8("application/problem+json")',
     'inUtf8("application/json")',
   ]),
   fault("problem-is-cached", "passwords-are-exact", /Cache-Control/, [
-    "src/openapi/dispatch.ts",
+    "src/openapi/problemWriter.ts",
     '"no-store",\n  "Content-Type"',
     '"public, max-age=300",\n  "Content-Type"',
   ]),
@@ -87,13 +87,13 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("other-sites-change-things", "inputs-are-checked", /another site/, [
     "src/openapi/dispatch.ts",
-    'if (operation.method !== "get") refuseCrossSite(request);',
+    'if (operation.method !== "get") requireSameSite(request);',
     "",
   ]),
   fault("shown-to-every-origin", "other-origins-read-nothing", /other origins/, [
     "src/openapi/dispatch.ts",
-    '[...transportHeaders(request), "X-Request-Id"',
-    '[...transportHeaders(request), "Access-Control-Allow-Origin", "*", "X-Request-Id"',
+    "      ...transportHeaders(request),\n",
+    '      ...transportHeaders(request), "Access-Control-Allow-Origin", "*",\n',
   ]),
   fault("location-leads-nowhere", "locations-lead", /is no path of the contract/, [
     "src/users/handlers.ts",
@@ -106,9 +106,9 @@ export const answerFaults: PlantedFault[] = [
     "config.throttle && false\n    ? createThrottle(",
   ]),
   fault("retry-after-missing", "outages", /without Retry-After/, [
-    "src/problems/problems.ts",
-    "this.status === 503 &&",
-    "this.status === 599 &&",
+    "src/openapi/problemWriter.ts",
+    "return status === 503 ?",
+    "return status === 599 ?",
   ]),
   fault("error-describes-its-cause", "outages", /describes its cause/, [
     "src/problems/problems.ts",

@@ -9,7 +9,11 @@ export const undetectableFaults: UndetectableFault[] = [
     reason: "Node.js sends no body in a response to HEAD, whatever the program writes",
     nearest: "head-is-get",
     edits: [
-      ["src/openapi/dispatch.ts", "else response.end(body);", 'else { response.write(body ?? ""); response.end(); }'],
+      [
+        "src/openapi/response.ts",
+        'else response.end(body, length === body.length ? "latin1" : "utf8");',
+        'else { response.write(body ?? ""); response.end(); }',
+      ],
     ],
   },
   {
