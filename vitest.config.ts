@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
-const everyAnswer = "test/promises/everyAnswer.test.ts";
+/** They run after all other files, and check what these have done. */
+const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
 /**
  * The tests of `npm test`, in groups one after the other. Tests with time bounds run one file at a time; the others keep two
@@ -39,16 +40,12 @@ export default defineConfig({
         test: {
           name: "promises",
           include: ["test/promises/*.test.ts"],
-          exclude: [everyAnswer],
+          exclude: last,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },
       },
-      // Counts the answers that all other files observed.
-      {
-        extends: true,
-        test: { name: "every answer", include: [everyAnswer], maxWorkers: 1, sequence: { groupOrder: 2 } },
-      },
+      { extends: true, test: { name: "last", include: last, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });

@@ -10,8 +10,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("challenge-missing", "credentials-are-declared", /WWW-Authenticate|challenges/, [
     "src/openapi/problemWriter.ts",
-    "if (problem.status !== 401 || !operation)",
-    "if (problem.status !== 499 || !operation)",
+    "problem.status !== 401 || !operation",
+    "problem.status !== 499 || !operation",
   ]),
   fault("challenge-without-basic", "credentials-are-declared", /the challenges are for/, [
     "src/openapi/guard.ts",
@@ -41,8 +41,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("status-undeclared", "endings-end", /is not declared/, [
     "src/openapi/response.ts",
-    "response.writeHead(status, [...headers]).end();",
-    "response.writeHead(status === 204 ? 202 : status, [...headers]).end();",
+    "response.writeHead(status, [...headers]).end()",
+    "response.writeHead(status === 204 ? 202 : status, [...headers]).end()",
   ]),
   fault("member-undeclared", "passwords-are-exact", /additional properties/, [
     "src/users/handlers.ts",
@@ -51,8 +51,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("header-undeclared", "passwords-are-exact", /undeclared header/, [
     "src/openapi/response.ts",
-    "[...fixed, ",
-    '[...fixed, "X-Powered-By", "Latchkey", ',
+    "joinHeaders(fixedHeaders, ",
+    'joinHeaders([...fixedHeaders, "X-Powered-By", "Latchkey"], ',
   ]),
   fault("problem-of-another-type", "passwords-are-exact", /is of type/, [
     "src/openapi/problemWriter.ts",
@@ -92,8 +92,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("shown-to-every-origin", "other-origins-read-nothing", /other origins/, [
     "src/openapi/dispatch.ts",
-    "      ...transportHeaders(request),\n",
-    '      ...transportHeaders(request), "Access-Control-Allow-Origin", "*",\n',
+    '...transportHeaders(request),\n      "X-Request-Id"',
+    '...transportHeaders(request),\n      "Access-Control-Allow-Origin", "*", "X-Request-Id"',
   ]),
   fault("location-leads-nowhere", "locations-lead", /is no path of the contract/, [
     "src/users/handlers.ts",
@@ -106,9 +106,9 @@ export const answerFaults: PlantedFault[] = [
     "config.throttle && false\n    ? createThrottle(",
   ]),
   fault("retry-after-missing", "outages", /without Retry-After/, [
-    "src/openapi/problemWriter.ts",
-    "return status === 503 ?",
-    "return status === 599 ?",
+    "src/problems/problems.ts",
+    "this.status === 503 &&",
+    "this.status === 599 &&",
   ]),
   fault("error-describes-its-cause", "outages", /describes its cause/, [
     "src/problems/problems.ts",

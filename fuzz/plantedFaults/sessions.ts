@@ -25,8 +25,8 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("deleted-user-keeps-tokens", "endings-end", /still works after deleting the user/, [
     "src/users/store.ts",
-    "${everyEpoch} AS minimum_epoch",
-    "0 AS minimum_epoch",
+    '${revoke({ from: "deleted" })}',
+    '${revoke({ from: "deleted", minimumEpoch: "0" })}',
   ]),
   fault("anothers-session-ended", "sessions-are-ones-own", /another user's session was ended/, [
     "src/sessions/store.ts",
@@ -35,8 +35,8 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("anothers-sessions-listed", "sessions-are-ones-own", /another user's session is listed/, [
     "src/sessions/store.ts",
-    "WHERE user_id = :userId AND token_epoch = user_epoch\n             AND ended_at",
-    "WHERE :userId::uuid IS NOT NULL AND token_epoch = user_epoch\n             AND ended_at",
+    "WHERE user_id = :userId AND token_epoch = user_epoch\n      AND ended_at",
+    "WHERE :userId IS NOT NULL AND token_epoch = user_epoch\n      AND ended_at",
   ]),
   fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
     "src/users/users.ts",
@@ -80,13 +80,13 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("refresh-guess-ends-session", "guesses-end-nothing", /ended by guesses|refresh token is answered/, [
     "src/sessions/refresh.ts",
-    "if (!token || !state || !secrets.isGenuine(token, state.seed)) throw",
-    "if (token && state && !secrets.isGenuine(token, state.seed)) await parts.endStolenSession(state.userId, token.sessionId);\nif (!token || !state || !secrets.isGenuine(token, state.seed)) throw",
+    "if (!state || !secrets.isGenuine(token, state.seed)) throw",
+    "if (state && !secrets.isGenuine(token, state.seed)) await parts.endStolenSession(state.userId, sessionId);\nif (!state || !secrets.isGenuine(token, state.seed)) throw",
   ]),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
     "src/sessions/store.ts",
-    ":kept::integer)",
-    ":kept::integer + 1000)",
+    ":kept) AS oldest",
+    ":kept + 1000) AS oldest",
   ]),
   fault("page-too-long", "pages-are-whole", /a page of 2 has 3/, [
     "src/sessions/sessions.ts",
@@ -95,7 +95,7 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("page-repeats-its-end", "pages-are-whole", /pages/, [
     "src/sessions/store.ts",
-    "sessions.id < :cursor::uuid",
-    "sessions.id <= :cursor::uuid",
+    "sessions.id < :cursor)",
+    "sessions.id <= :cursor)",
   ]),
 ];

@@ -11,8 +11,8 @@ export const undetectableFaults: UndetectableFault[] = [
     edits: [
       [
         "src/openapi/response.ts",
-        'else response.end(body, length === body.length ? "latin1" : "utf8");',
-        'else { response.write(body ?? ""); response.end(); }',
+        "else response.end(body, length",
+        'else response.write(body), response.end("", length',
       ],
     ],
   },

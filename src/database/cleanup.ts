@@ -5,6 +5,7 @@
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
 import { tryCleanupLock } from "./locks.ts";
+import { statement } from "./sql.ts";
 
 const intervalMs = 60_000;
 const retry = { firstMs: intervalMs, mostMs: 10 * intervalMs };
@@ -16,7 +17,7 @@ const maxExpiredRevocations = 10_000;
 const maxPasswordFailures = 1_000_000;
 
 /** Tables, and conditions for the rows to delete. Each condition on a large table has an index. */
-const expired: readonly { table: string; condition: string }[] = [
+const expiredRows: readonly { table: string; condition: string }[] = [
   // Two hours after its last token has expired, in case the clock is set back; earlier if there are many.
   { table: "revocations", condition: "expires_at < now() - interval '2 hours'" },
   {
@@ -47,6 +48,15 @@ const expired: readonly { table: string; condition: string }[] = [
   },
 ];
 
+const cleanups = expiredRows.map(({ table, condition }, index) => ({
+  table,
+  deleteBatch: statement({
+    name: `clean-up-${table}-${index}`,
+    sql: `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
+      SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
+  }),
+}));
+
 /**
  * Runs one cleanup.
  * @returns the number of deleted rows by table; none for a table that another instance is cleaning up
@@ -55,9 +65,10 @@ const expired: readonly { table: string; condition: string }[] = [
 export async function cleanUp(database: Database): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {};
   const errors: unknown[] = [];
-  for (const { table, condition } of expired) {
+  for (const cleanup of cleanups) {
+    const { table } = cleanup;
     try {
-      const count = await deleteRows(database, table, condition);
+      const count = await deleteRows(database, cleanup);
       if (count > 0) deleted[table] = (deleted[table] ?? 0) + count;
     } catch (error) {
       errors.push(error);
@@ -67,17 +78,13 @@ export async function cleanUp(database: Database): Promise<Record<string, number
   return deleted;
 }
 
-async function deleteRows(database: Database, table: string, condition: string): Promise<number> {
+async function deleteRows(database: Database, { table, deleteBatch }: (typeof cleanups)[number]): Promise<number> {
   let total = 0;
   for (let batch = 0; batch < maxBatches; batch += 1) {
     const deleted = await database.write((knex) =>
       knex.transaction(async (transaction) => {
         if (!(await tryCleanupLock(transaction, table))) return 0;
-        const { rowCount } = await transaction.raw<{ rowCount: number }>(
-          `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
-             SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
-        );
-        return rowCount;
+        return deleteBatch.count(transaction);
       }),
     );
     total += deleted;

@@ -4,6 +4,8 @@
  */
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
+import { statement } from "./sql.ts";
+import { timestamptz } from "./sqlTypes.ts";
 
 export type DatabaseClock = {
   now(): Date;
@@ -15,6 +17,12 @@ const intervalMs = 1_000;
 const maxResponseMs = 250;
 /** A smaller step backwards is the inaccuracy of the measurement. */
 const noticeableStepMs = 2_000;
+
+const readClock = statement({
+  name: "read-clock",
+  sql: "SELECT clock_timestamp() AS time",
+  columns: { time: timestamptz },
+});
 
 /**
  * Reads the time each second until `close`. In between, and while the database is away, the monotonic clock of this process
@@ -28,13 +36,11 @@ export async function startDatabaseClock(database: Database, onSetBack: () => vo
 
   const readTime = async (): Promise<void> => {
     const sentMs = performance.now();
-    const { rows } = await database.read((knex) =>
-      knex.raw<{ rows: [{ time: Date }] }>("SELECT clock_timestamp() AS time"),
-    );
+    const { time } = await database.read((knex) => readClock.one(knex));
     const receivedMs = performance.now();
     if (known && receivedMs - sentMs > maxResponseMs) return;
     const before = nowMs();
-    known = { timeMs: rows[0].time.getTime(), atMs: (sentMs + receivedMs) / 2 };
+    known = { timeMs: time.getTime(), atMs: (sentMs + receivedMs) / 2 };
     if (nowMs() < before - noticeableStepMs) onSetBack();
   };
   await readTime();

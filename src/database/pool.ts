@@ -1,5 +1,4 @@
 /** A pool of Knex whose connections `connect` makes. Broken connections leave the pool. */
-import { createHash } from "node:crypto";
 import knex, { type Knex } from "knex";
 import type pg from "pg";
 import { backOff, withBackOff } from "../lib/backOff.ts";
@@ -80,7 +79,7 @@ export const openForMigration = (address: DatabaseAddress): Knex =>
   openPool(address, { max: 1, acquireTimeoutMs: 3_000, limits: noTimeLimits }).knex;
 
 type QueryCallback = (error: Error | null, result: unknown) => void;
-type Query = string | { text: string; values?: unknown[]; name?: string };
+type Query = string | { text: string };
 type Queryable = { query(query: Query, callback: QueryCallback): void };
 
 /** Observes queries, and closes the connection after an error that makes it unusable. */
@@ -89,7 +88,7 @@ function watchQueries(client: pg.Client, { observe, onTimeout, onReadOnly }: Poo
   const run = connection.query.bind(client);
   const query: Queryable["query"] = (query, callback) => {
     const ended = observe?.(typeof query === "string" ? query : query.text);
-    run(prepared(query), (error, result) => {
+    run(query, (error, result) => {
       // pg keeps the connection of a query that timed out, though it still waits for the result.
       if (error?.message === queryTimedOut) {
         close();
@@ -103,21 +102,4 @@ function watchQueries(client: pg.Client, { observe, onTimeout, onReadOnly }: Poo
     });
   };
   Object.assign(client, { query });
-}
-
-/** By text. The texts of queries with values are constants of this program, so there are few. */
-const statementNames = new Map<string, string>();
-
-/** The same in every process, and unique: through a pooler, several processes may use one connection. */
-const nameOf = (text: string) => `latchkey_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
-
-/** Names a query that has values, so that Postgres parses and plans it only once per connection. */
-function prepared(query: Query): Query & { name?: string } {
-  if (typeof query === "string" || query.name !== undefined || !query.values?.length) return query;
-  let name = statementNames.get(query.text);
-  if (!name) {
-    name = nameOf(query.text);
-    statementNames.set(query.text, name);
-  }
-  return { ...query, name };
 }

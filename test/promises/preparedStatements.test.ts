@@ -1,6 +1,8 @@
 /** Statements are prepared once per connection, and again when necessary. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { statement } from "../../src/database/sql.ts";
+import { integer, text } from "../../src/database/sqlTypes.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, query } from "../support/service.ts";
 
@@ -9,26 +11,37 @@ const url = await createDatabase();
 const database = openDatabase(url, 1);
 afterTest(() => database.close());
 
-const read = async (sql: string, values: unknown[] = []) => {
-  const { rows } = await database.read((knex) => knex.raw<{ rows: object[] }>(sql, values as never));
-  return rows;
-};
-const prepared = () =>
-  read("SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements ORDER BY prepare_time");
+const one = statement({
+  name: "test-one",
+  sql: "SELECT :value AS one",
+  parameters: { value: integer },
+  columns: { one: integer },
+});
+const other = statement({ name: "test-other", sql: "SELECT 'a' AS other", columns: { other: text } });
+const findLater = statement({
+  name: "test-find-later",
+  sql: "SELECT id FROM made_later WHERE id = :id",
+  parameters: { id: integer },
+  columns: { id: integer },
+});
 
-test("a statement with parameters is prepared once; one without is not", async () => {
-  await read("SELECT 1 AS plain");
-  expect(await read("SELECT ?::integer AS one", [1])).toEqual([{ one: 1 }]);
-  expect(await read("SELECT ?::integer AS one", [2])).toEqual([{ one: 2 }]);
-  expect(await read("SELECT ?::text AS other", ["a"])).toEqual([{ other: "a" }]);
-  expect(await prepared()).toEqual([
-    { statement: "SELECT $1::integer AS one", runs: "2" },
-    { statement: "SELECT $1::text AS other", runs: "1" },
+test("a statement is prepared once", async () => {
+  expect(await database.read((knex) => one.rows(knex, { value: 1 }))).toEqual([{ one: 1 }]);
+  expect(await database.read((knex) => one.rows(knex, { value: 2 }))).toEqual([{ one: 2 }]);
+  expect(await database.read((knex) => other.rows(knex))).toEqual([{ other: "a" }]);
+  const prepared = await database.read((knex) =>
+    knex.raw<{ rows: object[] }>(
+      "SELECT statement, generic_plans + custom_plans AS runs FROM pg_prepared_statements ORDER BY prepare_time",
+    ),
+  );
+  expect(prepared.rows).toEqual([
+    { statement: "/* test-one */ SELECT $1::integer AS one", runs: "2" },
+    { statement: "/* test-other */ SELECT 'a' AS other", runs: "1" },
   ]);
 });
 
 test("a statement that failed to prepare, or whose table changed, is prepared again", async () => {
-  const find = () => read("SELECT id FROM made_later WHERE id = ?", [7]);
+  const find = () => database.read((knex) => findLater.rows(knex, { id: 7 }));
   await expect(find()).rejects.toThrow("made_later");
   await query(url, "CREATE TABLE made_later (id integer)");
   expect(await find()).toEqual([]);

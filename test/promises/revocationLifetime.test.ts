@@ -10,12 +10,17 @@ import { createRevocationMemory } from "../../src/revocations/memory.ts";
 import { watchRevocations } from "../../src/revocations/revocations.ts";
 import { revoke } from "../../src/revocations/sql.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
+import { accessTokens } from "../../src/tokens/accessTokens.ts";
 import { recordSeconds } from "../../src/tokens/lifetime.ts";
-import { tokenLifetimeStore } from "../../src/tokens/store.ts";
+import { createSeal } from "../../src/tokens/sealing.ts";
+import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
+import { signingKeyStore, tokenLifetimeStore } from "../../src/tokens/store.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
 
+/** Registrations do not wait for an estimate of the password. */
+const quick = { PASSWORD_BLOCKLIST: "off" };
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
 const signOut = async (service: TestService, username: string) =>
   expect((await service.send("DELETE", "/api/sessions", { basic: [username, password] })).status).toBe(204);
@@ -98,7 +103,7 @@ describe("with a lifetime of 600 seconds, ten million sign-outs a day of differe
 });
 
 test("the same user signing out again and again is one entry, in the table and in memory", async () => {
-  const service = await startTestService();
+  const service = await startTestService(quick);
   const { id, username } = await service.register();
   const tokens: string[] = [];
   for (let round = 0; round < 3; round += 1) {
@@ -106,7 +111,7 @@ test("the same user signing out again and again is one entry, in the table and i
     await signOut(service, username);
     expect(await entriesOf(service, id)).toHaveLength(1);
   }
-  const restarted = await startTestService({}, service.databaseUrl);
+  const restarted = await startTestService(quick, service.databaseUrl);
   for (const bearer of tokens)
     for (const instance of [service, restarted])
       expect((await instance.send("GET", "/api/resource", { bearer })).problem).toBe("token-revoked");
@@ -123,13 +128,13 @@ test("the same user signing out again and again is one entry, in the table and i
 
 describe("an entry outlives the tokens", () => {
   test("of an instance with a longer TOKEN_TTL_SECONDS, also after it was lowered", async () => {
-    const here = await startTestService();
+    const here = await startTestService(quick);
     const { id, username } = await here.register();
     await signOut(here, username);
     expect((await entriesOf(here, id))[0]?.left).toBeLessThan(600 + 300 + 120 + 1);
 
     // A rolling update raises the lifetime on one instance.
-    const longer = await startTestService({ TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
+    const longer = await startTestService({ ...quick, TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
     const claims = claimsOf(await longer.token(username));
     await here.sql("DELETE FROM revocations");
     await signOut(here, username);
@@ -166,7 +171,7 @@ describe("an entry outlives the tokens", () => {
   });
 
   test("that were issued after a backup was made, once it is restored", async () => {
-    const service = await startTestService();
+    const service = await startTestService(quick);
     await service.close();
     const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
     expect(await runProgram(["restore", "--keep-passwords"], settings).exit).toBe(0);
@@ -205,11 +210,35 @@ describe("an entry outlives the tokens", () => {
   });
 });
 
+test("a token that is issued late expires as if it had been issued when its epoch was read", async () => {
+  const keys = await watchSigningKeys({
+    store: signingKeyStore(openedDatabase(await createDatabase())),
+    seal: createSeal([secretKey]),
+    rotationSeconds: 1e6,
+    clock: () => new Date(),
+    onRotation: () => {},
+    onError: () => {},
+  });
+  afterTest(() => keys.close());
+  let nowMs = 1_800_000_000_000;
+  const tokens = accessTokens({
+    keys,
+    issuer: "https://latchkey.example",
+    ttlSeconds: 600,
+    lifetime: { isRecorded: () => true },
+    clock: () => new Date(nowMs),
+  });
+  const issue = tokens.prepare();
+  nowMs += 3_600_000; // the process was frozen
+  const claims = claimsOf(await issue({ userId: randomUUID(), username: "miguel", epoch: 0 }));
+  expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });
+});
+
 test("an instance issues no token before its lifetime is recorded", async () => {
-  const here = await startTestService();
+  const here = await startTestService(quick);
   const { username } = await here.register();
   await here.sql("ALTER TABLE token_lifetimes RENAME TO token_lifetimes_gone");
-  const there = await startTestService({ TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
+  const there = await startTestService({ ...quick, TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
   const signIns: [string, string][] = [
     ["GET", "/api/token"],
     ["POST", "/api/sessions"],

@@ -20,18 +20,29 @@ declare module "vitest" {
 export const templateDatabase = "latchkey_template";
 export const serviceRole = "latchkey";
 
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // The projects of a configuration inherit this setup, and use the Postgres of the root project.
+  if (!project.isRootProject()) return undefined;
   await rm(answersFolder, { recursive: true, force: true });
   await mkdir(answersFolder, { recursive: true });
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-test-"));
   // Test data need not survive a power failure, and the disk is the slowest part.
   const postgres = await startEmbeddedPostgres({
     dataDir,
-    parameters: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" },
+    parameters: {
+      fsync: "off",
+      synchronous_commit: "off",
+      full_page_writes: "off",
+      max_connections: "300",
+      // Counts executions, for test/promises/everyStatement.test.ts.
+      shared_preload_libraries: "pg_stat_statements",
+      "pg_stat_statements.max": "20000",
+    },
   });
   const administrator = { ...postgres.connection, user: superuser };
   const admin = new pg.Client(administrator);
   await admin.connect();
+  await admin.query("CREATE EXTENSION pg_stat_statements");
   await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
   await admin.end();
   const knex = openForMigration({ ...postgres.connection, database: templateDatabase });

@@ -22,7 +22,7 @@ export async function installPreviousVersion(): Promise<string> {
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const edits: [file: string, before: string | RegExp, after: string][] = [
     ["database/schema", /(?<=searchPath = )`[^`]*`/, `'"$user", public'`],
-    ["database/migrate", /await enterSchema\(transaction\);/, ""],
+    ["database/migrate", /await selectSchema\(transaction\);/, ""],
     ["database/migrate", /\["0009-own-schema", ownSchema\],/, ""],
     // It records no lifetimes, and its entries in the revocation list are not unique and kept for 25 hours.
     ["database/migrate", /\["0010-token-lifetimes", tokenLifetimes\],/, ""],

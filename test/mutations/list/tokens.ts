@@ -219,4 +219,13 @@ export const tokens: readonly Mutation[] = [
     test: "test/promises/revocationLifetime.test.ts",
     only: "the same user signing out",
   },
+  {
+    name: "a token that is issued late outlives the revocation of its epoch",
+    file: "src/tokens/accessTokens.ts",
+    find: "sessionId, seconds = ttlSeconds } = {}) => {",
+    replace:
+      "sessionId, seconds = ttlSeconds } = {}) => {\n        const issuedAt = Math.floor(clock().getTime() / 1000);",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "that is issued late",
+  },
 ];

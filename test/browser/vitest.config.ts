@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
-import { progress } from "./test/support/progress.ts";
+import { progress } from "../support/progress.ts";
 
-/** What is seen in a browser: CHROMIUM, or `chromium` on the path. */
+/** Tests in a browser: that of CHROMIUM, or `chromium` on the path. */
 export default defineConfig({
   plugins: [progress()],
   test: {

@@ -1,16 +1,16 @@
 import { defineConfig } from "vitest/config";
-import { progress } from "./test/support/progress.ts";
+import { progress } from "../support/progress.ts";
 
-/** What breaks things for real and takes its time: one at a time, since each wants the machine for itself. */
+/** Tests of real faults. One file at a time, because each loads the whole machine. */
 export default defineConfig({
   plugins: [progress()],
   test: {
     globalSetup: "test/support/postgres.ts",
     include: ["test/faults/*.test.ts"],
     fileParallelism: false,
-    // Of test.concurrent: the planted faults, each with a service and a database of its own.
+    // For test.concurrent: each planted fault has its own service and database.
     maxConcurrency: 2,
-    // Programs with a planted fault: built already, and each with modules of its own.
+    // The programs with a planted fault are bundles.
     server: { deps: { external: [/\/build\/faulty\//] } },
     testTimeout: 180_000,
     hookTimeout: 60_000,

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Failovers of a Postgres cluster with the files of deploy/ha/. Needs Debian's patroni, etcd, haproxy and pgbouncer. */
+/** Failovers of a Postgres cluster with the files of deploy/ha/. They need Debian's patroni, etcd, haproxy and pgbouncer. */
 export default defineConfig({
   test: {
     globalSetup: "test/support/ha/setup.ts",
