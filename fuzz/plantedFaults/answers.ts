@@ -106,9 +106,9 @@ export const answerFaults: PlantedFault[] = [
     "config.throttle && false\n    ? createThrottle(",
   ]),
   fault("retry-after-missing", "outages", /without Retry-After/, [
-    "src/problems/problems.ts",
-    "this.status === 503 &&",
-    "this.status === 599 &&",
+    "src/openapi/problemWriter.ts",
+    "return status === 503 ?",
+    "return status === 599 ?",
   ]),
   fault("error-describes-its-cause", "outages", /describes its cause/, [
     "src/problems/problems.ts",
