@@ -1,4 +1,4 @@
-/** The whole API on one screen: which handler answers which operation. A missing one does not compile. */
+/** The handler of each operation. A missing handler does not compile. */
 import type { Audit } from "./audit/audit.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
@@ -14,8 +14,8 @@ import type { SigningKeys } from "./tokens/signingKeys.ts";
 import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
 import type { Users } from "./users/users.ts";
 
-/** What the handlers work with. */
-export type Services = {
+/** What the handlers depend on. */
+export type HandlerDependencies = {
   users: Users;
   sessions: Sessions;
   tokens: AccessTokens;
@@ -30,32 +30,32 @@ export type Services = {
   isStopping(): boolean;
 };
 
-export const handlers = (services: Services): Handlers => ({
-  createUser: createUser(services.users, services.publicUrl),
-  getUser: getUser(services.users),
-  getCurrentUser: getCurrentUser(services.users),
-  changePassword: changePassword(services.users),
-  deleteUser: deleteUser(services.users),
+export const handlers = (dependencies: HandlerDependencies): Handlers => ({
+  createUser: createUser(dependencies.users, dependencies.publicUrl),
+  getUser: getUser(dependencies.users),
+  getCurrentUser: getCurrentUser(dependencies.users),
+  changePassword: changePassword(dependencies.users),
+  deleteUser: deleteUser(dependencies.users),
 
-  issueToken: issueToken(services.tokens, services.users, services.audit),
-  revokeToken: revokeToken(services.revocations, services.sessions.end, services.audit),
-  getJwks: getJwks(services.keys),
+  issueToken: issueToken(dependencies.tokens, dependencies.users, dependencies.audit),
+  revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
+  getJwks: getJwks(dependencies.keys),
 
-  createSession: createSession(services.sessions, services.publicUrl),
-  refreshToken: refreshToken(services.sessions),
-  listSessions: listSessions(services.sessions),
-  endSession: endSession(services.sessions),
-  endAllSessions: endAllSessions(services.users),
+  createSession: createSession(dependencies.sessions, dependencies.publicUrl),
+  refreshToken: refreshToken(dependencies.sessions),
+  listSessions: listSessions(dependencies.sessions),
+  endSession: endSession(dependencies.sessions),
+  endAllSessions: endAllSessions(dependencies.users),
 
   getResource,
 
   getLiveness,
-  getReadiness: getReadiness(services.isMigrated, services.requireWritable, services.isStopping),
+  getReadiness: getReadiness(dependencies.isMigrated, dependencies.requireWritable, dependencies.isStopping),
 
-  getIndex: getIndex(services.documentation, services.publicUrl),
-  getApiIndex: getIndex(services.documentation, services.publicUrl),
-  getDocs: getDocs(services.documentation),
-  getOpenapiYaml: getOpenapiYaml(services.documentation),
-  getOpenapiJson: getOpenapiJson(services.documentation),
-  getProblem: getProblem(services.documentation),
+  getIndex: getIndex(dependencies.documentation, dependencies.publicUrl),
+  getApiIndex: getIndex(dependencies.documentation, dependencies.publicUrl),
+  getDocs: getDocs(dependencies.documentation),
+  getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
+  getOpenapiJson: getOpenapiJson(dependencies.documentation),
+  getProblem: getProblem(dependencies.documentation),
 });

@@ -1,11 +1,12 @@
-/** What the service says about itself, ready to be sent. */
+/** The documentation that the service serves, compressed once. */
 import { readFile } from "node:fs/promises";
 import type { Contract } from "../openapi/contract.ts";
 import { compress, type EncodedBody, encodedBody } from "../openapi/encodedBody.ts";
 
 export type Documentation = {
-  /** The guide and the reference, and what a browser may do on that page. */
+  /** The guide and the reference. */
   page: EncodedBody;
+  /** Content-Security-Policy of the page. */
   policy: string;
   /** The contract, compressed for the first client that asks. */
   yaml(): Promise<EncodedBody>;

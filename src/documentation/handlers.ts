@@ -5,10 +5,10 @@ import type { Documentation } from "./documentation.ts";
 import { indexOf } from "./index.ts";
 import { contentSecurityPolicy, problemPage } from "./pages.ts";
 
-/** With the setting `DOCUMENTATION=off` there is none, and each of these operations but the index is a 404. */
+/** `undefined` with `DOCUMENTATION=off`. Then each of these operations but the index is a 404. */
 type Available = Documentation | undefined;
 
-/** Of both `/` and `/api`: as JSON for programs and as a page for browsers. */
+/** Serves `/` and `/api`, as JSON for programs and as a page for browsers. */
 export function getIndex(
   documentation: Available,
   publicUrl: string | undefined,
@@ -33,7 +33,7 @@ export const getOpenapiJson =
   (documentation: Available): Handler<"getOpenapiJson"> =>
   async () => ({ status: 200, body: await required(documentation).json() });
 
-/** The pages are made for each request: they are hardly longer than the headers before them. */
+/** Renders the page for each request, because it is short. */
 export const getProblem =
   (documentation: Available): Handler<"getProblem"> =>
   ({ path: { slug } }) => {

@@ -1,10 +1,10 @@
-/** The index of the service: what is at `/`, where people and programs begin. */
+/** The index at `/` and `/api`: links to the parts of the service. */
 import type { components, paths } from "../../generated/openapi.ts";
 import { pageOf } from "./pages.ts";
 
 type Index = components["schemas"]["Index"];
 
-/** Each part with its path and with what the page says about it. */
+/** The path and the link text of each part. */
 const parts = {
   documentation: ["/docs", "Guide and reference"],
   openapi: ["/openapi.json", "The OpenAPI contract"],
@@ -16,11 +16,11 @@ const parts = {
 } as const satisfies Record<Exclude<keyof Index, "name">, readonly [keyof paths, string]>;
 type Part = keyof typeof parts;
 
-/** What a browser can open: the others need credentials or another method. */
+/** Parts that a browser can open. The others need credentials or another method. */
 const pages: readonly Part[] = ["documentation", "openapi", "jwks", "readiness"];
 
 /**
- * @param base the path of `PUBLIC_URL`, which links begin with
+ * @param base the path of `PUBLIC_URL`, with which links begin
  * @param documented whether there is documentation to link to
  */
 export function indexOf(base: string, documented: boolean): { json: Index; page: string } {
@@ -29,7 +29,7 @@ export function indexOf(base: string, documented: boolean): { json: Index; page:
   const links = Object.fromEntries(served.map((part) => [part, base + parts[part][0]]));
   const items = served.map((part) => {
     const [path, text] = parts[part];
-    // Without PUBLIC_URL the links are relative: a proxy may have put a path before them that is not known here.
+    // Without PUBLIC_URL the links are relative, because a proxy may add a path that is unknown here.
     const href = base === "" ? path.slice(1) : base + path;
     return `<li>${pages.includes(part) ? `<a href="${href}">${text}</a>` : text} <code>${base}${path}</code></li>`;
   });

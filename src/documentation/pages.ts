@@ -1,4 +1,4 @@
-/** The service's own pages, and what a browser may do on them. */
+/** The HTML pages of the service, and their Content-Security-Policy. */
 import { createHash } from "node:crypto";
 
 /**
@@ -10,8 +10,8 @@ export const sampleOrigin = "http://127.0.0.1:8080";
 type ProblemText = { status: number; title: string; meaning: string; remedy: string };
 
 /**
- * What the `type` of a problem leads to.
- * @param docs where the documentation is, seen from the page: relative, so that it does not matter below which path a proxy has both
+ * The page at the `type` of a problem.
+ * @param docs the relative URL of the documentation, so that the link works below every path of a proxy
  */
 export function problemPage(slug: string, { status, title, meaning, remedy }: ProblemText, docs = "../docs"): string {
   return pageOf(
@@ -24,7 +24,7 @@ export function problemPage(slug: string, { status, title, meaning, remedy }: Pr
   );
 }
 
-/** A small page without scripts. */
+/** Renders a small page without scripts. */
 export function pageOf(title: string, content: string): string {
   return `<!doctype html>
 <html lang="en">
@@ -44,8 +44,8 @@ export function pageOf(title: string, content: string): string {
 }
 
 /**
- * Scripts run by their hashes and nothing is loaded from elsewhere. Styles need `unsafe-inline`:
- * Redoc writes its own while it runs.
+ * The policy allows scripts by their hashes, and no other origin. Styles need `unsafe-inline`, because Redoc creates its own at
+ * run time.
  */
 export function contentSecurityPolicy(page: string): string {
   const hashes = [...page.matchAll(/<script[^>]*>([\s\S]*?)<\/script>/g)].map(

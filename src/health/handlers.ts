@@ -4,8 +4,8 @@ import { Problem } from "../problems/problems.ts";
 export const getLiveness: Handler<"getLiveness"> = () => ({ status: 200, body: { status: "ok" } });
 
 /**
- * @param isMigrated asks the database; its problem `database-unavailable` is an answer too
- * @param requireWritable throws `database-unavailable` where nothing can be written
+ * @param isMigrated queries the database, and throws `database-unavailable`
+ * @param requireWritable throws `database-unavailable` where the database rejects writes
  */
 export const getReadiness =
   (

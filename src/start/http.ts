@@ -16,7 +16,7 @@ import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
-import { handlers, type Services } from "../operations.ts";
+import { type HandlerDependencies, handlers } from "../operations.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
@@ -59,7 +59,7 @@ async function collectServices(
   { config }: StartContext,
   { observability, storage, keys, domain }: Earlier,
   { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
-): Promise<Services> {
+): Promise<HandlerDependencies> {
   return {
     users: domain.users,
     sessions: domain.sessions,
@@ -79,7 +79,7 @@ async function collectServices(
 async function createWarmApp(
   { config, log }: StartContext,
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
-  { contract, services }: { contract: Contract; services: Services },
+  { contract, services }: { contract: Contract; services: HandlerDependencies },
 ): Promise<Express> {
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
     log.error(fault, "an answer breaks the contract");
