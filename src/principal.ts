@@ -1,11 +1,12 @@
 /** The authenticated caller of an operation. */
+import type { CanonicalUsername, KeyId, SessionId, TokenId, UserId } from "./identifiers.ts";
 
 export type Principal = PasswordPrincipal | TokenPrincipal;
 
 /** A user, as the credentials identify them. */
 export type Caller = {
-  userId: string;
-  username: string;
+  userId: UserId;
+  username: CanonicalUsername;
   /** The user's token epoch when the credentials were verified. A higher epoch revokes them. */
   epoch: number;
 };
@@ -24,10 +25,10 @@ export type PasswordPrincipal = Caller & {
 export type TokenPrincipal = Caller & {
   proof: "token";
   /** `kid` of the key that signed the token. */
-  keyId: string;
+  keyId: KeyId;
   /** `jti` of the token. */
-  tokenId: string;
+  tokenId: TokenId;
   /** `sid` of the token; `undefined` for a token without a session. */
-  sessionId: string | undefined;
+  sessionId: SessionId | undefined;
   expiresAt: Date;
 };

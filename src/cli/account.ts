@@ -1,4 +1,5 @@
 import type { Database } from "../database/database.ts";
+import { userId } from "../identifiers.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { userStore } from "../users/store.ts";
@@ -25,5 +26,5 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  */
 export async function usernameOf(database: Database, given: string): Promise<string> {
   if (!uuid.test(given)) return given;
-  return (await userStore(database).find(given))?.username ?? given;
+  return (await userStore(database).find(userId(given)))?.username ?? given;
 }

@@ -2,12 +2,13 @@
  * What ends tokens before their time: a list that every instance holds in memory and follows, so
  * that checking a token costs no query and a revocation is known everywhere within a second.
  */
+import type { RevocationSubject, UserId } from "../identifiers.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 
 /** Tokens of the subject (a `jti`, session, user or `kid`, or `everybody`) with an epoch below `minimumEpoch` are dead. */
 export type Revocation = {
-  subject: string;
+  subject: RevocationSubject;
   minimumEpoch: number;
   /** When the last token that it could concern has expired. */
   expiresAt: Date;
@@ -29,7 +30,7 @@ export const everyEpoch = 2_147_483_647;
 export const longestRevocationSeconds = 86_400 + 3_600;
 
 /** What a deletion of the user has put into the list; to be put into force before this instance has followed. */
-export const everyTokenOf = (userId: string): Revocation => ({
+export const everyTokenOf = (userId: UserId): Revocation => ({
   subject: userId,
   minimumEpoch: everyEpoch,
   expiresAt: new Date(Date.now() + longestRevocationSeconds * 1000),
@@ -91,9 +92,9 @@ export async function followRevocations(
   clock: () => Date,
   warn: (error: unknown) => void,
 ): Promise<Revocations> {
-  const held = new Map<string, { minimumEpoch: number; expiryMinute: number }>();
+  const held = new Map<RevocationSubject, { minimumEpoch: number; expiryMinute: number }>();
   // Which subjects go in which minute, so that forgetting a million costs no walk over all of them.
-  const expiring = new Map<number, string[]>();
+  const expiring = new Map<number, RevocationSubject[]>();
 
   const apply = ({ subject, minimumEpoch, expiresAt }: Revocation): void => {
     const expiryMinute = Math.ceil(expiresAt.getTime() / minuteMs);
@@ -183,7 +184,10 @@ export async function followRevocations(
       wake();
     },
     check({ tokenId, sessionId, userId, keyId, epoch }) {
-      for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
+      for (const subject of [tokenId, sessionId, userId, keyId, everybody] satisfies (
+        | RevocationSubject
+        | undefined
+      )[]) {
         if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
       }
       if (performance.now() - asOf > boundMs) throw new Problem("revocations-stale");

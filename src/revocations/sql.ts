@@ -1,5 +1,6 @@
 /** How statements write the revocation list: every store revokes with this SQL, inside its own statement. */
-import { integer, text, timestamptz } from "../database/sqlTypes.ts";
+import { revocationSubject } from "../database/columns.ts";
+import { integer, timestamptz } from "../database/sqlTypes.ts";
 import { everyEpoch, longestRevocationSeconds } from "./revocations.ts";
 
 type RevokeOptions = {
@@ -28,4 +29,4 @@ export function revoke({ from, subject = "id", minimumEpoch, expiresAt }: Revoke
 export const selectedRevocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
 /** The declaration of `selectedRevocation`. */
-export const revocationColumns = { subject: text, minimumEpoch: integer, expiresAt: timestamptz };
+export const revocationColumns = { subject: revocationSubject, minimumEpoch: integer, expiresAt: timestamptz };

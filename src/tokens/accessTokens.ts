@@ -3,6 +3,14 @@ import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
+import {
+  keyId,
+  type SessionId,
+  storedUsername,
+  tokenId,
+  sessionId as toSessionId,
+  userId as toUserId,
+} from "../identifiers.ts";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { everyEpoch } from "../revocations/revocations.ts";
@@ -17,7 +25,7 @@ export type AccessTokens = {
    * @param sessionId the session that ends this token with it, if any
    * @param seconds how long it works, where that is not as long as usual
    */
-  issue(caller: Caller, sessionId?: string, seconds?: number): Promise<string>;
+  issue(caller: Caller, sessionId?: SessionId, seconds?: number): Promise<string>;
   /**
    * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere. A token that was
    * verified before needs no promise.
@@ -66,7 +74,7 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
       const principal = {
         proof: "token",
         tokenId: jti,
-        keyId: kid,
+        keyId: keyId(kid),
         sessionId: sid,
         userId: sub,
         username,
@@ -145,12 +153,12 @@ const numericDate = z.int().min(0).max(253_402_300_799);
 
 const claims = z.object({
   client_id: z.literal(clientId).optional(), // an earlier version left it out
-  jti: z.uuid(),
-  sid: z.uuid().optional(),
+  jti: z.uuid().transform(tokenId),
+  sid: z.uuid().transform(toSessionId).optional(),
   iat: numericDate,
   exp: numericDate,
-  sub: z.uuid(),
-  username: z.string(),
+  sub: z.uuid().transform(toUserId),
+  username: z.string().transform(storedUsername),
   epoch: z.int().nonnegative().max(everyEpoch),
 });
 

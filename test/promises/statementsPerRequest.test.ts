@@ -1,7 +1,7 @@
 /** A sign-in takes two statements, and a refresh one. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import type { Networks } from "../../src/networks.ts";
+import { networksOf } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
 import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
@@ -53,9 +53,9 @@ const newInstance = () =>
   });
 const sessions = newInstance();
 
-const home: Networks = ["203.0.113.1"];
+const home = networksOf("203.0.113.1");
 let addresses = 0;
-const stranger = (): Networks => [`198.51.100.${++addresses}`];
+const stranger = () => networksOf(`198.51.100.${++addresses}`);
 const device = { address: home[0], userAgent: undefined };
 await users.register("anna", password, home);
 const signIn = (networks = home, secret = password) => users.signIn("anna", secret, networks);
