@@ -8,7 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type pg from "pg";
-import { connect, noTimeLimits } from "../src/database/connections.ts";
+import { connect, noTimeLimits } from "../src/database/connect.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { openForMigration } from "../src/database/pool.ts";

@@ -1,7 +1,6 @@
 /**
- * The way to Postgres: bounded in time on every step, and with an outage told from a mistake.
- * A frozen or unreachable database is a `database-unavailable` within 3 seconds, never a hanging
- * request.
+ * Runs queries within time limits, and turns outages into `database-unavailable`. If the database is frozen or
+ * unreachable, a request fails within 3 seconds.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Knex } from "knex";
@@ -9,71 +8,70 @@ import { fairQueue } from "../lib/fairQueue.ts";
 import { networksOf } from "../networks.ts";
 import { Problem } from "../problems/problems.ts";
 import { currentRequest, runOutsideRequest } from "../requestContext.ts";
-import { type AbandonedBackends, countAbandoned } from "./abandoned.ts";
-import type { DatabaseAddress, TimeLimits } from "./connections.ts";
+import { type AbandonedQueries, trackAbandonedQueries } from "./abandonedQueries.ts";
+import type { DatabaseAddress, TimeLimits } from "./connect.ts";
 import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
 import { openPool, type QueryObserver } from "./pool.ts";
 
 export type Database = {
   /**
-   * Runs a query that may be repeated: again where its connection turns out to be broken, as after
-   * a restart of Postgres.
+   * Runs a query that may be repeated: it is retried if its connection is broken, for example after a restart of Postgres.
    * @throws {Problem} `database-unavailable`
    */
   read<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
   /**
-   * Runs a query that changes something, once.
-   * @throws {Problem} `database-unavailable`, after which it is not known whether it took effect
+   * Runs a query that changes data. It is not retried.
+   * @throws {Problem} `database-unavailable`: the change may have been made or not
    */
   write<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
-  /** How many of its connections are in use, how many are not, and how many wait for one. */
+  /** The numbers of connections in use and idle, and of queries that wait for one. */
   load(): { used: number; free: number; waiting: number };
-  /** Whether Postgres seems not to answer: a query has run for half a second, or the last one has failed by an outage. */
+  /** Whether Postgres seems unresponsive: a query has run for half a second, or the last one failed because of an outage. */
   isStuck(): boolean;
-  /** Makes new connections: the present ones may lead to a server that was demoted. */
+  /** Replaces all connections: they may lead to a server that was demoted. */
   renew(): void;
-  /** The last write failed, and so will others: the disk is full, rights are missing, or the server is read-only. */
+  /** The last write failed, and others will: the disk is full, privileges are missing, or the server is read-only. */
   writesAreRefused(): boolean;
   close(): Promise<void>;
 };
 
 export type DatabaseOptions = {
   observe?: QueryObserver | undefined;
-  /** Shared by pools of the same address; closed with any of them. */
-  abandonedBackends?: AbandonedBackends;
+  /** Shared by the pools of an address, and closed with any of them. */
+  abandonedQueries?: AbandonedQueries;
   /**
-   * The server is read-only, or did not answer a query in time: no connection to it should be used again. Renews those of
-   * this pool where it is not given.
+   * Called when the server is read-only, or a query has timed out: no connection to it should be used again. By default,
+   * the connections of this pool are replaced.
    */
   onLost?: (() => void) | undefined;
   /** Called when the database becomes unavailable (with the error) and available again (without). */
   onChange?: ((error: unknown) => void) | undefined;
 };
 
-// Together below 3 s, with the time to connect, in the worst order: a full pool, or a new connection and a slow query on it.
+// Together with the time to connect below 3 s, in the worst case: a full pool, or a new connection and a slow query on it.
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
 /** For how long broken connections are replaced by others: until the whole pool can be new, within these bounds. */
 const retryMs = { shortest: 150, longest: 500 };
 const retryDelayMs = 20;
-/** A refused write is considered current for this long. */
+/** How long a failed write counts for `writesAreRefused`. */
 const refusedForMs = 10_000;
-/** A query that takes longer is waiting for Postgres, not working. */
+/** A query that takes longer waits for Postgres. */
 const stuckMs = 500;
 
-/** What serves no request waits for a connection like one network among the others. */
-const ownNetwork = ["own"];
-/** Queries that wait for a connection. Beyond it, those of the largest network are refused. */
+/** Queries outside requests wait for a connection like those of one network. */
+const backgroundNetwork = ["background"];
+/** The maximum of queries that wait for a connection. Beyond it, queries of the network with the most are rejected. */
 const maxWaiting = 1_000;
 
-/** The same database for what is done for all, though a request may be the occasion: no request's time is its own. */
+/** The same database, without the deadline and the network of the current request: for work that all requests share. */
 export const outsideRequests = (database: Database): Database => ({
   ...database,
   read: (query) => runOutsideRequest(() => database.read(query)),
   write: (query) => runOutsideRequest(() => database.write(query)),
 });
 
-/** Waits for a query no longer than the request can; the query itself ends by its own limits. */
+/** Waits for a query until the deadline of the request. The query itself ends by its own time limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
   const leftMs = (currentRequest()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
@@ -87,13 +85,13 @@ async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
 
 const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTransaction: 5_000 };
 
-/** Opens a pool of at most `poolMax` connections. Connects only when it is used. */
+/** Opens a pool of at most `poolMax` connections. It connects when it is used. */
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
-  { observe, abandonedBackends = countAbandoned(address), onLost, onChange }: DatabaseOptions = {},
+  { observe, abandonedQueries = trackAbandonedQueries(address), onLost, onChange }: DatabaseOptions = {},
 ): Database {
-  const abandoned = abandonedBackends.ofPool(() => turns.admit());
+  const abandoned = abandonedQueries.ofPool(() => turns.admit());
   const turns = fairQueue(() => poolMax - abandoned.count(), maxWaiting);
   const lost = onLost ?? (() => pool.renew());
   const pool = openPool(address, {
@@ -108,7 +106,7 @@ export function openDatabase(
     },
     onReadOnly: lost,
   });
-  /** When each running query began, the oldest first. */
+  /** The start of each running query, the oldest first. */
   const running = new Set<{ at: number }>();
   let failure: unknown;
   let writeRefusedAt = -Infinity;
@@ -133,7 +131,7 @@ export function openDatabase(
   const attempt = async <T>(query: (knex: Knex) => PromiseLike<T>): Promise<T> => {
     const request = currentRequest();
     const turn = {
-      networks: request ? networksOf(request.address) : ownNetwork,
+      networks: request ? networksOf(request.address) : backgroundNetwork,
       account: "",
       deadline: Math.min(request?.deadline ?? Infinity, performance.now() + acquireTimeoutMs),
     };
@@ -144,7 +142,7 @@ export function openDatabase(
         return run(query);
       });
     } catch (error) {
-      // No connection in time is an outage, too: whoever waits cannot tell a busy database from one that is away.
+      // If there is no connection in time, that is an outage, too, even if the database is only busy.
       throw !hasTurn || isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
     }
   };
@@ -185,7 +183,7 @@ export function openDatabase(
     renew: pool.renew,
     writesAreRefused: () => performance.now() - writeRefusedAt < refusedForMs,
     async close() {
-      abandonedBackends.close();
+      abandonedQueries.close();
       await pool.knex.destroy();
     },
   };

@@ -1,6 +1,6 @@
 /**
- * Brings the schema to what this version needs. Migrations only add what the previous version
- * can live with, since it may still be serving while the next one starts.
+ * Applies the migrations. A migration must be compatible with the previous version, which may still be serving while this
+ * one starts.
  */
 import type { Knex } from "knex";
 import type { Database } from "./database.ts";
@@ -15,11 +15,11 @@ import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
 import * as signIn from "./migrations/0011-sign-in.ts";
-import { enterSchema, requireTrustedOwners, requireUsableSchema, schemaName } from "./schema.ts";
+import { requireTrustedOwners, requireUsableSchema, schemaName, selectSchema } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
 
-/** In their order. A name, once released, stays: the database remembers it. */
+/** In order. A released name must not change: the database stores it. */
 const migrations = new Map<string, Migration>([
   ["0001-users", users],
   ["0002-signing-keys", signingKeys],
@@ -36,29 +36,29 @@ const migrations = new Map<string, Migration>([
 export const migrationNames: readonly string[] = [...migrations.keys()];
 
 /**
- * Applies what is missing, all of it or nothing. Instances that start together wait for the first.
- * The lock is the transaction's own, so that a crash releases it; Knex' lock table is written in
- * the same transaction and so never stays locked.
- * @returns the names of the migrations that were applied.
+ * Applies the missing migrations in one transaction. Instances that start at the same time wait for the first one. The
+ * transaction holds the lock, so a crash releases it; the lock table of Knex is written in the same transaction, so it
+ * never stays locked.
+ * @returns the names of the applied migrations
  */
 export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
     await lockUntilCommit(transaction, "migrations");
-    // While a change waits for a table that somebody reads (a backup, say), all who come after wait behind it. So it
-    // gives up before they do, and the start tries again.
+    // While a migration waits for the lock of a table (a backup may be reading it), all later queries on the table wait behind
+    // it. So it times out before they do, and the caller tries again.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
     await requireUsableSchema(transaction);
-    await enterSchema(transaction);
+    await selectSchema(transaction);
     const applied = await applyMigrations(transaction, migrationNames);
-    await requireTrustedOwners(transaction); // of what was moved, and of a schema that was created meanwhile
+    await requireTrustedOwners(transaction); // of moved tables, and of a schema that another role has just created
     return applied;
   });
 }
 
 /**
- * Applies what is missing of these, in the schema that comes first in the search_path.
- * @returns the names of the migrations that were applied
+ * Applies those of the given migrations that are missing, in the first schema of the search_path.
+ * @returns the names of the applied migrations
  */
 export async function applyMigrations(knex: Knex, names: readonly string[]): Promise<string[]> {
   const [, applied] = (await knex.migrate.latest({
@@ -68,15 +68,15 @@ export async function applyMigrations(knex: Knex, names: readonly string[]): Pro
       getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
     } satisfies Knex.MigrationSource<string>,
     tableName: "migrations",
-    // A newer version may have migrated further; going back to this one must be possible.
+    // A newer version may have applied more migrations, and a return to this one must be possible.
     disableMigrationsListValidation: true,
   })) as [number, string[]];
   return applied;
 }
 
 /**
- * Finds the migrations that this version needs and that have not been applied. Only reads, and takes no lock.
- * @throws what `pg` throws, such as SQLSTATE 42501 where the role may not read the table
+ * The migrations that have not been applied. Reads only, and takes no lock.
+ * @throws the errors of `pg`, such as SQLSTATE 42501 if the role may not read the table
  */
 export async function missingMigrations(knex: Knex): Promise<string[]> {
   const applied = await knex
@@ -84,13 +84,13 @@ export async function missingMigrations(knex: Knex): Promise<string[]> {
     .from("migrations")
     .pluck<string[]>("name")
     .catch((error: { code?: string }): string[] => {
-      if (error.code === "42P01") return []; // undefined_table: nothing was ever applied
+      if (error.code === "42P01") return []; // undefined_table: none was applied
       throw error;
     });
   return migrationNames.filter((name) => !applied.includes(name));
 }
 
-/** Whether every migration that this version needs has been applied. */
+/** Whether all migrations of this version have been applied. */
 export async function isMigrated(database: Database): Promise<boolean> {
   return (await database.read(missingMigrations)).length === 0;
 }

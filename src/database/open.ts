@@ -4,12 +4,12 @@ import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
-import type { DatabaseAddress } from "./connections.ts";
+import type { DatabaseAddress } from "./connect.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
 import { migrate, missingMigrations } from "./migrate.ts";
 import { openForMigration } from "./pool.ts";
-import { refuseSharedSessions } from "./pooler.ts";
+import { requireSessionPooling } from "./poolerMode.ts";
 import { AmbiguousSchemaError, requireUsableSchema, UntrustedOwnerError } from "./schema.ts";
 
 /** How long a start waits for a database that is away. */
@@ -77,7 +77,7 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
   for (let attempt = 0; ; attempt += 1) {
     const knex = openForMigration(address);
     try {
-      await refuseSharedSessions(address);
+      await requireSessionPooling(address);
       await requireUsableSchema(knex).catch(explainSchema); // before anything in it is read
       const missing = await missingMigrations(knex).catch(explainDenied);
       // A role without the right to create tables can serve once another one has migrated.

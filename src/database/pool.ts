@@ -1,15 +1,12 @@
-/** Knex on connections of our own making, with prepared statements and without connections that are past use. */
+/** A pool of Knex whose connections `connect` makes. Broken connections leave the pool. */
 import { createHash } from "node:crypto";
 import knex, { type Knex } from "knex";
 import type pg from "pg";
 import { backOff, withBackOff } from "../lib/backOff.ts";
-import { closeConnection, connect, type DatabaseAddress, noTimeLimits, type TimeLimits } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, noTimeLimits, type TimeLimits } from "./connect.ts";
 import { isReadOnlyServer, queryTimedOut } from "./errors.ts";
 
-/**
- * Called for each statement as it begins, without its values. What it returns is called when the
- * statement has ended.
- */
+/** Called for each statement when it starts, without its values. The returned function is called when it ends. */
 export type QueryObserver = (statement: string) => (error: Error | null) => void;
 
 type PoolOptions = {
@@ -19,24 +16,24 @@ type PoolOptions = {
   queryTimeoutMs?: number;
   limits: TimeLimits;
   observe?: QueryObserver | undefined;
-  /** A query got no answer in time: its connection is closed; its backend may still be running it. */
+  /** A query timed out: its connection is closed, but the backend may still run the query. */
   onTimeout?(connection: pg.Client): void;
-  /** The server turned out to be read-only. */
+  /** A query found that the server is read-only. */
   onReadOnly?(): void;
 };
 
 export type Pool = {
   knex: Knex;
-  /** Uses none of the present connections again: they may lead to a server that was demoted. */
+  /** Replaces all connections: they may lead to a server that was demoted. */
   renew(): void;
-  /** How many connections are in use, how many are not, and how many callers wait for one. */
+  /** The numbers of connections in use and idle, and of callers that wait for one. */
   load(): { used: number; free: number; waiting: number };
 };
 
-/** As much of tarn's pool, which Knex does not type, as is looked at here. */
+/** The part of the pool (tarn) that is used here. Knex has no type for it. */
 type Tarn = { numUsed(): number; numFree(): number; numPendingAcquires(): number };
 
-/** Opens a pool, which connects only when it is used. */
+/** Opens a pool. It connects when it is used. */
 export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
   const { max, limits, queryTimeoutMs, acquireTimeoutMs } = options;
   let usable = new WeakSet<pg.Client>();
@@ -58,13 +55,13 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
     client: "pg",
     connection: {},
     acquireConnectionTimeout: acquireTimeoutMs,
-    // Otherwise an error's message has the values in it, password hashes among them.
+    // Otherwise messages of errors contain the values, such as password hashes.
     compileSqlOnError: false,
     pool: { min: 0, max, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true },
-    // All of it is thrown as well; otherwise each attempt would log a line.
+    // Errors are thrown as well: without this, each attempt would also log a line.
     log: { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} },
   });
-  // Knex has no option for how a connection is made, examined and closed. These are the methods that a dialect overrides.
+  // Knex has no options for making, checking and closing connections. A dialect overrides these methods.
   Object.assign(instance.client, {
     acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, mostMs: 1_000 })),
     validateConnection: (connection: pg.Client) => usable.has(connection),
@@ -78,7 +75,7 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
   };
 }
 
-/** A single connection without limits on the time of its statements, for migrations. */
+/** Opens a single connection without time limits, for migrations. */
 export const openForMigration = (address: DatabaseAddress): Knex =>
   openPool(address, { max: 1, acquireTimeoutMs: 3_000, limits: noTimeLimits }).knex;
 
@@ -86,14 +83,14 @@ type QueryCallback = (error: Error | null, result: unknown) => void;
 type Query = string | { text: string; values?: unknown[]; name?: string };
 type Queryable = { query(query: Query, callback: QueryCallback): void };
 
-/** Prepares statements, observes them, and closes a connection after an error that it does not survive. */
+/** Observes queries, and closes the connection after an error that makes it unusable. */
 function watchQueries(client: pg.Client, { observe, onTimeout, onReadOnly }: PoolOptions, close: () => void): void {
-  const connection = client as unknown as Queryable;
-  const run = connection.query.bind(connection);
-  connection.query = (query, callback) => {
+  const connection: Queryable = client;
+  const run = connection.query.bind(client);
+  const query: Queryable["query"] = (query, callback) => {
     const ended = observe?.(typeof query === "string" ? query : query.text);
     run(prepared(query), (error, result) => {
-      // pg gives up on a query and keeps its connection, which would be handed out still waiting.
+      // pg keeps the connection of a query that timed out, though it still waits for the result.
       if (error?.message === queryTimedOut) {
         close();
         onTimeout?.(client);
@@ -105,15 +102,16 @@ function watchQueries(client: pg.Client, { observe, onTimeout, onReadOnly }: Poo
       callback(error, result);
     });
   };
+  Object.assign(client, { query });
 }
 
-/** By text. What has values has a text that is written in this program, so that they are few. */
+/** By text. The texts of queries with values are constants of this program, so there are few. */
 const statementNames = new Map<string, string>();
 
-/** The same in every process, and never that of another statement: a pooler may mix up whose connection is whose. */
+/** The same in every process, and unique: through a pooler, several processes may use one connection. */
 const nameOf = (text: string) => `latchkey_${createHash("sha256").update(text).digest("base64url").slice(0, 32)}`;
 
-/** With a name, Postgres parses and plans a statement once a connection, which costs it several times as much as the rest. */
+/** Names a query that has values, so that Postgres parses and plans it only once per connection. */
 function prepared(query: Query): Query & { name?: string } {
   if (typeof query === "string" || query.name !== undefined || !query.values?.length) return query;
   let name = statementNames.get(query.text);

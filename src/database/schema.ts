@@ -1,6 +1,6 @@
 /**
- * The schema of the service's tables. It has one of its own, since `users`, `sessions` and `migrations` are names that other
- * programs use as well.
+ * The schema that contains the tables. Latchkey has one of its own, because other programs have tables named `users`,
+ * `sessions` or `migrations`, too.
  */
 import type { Knex } from "knex";
 import { type RowOf, statement } from "./sql.ts";
@@ -9,23 +9,23 @@ import { boolean, nullable, text } from "./sqlTypes.ts";
 export const schemaName = "latchkey";
 
 /**
- * What unqualified names mean on each connection, whatever the role or the database has for `search_path`. Temporary tables
- * come last: where they are not named, they come first.
+ * The `search_path` of each connection, whatever the role or the database has. `pg_temp` is last: if it is not named,
+ * temporary tables hide others.
  */
 export const searchPath = `${schemaName}, pg_temp`;
 
-/** Several installations were found, and the search path selects none. */
+/** There are several installations, and the search path of the role selects none. */
 export class AmbiguousSchemaError extends Error {}
 
-/** The tables may have been planted by another role, which would read and change what the service writes. */
+/** Another role may have created the tables, and could read and change what the service writes. */
 export class UntrustedOwnerError extends Error {}
 
-/** What the `migrations` of an installation has, whatever its version. */
+/** The names that the table `migrations` of every installation contains. */
 const firstMigrations = ["0001-users", "0002-signing-keys"];
 
 /**
- * The roles whose objects are used: the current one, those that it is a member of, the database's owner and superusers. It looks
- * memberships up, since pg_has_role() calls a superuser a member of every role.
+ * SQL of the trusted roles: the current one, those that it is a member of, the owner of the database, and superusers. It
+ * does not use pg_has_role(), for which a superuser is a member of every role.
  */
 const trustedRoles = `(
   WITH RECURSIVE memberships (role) AS (
@@ -111,16 +111,18 @@ const untrusted = (item: string, owner: string): UntrustedOwnerError =>
   );
 
 /**
- * Refuses a schema that another role may have planted, and one beside which the role's `search_path` leads to tables of another
- * installation. Only reads.
+ * Rejects a schema that another role may have created, and a second installation on the `search_path` of the role. Reads
+ * only.
  * @throws {UntrustedOwnerError | AmbiguousSchemaError}
  */
 export async function requireUsableSchema(knex: Knex): Promise<void> {
   await knex.transaction(async (transaction) => {
     await requireTrustedOwners(transaction);
-    const schemas = (await installations(transaction)).filter(isTrusted).map(({ schema }) => schema);
+    const schemas = (await findInstallations(transaction)).filter(isTrusted).map(({ schema }) => schema);
     if (!schemas.includes(schemaName) || schemas.length === 1) return;
-    const other = (await rolesPath(transaction)).find((schema) => schema !== schemaName && schemas.includes(schema));
+    const other = (await readRoleSearchPath(transaction)).find(
+      (schema) => schema !== schemaName && schemas.includes(schema),
+    );
     if (other === undefined) return;
     throw new AmbiguousSchemaError(
       `The schemas ${schemaName} and ${other} both have tables of Latchkey: rename the schema, or drop the tables, not to use`,
@@ -129,8 +131,8 @@ export async function requireUsableSchema(knex: Knex): Promise<void> {
 }
 
 /**
- * Anyone with CREATE on the database can create the schema before Latchkey does. So it and what is in it must belong to roles
- * that are trusted.
+ * Everyone with CREATE on the database can create the schema before Latchkey does. So trusted roles must own it and its
+ * objects.
  * @throws {UntrustedOwnerError}
  */
 export async function requireTrustedOwners(knex: Knex): Promise<void> {
@@ -139,12 +141,12 @@ export async function requireTrustedOwners(knex: Knex): Promise<void> {
 }
 
 /**
- * Chooses the schema in which the missing migrations are applied, for the rest of the transaction: `latchkey`, which is
- * created where it is missing; or, for an installation of an earlier version, the schema that has its tables.
+ * Sets the schema for the missing migrations, until the end of the transaction: `latchkey`, which is created if it is
+ * missing, or the schema of an installation of an earlier version.
  * @throws {AmbiguousSchemaError | UntrustedOwnerError}
  */
-export async function enterSchema(transaction: Knex.Transaction): Promise<void> {
-  const found = await installations(transaction);
+export async function selectSchema(transaction: Knex.Transaction): Promise<void> {
+  const found = await findInstallations(transaction);
   if (found.some(({ schema }) => schema === schemaName)) return requireCreate(transaction);
   const earlier = await earlierInstallation(transaction, found);
   if (earlier !== undefined) {
@@ -152,11 +154,11 @@ export async function enterSchema(transaction: Knex.Transaction): Promise<void> 
     return;
   }
   const exists = (await schemaExists.count(transaction, { schema: schemaName })) > 0;
-  // IF NOT EXISTS would need the right to create a schema even where it exists.
+  // IF NOT EXISTS would require the privilege to create a schema even if it exists.
   if (!exists) await transaction.raw(`CREATE SCHEMA ${schemaName}`);
 }
 
-/** Knex hides what its first statement was refused for. @throws an error as of Postgres, with SQLSTATE 42501 */
+/** Knex hides why its first statement failed. @throws an error like that of Postgres, with SQLSTATE 42501 */
 async function requireCreate(transaction: Knex.Transaction): Promise<void> {
   const { may } = await mayCreateTables.one(transaction, { schema: schemaName });
   if (!may) throw Object.assign(new Error(`permission denied for schema ${schemaName}`), { code: "42501" });
@@ -167,11 +169,11 @@ type Installation = RowOf<typeof findCandidates>;
 const isTrusted = ({ owner }: Installation): boolean => owner === null;
 
 /**
- * Finds the schemas with tables of Latchkey. Other programs have tables with the same names; what tells them apart is the
- * names of the migrations, and a column that only Latchkey has. It reads no table of a role that is not trusted: row policies
- * and casts can call that role's functions, with the rights of this one.
+ * Finds the schemas with tables of Latchkey, by the names of the migrations, and by a column that other programs with the
+ * same tables do not have. It reads no table of an untrusted role: row policies and casts can call functions of that role
+ * with the privileges of this one.
  */
-async function installations(transaction: Knex.Transaction): Promise<Installation[]> {
+async function findInstallations(transaction: Knex.Transaction): Promise<Installation[]> {
   const found: Installation[] = [];
   for (const candidate of await findCandidates.rows(transaction)) {
     if (!isTrusted(candidate)) {
@@ -188,12 +190,12 @@ async function installations(transaction: Knex.Transaction): Promise<Installatio
 }
 
 /**
- * The schema that an earlier version would use, which relied on the `search_path` of the role and of the database. Tables of a
- * role that is not trusted are refused there, rather than to begin anew beside them, and ignored elsewhere.
+ * The schema that an earlier version would use: it relied on the `search_path` of the role and the database. Tables of an
+ * untrusted role are rejected there, because an installation beside them would start empty; elsewhere they are ignored.
  */
 async function earlierInstallation(transaction: Knex.Transaction, found: Installation[]): Promise<string | undefined> {
   if (found.length === 0) return undefined;
-  const path = await rolesPath(transaction);
+  const path = await readRoleSearchPath(transaction);
   const onPath = path.flatMap((name) => found.filter(({ schema }) => schema === name));
   const trusted = found.filter(isTrusted).map(({ schema }) => schema);
   const first = onPath[0];
@@ -205,8 +207,8 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
   );
 }
 
-/** The existing schemas of the `search_path` that the role and the database have, which other connections do not use. */
-async function rolesPath(transaction: Knex.Transaction): Promise<string[]> {
+/** The existing schemas of the `search_path` of the role and the database, which connections of Latchkey do not use. */
+async function readRoleSearchPath(transaction: Knex.Transaction): Promise<string[]> {
   await resetSearchPath.count(transaction);
   const path = await findPath.rows(transaction);
   await setSearchPath.count(transaction, { path: searchPath });

@@ -7,8 +7,9 @@ export type Documentation = {
   /** The guide and the reference, and what a browser may do on that page. */
   page: EncodedBody;
   policy: string;
-  yaml: EncodedBody;
-  json: EncodedBody;
+  /** The contract, compressed for the first client that asks. */
+  yaml(): Promise<EncodedBody>;
+  json(): Promise<EncodedBody>;
 };
 
 /** The files beside the page that `npm run build` makes, which are all that is read of it here. */
@@ -17,12 +18,27 @@ export const builtFiles = (page: string) => ({ br: `${page}.br`, gzip: `${page}.
 /** @param page the path of the page that `npm run build` makes */
 export async function loadDocumentation(page: string, { published }: Contract): Promise<Documentation> {
   const files = builtFiles(page);
-  const [br, gzip, policy, yaml, json] = await Promise.all([
+  const [br, gzip, policy] = await Promise.all([
     readFile(files.br),
     readFile(files.gzip),
     readFile(files.policy, "utf8"),
-    compress(Buffer.from(published.yaml)),
-    compress(Buffer.from(JSON.stringify(published.document))),
   ]);
-  return { page: encodedBody({ br, gzip }), policy, yaml: encodedBody(yaml), json: encodedBody(json) };
+  return {
+    page: encodedBody({ br, gzip }),
+    policy,
+    yaml: compressedOnce(() => published.yaml()),
+    json: compressedOnce(async () => JSON.stringify(published.document)),
+  };
+}
+
+function compressedOnce(text: () => Promise<string>): () => Promise<EncodedBody> {
+  let compressed: Promise<EncodedBody> | undefined;
+  const make = async () => encodedBody(await compress(Buffer.from(await text())));
+  return () => {
+    compressed ??= make().catch((error: unknown) => {
+      compressed = undefined; // the next request tries again
+      throw error;
+    });
+    return compressed;
+  };
 }

@@ -27,11 +27,11 @@ export const getDocs =
 
 export const getOpenapiYaml =
   (documentation: Available): Handler<"getOpenapiYaml"> =>
-  () => ({ status: 200, body: required(documentation).yaml });
+  async () => ({ status: 200, body: await required(documentation).yaml() });
 
 export const getOpenapiJson =
   (documentation: Available): Handler<"getOpenapiJson"> =>
-  () => ({ status: 200, body: required(documentation).json });
+  async () => ({ status: 200, body: await required(documentation).json() });
 
 /** The pages are made for each request: they are hardly longer than the headers before them. */
 export const getProblem =

@@ -6,8 +6,9 @@ import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 
-// Node keeps the first of several without a word.
+/** Headers of which Node silently keeps the first one. */
 const onlyOnce = new Set(["host", "authorization", "content-type", "content-length", "transfer-encoding"]);
+const lengthsOfOnlyOnce = new Set([...onlyOnce].map(({ length }) => length));
 
 /** @returns the problem of an ambiguous or malformed request, or `undefined`. */
 export function framingProblem({ url, rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
@@ -15,7 +16,9 @@ export function framingProblem({ url, rawHeaders, headers, httpVersion }: Incomi
     return new Problem("invalid-request", { detail: "The target of the request has no path or host, or a fragment." });
   const seen = new Set<string>();
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]?.toLowerCase() ?? "";
+    const rawName = rawHeaders[index] ?? "";
+    if (!lengthsOfOnlyOnce.has(rawName.length)) continue; // most headers, without converting their names
+    const name = rawName.toLowerCase();
     if (!onlyOnce.has(name)) continue;
     if (seen.has(name)) return invalidRequest({ header: name, detail: "is there more than once" });
     seen.add(name);

@@ -1,10 +1,12 @@
 /** The package that this program is part of: the same whether it runs from src/ or from dist/. */
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 
 const require = createRequire(import.meta.url);
+const manifest = "latchkey/package.json";
 
-/** @returns the path of a file that package.json exports */
-export const packageFile = (name: string): string => require.resolve(`latchkey/${name}`);
+/** @returns the path of a file of the package */
+export const packageFile = (path: string): string => join(dirname(require.resolve(manifest)), path);
 
 /** The version of this program. */
-export const version = (): string => (require("latchkey/package.json") as { version: string }).version;
+export const version = (): string => (require(manifest) as { version: string }).version;

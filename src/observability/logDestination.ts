@@ -14,10 +14,11 @@ export type LogDestination = {
 
 /** While the reader is slower than the service, lines beyond this limit are dropped. */
 const maxBufferedBytes = 67_108_864;
-/** PIPE_BUF: a pipe takes as much as a whole or not at all, so that lines of two processes do not mix. */
-const maxWriteBytes = 4_096;
+/** PIPE_BUF: a pipe takes a write of this size as a whole or not at all, so that lines of two processes do not mix. */
+const maxPipeWriteBytes = 4_096;
+const maxWriteBytes = 65_536;
 /** Lines are collected for this long and written together. */
-const batchMs = 5;
+const batchMs = 10;
 /** After an error, such as ENOSPC. */
 const errorRetryMs = 1_000;
 /** While a pipe or a socket is full: from the first to the second, doubled each time. */
@@ -37,6 +38,7 @@ type Writing = { rest: Buffer; lines: number; isBegun: boolean };
  * @param report writes a line that says how many lines were dropped since the last report: once writing works again
  */
 export function createLogDestination(fd: number, report: (dropped: number) => void): LogDestination {
+  const chunkBytes = fstatSync(fd).isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
   const queue: Chunk[] = [];
   let bufferedBytes = 0;
   let current: Writing | undefined;
@@ -64,7 +66,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   function append({ text, bytes, lines }: Chunk): void {
     bufferedBytes += bytes;
     const last = queue.at(-1);
-    if (!last || last.bytes + bytes > maxWriteBytes) return void queue.push({ text, bytes, lines });
+    if (!last || last.bytes + bytes > chunkBytes) return void queue.push({ text, bytes, lines });
     last.text += text;
     last.bytes += bytes;
     last.lines += lines;

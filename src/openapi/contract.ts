@@ -3,12 +3,13 @@
  * dispatch needs to know about each operation, computed once.
  */
 import { readFile } from "node:fs/promises";
-import { parse, parseDocument, visit } from "yaml";
 import { security } from "../../generated/security.ts";
 import { exitStatus, FatalError } from "../errors.ts";
 import { basePath } from "../http/basePath.ts";
 import { securityHeaders } from "../http/securityHeaders.ts";
+import { packageFile } from "../lib/package.ts";
 import type { OperationId, Scheme } from "./binding.ts";
+import { parseContract } from "./parseContract.ts";
 
 export type ScalarType = "integer" | "number" | "boolean";
 export type ParameterPlace = "query" | "path" | "header" | "cookie";
@@ -49,7 +50,7 @@ export type Contract = {
   document: OpenApiDocument;
   operations: readonly Operation[];
   /** As it is shown to clients: the same, with `PUBLIC_URL` as its server, where that is set. */
-  published: { yaml: string; document: OpenApiDocument };
+  published: { yaml(): Promise<string>; document: OpenApiDocument };
 };
 
 /** As much of OpenAPI as is looked at here. References are resolved on the way. */
@@ -95,7 +96,7 @@ const methods = ["get", "put", "post", "delete", "patch"] as const;
  */
 export async function loadContract(file: string | URL, publicUrl: string | undefined): Promise<Contract> {
   const text = await readFile(file, "utf8");
-  const document = parse(text) as OpenApiDocument;
+  const document = (await parseContract(text, packageFile("dist/openapi.json"))) as OpenApiDocument;
   const operations = Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => bindable(document, path, method, operation)),
   );
@@ -113,18 +114,28 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
   return { document: { ...published.document, servers: document.servers ?? [] }, operations, published };
 }
 
+/** With `PUBLIC_URL` as the server, and its path before the types of the problems. */
 function publish(text: string, document: OpenApiDocument, publicUrl: string | undefined): Contract["published"] {
-  if (publicUrl === undefined) return { yaml: text, document };
+  if (publicUrl === undefined) return { yaml: async () => text, document };
   const base = basePath(publicUrl);
+  const withBase = (value: unknown) =>
+    typeof value === "string" && value.startsWith("/problems/") ? base + value : value;
+  const published = JSON.parse(JSON.stringify(document), (_key, value) => withBase(value)) as OpenApiDocument;
+  published.servers = [{ ...published.servers?.[0], url: publicUrl }, ...(published.servers?.slice(1) ?? [])];
+  return { yaml: () => publishedYaml(text, publicUrl, withBase), document: published };
+}
+
+/** The text as it is written, comments included, with the same changes. */
+async function publishedYaml(text: string, publicUrl: string, change: (value: unknown) => unknown): Promise<string> {
+  const { parseDocument, visit } = await import("yaml");
   const published = parseDocument(text);
   published.setIn(["servers", 0, "url"], publicUrl);
   visit(published, {
     Scalar(key, node) {
-      if (key !== "key" && typeof node.value === "string" && node.value.startsWith("/problems/"))
-        node.value = base + node.value;
+      if (key !== "key") node.value = change(node.value);
     },
   });
-  return { yaml: published.toString(), document: published.toJS() as OpenApiDocument };
+  return published.toString();
 }
 
 function bindable(document: OpenApiDocument, path: string, method: string, operation: OpenApiOperation): Operation {

@@ -41,12 +41,15 @@ export function joinHeaders(
 
 /** Writes all headers at once, because `setHeader` for each costs Node as much as the rest of a response. */
 export function send(response: Response, { status, headers, body }: OutgoingResponse): void {
-  response.writeHead(
-    status,
-    body === undefined ? [...headers] : [...headers, "Content-Length", String(Buffer.byteLength(body))],
-  );
+  if (body === undefined) {
+    response.writeHead(status, [...headers]).end();
+    return;
+  }
+  const length = Buffer.byteLength(body);
+  response.writeHead(status, [...headers, "Content-Length", String(length)]);
   if (Buffer.isBuffer(body)) Readable.from(chunksOf(body)).pipe(response);
-  else response.end(body);
+  // ASCII, which Node copies instead of encoding it.
+  else response.end(body, length === body.length ? "latin1" : "utf8");
 }
 
 const chunkBytes = 65_536;

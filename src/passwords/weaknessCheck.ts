@@ -15,7 +15,7 @@ export type Answer = { id: number; weakness: Weakness | undefined };
 /** Of one estimate, and of the wait for the dictionaries, which take 0.3 s of processor time to load. */
 const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
-const idleMs = 30_000;
+const idleMs = 10_000;
 type Thread = {
   worker: Worker;
   isLoaded: boolean;

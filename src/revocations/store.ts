@@ -2,7 +2,7 @@ import { revocationSubject } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
-import { commitSomething } from "../database/writable.ts";
+import { commitSomething } from "../database/writeCheck.ts";
 import type { RevocationStore } from "./revocations.ts";
 import { revocationColumns, revoke, selectedRevocation } from "./sql.ts";
 

@@ -20,7 +20,7 @@ type Parts = {
   seeds: Pick<Map<string, Uint8Array>, "get" | "set">;
   times: SessionTimes;
   tokenSeconds: number;
-  /** For how many seconds other transactions have seen a transaction (src/database/commits.ts). */
+  /** For how many seconds other transactions have seen a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: UserId, id: SessionId): Promise<unknown>;

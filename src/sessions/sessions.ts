@@ -29,7 +29,7 @@ type Parts = {
   tokens: AccessTokens;
   secrets: RefreshSecrets;
   times: SessionTimes;
-  /** For how many seconds others have been able to see a transaction (src/database/commits.ts). */
+  /** For how many seconds others have been able to see a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;

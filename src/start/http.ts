@@ -6,7 +6,7 @@ import { createAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
-import { writableCheck } from "../database/writable.ts";
+import { createWriteCheck } from "../database/writeCheck.ts";
 import { loadDocumentation } from "../documentation/documentation.ts";
 import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";
@@ -69,7 +69,7 @@ async function collectServices(
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isMigrated: () => isMigrated(storage.database),
-    requireWritable: writableCheck(outsideRequests(storage.database)),
+    requireWritable: createWriteCheck(outsideRequests(storage.database)),
     audit: observability.audit,
     isStopping,
   };

@@ -1,9 +1,9 @@
 /** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
-import { type CommitHistory, commitHistory } from "../database/commits.ts";
+import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
 import { exceptOutages } from "../database/errors.ts";
-import { commitSomething } from "../database/writable.ts";
+import { commitSomething } from "../database/writeCheck.ts";
 import { followRevocations, type Revocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
@@ -42,7 +42,7 @@ async function openSigningKeys(
   { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
 ): Promise<SigningKeys> {
   const signingKeys = await watchSigningKeys({
-    store: signingKeyStore(storage.following),
+    store: signingKeyStore(storage.background),
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
@@ -56,12 +56,12 @@ async function openSigningKeys(
 
 async function openRevocations(
   { config, log, lifecycle }: StartContext,
-  { database, following, proving, renew, clock, listen, onClockSetBack }: Storage,
+  { database, background, commitProbe, renew, clock, listen, onClockSetBack }: Storage,
   commits: CommitHistory,
 ): Promise<Revocations> {
-  const commit = () => commitSomething(proving);
+  const commit = () => commitSomething(commitProbe);
   const revocations = await followRevocations(
-    revocationStore(following, { onSnapshot: commits.saw, requestDatabase: database, commit, renew }),
+    revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, commit, renew }),
     config.revocationStalenessSeconds * 1000,
     clock,
     exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),

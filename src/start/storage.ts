@@ -1,12 +1,12 @@
 /** Postgres, the connections to it, and its clock. */
 import { startDatabaseClock } from "../database/clock.ts";
-import { type Databases, openDatabases } from "../database/databases.ts";
 import { openMigratedPostgres, type Postgres } from "../database/open.ts";
+import { openPools, type Pools } from "../database/pools.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
 
-export type Storage = Databases & {
+export type Storage = Pools & {
   postgres: Postgres;
   /** The time of the database, which all instances share. */
   clock: Clock;
@@ -18,11 +18,11 @@ export type Storage = Databases & {
 export async function openStorage(context: StartContext, { tracing }: Observability): Promise<Storage> {
   const { config, log, lifecycle, worker, clockOffsetMs } = context;
   const postgres = worker?.postgres ?? (await openMigratedPostgres(config, log, lifecycle));
-  const databases = openDatabases(postgres.address, config.databasePoolMax, log, tracing?.query);
+  const databases = openPools(postgres.address, config.databasePoolMax, log, tracing?.query);
   lifecycle.add("connections", "database", databases.close);
 
   const setBackListeners = [() => log.warn("the clock of the database was set back")];
-  const databaseClock = await startDatabaseClock(databases.following, () => {
+  const databaseClock = await startDatabaseClock(databases.background, () => {
     for (const listener of setBackListeners) listener();
   });
   lifecycle.add("background", "clock", databaseClock.close);

@@ -4,8 +4,8 @@ import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { expect, test, vi } from "vitest";
 import { channels } from "../../src/database/channels.ts";
-import { openDatabases } from "../../src/database/databases.ts";
-import { commitSomething } from "../../src/database/writable.ts";
+import { openPools } from "../../src/database/pools.ts";
+import { commitSomething } from "../../src/database/writeCheck.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -24,23 +24,23 @@ test("once one connection has detected it, none stays on the old server, and rev
   }).listen(0, "127.0.0.1");
   await once(proxy, "listening");
   const { port } = proxy.address() as { port: number };
-  const databases = openDatabases(`postgres://${user}@127.0.0.1:${port}/${name}`, 1, pino({ level: "silent" }));
+  const databases = openPools(`postgres://${user}@127.0.0.1:${port}/${name}`, 1, pino({ level: "silent" }));
   afterTest(async () => {
     await databases.close();
     proxy.close();
   });
-  const { database, following, proving, renew } = databases;
+  const { database, background, commitProbe, renew } = databases;
   let wakes = 0;
   databases.listen(channels.revocations, () => {
     wakes += 1;
   });
-  const store = revocationStore(following, {
+  const store = revocationStore(background, {
     requestDatabase: database,
-    commit: () => commitSomething(proving),
+    commit: () => commitSomething(commitProbe),
     renew,
   });
   const identify = async () => {
-    const { rows } = await following.read((knex) =>
+    const { rows } = await background.read((knex) =>
       knex.raw<{ rows: [{ pid: number; server: string }] }>(
         "SELECT pg_backend_pid() AS pid, pg_postmaster_start_time()::text AS server",
       ),

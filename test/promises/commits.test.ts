@@ -1,6 +1,6 @@
 /** Since when a transaction has been visible, according to snapshots that are read once a second. */
 import { expect, test } from "vitest";
-import { commitHistory } from "../../src/database/commits.ts";
+import { commitHistory } from "../../src/database/commitHistory.ts";
 
 /** A history in which transaction 100 began and became visible the given number of seconds ago. */
 function historyOf(
@@ -17,7 +17,7 @@ function historyOf(
     // Postgres lists running transactions below the newest completed one.
     const running = isLast ? "95:100:" : "100:120:100,110";
     const snapshot = ago >= began ? "90:95:" : ago > visible ? running : "120:130:";
-    history.saw("a server", snapshot, second * 1000);
+    history.record("a server", snapshot, second * 1000);
   }
   return history;
 }
@@ -40,11 +40,11 @@ test("without a recent snapshot, or with one of another server, nothing is known
   let now = 60_000;
   const history = commitHistory(() => now);
   expect(history.secondsVisible("100", 30)).toBe(0);
-  for (let second = 0; second <= 60; second += 1) history.saw("a server", "120:130:", second * 1000);
+  for (let second = 0; second <= 60; second += 1) history.record("a server", "120:130:", second * 1000);
   expect(history.secondsVisible("100", 30)).toBe(30);
   now = 64_000;
   expect(history.secondsVisible("100", 30)).toBe(0);
-  history.saw("a server", "120:130:", 62_000);
-  history.saw("another server", "120:130:", 63_000);
+  history.record("a server", "120:130:", 62_000);
+  history.record("another server", "120:130:", 63_000);
   expect(history.secondsVisible("100", 30)).toBe(1);
 });

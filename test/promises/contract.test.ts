@@ -3,7 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { ContractError, loadContract } from "../../src/openapi/contract.ts";
+import { parseContract, parsedContractFile } from "../../src/openapi/parseContract.ts";
 
 const text = await readFile("openapi.yaml", "utf8");
 const folder = await mkdtemp(join(tmpdir(), "latchkey-contract-"));
@@ -16,6 +18,22 @@ async function load(from: string, to: string) {
   await writeFile(file, text.replace(from, to));
   return loadContract(file, undefined);
 }
+
+describe("the contract that the build has parsed", () => {
+  test("is the contract of openapi.yaml", async () => {
+    const { digest, document } = JSON.parse(await readFile("dist/openapi.json", "utf8"));
+    expect(document).toEqual(parse(text));
+    expect(JSON.parse(await parsedContractFile(text))).toEqual({ digest, document });
+  });
+
+  test("is used if it was made from the same text, and only then", async () => {
+    const file = join(folder, "parsed.json");
+    await writeFile(file, (await parsedContractFile("a: 1")).replace('{"a":1}', '{"a":2}'));
+    expect(await parseContract("a: 1", file)).toEqual({ a: 2 });
+    expect(await parseContract("a: 3", file)).toEqual({ a: 3 });
+    expect(await parseContract("a: 3", join(folder, "missing.json"))).toEqual({ a: 3 });
+  });
+});
 
 describe("a contract", () => {
   test("of this project can be loaded", async () => {

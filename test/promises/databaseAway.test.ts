@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { connect as connectTo, noTimeLimits } from "../../src/database/connections.ts";
+import { connect as connectTo, noTimeLimits } from "../../src/database/connect.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { isOutage } from "../../src/database/errors.ts";
-import { writableCheck } from "../../src/database/writable.ts";
+import { createWriteCheck } from "../../src/database/writeCheck.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import type { Received } from "../support/client.ts";
@@ -206,11 +206,11 @@ test("a server that closes every connection times out within 3 s", async () => {
 test("readiness does not fail where its connections are killed", async () => {
   const database = openDatabase(postgres.url, 2);
   onTestFinished(() => database.close());
-  await writableCheck(database)();
+  await createWriteCheck(database)();
   const killed = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                   WHERE datname = current_database() AND pid <> pg_backend_pid()`;
   for (let round = 0; round < 30; round += 1)
-    await Promise.all([writableCheck(database)(), query(postgres.url, killed)]);
+    await Promise.all([createWriteCheck(database)(), query(postgres.url, killed)]);
 });
 
 test("a frozen Postgres times out", async () => {

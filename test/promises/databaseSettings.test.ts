@@ -1,10 +1,10 @@
 /** Settings of the server, database, role and environment that would break the code's assumptions. */
 import { pino } from "pino";
 import { expect, inject, test } from "vitest";
-import { connect, noTimeLimits } from "../../src/database/connections.ts";
+import { connect, noTimeLimits } from "../../src/database/connect.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { migrateWithTimeout } from "../../src/database/open.ts";
-import { commitSomething } from "../../src/database/writable.ts";
+import { commitSomething } from "../../src/database/writeCheck.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";

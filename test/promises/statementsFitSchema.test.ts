@@ -1,6 +1,6 @@
 /** Every SQL statement of src/ is prepared on the migrated schema: its parameters and columns are as declared. */
 import { describe, expect, test } from "vitest";
-import { connect, noTimeLimits } from "../../src/database/connections.ts";
+import { connect, noTimeLimits } from "../../src/database/connect.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase } from "../support/service.ts";
 import { describeStatement, everyStatement } from "../support/statements.ts";

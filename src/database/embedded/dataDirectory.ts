@@ -1,25 +1,31 @@
-/** The data directory: how it is made, and the sentence that says why it cannot be used. */
-import { chmod, mkdir, realpath, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+/** The folders of the embedded Postgres, and the messages that explain why they cannot be used. */
+import { chmod, lchown, mkdir, mkdtemp, realpath, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { EmbeddedPostgresError } from "./binaries.ts";
+import { type Account, run } from "./commands.ts";
+import { socketPort } from "./roles.ts";
+
+/** The shortest limit of the platforms for the path of a Unix socket: 103 on macOS, 107 on Linux. */
+const maxSocketPathBytes = 103;
 
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
 /**
- * Makes the directory and its parents where they are missing.
+ * Creates the directory and its missing parents.
  * @returns its real path
  * @throws the system's error
  */
 export async function makeDataDirectory(path: string): Promise<string> {
-  // Postgres' own account must be able to pass through to its socket, which is all that this lets it do.
+  // Postgres' own account must be able to reach its socket; these modes permit nothing else.
   if (await makeDirectory(path)) await chmod(path, isRoot() ? 0o711 : 0o700);
   return realpath(path);
 }
 
 /**
- * Not mkdir's own `recursive`: where the parent is there and takes no directories, as /proc, Node tries for ever.
+ * Without mkdir's option `recursive`: if the parent exists but accepts no directories, such as /proc, Node never returns.
  * @returns whether it was missing
  */
 async function makeDirectory(path: string): Promise<boolean> {
@@ -40,7 +46,46 @@ async function makeDirectory(path: string): Promise<boolean> {
   }
 }
 
-/** What a system error means for a directory that somebody has chosen. */
+/** Replaces whatever has this name by an empty folder that only Postgres can enter. */
+export async function makePrivateFolder(path: string, account: Account | undefined): Promise<void> {
+  await removeFolder(path);
+  await mkdir(path, { mode: 0o700 });
+  if (account) await lchown(path, account.uid, account.gid);
+}
+
+/**
+ * Uses rm(1), which unlike Node's `rm` does not follow symbolic links that appear meanwhile: we may be root, and the folder may
+ * belong to another account.
+ */
+export async function removeFolder(path: string): Promise<void> {
+  await run("rm", ["-rf", "--", path]);
+}
+
+/**
+ * The path of the folder for a process whose working directory it is. The account that root gives to Postgres often has no
+ * right to pass through the parents of the folder, such as /root. A process needs no right on the parents of its working directory.
+ */
+export function pathFromInside(folder: string, account: Account | undefined): string {
+  return account && process.platform === "linux" ? "/proc/self/cwd" : folder;
+}
+
+/**
+ * Makes the folder of the Unix socket in the data directory; in a temporary folder if that path is too long, or if Postgres cannot
+ * reach it.
+ */
+export async function makeSocketFolder(dataDir: string, account: Account | undefined): Promise<string> {
+  const folder = join(dataDir, "postgres.run");
+  await makePrivateFolder(folder, account);
+  const socket = join(folder, `.s.PGSQL.${socketPort}`);
+  const isReachable = await run("/bin/sh", ["-c", 'test -w "$0"', folder], { account });
+  if (isReachable.code === 0 && Buffer.byteLength(socket) <= maxSocketPathBytes) return folder;
+  await removeFolder(folder);
+  const temporary = await mkdtemp(join(tmpdir(), "latchkey-"));
+  if (account) await lchown(temporary, account.uid, account.gid);
+  return temporary;
+}
+
+/** System errors, in words. */
 const reasons: Record<string, string> = {
   EACCES: "permission denied",
   EPERM: "not permitted",
@@ -57,8 +102,8 @@ const reasons: Record<string, string> = {
   EIO: "the device reports an error",
 };
 
-/** @returns the sentence for the system's error; any other error as it is */
-export function unusable(dataDir: string, error: unknown): unknown {
+/** @returns an EmbeddedPostgresError for an error of the system; any other error unchanged */
+export function explainSystemError(dataDir: string, error: unknown): unknown {
   const { code = "", syscall, message } = error as NodeJS.ErrnoException;
   if (syscall === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
   const reason = `${code}: ${reasons[code] ?? message}`;
@@ -69,7 +114,7 @@ export function unusable(dataDir: string, error: unknown): unknown {
   );
 }
 
-/** Postgres' programs say much: the last line that says what is wrong, with its hint, or the last one of all. */
+/** @returns the last error in the output of a Postgres program, with its hint; otherwise the last line */
 export function complaintOf(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
   const index = lines.findLastIndex((line) => /\b(?:PANIC|FATAL|error):|^initdb: could not/.test(line));

@@ -1,18 +1,21 @@
 /**
- * The roles of the embedded Postgres. The service's own role owns its database and is no superuser, so that a flaw in the
- * service cannot read files or run programs through Postgres. Only this file connects as the superuser.
+ * The roles of the embedded Postgres. The role of the service owns its database and is not a superuser, so that a vulnerability in
+ * the service cannot read files or run programs through Postgres. Only this file connects as the superuser.
  */
-import pg from "pg";
+import pg from "../pg.ts";
 
 export type EmbeddedConnection = { host: string; port: number; user: string; database: string };
 
-/** The bootstrap superuser (initdb). */
+/** Part of the name of the Unix socket. Nothing listens on this TCP port. */
+export const socketPort = 5432;
+
+/** The bootstrap superuser, which initdb creates. */
 export const superuser = "postgres";
 const service = "latchkey";
-/** A superuser that exists only while a cluster of an earlier version is being changed. */
+/** A superuser that exists only while a cluster of an earlier version is upgraded. */
 const upgrade = "latchkey_upgrade";
 
-/** What `pg` and Knex connect with, as the service. There is no password: the socket's folder is private. */
+/** What `pg` and Knex connect with as the service. There is no password: the folder of the socket is private. */
 export const serviceConnection = (host: string, port: number): EmbeddedConnection => ({
   host,
   port,
@@ -21,24 +24,24 @@ export const serviceConnection = (host: string, port: number): EmbeddedConnectio
 });
 
 /**
- * Makes the service's role and database where they are missing.
+ * Creates the role and the database of the service if they are missing.
  * @throws what `pg` throws while the server is not ready
  */
 export async function prepareRoles({ host, port }: EmbeddedConnection): Promise<void> {
   const as = (user: string, database = "postgres") => ({ host, port, user, database });
-  const prepare = () => connected(as(superuser), makeRoleAndDatabase);
+  const prepare = () => withConnection(as(superuser), makeRoleAndDatabase);
   const isUpgrading = await prepare().catch(async (error: { code?: string }) => {
     if (error.code !== "28000") throw error; // the role does not exist
-    await connected(as(service), addUpgradeRole);
-    await connected(as(upgrade), demoteService);
+    await withConnection(as(service), addUpgradeRole);
+    await withConnection(as(upgrade), demoteService);
     return prepare();
   });
   if (!isUpgrading) return;
-  await connected(as(superuser, service), handOverObjects);
-  await connected(as(superuser), (client) => client.query(`DROP ROLE ${upgrade}`));
+  await withConnection(as(superuser, service), handOverObjects);
+  await withConnection(as(superuser), (client) => client.query(`DROP ROLE ${upgrade}`));
 }
 
-/** @returns whether a cluster of an earlier version is being changed */
+/** @returns whether an upgrade of a cluster of an earlier version has begun and is not finished */
 async function makeRoleAndDatabase(client: pg.Client): Promise<boolean> {
   if (!(await hasRole(client, service))) await client.query(`CREATE ROLE ${service} LOGIN`);
   const found = await client.query("SELECT FROM pg_database WHERE datname = $1", [service]);
@@ -46,7 +49,7 @@ async function makeRoleAndDatabase(client: pg.Client): Promise<boolean> {
   return hasRole(client, upgrade);
 }
 
-/** In a cluster of an earlier version the service is the bootstrap superuser, which nobody can rename but another superuser. */
+/** In a cluster of an earlier version, the service is the bootstrap superuser, which only another superuser can rename. */
 async function addUpgradeRole(client: pg.Client): Promise<void> {
   if (!(await hasRole(client, upgrade))) await client.query(`CREATE ROLE ${upgrade} SUPERUSER LOGIN`);
 }
@@ -58,7 +61,7 @@ async function demoteService(client: pg.Client): Promise<void> {
     COMMIT`);
 }
 
-/** All of it or nothing; the upgrade role stays until it is done, so that a start after a crash does it again. */
+/** Atomic. The upgrade role exists until this has succeeded, so that a start after a crash repeats it. */
 async function handOverObjects(client: pg.Client): Promise<void> {
   await client.query(`DO $$
     DECLARE object record;
@@ -82,7 +85,7 @@ async function hasRole(client: pg.Client, role: string): Promise<boolean> {
   return (await client.query("SELECT FROM pg_roles WHERE rolname = $1", [role])).rowCount === 1;
 }
 
-async function connected<T>(connection: EmbeddedConnection, use: (client: pg.Client) => Promise<T>): Promise<T> {
+async function withConnection<T>(connection: EmbeddedConnection, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ ...connection, ssl: false, connectionTimeoutMillis: 2_000 });
   client.on("error", () => undefined);
   try {

@@ -77,7 +77,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a slow commit is a theft",
-    file: "src/database/commits.ts",
+    file: "src/database/commitHistory.ts",
     find: "const isDelayed = first > 0 || seen === snapshots[0];",
     replace: "const isDelayed = false;",
     test: "test/promises/commits.test.ts",
@@ -101,7 +101,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "connections to a read-only server are used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -109,7 +109,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a server that may be a standby by now is written to again",
-    file: "src/database/writable.ts",
+    file: "src/database/writeCheck.ts",
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -117,7 +117,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "dates are as the database has them",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'datestyle: literal("ISO, MDY"),',
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -125,7 +125,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "what was acknowledged may be lost, if the database says so",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "THEN 'remote_apply' ELSE 'on' END",
     replace: "THEN 'remote_apply' ELSE current_setting('synchronous_commit') END",
     test: "test/promises/databaseSettings.test.ts",
@@ -133,7 +133,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "commits wait for less than the database says",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "WHEN 'remote_apply' THEN 'remote_apply'",
     replace: "WHEN 'remote_apply' THEN 'on'",
     test: "test/promises/databaseSettings.test.ts",
@@ -141,7 +141,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "the search_path is that of the database",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: "search_path: literal(searchPath),",
     replace: "",
     test: "test/promises/databaseSettings.test.ts",
@@ -165,7 +165,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a database that is not UTF8 is used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'if (encoding !== "UTF8")',
     replace: 'if (encoding === "")',
     test: "test/promises/databaseSettings.test.ts",
@@ -173,7 +173,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "a database without triggers is used",
-    file: "src/database/connections.ts",
+    file: "src/database/connect.ts",
     find: 'if (replicationRole !== "origin")',
     replace: 'if (replicationRole === "")',
     test: "test/promises/databaseSettings.test.ts",
@@ -181,7 +181,7 @@ export const database: readonly Mutation[] = [
   },
   {
     name: "variables that pg reads change connections",
-    file: "src/database/environment.ts",
+    file: "src/database/pgEnvironment.ts",
     find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",
     test: "test/promises/databaseSettings.test.ts",

@@ -100,7 +100,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a server commits nothing to prove that it can",
-    file: "src/database/writable.ts",
+    file: "src/database/writeCheck.ts",
     find: " FROM pg_logical_emit_message(true, 'latchkey', '')",
     replace: "",
     test: "test/promises/revocation.test.ts",

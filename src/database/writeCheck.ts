@@ -1,4 +1,4 @@
-/** Whether the database can be written to, asked without writing to a table. */
+/** Checks whether the database accepts writes, without writing to a table. */
 import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
 import { isWriteRefusal, readOnlyError } from "./errors.ts";
@@ -6,13 +6,13 @@ import { statement } from "./sql.ts";
 import { boolean, text } from "./sqlTypes.ts";
 
 /**
- * Commits a message in the write-ahead log, which no table holds and nobody reads. Like any commit it waits for a
- * synchronous standby, so that a primary which was cut off, or demoted, cannot do it.
- * @returns which server did it, like `Session.server`
+ * Commits an empty message in the write-ahead log. Like every commit it waits for a synchronous standby, so it fails on a
+ * primary that was cut off or demoted.
+ * @returns the server that committed, as in `ConnectionInfo`
  * @throws {Problem} `database-unavailable`
  */
 export async function commitSomething(database: Database): Promise<string> {
-  // A commit that may be repeated: nobody reads the message.
+  // A read, because repeating it does no harm.
   return database.read(async (knex) => {
     const { server, isReadOnly } = await emitMessage.one(knex);
     if (isReadOnly) throw readOnlyError();
@@ -36,11 +36,11 @@ const writtenTables = [
   "familiar_networks",
 ];
 
-/** Writes some 300 kB to a temporary file of Postgres, as a table that grows would, and frees them again. */
+/** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */
 const fillDisk = "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
 
-const findMissingRights = statement({
-  name: "find-missing-rights",
+const findMissingPrivileges = statement({
+  name: "find-missing-privileges",
   sql: `SELECT name FROM unnest('{${writtenTables.join(",")}}'::text[]) AS name
     WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
       AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
@@ -51,20 +51,21 @@ const findMissingRights = statement({
 const cachedForMs = { success: 1_000, failure: 250 };
 
 /**
- * @param database outside requests: the check is shared, and must not wait in the turn of one client's network
- * @returns a check that costs little when it is called often: at most one runs at a time, a success holds for a second, and
- * a failure for a quarter of one.
- * It throws `database-unavailable` where a write would fail: the disk is full, rights are missing, the server is
- * read-only, commits hang, or the last write of a request was refused for one of these reasons.
+ * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the
+ * server is read-only, commits hang, or the last write of a request failed for one of these reasons.
+ *
+ * It can be called often: at most one check runs at a time, and its result is kept, a success for a second and a failure
+ * for 250 ms.
+ * @param database outside requests, because the check is shared by all clients
  */
-export function writableCheck(database: Database): () => Promise<void> {
+export function createWriteCheck(database: Database): () => Promise<void> {
   let succeededAt = -Infinity;
   let failed: { error: unknown; at: number } | undefined;
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
     await database.read((knex) => knex.raw(fillDisk));
-    const missing = await database.read((knex) => findMissingRights.rows(knex));
-    if (missing.length > 0) throw missingRights(missing.map(({ name }) => name));
+    const missing = await database.read((knex) => findMissingPrivileges.rows(knex));
+    if (missing.length > 0) throw missingPrivileges(missing.map(({ name }) => name));
     await commitSomething(database);
     succeededAt = performance.now();
     failed = undefined;
@@ -86,5 +87,5 @@ export function writableCheck(database: Database): () => Promise<void> {
   };
 }
 
-const missingRights = (tables: string[]): Error =>
+const missingPrivileges = (tables: string[]): Error =>
   Object.assign(new Error(`the role lacks rights on ${tables.join(", ")}`), { code: "42501" });

@@ -2,17 +2,17 @@
 import type pg from "pg";
 import { backOff } from "../lib/backOff.ts";
 import type { Channel } from "./channels.ts";
-import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connections.ts";
+import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connect.ts";
 
 export type Listener = {
-  /** Closes its connection and makes another one: it may lead to a server that was demoted. */
+  /** Replaces the connection: it may lead to a server that was demoted. */
   renew(): void;
   close(): Promise<void>;
 };
 
 /**
- * Calls `wake` at each notification of a channel, and at each new connection, since some may have
- * been missed before it. Reconnects after a lost connection; until then there are no notifications.
+ * Calls `wake` for each notification of a channel, and after each connect, because notifications may have been missed
+ * before it. Reconnects if the connection is lost.
  */
 export function listenTo(address: DatabaseAddress, channel: Channel, wake: () => void): Listener {
   const delays = backOff({ firstMs: 250, mostMs: 2_000 });
@@ -20,12 +20,12 @@ export function listenTo(address: DatabaseAddress, channel: Channel, wake: () =>
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   const listen = async (): Promise<void> => {
-    const listener = await connect(address, noTimeLimits);
-    client = listener;
-    if (closed) return closeConnection(listener);
-    listener.on("end", reconnect).on("notification", wake);
-    await listener.query({ text: `LISTEN ${channel}`, query_timeout: 1_000 } as pg.QueryConfig).catch((error) => {
-      void closeConnection(listener); // and connects again
+    const connection = await connect(address, noTimeLimits, 1_000);
+    client = connection;
+    if (closed) return closeConnection(connection);
+    connection.on("end", reconnect).on("notification", wake);
+    await connection.query(`LISTEN ${channel}`).catch((error) => {
+      void closeConnection(connection); // its end reconnects
       throw error;
     });
     delays.reset();
@@ -38,7 +38,7 @@ export function listenTo(address: DatabaseAddress, channel: Channel, wake: () =>
   void listen().catch(reconnect);
   return {
     renew() {
-      if (client) void closeConnection(client); // and connects again
+      if (client) void closeConnection(client); // its end reconnects
     },
     async close() {
       closed = true;

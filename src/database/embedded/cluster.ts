@@ -1,0 +1,87 @@
+/** The database cluster: the folder in which Postgres keeps its data, and how it is created. */
+import { type FileHandle, open, readFile, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { accountName } from "./accountName.ts";
+import { type Binaries, EmbeddedPostgresError } from "./binaries.ts";
+import { type Account, run } from "./commands.ts";
+import { complaintOf, isRoot, makePrivateFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
+import { superuser } from "./roles.ts";
+
+export type Cluster = {
+  dataDir: string;
+  /** The folder of the cluster. */
+  path: string;
+  /** Absent if Postgres runs as our own account. */
+  account: Account | undefined;
+  binaries: Binaries;
+};
+
+/**
+ * Postgres refuses to run as root. Then it runs as the owner of the cluster, or as `nobody` for a new one: no account is added
+ * to the machine.
+ * @returns `undefined` unless we are root
+ */
+export async function accountForPostgres(path: string): Promise<Account | undefined> {
+  if (!isRoot()) return undefined;
+  const owner = await stat(path).catch(() => undefined);
+  if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
+  const accounts = await readFile("/etc/passwd", "utf8").catch(() => "");
+  const [, uid = "65534", gid = "65534"] = /^nobody:[^:]*:(-?\d+):(-?\d+):/m.exec(accounts) ?? [];
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** @throws {EmbeddedPostgresError} if another major version has created it, or the folder is something else */
+export async function clusterExists({ path, binaries }: Cluster): Promise<boolean> {
+  const version = await readFile(join(path, "PG_VERSION"), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (version?.trim() === binaries.majorVersion) return true;
+  if (version) {
+    throw new EmbeddedPostgresError(
+      `The data in ${path} were made by Postgres ${version.trim()}, but this Latchkey brings Postgres ` +
+        `${binaries.majorVersion}. Dump them with the Latchkey that made them, or set DATABASE_URL.`,
+    );
+  }
+  if (!(await stat(path).catch(() => undefined))) return false;
+  throw new EmbeddedPostgresError(`${path} is in the way: it is not a database cluster of Postgres.`);
+}
+
+/**
+ * Runs a program in a user namespace in which our account has a name. initdb is the only program of Postgres that requires an
+ * entry in /etc/passwd, which a uid that was given to a container does not have. Some systems do not permit it.
+ */
+const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
+
+/**
+ * Creates the cluster under another name first, so that a cluster with the right name is always complete.
+ * @param postgresLock inherited by the processes of Postgres
+ * @throws {EmbeddedPostgresError}
+ */
+export async function createCluster(
+  { dataDir, path, account, binaries }: Cluster,
+  postgresLock: FileHandle,
+  cancelled?: AbortSignal,
+): Promise<void> {
+  const draft = `${path}.new`;
+  await makePrivateFolder(draft, account);
+  const target = pathFromInside(draft, account);
+  const args = ["-D", target, `--username=${superuser}`, "--locale=C", "--encoding=UTF8", "-A", "trust"];
+  const options = { account, cwd: draft, handles: [postgresLock.fd], cancelled };
+  const [program, ...rest] = [...(accountName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
+  const { code, output } = await run(program, rest, options);
+  if (code !== 0) await removeFolder(draft);
+  cancelled?.throwIfAborted();
+  if (code !== 0) {
+    const reason = accountName()
+      ? ""
+      : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
+    throw new EmbeddedPostgresError(
+      `Postgres could not make a database in ${path}: ${complaintOf(output)}.${reason} ` +
+        "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
+    );
+  }
+  await rename(draft, path);
+  const folder = await open(dataDir);
+  await folder.sync(); // makes the new name durable; initdb has synced the contents
+  await folder.close();
+}

@@ -1,0 +1,5 @@
+/** The driver `pg`, loaded without the environment variables that it would read: import it from here. */
+import "./pgEnvironment.ts"; // first, because pg reads some of them when it is loaded
+import pg from "pg";
+
+export default pg;

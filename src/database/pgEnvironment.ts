@@ -1,0 +1,12 @@
+/**
+ * Removes the environment variables that `pg` reads.
+ *
+ * DATABASE_URL alone says where the database is and how to connect. PGOPTIONS, PGREPLICATION, PGPASSWORD and others, set
+ * for psql or by a hosting platform, would change connections silently. PGSSLMODE stays: the settings reject it, and
+ * connections ignore it.
+ */
+// biome-ignore lint/style/noProcessEnv: it is changed here
+for (const name of Object.keys(process.env)) {
+  // biome-ignore lint/style/noProcessEnv: it is changed here
+  if (/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/.test(name)) delete process.env[name];
+}

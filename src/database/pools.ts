@@ -1,0 +1,61 @@
+/** All connections of a service to Postgres: its pools and listeners. */
+import type { Logger } from "pino";
+import { trackAbandonedQueries } from "./abandonedQueries.ts";
+import type { Channel } from "./channels.ts";
+import type { DatabaseAddress } from "./connect.ts";
+import { type Database, openDatabase, outsideRequests } from "./database.ts";
+import { type Listener, listenTo } from "./notifications.ts";
+import type { QueryObserver } from "./pool.ts";
+
+export type Pools = {
+  /** For requests. */
+  database: Database;
+  /** For reading what every check of a token depends on: these reads do not queue behind requests. */
+  background: Database;
+  /** For commits that prove that the server can commit. They may hang, and must not block `background`. */
+  commitProbe: Database;
+  /** Calls `wake` for each notification of a channel until `close`, as `listenTo` does. */
+  listen(channel: Channel, wake: () => void): void;
+  /** Replaces all connections: some may lead to a server that was demoted or replaced. */
+  renew(): void;
+  /** Closes everything, even if a part fails. @throws the first error */
+  close(): Promise<void>;
+};
+
+export function openPools(
+  address: DatabaseAddress,
+  poolMax: number,
+  log: Logger,
+  observe?: QueryObserver | undefined,
+): Pools {
+  const unavailable = new Set<"background" | "commitProbe">();
+  const onChange = (pool: "background" | "commitProbe") => (error: unknown) => {
+    const wasUnavailable = unavailable.size > 0;
+    if (error === undefined) unavailable.delete(pool);
+    else unavailable.add(pool);
+    if (unavailable.size > 0 && !wasUnavailable) log.warn({ reason: (error as Error).message }, "the database is away");
+    if (unavailable.size === 0 && wasUnavailable) log.info("the database is back");
+  };
+  const listeners: Listener[] = [];
+  const renew = (): void => {
+    for (const connections of [database, background, commitProbe, ...listeners]) connections.renew();
+  };
+  // If one pool finds that the server is read-only or unresponsive, all connections are replaced.
+  const shared = { abandonedQueries: trackAbandonedQueries(address), onLost: renew };
+  const database = openDatabase(address, poolMax, { ...shared, observe });
+  const openSingle = (pool: "background" | "commitProbe") =>
+    outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(pool) }));
+  const background = openSingle("background");
+  const commitProbe = openSingle("commitProbe");
+  return {
+    database,
+    background,
+    commitProbe,
+    listen: (channel, wake) => void listeners.push(listenTo(address, channel, wake)),
+    renew,
+    async close() {
+      const closing = [database, background, commitProbe, ...listeners].map(({ close }) => close());
+      for (const result of await Promise.allSettled(closing)) if (result.status === "rejected") throw result.reason;
+    },
+  };
+}
