@@ -2,7 +2,7 @@
 import type { PasswordRefusal } from "../problems/problems.ts";
 import { mapPassword } from "../unicode/mappings.ts";
 import { codePointCount, type Enforced, enforcePassword } from "../unicode/precis.ts";
-import { checkWeakness } from "./weaknessCheck.ts";
+import { checkStrength } from "./strengthCheck.ts";
 
 export type PasswordPolicy = {
   /** In code points. */
@@ -48,7 +48,7 @@ export async function refusalOf(
   if (length > maximumLength) return "too-long";
   if (codePointCount(username) >= minCheckedUsername && password.toLowerCase().includes(username))
     return "contains-username";
-  return blocklist ? checkWeakness(password, [...contextWords, username]) : undefined;
+  return blocklist ? checkStrength(password, [...contextWords, username]) : undefined;
 }
 
 /** The detail of the problem `password-refused`. */

@@ -5,7 +5,7 @@ import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
-import { loadDictionaries } from "../passwords/weaknessCheck.ts";
+import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
