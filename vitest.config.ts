@@ -3,24 +3,52 @@ import { progress } from "./test/support/progress.ts";
 
 const everyAnswer = "test/promises/everyAnswer.test.ts";
 
+/**
+ * The tests of `npm test`, in groups one after the other. Tests with time bounds run one file at a time; the others keep two
+ * cores busy. The configurations of the slower kinds of tests are in their folders.
+ */
 export default defineConfig({
   plugins: [progress()],
   test: {
     globalSetup: "test/support/postgres.ts",
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    // What all the others saw is counted after them.
     projects: [
       {
         extends: true,
         test: {
-          name: "tests",
-          include: ["test/{operations,promises,project}/*.test.ts"],
-          exclude: [everyAnswer],
+          name: "operations",
+          include: ["test/operations/*.test.ts"],
+          // The files have no state in common but that of their databases: a worker loads the service once.
+          isolate: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: "last", include: [everyAnswer], sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: {
+          name: "project",
+          include: ["test/project/*.test.ts"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "promises",
+          include: ["test/promises/*.test.ts"],
+          exclude: [everyAnswer],
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      // Counts the answers that all other files observed.
+      {
+        extends: true,
+        test: { name: "every answer", include: [everyAnswer], maxWorkers: 1, sequence: { groupOrder: 2 } },
+      },
     ],
   },
 });

@@ -73,7 +73,7 @@ async function measureRound({ pid, run }: Candidate, seconds: number, postmaster
 
 function summarize({ name, pid }: Candidate, rounds: Round[]): Result {
   const microsPerRequest = (seconds: (round: Round) => number) =>
-    rounds.map((round) => (seconds(round) / round.answered) * 1e6);
+    rounds.map((round) => (round.answered > 0 ? (seconds(round) / round.answered) * 1e6 : Number.NaN));
   const rates = rounds.map(({ answered, seconds }) => answered / seconds);
   const cpu = microsPerRequest(({ cpuSeconds }) => cpuSeconds);
   const busiest = microsPerRequest(({ busiestSeconds }) => busiestSeconds);
@@ -93,15 +93,19 @@ function summarize({ name, pid }: Candidate, rounds: Round[]): Result {
   };
 }
 
-/** The quotients of two candidates, round by round: the machine may be twice as fast in the next round. */
+/**
+ * The quotients of two candidates, round by round: the machine may be twice as fast in the next round. NaN for a round
+ * in which the divisor is 0.
+ */
 export const quotients = (dividends: number[], divisors: number[]): number[] =>
-  dividends.map((value, round) => value / (divisors[round] ?? Number.NaN));
+  dividends.map((value, round) => value / (divisors[round] || Number.NaN));
 
 /** The median of the quotients of two rates. */
 export const rateRatio = (one: Result, other: Result): number => median(quotients(one.rates, other.rates));
 
+/** Ignores NaN. */
 export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return ((sorted[Math.floor(middle - 0.5)] ?? Number.NaN) + (sorted[Math.ceil(middle - 0.5)] ?? Number.NaN)) / 2;
 }

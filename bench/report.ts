@@ -59,8 +59,11 @@ export function targetTable(targets: Target[], busy: boolean): string {
   return `Targets\n${aligned([["", "target", "found", "spread", ""], ...rows])}`;
 }
 
-const spread = (samples: number[], digits: number): string =>
-  samples.length > 1 ? `${number(Math.min(...samples), digits)}–${number(Math.max(...samples), digits)}` : "";
+/** The lowest and the highest figure. */
+function spread(samples: number[], digits: number): string {
+  const known = samples.filter((value) => !Number.isNaN(value));
+  return known.length > 1 ? `${number(Math.min(...known), digits)}–${number(Math.max(...known), digits)}` : "";
+}
 
 /** Aligns columns: the first one to the left, the others to the right. */
 export function aligned(rows: string[][]): string {

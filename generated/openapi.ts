@@ -36,7 +36,7 @@ export interface paths {
         post?: never;
         /**
          * Delete the current user
-         * @description Deletes the user's account. Requires the password. Revokes every token and session of the user. The username becomes available again. This cannot be undone.
+         * @description Deletes the user's account. Requires the password. Revokes all tokens and sessions of the user. The username becomes available again. This cannot be undone.
          */
         delete: operations["deleteUser"];
         options?: never;
@@ -54,7 +54,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Revokes every token and session of the user, including the token of this request. A wrong `current_password` returns a 401 `invalid-credentials`.
+         * @description Revokes all tokens and sessions of the user, including this request's token. A wrong `current_password` returns a 401 `invalid-credentials`.
          */
         put: operations["changePassword"];
         post?: never;
@@ -104,7 +104,7 @@ export interface paths {
         post: operations["refreshToken"];
         /**
          * Revoke a token
-         * @description Revokes the token of this request, and its session if it has one (log out). This instance rejects the token immediately, every other instance within a second.
+         * @description Revokes this request's token, and its session if it has one (log out). This instance rejects the token immediately, every other instance within a second.
          */
         delete: operations["revokeToken"];
         options?: never;
@@ -132,7 +132,7 @@ export interface paths {
         post: operations["createSession"];
         /**
          * Sign out everywhere
-         * @description Revokes every session and token of the user, including the token of this request (log out on all devices).
+         * @description Revokes every session and token of the user, including this request's token (log out on all devices).
          */
         delete: operations["endAllSessions"];
         options?: never;
@@ -348,7 +348,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the page of a problem
+         * Get a problem page
          * @description Explains a problem and how to fix it. The `type` of every problem is the address of this page.
          */
         get: operations["getProblem"];
@@ -511,7 +511,7 @@ export interface components {
              */
             address: string | null;
             /**
-             * @description Whether the token of this request belongs to this session.
+             * @description Whether this request's token belongs to this session.
              * @example true
              */
             current: boolean;
@@ -566,7 +566,7 @@ export interface components {
              */
             x: string;
         };
-        /** @description The status of a healthy instance. */
+        /** @description A healthy instance. */
         Health: {
             /**
              * @description Always `ok`.
@@ -575,10 +575,10 @@ export interface components {
              */
             status: "ok";
         };
-        /** @description The main paths of the service. */
+        /** @description The service's main paths. */
         Index: {
             /**
-             * @description The name of the program.
+             * @description The program name.
              * @example Latchkey
              * @constant
              */
@@ -635,7 +635,7 @@ export interface components {
              * @example 3.1.0
              */
             openapi: string;
-            /** @description The metadata of the contract. */
+            /** @description The contract's metadata. */
             info: {
                 /**
                  * @description The service's name.
@@ -1160,7 +1160,7 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["NoStore"];
                     /**
-                     * @description The path of the new user.
+                     * @description The new user's path.
                      * @example /api/users/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                      */
                     Location: string;
@@ -1404,7 +1404,7 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["NoStore"];
                     /**
-                     * @description The path of the new session.
+                     * @description The new session's path.
                      * @example /api/sessions/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                      */
                     Location: string;
@@ -1678,7 +1678,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The page of the problem. */
+            /** @description The problem page. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -26,6 +26,7 @@ export type RevocationsRow = {
   minimum_epoch: number;
   expires_at: Date;
   xid: string;
+  is_unique: boolean;
 };
 
 export type SessionsRow = {
@@ -64,6 +65,11 @@ export type ThrottleRow = {
   pending: number;
 };
 
+export type TokenLifetimesRow = {
+  seconds: number;
+  issued_until: Date;
+};
+
 export type UsersRow = {
   id: string;
   username: string;
@@ -81,10 +87,11 @@ declare module "knex/types/tables.js" {
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
     password_failures: Knex.CompositeTableType<PasswordFailuresRow, PasswordFailuresRow>;
-    revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid">>;
+    revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
     sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at">>;
     signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at">>;
     throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
+    token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
     users: Knex.CompositeTableType<UsersRow, Optional<UsersRow, "token_epoch" | "created_at" | "password_epoch">>;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Makes dist/docs.html: the guide and the reference on one page, with nothing from elsewhere. Part of `npm run build`. What the
- * service sends is beside it: the page compressed, and its Content-Security-Policy.
+ * Builds dist/docs.html, the guide and the reference on one self-contained page, as part of `npm run build`. Also writes the
+ * compressed pages and the Content-Security-Policy that the service sends.
  */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -26,17 +26,17 @@ await promisify(execFile)("node_modules/.bin/redocly", [
 await rm(copy);
 
 let html = await readFile(page, "utf8");
-// Redoc phones home unless redocly.yaml says otherwise.
-if (!html.includes('"disableTelemetry":true')) throw new Error("Redoc's page would phone home.");
-// What its command line has no option for. A replacement that finds nothing fails the build: Redoc has changed.
-for (const logo of ["logo-mini-full", "logo-mini"]) replace(`https://cdn.redoc.ly/redoc/${logo}.svg`, redocInWords());
-// The page that it prerenders has links to paths, where the one that it makes of it has links to fragments.
+// redocly.yaml disables the telemetry of Redoc.
+if (!html.includes('"disableTelemetry":true')) throw new Error("The telemetry of Redoc is not disabled.");
+// Changes for which Redoc has no option. If a text is missing because Redoc has changed, the build fails.
+for (const logo of ["logo-mini-full", "logo-mini"]) replace(`https://cdn.redoc.ly/redoc/${logo}.svg`, redocLogo());
+// The prerendered page has links to paths, but the page that is rendered in the browser has links to fragments.
 replace(/href="(\/[^"]*)" data-discover/g, 'href="#$1" data-discover');
-// It would write `viewbox`, which no diagram has.
+// Redoc would turn the attribute `viewBox` into `viewbox`.
 replace("this.lowerCaseAttributeNames=t.lowerCaseAttributeNames??!t.xmlMode", "this.lowerCaseAttributeNames=!1");
-// Names deep in a schema have colours that cannot be read on one background or the other.
+// The colours of nested names cannot be read on one of the backgrounds.
 replace(/\[`#9D00FF`,[^\]]+\]/g, "[`var(--text-color-primary)`]");
-replace("hydrate(__redoc_definition,", `hydrate((${whereItIsServed})(__redoc_definition, "${sampleOrigin}"),`);
+replace("hydrate(__redoc_definition,", `hydrate((${withServiceUrl})(__redoc_definition, "${sampleOrigin}"),`);
 
 const { br, gzip } = await compress(Buffer.from(html));
 const files = builtFiles(page);
@@ -45,8 +45,8 @@ await writeFile(files.br, br);
 await writeFile(files.gzip, gzip);
 await writeFile(files.policy, contentSecurityPolicy(html));
 
-/** Runs on the page. A copy on another host is not at `/docs`, and does not know where the service is. */
-function whereItIsServed(definition: object, sampleOrigin: string): object {
+/** Runs in the browser: puts the URL of the service into the samples. A copy on another host is not at `/docs`, and stays. */
+function withServiceUrl(definition: object, sampleOrigin: string): object {
   const { location } = globalThis as unknown as { location: { href: string } };
   const [, service] = /^([^?#]*)\/docs(?:[?#]|$)/.exec(location.href) ?? [];
   if (service === undefined) return definition;
@@ -55,12 +55,12 @@ function whereItIsServed(definition: object, sampleOrigin: string): object {
 
 function replace(from: string | RegExp, to: string): void {
   const replaced = html.replaceAll(from, to);
-  if (replaced === html) throw new Error(`Redoc's page no longer has ${from}.`);
+  if (replaced === html) throw new Error(`The page of Redoc no longer contains ${from}.`);
   html = replaced;
 }
 
-/** The credit in the footer stays, as a picture of its own. */
-function redocInWords(): string {
+/** Replaces the logo in the footer, which Redoc loads from elsewhere. */
+function redocLogo(): string {
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="34" height="10"><style>text{fill:#0044d4}@media(prefers-color-scheme:dark){text{fill:#a9c0ff}}</style><text y="9" font-family="sans-serif" font-size="10">Redoc</text></svg>`;
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }

@@ -1,4 +1,4 @@
-/** Makes dist/site/, to be served by anything at any path: `npm run docs`. What is linked is beside the page. */
+/** `npm run docs`: builds dist/site/, the documentation with every linked file, for any web server and any path. */
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { problemPage } from "../src/documentation/pages.ts";

@@ -1,6 +1,6 @@
 /**
- * Writes generated/ from openapi.yaml: `npm run generate`. With `--check` it writes nothing and
- * fails when a committed file is not what the contract says now.
+ * `npm run generate`: writes generated/ from openapi.yaml. With `--check` it writes nothing, and fails if a file is out of
+ * date.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTypescript, { astToString } from "openapi-typescript";
@@ -21,18 +21,18 @@ const files = {
   "generated/bearer.ts": notice + bearer(),
 };
 
-let drifted = 0;
+let outdated = 0;
 for (const [path, text] of Object.entries(files)) {
   if (!process.argv.includes("--check")) {
     await writeFile(path, text);
   } else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
-    console.error(`${path} is not what openapi.yaml says. Run \`npm run generate\` and commit the result.`);
-    drifted += 1;
+    console.error(`${path} is out of date. Run \`npm run generate\` and commit the result.`);
+    outdated += 1;
   }
 }
-process.exitCode = drifted > 0 ? 1 : 0;
+process.exitCode = outdated > 0 ? 1 : 0;
 
-/** openapi-typescript leaves `security` out of its types; the binding needs it to type principals. */
+/** openapi-typescript omits `security`, which the binding needs for the types of principals. */
 function security(): string {
   const lines = Object.values(contract.paths).flatMap((item) =>
     Object.values(item).map((operation) => `  ${operation.operationId}: ${JSON.stringify(operation.security)},\n`),
@@ -40,7 +40,7 @@ function security(): string {
   return `/** Which credentials each operation takes: alternatives of scheme and scopes. */\nexport const security = {\n${lines.join("")}} as const;\n`;
 }
 
-/** The client has no other way to know what it should send its token to. */
+/** The client sends its token only to these operations. */
 function bearer(): string {
   const lines = Object.entries(contract.paths).flatMap(([path, item]) =>
     Object.entries(item)

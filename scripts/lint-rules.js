@@ -1,4 +1,4 @@
-/** Rules of the contract that Redocly has not, and that its assertions cannot say. */
+/** Lint rules for the contract that Redocly does not have and its assertions cannot express. */
 export default () => ({
   id: "latchkey",
   rules: {
@@ -11,34 +11,34 @@ export default () => ({
   },
 });
 
-/** Each component and each tag is of use to some operation, and not only to another that is of none. */
+/** Every component and tag is used by an operation, directly or through other components. */
 function everythingIsUsed() {
   return {
     Root(root, { location, report }) {
       const used = new Set();
-      // References are followed once: a recursive schema comes to an end.
-      const look = (value) => {
+      // Follows each reference once, so that recursive schemas terminate.
+      const visit = (value) => {
         if (typeof value !== "object" || value === null) return;
         if (typeof value.$ref === "string" && !used.has(value.$ref)) {
           used.add(value.$ref);
-          look(at(root, value.$ref));
+          visit(at(root, value.$ref));
         }
-        Object.values(value).forEach(look);
+        Object.values(value).forEach(visit);
       };
-      look(root.paths);
+      visit(root.paths);
       for (const { security = root.security ?? [], tags = [] } of operationsOf(root)) {
         for (const scheme of security.flatMap(Object.keys)) used.add(`#/components/securitySchemes/${scheme}`);
         for (const tag of tags) used.add(`tag ${tag}`);
       }
-      const complain = (name, ...place) =>
-        report({ message: `${name} is never used.`, location: location.child(place) });
+      const reportUnused = (name, ...path) =>
+        report({ message: `${name} is never used.`, location: location.child(path) });
       for (const [section, components] of Object.entries(root.components ?? {})) {
         for (const name of Object.keys(components)) {
-          if (!used.has(`#/components/${section}/${name}`)) complain(name, "components", section, name);
+          if (!used.has(`#/components/${section}/${name}`)) reportUnused(name, "components", section, name);
         }
       }
       for (const [index, { name }] of (root.tags ?? []).entries()) {
-        if (!used.has(`tag ${name}`)) complain(name, "tags", index);
+        if (!used.has(`tag ${name}`)) reportUnused(name, "tags", index);
       }
     },
   };
@@ -54,7 +54,7 @@ const at = (root, reference) =>
     .split("/")
     .reduce((node, key) => node?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], root);
 
-/** Each schema with a name is described, and each member: there, or where its reference leads, or beside it in an `allOf`. */
+/** Every named schema and every member has a description: its own, that of its reference, or in an `allOf`. */
 function schemasAreDescribed() {
   return {
     NamedSchemas(schemas, { location, report }) {
@@ -63,7 +63,7 @@ function schemasAreDescribed() {
       }
     },
     Schema(schema, { location, report, resolve }) {
-      // Its members are looked at together with those beside it.
+      // Its members are checked together with the other parts.
       if (/\/allOf\/\d+$/.test(location.pointer)) return;
       const target = (value) => (value?.$ref ? target(resolve(value).node) : value);
       const parts = (value) => [value, ...(value?.allOf ?? []).flatMap((part) => parts(target(part)))];
@@ -77,7 +77,7 @@ function schemasAreDescribed() {
   };
 }
 
-/** Each operation declares the answers that are given before its handler is asked. */
+/** Every operation declares the responses that can be sent before its handler runs. */
 function answersAreDeclared() {
   return {
     Operation(operation, { key, location, report, resolve }) {
@@ -88,30 +88,30 @@ function answersAreDeclared() {
       const hasETag = Object.values(operation.responses).some((response) => target(response)?.headers?.ETag);
       const schemes = (operation.security ?? []).flatMap(Object.keys);
       const reasons = [
-        ["every request can be unsound", true, ["400"]],
-        ["it takes a body", operation.requestBody, ["408", "413", "415"]],
-        ["its answer has a media type", hasContent, ["406"]],
-        ["pages of other origins may not change anything", key !== "get", ["403"]],
-        ["its answer has an ETag", hasETag, ["304"]],
-        ["it takes credentials", schemes.length > 0, ["401", "500", "503"]],
+        ["every request can be invalid", true, ["400"]],
+        ["it has a body", operation.requestBody, ["408", "413", "415"]],
+        ["its response has a media type", hasContent, ["406"]],
+        ["pages of other origins must not change anything", key !== "get", ["403"]],
+        ["its response has an ETag", hasETag, ["304"]],
+        ["it requires credentials", schemes.length > 0, ["401", "500", "503"]],
         ["passwords can be guessed", schemes.includes("basicAuth"), ["429"]],
       ];
       for (const [reason, applies, statuses] of reasons) {
         for (const status of applies ? statuses : []) {
           if (operation.responses[status]) continue;
-          report({ message: `There is no ${status}, but ${reason}.`, location: location.child("responses").key() });
+          report({ message: `${status} is not declared, but ${reason}.`, location: location.child("responses").key() });
         }
       }
     },
   };
 }
 
-/** Formats whose values all have the same length. */
+/** Formats with a fixed length. */
 const fixedLength = new Set(["uuid"]);
 
 /**
- * Each string, number and array has bounds, in requests and in responses: nobody has to guess how much memory or how wide a
- * column a value needs. A pattern alone is not enough, since most have no end; `enum` and `const` are.
+ * Every string, number and array has bounds, in requests and responses, so that clients know the memory or column width
+ * that a value needs. A pattern is not enough, because most are unbounded. `enum` and `const` are.
  */
 function valuesAreBounded() {
   const bounds = {
@@ -126,7 +126,7 @@ function valuesAreBounded() {
     array: ["items", "prefixItems", "minItems", "contains"],
     number: ["multipleOf", "minimum", "maximum"],
   };
-  /** The types that a schema names, or that the keywords of one without a type are about. */
+  /** The types of a schema, or those that its keywords imply. */
   const typesOf = (schema) =>
     schema.type === undefined
       ? Object.keys(keywords).filter((type) => keywords[type].some((keyword) => keyword in schema))
@@ -140,7 +140,7 @@ function valuesAreBounded() {
       const isPart = /\/allOf\/\d+$/.test(location.pointer) || parent?.additionalProperties === schema;
       const types = typesOf(schema);
       if (types.length === 0 && !constrains(schema) && !isPart)
-        report({ message: "A value has a type, and with it bounds.", location });
+        report({ message: "A value has no type, and therefore no bounds.", location });
       for (const type of types) {
         const found = bounds[type]?.(schema) ?? true;
         if (found !== true) report({ message: `A value of type ${type} ${found}.`, location });

@@ -1,7 +1,7 @@
 /**
- * Makes the Postman collection of the contract: every operation once, with its credentials and
- * tests of what the contract declares, in an order that can be run from top to bottom. What an
- * answer gives is kept in a variable, and sent wherever a later request takes it.
+ * Creates the Postman collection of the contract: every operation once, with its credentials and with tests of the declared
+ * response, in an order that can be run from top to bottom. Values of a response are stored in variables, which later
+ * requests use.
  */
 import { convertV2 } from "openapi-to-postmanv2";
 import postman from "postman-collection";
@@ -26,23 +26,23 @@ type Answer = {
 };
 type Schema = { type?: string | string[]; format?: string; properties?: Record<string, Schema>; allOf?: Schema[] };
 
-/** As much of Postman's format as is looked at here. */
+/** The part of Postman's format that is used here. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
 type Request = { name?: string; method: string; url: Address; body?: { raw?: string } };
 type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
 type Parameter = { key: string; value: string; disabled?: boolean };
 
-/** An operation, its request in the collection, and the variables that it takes and that its answer gives. */
+/** An operation, its request in the collection, the variables that it needs, and those that its response sets. */
 type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
 
-/** What variables credentials are made of, by the contract's scheme. */
+/** The variables of each security scheme. */
 const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"] };
 type Scheme = keyof typeof credentials;
 
-/** What a run begins with. The rest comes from the answers. */
+/** The variables at the start of a run. Responses set the others. */
 const initial: Record<string, string> = { baseUrl: "http://127.0.0.1:8080", password: "correct horse battery" };
 
-/** @param openapi the contract as it was parsed. @returns the collection as JSON */
+/** @param openapi the parsed contract @returns the collection as JSON */
 export async function postmanCollection(openapi: object): Promise<string> {
   const contract = inlined(openapi, openapi) as Contract;
   const steps = await readSteps(contract);
@@ -62,17 +62,17 @@ export async function postmanCollection(openapi: object): Promise<string> {
       _postman_id: uuidv5(contract.info.title, uuidv5.DNS),
       name: contract.info.title,
       description:
-        "Every operation once. Run it from top to bottom, as often as you like: it registers a user of its own, keeps what the answers give in variables, and deletes the user at the end.",
+        "Every operation once. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes the user at the end.",
       schema: "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
     },
     item: [
       ...contract.tags.map(({ name, description }) => folder(name, description, isOf(name))),
-      folder("Changes and ends", "What was made first ends last.", () => true),
+      folder("Changes and ends", "Updates and deletions, in reverse order.", () => true),
     ],
     variable: [...known].map((key) => ({ key, value: initial[key] ?? "" })),
   };
   const ids = [...waiting].map(({ operation }) => operation.operationId);
-  if (ids.length > 0) throw new Error(`Nothing gives the credentials that are needed for ${ids.join(", ")}.`);
+  if (ids.length > 0) throw new Error(`No response has the credentials for ${ids.join(", ")}.`);
   return `${JSON.stringify(collection, undefined, 2)}\n`;
 }
 
@@ -86,12 +86,12 @@ async function readSteps(contract: Contract): Promise<Step[]> {
       const given = Object.values(content ?? {}).flatMap(({ schema }) => membersOf(schema));
       const ofPath = item.request.url.variable.map(({ key }) => pathVariable(path, key));
       const takes = [...ofPath, ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? [])];
-      // What the path names has to be there: the answer repeats it.
+      // The response repeats the parameters of the path: it does not set them.
       const gives = given.map((name) => givenVariable(path, name)).filter((name) => !ofPath.includes(name));
       return { path, operation, item, takes, gives };
     }),
   );
-  // A variable is what one request gives and another takes. The others have examples of their own.
+  // A value becomes a variable only if one response sets it and another request needs it. Otherwise the example is sent.
   const given = new Set([...Object.keys(initial), ...steps.flatMap(({ gives }) => gives)]);
   const taken = new Set([...Object.values(credentials).flat(), ...steps.flatMap(({ takes }) => takes)]);
   return steps.map((step) => ({
@@ -103,7 +103,7 @@ async function readSteps(contract: Contract): Promise<Step[]> {
 
 const isEnding = ({ item }: Step) => ["PUT", "PATCH", "DELETE"].includes(item.request.method);
 
-/** The contract's order backwards. What only a token opens is first, since any other may end the token. */
+/** In reverse order of the contract. Operations that need a token come first, because the others may revoke it. */
 function endings(steps: Step[]): Step[] {
   const backwards = steps.filter(isEnding).reverse();
   const needsToken = ({ operation }: Step) => operation.security.every((scheme) => "bearerAuth" in scheme);
@@ -111,14 +111,14 @@ function endings(steps: Step[]): Step[] {
 }
 
 /**
- * Picks what can be run by now, in the given order, except that a request waits for those whose
- * answers it needs. Adds what these give to what is known.
+ * Picks the requests that can run now, in the given order, except that a request waits for the responses that it needs.
+ * Adds the variables that they set to `known`.
  */
 function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[] {
   const hasCredentials = (step: Step) => authOf(step, known) !== undefined;
   const isReady = (step: Step) => hasCredentials(step) && step.takes.every((name) => known.has(name));
-  // Where all wait for another, the first makes up what it needs: it registers a user.
-  // What another gives is waited for, in a later folder if need be.
+  // If every request waits for another one, the first creates what it needs: it registers a user.
+  // A variable that only other requests set is waited for, if necessary until a later folder.
   const isOwn = ({ takes, gives }: Step) => takes.every((name) => known.has(name) || gives.includes(name));
   const step = steps.find(isReady) ?? steps.find((one) => hasCredentials(one) && isOwn(one));
   if (!step) return [];
@@ -128,11 +128,11 @@ function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[]
   return [{ step, item }, ...pick(others, known)];
 }
 
-/** @returns `undefined` where what the credentials are made of is not known yet */
+/** @returns `undefined` if the variables of the credentials are not known yet */
 function authOf(step: Step, known: Set<string>): object | undefined {
   const { security } = step.operation;
   if (security.length === 0) return { type: "noauth" };
-  // A token where there is one. What may end tokens is asked for with the password, which outlives them.
+  // Prefer a token. Requests that may revoke tokens use the password, which remains valid.
   const preferred: Scheme[] = isEnding(step) ? ["basicAuth", "bearerAuth"] : ["bearerAuth", "basicAuth"];
   const scheme = preferred.find(
     (name) => security.some((accepted) => name in accepted) && credentials[name].every((part) => known.has(part)),
@@ -166,7 +166,7 @@ function itemOf(step: Step, known: Set<string>): object {
         query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
         variable: request.url.variable.map(({ key, value, ...rest }) => {
           const variable = pathVariable(path, key);
-          // Where nothing gives it, the contract's own example is what there is.
+          // If no response sets it, the example of the contract is used.
           const example = takes.includes(variable) && !known.has(variable) ? exampleIn(operation, key, value) : value;
           return { ...rest, key, value: String(known.has(variable) ? filled(key, variable, value) : example) };
         }),
@@ -186,15 +186,15 @@ function itemOf(step: Step, known: Set<string>): object {
 }
 
 /**
- * Adds the URL as one string, which many importers read instead of its parts. As in Postman's own exports, path variables
- * keep their names (`:id`) and disabled parameters are left out.
+ * Adds the URL as one string, which many importers read instead of its parts. As in exports of Postman, path variables
+ * keep their names (`:id`) and disabled parameters are omitted.
  */
 const complete = (url: Address): { raw: string } & Address => ({
   raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),
   ...url,
 });
 
-/** What is run after the answer: is it what the contract declares, and what is to be kept of it? */
+/** The script that runs after the response: it compares the response with the contract, and sets variables. */
 function testsOf({ path, operation, item, gives }: Step): string {
   const [status, { description, headers, content = {} }] = success(operation);
   const [[type, body] = []] = Object.entries(content);
@@ -231,7 +231,7 @@ function testsOf({ path, operation, item, gives }: Step): string {
   ].join("\n");
 }
 
-/** What a path lists, as one of it: `order` of `/api/orders` and of `/api/orders/{id}`. */
+/** The singular noun of a path: `order` for `/api/orders` and `/api/orders/{id}`. */
 const nounOf = (path: string): string => {
   const words = path.split("/").filter((step) => step !== "" && !step.startsWith("{"));
   return (words.at(-1) ?? "")
@@ -241,20 +241,20 @@ const nounOf = (path: string): string => {
     .replaceAll("-", "_");
 };
 
-/** Of what it names: `order_id`, whether the parameter is called that or `id`. */
+/** The variable of a path parameter: `order_id`, whether the parameter is named that or `id`. */
 function pathVariable(path: string, name: string): string {
   const noun = nounOf(path.slice(0, path.indexOf(`{${name}}`)));
   return name.startsWith(`${noun}_`) ? name : `${noun}_${name}`;
 }
 
-/** What proves or renews credentials; a password is one whether it is the old or the new one. Of others there are examples. */
+/** The variable of a member of a body: credentials only, and the same for the old and the new password. */
 const bodyVariable = (name: string): string | undefined =>
   /(^|_)(username|password|token)$/.test(name) ? name.replace(/^(current|new)_/, "") : undefined;
 
 const givenVariable = (path: string, name: string): string =>
   bodyVariable(name) ?? pathVariable(`${path}/{${name}}`, name);
 
-/** Without links: a `token` that is a URL is not a token. */
+/** The members of a schema without links: a `token` that is a URL is not a token. */
 const membersOf = ({ properties = {}, allOf = [] }: Schema): string[] => [
   ...Object.keys(properties).filter((name) => !/^uri/.test(properties[name]?.format ?? "")),
   ...allOf.flatMap(membersOf),
@@ -265,7 +265,7 @@ const exampleIn = ({ parameters = [] }: Operation, name: string, otherwise: stri
 
 const isObject = (json: string): boolean => json.trimStart().startsWith("{");
 
-/** The members of the body; none where it is no object. */
+/** The members of the body; none if it is not an object. */
 const bodyOf = ({ request }: Item): Record<string, unknown> =>
   isObject(request.body?.raw ?? "") ? JSON.parse(request.body?.raw ?? "{}") : {};
 
@@ -275,7 +275,7 @@ function success({ operationId, responses }: Operation): [string, Answer] {
   return found;
 }
 
-/** The converter's requests with their saved answers, by method and path. */
+/** The converter's requests with their saved responses, by method and path. */
 async function convert(contract: Contract): Promise<Map<string, Item>> {
   const data = await new Promise<object | undefined>((resolve, reject) => {
     convertV2({ type: "json", data: contract }, { parametersResolution: "Example" }, (error, converted) => {
@@ -291,7 +291,7 @@ async function convert(contract: Contract): Promise<Map<string, Item>> {
   return new Map(flat((data as { item: Item[] }).item).map((item) => [place(item), item]));
 }
 
-/** With each reference replaced by what it leads to: the converter overlooks headers behind one. */
+/** Replaces each reference by its target, because the converter ignores headers behind references. */
 function inlined(value: unknown, document: object): unknown {
   if (Array.isArray(value)) return value.map((item) => inlined(item, document));
   if (typeof value !== "object" || value === null) return value;

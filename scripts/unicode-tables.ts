@@ -1,7 +1,7 @@
 /**
- * Makes src/unicode/tables.ts from the Unicode Character Database of one version, in a folder:
+ * Writes src/unicode/tables.ts from a folder with the Unicode Character Database:
  * `tsx scripts/unicode-tables.ts /usr/share/unicode` (Debian's package unicode-data, or UCD.zip of unicode.org).
- * To be run for a new version of Unicode only, once each supported Node knows it.
+ * Run it only for a new version of Unicode that every supported version of Node.js has.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const linesOf = (name: string): string[][] =>
     .filter((line) => line !== "")
     .map((line) => line.split(";").map((field) => field.trim()));
 
-/** A property by code point, of a file whose lines are `first..last ; value`. */
+/** A property by code point, from a file with lines such as `first..last ; value`. */
 function propertyOf(name: string, take: (value: string) => boolean = () => true): Map<number, string> {
   const values = new Map<number, string>();
   for (const [range = "", value = ""] of linesOf(name)) {
@@ -68,7 +68,7 @@ const exceptions = new Map<number, string>([
   ),
 ]);
 
-/** The derived property of RFC 8264, section 8, in its order. `free`: FREE_PVAL and ID_DIS. */
+/** The derived property (RFC 8264, section 8, in its order). `free` is FREE_PVAL and ID_DIS. */
 function derivedProperty(point: number): string {
   const exception = exceptions.get(point);
   if (exception) return exception;
@@ -82,7 +82,7 @@ function derivedProperty(point: number): string {
   return /^(?:Lt|Nl|No|Me|Zs|Sm|Sc|Sk|So|P.)$/.test(category) ? "free" : "disallowed";
 }
 
-/** Ranges of one value, as `start length value` with the distance from the end of the range before, in base 36. */
+/** Packs ranges as `distance length value`, in base 36. The distance is from the end of the previous range. */
 function pack(lookUp: (point: number) => string | undefined): string {
   const parts: string[] = [];
   let end = 0;
@@ -118,7 +118,7 @@ const tables = {
   caseIgnorable: pack((point) => (caseIgnorablePoints.has(point) ? "i" : undefined)),
 };
 
-/** The canonical decomposition of a code point (Unicode, section 3.7), to compare Node's with. */
+/** The canonical decomposition of a code point (Unicode, section 3.7). */
 function decompose(point: number): number[] {
   const syllable = point - 0xac00;
   if (syllable >= 0 && syllable < 11_172) {

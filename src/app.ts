@@ -20,51 +20,66 @@ import { problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts
 import type { ResponseCheck } from "./openapi/responseCheck.ts";
 import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
 
-type AppParts = {
+type ApiParts = {
   contract: Contract;
   handlers: Handlers;
   authenticator: Authenticator;
-  log: Logger;
   config: Pick<
     Config,
     "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
   >;
   check: ResponseCheck;
+};
+
+/** The operations of the contract, without the middleware around them. */
+export type Api = Pick<ApiParts, "contract" | "config"> & {
+  serve: RequestHandler;
+  writeProblem: ReturnType<typeof problemWriter>;
+  transportHeaders: TransportHeaders;
+  base: string;
+};
+
+export function createApi({ contract, handlers, authenticator, config, check }: ApiParts): Api {
+  const base = basePath(config.publicUrl);
+  const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
+  const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
+  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
+  const serve = dispatch({
+    contract,
+    handlers,
+    authenticator,
+    requireSameSite: crossSiteCheck(config.corsOrigins, config.publicUrl),
+    check,
+    transportHeaders,
+    writeProblem,
+    described: config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined,
+  });
+  return { contract, config, serve, writeProblem, transportHeaders, base };
+}
+
+/** What is told about each request. */
+type Observers = {
+  log: Logger;
   /** Counts each request. */
   countRequests?: RequestHandler | undefined;
   /** Starts a span for each request. */
   trace?: RequestHandler | undefined;
 };
 
-export function createApp(parts: AppParts): Express {
-  const { contract, log, config, check } = parts;
+export function createApp(
+  { contract, config, serve, writeProblem, transportHeaders, base }: Api,
+  { log, countRequests, trace }: Observers,
+): Express {
   const app = createExpress(config.trustProxy);
-  const base = basePath(config.publicUrl);
-  const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
-  const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
   const paths = contract.operations.map(({ path }) => path);
-
   const stripBase = stripBasePath(base, paths);
   if (stripBase) app.use(stripBase);
   app.use(beginRequest(config.trustProxy, log));
-  if (parts.countRequests) app.use(parts.countRequests);
-  if (parts.trace) app.use(parts.trace);
+  if (countRequests) app.use(countRequests);
+  if (trace) app.use(trace);
   app.use(checkFraming);
   if (config.corsOrigins) app.use(protectPreflights(transportHeaders), allowOrigins(config.corsOrigins));
-
-  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
-  app.use(
-    dispatch({
-      contract,
-      handlers: parts.handlers,
-      authenticator: parts.authenticator,
-      requireSameSite: crossSiteCheck(config.corsOrigins, config.publicUrl),
-      check,
-      transportHeaders,
-      writeProblem,
-      described: config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined,
-    }),
-  );
+  app.use(serve);
   const respondToError: ErrorRequestHandler = (error, _request, response, _next) => writeProblem(error, response);
   app.use(respondToError);
   return app;

@@ -13,8 +13,11 @@ export type Caller = {
 
 export type PasswordPrincipal = Caller & {
   proof: "password";
-  /** Whether the epoch was read after the password was verified, while the password was still the same. */
-  isCurrent: boolean;
+  /**
+   * When the sign-in began that read the epoch after it had verified the password (`performance.now()`). `undefined` if the epoch
+   * was read before, or the password was replaced meanwhile.
+   */
+  epochReadSince: number | undefined;
   /**
    * Verifies the password again, because it may have been replaced. Does not count as a sign-in attempt.
    * @returns `undefined` where the password is no longer valid

@@ -30,8 +30,8 @@ export const answerFaults: PlantedFault[] = [
     ["src/users/users.ts", "if (!confirmed) throw wrong;\n", ""],
     [
       "src/users/users.ts",
-      "whilePasswordHolds(confirmed, ({ epoch }) =>\n      store.changePassword(userId, epoch, passwordHash, networks[0]),\n    );",
-      "store.changePassword(userId, caller.epoch, passwordHash, networks[0]);",
+      "whilePasswordHolds(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
+      "store.changePassword({ id: userId, epoch: caller.epoch, passwordHash, network: networks[0] });",
     ],
   ),
   fault("fault-at-a-length", "bounds-are-kept", /a server error/, [

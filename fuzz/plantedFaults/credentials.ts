@@ -31,8 +31,8 @@ export const credentialFaults: PlantedFault[] = [
   password("password-ends-at-nul", 'text.split("\\0")[0] ?? ""', /NUL/),
   fault("name-case-sensitive", "names-are-one-user", /does not sign in/, [
     "src/users/users.ts",
-    "const by = { username: username ?? nobody };",
-    "const by = { username: username === undefined ? nobody : name };",
+    "const reference = { username: username ?? nobody };",
+    "const reference = { username: username === undefined ? nobody : name };",
   ]),
   fault("name-nfkc", "names-are-one-user", /another name signs in/, [
     "src/unicode/mappings.ts",

@@ -48,12 +48,12 @@ export const sessionFaults: PlantedFault[] = [
     "usernames-are-not-disclosed",
     /distinguished from a wrong password/,
     [
-      "src/users/passwordCheck.ts",
+      "src/users/signIn.ts",
       "import { possiblePassword }",
-      'import { Problem } from "../contract/problems.ts";\nimport { possiblePassword }',
+      'import { Problem } from "../problems/problems.ts";\nimport { possiblePassword }',
     ],
     [
-      "src/users/passwordCheck.ts",
+      "src/users/signIn.ts",
       'const reason = account ? "wrong-password" : "unknown-user";',
       'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
     ],
@@ -85,8 +85,8 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
     "src/sessions/store.ts",
-    "OFFSET :others)",
-    "OFFSET :others::integer + 1000)",
+    ":kept::integer)",
+    ":kept::integer + 1000)",
   ]),
   fault("page-too-long", "pages-are-whole", /a page of 2 has 3/, [
     "src/sessions/sessions.ts",

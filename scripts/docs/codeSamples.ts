@@ -1,13 +1,13 @@
 /**
- * Code samples of each operation, made of nothing but the contract: its method, path, security and the examples of
- * its parameters and body. A secret comes from the environment: what has the format `password` there, from the
- * variable of its own name. test/project/codeSamples.test.ts runs them all.
+ * Code samples for each operation, made only from the contract: method, path, security, and the examples of parameters and
+ * body. Members with the format `password` are read from the environment variable of the same name.
+ * test/project/codeSamples.test.ts runs all samples.
  */
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { type Contract, exampleOf, membersOf, type Operation, resolve, type Schema } from "./contract.ts";
 import { type Call, curl, go, javascript, python, Variable } from "./sampleLanguages.ts";
 
-/** In the order in which they are offered. */
+/** In the order of the page. */
 const languages = [
   { lang: "bash", label: "curl", write: curl },
   { lang: "javascript", label: "JavaScript", write: javascript },
@@ -27,7 +27,7 @@ export function codeSamples(contract: Contract, method: string, path: string, op
   return languages.map(({ lang, label, write }) => ({ lang, label, source: write(call) }));
 }
 
-/** The path with the examples of its parameters, and of the query only what must be there. */
+/** The path with the examples of its parameters, and with the required query parameters. */
 function target(contract: Contract, path: string, { parameters = [] }: Operation): string {
   const known = parameters.map((parameter) => resolve(contract, parameter));
   const query = new URLSearchParams();
@@ -42,7 +42,7 @@ function target(contract: Contract, path: string, { parameters = [] }: Operation
   return query.size > 0 ? `${filled}?${query}` : filled;
 }
 
-/** A token wherever one will do: that is what a program should send. */
+/** A token if the operation accepts one: programs should prefer it. */
 function credentialOf({ security }: Operation): Call["credential"] {
   const schemes = security.flatMap(Object.keys);
   return schemes.includes("bearerAuth") ? "token" : schemes.includes("basicAuth") ? "password" : undefined;
@@ -53,12 +53,12 @@ function bodyOf(contract: Contract, { operationId, requestBody }: Operation): Ca
   const [[type, content] = ["", {}]] = Object.entries(resolve(contract, requestBody).content);
   const example = exampleOf(contract, content);
   if (!/[/+]json$/.test(type) || example === undefined) {
-    throw new Error(`${operationId}: only a body in JSON that has an example can be shown.`);
+    throw new Error(`${operationId}: a code sample needs a JSON body with an example.`);
   }
   return { type, value: withoutSecrets(contract, example, content.schema ?? {}, "") };
 }
 
-/** An example with variables in the places of its secrets. */
+/** Replaces the secrets of an example by variables. */
 function withoutSecrets(contract: Contract, value: unknown, schema: Schema, name: string): unknown {
   if (resolve(contract, schema).format === "password") return new Variable(name.toUpperCase());
   const items = resolve(contract, schema).items ?? {};
@@ -70,7 +70,7 @@ function withoutSecrets(contract: Contract, value: unknown, schema: Schema, name
   );
 }
 
-/** The headers that must be sent. */
+/** The required headers. */
 function headersOf(contract: Contract, { parameters = [] }: Operation): Record<string, string> {
   const known = parameters.map((parameter) => resolve(contract, parameter));
   const required = known.filter(({ in: place, required }) => place === "header" && required);

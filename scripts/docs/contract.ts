@@ -1,4 +1,4 @@
-/** The contract as the documentation reads it: whatever may be written, with references resolved on the way. */
+/** The types of the contract for the documentation. References are resolved on access. */
 import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
 
@@ -46,11 +46,11 @@ export function resolve<T extends { $ref?: string }>(contract: Contract, value: 
     .split("/")
     .slice(1)
     .reduce<unknown>((place, key) => (place as Record<string, unknown> | undefined)?.[key], contract);
-  if (found === undefined) throw new Error(`${value.$ref} does not lead anywhere.`);
+  if (found === undefined) throw new Error(`${value.$ref} has no target.`);
   return resolve(contract, found as T);
 }
 
-/** The first example of a parameter or a body, or of its schema; `undefined` where there is none. */
+/** The first example of a parameter or a body, or of its schema; `undefined` if there is none. */
 export function exampleOf(
   contract: Contract,
   { example, examples = {}, schema = {} }: Examples & { schema?: Schema },
@@ -60,11 +60,11 @@ export function exampleOf(
   return example ?? (first && resolve(contract, first).value) ?? own.example ?? own.default;
 }
 
-/** The members that a schema has, those of the parts of an `allOf` too. */
+/** The members of a schema, including those of its `allOf`. */
 export function membersOf(contract: Contract, schema: Schema): Record<string, Schema> {
   const { properties = {}, allOf = [] } = resolve(contract, schema);
   return Object.assign({}, ...allOf.map((part) => membersOf(contract, part)), properties);
 }
 
-/** The place of an operation on the page. */
+/** The link to an operation on the page. */
 export const linkTo = ({ tags: [tag], operationId }: Operation): string => `#/${tag}/${operationId}`.toLowerCase();

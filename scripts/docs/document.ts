@@ -1,4 +1,4 @@
-/** The documentation's own copy of the contract, with a guide before the reference and code samples in it. */
+/** Adds the guide and the code samples to a copy of the contract, which Redoc renders. */
 import { codeSamples } from "./codeSamples.ts";
 import { type Contract, operationsOf, type Response } from "./contract.ts";
 import type { Chapter } from "./guide.ts";
@@ -11,7 +11,7 @@ export function documentFor(contract: Contract, [welcome, ...chapters]: Chapter[
     { name: "Reference", tags: contract.tags.map(({ name }) => name) },
   ];
   document.tags.push(
-    // Redoc gives the page's title level 1 and a tag level 2, so what is in it begins with level 3.
+    // On the page, the title is level 1 and a tag is level 2: sections of a chapter must begin with level 3.
     ...chapters.map(({ name, title, text }) => ({
       name,
       "x-displayName": title,
@@ -25,7 +25,7 @@ export function documentFor(contract: Contract, [welcome, ...chapters]: Chapter[
   return document;
 }
 
-/** An answer that is a problem leads to what the guide says about it. */
+/** Links from an error response to its problems in the guide. */
 function problemLinks({ content }: Response): string {
   const parts = content?.["application/problem+json"]?.schema?.allOf ?? [];
   const types = parts.flatMap(({ properties }) => properties?.["type"]?.enum ?? properties?.["type"]?.const ?? []);

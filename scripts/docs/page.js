@@ -1,4 +1,4 @@
-// What Redoc leaves out for those who do not use a mouse or do not see the page. It draws its parts anew at any time.
+// Accessibility attributes that Redoc lacks. They are set again whenever Redoc renders.
 const attributes = {
   main: { tabindex: "-1" },
   ".menu-content": { role: "navigation", "aria-label": "Contents" },
@@ -8,7 +8,7 @@ const attributes = {
   '[data-testid="search-dialog"] header button': { "aria-label": "Clear" },
   '[data-testid="floating-button"]': { "aria-label": "Contents" },
 };
-// Redoc gives copy buttons to the code of the reference alone.
+// Redoc has copy buttons only in the reference.
 const codeOfGuide = '[data-component-name="Markdown/Markdown"] pre';
 const addCopyButtons = () => {
   for (const code of document.querySelectorAll(codeOfGuide)) {
@@ -42,11 +42,11 @@ document.addEventListener("keydown", (event) => {
 });
 document.querySelector(".skip").addEventListener("click", () => document.querySelector("main").focus());
 
-// Browsers offer the clipboard to pages over TLS and of this machine alone. To others, the selection can be copied.
+// The clipboard API needs TLS or localhost. Elsewhere, copy the selection.
 const copy = async (code) => {
   if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent.trimEnd());
   getSelection().selectAllChildren(code);
-  if (!document.execCommand("copy")) throw new Error("The browser does not copy.");
+  if (!document.execCommand("copy")) throw new Error("The browser did not copy.");
   getSelection().removeAllRanges();
 };
 const announcement = document.querySelector(".announcement");

@@ -1,19 +1,19 @@
-/** How a call is written in each language: with what comes with it, and short enough to be read at once. */
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are the samples' templates
+/** Writes a call in each language, with its standard library only. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: templates of the samples
 
 export type Call = {
   method: string;
   url: string;
-  /** What it proves itself with: the password of miguel, or a token. */
+  /** The password of the user miguel, or a token. */
   credential: "password" | "token" | undefined;
-  /** The headers that must be sent beside these. */
+  /** Required headers, except for credentials and the media type. */
   headers: Record<string, string>;
-  /** Its media type, and its value in JSON. */
+  /** The media type and the JSON value. */
   body: { type: string; value: unknown } | undefined;
   answer: "json" | "text" | "nothing";
 };
 
-/** A value of a body that is a secret, and comes from this variable of the environment. */
+/** A secret in a body, which is read from an environment variable. */
 export class Variable {
   readonly name: string;
   constructor(name: string) {
@@ -42,10 +42,10 @@ export function curl({ method, url, credential, headers, body, answer }: Call): 
   );
 }
 
-/** A word of the shell in which nothing is replaced. */
+/** Quotes a word for the shell. */
 const shellText = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** JSON where the shell looks for `$`, backticks and backslashes. */
+/** JSON for a here-document, in which the shell expands `$`, backticks and backslashes. */
 const hereDocument = (body: unknown): string =>
   literal(body, "", {
     variable: (name) => `"$${name}"`,
@@ -136,11 +136,11 @@ export function go({ method, url, credential, headers, body }: Call): string {
   );
 }
 
-/** Whether there is a secret anywhere in a value. */
+/** Whether a value contains a secret. */
 const hasVariable = (value: unknown): boolean =>
   value instanceof Variable || (typeof value === "object" && value !== null && Object.values(value).some(hasVariable));
 
-/** In what a language differs from JSON. */
+/** The differences between the literals of a language and JSON. */
 type Dialect = {
   variable(name: string): string;
   text?(text: string): string;
@@ -149,12 +149,12 @@ type Dialect = {
   record?: string;
   list?: [string, string];
   indent?: string;
-  /** Whether values stand below each other, as gofmt has them. */
+  /** Whether values are aligned, as gofmt does. */
   aligned?: boolean;
   lastComma?: "";
 };
 
-/** A value as a program says it. */
+/** Writes a value as a literal. */
 function literal(value: unknown, margin: string, dialect: Dialect): string {
   const { text = JSON.stringify, key = JSON.stringify, indent = "  ", words = {} } = dialect;
   const { record = "{", list = ["[", "]"], lastComma = "," } = dialect;

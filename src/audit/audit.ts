@@ -7,7 +7,7 @@ export const auditEvents = {
   "password-accepted": "A request with a username and the right password, for any operation.",
   "password-refused": "A request with a username and a wrong password. `reason`: `unknown-user` or `wrong-password`.",
   "password-changed":
-    "A user changed the password, or an operator set it (`reason`: `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` counts the changes.",
+    "A user changed the password, or an operator set it (`reason`: `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` increases with each change.",
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",

@@ -1,3 +1,4 @@
+/** A user who was named on the command line. */
 import type { Database } from "../database/database.ts";
 import { userId } from "../identifiers.ts";
 import { throttleKeys } from "../throttling/keys.ts";
@@ -6,9 +7,9 @@ import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 
 /**
- * Forgets the wrong passwords that are counted against an account, whether or not there is such a user. What is
- * counted against addresses stays. An instance may refuse for two seconds more what it has just refused.
- * @returns whether there was anything to forget
+ * Resets the counts of wrong passwords of an account, whether or not the user exists. Those of addresses stay. An instance may
+ * refuse for two more seconds what it has just refused.
+ * @returns whether there was a count to reset
  */
 export async function unlockAccount(
   database: Database,
@@ -21,10 +22,10 @@ export async function unlockAccount(
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
- * The username of somebody who is named by it or, as the log has it, by the user's id.
- * @returns what is given, where it is no id of a user
+ * @param nameOrId a username or a user id
+ * @returns the username; `nameOrId` unchanged unless it is the id of a user
  */
-export async function usernameOf(database: Database, given: string): Promise<string> {
-  if (!uuid.test(given)) return given;
-  return (await userStore(database).find(userId(given)))?.username ?? given;
+export async function usernameOf(database: Database, nameOrId: string): Promise<string> {
+  if (!uuid.test(nameOrId)) return nameOrId;
+  return (await userStore(database).find(userId(nameOrId)))?.username ?? nameOrId;
 }

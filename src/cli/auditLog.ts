@@ -1,46 +1,46 @@
-/** Reads from the service's log what a restored database does not know. */
+/** Reads from the log of the service what has happened since a backup. */
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
 
-/** What happened to users, by their ids. */
-export type History = {
+/** The changes to users, by user id. */
+export type AuditHistory = {
   deleted: Set<string>;
-  /** The number of the last change of the password that the log has: see `users.password_epoch`. */
+  /** The epoch of the last password change in the log: see `users.password_epoch`. */
   passwordEpochs: Map<string, number>;
-  /** The highest of these numbers. */
+  /** The highest epoch in the log. */
   highestEpoch: number;
-  /** How many lines the service could not write. */
+  /** Number of lines that the service could not write. */
   droppedLines: number;
 };
 
-/** What an earlier version did not number counts as later than any backup. */
+/** The epoch of events of earlier versions, which did not log it: later than any backup. */
 const latest = 2_147_483_647;
 
-const line = z.object({ event: z.string(), msg: z.literal("audit") });
-const loss = z.object({ dropped: z.int().positive() });
+const auditLine = z.object({ event: z.string(), msg: z.literal("audit") });
+const droppedLines = z.object({ dropped: z.int().positive() });
 const userEvent = z.object({ userId: z.uuid(), passwordEpoch: z.int().positive().max(latest).default(latest) });
 
-/** @throws {InputError} where a file cannot be read, or has no audit event at all */
-export async function readHistory(files: string[]): Promise<History> {
-  const history: History = { deleted: new Set(), passwordEpochs: new Map(), highestEpoch: 0, droppedLines: 0 };
+/** @throws {InputError} if a file cannot be read, or contains no audit event */
+export async function readAuditLog(files: string[]): Promise<AuditHistory> {
+  const history: AuditHistory = { deleted: new Set(), passwordEpochs: new Map(), highestEpoch: 0, droppedLines: 0 };
   for (const file of files) {
     if ((await readFile(file, history)) === 0)
-      throw new InputError(`${file} has no audit event: it is not the log of the service, as JSON lines.`);
+      throw new InputError(`${file} has no audit event: it is not a log of the service in JSON lines.`);
   }
   return history;
 }
 
-/** @returns how many audit events it has */
-async function readFile(file: string, history: History): Promise<number> {
+/** @returns the number of audit events in the file */
+async function readFile(file: string, history: AuditHistory): Promise<number> {
   const { deleted, passwordEpochs } = history;
   let events = 0;
   try {
     for await (const text of createInterface({ input: createReadStream(file) })) {
       const parsed = parseLine(text);
-      history.droppedLines += loss.safeParse(parsed).data?.dropped ?? 0;
-      const event = line.safeParse(parsed).data?.event;
+      history.droppedLines += droppedLines.safeParse(parsed).data?.dropped ?? 0;
+      const event = auditLine.safeParse(parsed).data?.event;
       if (event === undefined) continue;
       events += 1;
       if (event !== "user-deleted" && event !== "password-changed") continue;
@@ -55,7 +55,7 @@ async function readFile(file: string, history: History): Promise<number> {
   return events;
 }
 
-/** @returns `undefined` for a line of something else. Compose and others write a name before each line. */
+/** @returns `undefined` unless the line is an event. Compose and others write a name before each line. */
 function parseLine(text: string): unknown {
   const [, json] = /^[^{"]*(\{.*\})\s*$/.exec(text) ?? [];
   if (json === undefined || !/"(?:event|dropped)"/.test(json)) return undefined;

@@ -4,8 +4,11 @@ import { lockUntilCommit } from "../database/locks.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { double, integer, text, uuid } from "../database/sqlTypes.ts";
 import { everybody } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { longestLifetimeSeconds, revocationColumns, revoke } from "../revocations/sql.ts";
 import type { SealedKey } from "../tokens/storedKeys.ts";
+
+/** These transactions have no time limit. */
+const commitSeconds = 3_600;
 
 const liveSessions = `sessions JOIN users ON users.id = user_id
   WHERE token_epoch = user_epoch AND ended_at IS NULL AND least(idle_expires_at, expires_at) > now()`;
@@ -33,7 +36,7 @@ const setEveryEpoch = statement({
 
 const revokeEverybody = statement({
   name: "revoke-everybody",
-  sql: revoke({ subject: `'${everybody}'`, minimumEpoch: ":epoch" }),
+  sql: revoke({ subject: `'${everybody}'`, minimumEpoch: ":epoch", commitSeconds }),
   parameters: { epoch: integer },
   columns: revocationColumns,
 });
@@ -45,7 +48,7 @@ const revokeUser = statement({
     ), changed AS (
       UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
     ), revoked AS (
-      ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}
+      ${revoke({ from: "changed", minimumEpoch: "token_epoch", commitSeconds })}
     )
     SELECT id AS "userId", sessions FROM changed, live`,
   parameters: { username: text },
@@ -57,7 +60,7 @@ const revokeSigningKeys = statement({
   sql: `WITH revoked AS (
       UPDATE signing_keys SET revoked_at = now() WHERE revoked_at IS NULL RETURNING kid
     )
-    ${revoke({ from: "revoked", subject: "kid" })}`,
+    ${revoke({ from: "revoked", subject: "kid", commitSeconds })}`,
   columns: revocationColumns,
 });
 
@@ -68,8 +71,22 @@ const insertSigningKey = statement({
   parameters: { kid: text, privateJwe: text, activatesInSeconds: double },
 });
 
+const recordLongestLifetime = statement({
+  name: "record-longest-lifetime",
+  sql: `INSERT INTO token_lifetimes (seconds, issued_until) VALUES (${longestLifetimeSeconds}, now())
+    ON CONFLICT (seconds) DO UPDATE SET issued_until = greatest(token_lifetimes.issued_until, excluded.issued_until)`,
+});
+
 /** How many sessions were live, and how many users they belonged to. */
 export type Ended = RowOf<typeof countLiveSessions>;
+
+/**
+ * Records that tokens of the longest lifetime were issued until now: after a restore, the database does not know which lifetimes
+ * were recorded since the backup.
+ */
+export async function assumeLongestLifetime(transaction: Knex.Transaction): Promise<void> {
+  await recordLongestLifetime.count(transaction);
+}
 
 /**
  * Revokes every session and every token of all users. Every user gets the same higher epoch, and one entry revokes all

@@ -1,4 +1,4 @@
-/** The database, as commands use it beside running services. */
+/** Opens the database for a command, while services may be running. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Knex } from "knex";
@@ -13,16 +13,17 @@ import { requireUsableSchema } from "../database/schema.ts";
 import { StartError } from "../errors.ts";
 import { auditLog } from "../observability/log.ts";
 
+/** What a command works with. */
 export type Tools = {
   database: Database;
-  /** All of a change or nothing, however long it takes. */
+  /** Runs a change in a transaction without a time limit. @throws {StartError} if a lock is not granted in time */
   atomically<T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T>;
   audit: Audit;
 };
 
 /**
- * Opens the database for as long as `use` takes.
- * @param migrates applies missing migrations, rather than to refuse a database that lacks some
+ * Opens the database, and closes it after `use`.
+ * @param options.migrates applies missing migrations; otherwise they are an error
  * @throws {StartError}
  */
 export async function withDatabase(
@@ -32,9 +33,9 @@ export async function withDatabase(
   { migrates = false } = {},
 ): Promise<void> {
   const { databaseUrl, dataDir } = config;
-  // A command never makes a database: it would be another one than the service has.
+  // A command never creates a database: it would not be that of the service.
   if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
-    throw new StartError(`There is no database in ${dataDir}. Set DATA_DIR, or DATABASE_URL, as the service has it.`);
+    throw new StartError(`There is no database in ${dataDir}. Set DATA_DIR or DATABASE_URL as for the service.`);
   const postgres = (await findPostgres(config)) ?? (await openPostgres(config, log));
   const database = openDatabase(postgres.address, 1);
   const unlimited = openForMigration(postgres.address);
@@ -43,7 +44,7 @@ export async function withDatabase(
     else {
       await database.read(requireUsableSchema).catch(explainSchema);
       if (!(await isMigrated(database)))
-        throw new StartError("The database is not prepared: run latchkey migrate first.");
+        throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
     await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });
   } finally {
@@ -53,7 +54,7 @@ export async function withDatabase(
   }
 }
 
-/** A lock that cannot be had would keep others waiting behind it. */
+/** While it waits for a lock, other transactions wait behind it. */
 async function atomically<T>(knex: Knex, change: (transaction: Knex.Transaction) => Promise<T>): Promise<T> {
   try {
     return await knex.transaction(async (transaction) => {

@@ -8,26 +8,25 @@ export function help(): string {
   );
   return `Usage: latchkey [COMMAND] [--help] [--version]
 
-  serve                        brings the database schema up to date, then serves (the default)
-  migrate                      brings the database schema up to date
-  keys list                    the signing keys: which one signs, which is next, and since when
-  keys rotate                  the next key signs: at once where it has been published for six minutes
-  keys revoke KID              ends a stolen key and all its tokens; the next key signs at once
-  keys revoke --all            after SECRET_KEY was stolen and changed: ends all keys, tokens and sessions
-  sessions end --all           ends all tokens and sessions of all users
-  sessions end --user NAME     ends all tokens and sessions of a user
-  users unlock NAME            forgets the wrong passwords that keep the user from signing in
-  users set-password NAME      sets the password that is given on standard input; ends what the user had
-  restore ...                  after a backup was restored: ends what had been ended since. Needs one of
-                               --audit-log FILE, --end-passwords, --keep-passwords
+  serve                        apply missing migrations, then serve (the default)
+  migrate                      apply missing migrations
+  keys list                    list the signing keys with their states
+  keys rotate                  rotate the signing key: the next key signs once it has been published for six minutes
+  keys revoke KID              revoke a stolen key and all its tokens; the next key signs at once
+  keys revoke --all            revoke all keys, tokens and sessions, after SECRET_KEY was stolen and changed
+  sessions end --all           end all sessions and tokens of all users
+  sessions end --user NAME     end all sessions and tokens of a user
+  users unlock NAME            reset the counts of wrong passwords that prevent the user from signing in
+  users set-password NAME      set the password from standard input; end all sessions and tokens of the user
+  restore ...                  after a backup was restored: revoke again what was revoked since the backup. Requires one
+                               of --audit-log FILE, --end-passwords, --keep-passwords
 
-keys, sessions and users work beside running services. Run restore before the service starts: until then, all that came
-back is alive. NAME is a username, or the id that the log has.
+The commands keys, sessions and users can be used while the service runs. Run restore before the service starts: until
+then, restored credentials are valid. NAME is a username or a user id from the log.
 
-Settings, from the environment:
+Settings (environment variables):
 
 ${settings.join("")}
-Exit status: 0 stopped as asked, 64 wrong usage, 65 a password or a file cannot be used,
-69 something needed is not available, 70 a fault of Latchkey, 78 wrong settings,
-128 plus a signal's number: a stop that a signal forced, or a command that a signal ended.`;
+Exit status: 0 success, 64 wrong usage, 65 unusable password or file, 69 something required is not available,
+70 internal error, 78 wrong settings, 128 plus the number of a signal that forced a stop or ended a command.`;
 }

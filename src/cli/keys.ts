@@ -1,4 +1,4 @@
-/** `latchkey keys`: the signing keys, and what to do when one was stolen, or all of them. */
+/** `latchkey keys`: lists, rotates and revokes the signing keys. */
 import type { Logger } from "pino";
 import { daySeconds } from "../config/values.ts";
 import { StartError } from "../errors.ts";
@@ -22,7 +22,7 @@ type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotat
 
 export const keys: Command = (args) => {
   const [verb = "", kid = ""] = args;
-  // One of 64 ids begins with a hyphen, and would be taken for an option.
+  // One id in 64 begins with a hyphen and would be parsed as an option.
   const separated = isKeyId(kid) ? [verb, "--", ...args.slice(1)] : args;
   const { positionals, values } = parseArguments(separated, { all: { type: "boolean" } });
   const run = actionOf(positionals, values.all === true);
@@ -43,6 +43,7 @@ function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyToo
   return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
 }
 
+/** @returns whether SECRET_KEY opens every key that is not revoked; false if there is none */
 async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolean> {
   if ((await store.findAll()).every(({ revokedAt }) => revokedAt)) return false;
   return requireSecretKey(store, seal).then(
@@ -60,7 +61,7 @@ const texts: Record<KeyState["state"], string> = {
   revoked: "revoked",
 };
 
-/** Times are those of the database, in UTC. */
+/** The times are in UTC, by the clock of the database. */
 async function list({ store, seal }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
   for (const { kid, state, at, createdAt } of await statesOf(store))
@@ -69,7 +70,7 @@ async function list({ store, seal }: KeyTools): Promise<void> {
 
 const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll(), await store.now());
 
-/** Prints the id of the key that signs next, for programs. */
+/** Prints only the id of the key that signs next, for programs. */
 async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
   const { kid, activatesAt } = await rotateKeys({ store, seal, rotationSeconds });
@@ -90,7 +91,7 @@ async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: 
   warnOfYoungKey(signing, await store.now());
 }
 
-/** A cached key set may be older than the key: after two revocations in a row, or after all keys were revoked. */
+/** A cached key set may lack the key after two revocations in a row, or after all keys were revoked. */
 function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date): void {
   const knownAt = new Date(createdAt.getTime() + publishedBeforeSigningSeconds * 1000);
   if (knownAt > now)
@@ -99,7 +100,7 @@ function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date):
     );
 }
 
-/** Needs to open no key: where SECRET_KEY was stolen and has been changed, the present one opens none of them. */
+/** Opens no key: after SECRET_KEY was stolen and changed, the new one cannot open the old keys. */
 async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds }: KeyTools): Promise<void> {
   const isUnchanged = await opensLiveKeys(store, seal);
   const keys = [await makeKey(seal), await makeKey(seal)] as const;
@@ -107,12 +108,12 @@ async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds 
     revoked: await replaceKeys(transaction, keys, rotationSeconds),
     ended: await endEverything(transaction),
   }));
-  if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and do this again.");
+  if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and repeat this command.");
   for (const keyId of revoked) audit("signing-key-revoked", { keyId });
   audit("all-sessions-ended", {});
   printLine(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
   const now = await store.now();
   warnOfYoungKey({ createdAt: now }, now);
   printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
-  printLine("Restart every instance that has another SECRET_KEY than this command had.");
+  printLine("Restart every instance whose SECRET_KEY differs from the one of this command.");
 }

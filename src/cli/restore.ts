@@ -1,4 +1,4 @@
-/** `latchkey restore`: after a backup was restored, ends what had been ended since and is alive again. */
+/** `latchkey restore`: after a backup was restored, revokes again what was revoked since the backup was made. */
 import { daySeconds } from "../config/values.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
@@ -7,22 +7,22 @@ import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { type Command, parseArguments, type Run } from "./arguments.ts";
-import { readHistory } from "./auditLog.ts";
-import { endEverything, replaceKeys } from "./bulkRevocation.ts";
-import { withDatabase } from "./database.ts";
+import { readAuditLog } from "./auditLog.ts";
+import { assumeLongestLifetime, type Ended, endEverything, replaceKeys } from "./bulkRevocation.ts";
+import { type Tools, withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
 
-const explanation = `Say what to do about passwords: those that were changed since the backup are valid again, and the
-restored database cannot know which these are.
+const explanation = `Choose what happens to passwords that were changed since the backup: the old ones are valid again, and the restored
+database does not know which passwords these are.
 
-  latchkey restore --audit-log FILE    disables the passwords that were changed since, and deletes again the users who
-                                       were deleted since, by the service's log; repeat it for each file
+  latchkey restore --audit-log FILE    disables the passwords that were changed since, and deletes the users who were
+                                       deleted since, according to the log of the service. Repeat it for each file.
   latchkey restore --end-passwords     disables every password
-  latchkey restore --keep-passwords    leaves them: old passwords work again
+  latchkey restore --keep-passwords    keeps the old passwords valid
 
-Somebody whose password is disabled gets another one by latchkey users set-password NAME.`;
+To set a new password for a user whose password is disabled, run latchkey users set-password NAME.`;
 
-type Passwords = { reason: "audit-log"; files: string[] } | { reason: "end-passwords" | "keep-passwords" };
+type PasswordChoice = { reason: "audit-log"; files: string[] } | { reason: "end-passwords" | "keep-passwords" };
 
 export const restore: Command = (args) => {
   const { positionals, values } = parseArguments(args, {
@@ -30,72 +30,84 @@ export const restore: Command = (args) => {
     "end-passwords": { type: "boolean" },
     "keep-passwords": { type: "boolean" },
   });
-  const choices: Passwords[] = [];
+  const choices: PasswordChoice[] = [];
   if (values["audit-log"]) choices.push({ reason: "audit-log", files: values["audit-log"] });
   if (values["end-passwords"]) choices.push({ reason: "end-passwords" });
   if (values["keep-passwords"]) choices.push({ reason: "keep-passwords" });
   const [choice] = choices;
   if (!choice || choices.length > 1 || positionals.length > 0) throw new UsageError(explanation);
-  return end(choice);
+  return restoreWith(choice);
 };
 
-const end =
-  (choice: Passwords): Run =>
+const restoreWith =
+  (choice: PasswordChoice): Run =>
   async (config, log) => {
-    const history = choice.reason === "audit-log" ? await readHistory(choice.files) : undefined;
-    await withDatabase(
-      config,
-      log,
-      async ({ atomically, audit }) => {
-        const seal = createSeal((await readSecretKeys(config)).sealing);
-        const keys = [await makeKey(seal), await makeKey(seal)] as const;
-        const done = await atomically(async (transaction) => ({
-          revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
-          ended: await endEverything(transaction, history?.highestEpoch),
-          networks: await forgetFamiliarNetworks.count(transaction),
-          deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
-          disabled: history
-            ? await disableChangedPasswords.rows(transaction, {
-                ids: [...history.passwordEpochs.keys()],
-                epochs: [...history.passwordEpochs.values()],
-              })
-            : [],
-          allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
-        }));
-        for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
-        audit("all-sessions-ended", {});
-        for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
-        for (const { id } of done.disabled) audit("password-disabled", { userId: id });
-        audit("database-restored", { reason: choice.reason });
-
-        printLine("What the backup had brought back:");
-        printLine(`${counted(done.revoked.length, "signing key")}: revoked. The new one is ${keys[0].kid}.`);
-        printLine(
-          `${counted(done.ended.sessions, "session")} of ${counted(done.ended.users, "user")}: ended, with every token.`,
-        );
-        printLine(`${counted(done.networks, "familiar network")}: forgotten.`);
-        if (history?.droppedLines) {
-          printLine(
-            `The log lacks ${counted(history.droppedLines, "line")} that could not be written. What they said is not known:`,
-          );
-          printLine("to be sure, run latchkey restore --end-passwords as well.");
-        }
-        if (choice.reason === "audit-log") {
-          printLine(`${counted(done.deleted.length, "deleted user")}: deleted again.`);
-          for (const { id, username } of done.deleted) printLine(`  ${username}  ${id}`);
-          const remedy = done.disabled.length > 0 ? " Set others by latchkey users set-password NAME:" : "";
-          printLine(`${counted(done.disabled.length, "old password")}: disabled.${remedy}`);
-          for (const { id, username } of done.disabled) printLine(`  ${username}  ${id}`);
-        }
-        if (choice.reason === "end-passwords") printLine(`${counted(done.allDisabled, "password")}: disabled.`);
-        if (choice.reason === "keep-passwords")
-          printLine(
-            "Passwords that were changed since the backup, and users who were deleted: alive, as you asked for.",
-          );
-      },
-      { migrates: true },
-    );
+    const history = choice.reason === "audit-log" ? await readAuditLog(choice.files) : undefined;
+    const revokeAll = async ({ atomically, audit }: Tools) => {
+      const seal = createSeal((await readSecretKeys(config)).sealing);
+      const keys = [await makeKey(seal), await makeKey(seal)] as const;
+      const done = await atomically(async (transaction) => ({
+        lifetimes: await assumeLongestLifetime(transaction),
+        revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
+        ended: await endEverything(transaction, history?.highestEpoch),
+        networks: await forgetFamiliarNetworks.count(transaction),
+        deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+        disabled: history
+          ? await disableChangedPasswords.rows(transaction, {
+              ids: [...history.passwordEpochs.keys()],
+              epochs: [...history.passwordEpochs.values()],
+            })
+          : [],
+        allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
+      }));
+      for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
+      audit("all-sessions-ended", {});
+      for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
+      for (const { id } of done.disabled) audit("password-disabled", { userId: id });
+      audit("database-restored", { reason: choice.reason });
+      printResult(choice, { ...done, newKeyId: keys[0].kid, droppedLines: history?.droppedLines ?? 0 });
+    };
+    await withDatabase(config, log, revokeAll, { migrates: true });
   };
+
+type User = { id: string; username: string };
+type Result = {
+  revoked: string[];
+  newKeyId: string;
+  ended: Ended;
+  networks: number;
+  deleted: User[];
+  disabled: User[];
+  allDisabled: number;
+  droppedLines: number;
+};
+
+function printResult({ reason }: PasswordChoice, result: Result): void {
+  const { ended, deleted, disabled } = result;
+  const printUsers = (users: User[]) => {
+    for (const { id, username } of users) printLine(`  ${username}  ${id}`);
+  };
+  printLine("Restored from the backup:");
+  printLine(`${counted(result.revoked.length, "signing key")}: revoked. The new one is ${result.newKeyId}.`);
+  printLine(`${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}: ended, with every token.`);
+  printLine(`${counted(result.networks, "familiar network")}: forgotten.`);
+  if (result.droppedLines > 0) {
+    printLine(
+      `The log lacks ${counted(result.droppedLines, "line")} that could not be written. They may have contained`,
+    );
+    printLine("changes of passwords and deletions: to be sure, run latchkey restore --end-passwords as well.");
+  }
+  if (reason === "audit-log") {
+    printLine(`${counted(deleted.length, "deleted user")}: deleted again.`);
+    printUsers(deleted);
+    const advice = disabled.length > 0 ? " Set new ones with latchkey users set-password NAME:" : "";
+    printLine(`${counted(disabled.length, "old password")}: disabled.${advice}`);
+    printUsers(disabled);
+  }
+  if (reason === "end-passwords") printLine(`${counted(result.allDisabled, "password")}: disabled.`);
+  if (reason === "keep-passwords")
+    printLine("Passwords that were changed since the backup, and users who were deleted: valid again, as requested.");
+}
 
 const deleteUsersAgain = statement({
   name: "delete-users-again",

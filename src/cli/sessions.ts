@@ -1,5 +1,4 @@
-/** `latchkey sessions end`: signs out everybody, or one user. */
-
+/** `latchkey sessions end`: ends the sessions and tokens of all users, or of one. */
 import { StartError, UsageError } from "../errors.ts";
 import { canonicalUsername } from "../users/username.ts";
 import { usernameOf } from "./account.ts";
@@ -12,7 +11,8 @@ export const sessions: Command = (args) => {
   const { positionals, values } = parseArguments(args, { all: { type: "boolean" }, user: { type: "string" } });
   if (positionals.join(" ") !== "end") throw unknownCommand(["sessions", ...args]);
   const { all = false, user } = values;
-  if (all === (user !== undefined)) throw new UsageError("Say whose: latchkey sessions end --all, or --user NAME.");
+  if (all === (user !== undefined))
+    throw new UsageError("Which sessions? latchkey sessions end --all, or --user NAME.");
   return user === undefined ? endAll : endOf(user);
 };
 

@@ -1,4 +1,4 @@
-/** `latchkey users`: a way in for somebody whose password is lost, stolen or disabled, or who is locked out. */
+/** `latchkey users`: lets a user in again whose password is lost, stolen or disabled, or who is locked out. */
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -42,7 +42,7 @@ const actions: Record<string, Action> = {
       policy: passwordPolicy(config),
       throttle: noThrottle(hasher.schedule, store.findAccount),
       networkKey: (username, network) => keys.knownNetworks(username, network)[0],
-      enforce: () => {}, // the instances follow
+      enforce: () => {}, // the running instances read the revocation
       audit,
     });
     if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);
@@ -57,7 +57,7 @@ const actions: Record<string, Action> = {
     if (isUnlocked) audit("account-unlocked", { userId: account.id });
     printLine(
       isUnlocked
-        ? "The wrong passwords for this user are forgotten. An instance may refuse for two seconds more."
+        ? "The counts of wrong passwords are reset. An instance may refuse for two more seconds."
         : "No wrong passwords are counted for this user.",
     );
   },
@@ -65,7 +65,7 @@ const actions: Record<string, Action> = {
 
 const noUser = (name: string) => new StartError(`There is no user ${JSON.stringify(name)}.`);
 
-/** All of standard input, without the end of its line; from a terminal a line, which is not shown. */
+/** Reads standard input without its final line break; from a terminal, one line without echo. */
 async function readPassword(): Promise<string> {
   if (process.stdin.isTTY) {
     process.stderr.write("New password: ");

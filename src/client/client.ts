@@ -1,11 +1,8 @@
-/**
- * The client of a Latchkey: every operation of the contract, typed, and a session that renews itself.
- * Runs in browsers and in Node.
- */
+/** The Latchkey client: typed calls of every operation, and a session that refreshes itself. For browsers and Node.js. */
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import { bearerOperations } from "../../generated/bearer.ts";
 import type { paths } from "../../generated/openapi.ts";
-import { problemIn, type Result, refuseStrangers, type Slug, slugOf, withContractsType } from "./problems.ts";
+import { problemIn, type Result, requireLatchkeyResponse, type Slug, slugOf, withContractType } from "./problems.ts";
 import { globalFetch, hardened, isBelow, withoutRedirects } from "./requests.ts";
 import { type Fetch, isSafe, type RetryBounds, retrying, unlessAborted } from "./retry.ts";
 import { createSessions, inMemory, type RefreshRefusal, type Session, type TokenStorage } from "./session.ts";
@@ -26,37 +23,37 @@ export {
 export type { RefreshRefusal, RetryBounds, TokenStorage };
 
 export type LatchkeyOptions = {
-  /** Where the service is, such as `https://auth.example.com`. Tokens are sent to URLs below it only. */
+  /** The URL of the service, such as `https://auth.example.com`. Tokens are sent only to URLs below it. */
   baseUrl: string;
-  /** Keeps the refresh token; tabs that share it share the session. In memory alone where there is none. */
+  /** Stores the refresh token. Tabs with the same storage share the session. Default: memory. */
   storage?: TokenStorage | undefined;
   /**
-   * Called once for each session that is over: with the reason where the service ended it, without one after signing out,
-   * here or in another tab, and where another tab has signed in since. Not called for a session that `signIn` replaces.
+   * Called once for each session that ends: with the problem if the service ended it, and without one after signing out, here
+   * or in another tab, or if another tab has signed in. Not called for a session that `signIn` replaces.
    */
   onSignedOut?: ((refusal?: RefreshRefusal) => void) | undefined;
-  /** How long the client tries by itself: 3 times within 10 seconds, unless told otherwise. */
+  /** The limits of automatic retries. Default: 3 tries within 10 seconds. */
   retry?: Partial<RetryBounds> | undefined;
-  /** Instead of the global one. Gets requests with their passwords and tokens, and must not follow redirects. */
+  /** Replaces the global `fetch`. It sees passwords and tokens, and must not follow redirects. */
   fetch?: Fetch | undefined;
 };
 
 /**
- * Each method gives a problem as `error`, and throws where there was no answer, or none of Latchkey.
- * A call belongs to the session that is signed in when it is made. It is never sent with the token of another.
+ * Each method returns a problem as `error`. It throws if there is no response, or one that is not from Latchkey.
+ * A call belongs to the session that is current when it is made, and is never sent with the token of another session.
  */
 export type LatchkeyClient = Client<paths> & {
   /**
-   * Begins a session. Calls are sent with its token from now on. A session that was signed in before, in this client or in
-   * its storage, is replaced and then revoked. Where that fails, `signIn` succeeds all the same, and the old session lives
-   * until it expires or its user ends it (`DELETE /api/sessions`).
+   * Starts a session, and sends its token with later calls. An earlier session of this client or its storage is replaced and
+   * then revoked. If the revocation fails, `signIn` still succeeds. The old session then remains until it expires or its user
+   * ends it (`DELETE /api/sessions`).
    */
   signIn(username: string, password: string, signal?: AbortSignal | null): Promise<Result<"createSession">>;
-  /** Ends the session. It goes on where there is an `error`; one that had ended before is none. */
+  /** Ends the session. If there is an `error`, the session continues. A session that had already ended is no error. */
   signOut(signal?: AbortSignal | null): Promise<Result<"revokeToken">>;
-  /** Ends all sessions of the user, this one too. */
+  /** Ends all sessions of the user, including this one. */
   signOutEverywhere(signal?: AbortSignal | null): Promise<Result<"endAllSessions">>;
-  /** Changes the password, which ends all sessions, this one too: sign in again with the new one. */
+  /** Changes the password and ends all sessions, including this one. Sign in again with the new password. */
   changePassword(
     currentPassword: string,
     newPassword: string,
@@ -64,7 +61,7 @@ export type LatchkeyClient = Client<paths> & {
   ): Promise<Result<"changePassword">>;
 };
 
-/** Problems of a token that a new one may solve. */
+/** Problems that a new token may solve. */
 const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"];
 
 export function createLatchkeyClient({
@@ -79,19 +76,19 @@ export function createLatchkeyClient({
     return (request) => send(hardened(request));
   };
   const anonymous = createClient<paths>({ baseUrl, fetch: sender(ownFetch) });
-  anonymous.use(answersOfLatchkey);
+  anonymous.use(latchkeyResponses);
   const sessions = createSessions({
     api: anonymous,
-    repeating: sender(ownFetch, () => true), // asking again with the same refresh token gives the same successor
+    retryingFetch: sender(ownFetch, () => true), // a repeated refresh returns the same successor
     storage,
     storageKey: `latchkey ${baseUrl}`,
     onSignedOut,
   });
   const api = createClient<paths>({ baseUrl });
-  api.use(answersOfLatchkey);
+  api.use(latchkeyResponses);
 
-  /** The operations, each call of them made under the session that is signed in at that moment. */
-  function callsUnder(current: () => Session | undefined): Client<paths> {
+  /** The operations. Each call uses the session that is current when it is made. */
+  function callsWith(current: () => Session | undefined): Client<paths> {
     const call = (method: string, path: string, { fetch = ownFetch, ...init }: CallOptions = {}) => {
       const send = sender(fetch);
       const takesToken = bearerOperations.includes(`${method.toUpperCase()} ${path}`);
@@ -103,9 +100,9 @@ export function createLatchkeyClient({
   }
 
   /**
-   * Adds the token of a session as the last step: no middleware sees it, and where one has sent the request elsewhere, or
-   * the caller has credentials of their own, it is left out. A request that is refused for its token was not done, and is
-   * sent again once with a new token of the same session.
+   * Adds the token of a session as the last step, so that no middleware sees it. It adds none if a middleware changed the
+   * URL to another service, or if the caller set credentials. A request that was rejected because of its token was not
+   * processed: it is sent once more with a new token of the same session.
    */
   function authorized(send: Fetch, session: Session | undefined): Fetch {
     return async (unsent) => {
@@ -124,9 +121,9 @@ export function createLatchkeyClient({
   }
 
   return {
-    ...callsUnder(sessions.current),
+    ...callsWith(sessions.current),
     async signIn(username, password, signal = null) {
-      // Content-Type lets a page of any origin sign in where CORS_ORIGINS is `*`: forms of other sites cannot send it.
+      // With CORS_ORIGINS=*, a page of another origin may sign in only with this type, which forms cannot send.
       const headers = {
         Authorization: basicAuthorization(username, password),
         "Content-Type": "application/json",
@@ -137,7 +134,7 @@ export function createLatchkeyClient({
     },
     async signOut(signal = null) {
       const session = sessions.current();
-      const result = await callsUnder(() => session).DELETE("/api/token", { signal });
+      const result = await callsWith(() => session).DELETE("/api/token", { signal });
       const { response } = result;
       if (result.error && response.status !== 401) return result;
       await sessions.forget(session);
@@ -145,14 +142,14 @@ export function createLatchkeyClient({
     },
     async signOutEverywhere(signal = null) {
       const session = sessions.current();
-      const result = await callsUnder(() => session).DELETE("/api/sessions", { signal });
+      const result = await callsWith(() => session).DELETE("/api/sessions", { signal });
       if (!result.error) await sessions.forget(session);
       return result;
     },
     async changePassword(currentPassword, newPassword, signal = null) {
       const session = sessions.current();
       const body = { current_password: currentPassword, new_password: newPassword };
-      const result = await callsUnder(() => session).PUT("/api/users/me/password", { body, signal });
+      const result = await callsWith(() => session).PUT("/api/users/me/password", { body, signal });
       if (!result.error) await sessions.forget(session);
       return result;
     },
@@ -161,7 +158,7 @@ export function createLatchkeyClient({
 
 const methods = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
 
-/** What openapi-fetch takes beside the path. Its own types are those of `Client<paths>`. */
+/** The options of a call. openapi-fetch's own types are those of `Client<paths>`. */
 type CallOptions = Record<string, unknown> & { fetch?: Fetch };
 type AnyCall = (method: string, path: string, init: CallOptions) => Promise<unknown>;
 
@@ -171,15 +168,15 @@ function withToken(request: Request, token: string): Request {
   return copy;
 }
 
-/** An `Authorization` header with a username and a password, for what asks for the password itself. */
+/** The value of an `Authorization` header with a username and a password, for operations that require the password. */
 export function basicAuthorization(username: string, password: string): string {
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-const answersOfLatchkey: Middleware = {
+const latchkeyResponses: Middleware = {
   async onResponse({ request, response, options }) {
-    if (!response.ok || options.parseAs === "json") await refuseStrangers(request, response);
-    return withContractsType(response);
+    if (!response.ok || options.parseAs === "json") await requireLatchkeyResponse(request, response);
+    return withContractType(response);
   },
 };

@@ -1,32 +1,32 @@
-/** What can go wrong, as the contract declares it for each operation, and what is no answer of Latchkey at all. */
+/** The problems that the contract declares for each operation, and errors for responses that are not from Latchkey. */
 import type { FetchResponse } from "openapi-fetch";
 import type { components, operations } from "../../generated/openapi.ts";
 
-/** A problem (RFC 9457). `type` says which: switch on it, never on `title` or `detail`. */
+/** A problem (RFC 9457). Distinguish problems by `type`, never by `title` or `detail`. */
 export type Problem = components["schemas"]["Problem"];
 
 export type OperationId = keyof operations;
 
-/** What a call of an operation gives: `data`, or the `error` that the contract declares for it. */
+/** The result of a call: `data`, or an `error` that the contract declares for the operation. */
 export type Result<Id extends OperationId> = FetchResponse<operations[Id], Record<never, never>, `${string}/${string}`>;
 
 /** The problems that the contract declares for an operation. */
 export type ProblemOf<Id extends OperationId> = NonNullable<Result<Id>["error"]>;
 
-/** The last part of a problem's `type`: `token-expired`. */
+/** The last part of a problem's `type`, such as `token-expired`. */
 export type Slug<P extends Problem = Problem> = P extends { type: `/problems/${infer Last}` } ? Last : never;
 
-/** For a `switch` over what went wrong; the compiler knows which cases there are. */
+/** The slug of a problem, for a `switch` that the compiler checks. */
 export const slugOf = <P extends Problem>(problem: P): Slug<P> =>
   problem.type.slice(problem.type.lastIndexOf("/") + 1) as Slug<P>;
 
-/** After how many seconds it makes sense to try again, where the answer says so. */
+/** The seconds in `Retry-After`; `undefined` if the response has none. */
 export function retryAfterSeconds({ headers }: Response): number | undefined {
   const value = headers.get("Retry-After") ?? "";
   return /^\d+$/.test(value) ? Number(value) : undefined;
 }
 
-/** A problem for those who would rather catch: see `unwrap`. */
+/** A problem as an exception: see `unwrap`. */
 export class ProblemError<P extends Problem = Problem> extends Error {
   override readonly name = "ProblemError";
   readonly problem: P;
@@ -42,8 +42,8 @@ export class ProblemError<P extends Problem = Problem> extends Error {
 }
 
 /**
- * The data of a result.
- * @throws {ProblemError} where it has none
+ * Returns the data of a result.
+ * @throws {ProblemError} if the result is an error
  */
 export function unwrap<R extends { data?: unknown; error?: Problem; response: Response }>(result: R): DataOf<R> {
   if (result.error) throw new ProblemError(result.error, result.response);
@@ -55,7 +55,7 @@ type DataOf<R extends { data?: unknown }> = [NonNullable<R["data"]>] extends [ne
   ? undefined
   : NonNullable<R["data"]>;
 
-/** Somebody else answered, such as a proxy: what came is neither what was asked for nor a problem. */
+/** The response is neither the expected one nor a problem. It may come from a proxy. */
 export class UnexpectedAnswerError extends Error {
   override readonly name = "UnexpectedAnswerError";
   readonly response: Response;
@@ -67,7 +67,7 @@ export class UnexpectedAnswerError extends Error {
   }
 }
 
-/** The service, or a proxy before it, redirected a request. Its credentials are not sent on: check `baseUrl`. */
+/** The service, or a proxy in front of it, redirected a request. The client does not follow: check `baseUrl`. */
 export class RedirectError extends Error {
   override readonly name = "RedirectError";
 
@@ -79,14 +79,14 @@ export class RedirectError extends Error {
   }
 }
 
-/** The problem in an answer, which can still be read afterwards. */
+/** The problem in a response. Its body can still be read. */
 export async function problemIn(response: Response): Promise<Problem | undefined> {
   const body = response.ok ? undefined : parse(await response.clone().text());
   return isProblem(body) ? body : undefined;
 }
 
-/** @throws {UnexpectedAnswerError} where the body is not JSON, or an error is no problem */
-export async function refuseStrangers(request: Request, response: Response): Promise<void> {
+/** @throws {UnexpectedAnswerError} if the body is not JSON, or an error is not a problem */
+export async function requireLatchkeyResponse(request: Request, response: Response): Promise<void> {
   if (response.status === 204 || response.status === 304) return; // no body
   const text = await response.clone().text();
   const body = parse(text);
@@ -94,11 +94,11 @@ export async function refuseStrangers(request: Request, response: Response): Pro
 }
 
 /**
- * Where the service has a path in its `PUBLIC_URL`, the type of a problem begins with that path, and the service's own contract
- * says so. This client was built from the contract without one, and its types promise `/problems/…`.
- * @returns a response with such a problem, or `undefined` where nothing has to be replaced
+ * Removes the path of `PUBLIC_URL` from the type of a problem. This client is built from the contract without such a path,
+ * and its types promise `/problems/…`.
+ * @returns the changed response; `undefined` if no change is needed
  */
-export async function withContractsType(response: Response): Promise<Response | undefined> {
+export async function withContractType(response: Response): Promise<Response | undefined> {
   const problem = await problemIn(response);
   const type = problem && `/problems/${slugOf(problem)}`;
   if (!problem || problem.type === type) return undefined;

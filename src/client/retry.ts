@@ -1,31 +1,31 @@
-/** Tries again what can be tried again without harm, for a short while. */
+/** Retries requests that are safe to repeat, within limits. */
 import { problemIn, RedirectError, retryAfterSeconds, type Slug, slugOf } from "./problems.ts";
 
 export type Fetch = (request: Request) => Promise<Response>;
 
 export type RetryBounds = {
-  /** How often a request is sent at the most. */
+  /** The maximum number of times that a request is sent. */
   tries: number;
-  /** No waiting beyond this many seconds after the first try. An answer that asks for more is given at once. */
+  /** No retry later than this many seconds after the first try. A response that asks for a longer wait is returned at once. */
   withinSeconds: number;
 };
 
-/** After these nothing was done, so that even a POST can be sent again. */
-const nothingDone: Slug[] = ["overloaded", "revocations-stale", "too-many-requests"];
+/** After these problems nothing was processed, so that even a POST can be sent again. */
+const notProcessed: Slug[] = ["overloaded", "revocations-stale", "too-many-requests"];
 
-/** GET and HEAD. A PUT or DELETE whose answer was lost may be done: sent again, it would be told of a failure. */
+/** GET and HEAD. A PUT or DELETE whose response was lost may have been processed, and would then fail the second time. */
 export const isSafe = ({ method }: Request): boolean => method === "GET" || method === "HEAD";
 
 /**
- * Sends again upon 429 and 503 after the seconds of `Retry-After`, and after a failed connection.
- * @param isRepeatable whether a request may be sent again when it is not known what came of it
+ * Retries after 429 and 503, after the seconds of `Retry-After`, and after a failed connection.
+ * @param isRepeatable whether a request may be sent again if it may have been processed
  */
 export function retrying(fetch: Fetch, bounds: RetryBounds, isRepeatable: (request: Request) => boolean): Fetch {
   return async (request) => {
     const endMs = Date.now() + bounds.withinSeconds * 1000;
     for (let tries = 1; ; tries += 1) {
       const outcome = await fetch(request.clone()).catch((error: unknown) => ({ error }));
-      const seconds = await pauseAfter(outcome, tries, isRepeatable(request));
+      const seconds = await retryDelay(outcome, tries, isRepeatable(request));
       const isOver = seconds === undefined || tries >= bounds.tries || Date.now() + seconds * 1000 > endMs;
       if (isOver || request.signal.aborted) {
         if ("error" in outcome) throw outcome.error;
@@ -36,13 +36,13 @@ export function retrying(fetch: Fetch, bounds: RetryBounds, isRepeatable: (reque
   };
 }
 
-/** @returns `undefined` where the outcome has to be taken as it is */
-async function pauseAfter(
+/** @returns the seconds before the next try; `undefined` if there is none */
+async function retryDelay(
   outcome: Response | { error: unknown },
   tries: number,
   isRepeatable: boolean,
 ): Promise<number | undefined> {
-  // Those who were turned away together should not come back together.
+  // Jitter: clients that were rejected together should not return together.
   const spread = 1 + Math.random() / 5;
   if ("error" in outcome) {
     const isLost = isRepeatable && !(outcome.error instanceof RedirectError);
@@ -51,7 +51,7 @@ async function pauseAfter(
   const seconds = [429, 503].includes(outcome.status) ? retryAfterSeconds(outcome) : undefined;
   if (seconds === undefined) return undefined;
   const problem = await problemIn(outcome);
-  return isRepeatable || (problem && nothingDone.includes(slugOf(problem))) ? seconds * spread : undefined;
+  return isRepeatable || (problem && notProcessed.includes(slugOf(problem))) ? seconds * spread : undefined;
 }
 
 async function sleep(seconds: number, signal: AbortSignal): Promise<void> {
@@ -62,7 +62,7 @@ async function sleep(seconds: number, signal: AbortSignal): Promise<void> {
   await unlessAborted(pause, signal).finally(() => clearTimeout(timer));
 }
 
-/** Waits for something that goes on by itself, until the signal says that nobody waits any more. */
+/** Waits for a promise until the signal is aborted. The work behind the promise continues. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   let stop = () => {};

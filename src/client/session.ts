@@ -1,63 +1,63 @@
 /**
- * The session that is signed in: its tokens, their renewal, and its end. Each request belongs to the session under which it
- * was made, and never gets the token of another.
+ * The current session: its tokens, their refresh, and its end. A request belongs to the session that was current when it was
+ * made, and never gets the token of another session.
  */
 import type { Client } from "openapi-fetch";
 import type { components, paths } from "../../generated/openapi.ts";
 import type { ProblemOf } from "./problems.ts";
 import type { Fetch } from "./retry.ts";
 
-/** Where the refresh token is kept: `localStorage`, or anything that can do as much, at once or with promises. */
+/** Stores the refresh token: `localStorage`, or anything with these methods, synchronous or with promises. */
 export type TokenStorage = {
   getItem(key: string): string | null | Promise<string | null>;
   setItem(key: string, value: string): void | Promise<void>;
   removeItem(key: string): void | Promise<void>;
 };
 
-/** Why a refresh token was not accepted. */
+/** The problem with which the service rejected a refresh token. */
 export type RefreshRefusal = Extract<ProblemOf<"refreshToken">, { status?: 400 | 401 }>;
 
 /** A session of this client. Its identity is that of the object. */
 export type Session = {
-  /** `undefined` at the start, until a session is found in the storage. */
+  /** `undefined` until a session is found in the storage. */
   id: string | undefined;
   access?: { token: string; expiresAtMs: number };
-  /** The refresh under way, which all who need it share. */
+  /** The refresh in progress, which all callers share. */
   renewal?: Promise<Renewed> | undefined;
 };
 
-/** A token to send, `undefined` where the session is not signed in, or the answer of a service that cannot refresh now. */
+/** A token; `undefined` if there is no session; or a function that returns the response of a service that cannot refresh now. */
 type Renewed = string | undefined | (() => Response);
 
 type Tokens = components["schemas"]["SessionTokens"];
 
 type SessionParts = {
-  /** Sends without a token of its own. */
+  /** Sends requests without a token. */
   api: Client<paths>;
-  /** Sends a refresh until it has an answer. */
-  repeating: Fetch;
+  /** Retries any request. For refreshes. */
+  retryingFetch: Fetch;
   storage: TokenStorage;
-  /** Under which the refresh token is kept. */
+  /** The key of the refresh token in the storage. */
   storageKey: string;
-  /** Called once for each session that is over. */
+  /** Called once for each session that ends. */
   onSignedOut: (refusal?: RefreshRefusal) => void;
 };
 
-/** A lost answer can be asked for again for as long (`REFRESH_GRACE_SECONDS`). */
+/** A refresh may be repeated for this time (the default of `REFRESH_GRACE_SECONDS`). */
 const refreshTimeoutMs = 10_000;
 
-export function createSessions({ api, repeating, storage, storageKey, onSignedOut }: SessionParts) {
+export function createSessions({ api, retryingFetch, storage, storageKey, onSignedOut }: SessionParts) {
   let current: Session | undefined = { id: undefined };
   let lastStep: Promise<unknown> = Promise.resolve();
 
-  /** Runs steps that read and write the storage one after the other: a slow write must not overtake a later one. */
+  /** Runs steps on the storage one after the other, so that a slow write cannot overwrite a later one. */
   function inTurn<T>(step: () => Promise<T>): Promise<T> {
     const done = lastStep.then(step);
     lastStep = done.catch(() => {});
     return done;
   }
 
-  /** Makes a new session the current one, then ends the session that it replaces, here and in the storage. */
+  /** Makes a new session current, then ends the sessions that it replaces, in memory and in the storage. */
   async function begin(tokens: Tokens): Promise<void> {
     const [replaced, stored] = await inTurn(async () => {
       const before = [current, await storage.getItem(storageKey)] as const;
@@ -66,14 +66,14 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
       return before;
     });
     const isStored = stored !== null && sessionIdOf(stored) === replaced?.id;
-    // The new session counts, whatever comes of the old one. What cannot be ended expires.
+    // A failure does not matter: an old session that cannot be ended expires.
     await Promise.allSettled([
       end(replaced?.access?.token, isStored ? stored : null),
       isStored ? undefined : end(undefined, stored),
     ]);
   }
 
-  /** Ends a session with its access token, or with a new one where that is not accepted any more. */
+  /** Ends a session with its access token, or with a new one if that is no longer accepted. */
   async function end(token: string | undefined, refreshToken: string | null): Promise<void> {
     const signal = AbortSignal.timeout(refreshTimeoutMs);
     const revoke = (bearer: string) =>
@@ -84,7 +84,7 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
     if (data) await revoke(data.access_token);
   }
 
-  /** The session is over, unless another has replaced it. What is stored of another session stays. */
+  /** Removes a session, unless another one has replaced it. The stored token of another session remains. */
   async function forget(session: Session | undefined, refusal?: RefreshRefusal): Promise<void> {
     const isOver = await inTurn(async () => {
       if (!session || session !== current || session.id === undefined) return false;
@@ -96,17 +96,17 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
     if (isOver) onSignedOut(refusal);
   }
 
-  /** The token to send for a session; a new one where the last is known to be over. */
+  /** The token of a session. Refreshes if the last one has expired. */
   async function token(session: Session | undefined): Promise<Renewed> {
     if (!session || session !== current) return undefined;
     const { access } = session;
     return access && Date.now() < access.expiresAtMs ? access.token : renew(session, access?.token);
   }
 
-  /** A token of the session other than the one that is of no use. Of many who ask at once, one refreshes. */
-  async function renew(session: Session | undefined, useless: string | undefined): Promise<Renewed> {
+  /** A token of the session other than the rejected one. Concurrent callers share one refresh. */
+  async function renew(session: Session | undefined, rejected: string | undefined): Promise<Renewed> {
     if (!session) return undefined;
-    if (session.access && session.access.token !== useless) return session.access.token;
+    if (session.access && session.access.token !== rejected) return session.access.token;
     session.renewal ??= exclusively(storageKey, () => refresh(session)).finally(() => {
       session.renewal = undefined;
     });
@@ -117,7 +117,7 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
     const refreshToken = await storage.getItem(storageKey);
     if (session !== current) return undefined;
     if (refreshToken === null || sessionIdOf(refreshToken) !== (session.id ?? sessionIdOf(refreshToken))) {
-      await forget(session); // another tab has signed out, or has signed somebody in
+      await forget(session); // another tab has signed out or signed in
       return undefined;
     }
     session.id = sessionIdOf(refreshToken);
@@ -130,7 +130,7 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
       await storage.setItem(storageKey, data.refresh_token);
       return true;
     });
-    // This tab or another has signed in or out meanwhile, or has refreshed again: what is stored counts.
+    // Meanwhile this tab or another one signed in or out, or refreshed: the stored token decides.
     if (!isStored) return refresh(session);
     if (data) return data.access_token;
     if (!isRefusal(error)) return () => new Response(JSON.stringify(error), response);
@@ -139,7 +139,7 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
   }
 
   const exchange = (refreshToken: string, signal: AbortSignal) =>
-    api.POST("/api/token", { body: { refresh_token: refreshToken }, fetch: repeating, signal });
+    api.POST("/api/token", { body: { refresh_token: refreshToken }, fetch: retryingFetch, signal });
 
   return { current: () => current, begin, forget, token, renew };
 }
@@ -147,8 +147,8 @@ export function createSessions({ api, repeating, storage, storageKey, onSignedOu
 type Locks = { request<T>(name: string, task: () => Promise<T>): Promise<T> };
 
 /**
- * One tab after the other, where the browser has Web Locks: two that use one refresh token at once, over two addresses, look
- * like an owner and a thief.
+ * Runs a task in one tab at a time, if the browser has Web Locks. Two tabs that use one refresh token concurrently, from two
+ * addresses, would look like an owner and a thief.
  */
 function exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
   const { navigator } = globalThis as { navigator?: { locks?: Locks } };
@@ -160,7 +160,7 @@ function exclusively<T>(name: string, task: () => Promise<T>): Promise<T> {
   };
   return navigator.locks.request(name, locked).catch((error: unknown) => {
     if (hasBegun) throw error;
-    return task(); // a document without an origin, such as a sandboxed frame, has locks and may not use them
+    return task(); // a document without an origin, such as a sandboxed frame, may not use its locks
   });
 }
 
@@ -169,14 +169,14 @@ const accessOf = ({ access_token, expires_in }: Tokens) => ({
   expiresAtMs: Date.now() + expires_in * 1000,
 });
 
-/** A refresh token is the session's id and a secret, with a full stop between them. */
+/** A refresh token consists of the session id, a period and a secret. */
 const sessionIdOf = (refreshToken: string): string => refreshToken.split(".", 1)[0] as string;
 
-/** A stored value that is not even well-formed will not be accepted later either. */
+/** 400 means that the stored value is malformed: it will not be accepted later either. */
 const isRefusal = (error: ProblemOf<"refreshToken">): error is RefreshRefusal =>
   error.status === 400 || error.status === 401;
 
-/** Until the page is left or the process ends. */
+/** A storage that lasts until the page or the process ends. */
 export function inMemory(): TokenStorage {
   const items = new Map<string, string>();
   return {

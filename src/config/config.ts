@@ -1,12 +1,12 @@
 /**
- * The settings, from the environment. `config/settings.ts` describes each of them once; `--help`, the table in docs/settings.md (checked
- * by a test) and the messages of a refused start come from there.
+ * The settings, from the environment. To add one, add an entry to `settings` in settings.ts: its type, its default, `--help` and
+ * the messages for a wrong value follow from it. A test compares the table in docs/settings.md.
  */
 import type { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { contradictions } from "./contradictions.ts";
-import { findMisspelt } from "./misspelledNames.ts";
-import { type CamelCase, type Description, describe, describeMisspelt, readValues } from "./readSettings.ts";
+import { findMisspellings } from "./misspelledNames.ts";
+import { type CamelCase, type Description, describe, describeMisspelling, readValues } from "./readSettings.ts";
 import { settings } from "./settings.ts";
 
 type SettingName = keyof typeof settings;
@@ -14,14 +14,13 @@ type Value<Name extends SettingName> = (typeof settings)[Name] extends { fallbac
   ? z.output<(typeof settings)[Name]["schema"]>
   : z.output<(typeof settings)[Name]["schema"]> | undefined;
 
-/** The settings as they were given, checked and converted. */
+/** The validated and converted settings. */
 export type Config = Readonly<{ [Name in SettingName as CamelCase<Name>]: Value<Name> }>;
 
 /**
- * Reads and checks every setting.
- * @throws {ConfigError} naming each wrong setting, what was given (never a secret) and what is
- * allowed; and each variable that is critical and misspelt. An empty value is an error: `DATABASE_URL=`
- * must not select the embedded database.
+ * Reads and validates every setting. An empty value is an error: `DATABASE_URL=` must not select the embedded Postgres.
+ * @throws {ConfigError} that names each wrong setting, its value (unless it is a secret) and the allowed values, and each critical
+ *   setting whose name is misspelled
  */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const { values, wrong } = readValues(settings, environment);
@@ -30,9 +29,9 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   return Object.freeze(values) as Config;
 }
 
-/** @returns a sentence for each variable that is not a setting, and whose name resembles one that is not set */
+/** @returns a sentence for each variable whose name resembles a setting that is not set */
 export const misspelledSettings = (environment: Record<string, string | undefined>): string[] =>
-  findMisspelt(environment, Object.keys(settings)).map(describeMisspelt);
+  findMisspellings(environment, Object.keys(settings)).map(describeMisspelling);
 
-/** The settings for `--help`, a line each. */
+/** The settings, for `--help`. */
 export const describeSettings = (): Description[] => describe(settings);

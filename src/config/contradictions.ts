@@ -1,8 +1,8 @@
-/** Settings that are allowed one by one, and not together. */
+/** Settings whose values are allowed, but not in combination. */
 import { secretKeyAllowed } from "./values.ts";
 
-/** The least of the parameters that OWASP recommends for argon2id: 7168 KiB with 5 passes. */
-const leastHashingWork = 7168 * 5;
+/** The weakest parameters that OWASP recommends for argon2id: 7168 KiB with 5 passes. */
+const minimumHashingWork = 7168 * 5;
 
 /** @returns a sentence for each contradiction */
 export function contradictions(
@@ -18,14 +18,14 @@ export function contradictions(
     ["require", "verify-ca", "verify-full"].includes(mode) &&
     !/[?&]ssl(?:mode)?=/.test(environment["DATABASE_URL"] ?? "?ssl=")
   ) {
-    wrong.push(`PGSSLMODE is not read: put ?sslmode=${mode} at the end of DATABASE_URL.`);
+    wrong.push(`PGSSLMODE is not used: append ?sslmode=${mode} to DATABASE_URL.`);
   }
   if ((environment["TLS_CERT"] === undefined) !== (environment["TLS_KEY"] === undefined)) {
-    wrong.push("TLS_CERT and TLS_KEY: one of them alone is not allowed. Allowed: both, or neither.");
+    wrong.push("TLS_CERT and TLS_KEY: only one is set. Allowed: both, or neither.");
   }
-  if (argon2MemoryKib && argon2Passes && argon2MemoryKib * argon2Passes < leastHashingWork) {
+  if (argon2MemoryKib && argon2Passes && argon2MemoryKib * argon2Passes < minimumHashingWork) {
     wrong.push(
-      `ARGON2_MEMORY_KIB and ARGON2_PASSES: ${argon2MemoryKib} times ${argon2Passes} is not allowed. Allowed: a product of ${leastHashingWork} or more (OWASP).`,
+      `ARGON2_MEMORY_KIB and ARGON2_PASSES: ${argon2MemoryKib} times ${argon2Passes} is not allowed. Allowed: a product of ${minimumHashingWork} or more (OWASP).`,
     );
   }
   return wrong;

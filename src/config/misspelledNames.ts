@@ -1,24 +1,27 @@
-/** Finds variables whose names resemble a setting. */
+/** Finds environment variables whose names are probably misspelled settings. */
 
-export type Misspelt = {
+export type Misspelling = {
   given: string;
   meant: string;
-  /** Whether nothing else can be meant: only case, underscores, a plural, one letter, a prefix or a suffix differ. */
+  /** Whether only case, underscores, a plural, one letter, a prefix or a suffix differ. */
   isCertain: boolean;
 };
 
-/** Known to be others': npm, Postgres and its image, OpenTelemetry, the addresses of Kubernetes' services and Docker's links. */
-const foreign =
+/** Variables of npm, Postgres and its image, OpenTelemetry, Kubernetes services, Docker links and others. */
+const unrelated =
   /^(?:npm_|PG|POSTGRES_|OTEL_|KUBERNETES_|NODE_|GITHUB_|CI_|XDG_|AWS_|VITEST|HOSTNAME$)|_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP)/;
 const ownPrefix = /^LATCHKEY_/i;
 
-/** @param names of all settings. Settings that are set are not reported as missing. */
-export function findMisspelt(environment: Record<string, string | undefined>, names: readonly string[]): Misspelt[] {
+/** @param names of all settings. A setting that is set is not meant by another variable. */
+export function findMisspellings(
+  environment: Record<string, string | undefined>,
+  names: readonly string[],
+): Misspelling[] {
   const unset = names.filter((name) => environment[name] === undefined);
   return Object.keys(environment).flatMap((given) => {
-    if (names.includes(given) || foreign.test(given) || environment[given]?.startsWith("tcp://")) return [];
+    if (names.includes(given) || unrelated.test(given) || environment[given]?.startsWith("tcp://")) return [];
     const certain = unset.find((name) => isCertainly(given, name));
-    const meant = certain ?? unset.find((name) => isPerhaps(given, name));
+    const meant = certain ?? unset.find((name) => isProbably(given, name));
     return meant === undefined ? [] : [{ given, meant, isCertain: certain !== undefined }];
   });
 }
@@ -27,12 +30,12 @@ function isCertainly(given: string, name: string): boolean {
   const plain = given.replace(ownPrefix, "").replace(/_FILE$/, "");
   if (plain === name && plain !== given) return true;
   const [a, b] = [lettersOf(plain), lettersOf(name)];
-  // Short names are near to too many others.
+  // Short names are similar to too many others.
   return b.length >= 6 && (a === b || (a[0] === b[0] && isOneEditApart(a, b)));
 }
 
-/** Some words more or fewer, or another unit, as TOKEN_TTL, CORS_ALLOWED_ORIGINS and TOKEN_TTL_MINUTES. */
-function isPerhaps(given: string, name: string): boolean {
+/** Words were added or left out, or the unit differs, as in CORS_ALLOWED_ORIGINS, TOKEN_TTL and TOKEN_TTL_MINUTES. */
+function isProbably(given: string, name: string): boolean {
   const [a, b] = [wordsOf(given.replace(ownPrefix, "")), wordsOf(name)];
   const common = a.filter((word) => b.includes(word)).length;
   if (common < 2) return false;
@@ -47,7 +50,7 @@ const wordsOf = (name: string): string[] =>
     .map(singular);
 const lettersOf = (name: string): string => wordsOf(name).join("");
 
-/** Whether one letter was added, left out, replaced, or exchanged with its neighbour. */
+/** Whether one letter was added, omitted, replaced, or swapped with its neighbor. */
 function isOneEditApart(a: string, b: string): boolean {
   const [short, long] = a.length <= b.length ? [a, b] : [b, a];
   if (long.length - short.length > 1) return false;
@@ -55,6 +58,6 @@ function isOneEditApart(a: string, b: string): boolean {
   while (start < short.length && short[start] === long[start]) start += 1;
   const [restOfShort, restOfLong] = [short.slice(start), long.slice(start)];
   if (short.length < long.length) return restOfShort === restOfLong.slice(1);
-  const isExchanged = restOfShort[0] === restOfLong[1] && restOfShort[1] === restOfLong[0];
-  return restOfShort.slice(1) === restOfLong.slice(1) || (isExchanged && restOfShort.slice(2) === restOfLong.slice(2));
+  const isSwapped = restOfShort[0] === restOfLong[1] && restOfShort[1] === restOfLong[0];
+  return restOfShort.slice(1) === restOfLong.slice(1) || (isSwapped && restOfShort.slice(2) === restOfLong.slice(2));
 }

@@ -240,7 +240,7 @@ export const settings = {
   DOCUMENTATION: {
     fallback: "on",
     ...onOrOff,
-    help: "Serve /docs, the contract and the pages of the problems. If it is off, they return a 404.",
+    help: "Serve /docs, the contract and the problem pages. If it is off, they return a 404.",
   },
   LOG_LEVEL: {
     fallback: "info",

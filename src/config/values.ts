@@ -1,23 +1,22 @@
-/** What the values of settings may look like. */
+/** The kinds of values that settings have. */
 import { z } from "zod";
 
 export type Setting = {
-  /** What holds when the setting is absent; `undefined` where absence has a meaning of its own. */
+  /** The default; `undefined` if the absence of the setting has a meaning of its own. */
   fallback: string | undefined;
-  /** What a message may say is allowed. Ends a sentence, so without a full stop. */
+  /** The allowed values, for messages and the help; without a full stop. */
   allowed: string;
   help: string;
-  /** A secret is never repeated in a message. */
+  /** Messages do not repeat the value. */
   secret?: true;
   /**
-   * If its name is misspelt, the start fails: the service would store data elsewhere, or trust or encrypt less than
-   * intended. For other settings it logs a warning.
+   * A misspelled name prevents the start: the service would store data elsewhere, or trust or encrypt less than intended. For
+   * other settings it is a warning.
    */
   critical?: true;
   schema: z.ZodType<unknown, string>;
 };
 
-/** For settings in days. */
 export const daySeconds = 86_400;
 
 export const wholeNumber = (minimum: number, maximum: number) =>
@@ -27,7 +26,7 @@ export const wholeNumber = (minimum: number, maximum: number) =>
     .transform(Number)
     .pipe(z.number().int().min(minimum).max(maximum));
 
-/** The part of a setting that is a whole number and nothing else. */
+/** The part of a setting whose value is a whole number. */
 export const between = (minimum: number, maximum: number) => ({
   allowed: `a whole number from ${minimum} to ${maximum}`,
   schema: wholeNumber(minimum, maximum),
@@ -52,22 +51,22 @@ export const commaSeparated = (isAllowed: (item: string) => boolean) =>
     .transform((value) => value.split(",").map((item) => item.trim()))
     .refine((items) => items.every(isAllowed));
 
-/** A key that was made by chance, whatever line break a file or a shell has left behind it. */
+/** A random key, with or without the line break that a file or a shell has added. */
 export const secretKey = z.string().refine((value) => {
   const key = withoutLineBreak(value);
   return key.length >= 32 && new Set(key).size >= 10;
 });
 
 export const secretKeyAllowed =
-  "at least 32 characters made by chance; make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64'))\"";
+  "at least 32 random characters; make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64'))\"";
 
-/** The line break at the end of a file is no part of a value: `$(cat file)` drops it, a secret of Kubernetes keeps it. */
+/** The line break at the end of a file is not part of the value: `$(cat file)` removes it, a Kubernetes secret keeps it. */
 export const withoutLineBreak = (value: string): string => value.replace(/[\r\n]+$/, "");
 
-/** @returns a sentence on a mistake that is often made, for a value that is not allowed; never the value itself */
+/** @returns advice on a common mistake in a value that is not allowed, without the value; empty if there is none */
 export function hint(value: string, isAllowed: (value: string) => boolean): string {
   const [, quoted] = /^(["'])(?:.*)\1$/s.exec(value.trim()) ?? [];
-  if (quoted) return " Remove the quotation marks: they were taken as part of the value.";
+  if (quoted) return " Remove the quotation marks: they are part of the value.";
   if (value.trim() !== value) return " Remove the white space around it.";
   if (isAllowed(value.toLowerCase())) return " Write it in lower case.";
   if (value.split(",").some((item) => /\/\s*$/.test(item)) && isAllowed(value.replace(/\/+(?=\s*(?:,|$))/g, "")))

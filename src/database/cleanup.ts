@@ -12,12 +12,19 @@ const batchSize = 1_000;
 /** Per condition and run. The next run deletes the rest. */
 const maxBatches = 100;
 
+const maxExpiredRevocations = 10_000;
 const maxPasswordFailures = 1_000_000;
 
-/** Tables, and conditions for the rows to delete. Each condition has an index. */
+/** Tables, and conditions for the rows to delete. Each condition on a large table has an index. */
 const expired: readonly { table: string; condition: string }[] = [
-  // Two hours after its last token has expired, in case the clock is set back.
+  // Two hours after its last token has expired, in case the clock is set back; earlier if there are many.
   { table: "revocations", condition: "expires_at < now() - interval '2 hours'" },
+  {
+    table: "revocations",
+    condition: `expires_at < (SELECT expires_at FROM revocations WHERE expires_at < now()
+      ORDER BY expires_at DESC OFFSET ${maxExpiredRevocations} LIMIT 1)`,
+  },
+  { table: "token_lifetimes", condition: "issued_until + make_interval(secs => seconds) < now() - interval '1 day'" },
   // An hour after the end of the window, because clocks differ.
   { table: "throttle", condition: "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint" },
   { table: "password_failures", condition: "expires_at < now()" },

@@ -14,6 +14,7 @@ import * as throttle from "./migrations/0006-throttle.ts";
 import * as endings from "./migrations/0007-endings.ts";
 import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
+import * as tokenLifetimes from "./migrations/0010-token-lifetimes.ts";
 import * as signIn from "./migrations/0011-sign-in.ts";
 import { requireTrustedOwners, requireUsableSchema, schemaName, selectSchema } from "./schema.ts";
 
@@ -30,6 +31,7 @@ const migrations = new Map<string, Migration>([
   ["0007-endings", endings],
   ["0008-guesses", guesses],
   ["0009-own-schema", ownSchema],
+  ["0010-token-lifetimes", tokenLifetimes],
   ["0011-sign-in", signIn],
 ]);
 

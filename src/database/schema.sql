@@ -34,9 +34,11 @@ CREATE TABLE revocations (
   minimum_epoch integer NOT NULL,
   expires_at timestamp with time zone NOT NULL,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  is_unique boolean NOT NULL DEFAULT false,
   CONSTRAINT revocations_pkey PRIMARY KEY (id)
 );
 CREATE INDEX revocations_expires_at_idx ON revocations USING btree (expires_at);
+CREATE UNIQUE INDEX revocations_subject_idx ON revocations USING btree (subject) WHERE is_unique;
 CREATE INDEX revocations_xid_idx ON revocations USING btree (xid, id);
 CREATE TRIGGER revocations_notify AFTER INSERT ON revocations FOR EACH STATEMENT EXECUTE FUNCTION notify_revocation();
 
@@ -85,6 +87,12 @@ CREATE UNLOGGED TABLE throttle (
   CONSTRAINT throttle_pkey PRIMARY KEY (key)
 );
 CREATE INDEX throttle_expire_idx ON throttle USING btree (expire);
+
+CREATE TABLE token_lifetimes (
+  seconds integer NOT NULL,
+  issued_until timestamp with time zone NOT NULL,
+  CONSTRAINT token_lifetimes_pkey PRIMARY KEY (seconds)
+);
 
 CREATE TABLE users (
   id uuid NOT NULL,

@@ -34,6 +34,7 @@ const writtenTables = [
   "throttle",
   "password_failures",
   "familiar_networks",
+  "token_lifetimes",
 ];
 
 /** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */

@@ -31,7 +31,7 @@ export function crossSiteCheck(allowedOrigins: readonly string[] = [], publicUrl
     if (!allowedOrigins.includes("*")) throw new Problem("cross-site-request");
     if (!neededPreflight(request)) {
       throw new Problem("cross-site-request", {
-        detail: "Where CORS_ORIGINS is *, a page of another origin has to send Content-Type: application/json.",
+        detail: "If CORS_ORIGINS is *, a page of another origin must send Content-Type: application/json.",
       });
     }
   };

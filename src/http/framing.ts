@@ -13,14 +13,14 @@ const lengthsOfOnlyOnce = new Set([...onlyOnce].map(({ length }) => length));
 /** @returns the problem of an ambiguous or malformed request, or `undefined`. */
 export function framingProblem({ url, rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
   if (!url?.startsWith("/"))
-    return new Problem("invalid-request", { detail: "The target of the request has no path or host, or a fragment." });
+    return new Problem("invalid-request", { detail: "The request target has no path, no valid host, or a fragment." });
   const seen = new Set<string>();
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const rawName = rawHeaders[index] ?? "";
     if (!lengthsOfOnlyOnce.has(rawName.length)) continue; // most headers, without converting their names
     const name = rawName.toLowerCase();
     if (!onlyOnce.has(name)) continue;
-    if (seen.has(name)) return invalidRequest({ header: name, detail: "is there more than once" });
+    if (seen.has(name)) return invalidRequest({ header: name, detail: "is sent more than once" });
     seen.add(name);
   }
   if (headers.host === undefined && httpVersion !== "1.0")
@@ -29,7 +29,7 @@ export function framingProblem({ url, rawHeaders, headers, httpVersion }: Incomi
     return invalidRequest({ header: "host", detail: "is not a host, with or without a port" });
   const encoding = headers["transfer-encoding"];
   if (encoding !== undefined && (encoding.toLowerCase() !== "chunked" || httpVersion === "1.0")) {
-    return invalidRequest({ header: "transfer-encoding", detail: "is not chunked, or not for HTTP/1.0" });
+    return invalidRequest({ header: "transfer-encoding", detail: "is not chunked, or is not allowed in HTTP/1.0" });
   }
   return undefined;
 }

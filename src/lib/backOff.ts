@@ -1,14 +1,14 @@
-/** Delays between attempts that fail: exponential with jitter, so that many clients do not return at once. */
+/** Delays between failed attempts: exponential with jitter, so that many clients do not try again at the same time. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type BackOff = {
-  /** Milliseconds until the next attempt: twice as long after each call, up to the maximum, less up to a half by chance. */
+  /** Milliseconds until the next attempt: doubled after each call, up to the maximum. At random, up to half is subtracted. */
   nextDelayMs(): number;
-  /** The next delay is the first one again. */
+  /** Starts again with the first delay. */
   reset(): void;
 };
 
-/** @param firstMs before jitter, as is `mostMs` */
+/** The delays are those before the subtraction. */
 export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }): BackOff {
   let delayMs = firstMs;
   return {
@@ -23,14 +23,14 @@ export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }
   };
 }
 
-/** Callers wait for an attempt that is due so soon, rather than fail. */
+/** A caller waits for an attempt that is due within this time. */
 const shortDelayMs = 250;
 
 /**
- * Limits attempts of the same thing, such as connecting. After a failure there is one attempt at a time, with a delay
- * between them. Callers wait for the outcome of the attempt that runs, or begins within 250 ms; before that they get the
- * last error at once.
- * @returns a function that attempts it, or throws the last error
+ * Limits the attempts of an operation that many callers share, such as connecting. After a failure, there is one attempt at a time,
+ * with a delay between them. Callers wait for the attempt that is running or due within 250 ms. Before that, they get the last
+ * error at once.
+ * @returns a function that makes an attempt, or throws the last error
  */
 export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () => Promise<T> {
   let failure: { error: unknown; until: number } | undefined;
@@ -43,7 +43,7 @@ export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () =
       return result;
     } catch (error) {
       const now = performance.now();
-      // Attempts that failed together count as one.
+      // Concurrent failures count as one.
       if (!failure || now >= failure.until) failure = { error, until: now + delays.nextDelayMs() };
       throw error;
     }

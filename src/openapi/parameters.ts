@@ -13,9 +13,9 @@ const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   },
   number: {
     pattern: /^(?:0|-?[1-9][0-9]{0,15}|-?(?:0|[1-9][0-9]{0,15})\.[0-9]{0,19}[1-9])$/,
-    detail: "is not a decimal number without an exponent, a plus sign, spaces or needless zeros",
+    detail: "is not a decimal number without an exponent, a plus sign, spaces or redundant zeros",
   },
-  boolean: { pattern: /^(?:true|false)$/, detail: "is neither true nor false" },
+  boolean: { pattern: /^(?:true|false)$/, detail: "is not true or false" },
 };
 
 /** @throws {Problem} `invalid-request` for each parameter whose value is not written in the one form of its type */

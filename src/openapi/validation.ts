@@ -174,11 +174,11 @@ const asFragment = (steps: string[]) =>
   ["#", ...steps.map((step) => encodeURI(step.toWellFormed()).replaceAll("#", "%23"))].join("/");
 
 const bodyErrors: Record<string, string> = {
-  "entity.parse.failed": "is not JSON, or neither an object nor an array",
+  "entity.parse.failed": "is not a JSON object or array",
   "entity.verify.failed": "is not UTF-8",
 };
 
-const tooLarge = () => new Problem("payload-too-large", { detail: `A body may have ${bodyLimitBytes} bytes.` });
+const tooLarge = () => new Problem("payload-too-large", { detail: `The body exceeds ${bodyLimitBytes} bytes.` });
 
 const unsupported = (type: string) =>
   new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

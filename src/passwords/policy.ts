@@ -57,11 +57,11 @@ export function explainRefusal(reason: PasswordRefusal, policy: PasswordPolicy):
     case "too-short":
       return `A password needs at least ${policy.minimumLength} characters.`;
     case "too-long":
-      return `A password may have ${maximumLength} characters.`;
+      return `A password has at most ${maximumLength} characters.`;
     case "too-common":
-      return "This password is one of the most used ones.";
+      return "This password is too common.";
     case "too-predictable":
-      return "This password is easy to guess. Three or four unrelated words are hard to guess and easy to remember.";
+      return "This password is easy to guess. Use three or four unrelated words.";
     case "contains-username":
       return "The password contains the username.";
   }

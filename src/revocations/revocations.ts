@@ -1,208 +1,161 @@
 /**
- * What ends tokens before their time: a list that every instance holds in memory and follows, so
- * that checking a token costs no query and a revocation is known everywhere within a second.
+ * The revocation list: what ends tokens before they expire. Every instance keeps the list in memory and reads what is new each
+ * second and at each notification. So checking a token takes no query, and a revocation is known everywhere within a second.
  */
 import type { RevocationSubject, UserId } from "../identifiers.ts";
+import { startPoller } from "../lib/poller.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
+import { createRevocationMemory } from "./memory.ts";
 
-/** Tokens of the subject (a `jti`, session, user or `kid`, or `everybody`) with an epoch below `minimumEpoch` are dead. */
+/** Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`. */
 export type Revocation = {
   subject: RevocationSubject;
   minimumEpoch: number;
-  /** When the last token that it could concern has expired. */
+  /** When the last token that the entry revokes has expired. The entry can be removed then. */
   expiresAt: Date;
 };
 
 /**
- * The subject of all tokens. Whoever revokes these gives every user a higher epoch in the same transaction, so that
- * one entry ends them all, and a token that is issued right afterwards works.
+ * The subject of all tokens. The transaction that revokes it gives every user a higher epoch, so that one entry ends all
+ * tokens, and tokens that are issued afterwards work.
  */
 export const everybody = "everybody";
 
-/** Above every epoch: ends all tokens of a subject, for good. The largest `integer` of Postgres. */
-export const everyEpoch = 2_147_483_647;
+/** Above the epoch of every token: as a minimum it revokes all tokens of a subject. The largest `integer` of Postgres. */
+export const unreachableEpoch = 2_147_483_647;
+
+/** The clocks of an instance and of the database differ by less, and so long may pass between a decision and its commit. */
+export const clockMarginSeconds = 300;
 
 /**
- * How long a revocation must be kept of which it is not known what tokens it concerns: as long as any setting lets a
- * token live, and an hour for sign-ins that were under way and for clocks that differ.
+ * Revokes all tokens of a deleted user on this instance, until it has read the entry that the deletion has stored. By then
+ * it has read the list, or it rejects all tokens: `REVOCATION_STALENESS_SECONDS` is at most 300.
  */
-export const longestRevocationSeconds = 86_400 + 3_600;
-
-/** What a deletion of the user has put into the list; to be put into force before this instance has followed. */
-export const everyTokenOf = (userId: UserId): Revocation => ({
+export const deletedUser = (userId: UserId): Revocation => ({
   subject: userId,
-  minimumEpoch: everyEpoch,
-  expiresAt: new Date(Date.now() + longestRevocationSeconds * 1000),
+  minimumEpoch: unreachableEpoch,
+  expiresAt: new Date(Date.now() + 3_600_000),
 });
 
-/** An instance's clock and the database's may differ by this. */
-export const clockSlackSeconds = 300;
-
 export type RevocationStore = {
-  /** All live entries, in pages, and where to go on following. */
-  readAll(take: (entries: Revocation[]) => void): Promise<string>;
+  /** Reads all entries that have not expired, in pages. @returns a cursor for `readSince` */
+  readAll(onPage: (entries: Revocation[]) => void): Promise<string>;
   /**
-   * The live entries that were not visible at the cursor, in pages.
-   * @returns the next cursor; `undefined` where the cursor means nothing to the server any more
+   * Reads, in pages, the entries that were not visible at the cursor.
+   * @returns the next cursor; `undefined` if the server is not the one that the cursor belongs to
    */
-  readSince(cursor: string, take: (entries: Revocation[]) => void): Promise<string | undefined>;
+  readSince(cursor: string, onPage: (entries: Revocation[]) => void): Promise<string | undefined>;
   /**
-   * Whether the server that the cursor is of can still commit. A standby, or a primary that was demoted or cut off,
-   * cannot, and does not see what is revoked elsewhere.
+   * Whether the server of the cursor can still commit. A standby, or a primary that was demoted or cut off, cannot, and does
+   * not see what is revoked elsewhere.
    */
   isCurrent(cursor: string): Promise<boolean>;
-  /** Keeps an entry. It is in force everywhere once this has returned and the others have followed. */
+  /** Stores an entry. */
   insert(entry: Revocation): Promise<void>;
 };
 
 export type Revocations = {
-  /** Puts an entry that the database has into force here, at once. */
+  /** Enforces an entry on this instance at once. The entry must be in the database already. */
   apply(entry: Revocation): void;
   /**
-   * @throws {Problem} `token-revoked`; `revocations-stale` where this instance could not follow for
-   * longer than the bound and so cannot tell
+   * @throws {Problem} `token-revoked`; `revocations-stale` if the list has not been read completely for longer than
+   * `maxStalenessMs`, so that this instance cannot tell
    */
   check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
-  /** Keeps an entry and puts it into force. */
+  /** Stores an entry and enforces it. */
   revoke(entry: Revocation): Promise<void>;
-  /** Looks now rather than at the end of the second. */
+  /** Reads new entries now. */
   wake(): void;
-  /** Looks now at all live entries anew: the clock was wrong, and some may have been forgotten. */
+  /** Reads all entries now. For a clock that was set back: some may have been removed too early. */
   reload(): void;
-  /** How long ago the list was known to be complete, in seconds. */
+  /** The time since the list was known to be complete, in seconds. */
   stalenessSeconds(): number;
-  /** How many subjects are held. */
+  /** The number of subjects in memory. */
   size(): number;
   close(): Promise<void>;
 };
 
-const followEveryMs = 1_000;
-const minuteMs = 60_000;
+type RevocationOptions = {
+  store: RevocationStore;
+  /** How long tokens are accepted while it is not known whether the list is complete. */
+  maxStalenessMs: number;
+  /** Decides when an entry has expired. The staleness does not depend on it. */
+  clock: () => Date;
+  onError: (error: unknown) => void;
+};
+
+const intervalMs = 1_000;
 
 /**
- * Loads the list and follows it until `close`.
- * @param boundMs how long a token may be accepted on what was last known.
- * @param clock tells when an entry has expired; how stale the list is does not depend on it.
- * @throws {Problem} `database-unavailable`: without the list no token could be judged.
+ * Loads the list, and keeps it up to date until `close`.
+ * @throws {Problem} `database-unavailable`: without the list no token can be checked
  */
-export async function followRevocations(
-  store: RevocationStore,
-  boundMs: number,
-  clock: () => Date,
-  warn: (error: unknown) => void,
-): Promise<Revocations> {
-  const held = new Map<RevocationSubject, { minimumEpoch: number; expiryMinute: number }>();
-  // Which subjects go in which minute, so that forgetting a million costs no walk over all of them.
-  const expiring = new Map<number, RevocationSubject[]>();
+export async function watchRevocations(options: RevocationOptions): Promise<Revocations> {
+  const { store, maxStalenessMs, clock, onError } = options;
+  const memory = createRevocationMemory();
+  const addAll = (entries: Revocation[]) => entries.forEach(memory.add);
 
-  const apply = ({ subject, minimumEpoch, expiresAt }: Revocation): void => {
-    const expiryMinute = Math.ceil(expiresAt.getTime() / minuteMs);
-    const known = held.get(subject);
-    if (known && known.minimumEpoch >= minimumEpoch && known.expiryMinute >= expiryMinute) return;
-    held.set(subject, {
-      minimumEpoch: Math.max(minimumEpoch, known?.minimumEpoch ?? 0),
-      expiryMinute: Math.max(expiryMinute, known?.expiryMinute ?? 0),
-    });
-    const leaving = expiring.get(expiryMinute);
-    if (leaving) leaving.push(subject);
-    else expiring.set(expiryMinute, [subject]);
-  };
-  const forgetExpired = (): void => {
-    const now = clock().getTime() / minuteMs;
-    for (const [minute, subjects] of expiring) {
-      if (minute > now) continue;
-      expiring.delete(minute);
-      for (const subject of subjects) {
-        if ((held.get(subject)?.expiryMinute ?? Infinity) <= minute) held.delete(subject);
-      }
-    }
-  };
+  /** When the list was last known to be complete (`performance.now()`). */
+  let completeAtMs = performance.now();
+  let cursor = await store.readAll(addAll);
+  let mustReload = false;
 
-  /** When the list was last known to be complete. */
-  let asOf = performance.now();
-  const takeAll = (entries: Revocation[]) => entries.forEach(apply);
-  let cursor = await store.readAll(takeAll);
-  // Otherwise it is not enough to go on from the cursor.
-  let isSound = true;
-
-  // One proof at a time, of the list as it was read before: one a second, and not one for each notification.
-  let proving = Promise.resolve();
-  let isProving = false;
-  let provedAt = -Infinity;
-  const prove = (readAt: number): void => {
-    const now = performance.now();
-    if (isProving || now - provedAt < 0.9 * followEveryMs) return;
-    isProving = true;
-    provedAt = now;
-    proving = store
+  // The list is complete if its server can still commit after it was read. One check at a time, and one each second.
+  let proof: Promise<void> | undefined;
+  let proofStartedMs = -Infinity;
+  const prove = (readAtMs: number): void => {
+    const nowMs = performance.now();
+    if (proof !== undefined || nowMs - proofStartedMs < 0.9 * intervalMs) return;
+    proofStartedMs = nowMs;
+    proof = store
       .isCurrent(cursor)
       .then((isCurrent) => {
-        if (isCurrent) asOf = readAt;
-      }, warn)
+        if (isCurrent) completeAtMs = readAtMs;
+      }, onError)
       .finally(() => {
-        isProving = false;
+        proof = undefined;
       });
   };
 
-  // One look at a time; who wakes during a look gets another one after it.
-  let looking = Promise.resolve();
-  let isLooking = false;
-  let again = false;
-  let closed = false;
-  const look = async (): Promise<void> => {
-    isLooking = true;
-    do {
-      again = false;
-      const began = performance.now();
-      const goesOn = isSound;
-      isSound = true;
-      try {
-        const next = goesOn ? await store.readSince(cursor, takeAll) : undefined;
-        cursor = next ?? (await store.readAll(takeAll));
-        prove(began);
-      } catch (error) {
-        isSound &&= goesOn;
-        warn(error);
-      }
-      forgetExpired();
-    } while (again && !closed);
-    isLooking = false;
+  const read = async (): Promise<void> => {
+    const startedMs = performance.now();
+    const readsAll = mustReload;
+    mustReload = false;
+    try {
+      const next = readsAll ? undefined : await store.readSince(cursor, addAll);
+      cursor = next ?? (await store.readAll(addAll));
+    } catch (error) {
+      mustReload ||= readsAll;
+      throw error;
+    } finally {
+      memory.removeExpired(clock());
+    }
+    prove(startedMs);
   };
-  const wake = (): void => {
-    if (closed) return;
-    if (isLooking) again = true;
-    else looking = look();
-  };
-  const timer = setInterval(wake, followEveryMs);
+  const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, mostMs: intervalMs }, onError });
 
   return {
-    apply,
-    wake,
+    apply: memory.add,
+    wake: poller.wake,
     reload() {
-      isSound = false;
-      wake();
+      mustReload = true;
+      poller.wake();
     },
     check({ tokenId, sessionId, userId, keyId, epoch }) {
-      for (const subject of [tokenId, sessionId, userId, keyId, everybody] satisfies (
-        | RevocationSubject
-        | undefined
-      )[]) {
-        if (subject !== undefined && epoch < (held.get(subject)?.minimumEpoch ?? 0)) throw new Problem("token-revoked");
+      for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
+        if (subject !== undefined && epoch < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
       }
-      if (performance.now() - asOf > boundMs) throw new Problem("revocations-stale");
+      if (performance.now() - completeAtMs > maxStalenessMs) throw new Problem("revocations-stale");
     },
     async revoke(entry) {
       await store.insert(entry);
-      apply(entry);
+      memory.add(entry);
     },
-    stalenessSeconds: () => (performance.now() - asOf) / 1000,
-    size: () => held.size,
+    stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,
+    size: memory.size,
     async close() {
-      closed = true;
-      clearInterval(timer);
-      await looking;
-      await proving;
+      await Promise.all([poller.close(), proof]);
     },
   };
 }

@@ -6,11 +6,11 @@ import { type Network, type SessionId, sessionId, type UserId } from "../identif
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
-import type { AccessTokens } from "../tokens/accessTokens.ts";
+import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
-import { createRefresh } from "./refresh.ts";
+import { createRefresh, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Device, Session, SessionGrant, SessionStore, SessionTimes } from "./state.ts";
+import type { Device, Session, SessionStore, SessionTimes } from "./state.ts";
 
 /** The tokens of a session, as a client gets them. */
 export type SessionTokens = {
@@ -57,6 +57,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
+    const issue = tokens.prepare();
     const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
@@ -71,15 +72,15 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
       enforce(revocation);
       audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
-    return represent(id, secret, inserted.grant);
+    return represent({ id, secret, grant: inserted.grant }, issue);
   }
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
   async function refresh(text: string, address: string | undefined): Promise<SessionTokens> {
+    const issue = tokens.prepare();
     const token = parseToken(text);
     try {
-      const { id, secret, grant } = await exchange(token, address);
-      return await represent(id, secret, grant);
+      return await represent(await exchange(token, address), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -88,13 +89,13 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     }
   }
 
-  async function represent(id: SessionId, secret: string, grant: SessionGrant): Promise<SessionTokens> {
+  async function represent({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
     // No token outlives its session.
     const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds));
     return {
       id,
       userId: grant.userId,
-      accessToken: await tokens.issue(grant, id, expiresInSeconds),
+      accessToken: await issue(grant, { sessionId: id, seconds: expiresInSeconds }),
       expiresInSeconds,
       refreshToken: formatToken(id, secret),
       refreshExpiresInSeconds: grant.refreshExpiresInSeconds,

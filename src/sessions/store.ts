@@ -2,7 +2,7 @@ import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
-import { clockSlackSeconds, type Revocation } from "../revocations/revocations.ts";
+import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
 import type { SessionStore } from "./state.ts";
 
@@ -199,7 +199,7 @@ const forgetRefreshNetworks = statement({
 });
 
 /** Until instances with a slow clock consider the tokens expired. */
-const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockSlackSeconds;
+const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
   return {

@@ -1,7 +1,7 @@
 /** The contract, the app that serves it, and the servers for the API and the metrics. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Express, RequestHandler } from "express";
-import { createApp } from "../app.ts";
+import type { Express } from "express";
+import { createApi, createApp } from "../app.ts";
 import { createAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
@@ -17,7 +17,7 @@ import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { handlers, type Services } from "../operations.ts";
-import { rehearse } from "../warmUp.ts";
+import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -75,7 +75,7 @@ async function collectServices(
   };
 }
 
-/** Creates the app and sends it a first request. That request is no traffic: it is not counted, traced or logged. */
+/** The warm-up is no traffic: its app shares the API, but counts, traces and logs no request. */
 async function createWarmApp(
   { config, log }: StartContext,
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
@@ -85,24 +85,16 @@ async function createWarmApp(
     log.error(fault, "an answer breaks the contract");
     metrics?.contractBroken();
   });
-  const requests = log.child({}, { level: "error" });
-  let isWarmUp = true;
-  const observing = (middleware: RequestHandler | undefined): RequestHandler | undefined =>
-    middleware && ((...request) => (isWarmUp ? request[2]() : middleware(...request)));
-  const app = createApp({
+  const api = createApi({
     contract,
     handlers: handlers(services),
     authenticator: createAuthenticator({ users, tokens, revocations, audit }),
-    log: requests,
     config,
     check,
-    countRequests: observing(metrics?.countRequests),
-    trace: observing(tracing?.request),
   });
-  await rehearse(app, requests, config.documentation ? 200 : 404);
-  isWarmUp = false;
-  requests.level = log.level;
-  return app;
+  const errorLog = log.child({}, { level: "error" });
+  await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);
+  return createApp(api, { log, countRequests: metrics?.countRequests, trace: tracing?.request });
 }
 
 /** Where and how the server listens. The workers share the limits on connections. */

@@ -2,15 +2,18 @@
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
 import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
+import { outsideRequests } from "../database/database.ts";
 import { exceptOutages } from "../database/errors.ts";
 import { commitSomething } from "../database/writeCheck.ts";
-import { followRevocations, type Revocations } from "../revocations/revocations.ts";
+import { runOutsideRequest } from "../requestContext.ts";
+import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
+import { recordTokenLifetime } from "../tokens/lifetime.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
 import { type SigningKeys, watchSigningKeys } from "../tokens/signingKeys.ts";
-import { signingKeyStore } from "../tokens/store.ts";
+import { signingKeyStore, tokenLifetimeStore } from "../tokens/store.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
@@ -33,7 +36,7 @@ export async function openKeys(context: StartContext, { observability, storage }
   const signingKeys = await openSigningKeys(context, { observability, storage, secretKeys });
   const commits = commitHistory();
   const revocations = await openRevocations(context, storage, commits);
-  const tokens = accessTokens(signingKeys, config.publicUrl ?? defaultIssuer, config.tokenTtlSeconds, storage.clock);
+  const tokens = await openAccessTokens(context, { storage, signingKeys });
   return { secretKeys, signingKeys, tokens, revocations, commits };
 }
 
@@ -46,7 +49,8 @@ async function openSigningKeys(
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    onRotation: (keyId) => observability.audit("signing-key-rotated", { keyId }),
+    // A request for an unknown key can trigger it.
+    onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);
@@ -60,14 +64,33 @@ async function openRevocations(
   commits: CommitHistory,
 ): Promise<Revocations> {
   const commit = () => commitSomething(commitProbe);
-  const revocations = await followRevocations(
-    revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, commit, renew }),
-    config.revocationStalenessSeconds * 1000,
+  const revocations = await watchRevocations({
+    store: revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, commit, renew }),
+    maxStalenessMs: config.revocationStalenessSeconds * 1000,
     clock,
-    exceptOutages((err) => log.warn({ err }, "could not look for revoked tokens")),
-  );
+    onError: exceptOutages((err) => log.warn({ err }, "could not read the revocation list")),
+  });
   lifecycle.add("background", "revocations", revocations.close);
   listen(channels.revocations, revocations.wake);
   onClockSetBack(revocations.reload);
   return revocations;
+}
+
+async function openAccessTokens(
+  { config, log, lifecycle }: StartContext,
+  { storage, signingKeys }: { storage: Storage; signingKeys: SigningKeys },
+): Promise<AccessTokens> {
+  const lifetime = await recordTokenLifetime({
+    store: tokenLifetimeStore(outsideRequests(storage.database)),
+    lifetimeSeconds: config.tokenTtlSeconds,
+    onError: exceptOutages((err) => log.warn({ err }, "could not record the lifetime of tokens")),
+  });
+  lifecycle.add("background", "token lifetime", lifetime.close);
+  return accessTokens({
+    keys: signingKeys,
+    issuer: config.publicUrl ?? defaultIssuer,
+    ttlSeconds: config.tokenTtlSeconds,
+    lifetime,
+    clock: storage.clock,
+  });
 }

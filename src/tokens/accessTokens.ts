@@ -1,4 +1,4 @@
-/** Access tokens: signed JWTs (RFC 9068) that say who the user is and until when. */
+/** Access tokens: signed JWTs (RFC 9068). */
 import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
@@ -13,50 +13,67 @@ import {
 } from "../identifiers.ts";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { everyEpoch } from "../revocations/revocations.ts";
+import { unreachableEpoch } from "../revocations/revocations.ts";
+import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
-/** The present time, passed in so that a test can be in the future. */
+/** The current time. Tests move it. */
 export type Clock = () => Date;
+
+/**
+ * Issues a prepared token.
+ * @param options.sessionId the session that the token ends with, if any
+ * @param options.seconds the lifetime, at most `ttlSeconds`, which is the default
+ */
+export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; seconds?: number }) => Promise<string>;
 
 export type AccessTokens = {
   ttlSeconds: number;
   /**
-   * @param sessionId the session that ends this token with it, if any
-   * @param seconds how long it works, where that is not as long as usual
+   * Begins to issue a token. Call it before the epoch of the token is read: the lifetime counts from here, so that no delay
+   * until the token is issued lets it outlive the revocation of its epoch.
+   * @throws {Problem} `database-unavailable` while the lifetime is not recorded
    */
-  issue(caller: Caller, sessionId?: SessionId, seconds?: number): Promise<string>;
+  prepare(): IssueToken;
   /**
-   * Verifies everything that the token itself can tell; whether it was revoked is asked elsewhere. A token that was
-   * verified before needs no promise.
-   * @throws {Problem} `invalid-token`, or `token-expired` for one that is ours in everything else
+   * Verifies the signature, the claims and the key; the revocation list is checked elsewhere. A token that was verified
+   * before needs no promise.
+   * @throws {Problem} `invalid-token`; `token-expired` if everything else is valid; `token-revoked` if the key is revoked
    */
   verify(token: string): TokenPrincipal | Promise<TokenPrincipal>;
 };
 
 /**
- * Issuer and audience of tokens without `PUBLIC_URL`. A URL, as RFC 9068 and RFC 8414 have it, where a service with its
- * default settings is reached; it stays the same on every port, so that instances accept each other's tokens and a token
- * survives a restart.
+ * Issuer and audience of tokens without `PUBLIC_URL`: a URL, as RFC 9068 and RFC 8414 require, under which a service with
+ * default settings is reached. It does not depend on the port, so that instances accept each other's tokens.
  */
 export const defaultIssuer = "http://127.0.0.1:8080";
 
-/** What an earlier version issued without `PUBLIC_URL`. Those tokens work until they expire. */
+/** The default of an earlier version, whose tokens work until they expire. */
 const formerDefaultIssuer = "latchkey";
 
 /**
- * The client that a token is issued to (RFC 9068, section 2.2). Users take tokens with their own password, for whatever
- * program they use: to the service, all of these are one client, its own.
+ * The client that a token is issued to (RFC 9068, section 2.2). Users get tokens with their own password, in any program: the
+ * service cannot tell programs apart, and regards them as one client.
  */
 const clientId = "latchkey";
 
-/** @param issuer is issuer and audience: the tokens are for this service. */
-export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: number, clock: Clock): AccessTokens {
+type AccessTokenOptions = {
+  keys: SigningKeys;
+  /** Issuer and audience: the tokens are for this service. */
+  issuer: string;
+  ttlSeconds: number;
+  /** Whether this lifetime is recorded, so that revocations are kept for as long as the tokens live. */
+  lifetime: Pick<TokenLifetime, "isRecorded">;
+  clock: Clock;
+};
+
+export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
-  // Whoever can read this memory can read the signing key, too: the tokens need no disguise.
+  // The tokens are not hashed: whoever can read this memory can read the signing key as well.
   const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
 
-  /** What does not change: the signature and the claims. */
+  /** Verifies what does not change: the signature and the claims. */
   async function verifyOnce(token: string): Promise<Verified> {
     const kid = keyIdOf(token);
     const found = await keys.find(kid);
@@ -80,10 +97,10 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
         username,
         epoch,
       } as const;
-      // Every request with this token is given the same one.
+      // Frozen, because all requests with this token share it.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
     } catch (cause) {
-      // jose looks at `exp` last: the signature was right.
+      // jose checks `exp` last: the signature is valid.
       const payload = cause instanceof errors.JWTExpired ? claims.safeParse(cause.payload).data : undefined;
       throw payload ? expired(new Date(payload.exp * 1000), cause) : new Problem("invalid-token", { cause });
     }
@@ -92,18 +109,22 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
   return {
     ttlSeconds,
 
-    issue({ userId, username, epoch }, sessionId, seconds = ttlSeconds) {
-      const { kid, key } = keys.signing();
+    prepare() {
+      if (!lifetime.isRecorded())
+        throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
-        .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
-        .setIssuer(issuer)
-        .setAudience(issuer)
-        .setSubject(userId)
-        .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + seconds)
-        .setJti(randomUUID())
-        .sign(key);
+      return ({ userId, username, epoch }, { sessionId, seconds = ttlSeconds } = {}) => {
+        const { kid, key } = keys.signing();
+        return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
+          .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
+          .setIssuer(issuer)
+          .setAudience(issuer)
+          .setSubject(userId)
+          .setIssuedAt(issuedAt)
+          .setExpirationTime(issuedAt + seconds)
+          .setJti(randomUUID())
+          .sign(key);
+      };
     },
 
     verify(token) {
@@ -116,11 +137,11 @@ export function accessTokens(keys: SigningKeys, issuer: string, ttlSeconds: numb
     },
   };
 
-  /** Checks what changes: the time, and whether the key may still sign. */
+  /** Checks what changes: the time, and the state of the key. */
   function requireCurrent({ principal, issuedAt }: Verified): TokenPrincipal | Promise<TokenPrincipal> {
     const now = Math.floor(clock().getTime() / 1000);
     if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
-    // The clock was set back, and so nobody can say whether this has expired.
+    // The clock was set back: the token may have expired before that.
     if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
     const key = keys.find(principal.keyId);
     return key instanceof Promise
@@ -135,20 +156,20 @@ function requireUsable(key: VerificationKey | undefined, principal: TokenPrincip
   return principal;
 }
 
-/** A token, as it was found to be good but for its time. */
+/** A verified token. Its time and its key are checked at each use. */
 type Verified = {
   principal: TokenPrincipal;
   /** Seconds since 1970. */
   issuedAt: number;
 };
 
-/** Beyond it the tokens not seen for longest are verified anew. Twice as many may be held, of about 1 KB each. */
+/** The cache holds between this number of tokens and twice as many, the most recently used, of about 1 KB each. */
 const mostVerified = 10_000;
 
-/** By so much a token may seem to have been issued in the future, by an instance that learned the time a little earlier. */
+/** How far in the future `iat` may be: instances read the time of the database at different moments. */
 const clockSkewSeconds = 60;
 
-/** Until the end of the year 9999: what every date, here and in Postgres, can express. */
+/** Seconds since 1970, up to the end of the year 9999: JavaScript and Postgres can represent these. */
 const numericDate = z.int().min(0).max(253_402_300_799);
 
 const claims = z.object({
@@ -159,15 +180,17 @@ const claims = z.object({
   exp: numericDate,
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
-  epoch: z.int().nonnegative().max(everyEpoch),
+  epoch: z.int().nonnegative().max(unreachableEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>
   new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
 /**
- * Three parts of canonical base64url, and in the first the id of a key. Node's decoder accepts
- * spaces, other alphabets and unused bits, so that one token could be written in many ways.
+ * Requires three parts in canonical base64url (RFC 4648, section 5), since Node's decoder accepts spaces, other alphabets and unused
+ * bits: one token could be written in many ways.
+ * @returns the key id in the first part
+ * @throws {Problem} `invalid-token`
  */
 function keyIdOf(token: string): string {
   const parts = token.split(".");
@@ -180,5 +203,5 @@ function keyIdOf(token: string): string {
   }
 }
 
-/** What the id of a key of ours looks like (RFC 7638 with SHA-256): no other is worth looking for. */
+/** The form of key ids: RFC 7638 with SHA-256. Others are not looked up. */
 const thumbprint = z.string().regex(/^[\w-]{43}$/);

@@ -1,7 +1,7 @@
 import type { Audit } from "../audit/audit.ts";
 import type { SessionId, UserId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clockSlackSeconds, everyEpoch, type Revocations } from "../revocations/revocations.ts";
+import { clockMarginSeconds, type Revocations, unreachableEpoch } from "../revocations/revocations.ts";
 import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import type { SigningKeys } from "./signingKeys.ts";
@@ -9,14 +9,15 @@ import type { SigningKeys } from "./signingKeys.ts";
 export const issueToken =
   (tokens: AccessTokens, users: Pick<Users, "refreshPrincipal">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal }) => {
-    // The user may have been deleted and registered anew meanwhile.
+    const issue = tokens.prepare();
+    // The user may have been deleted and registered again in the meantime.
     const current = await users.refreshPrincipal(principal);
-    const token = await tokens.issue(current);
+    const token = await issue(current);
     audit("token-issued", { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };
 
-/** @param endSession ends the session of a token, and so the token. */
+/** @param endSession ends a session, and thereby its tokens */
 export const revokeToken =
   (
     revocations: Revocations,
@@ -25,8 +26,11 @@ export const revokeToken =
   ): Handler<"revokeToken"> =>
   async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
     if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
-    const forgettable = new Date(expiresAt.getTime() + clockSlackSeconds * 1000);
-    await revocations.revoke({ subject: tokenId, minimumEpoch: everyEpoch, expiresAt: forgettable });
+    await revocations.revoke({
+      subject: tokenId,
+      minimumEpoch: unreachableEpoch,
+      expiresAt: new Date(expiresAt.getTime() + clockMarginSeconds * 1000),
+    });
     audit("token-revoked", { userId });
     return { status: 204 };
   };

@@ -4,17 +4,17 @@ import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 
 /**
- * The secret key of a service with the embedded Postgres: made once, kept beside the data,
- * readable by its owner only.
- * @param dataDir a folder that is there.
- * @throws {SecretKeyError} where the file was cut short or others can read it.
+ * Reads the secret key of a service with the embedded Postgres, or makes it. It is a file beside the data that only its owner can
+ * read.
+ * @param dataDir an existing folder
+ * @throws {SecretKeyError} if the file is incomplete, or if others can read it
  */
 async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   const file = join(dataDir, "secret-key");
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   await writeFile(draft, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600, flush: true });
   try {
-    // A link is there complete or not at all, and never replaces an older key.
+    // Atomic, and never replaces an existing key.
     await link(draft, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
@@ -34,31 +34,30 @@ async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   }
 }
 
-/** The file is not what was written there. Its message is for the person who starts. */
+/** The file of the secret key cannot be used. The message is for the operator. */
 export class SecretKeyError extends ConfigError {}
 
-/** What everything that is derived from `SECRET_KEY` is derived from, as the settings have it: the present key first. */
+/** The secret keys from the settings, the current one first. Other keys are derived from them. */
 export type SecretKeys = {
-  /** For what has to be opened again. A line break at the end of a key makes no difference. */
+  /** For encryption and refresh tokens. What was made with or without a line break at the end of the key is accepted. */
   sealing: readonly [string, ...string[]];
-  /** For what is counted under one name, whether a line break was there or not. */
+  /** For the keys of counters, which must be the same with and without a line break. */
   counting: readonly [string, ...string[]];
 };
 
-/** The present secret key, and the one before it while it is being changed. */
+/** Reads the current secret key, and the previous one while it is being changed. @throws {SecretKeyError} */
 export async function readSecretKeys(settings: {
   secretKey: string | undefined;
   secretKeyPrevious: string | undefined;
   dataDir: string;
 }): Promise<SecretKeys> {
-  const present = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
-  return keysOf(settings.secretKeyPrevious === undefined ? [present] : [present, settings.secretKeyPrevious]);
+  const current = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
+  return keysOf(settings.secretKeyPrevious === undefined ? [current] : [current, settings.secretKeyPrevious]);
 }
 
 /**
- * Earlier versions derived from the key as it was given, so that a line break at its end counted: what they sealed is to be
- * opened, and they open what is sealed beside them while they are being replaced. So a key is used as it is given, and its other
- * forms are accepted.
+ * Earlier versions did not remove a line break at the end of the key. During an update both versions must open what the other has
+ * sealed. So new values are sealed under the key as it is given, and values under its other forms are accepted.
  */
 export function keysOf(given: [string, ...string[]]): SecretKeys {
   const plain = given.map((key) => key.replace(/[\r\n]+$/, ""));

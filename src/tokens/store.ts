@@ -2,9 +2,10 @@ import type { Knex } from "knex";
 import type { Database } from "../database/database.ts";
 import { lockUntilCommit } from "../database/locks.ts";
 import { statement } from "../database/sql.ts";
-import { boolean, double, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import { boolean, double, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
 import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
+import type { TokenLifetimeStore } from "./lifetime.ts";
 import type { SigningKeyStore } from "./storedKeys.ts";
 
 const keyColumns = {
@@ -139,3 +140,35 @@ export function signingKeyStore(database: Database): SigningKeyStore {
       }),
   };
 }
+
+const renewTokenLifetime = statement({
+  name: "renew-token-lifetime",
+  sql: `UPDATE token_lifetimes SET issued_until = greatest(issued_until, now() + make_interval(secs => :forSeconds))
+    WHERE seconds = :lifetimeSeconds AND issued_until > now()`,
+  parameters: { lifetimeSeconds: integer, forSeconds: double },
+});
+
+const insertTokenLifetime = statement({
+  name: "insert-token-lifetime",
+  sql: `INSERT INTO token_lifetimes (seconds, issued_until)
+    VALUES (:lifetimeSeconds, clock_timestamp() + make_interval(secs => :forSeconds))
+    ON CONFLICT (seconds) DO UPDATE SET issued_until = greatest(token_lifetimes.issued_until, excluded.issued_until)`,
+  parameters: { lifetimeSeconds: integer, forSeconds: double },
+});
+
+export const tokenLifetimeStore = (database: Database): TokenLifetimeStore => ({
+  async record(lifetimeSeconds, forSeconds) {
+    const values = { lifetimeSeconds, forSeconds };
+    const renewed = await database.write((knex) => renewTokenLifetime.count(knex, values));
+    if (renewed > 0) return;
+    await database.write((knex) =>
+      knex.transaction(async (transaction) => {
+        // Waits for the transactions that have revoked something and do not know this lifetime; later ones wait, and know it.
+        // An automatic VACUUM gives way after a second.
+        await transaction.raw("SET LOCAL lock_timeout = '1400ms'");
+        await transaction.raw("LOCK TABLE revocations IN SHARE MODE");
+        await insertTokenLifetime.count(transaction, values);
+      }),
+    );
+  },
+});

@@ -8,7 +8,7 @@ import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
-import { everyTokenOf, type Revocation } from "../revocations/revocations.ts";
+import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/throttling.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
@@ -31,6 +31,12 @@ export type UsersParts = SignInParts & {
 /** How long a password may wait to be estimated, and how many may wait. */
 const estimateTimeoutMs = 500;
 const maxEstimates = 64;
+
+/**
+ * How old the epoch of a new token may be. It must be far below `clockMarginSeconds`, for which a revocation outlasts the tokens of
+ * an epoch: a process that was stopped meanwhile reads the epoch again.
+ */
+const maxEpochAgeMs = 5_000;
 
 export function createUsers({ policy, enforce, networkKey, ...parts }: UsersParts) {
   const { store, hasher, throttle, audit } = parts;
@@ -99,7 +105,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     { current, next, networks }: { current: string; next: string; networks: Networks },
   ): Promise<void> {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
-    const wrong = new Problem("invalid-credentials", { detail: "The current password is not right." });
+    const wrong = new Problem("invalid-credentials", { detail: "The current password is wrong." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, reference: { id: userId }, password: current, networks });
     if (!confirmed) throw wrong;
@@ -169,7 +175,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
     });
     if (!revocation) throw new Problem("invalid-credentials");
-    if (revocation === deletedConcurrently) return enforce(everyTokenOf(userId));
+    if (revocation === deletedConcurrently) return enforce(deletedUser(userId));
     enforce(revocation);
     audit("user-deleted", { userId });
   }
@@ -180,7 +186,8 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
    */
   async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
-    if (principal.isCurrent) return principal;
+    const { epochReadSince } = principal;
+    if (epochReadSince !== undefined && performance.now() - epochReadSince < maxEpochAgeMs) return principal;
     const current = await withCurrentPassword(principal, async (principal) => {
       const epoch = await store.currentEpoch(principal.userId, principal.epoch);
       return epoch === undefined ? undefined : { ...principal, epoch };

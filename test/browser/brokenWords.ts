@@ -1,6 +1,6 @@
 /**
- * Words within these elements that are on more than one line. Hyphens, slashes and dots may end a line. It runs in the browser,
- * so it may use nothing from around it.
+ * Returns the words of these elements that are broken across lines. Lines may end with hyphens, slashes and dots. The
+ * function runs in the browser, so it must not refer to anything outside.
  */
 export function brokenWords(selector: string): string[] {
   const broken = new Set<string>();

@@ -1,4 +1,4 @@
-/** A browser opens connections in advance, and keeps some for which it has no request yet. None of them may spoil the next one. */
+/** A browser keeps idle connections. A request on one of them succeeds. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { startTestService } from "../support/service.ts";
 const service = await startTestService({ CORS_ORIGINS: "*" });
 const browser = await startBrowser();
 
-test("a request after others were aborted, and some seconds, is answered", { timeout: 90_000 }, async () => {
+test("a request succeeds some seconds after others were aborted", { timeout: 90_000 }, async () => {
   const page = await browser.newPage();
   const origin = createServer((_request, response) => response.setHeader("Content-Type", "text/html").end("<p>"));
   await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
@@ -18,7 +18,7 @@ test("a request after others were aborted, and some seconds, is answered", { tim
   const failures = await page.evaluate(async (url) => {
     const failed: string[] = [];
     for (let round = 0; round < 10; round += 1) {
-      // Each has a connection opened for it, on which nothing is sent any more.
+      // Each opens a connection, on which nothing more is sent.
       for (let count = 0; count < 3; count += 1) {
         const abort = new AbortController();
         fetch(`${url}/livez?${round}.${count}`, { signal: abort.signal }).catch(() => {});

@@ -1,6 +1,6 @@
 /**
- * Texts of the page that stand out from their background by less than 4.5 to 1 (WCAG 2.2, 1.4.3). It runs in the
- * browser, so it may use nothing from around it.
+ * Returns the texts of the page whose contrast is below 4.5 to 1 (WCAG 2.2, 1.4.3). The function runs in the browser, so it
+ * must not refer to anything outside.
  */
 export function faintTexts(): string[] {
   type Colour = [number, number, number, number];

@@ -1,4 +1,4 @@
-/** What a browser does with credentials by itself: the login dialog, and cached credentials that it sends along. */
+/** The credentials of browsers: their login dialog does not open unexpectedly, and cached credentials do no harm. */
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ const service = await startTestService();
 const { username } = await service.register();
 const browser = await startBrowser();
 
-/** Opens a page in a window of its own. */
+/** Opens a page in a new window. */
 async function open(url: string): Promise<Page> {
   const context = await browser.newContext();
   afterTest(() => context.close());
@@ -22,7 +22,7 @@ async function open(url: string): Promise<Page> {
 
 type Asked = { target: string; authorization: string | undefined };
 
-/** Asks from a page, with fetch or XMLHttpRequest. @returns the status; `undefined` where there is no answer in 5 s */
+/** Sends a request from a page. Returns the status, or `undefined` if there is no response within 5 s. */
 const ask = (page: Page, how: "fetch" | "XMLHttpRequest", asked: Asked) =>
   page.evaluate(
     ([how, { target, authorization }]) => {
@@ -47,7 +47,7 @@ const ask = (page: Page, how: "fetch" | "XMLHttpRequest", asked: Asked) =>
     [how, asked] as const,
   );
 
-/** Answers each request but for the page itself with the Basic challenge, as a service may that does not know browsers. */
+/** Answers every request except that for the page with the Basic challenge, as other services do. */
 const challenging = () =>
   serve((request, response) => {
     if (request.url === "/")
@@ -96,13 +96,13 @@ describe("the login dialog of the browser", () => {
     },
   );
 
-  test("would cover it with the Basic challenge, and then no promise settles", async () => {
+  test("would open for the Basic challenge, and then no promise settles", async () => {
     const page = await open(await challenging());
     expect(await ask(page, "fetch", { target: "/api/resource", authorization: undefined })).toBeUndefined();
   });
 
-  test.each(["img", "script", "iframe"] as const)("does not cover it either where its %s asks", async (name) => {
-    // The service's own pages may not load these at all.
+  test.each(["img", "script", "iframe"] as const)("does not open for a request of an %s", async (name) => {
+    // The content security policy of the service's own pages forbids these elements.
     const { page } = await visit(browser, `${service.url}/docs`, { bypassCSP: true });
     const settled = page.evaluate((name) => {
       const element = document.createElement(name);
@@ -117,23 +117,23 @@ describe("the login dialog of the browser", () => {
     expect(await settled).toMatch(/load|error/);
   });
 
-  test("is still there for a person who opens the URL", async () => {
+  test("opens for a person who visits the URL", async () => {
     const context = await browser.newContext({ httpCredentials: { username, password } });
     afterTest(() => context.close());
     const page = await context.newPage();
-    const answer = await page.goto(`${service.url}/api/resource`); // the dialog, answered
+    const answer = await page.goto(`${service.url}/api/resource`); // with the credentials of the dialog
     expect(answer?.status()).toBe(200);
   });
 });
 
 describe("the TypeScript client", () => {
-  test("opens no dialog even where the service has the Basic challenge", async () => {
+  test("opens no dialog, even if the service sends the Basic challenge", async () => {
     const page = await open(await challenging());
     const script = `latchkey.createLatchkeyClient({ baseUrl: "" }).GET("/api/resource").then(({ error }) => error.type)`;
     expect(await run(page, script)).toBe("/problems/authentication-required");
   });
 
-  test("signs in on a page of the service, with a base URL that is relative", async () => {
+  test("signs in on a page of the service, with a relative base URL", async () => {
     const { page } = await visit(browser, `${service.url}/docs`);
     const script = `(async () => {
       const client = latchkey.createLatchkeyClient({ baseUrl: "", storage: localStorage });
@@ -143,7 +143,7 @@ describe("the TypeScript client", () => {
     expect(await run(page, script)).toEqual({ data: `Hello, ${username}!` });
   });
 
-  test("does not follow a redirect, and says so", async () => {
+  test("does not follow a redirect, and reports it", async () => {
     const got: (string | undefined)[] = [];
     const elsewhere = await serve(({ url, headers }, response) => {
       if (url === "/api/sessions") got.push(headers.authorization);
@@ -161,15 +161,15 @@ describe("the TypeScript client", () => {
   });
 });
 
-describe("credentials that the browser has kept", () => {
-  /** A page of another origin with a form that begins a session. */
+describe("credentials that the browser has cached", () => {
+  /** A page of another origin with a form that creates a session. */
   const formTo = (url: string, headers: Record<string, string> = {}) =>
     serve((_request, response) => {
       const page = `<form method="post" action="${url}/api/sessions"><button>A prize</button></form>`;
       response.writeHead(200, { "Content-Type": "text/html", ...headers }).end(page);
     });
 
-  /** Opens the page in a browser that has kept the user's credentials, and sends its form. */
+  /** Opens the page in a browser that has cached the user's credentials, and submits its form. */
   async function sendForm(target: typeof service, url: string) {
     const page = await open(
       `${target.url.replace("//", `//${username}:${encodeURIComponent(password)}@`)}/api/resource`,
@@ -190,20 +190,20 @@ describe("credentials that the browser has kept", () => {
     ["another site that sends no referrer", "localhost", { "Referrer-Policy": "no-referrer" }],
     ["another port", "127.0.0.1", {}],
     ["another port that sends no referrer", "127.0.0.1", { "Referrer-Policy": "no-referrer" }],
-  ])("begin no session for a form of %s", async (_name, host, headers) => {
+  ])("create no session for a form of %s", async (_name, host, headers) => {
     const before = await sessions();
     const { port } = new URL(await formTo(service.url, headers));
     expect(await sendForm(service, `http://${host}:${port}/`)).toEqual({ status: 403, hasCredentials: true });
     expect(await sessions()).toBe(before);
   });
 
-  test("nor where CORS_ORIGINS is *", async () => {
+  test("create no session for a form if CORS_ORIGINS is *", async () => {
     const everyone = await startTestService({ CORS_ORIGINS: "*" }, service.databaseUrl);
     const { port } = new URL(await formTo(everyone.url));
     expect(await sendForm(everyone, `http://localhost:${port}/`)).toEqual({ status: 403, hasCredentials: true });
   });
 
-  test("do for a page in CORS_ORIGINS", async () => {
+  test("create a session for a page in CORS_ORIGINS", async () => {
     let action = "";
     const { port } = new URL(
       await serve((_request, response) => {
@@ -217,7 +217,7 @@ describe("credentials that the browser has kept", () => {
     expect(await sendForm(trusting, `${origin}/`)).toEqual({ status: 201, hasCredentials: true });
   });
 
-  test("a script of another origin signs in with the client, where CORS_ORIGINS is *", async () => {
+  test("a script of another origin signs in with the client if CORS_ORIGINS is *", async () => {
     const everyone = await startTestService({ CORS_ORIGINS: "*" }, service.databaseUrl);
     const page = await open(await formTo(everyone.url));
     const script = `(async () => {

@@ -1,4 +1,4 @@
-/** The documentation as people see it, where the service serves it and where a host of static files does. */
+/** The documentation in a browser, served by the service and by a static file host. */
 import { stat } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
@@ -19,7 +19,7 @@ const browser = await startBrowser();
 const served = `${service.url}/docs`;
 const folder = await serveFolder("dist/site", "/deep/below");
 
-/** Words that people search for, and the section that has to be among the first results. */
+/** Search terms, and the section that must be among the first results. */
 const searched = {
   login: "#/questions/login-and-logout",
   logout: "#/questions/login-and-logout",
@@ -70,7 +70,7 @@ const searched = {
   jwt: "#/questions/jwt-refresh-and-revoke",
 };
 
-/** Goes to a place of the page as its links do, and waits until it is there. */
+/** Navigates to a fragment of the page, and waits until it is shown. */
 async function goTo(page: Page, place: string): Promise<void> {
   await page.evaluate((hash) => location.assign(hash), place);
   await page
@@ -83,7 +83,7 @@ describe.each([
   ["as it is served", served],
   ["as a folder below a path", `${folder}/`],
 ])("%s", (_, url) => {
-  test("it loads nothing from elsewhere, complains of nothing, and goes on without a network", async () => {
+  test("it loads nothing from other hosts, logs no errors, and works without a network", async () => {
     const { page, complaints, requests } = await visit(browser, url);
     await page.context().setOffline(true);
     for (const place of [...chapters, ...operations]) await goTo(page, place);
@@ -91,7 +91,7 @@ describe.each([
     expect(complaints).toEqual([]);
   });
 
-  test("every link leads somewhere", { timeout: 120_000 }, async () => {
+  test("every link has a target", { timeout: 120_000 }, async () => {
     const { page } = await visit(browser, url);
     const links = new Set<string>();
     const places = new Set<string>();
@@ -104,10 +104,10 @@ describe.each([
       for (const link of found.links) links.add(link);
       for (const id of found.places) places.add(`#${id}`);
     }
-    // What is within a place (`#/users/createuser#…`) is Redoc's own.
+    // Redoc generates fragments within a section (`#/users/createuser#…`).
     const within = [...links].filter((link) => /^#[^#]+$/.test(link));
     expect(within.length).toBeGreaterThan(50);
-    // What was not drawn yet when it was looked for is waited for.
+    // A target may not be rendered yet.
     for (const link of within.filter((link) => !places.has(link))) await goTo(page, link);
     const beside = [...links].filter((link) => !link.startsWith("#") && !link.startsWith("https://"));
     expect(beside).toContain("openapi.yaml");
@@ -115,7 +115,7 @@ describe.each([
       expect((await page.request.get(new URL(link, page.url()).href)).status(), link).toBe(200);
   });
 
-  test("the page of every problem leads back here", async () => {
+  test("the page of every problem links to the documentation", async () => {
     const page = await browser.newPage();
     for (const slug of Object.keys(problems)) {
       await page.goto(new URL(`problems/${slug}`, url).href);
@@ -131,7 +131,7 @@ describe.each([
     ["an operation", "sign out everywhere", "/sessions/endallsessions"],
     ["a chapter", "which credential", "/credentials"],
     ["an error", "revocations-stale", "/errors/revocations-stale"],
-  ])("the search finds %s, with the keyboard alone", async (_what, words, place) => {
+  ])("the search finds %s, by keyboard only", async (_what, words, place) => {
     const { page } = await visit(browser, url);
     await page.getByRole("button", { name: "Search" }).focus();
     await page.keyboard.press("Enter");
@@ -143,15 +143,17 @@ describe.each([
   });
 });
 
-test("the search finds what people call otherwise, or what there is instead", { timeout: 120_000 }, async () => {
+test("the search finds sections by common synonyms, and by the names of features that do not exist", {
+  timeout: 120_000,
+}, async () => {
   const { page } = await visit(browser, served);
   await page.getByRole("button", { name: "Search" }).first().click();
   const field = page.getByLabel("Search the guide and the reference");
   for (const [words, place] of Object.entries(searched)) {
-    // What it found before would be there at first.
+    // The previous results would still be shown at first.
     await field.fill("");
     await field.fill(words);
-    // Among the first results, which are what is seen without scrolling.
+    // The results that are visible without scrolling.
     const first = page.locator('[role="dialog"] a[href^="#"]:nth-of-type(-n+4)');
     await first
       .and(page.locator(`[href^="${place}"]`))
@@ -197,7 +199,7 @@ test.each([
   expect(complaints).toEqual([]);
 });
 
-test("each code of the guide has one button to copy it, with a name, and nothing of the code is behind it", async () => {
+test("each code block of the guide has one copy button, with a name, that covers no code", async () => {
   const { page } = await visit(browser, served);
   const withoutButton = () =>
     page
@@ -226,7 +228,7 @@ test("each code of the guide has one button to copy it, with a name, and nothing
 test.each([
   ["where it is served", served, service.url],
   ["from a copy elsewhere, which does not know where", `${folder}/`, sampleOrigin],
-])("its guide and its samples find the service %s", async (_, url, origin) => {
+])("its guide and its samples contain the origin of the service: %s", async (_, url, origin) => {
   const { page, complaints } = await visit(browser, url);
   await goTo(page, "#/first-call");
   await page.getByText(`The examples use a service at ${origin}`).waitFor();
@@ -235,7 +237,7 @@ test.each([
   expect(complaints).toEqual([]);
 });
 
-test("a browser that has it gets a 304, and the page still works", async () => {
+test("a browser that has cached it receives a 304, and the page works", async () => {
   const { page, complaints } = await visit(browser, served);
   const { length } = service.log;
   await page.reload();
@@ -246,7 +248,7 @@ test("a browser that has it gets a 304, and the page still works", async () => {
   expect(complaints).toEqual([]);
 });
 
-test("its landmarks, headings, pictures and fields have names", async () => {
+test("its landmarks, headings, images and fields have names", async () => {
   const { page } = await visit(browser, served);
   expect(await page.locator("html").getAttribute("lang")).toBe("en");
   expect(await page.title()).toBe("Latchkey");
@@ -267,7 +269,7 @@ test("its landmarks, headings, pictures and fields have names", async () => {
   }
 });
 
-test("the keyboard reaches the content, the search and the contents, and shows where it is", async () => {
+test("the content, the search and the table of contents can be reached by keyboard, with a visible focus", async () => {
   const { page } = await visit(browser, served);
   const focused = () =>
     page.evaluate(() => {
@@ -311,7 +313,7 @@ test.each([360, 390])(
   },
 );
 
-test("nothing is wider than a phone, and its menu opens and leads on", async () => {
+test("nothing is wider than a phone, and the menu opens and navigates", async () => {
   const { page } = await visit(browser, served, { viewport: { width: 360, height: 760 }, hasTouch: true });
   for (const place of ["#/", ...chapters, "#/users/changepassword", "#/sessions/listsessions"]) {
     await goTo(page, place);
@@ -322,8 +324,8 @@ test("nothing is wider than a phone, and its menu opens and leads on", async () 
   await page.waitForURL(/#\/first-call$/);
 });
 
-describe.each(["light", "dark"] as const)("where the system is %s", (colorScheme) => {
-  test("the page is too, and every text can be read", { timeout: 120_000 }, async () => {
+describe.each(["light", "dark"] as const)("where the system prefers %s", (colorScheme) => {
+  test("the page uses that colour scheme, and every text has enough contrast", { timeout: 120_000 }, async () => {
     const { page } = await visit(browser, served, { colorScheme });
     const background = await page.evaluate(
       () => getComputedStyle(document.querySelector("main") ?? document.body).color,
@@ -348,6 +350,6 @@ describe.each(["light", "dark"] as const)("where the system is %s", (colorScheme
   });
 });
 
-test("the page is not much more than Redoc itself", async () => {
+test("the page is not much larger than Redoc itself", async () => {
   expect((await stat("dist/docs.html")).size).toBeLessThan(2_900_000);
 });

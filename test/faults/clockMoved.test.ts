@@ -1,22 +1,20 @@
 /** The clock of the service's machine is wrong while it runs. The database's is right. */
-import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeJwt } from "jose";
 import { expect, test } from "vitest";
-import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase, password } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const tokenTtlSeconds = 12;
 const basic: [string, string] = ["miguel", password];
 
 /** @returns settings for a program whose clock `set` moves, by a text such as "+1h" */
 async function movableClock() {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-clock-"));
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder();
   const file = join(folder, "offset");
   const set = async (offset: string) => {
     await writeFile(`${file}.new`, `${offset}\n`);

@@ -2,26 +2,20 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
-import { mkdtemp, readFile, rm, truncate } from "node:fs/promises";
+import { readFile, truncate } from "node:fs/promises";
 import { Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePort, freePorts } from "../support/ports.ts";
 import { createDatabase, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const soon = { timeout: 15_000, interval: 50 };
 /** The grace period is 0. Closing takes less than a second, and flushing the log up to one more. */
 const stopsWithinMs = 4_000;
-
-async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-log-"));
-  afterTest(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 type Served = {
   pid: number;
@@ -205,7 +199,7 @@ sys.exit(child.wait() % 256)
 
 describe("a terminal", { timeout: 60_000 }, () => {
   async function serveOnTerminal(mode: string, settings: Record<string, string> = {}) {
-    const [port] = await freePorts(1);
+    const port = await freePort();
     const python = spawn("python3", ["-c", terminal, process.execPath, mode], {
       env: {
         PATH: process.env["PATH"] ?? "",

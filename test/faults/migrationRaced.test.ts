@@ -1,6 +1,5 @@
 /** A deployment: four instances of the next version start at once while this version serves. */
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
@@ -11,6 +10,7 @@ import { createLedger } from "../support/ledger.ts";
 import { expectWithinBounds, recording, report, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase, query } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 /** A pause before the change, long enough for all four to reach it. It prolongs the race, not the table lock. */
 const nextMigration = `
@@ -20,8 +20,7 @@ const nextMigration = `
 
 /** @returns the folder of an installed version with one more migration */
 async function installNextVersion(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-next-"));
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder();
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const file = join(folder, "dist/src/database/migrate.js");

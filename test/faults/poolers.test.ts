@@ -1,25 +1,24 @@
 /** PgBouncer between Latchkey and Postgres: session mode works with all time limits; other modes are refused. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { runProgram, serveOn } from "../support/process.ts";
 import { password, query, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const postgres = await startBreakablePostgres();
 
 /** Runs Debian's PgBouncer with deploy/pgbouncer.ini, with other paths and the test's settings. */
 async function startPgBouncer(changes: Record<string, string>): Promise<{ url: string }> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-pgbouncer-"));
-  await chmod(folder, 0o755);
-  const [port = 0] = await freePorts(1);
+  const folder = await temporaryFolder(0o755);
+  const port = await freePort();
   const { host, port: portOfPostgres, database, user } = postgres.connection;
   const settings: Record<string, string> = {
     listen_addr: "127.0.0.1",

@@ -10,14 +10,14 @@ import { answerChecker } from "../support/answers.ts";
 import { startBrowser, visit } from "../support/browser.ts";
 import { createClient } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const browser = await startBrowser();
 
 /** @returns the URL of an nginx that serves the service at `/auth` */
 async function below(path: string, strips: boolean) {
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const publicUrl = `http://127.0.0.1:${port}${path}`;
   const service = await startTestService({ PUBLIC_URL: publicUrl, TRUST_PROXY: "loopback" });
   await startNginx(

@@ -1,6 +1,5 @@
 /** After a restore, nothing that was revoked since the backup is valid: the RUNBOOK's procedure with the real program. */
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import pg from "pg";
 import { expect, test } from "vitest";
@@ -8,6 +7,7 @@ import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const changed = "a sentence of words";
 const stop = async (program: Program) => {
@@ -50,8 +50,7 @@ async function restored() {
   const late = await begin("quiet");
   await stop(second);
 
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-  afterTest(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   const log = join(folder, "service.log");
   // As compose prints it, with other lines, and with events before the backup.
   const lines = [...first.stdout, "psql: no JSON", '{"event": broken', ...second.stdout];
@@ -141,7 +140,7 @@ test("--end-passwords disables all, --keep-passwords none; both end everything e
   const SECRET_KEY = `another ${secretKey}`;
   const keep = restore(databaseUrl, ["--keep-passwords"], { SECRET_KEY });
   expect(await keep.exit).toBe(0);
-  expect(keep.stdout.join("\n")).toContain("alive, as you asked for");
+  expect(keep.stdout.join("\n")).toContain("valid again, as requested");
   const send = createClient(await serveOn(databaseUrl, { SECRET_KEY }).url);
   await expectEnded(send, before);
   expect(await signIn(send, "changer", password)).toBe(200);
@@ -158,8 +157,7 @@ test.each(["--end-passwords", "--audit-log"])(
   async (choice) => {
     const service = await startTestService();
     const { id } = await service.register("miguel");
-    const folder = await mkdtemp(join(tmpdir(), "latchkey-restore-"));
-    afterTest(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const log = join(folder, "service.log");
     await writeFile(log, JSON.stringify({ event: "password-changed", msg: "audit", userId: id, passwordEpoch: 7 }));
     const locked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -190,15 +188,14 @@ test.each(["--end-passwords", "--audit-log"])(
 
 test("one of the password options is required, and the log is validated", async () => {
   const databaseUrl = await createDatabase();
-  const { folder } = { folder: await mkdtemp(join(tmpdir(), "latchkey-restore-")) };
-  afterTest(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   const empty = join(folder, "empty.log");
   await writeFile(empty, '{"level":30,"msg":"request completed"}\n');
   for (const [args, status, said] of [
     [[], 64, "--keep-passwords"],
-    [["--keep-passwords", "--end-passwords"], 64, "Say what to do about passwords"],
-    [["--audit-log", empty, "--keep-passwords"], 64, "Say what to do about passwords"],
-    [["now"], 64, "Say what to do about passwords"],
+    [["--keep-passwords", "--end-passwords"], 64, "Choose what happens to passwords"],
+    [["--audit-log", empty, "--keep-passwords"], 64, "Choose what happens to passwords"],
+    [["now"], 64, "Choose what happens to passwords"],
     [["--audit-log"], 64, "--audit-log"],
     [["--audit-log", join(folder, "missing")], 65, "cannot be read"],
     [["--audit-log", empty], 65, "no audit event"],
@@ -225,8 +222,7 @@ test("a disabled password costs as much work as a wrong one", { timeout: 60_000 
 });
 
 test("a copy of the embedded Postgres' data directory is restored in the same way", { timeout: 60_000 }, async () => {
-  const folder = await mkdtemp("/tmp/latchkey-restore-");
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder();
   const settings = (name: string) => ({ DATA_DIR: join(folder, name) });
   const first = runProgram([], settings("data"));
   let send = createClient(await first.url);

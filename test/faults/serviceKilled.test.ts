@@ -1,16 +1,14 @@
 /** The service is killed during writes: everything acknowledged was committed. */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { findRunningPostgres } from "../../src/database/embedded/postgres.ts";
-import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { createLedger, type Ledger } from "../support/ledger.ts";
 import { expectWithinBounds, recording, report, startLoad } from "../support/load.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 /** Kills and restarts the service several times. @returns the last service, and all acknowledged writes */
 async function killAmidWrites(kills: number, serve: () => Program): Promise<{ client: Client; ledger: Ledger }> {
@@ -41,11 +39,7 @@ test("killed ten times: each acknowledged write is kept", async () => {
 });
 
 test("killed twice with its embedded Postgres: the same", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
-  // Its Postgres ends shortly after the service.
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
-  await chmod(folder, 0o755);
-  const DATA_DIR = join(folder, "data");
+  const DATA_DIR = join(await temporaryFolder(0o755), "data");
   const { client, ledger } = await killAmidWrites(2, () => runProgram([], { DATA_DIR, THROTTLE: "off" }));
   await ledger.expectKept(client, (await findRunningPostgres(DATA_DIR)) ?? {});
 });

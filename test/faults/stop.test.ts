@@ -1,9 +1,8 @@
 /** A shutdown ends within its limit whatever hangs, and at any moment of a start. */
 
 import { once } from "node:events";
-import { chmod, copyFile, mkdtemp, readdir, rm } from "node:fs/promises";
+import { copyFile, readdir } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
@@ -15,6 +14,7 @@ import { createClient } from "../support/client.ts";
 import { throughLink } from "../support/deadLink.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 /** The limit in the RUNBOOK, beyond the grace period. */
 const boundMs = 20_000;
@@ -31,9 +31,7 @@ async function ended(program: Program, signal: NodeJS.Signals) {
 }
 
 async function dataFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-stop-"));
-  await chmod(folder, 0o755);
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder(0o755);
   return folder;
 }
 

@@ -1,14 +1,13 @@
 /** The guide's Python code verifies tokens of a real service with PyJWT, and rejects others. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { afterTest } from "../support/afterTest.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 /** Debian's Python, which has Debian's packages. */
 const python = "/usr/bin/python3";
@@ -16,7 +15,7 @@ const python = "/usr/bin/python3";
 test("a token is verified by its signature, issuer, audience, type and time", async () => {
   const guide = await readFile("docs/protect-your-api.md", "utf8");
   const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const service = await startTestService({ PORT: String(port), PUBLIC_URL: url, TOKEN_TTL_SECONDS: "60" });
   const other = await startTestService({ PUBLIC_URL: "https://other.example.com" }, service.databaseUrl);
@@ -26,8 +25,7 @@ test("a token is verified by its signature, issuer, audience, type and time", as
   service.advance(-3_600);
   const expired = await service.token("miguel");
 
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-python-"));
-  afterTest(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   await writeFile(
     join(folder, "verify.py"),
     `${code.replaceAll(sampleOrigin, url)}

@@ -1,10 +1,8 @@
 /** Several processes serve one port: they are replaced when they fail, and start, stop and are measured together. */
 import type { Worker } from "node:cluster";
 import { EventEmitter, once } from "node:events";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { Agent, get } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
@@ -13,9 +11,10 @@ import { countedRestarts } from "../../src/process/workerPool.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient } from "../support/client.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 type Line = {
   msg: string;
@@ -138,7 +137,7 @@ describe("two workers", { timeout: 60_000 }, () => {
   });
 
   test("serve again after both were killed", async () => {
-    const [port] = await freePorts(1);
+    const port = await freePort();
     const program = await startTwo({ PORT: String(port) });
     for (const pid of pidsOf(program).values()) process.kill(pid, "SIGKILL");
     await vi.waitUntil(() => linesOf(program).filter(({ msg }) => msg === "a worker ended").length === 2, soon);
@@ -324,9 +323,7 @@ describe("a failed start says why once, with the exit status of a single process
 });
 
 test("the embedded Postgres belongs to the primary, and keeps the workers' writes", { timeout: 60_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-workers-"));
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
-  await chmod(folder, 0o755);
+  const folder = await temporaryFolder(0o755);
   const settings = { DATA_DIR: join(folder, "data"), WORKERS: "2" };
   for (const status of [201, 409]) {
     const program = runProgram([], settings);

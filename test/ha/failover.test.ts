@@ -1,7 +1,7 @@
 /**
- * Failovers of Postgres under load, with the files of deploy/ha/: three nodes, HAProxy with and without
- * `on-marked-down shutdown-sessions`. What was acknowledged is kept, what was revoked stays revoked, nobody is taken for
- * a thief, and sign-in works within 2 s after a write is possible. No instance is restarted.
+ * Failovers of Postgres under load, with the files of deploy/ha/: three nodes, and HAProxy with and without
+ * `on-marked-down shutdown-sessions`. Acknowledged changes are kept, revoked credentials stay revoked, no refresh is taken for
+ * theft, and sign-in works within 2 s after writes are possible again. No instance is restarted.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
@@ -17,9 +17,9 @@ import { password, query } from "../support/service.ts";
 
 const databasePassword = "correct-horse";
 const signInWithinMs = 2_000;
-/** Between two sign-ins that succeed afterwards: it works, and goes on working. Wide, for a machine that has too much to do. */
+/** Between two successful sign-ins after the failover. Generous, for a busy machine. */
 const longestPauseMs = 10_000;
-/** The promise is 3 s, which test/faults/ proves. Here the cluster and its clients share the cores with the service. */
+/** The promise is 3 s, which test/faults/ proves. Here, the cluster and its clients share the cores with the service. */
 const answerWithinMs = 5_000;
 
 const cluster = await startCluster();
@@ -35,7 +35,7 @@ await query(administration, `CREATE ROLE latchkey LOGIN PASSWORD '${databasePass
 await query(administration, "CREATE DATABASE latchkey OWNER latchkey");
 await query(administration, "CREATE TABLE probe (at timestamptz DEFAULT now())");
 
-/** Limits are counted, and nobody reaches them. */
+/** Rate limits that are counted but never reached. */
 const limits = Object.fromEntries(
   ["ACCOUNT_ADDRESS", "ACCOUNT", "ADDRESS", "CONSECUTIVE", "REGISTRATIONS"].map((name) => [
     `THROTTLE_${name}`,
@@ -67,10 +67,10 @@ await vi.waitUntil(
 let scenarios = 0;
 
 /**
- * @param breakIt does something to the cluster, and returns when there is nothing left to be repaired
- * @param longestOutageMs in which no write was possible
+ * @param breakCluster breaks something, and returns when it is repaired
+ * @param longestOutageMs the maximum time without writes
  */
-async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number): Promise<void> {
+async function failover(breakCluster: () => Promise<unknown>, longestOutageMs: number): Promise<void> {
   await cluster.untilComplete();
   let turn = 0;
   const next: Client = (...request) => (instances[turn++ % instances.length] as Instance).client(...request);
@@ -88,7 +88,7 @@ async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number
   );
   const stopSignIns = startLoad(3 * signIn.length, signIn);
   await sleep(3_000);
-  await breakIt();
+  await breakCluster();
   await cluster.untilComplete();
   await sleep(2 * signInWithinMs);
   await stopLoad();
@@ -109,8 +109,8 @@ async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number
     const afterMs = (signedIn[0] ?? Infinity) - writableMs;
     const pausesMs = signedIn.map((atMs, index) => atMs - (signedIn[index - 1] ?? atMs));
     console.info(
-      `${name}: not writable for ${seconds(writableMs - beganMs)} s, sign-in ${seconds(afterMs)} s later, ` +
-        `then every ${seconds(Math.max(...pausesMs))} s at least`,
+      `${name}: not writable for ${seconds(writableMs - beganMs)} s, first sign-in ${seconds(afterMs)} s later, ` +
+        `longest pause between sign-ins ${seconds(Math.max(...pausesMs))} s`,
     );
     expect(writableMs - beganMs, name).toBeLessThan(longestOutageMs);
     expect(afterMs, name).toBeLessThan(signInWithinMs);
@@ -123,7 +123,7 @@ async function failover(breakIt: () => Promise<unknown>, longestOutageMs: number
   );
 }
 
-/** Success, or a 503 that says when to try again, in time. A revoked token is refused. */
+/** Success, a 503 with `Retry-After`, or the rejection of a revoked token; each within the time limit. */
 function isAllowed({ request, status = 0, problem, retryAfter, tookMs }: Outcome): boolean {
   const isSuccess = status >= 200 && status < 300;
   const isUnavailable = status === 503 && Number(retryAfter) > 0 && request !== "GET /livez";
@@ -137,16 +137,16 @@ async function untilReplaced(old: Node): Promise<void> {
   for (;;) {
     const leader = (await cluster.members()).find(({ role, state }) => role === "leader" && state === "running");
     if (leader && leader.name !== old.name) return;
-    if (performance.now() > deadline) throw new Error(`${old.name} is not replaced.`);
+    if (performance.now() > deadline) throw new Error(`${old.name} was not replaced.`);
     await sleep(200);
   }
 }
 
-test("a planned switch-over", async () => {
+test("a planned switchover", async () => {
   await failover(() => cluster.patronictl("switchover", "latchkey", "--force"), 10_000);
 });
 
-test("a synchronous standby that does not answer", async () => {
+test("a synchronous standby that does not respond", async () => {
   await failover(async () => {
     const standby = await cluster.synchronousStandby();
     afterTest(standby.thaw);
@@ -156,7 +156,7 @@ test("a synchronous standby that does not answer", async () => {
   }, 10_000);
 });
 
-test("etcd that does not answer: the primary goes on", async () => {
+test("etcd does not respond: the primary continues", async () => {
   await failover(async () => {
     afterTest(() => cluster.etcd.process.kill("SIGCONT"));
     cluster.etcd.process.kill("SIGSTOP");
@@ -165,7 +165,7 @@ test("etcd that does not answer: the primary goes on", async () => {
   }, 3_000);
 });
 
-test("a primary that is cut off: it is replaced, and comes back as a standby", async () => {
+test("a primary is cut off: it is replaced, and returns as a standby", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
     afterTest(cluster.network.heal);
@@ -176,7 +176,7 @@ test("a primary that is cut off: it is replaced, and comes back as a standby", a
   }, 45_000);
 });
 
-test("a primary whose Patroni hangs: its answers are not trusted", async () => {
+test("the Patroni of a primary hangs: the responses of that primary are not trusted", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
     afterTest(primary.thaw);
@@ -187,12 +187,12 @@ test("a primary whose Patroni hangs: its answers are not trusted", async () => {
   }, 45_000);
 });
 
-test("a primary that is killed, and its Patroni with it", async () => {
+test("a primary is killed together with its Patroni", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
     await primary.kill();
     await untilReplaced(primary);
-    // As a supervisor does when the machine is back.
+    // As a supervisor does after a reboot.
     primary.start();
   }, 45_000);
 });

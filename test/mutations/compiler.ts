@@ -1,13 +1,13 @@
-/** Tells edits that do not compile, which prove nothing about the tests. */
+/** Finds faults that do not compile: they prove nothing about the tests. */
 import { resolve } from "node:path";
 import ts from "typescript";
 import { edit, type Mutation } from "./mutation.ts";
 
-/** @returns a function that returns the compiler's complaint about an edited file; `undefined` where there is none */
+/** @returns a function that returns the first compiler error of an edited file; `undefined` if there is none */
 export function openCompiler(): (mutation: Mutation) => string | undefined {
   const configFile = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(configFile.config, ts.sys, ".");
-  // An edit may leave something unused.
+  // A fault may leave variables unused.
   Object.assign(options, { noUnusedLocals: false, noUnusedParameters: false });
   let current: { file: string; text: string } | undefined;
   let version = 0;

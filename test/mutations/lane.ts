@@ -1,15 +1,15 @@
 /**
- * Runs named tests in the current directory, a copy of the project, as the parent process asks. Vitest and its Postgres
- * stay up between runs: starting them takes longer than most tests.
+ * Runs tests in the current directory, a copy of the project, for the parent process. Vitest and its Postgres keep running
+ * between requests, because their start takes longer than most tests.
  */
 import { resolve } from "node:path";
 import { createVitest, type TestModule } from "vitest/node";
 
-/** `changed`: files that were edited since the last run. */
+/** `changed`: the files that were edited since the last run. */
 export type Run = { changed: string[]; test: string; only: string };
 /**
- * `failed`: the names of failed tests. `passed`: how many passed. `errors`: what failed outside of a test, such as an
- * import or a syntax error, and why tests failed.
+ * `failed`: the names of failed tests. `passed`: the number of passed tests. `errors`: errors outside of tests, such as a
+ * syntax error. `reasons`: the errors of failed tests.
  */
 export type RunResult = { failed: string[]; passed: number; errors: string[]; reasons: string[] };
 
@@ -46,7 +46,7 @@ async function run({ changed, test, only }: Run): Promise<RunResult> {
   };
 }
 
-/** Of the file itself and of its suites: collection and hooks. */
+/** Errors in the collection and in hooks. */
 const errorsOutsideTests = (module: TestModule): string[] =>
   [module, ...module.children.allSuites()].flatMap((part) => part.errors()).map(describe);
 
@@ -62,7 +62,7 @@ process.on("message", (request: Run) => {
     (error: unknown) => process.send?.({ failed: [], passed: 0, errors: [describe(error)], reasons: [] }),
   );
 });
-// The parent handles it: a terminal sends it to both.
+// A terminal sends SIGINT to the parent as well, which handles it.
 process.on("SIGINT", () => {});
 process.once("disconnect", () => {
   void running.then(() => vitest.close()).finally(() => process.exit());

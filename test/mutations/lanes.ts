@@ -10,18 +10,18 @@ import { edit, type Mutation } from "./mutation.ts";
 
 export type Lane = {
   /**
-   * Runs the tests of a mutation, with its edit or without.
-   * @throws {Error} where the search text is not there once, or the tests do not end
+   * Runs the tests of a mutation, with or without its edit.
+   * @throws {Error} if the search text does not occur exactly once, or the tests time out
    */
   run(mutation: Mutation, isEdited: boolean): Promise<RunResult>;
   close(): Promise<void>;
 };
 
-/** What a run may take. Beyond it the tests hang. */
+/** A run that takes longer hangs. */
 const runTimeoutMs = 120_000;
 const notCopied = new Set(["node_modules", ".git", "build", "data", "bench"]);
 
-/** Opens a copy, with a Vitest and a Postgres of its own. */
+/** Creates a copy of the project, with its own Vitest and Postgres. */
 export async function openLane(): Promise<Lane> {
   const folder = await mkdtemp(join(tmpdir(), "latchkey-mutate-"));
   await cp(".", folder, { recursive: true, filter: (path) => !notCopied.has(path) });
@@ -29,7 +29,7 @@ export async function openLane(): Promise<Lane> {
   let child = await start(folder);
   let editedBefore: string[] = [];
 
-  /** Writes a source file, and the module that `npm run build` makes of it, which tests of the program run. */
+  /** Writes a source file, and the compiled module in dist/, which tests of the program run. */
   const write = async (file: string, text: string): Promise<void> => {
     await writeFile(join(folder, file), text);
     if (file.startsWith("src/")) await writeFile(join(folder, "dist", file.replace(/ts$/, "js")), transpiled(text));
@@ -76,7 +76,7 @@ async function start(folder: string): Promise<ChildProcess> {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const ended = once(child, "exit").then(([status]) => {
-    throw new Error(`Vitest ended with ${status} before it could run tests.`);
+    throw new Error(`Vitest exited with status ${status} before it ran tests.`);
   });
   ended.catch(() => {});
   await Promise.race([once(child, "message"), ended]);

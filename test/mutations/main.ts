@@ -1,7 +1,4 @@
-/**
- * `npm run mutate`: applies deliberate faults one by one, and fails unless the named tests notice each of them.
- * The faults are listed in list/.
- */
+/** `npm run mutate`: applies the faults in list/ one by one. Fails unless the named tests detect each of them. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -13,15 +10,15 @@ import { edit, type Mutation } from "./mutation.ts";
 
 const help = `Usage: npm run mutate -- [options] [NAME…]
 
-Applies deliberate faults to copies of the project, one at a time, and runs the tests that are named with each.
-Fails where a fault goes unnoticed. A NAME is a part of a fault's name, or a file; without one, all are applied.
+Applies deliberate faults to copies of the project, one at a time, and runs the tests that are listed with each.
+Fails if a fault is not detected. NAME is a part of a fault's name, or a file. Default: all faults.
 
 Options:
-  --check          Only check that each search text is in its file exactly once.
+  --check          Only check that each search text occurs exactly once in its file.
   --list           List the names.
-  --skip-baseline  Do not check that the named tests pass without the fault.
-  --verbose        Show which assertions failed.
-  --lanes=NUMBER   How many faults to try at the same time (default: 2).
+  --skip-baseline  Do not check that the tests pass without the fault.
+  --verbose        Show the failed assertions.
+  --lanes=NUMBER   Number of faults to test at the same time (default: 2).
   --report=FILE    Write the results as JSON, like Vitest's reporter.
   --help           Show this text.
 `;
@@ -48,7 +45,7 @@ if (values.help) process.stdout.write(help);
 else if (values.list) process.stdout.write(chosen.map(({ name, file }) => `${name} (${file})\n`).join(""));
 else process.exitCode = (values.check ? await check() : await applyAll()) ? 0 : 1;
 
-/** @returns whether each search text is found once, and each name is unique */
+/** @returns whether each search text occurs exactly once, and each name is unique */
 async function check(): Promise<boolean> {
   const names = mutations.map(({ name }) => name);
   const problems = names.filter((name, index) => names.indexOf(name) < index).map((name) => `${name}: not unique`);
@@ -65,40 +62,40 @@ async function check(): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** @returns whether the tests noticed every fault */
+/** @returns whether the tests detected every fault */
 async function applyAll(): Promise<boolean> {
-  if (chosen.length === 0) throw new Error("No fault has such a name: see --list.");
+  if (chosen.length === 0) throw new Error("No fault has this name. See --list.");
   if (!existsSync("dist/docs.html")) throw new Error("Run `npm run build` first.");
   const compile = openCompiler();
-  const soundTests = new Map<string, Promise<string | undefined>>();
+  const baselines = new Map<string, Promise<string | undefined>>();
   const outcomes: Outcome[] = [];
-  const waiting = [...chosen];
+  const queue = [...chosen];
 
-  /** @returns why the tests prove nothing: they fail without the edit, too, or there are none */
-  const whyUnsound = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
+  /** @returns why the tests prove nothing: they fail without the fault, or do not exist */
+  const baselineProblem = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
     const { failed, passed, errors } = await lane.run(mutation, false);
-    if (errors.length + failed.length > 0) return `tests fail without the edit: ${[...failed, ...errors].join("; ")}`;
+    if (errors.length + failed.length > 0) return `tests fail without the fault: ${[...failed, ...errors].join("; ")}`;
     return passed === 0 ? `no test in ${mutation.test} matches /${mutation.only}/` : undefined;
   };
   const attempt = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
-    const complaint = compile(mutation);
-    if (complaint) return `does not compile: ${complaint}`;
+    const compilerError = compile(mutation);
+    if (compilerError) return `does not compile: ${compilerError}`;
     const tests = `${mutation.test} ${mutation.only}`;
-    if (!values["skip-baseline"] && !soundTests.has(tests)) soundTests.set(tests, whyUnsound(lane, mutation));
-    const unsound = await soundTests.get(tests);
-    if (unsound) return unsound;
+    if (!values["skip-baseline"] && !baselines.has(tests)) baselines.set(tests, baselineProblem(lane, mutation));
+    const unusable = await baselines.get(tests);
+    if (unusable) return unusable;
     const { failed, errors, reasons } = await lane.run(mutation, true);
     if (reasons.some((reason) => /^(SyntaxError|ReferenceError)/.test(reason))) return `broken: ${reasons.join("; ")}`;
     if (values.verbose) console.log([...failed, ...reasons].join("\n"));
     if (failed.length > 0) return undefined;
     return errors.length > 0
-      ? `no test failed, but: ${errors.join("; ")}`
+      ? `no test failed, but there were errors: ${errors.join("; ")}`
       : `survived /${mutation.only}/ in ${mutation.test}`;
   };
   const work = async (): Promise<void> => {
     const lane = await openLane();
     try {
-      for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
+      for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
         const began = performance.now();
         const problem = await attempt(lane, mutation).catch((error: Error) => error.message);
         const seconds = (performance.now() - began) / 1000;
@@ -111,8 +108,8 @@ async function applyAll(): Promise<boolean> {
       await lane.close();
     }
   };
-  process.on("SIGINT", () => waiting.splice(0));
-  process.on("SIGTERM", () => waiting.splice(0));
+  process.on("SIGINT", () => queue.splice(0));
+  process.on("SIGTERM", () => queue.splice(0));
   await Promise.all(Array.from({ length: Number(values.lanes) }, work));
 
   const failed = outcomes.filter(({ problem }) => problem !== undefined).length;

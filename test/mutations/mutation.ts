@@ -1,12 +1,12 @@
-/** One deliberate fault: an edit of the service, and the tests that must notice it. */
+/** A deliberate fault: an edit of a source file, and the tests that must detect it. */
 export type Mutation = {
-  /** What goes wrong, as a bug report would say it. Unique. */
+  /** The effect of the fault, as in a bug report. Unique. */
   name: string;
   file: string;
-  /** Occurs exactly once in the file. Keep it short, so that unrelated changes leave it alone. */
+  /** Occurs exactly once in the file. Keep it short, so that unrelated changes do not affect it. */
   find: string;
   replace: string;
-  /** The file of the tests. Choose the fastest that notices the fault. */
+  /** The test file. Choose the fastest one that detects the fault. */
   test: string;
   /** A regular expression for the full names of the tests to run. */
   only: string;
@@ -14,7 +14,7 @@ export type Mutation = {
 
 /**
  * Applies an edit to the text of its file.
- * @throws {Error} where the text to be replaced is not there exactly once
+ * @throws {Error} if `find` does not occur exactly once
  */
 export function edit({ file, find, replace }: Mutation, text: string): string {
   const count = text.split(find).length - 1;

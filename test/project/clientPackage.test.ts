@@ -1,19 +1,18 @@
-/** Whoever installs the package gets a client that compiles, runs, bundles and needs nothing of the service. */
+/** The client of the installed package compiles, runs and bundles, and needs nothing of the service. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const run = promisify(execFile);
-const folder = await mkdtemp(join(tmpdir(), "latchkey-client-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 
 const packing = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
 const [{ filename }] = JSON.parse((await run("npm", packing)).stdout) as [{ filename: string }];
@@ -22,7 +21,7 @@ const consumer = join(folder, "consumer");
 const latchkey = join(consumer, "node_modules/latchkey");
 await mkdir(latchkey, { recursive: true });
 await run("tar", ["-xzf", tarball, "--strip-components=1", "-C", latchkey]);
-// All that the client needs. Outside of the project nothing else can be found.
+// All dependencies of the client. No others can be resolved outside the project.
 for (const name of ["openapi-fetch", "openapi-typescript-helpers"]) {
   await cp(join("node_modules", name), join(consumer, "node_modules", name), { recursive: true });
 }
@@ -35,7 +34,7 @@ await writeFile(join(consumer, "types.ts"), await fixture("types.ts"));
 const example = (await fixture("example.ts")).replace("http://127.0.0.1:8080", service.url);
 await writeFile(join(consumer, "example.ts"), example);
 
-/** Where the types of fetch come from. */
+/** The sources of the types of fetch. */
 const web = { lib: ["es2022", "dom"], types: [] };
 const node = { lib: ["es2022"], types: ["node"], typeRoots: [resolve("node_modules/@types")] };
 
@@ -65,7 +64,7 @@ describe("compiles", { timeout: 120_000 }, () => {
   });
 });
 
-test("runs in Node, as the example says", async () => {
+test("runs the example in Node.js", async () => {
   await build({ entryPoints: [join(consumer, "example.ts")], outdir: consumer, format: "esm" });
   const { stdout, stderr } = await run(process.execPath, [join(consumer, "example.js")]);
   expect({ stdout, stderr }).toEqual({ stdout: "Hello, miguel!\nGoodbye.\n", stderr: "" });
@@ -90,7 +89,7 @@ describe("in a browser", () => {
     return { text: outputFiles[0]?.text ?? "", modules, warnings: warnings.map(({ id }) => id) };
   };
 
-  test("the client is small and alone, and works with what a browser has", async () => {
+  test("the client is small, has no dependencies, and works in a browser", async () => {
     const { text, modules, warnings } = await bundle('export { createLatchkeyClient } from "latchkey/client";');
     expect(warnings).toEqual([]);
     console.info(`the client in a browser, minified: ${text.length} bytes`);
@@ -114,24 +113,24 @@ describe("in a browser", () => {
     await expect(runInContext(script, page)).resolves.toBe("Hello, miguel!");
   });
 
-  test("what is not used is left out", async () => {
+  test("a bundler leaves out what is not used", async () => {
     const { text, modules } = await bundle('export { slugOf } from "latchkey/client";');
     expect(modules).toEqual(["latchkey/dist/src/client/problems.js"]);
     expect(text.length).toBeLessThan(1_000);
-    // What is only imported does nothing, and bundlers are told so.
+    // An import has no side effects, as package.json tells bundlers.
     expect((await bundle('import "latchkey/client";')).warnings).toEqual(["ignored-bare-import"]);
   });
 });
 
-test("publint has nothing to say", async () => {
+test("publint reports nothing", async () => {
   const { messages, pkg } = await publint({ pkgDir: latchkey, pack: false, strict: true });
   expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
 });
 
-test("are the types wrong? No", { timeout: 60_000 }, async () => {
-  // It is for ES modules, and two of the exports are no modules at all.
+test("attw (are the types wrong?) reports nothing", { timeout: 60_000 }, async () => {
+  // The package has ES modules only, and two of its exports are no modules.
   const options = ["--profile", "esm-only", "--exclude-entrypoints", "openapi.yaml", "dist/docs.html"];
-  const { stdout } = await run("node_modules/.bin/attw", [tarball, ...options]); // rejects where it finds any
+  const { stdout } = await run("node_modules/.bin/attw", [tarball, ...options]); // rejects if it finds an error
   expect(stdout).toContain('"latchkey/client"');
 });
 

@@ -1,16 +1,16 @@
-/** The code samples of the documentation do what they say: each is run as a developer would paste it. */
+/** Every code sample of the documentation works. Each is run as a developer would paste it. */
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { isReference, kindOf, type Operation, readApi, sourcesOf } from "../../fuzz/contract/operations.ts";
 import { stringsOf } from "../../fuzz/json.ts";
 import { codeSamples } from "../../scripts/docs/codeSamples.ts";
 import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { password, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const contract = await readContract();
 const api = readApi("openapi.yaml");
@@ -21,12 +21,11 @@ const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
   }),
 );
 const service = await startTestService({ PASSWORD_BLOCKLIST: "off" });
-const folder = await mkdtemp(join(tmpdir(), "latchkey-samples-"));
-afterAll(() => rm(folder, { recursive: true }));
-// curl shows the status only where it is asked to.
+const folder = await temporaryFolder();
+// curl prints the status only if it is told to.
 await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');
 
-/** How a sample is run, and where in what it writes the status is. */
+/** How a sample is run, and how its output contains the status. */
 const languages = [
   { label: "curl", tool: "sh", version: "-c true", run: (source: string) => ["-c", source], status: /\n(\d{3})$/ },
   {
@@ -100,7 +99,7 @@ async function signedIn(): Promise<Known> {
   return { user, session: json };
 }
 
-/** A sample with the ids of things that are there in the places of the examples in its path: they are made first. */
+/** Replaces the examples in the path of a sample with ids of resources, which are created first. */
 async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
   let text = source;
   for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && isReference(one.name))) {
@@ -112,7 +111,7 @@ async function withThings(source: string, operation: Operation, known: Known | u
   return text;
 }
 
-/** What an operation answers under a name, when it is called as its examples show. */
+/** Calls an operation with its examples. Returns a member of its response. */
 async function givenBy(giver: Operation, name: string, { user, session }: Known): Promise<string | undefined> {
   if (giver === api.registration) return user.id;
   if (giver.path === "/api/sessions") return session.id;
@@ -126,7 +125,7 @@ async function givenBy(giver: Operation, name: string, { user, session }: Known)
   return (given.find((one) => one.name === name) ?? given.find((one) => one.name === kindOf(name)))?.value;
 }
 
-/** As much of Go as can be told without it: brackets that close, and imports that are used, and only those. */
+/** Checks Go without a compiler: brackets match, and exactly the used packages are imported. */
 function looksSound(source: string): void {
   const code = source.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   const open: string[] = [];

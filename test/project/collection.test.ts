@@ -1,4 +1,4 @@
-/** The Postman collection runs from top to bottom, and would say so if an answer were not as declared. */
+/** The Postman collection runs from top to bottom, and detects a response that the contract does not declare. */
 import { readFile } from "node:fs/promises";
 import { Ajv } from "ajv";
 import newman from "newman";
@@ -12,7 +12,7 @@ import { startTestService } from "../support/service.ts";
 const openapi = await readFile("openapi.yaml", "utf8");
 const file = "generated/postman.json";
 
-/** As much of a collection as is looked at here. */
+/** The part of a collection that is read here. */
 type Collection = { item: { name: string; item: Item[] }[] };
 type Item = {
   id: string;
@@ -28,7 +28,7 @@ const operationsOf = (contract: string): string[] =>
   [...contract.matchAll(/^ {6}operationId: (\w+)$/gm)].map(([, id = ""]) => id).sort();
 const itemsOf = ({ item }: Collection): Item[] => item.flatMap((folder) => folder.item);
 
-/** @returns which requests were answered, and which tests failed */
+/** Returns the requests that were answered, and the tests that failed. */
 async function run(collection: string, baseUrl: string, iterationCount = 1) {
   const summary = await new Promise<newman.NewmanRunSummary>((resolve, reject) => {
     newman.run(
@@ -50,14 +50,14 @@ async function run(collection: string, baseUrl: string, iterationCount = 1) {
   };
 }
 
-/** The contract with some texts replaced, each at its first occurrence. */
+/** Returns the contract with some texts replaced, each at its first occurrence. */
 const changed = (changes: [from: string, to: string][]): string =>
   changes.reduce((text, [from, to]) => {
     expect(text).toContain(from);
     return text.replace(from, to);
   }, openapi);
 
-test("every operation is answered as declared, again and again, within the default limits", {
+test("every operation is answered as declared, in repeated runs, within the default limits", {
   timeout: 60_000,
 }, async () => {
   const limits = describeSettings().filter(({ name }) => name.startsWith("THROTTLE_"));
@@ -71,7 +71,7 @@ test("every operation is answered as declared, again and again, within the defau
   expect(await service.sql("SELECT username FROM users")).toEqual([]);
 });
 
-test("an answer that is not as declared fails its test, and no other", { timeout: 60_000 }, async () => {
+test("an undeclared response fails its own test only", { timeout: 60_000 }, async () => {
   const service = await startTestService();
   const contract = changed([
     ["'200':\n          description: The public keys.", "'202':\n          description: The public keys."],
@@ -92,7 +92,7 @@ test("an answer that is not as declared fails its test, and no other", { timeout
   ]);
 });
 
-test("a new operation is in it with its credentials, its variables and its tests", async () => {
+test("it contains a new operation, with credentials, variables and tests", async () => {
   const orders = `paths:
   /api/devices:
     get:
@@ -136,7 +136,7 @@ test("a new operation is in it with its credentials, its variables and its tests
     ["getResource", "bearer"],
   ]);
   const [createOrder, getOrder] = resource;
-  // Of what has to wait for a token, some comes after its folder.
+  // Some requests that need a token come after the folder that issues it.
   expect(collection.item.at(-1)?.item[0]).toMatchObject({ id: "listDevices", request: { auth: { type: "bearer" } } });
   expect(createOrder?.event[0]?.script.exec.join("\n")).toContain("to.have.status(201)");
   expect(createOrder?.event[0]?.script.exec.join("\n")).toContain('set("order_id", pm.response.json().id)');
@@ -145,7 +145,7 @@ test("a new operation is in it with its credentials, its variables and its tests
   });
 });
 
-test("it has the shape of Postman's format, version 2.1", async () => {
+test("it conforms to version 2.1 of Postman's format", async () => {
   const list = (items: object) => ({ type: "array", items });
   const closed = (properties: object, required: string[] = []) => ({
     type: "object",
@@ -200,7 +200,7 @@ test("it has the shape of Postman's format, version 2.1", async () => {
   expect(ajv.errors).toBeNull();
 });
 
-test("the URL of each request and of each example is there as one string, which says the same as its parts", async () => {
+test("the URL of each request and example is a string that equals its parts", async () => {
   const items = itemsOf(JSON.parse(await readFile(file, "utf8")));
   const urls = items.flatMap(({ request, response }) => [
     request.url,
@@ -223,14 +223,14 @@ test("the URL of each request and of each example is there as one string, which 
   complete.forEachItem(({ request: { url } }) => expect(url.toString()).toMatch(/^{{baseUrl}}\/[^:]*$/));
 });
 
-test("it is the same whenever it is made, and has every operation once", async () => {
+test("it is reproducible, and contains every operation once", async () => {
   const collection = await postmanCollection(parse(openapi));
   expect(await postmanCollection(parse(openapi))).toBe(collection);
   const items = itemsOf(JSON.parse(collection));
   expect(items.map(({ id }) => id).toSorted()).toEqual(operationsOf(openapi));
 });
 
-test("what is registered or changed is new in every run", async () => {
+test("every run registers new users and passwords", async () => {
   const items = itemsOf(JSON.parse(await readFile(file, "utf8")));
   const sent = (operationId: string) => JSON.parse(items.find(({ id }) => id === operationId)?.request.body?.raw ?? "");
   expect(sent("createUser")).toEqual({ username: "miguel-{{$guid}}", password: "{{password}}" });

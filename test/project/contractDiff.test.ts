@@ -1,6 +1,6 @@
 /** `npm run contract:diff` finds the changes of the contract that affect clients, and whether they break them. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -9,7 +9,6 @@ import { describe, expect, test } from "vitest";
 import type { Document } from "yaml";
 import { type Change, contractChanges } from "../../scripts/contract/changes.ts";
 import { announcesBreakingChange } from "../../scripts/versions.ts";
-import { afterTest } from "../support/afterTest.ts";
 import {
   add,
   type Edit,
@@ -23,6 +22,7 @@ import {
   schema,
   set,
 } from "../support/edits.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const listSessions = operation("get", "/api/sessions");
 const limit = [...listSessions, "parameters", "0"];
@@ -353,8 +353,7 @@ test.each([
 describe("npm run contract:diff", () => {
   /** A repository with the contract and its last released version. */
   async function repository(changelog = "# Changelog\n\n## Unreleased\n") {
-    const folder = await mkdtemp(join(tmpdir(), "latchkey-diff-"));
-    afterTest(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const git = (...args: string[]) => run(folder, "git", ...args);
     const commit = (message: string) =>
       git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--all", "-m", message);

@@ -1,21 +1,20 @@
-/** `npm run lint` refuses a contract that says too little, or says it otherwise than the rest. */
+/** `npm run lint` rejects a contract that is incomplete or inconsistent. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { afterTest } from "../support/afterTest.ts";
 import { add, type Edit, edited, header, member, operation, remove, response, schema, set } from "../support/edits.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const getUser = operation("get", "/api/users/{id}");
 const id = [...getUser, "parameters", "0"];
 const createUser = operation("post", "/api/users");
 const problem = (name: string, ...rest: string[]) => response(name, "content", "application/problem+json", ...rest);
 
-/** Each rule, and an edit that it refuses. */
-const refused: [rule: string, edit: Edit][] = [
+/** Each rule, and an edit that it rejects. */
+const rejected: [rule: string, edit: Edit][] = [
   ["operation-operationId", remove(...createUser, "operationId")],
   [
     "operation-4xx-response",
@@ -149,7 +148,7 @@ const refused: [rule: string, edit: Edit][] = [
 
 type Lint = { totals: { errors: number; warnings: number }; problems: { ruleId: string; severity: string }[] };
 
-/** One run for all: most of its time is the start of the program. */
+/** One run for all edits, because the start of the program takes most of the time. */
 async function lint(files: string[], ...options: string[]): Promise<Lint[]> {
   const args = ["lint", ...files, "--config", "redocly.yaml", "--format", "json", ...options];
   const { stdout } = await promisify(execFile)("node_modules/.bin/redocly", args, { maxBuffer: 100_000_000 }).catch(
@@ -166,26 +165,25 @@ describe("the contract", () => {
     expect(await lint(["openapi.yaml"])).toMatchObject([{ totals: { errors: 0, warnings: 0 }, problems: [] }]);
   });
 
-  describe("is refused by", () => {
+  describe("is rejected by", () => {
     let results: Lint[];
     beforeAll(async () => {
-      const folder = await mkdtemp(join(tmpdir(), "latchkey-lint-"));
-      afterTest(() => rm(folder, { recursive: true }));
-      const files = refused.map((_, index) => join(folder, `${index}.yaml`));
-      await Promise.all(refused.map(([, edit], index) => writeFile(files[index] as string, edited(edit).toString())));
+      const folder = await temporaryFolder();
+      const files = rejected.map((_, index) => join(folder, `${index}.yaml`));
+      await Promise.all(rejected.map(([, edit], index) => writeFile(files[index] as string, edited(edit).toString())));
       results = await lint(files);
     }, 120_000);
 
-    test.each(refused.map(([rule, edit], index) => ({ rule, edit, index })))("$rule ($index)", ({ rule, index }) => {
+    test.each(rejected.map(([rule, edit], index) => ({ rule, edit, index })))("$rule ($index)", ({ rule, index }) => {
       expect(results[index]?.problems).toContainEqual(expect.objectContaining({ ruleId: rule, severity: "error" }));
     });
   });
 
-  test("every rule has an edit that it refuses", async () => {
+  test("every rule rejects an edit", async () => {
     const { oas3_1Rules: rules } = parse(await readFile("redocly.yaml", "utf8")) as {
       oas3_1Rules: Record<string, unknown>;
     };
     const active = Object.keys(rules).filter((rule) => rules[rule] !== "off");
-    expect([...new Set(refused.map(([rule]) => rule))].sort()).toEqual(active.sort());
+    expect([...new Set(rejected.map(([rule]) => rule))].sort()).toEqual(active.sort());
   });
 });

@@ -1,4 +1,4 @@
-/** What is deployed with: images that cannot change unseen, a database whose role is no superuser, no secrets in either. */
+/** The files of a deployment: pinned images, a database role without superuser rights, and no secrets. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { expect, inject, test } from "vitest";
@@ -19,7 +19,7 @@ test("every image is pinned by its digest", () => {
   for (const image of images) expect(image).toMatch(/:[\d.]+\S*@sha256:[0-9a-f]{64}$/);
 });
 
-test("secrets are left out of commits and images", () => {
+test("secrets are excluded from commits and images", () => {
   const secrets = [".env", ".env.production", "deploy/.env", "tls.pem", "deploy/key.pem", "server.key"];
   const ignored = execFileSync("git", ["check-ignore", "--no-index", ...secrets], { encoding: "utf8" });
   expect(ignored.trim().split("\n")).toEqual(secrets);
@@ -28,11 +28,11 @@ test("secrets are left out of commits and images", () => {
   );
 });
 
-test("what compose makes the database with gives the service an ordinary role", async () => {
+test("the database script of docker-compose.yml gives the service an ordinary role", async () => {
   const script = readFileSync("deploy/postgres-init.sql", "utf8");
   expect(compose.services.postgres.volumes).toContainEqual(expect.stringContaining("./deploy/postgres-init.sql:"));
   expect(compose.services.postgres.environment).not.toHaveProperty("POSTGRES_USER");
-  // Its statements, as psql would send them, under names of this test alone.
+  // Its statements, as psql would send them, with names that only this test uses.
   const name = `composed_${process.pid}`;
   const statements = script
     .replace(/^\\getenv .*$/m, "")

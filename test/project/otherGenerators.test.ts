@@ -1,4 +1,4 @@
-/** Other generators understand the contract: what they make of it compiles, and does what the article does with curl. */
+/** Other generators understand the contract: their clients compile and run the curl session of the article. */
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 await mkdir("build", { recursive: true });
-// Within the project, where what the clients import is found.
+// In the project, so that the clients' imports are resolved.
 const folder = await mkdtemp("build/generators-");
 afterTest(() => rm(folder, { recursive: true }));
 
@@ -23,7 +23,7 @@ const run = async (tool: string, ...args: string[]) => {
   return `${stdout}${stderr}`;
 };
 
-/** What each of them is told. Each leaves `client.ts` or `client/index.ts` in its folder. */
+/** The generators. Each writes `client.ts` or `client/index.ts` into its folder. */
 const generators: [name: string, generate: (into: string) => Promise<string>][] = [
   [
     "hey-api",

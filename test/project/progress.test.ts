@@ -1,16 +1,14 @@
-/** A run tells after each file how many are done, whatever reporters it was given. */
+/** A run prints its progress after each test file, whichever reporters it has. */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { afterTest } from "../support/afterTest.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-test("with the reporters that continuous integration names", async () => {
+test("progress is printed with the reporters of continuous integration", async () => {
   const options = ["--reporter=default", "--reporter=json", "--outputFile.json=report.json"];
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-progress-"));
-  afterTest(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   await writeFile(join(folder, "package.json"), '{"type":"module"}');
   const ofProject = (name: string) => `{ extends: true, test: { name: "${name}", include: ["${name}.test.js"] } }`;
   await writeFile(

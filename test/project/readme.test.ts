@@ -1,11 +1,11 @@
 /** The curl session of the README works as written, and prints the responses that the README shows. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const readme = await readFile("README.md", "utf8");
 const service = await startTestService();
@@ -27,13 +27,12 @@ function walkThrough(): Step[] {
 test("the curl session of the README works on a new service", { timeout: 60_000 }, async () => {
   const steps = walkThrough();
   expect(steps.length).toBeGreaterThan(8);
-  const home = await mkdtemp(join(tmpdir(), "latchkey-readme-"));
+  const home = await temporaryFolder();
   // The commands stay unchanged: .curlrc redirects 127.0.0.1:8080 to the service under test.
   await writeFile(join(home, ".curlrc"), `connect-to = "127.0.0.1:8080:${new URL(service.url).host}"\nshow-error\n`);
   const mark = "-- the next command --";
   const script = steps.map(({ command }) => `${command}\necho; echo '${mark}'`).join("\n");
   const { stdout } = await promisify(execFile)("sh", ["-c", script], { env: { ...process.env, CURL_HOME: home } });
-  await rm(home, { recursive: true });
 
   const answers = stdout.split(mark).map((text) => text.trim().split(/\r?\n/));
   for (const [index, { command, answer }] of steps.entries()) {

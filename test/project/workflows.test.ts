@@ -1,11 +1,11 @@
-/** What workflows.arazzo.yaml says is what happens, step by step, with a service that listens. */
+/** A running service behaves as the steps of workflows.arazzo.yaml describe. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 type Step = { stepId: string; description?: string; successCriteria?: { condition: string }[] };
 const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as {
@@ -15,10 +15,9 @@ const { workflows } = parse(await readFile("workflows.arazzo.yaml", "utf8")) as 
 type Check = { name: string; passed: boolean; condition?: string };
 type Walked = { workflowId: string; executedSteps: { stepId: string; checks: Check[] }[] };
 
-const folder = await mkdtemp(join(tmpdir(), "latchkey-workflows-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 
-/** Walks all workflows. @returns the exit status, and which check of which step came out how */
+/** Runs all workflows. Returns the exit status, and the result of each check of each step. */
 async function walk(url: string, report: string): Promise<{ exitCode: unknown; walked: Walked[] }> {
   const file = join(folder, report);
   const args = ["respect", "workflows.arazzo.yaml", "--server", `latchkey=${url}`, "--json-output", file];
@@ -31,7 +30,7 @@ async function walk(url: string, report: string): Promise<{ exitCode: unknown; w
   return { exitCode, walked: files["workflows.arazzo.yaml"]?.executedWorkflows ?? [] };
 }
 
-/** The report has stars in the place of whatever the contract calls a password. */
+/** The report replaces every value that the contract calls a password with stars. */
 function isShownAs(reported: string | undefined, condition: string): boolean {
   const [start, end] = reported?.split("********") ?? [];
   if (start === undefined || end === undefined) return reported === condition;
@@ -45,8 +44,8 @@ const failures = (walked: Walked[]) =>
     ),
   );
 
-test("every workflow can be walked to its end, and leaves nothing behind", { timeout: 60_000 }, async () => {
-  // So long that a slow machine is not taken for a thief.
+test("every workflow runs to its end, and leaves no data behind", { timeout: 60_000 }, async () => {
+  // A slow machine must not be mistaken for a thief.
   const service = await startTestService({ REFRESH_GRACE_SECONDS: "300" });
   const { exitCode, walked } = await walk(service.url, "as-written.json");
   expect(failures(walked)).toEqual([]);
@@ -66,7 +65,7 @@ test("every workflow can be walked to its end, and leaves nothing behind", { tim
   expect(await service.sql("SELECT username FROM users")).toEqual([]);
 });
 
-test("a service that answers otherwise fails the step that meets it, and no other", { timeout: 60_000 }, async () => {
+test("an unexpected response fails its own step only", { timeout: 60_000 }, async () => {
   const service = await startTestService({ PASSWORD_BLOCKLIST: "off", REFRESH_GRACE_SECONDS: "300" });
   const { exitCode, walked } = await walk(service.url, "without-blocklist.json");
   expect(exitCode).toBe(1);
@@ -77,7 +76,7 @@ test("a service that answers otherwise fails the step that meets it, and no othe
   ]);
 });
 
-test("every workflow and every step says what it is for and which status it expects", () => {
+test("every workflow and step has a description and an expected status", () => {
   for (const { workflowId, summary, description, steps } of workflows) {
     expect([summary, description], workflowId).not.toContain(undefined);
     for (const step of steps) {

@@ -125,7 +125,7 @@ describe("settings", () => {
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector?key=hunter2"],
   ])("%s: a wrong one (%s) is refused and not repeated", (name, given) => {
     const read = () => readConfig({ SECRET_KEY: secret, [name]: given });
-    expect(read).toThrow(`${name}: what is given (not shown) is not allowed.`);
+    expect(read).toThrow(`${name}: the value (not shown) is not allowed.`);
     expect(read).not.toThrow(given);
   });
 

@@ -1,15 +1,14 @@
 /** A contract that cannot be bound or guarded fails the start. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { ContractError, loadContract } from "../../src/openapi/contract.ts";
 import { parseContract, parsedContractFile } from "../../src/openapi/parseContract.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const text = await readFile("openapi.yaml", "utf8");
-const folder = await mkdtemp(join(tmpdir(), "latchkey-contract-"));
-afterAll(() => rm(folder, { recursive: true }));
+const folder = await temporaryFolder();
 
 /** Loads the contract with the first occurrence of a text replaced. */
 async function load(from: string, to: string) {

@@ -1,17 +1,14 @@
-/** Numbers and booleans have one spelling, everywhere in a request. */
-import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import express, { type ErrorRequestHandler } from "express";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { loadContract } from "../../src/openapi/contract.ts";
 import { requestValidator } from "../../src/openapi/validation.ts";
 import { Problem } from "../../src/problems/problems.ts";
+import { listen } from "../support/ports.ts";
 import { password, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const service = await startTestService();
 const basic: [string, string] = [(await service.register()).username, password];
@@ -48,37 +45,25 @@ const more = `
         - { name: text, in: query, schema: { type: string } }
         - { name: X-Depth, in: header, schema: { type: integer } }
         - { name: size, in: cookie, schema: { type: integer } }`;
-let url = "";
-let folder = "";
 const app = express();
-const server = createServer(app);
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "parameters-"));
-  const text = readFileSync("openapi.yaml", "utf8")
-    .replace(/(operationId: listSessions[\s\S]*?parameters:)/, `$1${more}`)
-    .replace("\n  schemas:\n", "\n  schemas:\n    PageNumber: { allOf: [{ type: integer, minimum: 1 }] }\n");
-  writeFileSync(join(folder, "openapi.yaml"), text);
-  const contract = await loadContract(join(folder, "openapi.yaml"), undefined);
-  const validate = requestValidator(contract);
-  const operation = contract.operations.find(({ id }) => id === "listSessions");
-  if (!operation) throw new Error("no operation");
-  app.get("/api/sessions", async (request, response) => {
-    await validate(operation, request, response);
-    response.status(200).end();
-  });
-  const refuse: ErrorRequestHandler = (error, _request, response, _next) => {
-    response.status(error instanceof Problem ? error.status : 500).end();
-  };
-  app.use(refuse);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/sessions`;
+const folder = await temporaryFolder();
+const text = readFileSync("openapi.yaml", "utf8")
+  .replace(/(operationId: listSessions[\s\S]*?parameters:)/, `$1${more}`)
+  .replace("\n  schemas:\n", "\n  schemas:\n    PageNumber: { allOf: [{ type: integer, minimum: 1 }] }\n");
+writeFileSync(join(folder, "openapi.yaml"), text);
+const contract = await loadContract(join(folder, "openapi.yaml"), undefined);
+const validate = requestValidator(contract);
+const operation = contract.operations.find(({ id }) => id === "listSessions");
+if (!operation) throw new Error("no operation");
+app.get("/api/sessions", async (request, response) => {
+  await validate(operation, request, response);
+  response.status(200).end();
 });
-afterAll(async () => {
-  server.close();
-  await rm(folder, { recursive: true });
-});
+const refuse: ErrorRequestHandler = (error, _request, response, _next) => {
+  response.status(error instanceof Problem ? error.status : 500).end();
+};
+app.use(refuse);
+const url = `http://127.0.0.1:${await listen(createServer(app))}/api/sessions`;
 
 const integers = ["1e1", "0x1", "01", "1.0", "%201", "-0", "1e400", "9007199254740993"];
 const wrong: [string, Record<string, string>][] = [

@@ -6,7 +6,7 @@ import { describe, expect, inject, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { keyId, tokenId, userId } from "../../src/identifiers.ts";
 import type { Problem } from "../../src/problems/problems.ts";
-import { everyEpoch, followRevocations } from "../../src/revocations/revocations.ts";
+import { unreachableEpoch, watchRevocations } from "../../src/revocations/revocations.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
@@ -58,6 +58,16 @@ describe("after the 204 of", () => {
     }
     console.info(`refused elsewhere after ${times.sort((a, b) => a - b)[5]?.toFixed(1)} ms (median of ten)`);
   });
+});
+
+test("a user who has signed out and is signed out again is refused elsewhere within a second, each time", async () => {
+  const { username } = await here.register();
+  for (let round = 0; round < 3; round += 1) {
+    const bearer = await here.token(username);
+    expect((await read(there, bearer)).status).toBe(200);
+    expect((await here.send("DELETE", "/api/sessions", { bearer })).status).toBe(204);
+    await refusedAfterMs(there, bearer);
+  }
 });
 
 test.each([
@@ -127,8 +137,8 @@ test("revocations that commit out of order are not missed", async () => {
   const slow = new pg.Client(here.databaseUrl);
   await slow.connect();
   await slow.query("BEGIN");
-  await slow.query(insert, [idOf(early), everyEpoch]); // the lower id, not yet visible
-  await here.sql(insert, [idOf(late), everyEpoch]);
+  await slow.query(insert, [idOf(early), unreachableEpoch]); // the lower id, not yet visible
+  await here.sql(insert, [idOf(late), unreachableEpoch]);
   await refusedAfterMs(there, late); // the higher id has been read now
   expect((await read(there, early)).status).toBe(200);
   await slow.query("COMMIT");
@@ -176,12 +186,12 @@ describe("the list", () => {
   test("forgets an entry when the last token that it could concern has expired, and not before", async () => {
     const database = openDatabase(await createDatabase(), 2);
     let now = Date.now();
-    const list = await followRevocations(
-      revocationStore(database),
-      60_000,
-      () => new Date(now),
-      () => {},
-    );
+    const list = await watchRevocations({
+      store: revocationStore(database),
+      maxStalenessMs: 60_000,
+      clock: () => new Date(now),
+      onError: () => {},
+    });
     const subject = userId("01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b");
     const revoked = () => {
       try {
@@ -220,7 +230,12 @@ describe("the list", () => {
     const url = await createDatabase();
     const database = openDatabase(url, 2);
     const ignore = () => {};
-    const list = await followRevocations(revocationStore(database), 1_500, () => new Date(), ignore);
+    const list = await watchRevocations({
+      store: revocationStore(database),
+      maxStalenessMs: 1_500,
+      clock: () => new Date(),
+      onError: ignore,
+    });
     const problem = () => {
       try {
         list.check({
@@ -259,7 +274,7 @@ describe("the list", () => {
     await admin.query("ALTER TABLE revocations DISABLE TRIGGER ALL");
     await admin.query(
       `INSERT INTO revocations (subject, minimum_epoch, expires_at)
-       SELECT gen_random_uuid(), ${everyEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
+       SELECT gen_random_uuid(), ${unreachableEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
     );
     await admin.end();
     const database = openDatabase(url, 2);
@@ -267,12 +282,12 @@ describe("the list", () => {
     const collectGarbage = runInNewContext("gc") as () => void;
     collectGarbage();
     const before = process.memoryUsage();
-    const list = await followRevocations(
-      revocationStore(database),
-      60_000,
-      () => new Date(),
-      () => {},
-    );
+    const list = await watchRevocations({
+      store: revocationStore(database),
+      maxStalenessMs: 60_000,
+      clock: () => new Date(),
+      onError: () => {},
+    });
     collectGarbage();
     const after = process.memoryUsage();
     expect(list.size()).toBe(1_000_000);

@@ -179,7 +179,11 @@ test("a token lost by a failover stays valid; an older copy of it is detected", 
 const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
   createSessions({
     store: sessionStore(database),
-    tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
+    tokens: {
+      ttlSeconds: 600,
+      prepare: () => () => Promise.resolve("unused"),
+      verify: () => Promise.reject(new Error()),
+    },
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
@@ -239,7 +243,7 @@ test("a refresh from another network is audited", async () => {
   });
   const verifyAgain = () => Promise.resolve(undefined);
   const caller = { userId: toUserId(userId), username: storedUsername(username), epoch: 0 };
-  const principal = { ...caller, proof: "password", isCurrent: true, verifyAgain } as const;
+  const principal = { ...caller, proof: "password", epochReadSince: undefined, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, address));

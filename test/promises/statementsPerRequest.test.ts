@@ -45,7 +45,11 @@ const users = createUsers({
 const newInstance = () =>
   createSessions({
     store: sessionStore(database),
-    tokens: { ttlSeconds: 600, issue: () => Promise.resolve("unused"), verify: () => Promise.reject(new Error()) },
+    tokens: {
+      ttlSeconds: 600,
+      prepare: () => () => Promise.resolve("unused"),
+      verify: () => Promise.reject(new Error()),
+    },
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
@@ -77,6 +81,12 @@ test("a wrong password takes two, and a rejected attempt at most one", async () 
 test("a token for a password takes two", async () => {
   const issue = async () => users.refreshPrincipal(await signIn());
   expect(await statementsOf(issue)).toEqual(["begin-sign-in", "complete-sign-in"]);
+});
+
+test("a token whose epoch was read too long ago, as by a process that was stopped, reads it again", async () => {
+  const principal = await signIn();
+  const stopped = { ...principal, epochReadSince: performance.now() - 5_001 };
+  expect(await statementsOf(() => users.refreshPrincipal(stopped))).toEqual(["find-epoch"]);
 });
 
 test("a session for a password takes three, also where it ends an older one", async () => {

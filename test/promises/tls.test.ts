@@ -1,22 +1,20 @@
 /** HTTPS without a proxy: certificate files, protocols, and certificate reload. */
 import { once } from "node:events";
-import { copyFile, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls, getCiphers } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { afterTest } from "../support/afterTest.ts";
 import { ca, sendRaw } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, secretKey, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const certificates = "test/support/certificates";
 
 /** Copies a certificate and its key to a new folder. */
 async function files(name = "one") {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-tls-"));
-  afterTest(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryFolder();
   const cert = join(folder, "cert.pem");
   const key = join(folder, "key.pem");
   await copyFile(`${certificates}/${name}.cert.pem`, cert);
@@ -175,6 +173,6 @@ describe("the start is refused with exit status 78", () => {
   test.each(["TLS_CERT", "TLS_KEY"])("for %s alone", async (name) => {
     const program = runProgram([], { [name]: "some.pem" });
     expect(await program.exit).toBe(78);
-    expect(program.stderr.join("\n")).toContain("TLS_CERT and TLS_KEY: one of them alone");
+    expect(program.stderr.join("\n")).toContain("TLS_CERT and TLS_KEY: only one is set");
   });
 });

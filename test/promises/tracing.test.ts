@@ -1,15 +1,14 @@
 /** Traces: what a collector receives, what it never receives, and that the service runs without it. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { describe, expect, test } from "vitest";
-import { afterTest } from "../support/afterTest.ts";
 import { basicAuthorization, createClient } from "../support/client.ts";
+import { listen } from "../support/ports.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 type Span = {
   traceId: string;
@@ -34,14 +33,13 @@ async function startCollector(answer: (response: ServerResponse) => void = (resp
       answer(response);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const port = await listen(server);
   const close = () => {
     server.closeAllConnections();
     server.close();
   };
-  afterTest(close);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     received,
     close,
     resources: () => received.flatMap(({ body }) => JSON.parse(body.toString()).resourceSpans),
@@ -305,8 +303,7 @@ const isTelemetry = (url: string) => /\/@opentelemetry\/|\/observability\/tracin
 
 /** The URLs of all scripts that the program loaded to serve a request, as V8 reports them. */
 async function modulesOf(settings: Record<string, string>): Promise<string[]> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-tracing-"));
-  afterTest(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   const { program, send } = await run({ NODE_V8_COVERAGE: folder, ...settings });
   await send("GET", "/api/resource", { basic: ["miguel", password] });
   await stop(program);

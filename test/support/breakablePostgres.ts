@@ -1,4 +1,4 @@
-/** A Postgres of the test's own, which it may freeze and crash, and with whose durability it was made for. */
+/** A durable Postgres for one test, which the test can freeze and crash. */
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,27 +9,27 @@ import { query, urlOf } from "./service.ts";
 
 export type BreakablePostgres = {
   connection: EmbeddedPostgres["connection"];
-  /** As the superuser. */
+  /** Connects as the superuser. */
   administrator: EmbeddedPostgres["connection"];
   url: string;
-  /** It keeps its connections and takes new ones, and says nothing any more. */
+  /** Stops all its processes: it accepts connections and does not respond. */
   freeze(): Promise<void>;
   thaw(): void;
-  /** It ends as it should. */
+  /** Shuts it down. */
   stop(): Promise<void>;
-  /** It ends at once, without a checkpoint, as when its machine fails. */
+  /** Ends it immediately, without a checkpoint, as a power failure does. */
   crash(): Promise<void>;
-  /** Starts it again, on the same data and at the same place. */
+  /** Starts it again with the same data and address. */
   start(): Promise<void>;
-  /** Starts it again as a standby that follows nobody, until `promote`: its data stay as they are. */
+  /** Starts it again as a standby without a primary, until `promote`. */
   startAsStandby(): Promise<void>;
   promote(): Promise<void>;
 };
 
-/** Starts it, and stops it after the test. */
+/** Starts a Postgres, and stops it after the test. */
 export async function startBreakablePostgres(parameters: Record<string, string> = {}): Promise<BreakablePostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-fault-"));
-  // Run by root, Postgres is another user; behind a private folder its socket would move at each start.
+  // If root runs the tests, Postgres has another user, whose socket would move if the folder were private.
   await chmod(dataDir, 0o755);
   let postgres = await startEmbeddedPostgres({ dataDir, parameters });
   let frozen: number[] = [];
@@ -52,7 +52,7 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
     administrator: { ...postgres.connection, user: superuser },
     url: urlOf(postgres.connection),
     async freeze() {
-      // The postmaster first: from then on there are no new ones.
+      // The postmaster first, so that it starts no new processes.
       const pid = await postmaster();
       signal([pid], "SIGSTOP");
       frozen = [pid];

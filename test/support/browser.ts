@@ -1,24 +1,24 @@
-/** A real browser that looks at pages, and notes whatever they complain of or ask for. */
+/** A real browser, which records the console messages and requests of a page. */
 import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll } from "vitest";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 
 export type Visit = {
   page: Page;
-  /** Lines of the console that are warnings or errors, and exceptions that nobody caught. */
+  /** Warnings and errors of the console, and uncaught exceptions. */
   complaints: string[];
-  /** What was asked for over the network. */
+  /** The requested URLs. */
   requests: string[];
 };
 
 /** Starts a browser for all tests of the file. */
 export async function startBrowser(): Promise<Browser> {
-  // Chromium's sandbox does not work for root, nor in many containers; what is looked at here is our own.
+  // Chromium's sandbox does not work for root, nor in many containers. The pages are our own.
   const browser = await chromium.launch({
     executablePath: process.env["CHROMIUM"] ?? onPath("chromium"),
     args: ["--no-sandbox"],
@@ -29,7 +29,7 @@ export async function startBrowser(): Promise<Browser> {
 
 const onPath = (tool: string) => execFileSync("which", [tool], { encoding: "utf8" }).trim();
 
-/** Opens a page in a window of its own, which is closed after the test. */
+/** Opens a page in a new window, which is closed after the test. */
 export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ...options });
   afterTest(() => context.close());
@@ -43,7 +43,7 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
   await page.goto(url);
-  await page.getByText("Search Ctrl+K").waitFor({ state: "attached" }); // until then the search is not there
+  await page.getByText("Search Ctrl+K").waitFor({ state: "attached" }); // the page is complete
   return { page, complaints, requests };
 }
 
@@ -53,7 +53,7 @@ const types: Record<string, string> = {
   ".yaml": "application/yaml",
 };
 
-/** Serves a folder below a path, as any host of static files does. @returns its URL, without a slash at the end */
+/** Serves static files below a path. Returns the URL, without a trailing slash. */
 export async function serveFolder(folder: string, path: string): Promise<string> {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "", "http://host");
@@ -68,7 +68,5 @@ export async function serveFolder(folder: string, path: string): Promise<string>
       () => response.writeHead(404).end(),
     );
   });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  afterAll(() => void server.close());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
+  return `http://127.0.0.1:${await listen(server)}${path}`;
 }

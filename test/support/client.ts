@@ -1,4 +1,4 @@
-/** Sends requests exactly as written (fetch would tidy them) and checks every answer against the contract. */
+/** Sends requests exactly as written, unlike fetch, and validates every response against the contract. */
 import { readFileSync } from "node:fs";
 import { type OutgoingHttpHeaders, request } from "node:http";
 import { request as requestTls } from "node:https";
@@ -19,7 +19,7 @@ export type Sent = {
 };
 
 export type Received = Answer & {
-  /** The body, where it is JSON. Tests know what they expect in it. */
+  /** The parsed body, if it is JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: its schema has been checked against the contract
   json: any;
   /** The slug of a problem. */
@@ -29,15 +29,15 @@ export type Received = Answer & {
 
 export type Client = (method: string, target: string, sent?: Sent) => Promise<Received>;
 
-/** Whom the tests believe over TLS. */
+/** The certificates that tests trust. */
 export const ca = ["one", "other"].map((name) => readFileSync(`test/support/certificates/${name}.cert.pem`));
 
 export const basicAuthorization = ([username, password]: [string, string]) =>
   `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 
 /**
- * @param url where the service listens
- * @param base the path of its `PUBLIC_URL`, with which the types of its problems begin; openapi.yaml has them without
+ * @param url the origin of the service
+ * @param base the path of its `PUBLIC_URL`, with which the types of its problems begin; those of openapi.yaml do not
  */
 export function createClient(url: string, base = ""): Client {
   return async (method, target, { basic, bearer, json, body, headers } = {}) => {
@@ -79,7 +79,7 @@ export function createClient(url: string, base = ""): Client {
   };
 }
 
-/** @returns the body without its content coding. There is none in the answer to HEAD. */
+/** Decodes a body. A response to HEAD has none. */
 export function decoded(body: Buffer, coding: string | undefined): Buffer {
   if (coding === undefined || body.length === 0) return body;
   if (coding === "br") return brotliDecompressSync(body);
@@ -88,8 +88,8 @@ export function decoded(body: Buffer, coding: string | undefined): Buffer {
 }
 
 /**
- * Sends bytes as they are, and reads the one answer until the connection closes or `Content-Length` is there.
- * @param target of the operation that answers; by default none does
+ * Sends bytes and reads one response, to its `Content-Length` or the end of the connection.
+ * @param target the target by which the response is validated. Default: of no operation
  */
 export function sendRaw(url: string, bytes: string, method = "GET", target = "/nowhere"): Promise<Received> {
   const { protocol, hostname, port } = new URL(url);

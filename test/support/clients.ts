@@ -1,7 +1,4 @@
-/** TypeScript clients of a service, what they send, and servers that stand in for one that misbehaves. */
-import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import {
   createLatchkeyClient,
   type LatchkeyOptions,
@@ -10,23 +7,24 @@ import {
   unwrap,
 } from "../../src/client/client.ts";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 import { password, type TestService } from "./service.ts";
 
 export type Answering = (request: Request) => Promise<Response>;
 
 type Options = Partial<LatchkeyOptions> & { answering?: Answering; items?: Map<string, string> };
 
-/** Sends as the client itself would. */
+/** The client's default. */
 export const network: Answering = (request) => fetch(request);
 
 export const isRefresh = ({ method, url }: Request) => method === "POST" && url.endsWith("/api/token");
 
-/** How often a request was sent. */
+/** Counts how often a request was sent. */
 export const count = (sent: string[], request: string) => sent.filter((each) => each === request).length;
 
-/** The ways to open a client of a service, and to let time pass for it. */
+/** Returns functions that create clients of a service and advance its clock. */
 export function clientsOf(service: TestService) {
-  /** A client, what it sends, and what it says of the end of its sessions. */
+  /** Creates a client. `sent` are its requests, `ended` the reasons for which it signed out. */
   function open({ answering = network, items = new Map<string, string>(), ...rest }: Options = {}) {
     const sent: string[] = [];
     const ended: (RefreshRefusal | undefined)[] = [];
@@ -48,7 +46,7 @@ export function clientsOf(service: TestService) {
     return { latchkey, sent, ended, items };
   }
 
-  /** A client that a new user has signed in with. */
+  /** Creates a client, and signs in a new user. */
   async function openSignedIn(options: Options = {}) {
     const { username } = await service.register();
     const opened = open(options);
@@ -57,7 +55,7 @@ export function clientsOf(service: TestService) {
     return { ...opened, username };
   }
 
-  /** Lets all access tokens expire, for this test. */
+  /** Advances the clock beyond the expiry of every access token, until the end of the test. */
   function expire(): void {
     service.advance(601);
     afterTest(() => service.advance(-601));
@@ -66,7 +64,7 @@ export function clientsOf(service: TestService) {
   return { open, openSignedIn, expire, key: `latchkey ${service.url}` };
 }
 
-/** Where something waits until it is opened. */
+/** Returns a promise, and the function that resolves it. */
 export function gate() {
   let open = () => {};
   const opened = new Promise<void>((resolve) => {
@@ -75,13 +73,8 @@ export function gate() {
   return { opened, open: () => open() };
 }
 
-/** A server of the test's own. @returns where it listens, without a slash at the end */
+/** Starts a server. Returns its origin. */
 export async function serve(answer: (request: IncomingMessage, response: ServerResponse) => unknown): Promise<string> {
   const server = createServer((request, response) => void answer(request, response));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  afterTest(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${await listen(server)}`;
 }

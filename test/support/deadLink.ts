@@ -1,9 +1,8 @@
-/** A TCP proxy whose link can go dead: what is sent either way is lost from then on, also the end of a connection. */
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { afterTest } from "./afterTest.ts";
+import { listen } from "./ports.ts";
 
-/** @returns the address of the proxy in place of the URL's own, and what cuts the link without closing anything */
+/** Starts the proxy. `url` is the database URL with its address. `cut` drops all data, and closes nothing. */
 export async function throughLink(databaseUrl: string): Promise<{ url: string; cut(): void }> {
   const target = new URL(databaseUrl);
   let isCut = false;
@@ -21,15 +20,13 @@ export async function throughLink(databaseUrl: string): Promise<{ url: string; c
       from.on("end", () => isCut || to.end());
       from.on("close", () => isCut || to.destroy());
     }
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
+  });
   afterTest(() => {
     for (const socket of sockets) socket.destroy();
-    server.close();
   });
   const url = new URL(databaseUrl);
   url.hostname = "127.0.0.1";
-  url.port = String((server.address() as AddressInfo).port);
+  url.port = String(await listen(server));
   return {
     url: url.href,
     cut: () => {

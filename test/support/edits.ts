@@ -1,4 +1,4 @@
-/** Small changes of the real contract, for tests that watch over it. */
+/** Edits of the contract, for the tests of its checks. */
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
 import { type Document, parseDocument } from "yaml";
@@ -7,7 +7,7 @@ export type Edit = (contract: Document) => void;
 
 export const original = parseDocument(await readFile("openapi.yaml", "utf8"));
 
-/** The contract with these changes. */
+/** Returns a copy of the contract with these edits. */
 export function edited(...edits: Edit[]): Document {
   const contract = original.clone();
   for (const edit of edits) edit(contract);

@@ -1,4 +1,4 @@
-/** Writes through the service and remembers what was acknowledged: all of that must be there whatever breaks. */
+/** Writes through the service and records what was acknowledged, which must survive every fault. */
 import type pg from "pg";
 import { expect } from "vitest";
 import type { Client } from "./client.ts";
@@ -6,45 +6,45 @@ import { password, query } from "./service.ts";
 
 type Account = {
   username: string;
-  /** Those of which one is right: two once the answer to a change was lost. */
+  /** One of these is valid. There are two if the response to a change was lost. */
   passwords: string[];
   acknowledged: boolean;
 };
 
 export type Ledger = {
-  /** Each is one or two requests, and does nothing where there is nobody to do it for. */
+  /** Each sends one or two requests, or none if there is no idle account. */
   register(): Promise<void>;
   changePassword(): Promise<void>;
   revoke(): Promise<void>;
   refresh(): Promise<void>;
   beginSession(): Promise<void>;
-  /** A session is begun and ended: neither of its tokens may work again. */
+  /** Begins and ends a session, whose tokens must not work again. */
   endSession(): Promise<void>;
-  /** One of the access tokens that were revoked a while ago. @throws where it is accepted */
+  /** Sends an access token that was revoked earlier. An acceptance fails `expectKept`. */
   checkRevoked(): Promise<void>;
-  /** A token of a user that nothing is written to. */
+  /** Sends a valid token. */
   check(): Promise<void>;
-  /** The same user's password. */
+  /** Sends a valid password. */
   signIn(): Promise<void>;
   /**
-   * All that was acknowledged holds, and who was registered without an acknowledgement can sign in:
-   * nobody is half made.
-   * @param others instances that have to refuse the same
+   * Expects that every acknowledged change holds, and that each stored user can sign in, also one whose registration was
+   * not acknowledged.
+   * @param others instances that must reject the same tokens
    */
   expectKept(client: Client, database: string | pg.ClientConfig, others?: Client[]): Promise<void>;
 };
 
-/** While the database is away, an instance accepts for 5 s what it does not know to be revoked; then a second at most. */
+/** While the database is away, an instance may accept a revoked token for 5 s; otherwise for a second. */
 const revokedEverywhereMs = 6_500;
 
 /**
- * @param sessions how many are refreshed in turn
- * @param prefix of the usernames, where several ledgers share a database
+ * @param sessions the number of sessions that are refreshed in turn
+ * @param prefix the beginning of the usernames, for ledgers that share a database
  */
 export async function createLedger(send: Client, sessions = 8, prefix = ""): Promise<Ledger> {
   const accounts: Account[] = [];
-  // A queue, so that nobody else writes to an account meanwhile: it could not be said what came last.
-  // Whose answer was lost is not used again.
+  // An account that is being changed is not in the queue, so that changes have an order. It does not return if the response
+  // was lost.
   const idle: Account[] = [];
   const refreshTokens: string[] = [];
   const unusedRefreshTokens: string[] = [];
@@ -111,7 +111,7 @@ export async function createLedger(send: Client, sessions = 8, prefix = ""): Pro
         const { status, json } = await send("POST", "/api/token", { json: { refresh_token: used } });
         if (status === 200) next = json.refresh_token;
       } finally {
-        // Asked for again at once where the answer was lost, since there is a grace for that.
+        // Retried first if the response was lost, within the grace period.
         if (next === undefined) refreshTokens.unshift(used);
         else refreshTokens.push(next);
       }

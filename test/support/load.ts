@@ -1,24 +1,24 @@
-/** Requests at a steady rate while something breaks, and the bound that holds whatever it is. */
+/** Sends requests at a constant rate during a fault, and checks the bounds that hold for every fault. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { afterTest } from "./afterTest.ts";
 import type { Client } from "./client.ts";
 
-/** What became of a request. Times are those of `performance.now()`. */
+/** The outcome of a request. Times are those of `performance.now()`. */
 export type Outcome = {
   /** Method and path. */
   request: string;
-  /** Absent where no answer came, or one that the contract does not allow. */
+  /** Absent if there was no response, or one that the contract does not declare. */
   status?: number;
   problem?: string;
   retryAfter?: string;
-  /** Why there is no status. */
+  /** The reason for an absent status. */
   error?: string;
   beganMs: number;
   tookMs: number;
 };
 
-/** The same client, which notes what becomes of each request. */
+/** Wraps a client and records the outcome of each request. */
 export function recording(client: Client): { send: Client; outcomes: Outcome[] } {
   const outcomes: Outcome[] = [];
   const send: Client = async (method, target, sent) => {
@@ -41,16 +41,15 @@ export function recording(client: Client): { send: Client; outcomes: Outcome[] }
 }
 
 /**
- * Begins one action after the other, at a rate, whether or not those before have ended: people do not
- * wait for each other.
- * @returns what stops it, once the last action has ended. At the latest it stops with the test.
+ * Begins actions in turn at a constant rate, without waiting for earlier ones, as independent clients do.
+ * @returns a function that stops the load and resolves when the last action has ended. The end of the test stops it too.
  */
 export function startLoad(perSecond: number, actions: (() => Promise<unknown>)[]): () => Promise<void> {
   const running = new Set<Promise<unknown>>();
   let begun = 0;
   const timer = setInterval(() => {
     const action = actions[begun++ % actions.length] as () => Promise<unknown>;
-    // What failed is in the outcomes.
+    // The outcomes contain the errors.
     const run = action()
       .catch(() => {})
       .finally(() => running.delete(run));
@@ -64,45 +63,44 @@ export function startLoad(perSecond: number, actions: (() => Promise<unknown>)[]
   return stop;
 }
 
-/** What a load balancer and a supervisor ask meanwhile. */
+/** The requests of a load balancer and a supervisor. */
 export const watch = (send: Client) => [() => send("GET", "/livez"), () => send("GET", "/readyz")];
 
-const answerWithinMs = 3_000;
-/** How soon everything is as before once the cause has gone. */
-const backWithinMs = 2_000;
+const responseWithinMs = 3_000;
+/** The service must recover within this time after the fault ends. */
+const recoveryMs = 2_000;
 
 const succeeded = ({ status = 0 }: Outcome) => status >= 200 && status < 300;
 
 /**
- * Every request got an answer in time: success, or a 503 that says when to try again. Once the cause
- * has gone, soon only success.
+ * Expects a response to every request in time: success, or a 503 with Retry-After. After the recovery time, only success.
  */
-export function expectWithinBounds(outcomes: Outcome[], causeGoneMs = Infinity): void {
+export function expectWithinBounds(outcomes: Outcome[], faultEndedMs = Infinity): void {
   expect(outcomes.length).toBeGreaterThan(0);
   const outOfBounds = outcomes.filter((outcome) => {
-    const mayFail = outcome.request !== "GET /livez" && outcome.beganMs < causeGoneMs + backWithinMs;
+    const mayFail = outcome.request !== "GET /livez" && outcome.beganMs < faultEndedMs + recoveryMs;
     const isRefused = outcome.status === 503 && Number(outcome.retryAfter) > 0;
-    return !(succeeded(outcome) || (mayFail && isRefused)) || outcome.tookMs > answerWithinMs;
+    return !(succeeded(outcome) || (mayFail && isRefused)) || outcome.tookMs > responseWithinMs;
   });
   expect(outOfBounds).toEqual([]);
 }
 
 /**
- * For when the cause has gone: goes on for a while, and holds all that was seen to the bound.
- * @returns when that was
+ * Is called when the fault ends. Continues the load for a while, and checks the bounds.
+ * @returns the time at which it was called
  */
 export async function expectRecovery(outcomes: Outcome[], stopLoad: () => Promise<void>): Promise<number> {
-  const causeGoneMs = performance.now();
-  await sleep(2 * backWithinMs);
+  const faultEndedMs = performance.now();
+  await sleep(2 * recoveryMs);
   await stopLoad();
-  report(outcomes, causeGoneMs);
-  expectWithinBounds(outcomes, causeGoneMs);
-  return causeGoneMs;
+  report(outcomes, faultEndedMs);
+  expectWithinBounds(outcomes, faultEndedMs);
+  return faultEndedMs;
 }
 
-/** Waits until it is ready again, which it must soon be. */
+/** Waits until the service is ready, which must be within the recovery time. */
 export async function expectBack(client: Client): Promise<void> {
-  const deadline = performance.now() + backWithinMs;
+  const deadline = performance.now() + recoveryMs;
   for (;;) {
     const { status } = await client("GET", "/readyz");
     if (status === 200) return;
@@ -111,7 +109,7 @@ export async function expectBack(client: Client): Promise<void> {
   }
 }
 
-/** The outcomes of one kind of request that began in a span of time; that there were any is expected. */
+/** Returns the outcomes of one kind of request that began in a period. Expects at least one. */
 export function during(outcomes: Outcome[], request: string, fromMs: number, toMs: number): Outcome[] {
   const found = outcomes.filter((outcome) => {
     return outcome.request === request && outcome.beganMs >= fromMs && outcome.beganMs <= toMs;
@@ -120,16 +118,16 @@ export function during(outcomes: Outcome[], request: string, fromMs: number, toM
   return found;
 }
 
-/** Says what was observed, for whoever reads the output of the tests. */
-export function report(outcomes: Outcome[], causeGoneMs?: number): void {
+/** Prints the outcomes. */
+export function report(outcomes: Outcome[], faultEndedMs?: number): void {
   const counts = new Map<string, number>();
   for (const { request, status, problem, error } of outcomes) {
     const kind = `${request.replace(/[0-9a-f-]{36}/, "{id}")}: ${problem ?? status ?? error?.replace(/:\d+$/, "")}`;
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   for (const [kind, count] of [...counts].sort()) console.info(`${kind} (${count})`);
-  console.info(`the slowest answer: ${Math.max(...outcomes.map(({ tookMs }) => tookMs)).toFixed()} ms`);
-  if (causeGoneMs === undefined) return;
-  const refused = outcomes.filter((outcome) => !succeeded(outcome)).map(({ beganMs }) => beganMs - causeGoneMs);
-  console.info(`the last refused request began ${Math.max(...refused).toFixed()} ms after the cause had gone`);
+  console.info(`slowest response: ${Math.max(...outcomes.map(({ tookMs }) => tookMs)).toFixed()} ms`);
+  if (faultEndedMs === undefined) return;
+  const refused = outcomes.filter((outcome) => !succeeded(outcome)).map(({ beganMs }) => beganMs - faultEndedMs);
+  console.info(`the last rejected request began ${Math.max(...refused).toFixed()} ms after the end of the fault`);
 }

@@ -1,21 +1,20 @@
-/** A real nginx, for what a proxy before the service does to its requests. */
+/** A real nginx in front of the service. */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterTest } from "./afterTest.ts";
+import { untilListening } from "./ports.ts";
+import { temporaryFolder } from "./temporaryFolder.ts";
 
-/** Debian keeps it where not everybody looks. */
+/** Debian installs nginx in /usr/sbin. */
 const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
 
 /**
  * Starts nginx with these `server` blocks, and stops it after the test.
- * @param port one that they listen on: the promise resolves when it accepts connections
+ * @param port a port of these blocks; the promise resolves when it accepts connections
  */
 export async function startNginx(servers: string, port: number): Promise<void> {
-  const prefix = await mkdtemp(join(tmpdir(), "latchkey-nginx-"));
+  const prefix = await temporaryFolder();
   await writeFile(join(prefix, "site.conf"), servers);
   const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
   await writeFile(
@@ -31,20 +30,6 @@ export async function startNginx(servers: string, port: number): Promise<void> {
   afterTest(async () => {
     nginx.kill("SIGTERM");
     await exit;
-    await rm(prefix, { recursive: true });
   });
-  const deadline = Date.now() + 10_000;
-  while (!(await connects(port))) {
-    if (Date.now() > deadline) throw new Error("nginx does not serve");
-    await sleep(50);
-  }
+  await untilListening(port);
 }
-
-const connects = (port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });

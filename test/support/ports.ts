@@ -1,6 +1,7 @@
 /** Ports of this machine for servers that tests start. */
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterTest } from "./afterTest.ts";
 
 /** Returns ports that nothing listens on. All are held until all are known. */
@@ -28,6 +29,23 @@ export async function listen(server: Server): Promise<number> {
     for (const socket of sockets) socket.destroy();
   });
   return listening(server);
+}
+
+/** Resolves when a port accepts connections. Throws after 10 seconds. */
+export async function untilListening(port: number): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  const connects = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once("error", () => resolve(false));
+    });
+  while (!(await connects())) {
+    if (Date.now() > deadline) throw new Error(`Nothing listens on port ${port}.`);
+    await sleep(50);
+  }
 }
 
 async function listening(server: Server): Promise<number> {

@@ -1,4 +1,4 @@
-/** One Postgres for the whole run, with a migrated template that each test file's database is copied from. */
+/** Starts one Postgres for the whole run, with a migrated template from which the database of each test file is copied. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { answersFolder } from "./answers.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** As its superuser. The services connect as `serviceRole`, which owns their databases. */
+    /** Connects as the superuser. The services connect as `serviceRole`, which owns their databases. */
     postgres: { host: string; port: number; user: string; database: string };
   }
 }
@@ -24,7 +24,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await rm(answersFolder, { recursive: true, force: true });
   await mkdir(answersFolder, { recursive: true });
   const dataDir = await mkdtemp(join(tmpdir(), "latchkey-test-"));
-  // Nothing here has to survive a power cut, and the disk is the slowest part.
+  // Test data need not survive a power failure, and the disk is the slowest part.
   const postgres = await startEmbeddedPostgres({
     dataDir,
     parameters: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" },

@@ -1,11 +1,10 @@
 /** The previous version, as far as the database is concerned: it has its tables in the schema that the search_path begins with. */
 import { randomBytes } from "node:crypto";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, inject } from "vitest";
-import { afterTest } from "./afterTest.ts";
 import { query, urlOf } from "./service.ts";
+import { temporaryFolder } from "./temporaryFolder.ts";
 
 /** @returns the URL of an empty database whose owner is not called `latchkey`, so that "$user" is no schema of the service */
 export async function createDatabaseOfRole(): Promise<string> {
@@ -18,29 +17,39 @@ export async function createDatabaseOfRole(): Promise<string> {
 
 /** @returns the folder where it is installed: this version without a schema of its own. It cleans up each second. */
 export async function installPreviousVersion(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "latchkey-previous-"));
-  afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }));
+  const folder = await temporaryFolder();
   for (const part of ["dist", "package.json", "openapi.yaml"]) await cp(part, join(folder, part), { recursive: true });
   await symlink(resolve("node_modules"), join(folder, "node_modules"));
   const edits: [file: string, before: string | RegExp, after: string][] = [
-    ["schema", /(?<=searchPath = )`[^`]*`/, `'"$user", public'`],
-    ["migrate", /await enterSchema\(transaction\);/, ""],
-    ["migrate", /\["0009-own-schema", ownSchema\],/, ""],
+    ["database/schema", /(?<=searchPath = )`[^`]*`/, `'"$user", public'`],
+    ["database/migrate", /await enterSchema\(transaction\);/, ""],
+    ["database/migrate", /\["0009-own-schema", ownSchema\],/, ""],
+    // It records no lifetimes, and its entries in the revocation list are not unique and kept for 25 hours.
+    ["database/migrate", /\["0010-token-lifetimes", tokenLifetimes\],/, ""],
+    ["database/writable", /"token_lifetimes",/, ""],
+    ["database/cleanup", /\{ table: "token_lifetimes"[^}]*\},/, ""],
+    ["tokens/store", /async record\([^{]*\{/, "async record() { return;"],
+    ["revocations/sql", ", is_unique)", ")"],
+    ["revocations/sql", "everyTokenExpired(commitSeconds)}, true", "\"now() + interval '25 hours'\"}"],
+    ["revocations/sql", /ON CONFLICT[^;]*?pg_current_xact_id\(\)/, ""],
     // Its functions are created with the tables: this version calls them.
-    ["migrate", /\["0011-sign-in", signIn\],/, ""],
+    ["database/migrate", /\["0011-sign-in", signIn\],/, ""],
     [
-      "migrate",
+      "database/migrate",
       /\["0008-guesses", guesses\]/,
       '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); } }]',
     ],
-    ["migrate", /\.withSchema\(schemaName\)/, ""],
-    ["cleanup", /(?<=intervalMs = )60_000/, "1_000"],
+    ["database/migrate", /\.withSchema\(schemaName\)/, ""],
+    ["database/cleanup", /(?<=intervalMs = )60_000/, "1_000"],
   ];
   for (const [name, before, after] of edits) {
-    const file = join(folder, `dist/src/database/${name}.js`);
+    const file = join(folder, `dist/src/${name}.js`);
     const text = await readFile(file, "utf8");
     expect(text).toMatch(before);
-    await writeFile(file, text.replace(before, after));
+    await writeFile(
+      file,
+      text.replace(before, () => after),
+    );
   }
   return folder;
 }

@@ -1,4 +1,4 @@
-/** The program as it is shipped, in a process of its own. */
+/** Runs the built program in a process of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -8,18 +8,18 @@ import { secretKey } from "./service.ts";
 
 export type Program = {
   process: ChildProcess;
-  /** Where it listens; rejects when it ends before. */
+  /** The origin at which it listens. Rejects if the program ends before. */
   url: Promise<string>;
   stdout: string[];
   stderr: string[];
-  /** Its exit status, when it has ended; a signal's name where one ended it. */
+  /** The exit status, or the name of the signal that ended it. */
   exit: Promise<number | string>;
 };
 
 /**
- * Runs `latchkey` with these settings and no others, in no need of grace. It is killed after the test, should it still run.
- * @param folder where it is installed
- * @param input what it reads on its standard input
+ * Runs `latchkey` with these settings and no others, and without a grace period. It is killed after the test.
+ * @param folder the folder in which it is installed
+ * @param input its standard input
  */
 export function runProgram(
   args: string[],
@@ -53,11 +53,11 @@ export function runProgram(
     });
     exit.then((status) => reject(new Error(`ended with ${status}: ${stderr.join("\n")}`)), reject);
   });
-  url.catch(() => {}); // for whom only the exit matters
+  url.catch(() => {}); // a test may await `exit` only
   return { process: child, url, stdout, stderr, exit };
 }
 
-/** Serves on this database, without a limit on how often somebody may ask, or on sessions that a test is likely to meet. */
+/** Runs the service on a database, without rate limits and with a high limit of sessions. */
 export const serveOn = (databaseUrl: string, settings: Record<string, string> = {}, folder?: string): Program => {
   const unlimited = { THROTTLE: "off", SESSIONS_PER_USER: "10000" };
   return runProgram([], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, ...unlimited, ...settings }, folder);

@@ -1,7 +1,7 @@
-/** After each test file, how many of all files are done: whatever other reporters a run has. */
+/** Prints the number of finished test files after each file, whichever reporters a run has. */
 import type { Reporter, VitestPluginContext } from "vitest/node";
 
-/** @param write gets each line; on standard error, since a report as JSON may go to standard output */
+/** @param write receives each line. Default: standard error, because a JSON report may go to standard output */
 export function progressReporter(write = (line: string): unknown => process.stderr.write(line)): Reporter {
   let total = 0;
   let done = 0;

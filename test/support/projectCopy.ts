@@ -1,27 +1,25 @@
-/** A copy of this project without what is made or installed, to be changed as a developer would change it. */
+/** A copy of the source of this project, which a test changes as a developer would. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "vitest";
-import { afterTest } from "./afterTest.ts";
+import { temporaryFolder } from "./temporaryFolder.ts";
 
 const notSource = new Set([".git", "bench", "build", "data", "dist", "node_modules"]);
 
 export type ProjectCopy = {
   path: string;
-  /** Runs one of the project's tools. @returns its exit status, and all that it said */
+  /** Runs a tool of node_modules/.bin. Returns its exit status and its output. */
   run(tool: string, ...args: string[]): Promise<{ status: number; output: string }>;
-  /** Replaces a text, which must be there, at its first occurrence. */
+  /** Replaces the first occurrence of a text, which must exist. */
   edit(file: string, before: string, after: string): Promise<void>;
   write(file: string, text: string): Promise<void>;
 };
 
 /** Makes a copy, and removes it after the test. */
 export async function copyProject(): Promise<ProjectCopy> {
-  const path = await mkdtemp(join(tmpdir(), "latchkey-copy-"));
-  afterTest(() => rm(path, { recursive: true }));
+  const path = await temporaryFolder();
   await cp(".", path, { recursive: true, filter: (file) => !notSource.has(basename(file)) });
   await symlink(resolve("node_modules"), join(path, "node_modules"));
   return {
@@ -31,7 +29,7 @@ export async function copyProject(): Promise<ProjectCopy> {
         cwd: path,
         maxBuffer: 2 ** 26,
         timeout: 400_000,
-        // No operation that is added depends on it, and each test file would load the dictionaries.
+        // No added operation needs the dictionaries, and each test file would load them.
         env: { ...process.env, TEST_PASSWORD_BLOCKLIST: "off" },
       }).then(
         ({ stdout, stderr }) => ({ status: 0, output: stdout + stderr }),
@@ -52,7 +50,7 @@ export async function copyProject(): Promise<ProjectCopy> {
   };
 }
 
-/** Whether all the named tests ran and passed, as Vitest reports it in JSON. */
+/** Expects in the JSON report of Vitest that the named tests have run and passed, and that no test failed. */
 export async function expectPassed({ path }: ProjectCopy, report: string, names: string[]): Promise<void> {
   const { testResults } = JSON.parse(await readFile(join(path, report), "utf8")) as { testResults: TestFile[] };
   expect(testResults.map(({ message }) => message).filter(Boolean)).toEqual([]);
@@ -63,7 +61,7 @@ export async function expectPassed({ path }: ProjectCopy, report: string, names:
   for (const name of names) expect(passed).toContainEqual(expect.stringContaining(name));
 }
 
-/** As much of Vitest's report as is looked at here. */
+/** The part of Vitest's report that is read here. */
 type TestFile = {
   message: string;
   assertionResults: { fullName: string; status: string; failureMessages: string[] }[];

@@ -1,4 +1,4 @@
-/** A service of the test's own, in this process, on a database of its own. */
+/** Starts services in the process of the test, each on a database of its own. */
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { pino } from "pino";
@@ -15,8 +15,8 @@ import { serviceRole, templateDatabase } from "./postgres.ts";
 export const secretKey = "a test's secret key, long enough: 0123456789";
 export const password = "correct horse battery";
 
-/** Tests sign in and register all day, from one address. */
-const generous = {
+/** All tests sign in and register from one address. */
+const highLimits = {
   THROTTLE_ACCOUNT_ADDRESS: "10000",
   THROTTLE_ACCOUNT: "10000",
   THROTTLE_ADDRESS: "10000",
@@ -30,30 +30,30 @@ export type TestService = {
   send: Client;
   /** Registers a user with the `password` above. */
   register(username?: string): Promise<{ id: string; username: string }>;
-  /** Takes a token for a registered user. */
+  /** Issues a token for a registered user. */
   token(username: string): Promise<string>;
-  /** SQL on this service's database. */
+  /** Runs SQL on this service's database. */
   sql(text: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
-  /** Moves the service's clock. */
+  /** Advances the service's clock. */
   advance(seconds: number): void;
   /** The lines of its log so far. */
   log: string[];
   hashingWork(): number;
-  /** Nobody can connect to its database meanwhile. */
+  /** Forbids connections to its database during the test. */
   withoutDatabase(test: () => Promise<void>): Promise<void>;
-  /** Its queries meet tables that are not there meanwhile: a fault that nobody foresaw. */
+  /** Renames a table during the test, so that queries fail unexpectedly. */
   withBrokenTables(test: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 };
 
-/** As a URL, since that is what the program takes. */
+/** Returns the DATABASE_URL of a connection. */
 export const urlOf = ({ host, port, user, database }: EmbeddedPostgres["connection"]) =>
   `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`;
 
-/** By how much a clock has to be advanced so that what is counted now is counted in one window. */
+/** Seconds to the next window of the rate limits. After advancing by them, a test counts in one window. */
 export const toNextWindowSeconds = () => windowSeconds - ((Date.now() / 1000) % windowSeconds) + 1;
 
-/** Makes a database for one test file. @returns its URL */
+/** Creates a database. Returns its URL. */
 export async function createDatabase(template: string = templateDatabase): Promise<string> {
   const name = `test_${randomBytes(8).toString("hex")}`;
   await admin(`CREATE DATABASE ${name} TEMPLATE ${template} OWNER ${serviceRole}`);
@@ -61,7 +61,7 @@ export async function createDatabase(template: string = templateDatabase): Promi
   return urlOf({ host, port, user: serviceRole, database: name });
 }
 
-/** Starts a service, and stops it after the test that started it, or after all of the file. */
+/** Starts a service, and stops it after the test, or after the file if no test is running. */
 export async function startTestService(
   settings: Record<string, string> = {},
   databaseUrl?: string,
@@ -77,8 +77,8 @@ export async function startTestService(
       SECRET_KEY: secretKey,
       DATABASE_POOL_MAX: "5",
       CONTRACT_CHECK: "enforce",
-      ...generous,
-      // Loading the dictionaries takes longer than most tests: `npm run mutate` does without.
+      ...highLimits,
+      // `npm run mutate` turns the dictionaries off, because loading them takes longer than most tests.
       PASSWORD_BLOCKLIST: process.env["TEST_PASSWORD_BLOCKLIST"] ?? "on",
       ...settings,
     }),
@@ -163,14 +163,14 @@ export async function holdLocks({ databaseUrl, sql }: TestService, text: string,
 
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
 
-/** SQL on any database, over a connection of its own. */
+/** Runs SQL on any database, over a new connection. */
 export async function query(
   database: string | pg.ClientConfig,
   text: string,
   values: unknown[] = [],
 ): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(database);
-  client.on("error", () => {}); // A lost connection rejects the query as well.
+  client.on("error", () => {}); // a lost connection rejects the query as well
   await client.connect();
   try {
     return (await client.query<Record<string, unknown>>(text, values)).rows;

@@ -61,8 +61,8 @@ export const documentation: readonly Mutation[] = [
   {
     name: "the service's own request at the start is counted",
     file: "src/start/http.ts",
-    find: "isWarmUp ? request[2]() : middleware(...request)",
-    replace: "middleware(...request)",
+    find: "createApp(api, { log: errorLog })",
+    replace: "createApp(api, { log: errorLog, countRequests: metrics?.countRequests })",
     test: "test/promises/metrics.test.ts",
     only: "warm-up is no traffic",
   },

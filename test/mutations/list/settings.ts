@@ -51,15 +51,15 @@ export const settings: readonly Mutation[] = [
     only: "is refused, with what is allowed",
   },
   {
-    name: "a misspelt critical setting is ignored",
+    name: "a misspelled critical setting is ignored",
     file: "src/config/readSettings.ts",
-    find: "[...wrong, ...critical.map(describeMisspelt)]",
+    find: "[...wrong, ...critical.map(describeMisspelling)]",
     replace: "wrong",
     test: "test/promises/config.test.ts",
     only: "stops the start",
   },
   {
-    name: "TRUST_PROXY may be misspelt",
+    name: "TRUST_PROXY may be misspelled",
     file: "src/config/settings.ts",
     find: "TRUST_PROXY: {\n    fallback: undefined,\n    critical: true,",
     replace: "TRUST_PROXY: {\n    fallback: undefined,",
@@ -77,7 +77,7 @@ export const settings: readonly Mutation[] = [
   {
     name: "what Kubernetes and others set is taken for a setting",
     file: "src/config/misspelledNames.ts",
-    find: 'foreign.test(given) || environment[given]?.startsWith("tcp://")',
+    find: 'unrelated.test(given) || environment[given]?.startsWith("tcp://")',
     replace: "false",
     test: "test/promises/config.test.ts",
     only: "unrelated environment variables are not taken for settings",
@@ -93,7 +93,7 @@ export const settings: readonly Mutation[] = [
   {
     name: "cheap hashes are accepted",
     file: "src/config/contradictions.ts",
-    find: "argon2MemoryKib * argon2Passes < leastHashingWork",
+    find: "argon2MemoryKib * argon2Passes < minimumHashingWork",
     replace: "false",
     test: "test/promises/config.test.ts",
     only: "hashes below OWASP's minimum are rejected",

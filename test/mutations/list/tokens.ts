@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are pieces of source
 import type { Mutation } from "../mutation.ts";
 
 /** Access tokens and revocations. */
@@ -37,7 +38,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the revocation of a token is forgotten when the token expires",
     file: "src/tokens/handlers.ts",
-    find: "expiresAt.getTime() + clockSlackSeconds * 1000",
+    find: "expiresAt.getTime() + clockMarginSeconds * 1000",
     replace: "expiresAt.getTime()",
     test: "test/operations/revokeToken.test.ts",
     only: "kept five minutes longer",
@@ -45,7 +46,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the revocation of a session is forgotten when its token expires",
     file: "src/sessions/store.ts",
-    find: "tokenSeconds + clockSlackSeconds",
+    find: "tokenSeconds + clockMarginSeconds",
     replace: "tokenSeconds",
     test: "test/operations/revokeToken.test.ts",
     only: "kept five minutes longer",
@@ -53,8 +54,8 @@ export const tokens: readonly Mutation[] = [
   {
     name: "tokens are accepted on a stale list",
     file: "src/revocations/revocations.ts",
-    find: "performance.now() - asOf > boundMs",
-    replace: "performance.now() < asOf",
+    find: "performance.now() - completeAtMs > maxStalenessMs",
+    replace: "performance.now() < completeAtMs",
     test: "test/promises/revocation.test.ts",
     only: "checking a token needs no database",
   },
@@ -77,8 +78,8 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the list of revocations is fresh where nothing can be committed",
     file: "src/revocations/revocations.ts",
-    find: "prove(began);",
-    replace: "asOf = began;",
+    find: "prove(startedMs);",
+    replace: "completeAtMs = startedMs;",
     test: "test/promises/revocation.test.ts",
     only: "is stale while its server responds but cannot commit",
   },
@@ -117,7 +118,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the epoch of a token may exceed those of users",
     file: "src/tokens/accessTokens.ts",
-    find: ".nonnegative().max(everyEpoch)",
+    find: ".nonnegative().max(unreachableEpoch)",
     replace: ".nonnegative()",
     test: "test/promises/forgedTokens.test.ts",
     only: "another type",
@@ -145,5 +146,77 @@ export const tokens: readonly Mutation[] = [
     replace: "[issuer]",
     test: "test/promises/forgedTokens.test.ts",
     only: "another type",
+  },
+  {
+    name: "tokens are issued before their lifetime is recorded",
+    file: "src/tokens/accessTokens.ts",
+    find: "!lifetime.isRecorded()",
+    replace: "!lifetime",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "issues no token before",
+  },
+  {
+    name: "a revocation in progress does not know of a longer lifetime",
+    file: "src/tokens/store.ts",
+    find: 'await transaction.raw("LOCK TABLE revocations IN SHARE MODE");',
+    replace: "",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "while a revocation is being committed",
+  },
+  {
+    name: "a revocation is kept for the shortest lifetime in use",
+    file: "src/revocations/sql.ts",
+    find: "max(make_interval(secs => seconds)",
+    replace: "min(make_interval(secs => seconds)",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "an instance with a longer TOKEN_TTL_SECONDS",
+  },
+  {
+    name: "longer lifetimes are never forgotten",
+    file: "src/revocations/sql.ts",
+    find: "ELSE issued_until END",
+    replace: "ELSE clock_timestamp() END",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "an instance with a longer TOKEN_TTL_SECONDS",
+  },
+  {
+    name: "tokens of the previous version are not known of",
+    file: "src/database/migrations/0010-token-lifetimes.ts",
+    find: "WHERE EXISTS (SELECT FROM signing_keys)",
+    replace: "WHERE false",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "of the previous version",
+  },
+  {
+    name: "a restored database knows all lifetimes",
+    file: "src/cli/restore.ts",
+    find: "lifetimes: await assumeLongestLifetime(transaction),",
+    replace: "lifetimes: assumeLongestLifetime,",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "once it is restored",
+  },
+  {
+    name: "each sign-out of a user is an entry",
+    file: "src/revocations/sql.ts",
+    find: "${expiresAt ?? everyTokenExpired(commitSeconds)}, true",
+    replace: "${expiresAt ?? everyTokenExpired(commitSeconds)}, false",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "the same user signing out",
+  },
+  {
+    name: "another sign-out does not reach the other instances",
+    file: "src/revocations/sql.ts",
+    find: "expires_at = greatest(revocations.expires_at, excluded.expires_at),\n          xid = pg_current_xact_id()",
+    replace: "expires_at = greatest(revocations.expires_at, excluded.expires_at)",
+    test: "test/promises/revocation.test.ts",
+    only: "is signed out again",
+  },
+  {
+    name: "an entry in memory expires with the first of its subject",
+    file: "src/revocations/memory.ts",
+    find: "if (minutes === 1) minimumEpochs.delete(subject);",
+    replace: "minimumEpochs.delete(subject);",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "the same user signing out",
   },
 ];

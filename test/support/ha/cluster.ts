@@ -12,14 +12,14 @@ export const superuserPassword = "CHANGE-ME-superuser";
 
 export type Node = {
   name: string;
-  /** Where the others reach it, over the network that can be cut. */
+  /** The port at which the other nodes reach it, through a relay that can be cut. */
   postgresPort: number;
   restPort: number;
-  /** Starts its Patroni, as a supervisor does. */
+  /** Starts Patroni, as a supervisor does. */
   start(): void;
-  /** Kills its Patroni and its postmaster with SIGKILL. */
+  /** Sends SIGKILL to Patroni and the postmaster. */
   kill(): Promise<void>;
-  /** Stops the processes where they are: Patroni's alone, or those of Postgres, too. */
+  /** Sends SIGSTOP to the processes of Patroni, or to those of Postgres as well. */
   freeze(what: "patroni" | "all"): void;
   thaw(): void;
 };
@@ -32,17 +32,17 @@ export type Cluster = {
   network: Network;
   /** The etcd process. */
   etcd: Daemon;
-  /** The members, as Patroni has them. */
+  /** The members, as Patroni reports them. */
   members(): Promise<Member[]>;
   primary(): Promise<Node>;
   synchronousStandby(): Promise<Node>;
-  /** Waits until there is a primary, a synchronous standby and a third node that follows. */
+  /** Waits for a primary, a synchronous standby and a replica. */
   untilComplete(): Promise<void>;
   /** Runs `patronictl` with these arguments. */
   patronictl(...args: string[]): Promise<string>;
 };
 
-/** Replaces texts of a file, each of which has to be there. */
+/** Replaces texts of a file, each of which must exist. */
 export function substitute(text: string, replacements: Record<string, string>): string {
   return Object.entries(replacements).reduce((result, [from, to]) => {
     if (!result.includes(from)) throw new Error(`There is no "${from}" to be replaced.`);
@@ -50,7 +50,7 @@ export function substitute(text: string, replacements: Record<string, string>): 
   }, text);
 }
 
-/** @param settings texts of patroni.yml to be replaced by others, for a cluster that is worse than the file's */
+/** @param settings replacements in patroni.yml */
 export async function startCluster(settings: Record<string, string> = {}): Promise<Cluster> {
   const folder = await makeFolder();
   const names = ["node1", "node2", "node3"];
@@ -82,7 +82,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     "10.0.0.11:2380": `127.0.0.1:${peerPort}`,
   });
   await writeFile(join(folder, "etcd.conf.yml"), etcdFile);
-  // Registered before the daemons, so that it runs after their end.
+  // Registered before the daemons, so that it runs after they have ended.
   afterTest(async () => {
     const postgres = names.map(postmasterOf).filter((pid) => pid > 0 && isAlive(pid));
     signalAll(postgres, "SIGCONT");
@@ -141,7 +141,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
         const answer = await fetch(`http://127.0.0.1:${restPort}/cluster`, { signal: AbortSignal.timeout(2_000) });
         if (answer.ok) return ((await answer.json()) as { members: Member[] }).members;
       } catch {
-        // It does not answer; another one may.
+        // This node does not respond; another one may.
       }
     }
     return [];

@@ -1,4 +1,4 @@
-/** Programs of the cluster, run by a user that Postgres accepts, each with a log file of its own. */
+/** Runs the programs of the cluster as a user that Postgres accepts, each with its own log file. */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterTest } from "../afterTest.ts";
 
-/** Debian keeps some of them where not everybody looks. */
+/** Debian installs some of them in /usr/sbin. */
 const searchPath = `${process.env["PATH"]}:/usr/sbin`;
 
 /** Postgres refuses to run as root. */
@@ -19,24 +19,24 @@ const user =
 
 export type Daemon = { process: ChildProcess; pid: number; ended: Promise<unknown> };
 
-/** Makes a folder that the daemons' user owns, and deletes it at the end. */
+/** Makes a folder that the daemons' user owns, and deletes it after the test. */
 export async function makeFolder(): Promise<string> {
-  // In memory where possible: the cluster syncs each commit, and the disk of a test machine is slow.
+  // In memory if possible: the cluster syncs each commit, and the disk of a test machine is slow.
   const folder = await mkdtemp(join("/dev/shm", "latchkey-ha-")).catch(() => mkdtemp(join(tmpdir(), "latchkey-ha-")));
   if (user) await chown(folder, user.uid, user.gid);
   afterTest(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   return folder;
 }
 
-/** Gives a file that the test has written to the daemons' user. */
+/** Makes the daemons' user the owner of a file. */
 export async function giveAway(file: string): Promise<void> {
   if (user) await chown(file, user.uid, user.gid);
 }
 
-/** Starts a program in a folder, where `NAME.log` gets its output. It is killed at the end. */
+/** Starts a program in a folder, with its output in `NAME.log`. It is killed after the test. */
 export function startDaemon(name: string, command: string, args: string[], folder: string): Daemon {
   const log = openSync(join(folder, `${name}.log`), "a");
-  // Ended with the test's process as well, whatever becomes of that: Patroni stops its Postgres then.
+  // Also ends if the test's process is killed. Patroni then stops its Postgres.
   const child = spawn("setpriv", ["--pdeathsig", "TERM", command, ...args], {
     ...user,
     cwd: folder,
@@ -53,7 +53,7 @@ export function startDaemon(name: string, command: string, args: string[], folde
   return { process: child, pid: child.pid, ended };
 }
 
-/** Runs a command to its end, for 30 s at most. @returns its output */
+/** Runs a command, for at most 30 s. Returns its output. */
 export async function runCommand(command: string, args: string[], folder: string): Promise<string> {
   const env = { PATH: searchPath, HOME: folder, LC_ALL: "C.UTF-8" };
   const { stdout } = await promisify(execFile)(command, args, { ...user, cwd: folder, env, timeout: 30_000 });

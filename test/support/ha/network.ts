@@ -1,6 +1,6 @@
 /**
- * A network that can be cut: TCP relays in front of every port of the cluster. While a node is cut off, nothing gets to
- * it or from it, and no connection is closed, as when packets are dropped.
+ * A network that can be cut: TCP relays in front of every port of the cluster. While a node is cut off, it sends and
+ * receives nothing, and no connection is closed, as if packets were dropped.
  */
 import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -8,26 +8,26 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterTest } from "../afterTest.ts";
 
 type Link = {
-  /** The node that is connected to, if any. */
+  /** The node that accepts the connection, if it is one. */
   to: string | undefined;
-  /** The node that connected, if any; unknown until somebody is cut off. */
+  /** The node that opened the connection, if it is one. Determined when a node is cut off. */
   from?: string | undefined;
   client: Socket;
   server: Socket;
   relayPort: number;
-  /** What has to be passed on once the link works again. */
+  /** Is run when the link works again. */
   deferred: (() => void)[];
   isCut: boolean;
 };
 
 export type Network = {
-  /** Relays connections to a port. @param node that has the port @returns the port of the relay */
+  /** Relays connections to a port of a node. Returns the port of the relay. */
   relay(port: number, node?: string): Promise<number>;
   cut(node: string): void;
   heal(): void;
 };
 
-/** @param processesOf gives the process ids of a node, whose outgoing connections are cut as well */
+/** @param processesOf returns the process ids of a node, whose outgoing connections are cut as well */
 export function createNetwork(nodes: string[], processesOf: (node: string) => number[]): Network {
   const links = new Set<Link>();
   let cutOff: string | undefined;
@@ -84,7 +84,7 @@ export function createNetwork(nodes: string[], processesOf: (node: string) => nu
     cut(node) {
       cutOff = node;
       for (const link of links) {
-        // Most lead to the primary. Looking for an origin blocks this process, so it is done only where it matters.
+        // Most connections lead to the primary. Determining the origin blocks this process, so it is avoided.
         if (link.to !== node) link.from ??= originOf(link, nodes, processesOf);
         setCut(link);
       }
@@ -96,7 +96,7 @@ export function createNetwork(nodes: string[], processesOf: (node: string) => nu
   };
 }
 
-/** @returns the node one of whose processes made the connection */
+/** Returns the node whose process opened the connection. */
 function originOf(
   { client: { remotePort = 0 }, relayPort }: Link,
   nodes: string[],
@@ -120,10 +120,10 @@ function filesOf(pid: number): string[] {
       try {
         return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
       } catch {
-        return []; // It was closed meanwhile.
+        return []; // closed meanwhile
       }
     });
   } catch {
-    return []; // The process has ended.
+    return []; // the process has ended
   }
 }

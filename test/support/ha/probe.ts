@@ -1,4 +1,4 @@
-/** Asks, independently of the service, when a write is possible through a proxy. */
+/** Measures, independently of the service, when writes through a proxy succeed. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterTest } from "../afterTest.ts";
@@ -9,8 +9,8 @@ const attemptMs = 1_000;
 const pauseMs = 200;
 
 /**
- * Writes over and over until the end of the test, over a connection of its own each time.
- * @returns the attempts so far. The time of the first write after an outage is known to half a second.
+ * Writes repeatedly until the end of the test, each time over a new connection.
+ * @returns the attempts so far. The end of an outage is known to half a second.
  */
 export function startProbe(url: string): Attempt[] {
   const attempts: Attempt[] = [];
@@ -24,7 +24,7 @@ export function startProbe(url: string): Attempt[] {
       await sleep(pauseMs);
     }
   };
-  // Two in turns: while one waits for a server that is cut off, the other finds the new one.
+  // Two loops: while one waits for a server that is cut off, the other finds the new one.
   const running = [run(0), run(attemptMs / 2)];
   afterTest(async () => {
     isOver = true;
@@ -51,7 +51,7 @@ async function write(url: string): Promise<boolean> {
   }
 }
 
-/** The longest time between two writes that succeeded, in `performance.now()`: the outage, if there was one. */
+/** Returns the longest time between two successful writes, in `performance.now()`. */
 export function outageOf(attempts: Attempt[]): { beganMs: number; writableMs: number } {
   const succeeded = attempts.filter(({ isOk }) => isOk).map(({ endedMs }) => endedMs);
   const times = succeeded.sort((a, b) => a - b);

@@ -1,19 +1,19 @@
-/** HAProxy and PgBouncer before a cluster, with the files of deploy/. */
+/** HAProxy and PgBouncer in front of a cluster, with the files of deploy/. */
 import { readFile, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePorts } from "../ports.ts";
+import { freePort, untilListening } from "../ports.ts";
 import { query } from "../service.ts";
 import { type Cluster, substitute, superuserPassword } from "./cluster.ts";
 import { startDaemon } from "./daemons.ts";
 
 /**
- * Starts HAProxy. @param closesConnections whether it has `on-marked-down shutdown-sessions`, as the file does
- * @returns the port at which the primary is reached
+ * Starts HAProxy.
+ * @param closesConnections keeps `on-marked-down shutdown-sessions` of the file
+ * @returns the port of the primary
  */
 export async function startHaproxy(cluster: Cluster, name: string, closesConnections = true): Promise<number> {
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const nodes = cluster.nodes.map(({ name, postgresPort, restPort }, index): [string, string] => [
     `server ${name} 10.0.0.1${index + 1}:5432 check port 8008`,
     `server ${name} 127.0.0.1:${postgresPort} check port ${restPort}`,
@@ -27,7 +27,7 @@ export async function startHaproxy(cluster: Cluster, name: string, closesConnect
   await writeFile(configuration, file);
   startDaemon(name, "haproxy", ["-db", "-f", configuration], cluster.folder);
   await untilListening(port);
-  // HAProxy takes every server for the primary until its first checks have failed.
+  // Until its first checks have failed, HAProxy takes every server for the primary.
   for (let inARow = 0; inARow < 2 * cluster.nodes.length; ) {
     const url = `postgres://postgres:${superuserPassword}@127.0.0.1:${port}/postgres`;
     const [row] = await query(url, "SELECT pg_is_in_recovery() AS standby").catch(() => []);
@@ -37,13 +37,13 @@ export async function startHaproxy(cluster: Cluster, name: string, closesConnect
   return port;
 }
 
-/** Starts PgBouncer before HAProxy. @returns its port */
+/** Starts PgBouncer in front of HAProxy. Returns its port. */
 export async function startPgbouncer(
   cluster: Cluster,
   haproxyPort: number,
   [role, password]: [string, string],
 ): Promise<number> {
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   const users = join(cluster.folder, "userlist.txt");
   await writeFile(users, `"${role}" "${password}"\n`);
   const file = substitute(await readFile("deploy/pgbouncer.ini", "utf8"), {
@@ -58,18 +58,4 @@ export async function startPgbouncer(
   startDaemon("pgbouncer", "pgbouncer", [configuration], cluster.folder);
   await untilListening(port);
   return port;
-}
-
-async function untilListening(port: number): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  const connects = () =>
-    new Promise<boolean>((resolve) => {
-      const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
-      socket.on("close", () => {}).unref();
-      socket.on("connect", () => socket.destroy());
-    });
-  while (!(await connects())) {
-    if (Date.now() > deadline) throw new Error(`Nothing listens on port ${port}.`);
-    await sleep(50);
-  }
 }

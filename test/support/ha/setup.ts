@@ -1,4 +1,4 @@
-/** The folder in which each test file notes the answers that it saw. */
+/** Makes the folder in which test processes record the answers that they received. */
 import { mkdir } from "node:fs/promises";
 import { answersFolder } from "../answers.ts";
 
