@@ -10,7 +10,7 @@ const layers = {
   domain: "^src/(users|sessions|tokens|passwords|throttling|revocations|audit|unicode|resource|documentation|health)/",
   openapi: "^src/openapi/",
   infrastructure: "^src/(http|database|observability)/",
-  base: "^src/((requestContext|principal|networks|errors)\\.ts$|problems/|config/|lib/)",
+  base: "^src/((requestContext|principal|identifiers|networks|errors)\\.ts$|problems/|config/|lib/)",
 };
 
 /** Imports that go up, and why. */
@@ -58,7 +58,7 @@ export default {
       from: { path: layers.openapi },
       to: {
         path: "^src/",
-        pathNot: "^src/(openapi|http|problems|lib)/|^src/(requestContext|principal|networks|errors)\\.ts$",
+        pathNot: "^src/(openapi|http|problems|lib)/|^src/(requestContext|principal|identifiers|networks|errors)\\.ts$",
       },
     },
     {

@@ -1,30 +1,33 @@
 import ipaddr from "ipaddr.js";
+import type { Network } from "./identifiers.ts";
 
-/** All clients whose address is not known. It never becomes familiar to an account. */
-export const unknownNetwork = "unknown";
+const network = (text: string): Network => text as Network;
 
-/** Where a client is, from the narrowest network to the widest. */
-export type Networks = readonly [narrowest: string, ...wider: string[]];
+/** The network of all clients whose address is not known. It never becomes known to an account. */
+export const unknownNetwork = network("unknown");
 
-/** How many bits of an IPv6 address one customer may have for themselves: RFC 6177 names /64, /56 and /48. */
+/** The networks of a client, from the narrowest to the widest. */
+export type Networks = readonly [narrowest: Network, ...wider: Network[]];
+
+/** The prefix lengths that one customer may have, from RFC 6177. */
 const ipv6Prefixes = [64, 56, 48];
 
 /**
- * The networks that a client counts for. An IPv4 address counts alone: its /24 is often shared by strangers, and
- * addresses are scarce. An IPv6 client can pick any address of its /64 and often of its /56 or /48.
- * @param address as the connection or a trusted proxy gives it; all that is no address is one network
+ * The networks by which a client is counted. An IPv4 address counts alone: its /24 is often shared by strangers, and addresses are
+ * scarce. An IPv6 client can use any address of its /64, and often of its /56 or /48.
+ * @param address from the connection or a trusted proxy. A text that is not an address is the unknown network
  */
 export function networksOf(address: string | undefined): Networks {
   if (address === undefined || !ipaddr.isValid(address)) return [unknownNetwork];
   const parsed = ipaddr.process(address); // ::ffff:192.0.2.7 is 192.0.2.7
-  if (parsed.kind() === "ipv4") return [parsed.toString()];
+  if (parsed.kind() === "ipv4") return [network(parsed.toString())];
   const { parts } = parsed as ipaddr.IPv6;
-  const prefix = (bits: number): string => {
+  const prefix = (bits: number): Network => {
     const masked = parts.map((part, index) => part & (0xffff << Math.min(16, Math.max(0, 16 * (index + 1) - bits))));
-    return `${new ipaddr.IPv6(masked).toString()}/${bits}`;
+    return network(`${new ipaddr.IPv6(masked).toString()}/${bits}`);
   };
-  return ipv6Prefixes.map(prefix) as [string, ...string[]];
+  return ipv6Prefixes.map(prefix) as [Network, ...Network[]];
 }
 
-/** The narrowest network of a client: what an account becomes familiar with. */
-export const networkOf = (address: string | undefined): string => networksOf(address)[0];
+/** The narrowest network of a client: the one that becomes known to an account. */
+export const networkOf = (address: string | undefined): Network => networksOf(address)[0];

@@ -1,5 +1,6 @@
 /** A user who was named on the command line. */
 import type { Database } from "../database/database.ts";
+import { userId } from "../identifiers.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { userStore } from "../users/store.ts";
@@ -26,5 +27,5 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  */
 export async function usernameOf(database: Database, nameOrId: string): Promise<string> {
   if (!uuid.test(nameOrId)) return nameOrId;
-  return (await userStore(database).find(nameOrId))?.username ?? nameOrId;
+  return (await userStore(database).find(userId(nameOrId)))?.username ?? nameOrId;
 }

@@ -20,5 +20,5 @@ export async function unlessStopped<T>(
 export function loadDictionaries({ passwordBlocklist }: Config): void {
   if (!passwordBlocklist) return;
   // If this fails, the first registration tries again.
-  import("../passwords/weaknessCheck.ts").then(({ loadDictionaries }) => loadDictionaries()).catch(() => {});
+  import("../passwords/strengthCheck.ts").then(({ loadDictionaries }) => loadDictionaries()).catch(() => {});
 }

@@ -12,7 +12,7 @@ import { throttleKeys } from "../throttling/keys.ts";
 import { noThrottle } from "../throttling/throttling.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { userStore } from "../users/store.ts";
-import { canonicalUsername } from "../users/username.ts";
+import { canonicalUsername, nobody } from "../users/username.ts";
 import { createUsers } from "../users/users.ts";
 import { unlockAccount, usernameOf } from "./account.ts";
 import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
@@ -51,7 +51,7 @@ const actions: Record<string, Action> = {
   },
 
   async unlock(name, { database, audit }, { config }) {
-    const account = await userStore(database).findAccount({ username: canonicalUsername(name) ?? "" });
+    const account = await userStore(database).findAccount({ username: canonicalUsername(name) ?? nobody });
     if (!account) throw noUser(name);
     const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, name);
     if (isUnlocked) audit("account-unlocked", { userId: account.id });

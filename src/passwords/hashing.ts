@@ -1,7 +1,6 @@
 /**
- * Password hashes: argon2id in PHC form, computed a few at a time so that they cannot starve the
- * rest of the process, and always with the same work for a wrong password, so that nobody learns
- * from the time whether a user exists.
+ * Password hashes: argon2id in the PHC string format. Few are computed at a time, so that they do not starve the rest of the
+ * process. A wrong password always costs the same work, so that the time does not reveal whether a user exists.
  */
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
@@ -10,77 +9,76 @@ import pLimit from "p-limit";
 import { fairQueue, type Turn } from "../lib/fairQueue.ts";
 import { Problem } from "../problems/problems.ts";
 
-/** The cost of one hash (RFC 9106): memory in KiB, passes over it. One lane. */
+/** The cost of one hash (RFC 9106): memory in KiB, and passes over it. One lane. */
 export type HashCost = { memoryKiB: number; passes: number };
 
 export type Verification = {
   matches: boolean;
-  /** The password hashed at today's cost, where it matches and the stored hash has another one. */
+  /** The password hashed at the current cost, if it matches and the stored hash has another cost. */
   upgraded?: string;
 };
 
 export type PasswordHasher = {
   /**
-   * Runs a task that hashes passwords when its turn comes. Turns are shared fairly by network and by account, and
-   * whoever waits holds no slot.
-   * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
+   * Runs a task that hashes passwords when its turn comes. Turns are shared fairly between networks and accounts. A waiting
+   * task holds no slot.
+   * @throws {Problem} `overloaded` at the deadline, or at once if too many tasks wait
    */
   schedule: Schedule;
   /**
-   * @param deadline when it is too late to begin, on the clock of `performance.now()`
+   * @param deadline the latest start, on the clock of `performance.now()`
    * @throws {Problem} `overloaded`
    */
   hash(password: string, deadline?: number): Promise<string>;
   /**
-   * Compares a password with a stored hash. Without a hash (there is no such user) or without a
-   * password (it is no possible one) nothing matches, after the same work.
-   * @param deadline when it is too late to begin, on the clock of `performance.now()`
+   * Compares a password with a stored hash. Without a hash (there is no such user) or without a password (the text cannot be
+   * one), nothing matches, after the same work.
+   * @param deadline the latest start, on the clock of `performance.now()`
    * @throws {Problem} `overloaded`
    */
   verify(stored: string | undefined, password: string | undefined, deadline?: number): Promise<Verification>;
-  /** All work so far, in KiB times passes: what a test can count and a clock cannot. */
+  /** All work so far, in KiB times passes: unlike time, a test can compare it exactly. */
   workDone(): number;
-  /** How many are being computed, and how many wait. */
+  /** How many hashes are being computed, and how many tasks wait. */
   load(): { running: number; waiting: number };
 };
 
-/** Kept in place of a hash: no password matches, after the same work. */
+/** Stored in place of a hash: no password matches, after the same work. */
 export const disabledPassword = "!";
-/** @param task is given its deadline */
+/** @param task receives its deadline */
 export type Schedule = <T>(turn: ScheduledTurn, task: (deadline: number) => Promise<T>) => Promise<T>;
-/** A turn whose deadline is `queueTimeoutMs` from now unless it says otherwise. */
+/** By default, the deadline is `queueTimeoutMs` from now. */
 export type ScheduledTurn = Omit<Turn, "deadline"> & { deadline?: number };
 
-/** Who wants to know of each. */
 export type HashingObserver = {
-  /** The cost of a computation, as it begins. */
+  /** Called as a computation begins, with its cost. */
   computing?: (cost: HashCost) => void;
-  /** How long a password waited for its turn, in seconds. */
+  /** Called with the seconds for which a password waited for its turn. */
   waited?: ((seconds: number) => void) | undefined;
 };
 
-// argon2 and jose share libuv's pool of four threads: two hashes at a time leave it two.
-const mostAtOnce = 2;
-/** Slots for each hash at a time, so that processors are busy while others ask the database. */
-const slotsForEach = 3;
-/** Waiting tasks for each hash at a time. At some 40 hashes a second and core, more could not be served in time. */
-const mostWaitingForEach = 32;
-/** Whoever waits longer has perhaps gone, and is answered before a second is over. */
+/** argon2 and jose share libuv's pool of four threads: this leaves two for jose. */
+const maxConcurrent = 2;
+/** Slots per concurrent hash, so that the processors are busy while other tasks wait for the database. */
+const slotsPerHash = 3;
+/** Waiting tasks per concurrent hash. At about 40 hashes per second and core, more could not be served in time. */
+const maxWaitingPerHash = 32;
+/** How long a task may wait. The client gets a response within a second. */
 export const queueTimeoutMs = 700;
-// No setting makes a dearer hash: one that claims more was put there to make us compute it.
-const ceiling: HashCost = { memoryKiB: 1_048_576, passes: 20 };
-// Argon2's own minimum for one lane (RFC 9106, section 3.1).
+/** No setting allows a higher cost: such a hash was stored to make the service compute it. */
+const maxCost: HashCost = { memoryKiB: 1_048_576, passes: 20 };
+/** For one lane (RFC 9106, section 3.1). */
 const minimumMemoryKiB = 8;
 
-/** @param processes that share this machine's cores: all together hash no more passwords at a time than it has cores, if they can */
+/** @param processes how many share the cores of the machine: together they compute no more hashes at a time than it has cores */
 export function passwordHasher(
   cost: HashCost,
   warn: (message: string) => void,
   observer: HashingObserver = {},
   processes = 1,
 ): PasswordHasher {
-  const share = processes === 1 ? mostAtOnce : Math.floor(availableParallelism() / processes);
-  const atOnce = Math.max(1, Math.min(share, mostAtOnce));
+  const share = processes === 1 ? maxConcurrent : Math.floor(availableParallelism() / processes);
+  const atOnce = Math.max(1, Math.min(share, maxConcurrent));
   const limit = pLimit(atOnce);
   let work = 0;
 
@@ -94,13 +92,13 @@ export function passwordHasher(
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  const queue = fairQueue(slotsForEach * atOnce, mostWaitingForEach * atOnce, (ms) => observer.waited?.(ms / 1000));
+  const queue = fairQueue(slotsPerHash * atOnce, maxWaitingPerHash * atOnce, (ms) => observer.waited?.(ms / 1000));
   const schedule: Schedule = ({ deadline = performance.now() + queueTimeoutMs, ...turn }, task) =>
     queue.run({ ...turn, deadline }, () => task(deadline));
   const queued = <T>(task: () => Promise<T>, deadline = performance.now() + queueTimeoutMs): Promise<T> =>
     limit(async () => {
       const now = performance.now();
-      // Since the request arrived: what it waited for its slot is part of it.
+      // Includes the wait for a slot.
       observer.waited?.((now - deadline + queueTimeoutMs) / 1000);
       if (now > deadline) throw new Problem("overloaded");
       return task();
@@ -132,10 +130,9 @@ export function passwordHasher(
   };
 
   /**
-   * An old, cheaper hash must not show in the time that a wrong password takes. The work of argon2
-   * is memory times passes, so the missing work is done as whole passes over today's memory, and
-   * one over a part of it. A dearer hash than today's does show, until its owner signs in: that is
-   * the price of lowering the cost.
+   * Makes a wrong password take as long for an old, cheaper hash. The work of argon2 is memory times passes: the missing work is
+   * done as whole passes over the current memory, and one pass over a part of it. A hash with a higher cost than the current one
+   * can be told by its time until its owner signs in. That is the price of lowering the cost.
    */
   async function computeDifference(storedCost: HashCost): Promise<void> {
     const missing = cost.memoryKiB * cost.passes - storedCost.memoryKiB * storedCost.passes;
@@ -146,9 +143,9 @@ export function passwordHasher(
   }
 }
 
-/** The cost that a PHC string states; `undefined` for another algorithm, more lanes or a cost above the ceiling. */
+/** The cost in a PHC string; `undefined` for another algorithm, more than one lane or a cost above the maximum. */
 function costOf(stored: string): HashCost | undefined {
   const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=1\$/.exec(stored) ?? [];
   const cost = { memoryKiB: Number(memory), passes: Number(passes) };
-  return cost.memoryKiB <= ceiling.memoryKiB && cost.passes <= ceiling.passes ? cost : undefined;
+  return cost.memoryKiB <= maxCost.memoryKiB && cost.passes <= maxCost.passes ? cost : undefined;
 }

@@ -1,42 +1,42 @@
-/** Which new passwords are refused: too short, too long, easy to guess, or made of the username (NIST SP 800-63B-4, section 3.1.1.2). */
+/** The rules for new passwords (NIST SP 800-63B-4, section 3.1.1.2): length, the blocklist, and the username. */
 import type { PasswordRefusal } from "../problems/problems.ts";
 import { mapPassword } from "../unicode/mappings.ts";
 import { codePointCount, type Enforced, enforcePassword } from "../unicode/precis.ts";
-import { checkWeakness } from "./weaknessCheck.ts";
+import { checkStrength } from "./strengthCheck.ts";
 
 export type PasswordPolicy = {
   /** In code points. */
   minimumLength: number;
-  /** Whether common and predictable passwords are refused. */
+  /** Whether common and predictable passwords are rejected. */
   blocklist: boolean;
-  /** The names of the service and its site, in lower case: a password made of them is predictable. */
+  /** The names of the service and its site, in lower case. A password that consists of them is predictable. */
   contextWords: readonly string[];
 };
 
-/** Long enough for any sentence, short enough to be hashed without thought. In code points. */
+/** In code points. */
 export const maximumLength = 128;
-// A username of one or two letters is part of many good passwords.
-const shortestTellingUsername = 3;
+/** Shorter usernames are part of many good passwords. In code points. */
+const minCheckedUsername = 3;
 
-// Many times what 128 code points can be written with; normalising more would be work for nothing.
-const longestTyped = 2048;
+/** Before the mappings, in UTF-16 units: many times what 128 code points need. Longer texts are not normalized. */
+const maxTypedLength = 2048;
 
 /**
- * The form in which a password is compared. It is not checked: one that an earlier version accepted still works.
- * @returns `undefined` where no password is of that form
+ * The form in which a password is compared. It is not checked: a password that an earlier version accepted still works.
+ * @returns `undefined` if the text cannot be a password
  */
 export const possiblePassword = (text: string): string | undefined =>
-  text !== "" && text.length <= longestTyped && text.isWellFormed() ? mapPassword(text) : undefined;
+  text !== "" && text.length <= maxTypedLength && text.isWellFormed() ? mapPassword(text) : undefined;
 
 /** The form in which a new password is hashed (RFC 8265, OpaqueString). */
 export const newPassword = (text: string): Enforced =>
-  text.length <= longestTyped ? enforcePassword(text) : { refusal: `has more than ${maximumLength} characters` };
+  text.length <= maxTypedLength ? enforcePassword(text) : { refusal: `has more than ${maximumLength} characters` };
 
 /**
  * @param password in the form of RFC 8265 (OpaqueString); lengths are in its code points.
  * @param username in the form of RFC 8265 (UsernameCaseMapped).
- * @returns why it is refused, or `undefined`.
- * @throws {Problem} `overloaded` where too many passwords wait to be estimated
+ * @returns why it is rejected; `undefined` if it is accepted
+ * @throws {Problem} `overloaded` if it could not be estimated in time
  */
 export async function refusalOf(
   password: string,
@@ -46,12 +46,12 @@ export async function refusalOf(
   const length = codePointCount(password);
   if (length < minimumLength) return "too-short";
   if (length > maximumLength) return "too-long";
-  if (codePointCount(username) >= shortestTellingUsername && password.toLowerCase().includes(username))
+  if (codePointCount(username) >= minCheckedUsername && password.toLowerCase().includes(username))
     return "contains-username";
-  return blocklist ? checkWeakness(password, [...contextWords, username]) : undefined;
+  return blocklist ? checkStrength(password, [...contextWords, username]) : undefined;
 }
 
-/** The words for people. */
+/** The detail of the problem `password-refused`. */
 export function explainRefusal(reason: PasswordRefusal, policy: PasswordPolicy): string {
   switch (reason) {
     case "too-short":
@@ -67,7 +67,6 @@ export function explainRefusal(reason: PasswordRefusal, policy: PasswordPolicy):
   }
 }
 
-/** As in the settings. */
 type PolicySettings = {
   passwordMinLength: number;
   passwordBlocklist: boolean;
@@ -75,7 +74,7 @@ type PolicySettings = {
   publicUrl: string | undefined;
 };
 
-/** The policy of the settings. The host name of `PUBLIC_URL` is made of words that an attacker tries first, too. */
+/** The policy of the settings. Attackers also try the words in the host name of `PUBLIC_URL` first. */
 export function passwordPolicy(settings: PolicySettings): PasswordPolicy {
   const { passwordMinLength, passwordBlocklist, passwordContextWords: words = [], publicUrl } = settings;
   const labels = publicUrl === undefined ? [] : new URL(publicUrl).hostname.split(/[.-]/);

@@ -2,6 +2,7 @@
  * The revocation list: what ends tokens before they expire. Every instance keeps the list in memory and reads what is new each
  * second and at each notification. So checking a token takes no query, and a revocation is known everywhere within a second.
  */
+import type { RevocationSubject, UserId } from "../identifiers.ts";
 import { startPoller } from "../lib/poller.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -9,7 +10,7 @@ import { createRevocationMemory } from "./memory.ts";
 
 /** Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`. */
 export type Revocation = {
-  subject: string;
+  subject: RevocationSubject;
   minimumEpoch: number;
   /** When the last token that the entry revokes has expired. The entry can be removed then. */
   expiresAt: Date;
@@ -31,7 +32,7 @@ export const clockMarginSeconds = 300;
  * Revokes all tokens of a deleted user on this instance, until it has read the entry that the deletion has stored. By then
  * it has read the list, or it rejects all tokens: `REVOCATION_STALENESS_SECONDS` is at most 300.
  */
-export const deletedUser = (userId: string): Revocation => ({
+export const deletedUser = (userId: UserId): Revocation => ({
   subject: userId,
   minimumEpoch: unreachableEpoch,
   expiresAt: new Date(Date.now() + 3_600_000),

@@ -1,5 +1,6 @@
 /** How statements write the revocation list: every store revokes with this SQL, inside its own statement. */
-import { integer, text, timestamptz } from "../database/sqlTypes.ts";
+import { revocationSubject } from "../database/columns.ts";
+import { integer, timestamptz } from "../database/sqlTypes.ts";
 import { clockMarginSeconds, unreachableEpoch } from "./revocations.ts";
 
 type RevokeOptions = {
@@ -54,4 +55,4 @@ const everyTokenExpired = (commitSeconds: number): string => `(
 export const selectedRevocation = 'subject, minimum_epoch AS "minimumEpoch", expires_at AS "expiresAt"';
 
 /** The declaration of `selectedRevocation`. */
-export const revocationColumns = { subject: text, minimumEpoch: integer, expiresAt: timestamptz };
+export const revocationColumns = { subject: revocationSubject, minimumEpoch: integer, expiresAt: timestamptz };

@@ -1,3 +1,4 @@
+import { revocationSubject } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
@@ -44,7 +45,7 @@ const findNewRevocations = statement({
     ...cursorColumns,
     xid: nullable(xid8),
     id: nullable(bigint),
-    subject: nullable(text),
+    subject: nullable(revocationSubject),
     minimumEpoch: nullable(integer),
     expiresAt: nullable(timestamptz),
   },

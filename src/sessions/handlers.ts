@@ -1,4 +1,5 @@
 import type { components } from "../../generated/openapi.ts";
+import { sessionId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
@@ -40,7 +41,7 @@ export const listSessions =
 export const endSession =
   (sessions: Sessions): Handler<"endSession"> =>
   async ({ principal, path }) => {
-    if (!(await sessions.end(principal.userId, path.id.toLowerCase()))) throw new Problem("not-found");
+    if (!(await sessions.end(principal.userId, sessionId(path.id.toLowerCase())))) throw new Problem("not-found");
     return { status: 204 };
   };
 

@@ -3,6 +3,7 @@
  * used later, or from another network, ends the session.
  */
 import type { Audit } from "../audit/audit.ts";
+import type { Network, SessionId, UserId } from "../identifiers.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -10,7 +11,7 @@ import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSec
 import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
 
 /** `secret`: of the next refresh token. */
-export type Refreshed = { id: string; secret: string; grant: SessionGrant };
+export type Refreshed = { id: SessionId; secret: string; grant: SessionGrant };
 
 type Parts = {
   store: SessionStore;
@@ -22,8 +23,8 @@ type Parts = {
   /** For how many seconds other transactions have seen a transaction (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens, and forgets the networks that only refreshes have made known. */
-  endStolenSession(userId: string, id: string): Promise<unknown>;
-  networkChanged(user: Pick<Caller, "userId" | "username">, network: string, sessionId: string): void;
+  endStolenSession(userId: UserId, id: SessionId): Promise<unknown>;
+  networkChanged(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
   audit: Audit;
 };
 

@@ -18,19 +18,20 @@ import {
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
+import { type SessionId, sessionId as toSessionId } from "../identifiers.ts";
 
 /** A well-formed refresh token, which may be a guess. */
-export type PresentedToken = { sessionId: string; generation: number; secret: string };
+export type PresentedToken = { sessionId: SessionId; generation: number; secret: string };
 
 export type RefreshSecrets = {
   newSeed(): Buffer;
   /** The secret of a generation of a session. */
-  derive(sessionId: string, seed: Uint8Array, generation: number): string;
+  derive(sessionId: SessionId, seed: Uint8Array, generation: number): string;
   /**
    * The same with the key that gives this digest.
    * @returns `undefined` if no key does
    */
-  deriveMatching(sessionId: string, seed: Uint8Array, generation: number, digest: Buffer): string | undefined;
+  deriveMatching(sessionId: SessionId, seed: Uint8Array, generation: number, digest: Buffer): string | undefined;
   /** Whether a token was derived with one of the configured keys. */
   isGenuine(token: PresentedToken, seed: Uint8Array): boolean;
 };
@@ -41,7 +42,7 @@ export function refreshSecrets(secretKeys: readonly [string, ...string[]]): Refr
   const keys = secretKeys.map((secretKey) =>
     createSecretKey(Buffer.from(hkdfSync("sha256", secretKey, "", "latchkey refresh tokens", 32))),
   );
-  const deriveWith = (key: KeyObject, sessionId: string, seed: Uint8Array, generation: number): string => {
+  const deriveWith = (key: KeyObject, sessionId: SessionId, seed: Uint8Array, generation: number): string => {
     const number = Buffer.alloc(4);
     number.writeUInt32BE(generation);
     const code = createHmac("sha256", key).update(sessionId).update(number).update(seed).digest();
@@ -61,7 +62,7 @@ export function refreshSecrets(secretKeys: readonly [string, ...string[]]): Refr
 /** What is stored of a secret. A secret has 256 random bits, so a plain hash hides it. */
 export const digestOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
 
-export const formatToken = (sessionId: string, secret: string): string => `${sessionId}.${secret}`;
+export const formatToken = (sessionId: SessionId, secret: string): string => `${sessionId}.${secret}`;
 
 /** The largest `integer` of Postgres has no successor. */
 const maxGeneration = 2_147_483_646;
@@ -71,7 +72,7 @@ export function parseToken(text: string): PresentedToken | undefined {
   const [, sessionId, secret] = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{48})$/.exec(text) ?? [];
   if (sessionId === undefined || secret === undefined) return undefined;
   const generation = Buffer.from(secret, "base64url").readUInt32BE();
-  return generation > maxGeneration ? undefined : { sessionId, secret, generation };
+  return generation > maxGeneration ? undefined : { sessionId: toSessionId(sessionId), secret, generation };
 }
 
 /** Both have the length of a secret. */

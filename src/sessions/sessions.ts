@@ -2,19 +2,20 @@
 import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
+import { type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
-import { whilePasswordHolds } from "../users/passwordRace.ts";
+import { withCurrentPassword } from "../users/currentPassword.ts";
 import { createRefresh, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { Device, Session, SessionStore, SessionTimes } from "./state.ts";
 
 /** The tokens of a session, as a client gets them. */
 export type SessionTokens = {
-  id: string;
-  userId: string;
+  id: SessionId;
+  userId: UserId;
   accessToken: string;
   refreshToken: string;
   refreshExpiresInSeconds: number;
@@ -33,7 +34,7 @@ type Parts = {
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (user: Pick<Caller, "userId" | "username">, network: string, sessionId: string) => void;
+  networkChanged?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
   audit: Audit;
 };
 
@@ -57,10 +58,10 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
   /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
     const issue = tokens.prepare();
-    const id = uuidv7();
+    const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
-    const inserted = await whilePasswordHolds(principal, ({ userId, epoch }) =>
+    const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
       store.insert({ id, seed, digest: digestOf(secret), ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
     if (!inserted) throw new Problem("invalid-credentials");
@@ -102,7 +103,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
   }
 
   /** Ends a session of the user, and its tokens. @returns whether there was such a one */
-  async function end(userId: string, id: string): Promise<boolean> {
+  async function end(userId: UserId, id: SessionId): Promise<boolean> {
     const hasEnded = await finish(store.end(userId, id));
     if (hasEnded) audit("session-ended", { userId, sessionId: id });
     return hasEnded;

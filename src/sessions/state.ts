@@ -1,10 +1,11 @@
 /** What is stored of sessions. */
+import type { Network, SessionId, UserId } from "../identifiers.ts";
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
 /** A session as its user sees it. Times are rounded to hours: they must not reveal when a token is used. */
 export type Session = {
-  id: string;
+  id: SessionId;
   createdAt: Date;
   lastUsedAt: Date;
   /** When it expires without a refresh, or its lifetime ends, whichever is first. */
@@ -16,7 +17,7 @@ export type Session = {
 
 /** What a refresh needs to know of a session, from one snapshot of the database. */
 export type SessionState = {
-  userId: string;
+  userId: UserId;
   seed: Buffer;
   generation: number;
   digest: Buffer;
@@ -46,7 +47,7 @@ export type SessionTimes = {
 export type Device = { address: string | undefined; userAgent: string | undefined };
 
 /** The expected refresh token of a session. */
-type Position = { id: string; generation: number; digest: Buffer };
+type Position = { id: SessionId; generation: number; digest: Buffer };
 
 /** All times are those of the database, the clock that all instances share. */
 export type SessionStore = {
@@ -56,7 +57,7 @@ export type SessionStore = {
    * epoch, or the user deleted
    */
   insert(
-    session: { id: string; seed: Buffer; digest: Buffer } & Device & Pick<Caller, "userId" | "epoch">,
+    session: { id: SessionId; seed: Buffer; digest: Buffer } & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
@@ -65,7 +66,7 @@ export type SessionStore = {
    * @returns the address of the rotation before, too
    */
   rotate(
-    from: Position & { nextDigest: Buffer; address: string | undefined; network: string },
+    from: Position & { nextDigest: Buffer; address: string | undefined; network: Network },
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<(SessionGrant & { previousAddress: string | null }) | undefined>;
@@ -73,15 +74,15 @@ export type SessionStore = {
    * Moves a live session to a later generation, whose token is the next, if it is still the given one.
    * @returns whether it was
    */
-  catchUp(from: Position, to: { generation: number; digest: Buffer; network: string }): Promise<boolean>;
+  catchUp(from: Position, to: { generation: number; digest: Buffer; network: Network }): Promise<boolean>;
   /** Notes that another access token was issued in a generation of a live session. */
-  extend(at: { id: string; generation: number }, tokenSeconds: number): Promise<SessionGrant | undefined>;
+  extend(at: { id: SessionId; generation: number }, tokenSeconds: number): Promise<SessionGrant | undefined>;
   /** @param generation of the presented token, whose use is looked for */
-  find(id: string, generation: number): Promise<SessionState | undefined>;
+  find(id: SessionId, generation: number): Promise<SessionState | undefined>;
   /** Live sessions, the newest first, those before the cursor. */
-  list(userId: string, limit: number, cursor: string | undefined): Promise<Session[]>;
+  list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, kept in the same transaction */
-  end(userId: string, id: string): Promise<Revocation | undefined>;
+  end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /** The same, and forgets the networks of the user that were learned from refreshes: some may be the thief's. */
-  endStolen(userId: string, id: string): Promise<Revocation | undefined>;
+  endStolen(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
 };

@@ -1,3 +1,4 @@
+import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
@@ -16,7 +17,7 @@ const ofUser = `${live} AND users.id = user_id AND token_epoch = user_epoch`;
 
 const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const grantColumns = { userId: uuid, username: text, epoch: integer, refreshExpiresInSeconds: integer };
+const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
 
 /**
  * Creates a session and ends the oldest ones beyond the limit. The lock on the user makes concurrent sign-ins of the same user
@@ -42,10 +43,10 @@ const createSession = statement({
     SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
     FROM sessions JOIN owner ON owner.id = user_id`,
   parameters: {
-    userId: uuid,
+    userId,
     epoch: integer,
     kept: integer,
-    id: uuid,
+    id: sessionId,
     seed: bytea,
     digest: bytea,
     idle: integer,
@@ -75,10 +76,10 @@ export const rotateSession = statement({
   parameters: {
     nextDigest: bytea,
     address: nullable(text),
-    network: text,
+    network,
     idle: integer,
     tokens: integer,
-    id: uuid,
+    id: sessionId,
     generation: integer,
     digest: bytea,
   },
@@ -101,8 +102,8 @@ const catchUpSession = statement({
     to: integer,
     toDigest: bytea,
     steps: integer,
-    network: text,
-    id: uuid,
+    network,
+    id: sessionId,
     generation: integer,
     digest: bytea,
   },
@@ -115,7 +116,7 @@ const extendSession = statement({
     FROM users
     WHERE sessions.id = :id AND generation = :generation AND ${ofUser}
     RETURNING ${selectedGrant}`,
-  parameters: { tokens: integer, id: uuid, generation: integer },
+  parameters: { tokens: integer, id: sessionId, generation: integer },
   columns: grantColumns,
 });
 
@@ -131,9 +132,9 @@ const findSession = statement({
               WHERE split_part(entry, ' ', 1)::integer = :presented + 1) END AS rotation
     FROM sessions JOIN users ON users.id = user_id
     WHERE sessions.id = :id`,
-  parameters: { presented: integer, id: uuid },
+  parameters: { presented: integer, id: sessionId },
   columns: {
-    userId: uuid,
+    userId,
     seed: bytea,
     generation: integer,
     digest: bytea,
@@ -162,9 +163,9 @@ const listSessions = statement({
       AND ended_at IS NULL AND least(sessions.idle_expires_at, expires_at) > now()
       AND (:cursor IS NULL OR sessions.id < :cursor)
     ORDER BY sessions.id DESC LIMIT :limit`,
-  parameters: { userId: uuid, cursor: nullable(uuid), limit: integer },
+  parameters: { userId, cursor: nullable(uuid), limit: integer },
   columns: {
-    id: uuid,
+    id: sessionId,
     createdAt: timestamptz,
     userAgent: nullable(text),
     address: nullable(text),
@@ -181,20 +182,20 @@ const endSession = statement({
       RETURNING sessions.id, tokens_expire_at
     )
     ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`,
-  parameters: { id: uuid, userId: uuid },
+  parameters: { id: sessionId, userId },
   columns: revocationColumns,
 });
 
 const lockUser = statement({
   name: "lock-user",
   sql: "SELECT FROM users WHERE id = :userId FOR KEY SHARE",
-  parameters: { userId: uuid },
+  parameters: { userId },
 });
 
 const forgetRefreshNetworks = statement({
   name: "forget-refresh-networks",
   sql: "DELETE FROM familiar_networks WHERE user_id = :userId AND NOT by_password",
-  parameters: { userId: uuid },
+  parameters: { userId },
 });
 
 /** Until instances with a slow clock consider the tokens expired. */

@@ -1,10 +1,11 @@
 /** What is stored of sign-in attempts and registrations. All instances share it. */
+import type { CanonicalUsername, Network, UserId } from "../identifiers.ts";
 
 /** The account that an attempt is for. */
-export type Account = { id: string; username: string; passwordHash: string; tokenEpoch: number };
+export type Account = { id: UserId; username: CanonicalUsername; passwordHash: string; tokenEpoch: number };
 
 /** Whose password is tried: a username, or the id of a user who is known already. */
-export type AccountReference = { username: string } | { id: string };
+export type AccountReference = { username: CanonicalUsername } | { id: UserId };
 
 /**
  * A counter that an attempt increments. Attempts from networks that are known to the account and attempts from other
@@ -55,10 +56,10 @@ export type Outcome = "wrong" | "unchecked";
 export type Success = {
   counters: readonly string[];
   failureKeys: readonly string[];
-  userId: string;
+  userId: UserId;
   epoch: number;
   /** The network to remember. `undefined` if it is unknown, or was remembered within the last day. */
-  network: { name: string; key: string } | undefined;
+  network: { name: Network; key: string } | undefined;
 };
 
 /** Each method may throw the problem `database-unavailable`. */

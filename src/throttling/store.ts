@@ -7,20 +7,11 @@
  * Commits that only change counts do not wait for the disk: a crash of Postgres may lose the counts of its last second. A
  * statement that also remembers a network does wait.
  */
+
+import { network, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
-import {
-  arrayOf,
-  bigint,
-  boolean,
-  double,
-  integer,
-  json,
-  nullable,
-  text,
-  timestamptz,
-  uuid,
-} from "../database/sqlTypes.ts";
+import { arrayOf, bigint, boolean, double, integer, json, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import type { AttemptStore, Count } from "./attempts.ts";
 import { maxKnownNetworks } from "./limits.ts";
 
@@ -99,8 +90,8 @@ const begin = statement({
     limitsIfUnknown: arrayOf(integer),
     expire: bigint,
     failuresExpireAt: timestamptz,
-    username: nullable(text),
-    id: nullable(uuid),
+    username: nullable(username),
+    id: nullable(userId),
   },
   columns: {
     isKnownNetwork: boolean,
@@ -108,8 +99,8 @@ const begin = statement({
     isBelowLimits: boolean,
     reserved: arrayOf(text),
     isAdmitted: boolean,
-    id: nullable(uuid),
-    username: nullable(text),
+    id: nullable(userId),
+    username: nullable(username),
     passwordHash: nullable(text),
     tokenEpoch: nullable(integer),
     counts: nullable(json<Record<string, Count>>()),
@@ -174,8 +165,8 @@ const succeed = statement({
   SELECT (SELECT token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch) AS epoch,
          CASE WHEN :network IS NULL THEN ${commitLater} END AS commit`,
   parameters: {
-    userId: uuid,
-    network: nullable(text),
+    userId,
+    network: nullable(network),
     counters: arrayOf(text),
     failureKeys: arrayOf(text),
     networkKey: nullable(text),

@@ -3,6 +3,14 @@ import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
+import {
+  keyId,
+  type SessionId,
+  storedUsername,
+  tokenId,
+  sessionId as toSessionId,
+  userId as toUserId,
+} from "../identifiers.ts";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { unreachableEpoch } from "../revocations/revocations.ts";
@@ -17,7 +25,7 @@ export type Clock = () => Date;
  * @param options.sessionId the session that the token ends with, if any
  * @param options.seconds the lifetime, at most `ttlSeconds`, which is the default
  */
-export type IssueToken = (caller: Caller, options?: { sessionId?: string; seconds?: number }) => Promise<string>;
+export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; seconds?: number }) => Promise<string>;
 
 export type AccessTokens = {
   ttlSeconds: number;
@@ -83,7 +91,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
       const principal = {
         proof: "token",
         tokenId: jti,
-        keyId: kid,
+        keyId: keyId(kid),
         sessionId: sid,
         userId: sub,
         username,
@@ -166,12 +174,12 @@ const numericDate = z.int().min(0).max(253_402_300_799);
 
 const claims = z.object({
   client_id: z.literal(clientId).optional(), // an earlier version left it out
-  jti: z.uuid(),
-  sid: z.uuid().optional(),
+  jti: z.uuid().transform(tokenId),
+  sid: z.uuid().transform(toSessionId).optional(),
   iat: numericDate,
   exp: numericDate,
-  sub: z.uuid(),
-  username: z.string(),
+  sub: z.uuid().transform(toUserId),
+  username: z.string().transform(storedUsername),
   epoch: z.int().nonnegative().max(unreachableEpoch),
 });
 

@@ -1,4 +1,5 @@
 import type { Audit } from "../audit/audit.ts";
+import type { SessionId, UserId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clockMarginSeconds, type Revocations, unreachableEpoch } from "../revocations/revocations.ts";
 import type { Users } from "../users/users.ts";
@@ -20,7 +21,7 @@ export const issueToken =
 export const revokeToken =
   (
     revocations: Revocations,
-    endSession: (userId: string, sessionId: string) => Promise<boolean>,
+    endSession: (userId: UserId, sessionId: SessionId) => Promise<boolean>,
     audit: Audit,
   ): Handler<"revokeToken"> =>
   async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {

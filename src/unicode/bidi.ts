@@ -1,12 +1,12 @@
-/** A name with right-to-left letters must not be able to look like another: the Bidi Rule (RFC 5893, section 2). */
+/** The Bidi Rule (RFC 5893, section 2): a name with right-to-left letters must not look like another name. */
 import { bidiClass } from "./lookup.ts";
 
-/** @returns the index of a code point that breaks the rule; `undefined` where none does */
+/** @returns the index of a code point that breaks the rule; `undefined` if none does */
 export function breaksBidiRule(points: number[]): number | undefined {
   const classes = points.map((point) => bidiClass(point) ?? "L");
   const rightToLeft = classes.findIndex((name) => /^(?:R|AL|AN)$/.test(name));
   if (rightToLeft < 0) return undefined;
-  // A name that begins left-to-right must have none of these.
+  // A name that begins with a left-to-right letter must not contain these.
   if (!/^(?:R|AL)$/.test(classes[0] ?? "")) return rightToLeft;
   const foreign = classes.findIndex((name) => !/^(?:R|AL|AN|EN|ES|CS|ET|ON|BN|NSM)$/.test(name));
   if (foreign >= 0) return foreign;

@@ -1,13 +1,13 @@
-/** Code points that are allowed in a fitting context only: RFC 5892, appendix A. */
+/** Code points that are allowed only in a certain context (RFC 5892, appendix A). */
 import { isVirama, joiningType, scriptOf } from "./lookup.ts";
 
 type Rule = {
   allows(points: number[], index: number): boolean;
-  /** Goes on "is allowed only …". */
+  /** Continues "is allowed only …". */
   where: string;
 };
 
-/** Whether a joining type is the next, in one direction, when transparent code points are left out. */
+/** Whether the first of these code points that is not transparent has one of the joining types. */
 function joins(points: number[], types: string): boolean {
   const next = points.map((point) => joiningType(point) ?? "U").find((type) => type !== "T");
   return next !== undefined && types.includes(next);
@@ -45,7 +45,7 @@ const rules: Record<number, Rule> = {
   },
 };
 
-/** @returns `undefined` where the context fits; otherwise where the code point is allowed */
+/** @returns where the code point is allowed; `undefined` if it is allowed here */
 export function misplaced(points: number[], index: number): string | undefined {
   const point = points[index] ?? 0;
   if (isArabicIndic(point) && points.some(isExtendedArabicIndic)) return "without other Arabic digits (RFC 5892, A.8)";

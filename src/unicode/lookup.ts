@@ -1,7 +1,7 @@
 /** Reads the packed tables of tables.ts. */
 import * as tables from "./tables.ts";
 
-/** @returns what a table has for a code point; `undefined` where it has nothing */
+/** @returns the value of a code point in a table; `undefined` if the table has none */
 export type Lookup = (point: number) => string | undefined;
 
 /** @param packed ranges as `distance length value`, in base 36 */
@@ -30,14 +30,14 @@ function unpack(packed: string): Lookup {
   };
 }
 
-/** RFC 8264, section 8: `v` PVALID, `c` CONTEXTJ or CONTEXTO, `f` FREE_PVAL, `d` DISALLOWED; nothing for UNASSIGNED. */
+/** RFC 8264, section 8: `v` PVALID, `c` CONTEXTJ or CONTEXTO, `f` FREE_PVAL, `d` DISALLOWED. UNASSIGNED has no value. */
 export const derivedProperty = unpack(tables.derivedProperties);
-/** Without U, which is the default. */
+/** The default, U, has no value. */
 export const joiningType = unpack(tables.joiningTypes);
 export const isVirama = unpack(tables.viramas);
 /** Of the scripts that the context rules name. */
 export const scriptOf = unpack(tables.scripts);
-/** Without L. */
+/** L has no value. */
 export const bidiClass = unpack(tables.bidiClasses);
 export const isCased = unpack(tables.cased);
 export const isCaseIgnorable = unpack(tables.caseIgnorable);
@@ -46,7 +46,7 @@ const widths = unpack(tables.widths);
 const lowerCase = unpack(tables.lowerCase);
 const moved = (lookup: Lookup, point: number) => point + Number.parseInt(lookup(point) ?? "0", 36);
 
-/** The decomposition mapping of a fullwidth or halfwidth code point; of any other, itself. */
+/** The decomposition mapping of a fullwidth or halfwidth code point. Any other code point is returned as it is. */
 export const normalWidth = (point: number): number => moved(widths, point);
 /** The simple lowercase mapping. */
 export const simpleLowerCase = (point: number): number => moved(lowerCase, point);

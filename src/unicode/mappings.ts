@@ -1,4 +1,4 @@
-/** What makes different spellings one. The tables are of one version of Unicode; normal forms never change (UAX #15, section 3). */
+/** Mappings that make different spellings equal. The tables are of one Unicode version; normal forms never change (UAX #15, section 3). */
 import { derivedProperty, isCased, isCaseIgnorable, normalWidth, simpleLowerCase } from "./lookup.ts";
 
 export const codePointsOf = (text: string): number[] => Array.from(text, (character) => character.codePointAt(0) ?? 0);
@@ -11,7 +11,7 @@ export const mapUsername = (text: string): string => toLowerCase(codePointsOf(te
 export const mapPassword = (text: string): string =>
   text.replace(/[\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]/g, " ").normalize("NFC");
 
-/** toLowercase(X) of the Unicode standard, section 3.13, with what SpecialCasing.txt has for every language. */
+/** toLowercase(X) of the Unicode standard, section 3.13, with the language-independent mappings of SpecialCasing.txt. */
 function toLowerCase(points: number[]): string {
   return textOf(
     points.flatMap((point, index) => {
@@ -28,7 +28,7 @@ function isFinalSigma(points: number[], index: number): boolean {
   return isCasedAt(points, index, -1) && !isCasedAt(points, index, 1);
 }
 
-/** Whether the next letter in a direction has case. Marks and the like are skipped. */
+/** Whether the next letter in a direction is cased. Case-ignorable code points, such as marks, are skipped. */
 function isCasedAt(points: number[], index: number, step: 1 | -1): boolean {
   let at = index + step;
   while (at >= 0 && at < points.length && isCaseIgnorable(points[at] as number)) at += step;

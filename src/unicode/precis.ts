@@ -1,9 +1,8 @@
 /**
- * Two profiles of PRECIS, the framework for comparing strings that people type (RFC 8264): what makes a username one
- * username and a password one password on every keyboard (RFC 8265).
+ * Two profiles of PRECIS (RFC 8264), so that a username or a password is the same from every keyboard (RFC 8265).
  *
- * The classes are checked when a name or a password is new. Signing in applies the mappings alone (mappings.ts): a later
- * table must not refuse what was registered with an earlier one.
+ * New names and passwords are checked against the string classes. A sign-in only applies the mappings (mappings.ts): a later
+ * table must not reject what was registered with an earlier one.
  */
 import { breaksBidiRule } from "./bidi.ts";
 import { misplaced } from "./context.ts";
@@ -11,7 +10,7 @@ import { derivedProperty } from "./lookup.ts";
 import { codePointsOf, mapPassword, mapUsername } from "./mappings.ts";
 import { unicodeVersion } from "./tables.ts";
 
-/** The form in which a string is compared and kept, or why there is none: a sentence without its subject. */
+/** The form in which a string is compared and stored, or why it is rejected: a sentence without its subject. */
 export type Enforced = { text: string } | { refusal: string };
 
 type Refused = { index: number; reason: string };
@@ -65,7 +64,7 @@ function refusedBy(points: number[], allowed: string, what: string): Refused | u
   return undefined;
 }
 
-/** Where a code point of the mapped text was typed: the shortest beginning that is mapped to a text with it. */
+/** The index of the typed code point that a code point of the mapped text comes from: the end of the shortest prefix that maps to it. */
 function typedIndex(typed: number[], mappedIndex: number, map: (text: string) => string): number {
   let low = 0;
   let high = typed.length - 1;

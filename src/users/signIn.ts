@@ -22,6 +22,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
    */
   async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
     const { name, reference, password, networks } = guess;
+    const startedAt = performance.now();
     const { account, result, currentEpoch } = await throttle
       .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
         const verification = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
@@ -39,17 +40,21 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
     audit("password-accepted", { userId: account.id });
-    return principalOf(account, currentEpoch, guess);
+    return principalOf(account, guess, currentEpoch === undefined ? undefined : { epoch: currentEpoch, startedAt });
   }
 
-  function principalOf(account: Account, currentEpoch: number | undefined, guess: Guess): PasswordPrincipal {
+  function principalOf(
+    account: Account,
+    guess: Guess,
+    current?: { epoch: number; startedAt: number },
+  ): PasswordPrincipal {
     const { id, username, tokenEpoch } = account;
     return {
       proof: "password",
       userId: id,
       username,
-      epoch: currentEpoch ?? tokenEpoch,
-      isCurrent: currentEpoch !== undefined,
+      epoch: current?.epoch ?? tokenEpoch,
+      epochReadSince: current?.startedAt,
       verifyAgain: () => verifyAgain(guess),
     };
   }
@@ -61,7 +66,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
     const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
       hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
     );
-    return account && matches ? principalOf(account, undefined, guess) : undefined;
+    return account && matches ? principalOf(account, guess) : undefined;
   }
 
   const auditThrottled =

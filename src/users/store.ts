@@ -1,14 +1,15 @@
+import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
-import { integer, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
+import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/sql.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./state.ts";
 
-const userColumns = { id: uuid, username: text, createdAt: timestamptz };
+const userColumns = { id: userId, username, createdAt: timestamptz };
 
 const insertUser = statement({
   name: "insert-user",
@@ -19,14 +20,14 @@ const insertUser = statement({
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
     )
     SELECT id, username, created_at AS "createdAt" FROM inserted`,
-  parameters: { id: uuid, username: text, passwordHash: text, network: text, key: text },
+  parameters: { id: userId, username, passwordHash: text, network, key: text },
   columns: userColumns,
 });
 
 const findUser = statement({
   name: "find-user",
   sql: `SELECT id, username, created_at AS "createdAt" FROM users WHERE id = :id`,
-  parameters: { id: uuid },
+  parameters: { id: userId },
   columns: userColumns,
 });
 
@@ -34,8 +35,8 @@ const findAccount = statement({
   name: "find-account",
   sql: `SELECT id, username, password_hash AS "passwordHash", token_epoch AS "tokenEpoch"
     FROM find_account(:username, :id)`,
-  parameters: { username: nullable(text), id: nullable(uuid) },
-  columns: { id: uuid, username: text, passwordHash: text, tokenEpoch: integer },
+  parameters: { username: nullable(username), id: nullable(userId) },
+  columns: { id: userId, username, passwordHash: text, tokenEpoch: integer },
 });
 
 /**
@@ -61,7 +62,7 @@ const rememberNetwork = statement({
     WHERE known.user_id = remembered.user_id AND NOT by_password AND network IN (
       SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
       ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})`,
-  parameters: { userId: uuid, sessionId: uuid, network: text, key: text },
+  parameters: { userId, sessionId, network, key: text },
 });
 
 const changePassword = statement({
@@ -72,17 +73,17 @@ const changePassword = statement({
       WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
     ), forgotten AS (
-      DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network
+      DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network IS DISTINCT FROM :network
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: uuid, epoch: integer, passwordHash: text, network: text },
+  parameters: { id: userId, epoch: integer, passwordHash: text, network: nullable(network) },
   columns: revocationColumns,
 });
 
 const findEpoch = statement({
   name: "find-epoch",
   sql: `SELECT token_epoch AS epoch FROM users WHERE id = :id AND password_epoch <= :epoch`,
-  parameters: { id: uuid, epoch: integer },
+  parameters: { id: userId, epoch: integer },
   columns: { epoch: integer },
 });
 
@@ -93,7 +94,7 @@ const raiseEpoch = statement({
       RETURNING id, token_epoch
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: uuid, epoch: integer },
+  parameters: { id: userId, epoch: integer },
   columns: revocationColumns,
 });
 
@@ -103,21 +104,21 @@ const endEpoch = statement({
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: uuid, epoch: integer },
+  parameters: { id: userId, epoch: integer },
   columns: revocationColumns,
 });
 
 const upgradeHash = statement({
   name: "upgrade-hash",
   sql: `UPDATE users SET password_hash = :upgraded WHERE id = :id AND password_hash = :stored`,
-  parameters: { id: uuid, stored: text, upgraded: text },
+  parameters: { id: userId, stored: text, upgraded: text },
 });
 
 const deleteUser = statement({
   name: "delete-user",
   sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id)
     ${revoke({ from: "deleted" })}`,
-  parameters: { id: uuid, epoch: integer },
+  parameters: { id: userId, epoch: integer },
   columns: revocationColumns,
 });
 

@@ -1,42 +1,42 @@
-/** Users and their passwords: what may be registered, who may sign in, what a change of password ends. */
+/** Users and their passwords: registration, sign-in, changes of the password, deletion. */
 import { v7 as uuidv7 } from "uuid";
+import { type CanonicalUsername, type Network, type SessionId, userId as toUserId } from "../identifiers.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
-import { loadDictionaries } from "../passwords/weaknessCheck.ts";
+import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/throttling.ts";
-import type { Enforced } from "../unicode/precis.ts";
-import { whilePasswordHolds } from "./passwordRace.ts";
+import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
 import type { KnownNetwork, User } from "./state.ts";
-import { canonicalUsername, newUsername } from "./username.ts";
+import { canonicalUsername, newUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
 
-/** What no user has. An impossible name is looked for by it, with the same work as any other. */
-const nobody = "";
-
-/** What no network is called: all others are forgotten. */
-const noNetwork = "";
-
-/** Another request with the same password deleted the user. */
+/** A concurrent request with the same password has deleted the user. */
 const deletedConcurrently = Symbol("deleted concurrently");
 
 export type UsersParts = SignInParts & {
   /** The key of a network that is known to an account. */
-  networkKey: (username: string, network: string) => string;
+  networkKey: (username: CanonicalUsername, network: Network) => string;
   policy: PasswordPolicy;
-  /** Puts a revocation into force on this instance; the others follow by themselves. */
+  /** Applies a revocation on this instance at once. The others follow the list. */
   enforce: (revocation: Revocation) => void;
 };
 
-/** How long a password waits for its turn to be estimated, and how many may wait. */
+/** How long a password may wait to be estimated, and how many may wait. */
 const estimateTimeoutMs = 500;
 const maxEstimates = 64;
+
+/**
+ * How old the epoch of a new token may be. It must be far below `clockMarginSeconds`, for which a revocation outlasts the tokens of
+ * an epoch: a process that was stopped meanwhile reads the epoch again.
+ */
+const maxEpochAgeMs = 5_000;
 
 export function createUsers({ policy, enforce, networkKey, ...parts }: UsersParts) {
   const { store, hasher, throttle, audit } = parts;
@@ -56,7 +56,12 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
         await enforcePolicy(accepted, attempt);
         return hasher.schedule(attempt, async (deadline) => {
           const passwordHash = await hasher.hash(accepted, deadline);
-          return store.insert({ id: uuidv7(), username, passwordHash, ...knownNetwork(username, networks[0]) });
+          return store.insert({
+            id: toUserId(uuidv7()),
+            username,
+            passwordHash,
+            ...knownNetwork(username, networks[0]),
+          });
         });
       })
       .catch(auditThrottled());
@@ -65,7 +70,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Checks a username and a password, with the same work whether or not there is such a user.
+   * Verifies a username and a password, with the same work whether or not the user exists.
    * @throws {Problem} `invalid-credentials`, `too-many-requests`, `overloaded`
    */
   async function signIn(name: string, password: string, networks: Networks): Promise<PasswordPrincipal> {
@@ -76,14 +81,14 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     return principal;
   }
 
-  /** @throws {Problem} `token-revoked` or `invalid-credentials` where the user was deleted meanwhile */
+  /** @throws {Problem} `token-revoked` or `invalid-credentials` if the user was deleted meanwhile */
   async function readSelf(principal: Principal): Promise<User> {
     const user = await store.find(principal.userId);
     if (!user) throw credentialsNoLongerValid(principal);
     return user;
   }
 
-  /** @throws {Problem} `not-found` where the user is another one, or was deleted meanwhile */
+  /** @throws {Problem} `not-found` if the id is that of another user, or the user was deleted meanwhile */
   async function read(caller: Caller, id: string): Promise<User> {
     const user = id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined;
     if (!user) throw new Problem("not-found");
@@ -91,9 +96,9 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Changes the password, and ends every token of the user.
-   * @throws {Problem} `invalid-credentials` for a wrong current password, also where another change
-   * came first; `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
+   * Changes the password, and revokes all tokens of the user.
+   * @throws {Problem} `invalid-credentials` for a wrong current password, also if another change came first;
+   * `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(
     caller: Caller,
@@ -107,7 +112,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
-    const revocation = await whilePasswordHolds(confirmed, ({ epoch }) =>
+    const revocation = await withCurrentPassword(confirmed, ({ epoch }) =>
       store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),
     );
     if (!revocation) throw wrong;
@@ -126,15 +131,15 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
     const accepted = requireAccepted(newPassword(password), "#/password");
-    await enforcePolicy(accepted, { networks: [noNetwork], account: account.username });
+    await enforcePolicy(accepted, { networks: [unknownNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
     const revocation = await store.changePassword({
       id: account.id,
       epoch: account.tokenEpoch,
       passwordHash,
-      network: noNetwork,
+      network: null,
     });
-    // The password was changed concurrently.
+    // A concurrent request has changed the password.
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
     const passwordEpoch = revocation.minimumEpoch;
@@ -152,7 +157,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     const revocation =
       principal.proof === "token"
         ? await store.endEpoch(principal.userId, principal.epoch)
-        : await whilePasswordHolds(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
+        : await withCurrentPassword(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
     audit("sessions-ended", { ...principal, userId: revocation.subject });
@@ -164,7 +169,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    */
   async function remove(caller: PasswordPrincipal): Promise<void> {
     const { userId } = caller;
-    const revocation = await whilePasswordHolds(caller, async (current) => {
+    const revocation = await withCurrentPassword(caller, async (current) => {
       // By this id: a user who has registered anew with the same name and password is not the one to be deleted.
       const revocation = await store.delete(userId, current.epoch);
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
@@ -181,8 +186,9 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
    */
   async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
-    if (principal.isCurrent) return principal;
-    const current = await whilePasswordHolds(principal, async (principal) => {
+    const { epochReadSince } = principal;
+    if (epochReadSince !== undefined && performance.now() - epochReadSince < maxEpochAgeMs) return principal;
+    const current = await withCurrentPassword(principal, async (principal) => {
       const epoch = await store.currentEpoch(principal.userId, principal.epoch);
       return epoch === undefined ? undefined : { ...principal, epoch };
     });
@@ -196,14 +202,14 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    */
   async function networkChanged(
     { userId, username }: Pick<Caller, "userId" | "username">,
-    network: string,
-    sessionId: string,
+    network: Network,
+    sessionId: SessionId,
   ): Promise<void> {
     if (network === unknownNetwork) return;
     await store.rememberNetwork({ userId, sessionId, ...knownNetwork(username, network) });
   }
 
-  const knownNetwork = (username: string, network: string): KnownNetwork => ({
+  const knownNetwork = (username: CanonicalUsername, network: Network): KnownNetwork => ({
     network,
     key: networkKey(username, network),
   });
@@ -234,10 +240,10 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
 }
 
 /**
- * The refusal names one character of the client's own input. It is not logged.
+ * The refusal names one character of the client's input. It is not logged.
  * @throws {Problem} `invalid-request`
  */
-function requireAccepted(enforced: Enforced, pointer: string): string {
+function requireAccepted<Text extends string>(enforced: { text: Text } | { refusal: string }, pointer: string): Text {
   if ("text" in enforced) return enforced.text;
   throw invalidRequest({ pointer, detail: enforced.refusal });
 }

@@ -1,6 +1,7 @@
 /** Commands that revoke take effect on all running instances within a second. */
 import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
+import { sessionId } from "../../src/identifiers.ts";
 import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram, serveOn } from "../support/process.ts";
@@ -178,7 +179,7 @@ test("stolen SECRET_KEY and database: after the RUNBOOK's procedure they are use
   const session = (await before("POST", "/api/sessions", { basic })).json;
   // The thief derives every generation of each copied session.
   const [copy] = await query(databaseUrl, "SELECT id, seed FROM sessions");
-  const id = copy?.["id"] as string;
+  const id = sessionId(String(copy?.["id"]));
   const stolen = [0, 1, 2, 3].map((generation) => {
     return `${id}.${refreshSecrets([secretKey]).derive(id, copy?.["seed"] as Buffer, generation)}`;
   });

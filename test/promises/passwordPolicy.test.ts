@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { passwordPolicy, refusalOf } from "../../src/passwords/policy.ts";
-import { checkWeakness } from "../../src/passwords/weaknessCheck.ts";
+import { checkStrength } from "../../src/passwords/strengthCheck.ts";
 
 const policy = passwordPolicy({
   passwordMinLength: 15,
@@ -101,6 +101,6 @@ test("what is worst to estimate ends in time", async () => {
     "2 2 2 2 2 2 2 2 2 2 2 2 2 0200!$b0951115l25s2l1001!o2 15 |3 o|8$0l$ 0$ob20b9  90sb22118z 1s91|bsl!z09 2 2 2 2 2";
   for (const worst of ["1@4$5s0o!i|l".repeat(11), digits, "p4s5w0rd!l3tm31n$qw3rty@1990-12-31#".repeat(4)]) {
     // It would reject after its timeout.
-    await checkWeakness(worst.slice(0, 128), ["latchkey"]);
+    await checkStrength(worst.slice(0, 128), ["latchkey"]);
   }
 });

@@ -4,6 +4,7 @@ import { runInNewContext } from "node:vm";
 import pg from "pg";
 import { describe, expect, inject, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { keyId, tokenId, userId } from "../../src/identifiers.ts";
 import type { Problem } from "../../src/problems/problems.ts";
 import { unreachableEpoch, watchRevocations } from "../../src/revocations/revocations.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
@@ -191,10 +192,16 @@ describe("the list", () => {
       clock: () => new Date(now),
       onError: () => {},
     });
-    const subject = "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b";
+    const subject = userId("01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b");
     const revoked = () => {
       try {
-        list.check({ tokenId: "another", sessionId: undefined, keyId: "a key", userId: subject, epoch: 1 });
+        list.check({
+          tokenId: tokenId("another"),
+          sessionId: undefined,
+          keyId: keyId("a key"),
+          userId: subject,
+          epoch: 1,
+        });
         return false;
       } catch {
         return true;
@@ -231,7 +238,13 @@ describe("the list", () => {
     });
     const problem = () => {
       try {
-        list.check({ tokenId: "a token", sessionId: undefined, keyId: "a key", userId: "a user", epoch: 0 });
+        list.check({
+          tokenId: tokenId("a token"),
+          sessionId: undefined,
+          keyId: keyId("a key"),
+          userId: userId("a user"),
+          epoch: 0,
+        });
         return undefined;
       } catch (error) {
         return (error as Problem).slug;

@@ -2,7 +2,8 @@
 import { expect, test } from "vitest";
 import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { type Networks, unknownNetwork } from "../../src/networks.ts";
+import { sessionId } from "../../src/identifiers.ts";
+import { type Networks, networkOf, networksOf, unknownNetwork } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
@@ -43,7 +44,7 @@ const users = createUsers({
 });
 
 let addresses = 0;
-const stranger = (): Networks => [`198.51.100.${++addresses}`];
+const stranger = (): Networks => networksOf(`198.51.100.${++addresses}`);
 
 /** The work of one guess: its statements, its problem, and its audit events. */
 async function workOf(username: string, networks: Networks) {
@@ -62,7 +63,7 @@ async function workOf(username: string, networks: Networks) {
 }
 
 const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
-await users.register("registered", password, ["203.0.113.1"]);
+await users.register("registered", password, networksOf("203.0.113.1"));
 
 test("while guesses are evaluated", async () => {
   const networks = stranger();
@@ -117,20 +118,20 @@ test("rejected because others have guessed, in a window or consecutively", async
 
 test("a network where a live session is used becomes known", async () => {
   now = new Date(now.getTime() + 900_000);
-  const { id: userId } = await users.register("roamer", password, ["203.0.113.2"]);
+  const { id: userId, username } = await users.register("roamer", password, networksOf("203.0.113.2"));
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
-  const train = "203.0.113.3";
-  const id = "01890000-0000-7000-8000-000000000001";
+  const train = networkOf("203.0.113.3");
+  const id = sessionId("01890000-0000-7000-8000-000000000001");
   const inserted = await sessionStore(database).insert(
     { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), address: train, userAgent: undefined },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );
   expect(inserted).toBeDefined();
-  await users.networkChanged({ userId, username: "roamer" }, train, id);
+  await users.networkChanged({ userId, username }, train, id);
   expect((await users.signIn("roamer", password, [train])).userId).toBe(userId);
   await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
   // An unknown address never becomes known.
-  await users.networkChanged({ userId, username: "roamer" }, unknownNetwork, id);
+  await users.networkChanged({ userId, username }, unknownNetwork, id);
   await expect(users.signIn("roamer", password, [unknownNetwork])).rejects.toMatchObject({ slug: "too-many-requests" });
 });

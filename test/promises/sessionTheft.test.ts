@@ -2,6 +2,8 @@
 import pg from "pg";
 import { expect, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { type SessionId, storedUsername, userId as toUserId, type UserId } from "../../src/identifiers.ts";
+import { networkOf } from "../../src/networks.ts";
 import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
@@ -203,8 +205,8 @@ test.each([
   ["the end of a stolen session", ({ refresh_token }: { refresh_token: string }) => refresh(refresh_token, home)],
   [
     "a refresh from a new network",
-    ({ id, userId }: { id: string; userId: string }) =>
-      userStore(database).rememberNetwork({ userId, sessionId: id, network: "203.0.113.30", key: "new" }),
+    ({ id, userId }: { id: SessionId; userId: UserId }) =>
+      userStore(database).rememberNetwork({ userId, sessionId: id, network: networkOf("203.0.113.30"), key: "new" }),
   ],
 ])("%s and the deletion of the user lock rows in one order", async (_name, change) => {
   // As after a restore from a dump, which creates constraints in the order of table names.
@@ -240,7 +242,8 @@ test("a refresh from another network is audited", async () => {
     networkChanged: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
   });
   const verifyAgain = () => Promise.resolve(undefined);
-  const principal = { proof: "password", userId, username, epoch: 0, isCurrent: true, verifyAgain } as const;
+  const caller = { userId: toUserId(userId), username: storedUsername(username), epoch: 0 };
+  const principal = { ...caller, proof: "password", epochReadSince: undefined, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, address));
@@ -283,7 +286,7 @@ test("networks known by password are not evicted by refreshes, and evict theirs"
   await refreshFrom([home], last, id);
   const store = userStore(database);
   const other = (network: string) =>
-    store.rememberNetwork({ userId: id, sessionId: session.id, network, key: `key of ${network}` });
+    store.rememberNetwork({ userId: id, sessionId: session.id, network: networkOf(network), key: `key of ${network}` });
   await other("198.51.100.4");
   expect(await networksOf(id)).toEqual(all);
   expect((await refresh(session.refresh_token)).problem).toBe("token-reused");
@@ -329,7 +332,7 @@ test("a network that a refresh adds during or after the detection is removed", a
     () => refresh(session.refresh_token),
   );
   expect(found.problem).toBe("token-reused");
-  const late = { network: "203.0.113.11", key: "late" };
+  const late = { network: networkOf("203.0.113.11"), key: "late" };
   await userStore(database).rememberNetwork({ userId: id, sessionId: session.id, ...late });
   expect(await networksOf(id)).toEqual([home]);
 
@@ -348,7 +351,12 @@ test("a refresh does not evict a network that a password proves at the same time
   await refreshFrom(learned, session.refresh_token, id);
   const proof = "UPDATE familiar_networks SET by_password = true WHERE user_id = $1 AND network = $2";
   await commitWhile([[proof, [id, learned[0]]]], () =>
-    userStore(database).rememberNetwork({ userId: id, sessionId: session.id, network: elsewhere, key: "another" }),
+    userStore(database).rememberNetwork({
+      userId: id,
+      sessionId: session.id,
+      network: networkOf(elsewhere),
+      key: "another",
+    }),
   );
   expect(await networksOf(id)).toEqual([home, learned[0], elsewhere, ...learned.slice(1)]);
 });

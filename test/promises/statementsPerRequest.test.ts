@@ -1,7 +1,7 @@
 /** A sign-in takes two statements, and a refresh one. */
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import type { Networks } from "../../src/networks.ts";
+import { networksOf } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
 import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
@@ -57,9 +57,9 @@ const newInstance = () =>
   });
 const sessions = newInstance();
 
-const home: Networks = ["203.0.113.1"];
+const home = networksOf("203.0.113.1");
 let addresses = 0;
-const stranger = (): Networks => [`198.51.100.${++addresses}`];
+const stranger = () => networksOf(`198.51.100.${++addresses}`);
 const device = { address: home[0], userAgent: undefined };
 await users.register("anna", password, home);
 const signIn = (networks = home, secret = password) => users.signIn("anna", secret, networks);
@@ -81,6 +81,12 @@ test("a wrong password takes two, and a rejected attempt at most one", async () 
 test("a token for a password takes two", async () => {
   const issue = async () => users.refreshPrincipal(await signIn());
   expect(await statementsOf(issue)).toEqual(["begin-sign-in", "complete-sign-in"]);
+});
+
+test("a token whose epoch was read too long ago, as by a process that was stopped, reads it again", async () => {
+  const principal = await signIn();
+  const stopped = { ...principal, epochReadSince: performance.now() - 5_001 };
+  expect(await statementsOf(() => users.refreshPrincipal(stopped))).toEqual(["find-epoch"]);
 });
 
 test("a session for a password takes three, also where it ends an older one", async () => {

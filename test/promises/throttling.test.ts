@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { storedUsername } from "../../src/identifiers.ts";
 import { networkOf, networksOf } from "../../src/networks.ts";
 import { Problem } from "../../src/problems/problems.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
@@ -448,7 +449,7 @@ describe("an attempt rejected as overloaded", () => {
       schedule: (_turn, task) => task(Infinity),
       clock: () => new Date(),
     });
-  const attempt = (): Client => ({ account: `overloaded${stranger()}`, networks: [stranger()] });
+  const attempt = (): Client => ({ account: `overloaded${stranger()}`, networks: networksOf(stranger()) });
   const overloaded = () => Promise.reject(new Problem("overloaded"));
 
   test.each<[string, Partial<Limits>]>([
@@ -460,7 +461,7 @@ describe("an attempt rejected as overloaded", () => {
     await register(existing);
     const { checkPassword } = throttleOf(limits);
     for (const failure of [overloaded, () => Promise.reject(new Error("cut off"))]) {
-      const one = { ...attempt(), reference: { username: existing } };
+      const one = { ...attempt(), reference: { username: storedUsername(existing) } };
       const guess = async (check: () => Promise<true | undefined>) => (await checkPassword(one, check)).result;
       if (failure === overloaded) {
         for (let count = 0; count < 3; count += 1) await expect(guess(overloaded)).rejects.toThrow(Problem);

@@ -21,7 +21,7 @@ export const users: readonly Mutation[] = [
   {
     name: "a change of the password keeps familiar networks",
     file: "src/users/store.ts",
-    find: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network <> :network",
+    find: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network IS DISTINCT FROM :network",
     replace: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network = :network AND false",
     test: "test/promises/throttling.test.ts",
     only: "is known only where it was changed",
@@ -189,8 +189,8 @@ export const users: readonly Mutation[] = [
   {
     name: "issuing a token reads the epoch again",
     file: "src/users/users.ts",
-    find: "    if (principal.isCurrent) return principal;\n",
-    replace: "",
+    find: "performance.now() - epochReadSince < maxEpochAgeMs",
+    replace: "performance.now() < 0",
     test: "test/promises/statementsPerRequest.test.ts",
     only: "a token for a password",
   },
@@ -204,7 +204,7 @@ export const users: readonly Mutation[] = [
   },
   {
     name: "who loses a race with the right password is rejected",
-    file: "src/users/passwordRace.ts",
+    file: "src/users/currentPassword.ts",
     find: "if (result !== undefined) return result;",
     replace: "if (attempt >= 0) return result;",
     test: "test/promises/passwordRaces.test.ts",

@@ -1,25 +1,25 @@
 /**
- * Estimates passwords on a thread of its own: one can take a quarter of a second, and the dictionaries take some 60 MB. The thread starts
- * when a password is set, and ends when none has been set for a while.
+ * Estimates passwords in a thread: an estimate can take 0.25 s, and the dictionaries take about 60 MB. The thread starts when a
+ * password is set, and ends after 30 s without one.
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { Problem } from "../problems/problems.ts";
-import type { Weakness } from "./weakness.ts";
+import type { Weakness } from "./strength.ts";
 
 export type Question = { id: number; password: string; contextWords: string[] };
 export type Answer = { id: number; weakness: Weakness | undefined };
 
-/** Of one estimate, and of the wait for the dictionaries, which take 0.3 s of processor time to load. */
+/** For an estimate, and for the wait for the dictionaries, which take 0.3 s of processor time to load. */
 const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 15_000;
 type Thread = {
   worker: Worker;
   isLoaded: boolean;
-  /** Resolves when the dictionaries are loaded, or never will be. */
+  /** Resolves when the dictionaries are loaded, or the thread has ended. */
   loading: Promise<void>;
   pending: Map<number, (answer: Answer | Error) => void>;
   idle: NodeJS.Timeout;
@@ -29,8 +29,8 @@ let thread: Thread | undefined;
 let lastId = 0;
 
 /**
- * Starts the thread where none runs, and waits for its dictionaries. Loading the dictionaries is not queued.
- * @throws {Problem} `overloaded` where they are not loaded within 1.5 s
+ * Starts the thread if none runs, and waits until its dictionaries are loaded.
+ * @throws {Problem} `overloaded` if they are not loaded within 1.5 s
  */
 export async function loadDictionaries(): Promise<void> {
   thread ??= startThread();
@@ -45,10 +45,10 @@ export async function loadDictionaries(): Promise<void> {
 
 /**
  * @param contextWords in lower case
- * @returns why the password is weak; `undefined` where it is not
- * @throws {Problem} `overloaded` where there is no answer within 1.5 s. Callers take turns: what waits is in that time
+ * @returns why the password is weak; `undefined` for a strong one
+ * @throws {Problem} `overloaded` if there is no answer within 1.5 s, including the wait for other estimates
  */
-export async function checkWeakness(password: string, contextWords: string[]): Promise<Weakness | undefined> {
+export async function checkStrength(password: string, contextWords: string[]): Promise<Weakness | undefined> {
   thread ??= startThread();
   const { worker, pending, idle } = thread;
   idle.refresh();
@@ -68,9 +68,9 @@ export async function checkWeakness(password: string, contextWords: string[]): P
 }
 
 function startThread(): Thread {
-  // From the build, also where the rest runs from its sources: Node starts a thread with JavaScript only.
+  // From dist/, also if the program runs from src/: a thread runs JavaScript only.
   const root = dirname(createRequire(import.meta.url).resolve("latchkey/package.json"));
-  const worker = new Worker(join(root, "dist/src/passwords/weaknessThread.js"), {
+  const worker = new Worker(join(root, "dist/src/passwords/strengthThread.js"), {
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 128 },
   });
@@ -90,11 +90,11 @@ function startThread(): Thread {
     clearTimeout(load);
   });
   worker.on("error", (error: Error) => stopThread(worker, error));
-  worker.unref(); // last: a listener holds the process again
+  worker.unref(); // after the listeners, which keep the process running
   return started;
 }
 
-/** Whatever the thread is computing is to end: it would keep the next one waiting. */
+/** Stops the thread, so that the next password does not wait for this one. */
 function timeOut(worker: Worker, id: number): void {
   if (thread?.worker !== worker) return;
   const error = new Error("A password was not estimated in time.");
@@ -102,7 +102,7 @@ function timeOut(worker: Worker, id: number): void {
   else thread.pending.get(id)?.(error);
 }
 
-/** Rejects what waits for the thread. The next password starts another one. */
+/** Rejects the waiting passwords. The next password starts another thread. */
 function stopThread(worker: Worker, reason: Error): void {
   if (thread?.worker !== worker) return;
   const { pending, idle } = thread;

@@ -1,0 +1,9 @@
+/** Columns that hold identifiers, with the types of these. */
+import type { CanonicalUsername, Network, RevocationSubject, SessionId, UserId } from "../identifiers.ts";
+import { narrowed, text, uuid } from "./sqlTypes.ts";
+
+export const userId = narrowed<UserId>(uuid);
+export const sessionId = narrowed<SessionId>(uuid);
+export const username = narrowed<CanonicalUsername>(text);
+export const network = narrowed<Network>(text);
+export const revocationSubject = narrowed<RevocationSubject>(text);

@@ -1,0 +1,30 @@
+/**
+ * Identifiers, each with a type of its own, so that they cannot be confused. Text becomes an identifier in one place: here, for
+ * ids from the database, from a token or from the command line; in networks.ts and users/username.ts for the other two.
+ */
+
+declare const kind: unique symbol;
+type Identifier<Kind extends string> = string & { readonly [kind]: Kind };
+
+export type UserId = Identifier<"user">;
+export type SessionId = Identifier<"session">;
+/** The `jti` of a token. */
+export type TokenId = Identifier<"token">;
+/** The `kid` of a signing key. */
+export type KeyId = Identifier<"key">;
+/** A username in the form that is compared and stored (RFC 8265, UsernameCaseMapped). See users/username.ts. */
+export type CanonicalUsername = Identifier<"username">;
+/** An IPv4 address, or a prefix of an IPv6 address. See networks.ts. */
+export type Network = Identifier<"network">;
+
+/** All tokens of all users. */
+export type Everybody = "everybody";
+/** Whose tokens a revocation ends. */
+export type RevocationSubject = UserId | SessionId | TokenId | KeyId | Everybody;
+
+/** For a username from the database or a token, where it is canonical already. */
+export const storedUsername = (text: string): CanonicalUsername => text as CanonicalUsername;
+export const userId = (text: string): UserId => text as UserId;
+export const sessionId = (text: string): SessionId => text as SessionId;
+export const tokenId = (text: string): TokenId => text as TokenId;
+export const keyId = (text: string): KeyId => text as KeyId;
