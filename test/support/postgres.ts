@@ -34,15 +34,11 @@ export default async function setup(project: TestProject): Promise<(() => Promis
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: "300",
-      // Counts executions, for test/promises/everyStatement.test.ts.
-      shared_preload_libraries: "pg_stat_statements",
-      "pg_stat_statements.max": "20000",
     },
   });
   const administrator = { ...postgres.connection, user: superuser };
   const admin = new pg.Client(administrator);
   await admin.connect();
-  await admin.query("CREATE EXTENSION pg_stat_statements");
   await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
   await admin.end();
   const knex = openForMigration({ ...postgres.connection, database: templateDatabase });
