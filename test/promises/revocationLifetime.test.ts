@@ -6,6 +6,7 @@ import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { applyMigrations, migrate, migrationNames } from "../../src/database/migrate.ts";
 import { openForMigration } from "../../src/database/pool.ts";
+import { storedUsername, userId } from "../../src/identifiers.ts";
 import { createRevocationMemory } from "../../src/revocations/memory.ts";
 import { watchRevocations } from "../../src/revocations/revocations.ts";
 import { revoke } from "../../src/revocations/sql.ts";
@@ -230,7 +231,7 @@ test("a token that is issued late expires as if it had been issued when its epoc
   });
   const issue = tokens.prepare();
   nowMs += 3_600_000; // the process was frozen
-  const claims = claimsOf(await issue({ userId: randomUUID(), username: "miguel", epoch: 0 }));
+  const claims = claimsOf(await issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
   expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });
 });
 
