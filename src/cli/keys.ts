@@ -12,7 +12,7 @@ import {
 import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
-import type { SigningKeyStore, StoredKey } from "../tokens/storedKeys.ts";
+import type { SigningKeyStore, StoredKey } from "../tokens/storeTypes.ts";
 import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
 import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";

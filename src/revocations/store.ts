@@ -4,7 +4,7 @@ import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
 import { commitSomething } from "../database/writeCheck.ts";
 import type { RevocationStore } from "./revocations.ts";
-import { revocationColumns, revoke, selectedRevocation } from "./sql.ts";
+import { revocationColumns, revoke, selectedRevocation } from "./revoke.ts";
 
 /**
  * How far the list was read: a snapshot of the database, and the start time of the server that it belongs to. After a failover

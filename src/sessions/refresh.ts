@@ -8,7 +8,7 @@ import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
+import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./storeTypes.ts";
 
 /** `secret`: of the next refresh token. */
 export type Refreshed = { id: SessionId; secret: string; grant: SessionGrant };

@@ -10,7 +10,7 @@ import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { createRefresh, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Device, Session, SessionStore, SessionTimes } from "./state.ts";
+import type { Device, Session, SessionStore, SessionTimes } from "./storeTypes.ts";
 
 /** The tokens of a session, as a client gets them. */
 export type SessionTokens = {

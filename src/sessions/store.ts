@@ -3,8 +3,8 @@ import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
 import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
-import type { SessionStore } from "./state.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
+import type { SessionStore } from "./storeTypes.ts";
 
 /** How many of the last rotations of a session are stored: as many as may be repeated. */
 const rotationsKept = 20;

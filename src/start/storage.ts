@@ -1,6 +1,6 @@
 /** Postgres, the connections to it, and its clock. */
 import { startDatabaseClock } from "../database/clock.ts";
-import { openMigratedPostgres, type Postgres } from "../database/open.ts";
+import { openMigratedPostgres, type Postgres } from "../database/openPostgres.ts";
 import { openPools, type Pools } from "../database/pools.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";

@@ -12,8 +12,8 @@ import { network, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, bigint, boolean, double, integer, json, nullable, text, timestamptz } from "../database/sqlTypes.ts";
-import type { AttemptStore, Count } from "./attempts.ts";
 import { maxKnownNetworks } from "./limits.ts";
+import type { AttemptStore, Count } from "./storeTypes.ts";
 
 /** A network where the password was used within this time is not remembered again at each sign-in. */
 const rememberAgainAfter = "1 day";

@@ -9,7 +9,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
-import type { Account, AccountReference, AttemptStore, Counter, StartedAttempt } from "./attempts.ts";
 import { expiringMap } from "./expiringMap.ts";
 import type { ThrottleKeys } from "./keys.ts";
 import {
@@ -21,6 +20,7 @@ import {
   windowSeconds,
   withoutReserve,
 } from "./limits.ts";
+import type { Account, AccountReference, AttemptStore, Counter, StartedAttempt } from "./storeTypes.ts";
 
 /** Who registers or signs in, from where. */
 export type Client = {

@@ -3,7 +3,7 @@
  * it can sign at once when the current key is revoked: verifiers know it already.
  */
 import { makeKey, type Seal } from "./sealing.ts";
-import type { SigningKeyStore, StoredKey } from "./storedKeys.ts";
+import type { SigningKeyStore, StoredKey } from "./storeTypes.ts";
 
 /** Longer than the JWK Set may be cached (`max-age` in the contract) plus the interval at which instances read the keys. */
 export const publishedBeforeSigningSeconds = 360;

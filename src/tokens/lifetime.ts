@@ -1,6 +1,6 @@
 /**
  * The record of how long the tokens of this instance live. Revocations are kept until the longest token in use has expired
- * (revocations/sql.ts), so an instance issues no token before its lifetime is recorded.
+ * (revocations/revoke.ts), so an instance issues no token before its lifetime is recorded.
  */
 import { startPoller } from "../lib/poller.ts";
 

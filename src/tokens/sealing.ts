@@ -14,7 +14,7 @@ import {
 } from "jose";
 import type { components } from "../../generated/openapi.ts";
 import { ConfigError } from "../errors.ts";
-import type { SealedKey, SigningKeyStore, StoredKey } from "./storedKeys.ts";
+import type { SealedKey, SigningKeyStore, StoredKey } from "./storeTypes.ts";
 
 export type PublicJwk = components["schemas"]["Jwk"];
 

@@ -8,7 +8,7 @@ import { startPoller } from "../lib/poller.ts";
 import { Problem } from "../problems/problems.ts";
 import { notRevoked, prepareSuccessor, rotateIfDue, signingKey } from "./keyRotation.ts";
 import { type OpenedKey, openKey, type PublicJwk, type Seal } from "./sealing.ts";
-import type { SigningKeyStore } from "./storedKeys.ts";
+import type { SigningKeyStore } from "./storeTypes.ts";
 
 export type SigningKeys = {
   /** The key for new tokens. @throws {Problem} `overloaded` if no key can be opened */

@@ -3,10 +3,10 @@ import type { Database } from "../database/database.ts";
 import { lockUntilCommit } from "../database/locks.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, double, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
 import type { TokenLifetimeStore } from "./lifetime.ts";
-import type { SigningKeyStore } from "./storedKeys.ts";
+import type { SigningKeyStore } from "./storeTypes.ts";
 
 const keyColumns = {
   kid: text,

@@ -1,7 +1,7 @@
 import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clientNetworks } from "../requestContext.ts";
-import type { User } from "./state.ts";
+import type { User } from "./storeTypes.ts";
 import type { Users } from "./users.ts";
 
 /** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */

@@ -4,10 +4,10 @@ import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import { possiblePassword } from "../passwords/policy.ts";
 import type { PasswordPrincipal } from "../principal.ts";
-import type { Account, AccountReference } from "../throttling/attempts.ts";
 import { Throttled } from "../throttling/limits.ts";
+import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 import type { Throttle } from "../throttling/throttling.ts";
-import type { UserStore } from "./state.ts";
+import type { UserStore } from "./storeTypes.ts";
 
 /** `name`: counts the attempts, whether or not there is such a user. */
 type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };

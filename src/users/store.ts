@@ -5,9 +5,9 @@ import { statement } from "../database/sql.ts";
 import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
-import type { UserStore } from "./state.ts";
+import type { UserStore } from "./storeTypes.ts";
 
 const userColumns = { id: userId, username, createdAt: timestamptz };
 

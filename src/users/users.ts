@@ -12,7 +12,7 @@ import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/throttling.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
-import type { KnownNetwork, User } from "./state.ts";
+import type { KnownNetwork, User } from "./storeTypes.ts";
 import { canonicalUsername, newUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;

@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { expect, inject, test } from "vitest";
 import { connect, noTimeLimits } from "../../src/database/connect.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { migrateWithTimeout } from "../../src/database/open.ts";
+import { migrateWithTimeout } from "../../src/database/openPostgres.ts";
 import { commitSomething } from "../../src/database/writeCheck.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";

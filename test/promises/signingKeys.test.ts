@@ -5,7 +5,7 @@ import { keyStates, prepareSuccessor } from "../../src/tokens/keyRotation.ts";
 import { createSeal, SealedKeysError } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
-import type { SigningKeyStore } from "../../src/tokens/storedKeys.ts";
+import type { SigningKeyStore } from "../../src/tokens/storeTypes.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 

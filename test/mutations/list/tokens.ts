@@ -165,7 +165,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a revocation is kept for the shortest lifetime in use",
-    file: "src/revocations/sql.ts",
+    file: "src/revocations/revoke.ts",
     find: "max(make_interval(secs => seconds)",
     replace: "min(make_interval(secs => seconds)",
     test: "test/promises/revocationLifetime.test.ts",
@@ -173,7 +173,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "longer lifetimes are never forgotten",
-    file: "src/revocations/sql.ts",
+    file: "src/revocations/revoke.ts",
     find: "ELSE issued_until END",
     replace: "ELSE clock_timestamp() END",
     test: "test/promises/revocationLifetime.test.ts",
@@ -197,7 +197,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "each sign-out of a user is an entry",
-    file: "src/revocations/sql.ts",
+    file: "src/revocations/revoke.ts",
     find: "${expiresAt ?? everyTokenExpired(commitSeconds)}, true",
     replace: "${expiresAt ?? everyTokenExpired(commitSeconds)}, false",
     test: "test/promises/revocationLifetime.test.ts",
@@ -205,7 +205,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "another sign-out does not reach the other instances",
-    file: "src/revocations/sql.ts",
+    file: "src/revocations/revoke.ts",
     find: "expires_at = greatest(revocations.expires_at, excluded.expires_at),\n          xid = pg_current_xact_id()",
     replace: "expires_at = greatest(revocations.expires_at, excluded.expires_at)",
     test: "test/promises/revocation.test.ts",

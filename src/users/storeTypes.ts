@@ -1,7 +1,7 @@
 /** What is stored of users. */
 import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Revocation } from "../revocations/revocations.ts";
-import type { Account, AccountReference } from "../throttling/attempts.ts";
+import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 
 export type User = { id: UserId; username: CanonicalUsername; createdAt: Date };
 
