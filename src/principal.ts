@@ -17,7 +17,7 @@ export type PasswordPrincipal = Caller & {
    * When the sign-in began that read the epoch after it had verified the password (`performance.now()`). `undefined` if the epoch
    * was read before, or the password was replaced meanwhile.
    */
-  epochReadSince: number | undefined;
+  epochReadAfterMs: number | undefined;
   /**
    * Verifies the password again, because it may have been replaced. Does not count as a sign-in attempt.
    * @returns `undefined` where the password is no longer valid

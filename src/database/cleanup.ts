@@ -8,7 +8,7 @@ import { tryCleanupLock } from "./locks.ts";
 import { statement } from "./sql.ts";
 
 const intervalMs = 60_000;
-const retry = { firstMs: intervalMs, mostMs: 10 * intervalMs };
+const retry = { firstMs: intervalMs, maxMs: 10 * intervalMs };
 const batchSize = 1_000;
 /** Per condition and run. The next run deletes the rest. */
 const maxBatches = 100;

@@ -47,7 +47,7 @@ export async function startDatabaseClock(database: Database, onSetBack: () => vo
   const poller = startPoller({
     task: readTime,
     intervalMs,
-    retry: { firstMs: 250, mostMs: intervalMs },
+    retry: { firstMs: 250, maxMs: intervalMs },
     onError: () => {}, // revocations are read over the same connection, and their errors are reported
   });
   return { now: () => new Date(nowMs()), close: poller.close };

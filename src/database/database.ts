@@ -10,7 +10,7 @@ import { Problem } from "../problems/problems.ts";
 import { currentRequest, runOutsideRequest } from "../requestContext.ts";
 import { type AbandonedQueries, trackAbandonedQueries } from "./abandonedQueries.ts";
 import type { DatabaseAddress, TimeLimits } from "./connect.ts";
-import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
+import { isBrokenConnection, isOutage, isWriteRejected, queryTimedOut } from "./errors.ts";
 import { openPool, type QueryObserver } from "./pool.ts";
 
 export type Database = {
@@ -31,7 +31,7 @@ export type Database = {
   /** Replaces all connections: they may lead to a server that was demoted. */
   renew(): void;
   /** The last write failed, and others will: the disk is full, privileges are missing, or the server is read-only. */
-  writesAreRefused(): boolean;
+  areWritesRejected(): boolean;
   close(): Promise<void>;
 };
 
@@ -43,7 +43,7 @@ export type DatabaseOptions = {
    * Called when the server is read-only, or a query has timed out: no connection to it should be used again. By default,
    * the connections of this pool are replaced.
    */
-  onLost?: (() => void) | undefined;
+  onServerUnusable?: (() => void) | undefined;
   /** Called when the database becomes unavailable (with the error) and available again (without). */
   onChange?: ((error: unknown) => void) | undefined;
 };
@@ -54,7 +54,7 @@ const queryTimeoutMs = 1_500;
 /** For how long broken connections are replaced by others: until the whole pool can be new, within these bounds. */
 const retryMs = { shortest: 150, longest: 500 };
 const retryDelayMs = 20;
-/** How long a failed write counts for `writesAreRefused`. */
+/** How long a failed write counts for `areWritesRejected`. */
 const refusedForMs = 10_000;
 /** A query that takes longer waits for Postgres. */
 const stuckMs = 500;
@@ -77,10 +77,10 @@ async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
+  const timedOut = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(queryTimedOut)), leftMs);
   });
-  return Promise.race([query(), tooLate]).finally(() => clearTimeout(timer));
+  return Promise.race([query(), timedOut]).finally(() => clearTimeout(timer));
 }
 
 const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTransaction: 5_000 };
@@ -89,11 +89,11 @@ const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTrans
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
-  { observe, abandonedQueries = trackAbandonedQueries(address), onLost, onChange }: DatabaseOptions = {},
+  { observe, abandonedQueries = trackAbandonedQueries(address), onServerUnusable, onChange }: DatabaseOptions = {},
 ): Database {
   const abandoned = abandonedQueries.ofPool(() => turns.admit());
   const turns = fairQueue(() => poolMax - abandoned.count(), maxWaiting);
-  const lost = onLost ?? (() => pool.renew());
+  const lost = onServerUnusable ?? (() => pool.renew());
   const pool = openPool(address, {
     max: poolMax,
     acquireTimeoutMs,
@@ -168,7 +168,7 @@ export function openDatabase(
         writeRefusedAt = -Infinity;
         return result;
       } catch (error) {
-        if (isWriteRefusal(error instanceof Problem ? error.cause : error)) writeRefusedAt = performance.now();
+        if (isWriteRejected(error instanceof Problem ? error.cause : error)) writeRefusedAt = performance.now();
         throw error;
       }
     },
@@ -181,7 +181,7 @@ export function openDatabase(
       return failure !== undefined || (oldest !== undefined && performance.now() - oldest.at > stuckMs);
     },
     renew: pool.renew,
-    writesAreRefused: () => performance.now() - writeRefusedAt < refusedForMs,
+    areWritesRejected: () => performance.now() - writeRefusedAt < refusedForMs,
     async close() {
       abandonedQueries.close();
       await pool.knex.destroy();

@@ -51,14 +51,14 @@ export const isOutage = (error: unknown): boolean =>
 export const isBrokenConnection = (error: unknown): boolean => matches(error, brokenCodes, brokenMessages);
 
 /** Whether Postgres rejects the role, its password or the database: a retry does not help. */
-export const isRefusal = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
+export const isConnectionRejected = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
 
 /** Whether writes fail until the operator acts: the disk is full, privileges are missing, or the server is read-only. */
-export const isWriteRefusal = (error: unknown): boolean =>
+export const isWriteRejected = (error: unknown): boolean =>
   error instanceof Error && (isReadOnlyServer(error) || matches(error, /^(?:53100|42501)$/, /^$/));
 
 /** @returns `warn`, for errors other than outages: `openPools` logs the beginning and the end of an outage */
-export const exceptOutages =
+export const unlessOutage =
   (warn: (error: unknown) => void) =>
   (error: unknown): void => {
     if (!(error instanceof Problem && error.slug === "database-unavailable")) warn(error);

@@ -15,7 +15,7 @@ export type Listener = {
  * before it. Reconnects if the connection is lost.
  */
 export function listenTo(address: DatabaseAddress, channel: Channel, wake: () => void): Listener {
-  const delays = backOff({ firstMs: 250, mostMs: 2_000 });
+  const delays = backOff({ firstMs: 250, maxMs: 2_000 });
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;

@@ -6,7 +6,7 @@ import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
 import type { DatabaseAddress } from "./connect.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
-import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
+import { isConnectionRejected, isOutage, UnsuitableDatabaseError } from "./errors.ts";
 import { migrate, missingMigrations } from "./migrate.ts";
 import { openForMigration } from "./pool.ts";
 import { requireSessionPooling } from "./poolerMode.ts";
@@ -80,18 +80,18 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
     try {
       await requireSessionPooling(address);
       await requireUsableSchema(knex).catch(explainSchema); // before anything is read from it
-      const missing = await missingMigrations(knex).catch(explainDenied);
+      const missing = await missingMigrations(knex).catch(explainMissingPrivilege);
       // A role that may not create tables can serve a database that another role has migrated.
       if (missing.length === 0) return [];
       const applied = await migrate(knex)
         .catch(explainSchema)
-        .catch((cause) => explainDenied(cause, missing));
+        .catch((cause) => explainMissingPrivilege(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
       if (error instanceof StartError) throw error;
       const message = withoutStatement(error as Error);
-      const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
+      const isFinal = !isOutage(error) || isConnectionRejected(error) || error instanceof UnsuitableDatabaseError;
       if (isFinal || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
@@ -114,7 +114,7 @@ export function explainSchema(cause: unknown): never {
  * Explains that the role lacks a privilege (SQLSTATE 42501).
  * @param missing the migrations that it may not apply; absent if it may not read the list of migrations
  */
-function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
+function explainMissingPrivilege(cause: Error & { code?: string }, missing?: string[]): never {
   if (cause.code !== "42501") throw cause;
   const message = withoutStatement(cause);
   if (!missing)

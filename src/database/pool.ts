@@ -62,7 +62,7 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
   });
   // Knex has no options for making, checking and closing connections. A dialect overrides these methods.
   Object.assign(instance.client, {
-    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, mostMs: 1_000 })),
+    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, maxMs: 1_000 })),
     validateConnection: (connection: pg.Client) => usable.has(connection),
     destroyRawConnection: closeConnection,
   });

@@ -41,7 +41,7 @@ export function openPools(
     for (const connections of [database, background, commitProbe, ...listeners]) connections.renew();
   };
   // If one pool finds that the server is read-only or unresponsive, all connections are replaced.
-  const shared = { abandonedQueries: trackAbandonedQueries(address), onLost: renew };
+  const shared = { abandonedQueries: trackAbandonedQueries(address), onServerUnusable: renew };
   const database = openDatabase(address, poolMax, { ...shared, observe });
   const openSingle = (pool: "background" | "commitProbe") =>
     outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(pool) }));

@@ -99,13 +99,13 @@ const resetSearchPath = statement({
   sql: "SELECT FROM pg_settings, set_config('search_path', reset_val, true) WHERE name = 'search_path'",
 });
 
-const findPath = statement({
+const findSearchPath = statement({
   name: "find-search-path",
   sql: "SELECT schema::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (schema, place) ORDER BY place",
   columns: { schema: text },
 });
 
-const untrusted = (item: string, owner: string): UntrustedOwnerError =>
+const untrustedOwnerError = (item: string, owner: string): UntrustedOwnerError =>
   new UntrustedOwnerError(
     `The ${item} belongs to the role ${owner}, which is not the role of DATABASE_URL or one that it is a member of, the owner of the database or a superuser`,
   );
@@ -137,7 +137,7 @@ export async function requireUsableSchema(knex: Knex): Promise<void> {
  */
 export async function requireTrustedOwners(knex: Knex): Promise<void> {
   const found = await findUntrustedOwner.first(knex);
-  if (found) throw untrusted(found.item, found.owner);
+  if (found) throw untrustedOwnerError(found.item, found.owner);
 }
 
 /**
@@ -199,7 +199,7 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
   const onPath = path.flatMap((name) => found.filter(({ schema }) => schema === name));
   const trusted = found.filter(isTrusted).map(({ schema }) => schema);
   const first = onPath[0];
-  if (first?.owner) throw untrusted(`installation in the schema ${first.schema}`, first.owner);
+  if (first?.owner) throw untrustedOwnerError(`installation in the schema ${first.schema}`, first.owner);
   if (first) return first.schema;
   if (trusted.length < 2) return trusted[0];
   throw new AmbiguousSchemaError(
@@ -210,7 +210,7 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
 /** The existing schemas of the `search_path` of the role and the database, which connections of Latchkey do not use. */
 async function readRoleSearchPath(transaction: Knex.Transaction): Promise<string[]> {
   await resetSearchPath.count(transaction);
-  const path = await findPath.rows(transaction);
+  const path = await findSearchPath.rows(transaction);
   await setSearchPath.count(transaction, { path: searchPath });
   return path.map(({ schema }) => schema);
 }

@@ -1,7 +1,7 @@
 /** Checks whether the database accepts writes, without writing to a table. */
 import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
-import { isWriteRefusal, readOnlyError } from "./errors.ts";
+import { isWriteRejected, readOnlyError } from "./errors.ts";
 import { statement } from "./sql.ts";
 import { boolean, text } from "./sqlTypes.ts";
 
@@ -11,7 +11,7 @@ import { boolean, text } from "./sqlTypes.ts";
  * @returns the server that committed, as in `ConnectionInfo`
  * @throws {Problem} `database-unavailable`
  */
-export async function commitSomething(database: Database): Promise<string> {
+export async function probeCommit(database: Database): Promise<string> {
   // A read, because repeating it does no harm.
   return database.read(async (knex) => {
     const { server, isReadOnly } = await emitMessage.one(knex);
@@ -38,7 +38,8 @@ const writtenTables = [
 ];
 
 /** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */
-const fillDisk = "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
+const writeTemporaryFile =
+  "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
 
 const findMissingPrivileges = statement({
   name: "find-missing-privileges",
@@ -64,20 +65,20 @@ export function createWriteCheck(database: Database): () => Promise<void> {
   let failed: { error: unknown; at: number } | undefined;
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
-    await database.read((knex) => knex.raw(fillDisk));
+    await database.read((knex) => knex.raw(writeTemporaryFile));
     const missing = await database.read((knex) => findMissingPrivileges.rows(knex));
     if (missing.length > 0) throw missingPrivileges(missing.map(({ name }) => name));
-    await commitSomething(database);
+    await probeCommit(database);
     succeededAt = performance.now();
     failed = undefined;
   };
   return async () => {
-    if (database.writesAreRefused()) throw new Problem("database-unavailable");
+    if (database.areWritesRejected()) throw new Problem("database-unavailable");
     if (performance.now() - succeededAt < cachedForMs.success) return;
     if (failed && performance.now() - failed.at < cachedForMs.failure) throw failed.error;
     running ??= check()
       .catch((error: unknown) => {
-        const reported = isWriteRefusal(error) ? new Problem("database-unavailable", { cause: error }) : error;
+        const reported = isWriteRejected(error) ? new Problem("database-unavailable", { cause: error }) : error;
         failed = { error: reported, at: performance.now() };
         throw reported;
       })

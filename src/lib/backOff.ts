@@ -9,12 +9,12 @@ export type BackOff = {
 };
 
 /** The delays are those before the subtraction. */
-export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }): BackOff {
+export function backOff({ firstMs, maxMs }: { firstMs: number; maxMs: number }): BackOff {
   let delayMs = firstMs;
   return {
     nextDelayMs() {
       const delay = delayMs * (0.5 + Math.random() / 2);
-      delayMs = Math.min(2 * delayMs, mostMs);
+      delayMs = Math.min(2 * delayMs, maxMs);
       return delay;
     },
     reset() {

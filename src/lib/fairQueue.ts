@@ -35,16 +35,16 @@ type Group = { members: Map<string, Group>; waiters: Waiter[]; size: number };
 const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
 
 /**
- * @param atOnce how many tasks run at a time; a function if that changes
+ * @param concurrency how many tasks run at a time; a function if that changes
  * @param maxWaiting bounds the memory
  * @param timedOut called when a task has timed out, with the milliseconds for which it waited
  */
 export function fairQueue(
-  atOnce: number | (() => number),
+  concurrency: number | (() => number),
   maxWaiting: number,
   timedOut: (ms: number) => void = () => {},
 ): FairQueue {
-  const slots = typeof atOnce === "number" ? () => atOnce : atOnce;
+  const slots = typeof concurrency === "number" ? () => concurrency : concurrency;
   const root = newGroup();
   /** In the order of arrival. */
   const waiting = new Set<Waiter>();

@@ -15,7 +15,7 @@ export type PollerOptions = {
   /** From the start of a run to the start of the next one. */
   intervalMs: number;
   /** Delays after failed runs, as `backOff` takes them. */
-  retry: { firstMs: number; mostMs: number };
+  retry: { firstMs: number; maxMs: number };
   /** Receives what the task throws. Must not throw. */
   onError: (error: unknown) => void;
   /** How long `close` waits for the run in progress. */

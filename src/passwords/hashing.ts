@@ -78,8 +78,8 @@ export function passwordHasher(
   processes = 1,
 ): PasswordHasher {
   const share = processes === 1 ? maxConcurrent : Math.floor(availableParallelism() / processes);
-  const atOnce = Math.max(1, Math.min(share, maxConcurrent));
-  const limit = pLimit(atOnce);
+  const concurrency = Math.max(1, Math.min(share, maxConcurrent));
+  const limit = pLimit(concurrency);
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
@@ -92,7 +92,9 @@ export function passwordHasher(
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  const queue = fairQueue(slotsPerHash * atOnce, maxWaitingPerHash * atOnce, (ms) => observer.waited?.(ms / 1000));
+  const queue = fairQueue(slotsPerHash * concurrency, maxWaitingPerHash * concurrency, (ms) =>
+    observer.waited?.(ms / 1000),
+  );
   const schedule: Schedule = ({ deadline = performance.now() + queueTimeoutMs, ...turn }, task) =>
     queue.run({ ...turn, deadline }, () => task(deadline));
   const queued = <T>(task: () => Promise<T>, deadline = performance.now() + queueTimeoutMs): Promise<T> =>

@@ -25,7 +25,7 @@ const maxTypedLength = 2048;
  * The form in which a password is compared. It is not checked: a password that an earlier version accepted still works.
  * @returns `undefined` if the text cannot be a password
  */
-export const possiblePassword = (text: string): string | undefined =>
+export const canonicalPassword = (text: string): string | undefined =>
   text !== "" && text.length <= maxTypedLength && text.isWellFormed() ? mapPassword(text) : undefined;
 
 /** The form in which a new password is hashed (RFC 8265, OpaqueString). */
@@ -38,7 +38,7 @@ export const newPassword = (text: string): Enforced =>
  * @returns why it is rejected; `undefined` if it is accepted
  * @throws {Problem} `overloaded` if it could not be estimated in time
  */
-export async function refusalOf(
+export async function checkPolicy(
   password: string,
   username: string,
   { minimumLength, blocklist, contextWords }: PasswordPolicy,

@@ -23,7 +23,7 @@ export type Revocation = {
 export const everybody = "everybody";
 
 /** Above the epoch of every token: as a minimum it revokes all tokens of a subject. The largest `integer` of Postgres. */
-export const unreachableEpoch = 2_147_483_647;
+export const maxEpoch = 2_147_483_647;
 
 /** The clocks of an instance and of the database differ by less, and so long may pass between a decision and its commit. */
 export const clockMarginSeconds = 300;
@@ -34,7 +34,7 @@ export const clockMarginSeconds = 300;
  */
 export const deletedUser = (userId: UserId): Revocation => ({
   subject: userId,
-  minimumEpoch: unreachableEpoch,
+  minimumEpoch: maxEpoch,
   expiresAt: new Date(Date.now() + 3_600_000),
 });
 
@@ -133,7 +133,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     }
     prove(startedMs);
   };
-  const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, mostMs: intervalMs }, onError });
+  const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, maxMs: intervalMs }, onError });
 
   return {
     apply: memory.add,

@@ -1,7 +1,7 @@
 /** How statements write the revocation list: every store revokes with this SQL, inside its own statement. */
 import { revocationSubject } from "../database/columns.ts";
 import { integer, timestamptz } from "../database/sqlTypes.ts";
-import { clockMarginSeconds, unreachableEpoch } from "./revocations.ts";
+import { clockMarginSeconds, maxEpoch } from "./revocations.ts";
 
 type RevokeOptions = {
   /** The table or CTE whose rows name the revoked subjects; a single row without it. */
@@ -23,7 +23,7 @@ type RevokeOptions = {
  */
 export function revoke({ from, subject = "id", minimumEpoch, expiresAt, commitSeconds = 0 }: RevokeOptions): string {
   return `INSERT INTO revocations (subject, minimum_epoch, expires_at, is_unique)
-    SELECT ${subject}, ${minimumEpoch ?? unreachableEpoch}, ${expiresAt ?? everyTokenExpired(commitSeconds)}, true
+    SELECT ${subject}, ${minimumEpoch ?? maxEpoch}, ${expiresAt ?? everyTokenExpired(commitSeconds)}, true
     ${from === undefined ? "" : `FROM ${from}`}
     ON CONFLICT (subject) WHERE is_unique DO UPDATE
       SET minimum_epoch = greatest(revocations.minimum_epoch, excluded.minimum_epoch),

@@ -2,7 +2,7 @@ import { revocationSubject } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
-import { commitSomething } from "../database/writeCheck.ts";
+import { probeCommit } from "../database/writeCheck.ts";
 import type { RevocationStore } from "./revocations.ts";
 import { revocationColumns, revoke, selectedRevocation } from "./revoke.ts";
 
@@ -63,8 +63,8 @@ type RevocationStoreOptions = {
   onSnapshot?: (server: string, snapshot: string, atMs: number) => void;
   /** Writes the revocations of requests, so that requests cannot delay the reading of the list. */
   requestDatabase?: Database;
-  /** Commits something. @returns the server that did it: its start time, as in a cursor */
-  commit?: () => Promise<string>;
+  /** Makes a test commit. @returns the start time of the server that committed, as in a cursor */
+  testCommit?: () => Promise<string>;
   /** Replaces the connections that read, write and commit. */
   renew?: () => void;
 };
@@ -75,7 +75,7 @@ export function revocationStore(
   {
     onSnapshot = () => {},
     requestDatabase = database,
-    commit = () => commitSomething(database),
+    testCommit = () => probeCommit(database),
     renew = database.renew,
   }: RevocationStoreOptions = {},
 ): RevocationStore {
@@ -116,7 +116,7 @@ export function revocationStore(
 
     async isCurrent(cursor) {
       const { server } = JSON.parse(cursor) as Cursor;
-      if ((await commit()) === server) return true;
+      if ((await testCommit()) === server) return true;
       renew(); // some connection leads to an old server
       return false;
     },

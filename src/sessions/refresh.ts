@@ -24,7 +24,7 @@ type Parts = {
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session and its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: UserId, id: SessionId): Promise<unknown>;
-  networkChanged(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
+  onNetworkChange(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
   audit: Audit;
 };
 
@@ -93,8 +93,8 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     if (!rotated) return undefined;
     const { previousAddress, ...grant } = rotated;
     parts.audit("session-refreshed", { userId: grant.userId, sessionId: id });
-    const isAnother = address !== previousAddress && network !== networkOf(previousAddress ?? undefined);
-    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, network, id);
+    const isOtherNetwork = address !== previousAddress && network !== networkOf(previousAddress ?? undefined);
+    if (isOtherNetwork && network !== unknownNetwork) parts.onNetworkChange(grant, network, id);
     return { id, secret, grant };
   }
 
@@ -110,7 +110,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
       const distance = state.generation - generation;
       // A failover has lost the rotation since it was read.
       if (distance < 1) throw new Problem("overloaded");
-      const reason = reuseOf(state, networkOf(address));
+      const reason = reuseReason(state, networkOf(address));
       if (reason) {
         parts.audit("refresh-token-reused", { sessionId: id, userId, reason });
         await parts.endStolenSession(userId, id);
@@ -133,7 +133,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
   }
 
   /** @returns why the second use of a token is that of a copy; `undefined` if it may be that of its owner */
-  function reuseOf({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
+  function reuseReason({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
     if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid ?? null)) return "too-late";
     // An earlier version stored no network.
     return rotation && rotation.network !== network ? "another-network" : undefined;

@@ -34,7 +34,7 @@ type Parts = {
   /** Puts a revocation into force on this instance. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
+  onNetworkChange?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
   audit: Audit;
 };
 
@@ -51,7 +51,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
     endStolenSession: (userId, id) => finish(store.endStolen(userId, id)),
-    networkChanged: parts.networkChanged ?? (() => {}),
+    onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });
 

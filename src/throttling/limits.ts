@@ -18,7 +18,7 @@ export type Limits = Record<Limit, number>;
 export const withoutReserve = (limit: number): number => limit - Math.floor(limit / 5);
 
 /** The limit of the n-th network of a client, from the narrowest on: an IPv4 address or an IPv6 /64, then the /56 and the /48. */
-export const limitOfWidth = (limit: number, width: number): number => Math.ceil(limit * (1 + width / 2));
+export const limitOfNetwork = (limit: number, width: number): number => Math.ceil(limit * (1 + width / 2));
 
 /** The problem `too-many-requests`, with the limit that was reached. */
 export class Throttled extends Problem {

@@ -25,7 +25,7 @@ const commitLater = "set_config('synchronous_commit', 'off', true)";
  * conditions of the two upserts decide, not the counts that were read before: of concurrent attempts, no more are admitted than
  * the limits allow.
  */
-const begin = statement({
+const beginSignIn = statement({
   name: "begin-sign-in",
   sql: `
   WITH known AS MATERIALIZED (
@@ -110,7 +110,7 @@ const begin = statement({
   },
 });
 
-const release = statement({
+const releaseAttempt = statement({
   name: "release-attempt",
   sql: `
   WITH locked AS (
@@ -135,7 +135,7 @@ const release = statement({
 });
 
 /** It does not wait for a deletion of the user: the network is not remembered then. */
-const succeed = statement({
+const completeSignIn = statement({
   name: "complete-sign-in",
   sql: `
   WITH owner AS MATERIALIZED (
@@ -175,7 +175,7 @@ const succeed = statement({
   columns: { epoch: nullable(integer), commit: nullable(text) },
 });
 
-const reserve = statement({
+const reserveRegistration = statement({
   name: "reserve-registration",
   sql: `
   WITH counters AS MATERIALIZED (
@@ -191,7 +191,7 @@ const reserve = statement({
   columns: { reserved: arrayOf(text), commit: text },
 });
 
-const clear = statement({
+const clearFailures = statement({
   name: "clear-failures",
   sql: `
   WITH locked AS (
@@ -223,7 +223,7 @@ export function attemptStore(database: Database): AttemptStore {
         expire: String(countersEndAt.getTime()),
       };
       // It may be repeated: an attempt that is counted twice errs on the safe side.
-      const begun = await database.read((knex) => begin.one(knex, values));
+      const begun = await database.read((knex) => beginSignIn.one(knex, values));
       const { id, username, passwordHash, tokenEpoch } = begun;
       const isFound = id !== null && username !== null && passwordHash !== null && tokenEpoch !== null;
       return {
@@ -236,12 +236,12 @@ export function attemptStore(database: Database): AttemptStore {
 
     async release({ counters, failureKeys, outcome }) {
       const returned = outcome === "wrong" ? 0 : 1;
-      await database.write((knex) => release.one(knex, { counters, failureKeys, returned }));
+      await database.write((knex) => releaseAttempt.one(knex, { counters, failureKeys, returned }));
     },
 
     async succeed({ network, ...success }) {
       const values = { ...success, network: network?.name ?? null, networkKey: network?.key ?? null };
-      const { epoch } = await database.write((knex) => succeed.one(knex, values));
+      const { epoch } = await database.write((knex) => completeSignIn.one(knex, values));
       return epoch ?? undefined;
     },
 
@@ -249,9 +249,9 @@ export function attemptStore(database: Database): AttemptStore {
       const keys = counters.map(({ key }) => key);
       const limits = counters.map(({ limit }) => limit);
       const expire = String(endAt.getTime());
-      return (await database.read((knex) => reserve.one(knex, { keys, limits, expire }))).reserved;
+      return (await database.read((knex) => reserveRegistration.one(knex, { keys, limits, expire }))).reserved;
     },
 
-    clear: async (failureKeys) => (await database.write((knex) => clear.one(knex, { failureKeys }))).cleared,
+    clear: async (failureKeys) => (await database.write((knex) => clearFailures.one(knex, { failureKeys }))).cleared,
   };
 }

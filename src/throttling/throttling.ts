@@ -15,7 +15,7 @@ import {
   failuresExpireSeconds,
   type Limit,
   type Limits,
-  limitOfWidth,
+  limitOfNetwork,
   Throttled,
   windowSeconds,
   withoutReserve,
@@ -101,11 +101,11 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     const number = Math.floor(now.getTime() / 1000 / windowSeconds);
     return { number, endsAt: new Date((number + 1) * windowSeconds * 1000) };
   };
-  const tooMany = ({ limit, quota, endsAtMs }: Rejection): Throttled =>
+  const throttled = ({ limit, quota, endsAtMs }: Rejection): Throttled =>
     new Throttled(limit, quota, Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
-  const rejectAgain = (key: string): void => {
+  const rethrowKnownRejection = (key: string): void => {
     const rejection = rejections.get(key);
-    if (rejection) throw tooMany(rejection);
+    if (rejection) throw throttled(rejection);
   };
 
   function keysOf({ account, networks }: Client) {
@@ -127,7 +127,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     const counter = (limit: Limit, key: string, quota = limits[limit]) => ({ limit, key: `${key}.${window}`, quota });
     return [
       ...pairs.map((pair, width) => {
-        const quota = limitOfWidth(limits["account-address"], width);
+        const quota = limitOfNetwork(limits["account-address"], width);
         // From a known network, the wider networks do not count.
         const limitIfKnown = width === 0 ? quota : 0;
         return { ...counter("account-address", `${pair}.account-address`, quota), limitIfKnown, limitIfUnknown: quota };
@@ -136,7 +136,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       { ...counter("account", `${account}.familiar`), limitIfKnown: limits.account, limitIfUnknown: 0 },
       { ...counter("account", `${account}.account`), limitIfKnown: 0, limitIfUnknown: limits.account },
       ...networkKeys.map((key, width) => {
-        const quota = limitOfWidth(limits.address, width);
+        const quota = limitOfNetwork(limits.address, width);
         const limitIfUnknown = withoutReserve(quota);
         return { ...counter("address", `${key}.address`, quota), limitIfKnown: quota, limitIfUnknown };
       }),
@@ -174,7 +174,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     const now = clock();
     const { number: window, endsAt } = windowAt(now);
     const rejectionKey = `${pairs[0]}.${window}`;
-    rejectAgain(rejectionKey);
+    rethrowKnownRejection(rejectionKey);
     const counters = countersOf(keysOfAttempt, window);
     const started = await store.begin({
       reference: attempt.reference,
@@ -195,7 +195,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       rejections.set(rejectionKey, rejection);
       const closesAccount = rejection.limit === "account" || rejection.limit === "consecutive";
       if (!isKnownNetwork && closesAccount) closedAccounts.set(accountKey, true);
-      throw tooMany(rejection);
+      throw throttled(rejection);
     }
     if (!isAdmitted) {
       // Another attempt came first.
@@ -238,7 +238,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       const [pair] = pairs;
       for (let number = 1; ; number += 1) {
         // An attempt that is known to be rejected neither waits nor makes a query.
-        rejectAgain(`${pair}.${windowAt(clock()).number}`);
+        rethrowKnownRejection(`${pair}.${windowAt(clock()).number}`);
         // One at a time: concurrent right passwords do not reach limits that each of them releases.
         const lane = closedAccounts.get(account) ? pair : account;
         const checked = await schedule({ networks: attempt.networks, account, lane, deadline }, () =>
@@ -253,21 +253,21 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       const window = windowAt(clock());
       const counters = networks.map((network, width) => ({
         key: `${keys.network(network)}.registrations.${window.number}`,
-        limit: limitOfWidth(limits.registrations, width),
+        limit: limitOfNetwork(limits.registrations, width),
       }));
       const narrowest = counters[0]?.key ?? "";
       const release = (reserved: string[]) =>
         store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
-      rejectAgain(narrowest);
+      rethrowKnownRejection(narrowest);
       const reserved = await schedule({ networks, account }, async () => {
-        rejectAgain(narrowest);
+        rethrowKnownRejection(narrowest);
         const reserved = await store.reserve(counters, window.endsAt);
         const full = counters.find(({ key }) => !reserved.includes(key));
         if (!full) return reserved;
         if (reserved.length > 0) await release(reserved);
         const rejection = { limit: "registrations" as const, quota: full.limit, endsAtMs: window.endsAt.getTime() };
         rejections.set(narrowest, rejection);
-        throw tooMany(rejection);
+        throw throttled(rejection);
       });
       return register().catch(async (error: unknown) => {
         if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});

@@ -13,7 +13,7 @@ import {
 } from "../identifiers.ts";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { unreachableEpoch } from "../revocations/revocations.ts";
+import { maxEpoch } from "../revocations/revocations.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
@@ -71,7 +71,7 @@ type AccessTokenOptions = {
 export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
   // The tokens are not hashed: whoever can read this memory can read the signing key as well.
-  const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
+  const verified = new QuickLRU<string, Verified>({ maxSize: maxVerified });
 
   /** Verifies what does not change: the signature and the claims. */
   async function verifyOnce(token: string): Promise<Verified> {
@@ -164,7 +164,7 @@ type Verified = {
 };
 
 /** The cache holds between this number of tokens and twice as many, the most recently used, of about 1 KB each. */
-const mostVerified = 10_000;
+const maxVerified = 10_000;
 
 /** How far in the future `iat` may be: instances read the time of the database at different moments. */
 const clockSkewSeconds = 60;
@@ -180,7 +180,7 @@ const claims = z.object({
   exp: numericDate,
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
-  epoch: z.int().nonnegative().max(unreachableEpoch),
+  epoch: z.int().nonnegative().max(maxEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>

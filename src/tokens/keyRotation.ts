@@ -10,7 +10,7 @@ export const publishedBeforeSigningSeconds = 360;
 /** The successor of a key is published this long before the key signs, so that it can replace that key at once. */
 export const preparedBeforeSigningSeconds = 2 * publishedBeforeSigningSeconds;
 
-export const notRevoked = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
+export const usableKeys = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
   [...keys].filter(({ revokedAt }) => !revokedAt);
 
 /**
@@ -27,7 +27,7 @@ export type KeyState = { state: "next" | "signing" | "retired" | "revoked"; at: 
 
 /** @param keys all keys, the one that signs last first */
 export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & KeyState)[] {
-  const signing = signingKey(notRevoked(keys), now.getTime());
+  const signing = signingKey(usableKeys(keys), now.getTime());
   let replacedAt = now;
   return keys.map((key) => {
     const { revokedAt, activatesAt } = key;
@@ -44,10 +44,10 @@ export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & K
  * Makes the next key if it is missing; before that the first key, which signs at once, if there is none.
  * @returns whether this call made one
  */
-export async function prepareSuccessor(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
+export async function prepareNextKey(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
   let made = false;
   // At most three: the first key, one that is due already, and the one after it.
-  for (let count = 0; count < 3 && (await store.lacksSuccessor()); count += 1)
+  for (let count = 0; count < 3 && (await store.lacksNextKey()); count += 1)
     made = (await store.append(await makeKey(seal), rotationSeconds)) || made;
   return made;
 }
@@ -64,7 +64,7 @@ export async function rotateIfDue(
   nowMs: number,
   { store, seal, rotationSeconds }: Rotation,
 ): Promise<{ changed: boolean; rotatedTo: string | undefined }> {
-  const usable = notRevoked(keys);
+  const usable = usableKeys(keys);
   const signing = signingKey(usable, nowMs);
   if (!signing || signing.activatesAt.getTime() > nowMs) await store.promote(); // an earlier version has revoked all others
   const isPrepared = (key: StoredKey) => key.activatesAt.getTime() > nowMs + preparedBeforeSigningSeconds * 1000;
@@ -72,7 +72,7 @@ export async function rotateIfDue(
   if (!isDue && usable.some(isPrepared)) return { changed: false, rotatedTo: undefined };
   const advanced = isDue ? await store.advance(rotationSeconds) : undefined; // KEY_ROTATION_DAYS was lowered
   const upcoming = advanced ?? usable.find(({ activatesAt }) => activatesAt.getTime() > nowMs);
-  const made = await prepareSuccessor(store, seal, rotationSeconds);
+  const made = await prepareNextKey(store, seal, rotationSeconds);
   const changed = advanced !== undefined || made;
   return { changed, rotatedTo: changed ? upcoming?.kid : undefined };
 }
@@ -84,9 +84,9 @@ export async function rotateIfDue(
 export async function rotateKeys({ store, seal, rotationSeconds }: Rotation): Promise<StoredKey> {
   let next: StoredKey | undefined;
   while (!next) {
-    await prepareSuccessor(store, seal, rotationSeconds);
+    await prepareNextKey(store, seal, rotationSeconds);
     next = await store.advance(); // `undefined` if another process has just advanced it
   }
-  await prepareSuccessor(store, seal, rotationSeconds);
+  await prepareNextKey(store, seal, rotationSeconds);
   return next;
 }

@@ -36,7 +36,7 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
       recordedUntilMs = startedMs + recordSeconds * 1000;
     },
     intervalMs,
-    retry: { firstMs: 250, mostMs: 2_000 },
+    retry: { firstMs: 250, maxMs: 2_000 },
     onError,
   });
   await poller.run().catch(() => {}); // reported to onError

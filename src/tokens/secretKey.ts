@@ -52,14 +52,14 @@ export async function readSecretKeys(settings: {
   dataDir: string;
 }): Promise<SecretKeys> {
   const current = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
-  return keysOf(settings.secretKeyPrevious === undefined ? [current] : [current, settings.secretKeyPrevious]);
+  return toSecretKeys(settings.secretKeyPrevious === undefined ? [current] : [current, settings.secretKeyPrevious]);
 }
 
 /**
  * Earlier versions did not remove a line break at the end of the key. During an update both versions must open what the other has
  * sealed. So new values are sealed under the key as it is given, and values under its other forms are accepted.
  */
-export function keysOf(given: [string, ...string[]]): SecretKeys {
+export function toSecretKeys(given: [string, ...string[]]): SecretKeys {
   const plain = given.map((key) => key.replace(/[\r\n]+$/, ""));
   const unique = (keys: string[]) => [...new Set(keys)] as [string, ...string[]];
   return {

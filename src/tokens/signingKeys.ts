@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CryptoKey } from "jose";
 import { startPoller } from "../lib/poller.ts";
 import { Problem } from "../problems/problems.ts";
-import { notRevoked, prepareSuccessor, rotateIfDue, signingKey } from "./keyRotation.ts";
+import { prepareNextKey, rotateIfDue, signingKey, usableKeys } from "./keyRotation.ts";
 import { type OpenedKey, openKey, type PublicJwk, type Seal } from "./sealing.ts";
 import type { SigningKeyStore } from "./storeTypes.ts";
 
@@ -67,7 +67,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     known = loaded;
   };
 
-  await prepareSuccessor(store, seal, rotationSeconds);
+  await prepareNextKey(store, seal, rotationSeconds);
   await load();
 
   const poller = startPoller({
@@ -79,7 +79,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
       if (changed) await load();
     },
     intervalMs,
-    retry: { firstMs: 1_000, mostMs: intervalMs },
+    retry: { firstMs: 1_000, maxMs: intervalMs },
     onError,
   });
 
@@ -109,13 +109,13 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
 
   return {
     signing() {
-      const signing = signingKey(notRevoked(known.values()), clock().getTime());
+      const signing = signingKey(usableKeys(known.values()), clock().getTime());
       // Every key was revoked, and the new one is sealed under another SECRET_KEY: this instance has to be restarted.
       if (!signing) throw new Problem("overloaded", { cause: new Error("No signing key can be opened.") });
       return { kid: signing.kid, key: signing.privateKey };
     },
     find: (kid) => verificationKey(kid) ?? readAndFind(kid),
-    jwks: () => ({ keys: notRevoked(known.values()).map(({ publicJwk }) => publicJwk) }),
+    jwks: () => ({ keys: usableKeys(known.values()).map(({ publicJwk }) => publicJwk) }),
     wake: poller.wake,
     close: poller.close,
   };

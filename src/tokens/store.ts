@@ -112,7 +112,7 @@ export function signingKeyStore(database: Database): SigningKeyStore {
 
     now: async () => (await database.read((knex) => readTime.one(knex))).now,
 
-    lacksSuccessor: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
+    lacksNextKey: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
 
     append: ({ kid, privateJwe }, rotationSeconds) =>
       changingKeys(

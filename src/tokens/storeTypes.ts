@@ -12,7 +12,7 @@ export type SigningKeyStore = {
   /** The time of the database. */
   now(): Promise<Date>;
   /** Whether the next key is missing: none starts to sign later than those that are about to. */
-  lacksSuccessor(): Promise<boolean>;
+  lacksNextKey(): Promise<boolean>;
   /**
    * Stores a key that signs after all others: at once if it is the first, otherwise when the last one has signed for
    * `rotationSeconds`. Does nothing if the next key exists: of concurrent calls, one succeeds.

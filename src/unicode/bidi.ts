@@ -2,7 +2,7 @@
 import { bidiClass } from "./lookup.ts";
 
 /** @returns the index of a code point that breaks the rule; `undefined` if none does */
-export function breaksBidiRule(points: number[]): number | undefined {
+export function findBidiViolation(points: number[]): number | undefined {
   const classes = points.map((point) => bidiClass(point) ?? "L");
   const rightToLeft = classes.findIndex((name) => /^(?:R|AL|AN)$/.test(name));
   if (rightToLeft < 0) return undefined;

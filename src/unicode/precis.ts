@@ -4,8 +4,8 @@
  * New names and passwords are checked against the string classes. A sign-in only applies the mappings (mappings.ts): a later
  * table must not reject what was registered with an earlier one.
  */
-import { breaksBidiRule } from "./bidi.ts";
-import { misplaced } from "./context.ts";
+import { findBidiViolation } from "./bidi.ts";
+import { missingContext } from "./context.ts";
 import { derivedProperty } from "./lookup.ts";
 import { codePointsOf, mapPassword, mapUsername } from "./mappings.ts";
 import { unicodeVersion } from "./tables.ts";
@@ -23,7 +23,7 @@ export function enforceUsername(text: string): Enforced {
   return enforce(text, mapUsername, (points) => {
     const refused = refusedBy(points, "vc", "usernames");
     if (refused) return refused;
-    const index = breaksBidiRule(points);
+    const index = findBidiViolation(points);
     return index === undefined
       ? undefined
       : { index, reason: "does not go with the direction of the others (RFC 5893, section 2)" };
@@ -58,7 +58,7 @@ function refusedBy(points: number[], allowed: string, what: string): Refused | u
     const property = derivedProperty(point);
     if (property === undefined) return { index, reason: `is not assigned in Unicode ${unicodeVersion}` };
     if (!allowed.includes(property)) return { index, reason: `is not allowed in ${what}` };
-    const where = property === "c" && misplaced(points, index);
+    const where = property === "c" && missingContext(points, index);
     if (where) return { index, reason: `is allowed only ${where}` };
   }
   return undefined;

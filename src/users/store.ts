@@ -98,7 +98,7 @@ const raiseEpoch = statement({
   columns: revocationColumns,
 });
 
-const endEpoch = statement({
+const raiseEpochAbove = statement({
   name: "end-epoch",
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
@@ -144,7 +144,7 @@ export function userStore(database: Database): UserStore {
       database.write((knex) => changePassword.first(knex, change)),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
     raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
-    endEpoch: (id, epoch) => database.write((knex) => endEpoch.first(knex, { id, epoch })),
+    raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },

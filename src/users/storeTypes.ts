@@ -36,7 +36,7 @@ export type UserStore = {
    * Raises the epoch above the given one, if it is not yet.
    * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` if the user was deleted
    */
-  endEpoch(id: UserId, epoch: number): Promise<Revocation | undefined>;
+  raiseEpochAbove(id: UserId, epoch: number): Promise<Revocation | undefined>;
   /**
    * Raises the epoch, if the password has not been changed since the given one.
    * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` otherwise

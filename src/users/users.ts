@@ -4,7 +4,7 @@ import { type CanonicalUsername, type Network, type SessionId, userId as toUserI
 import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
-import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
+import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
@@ -156,7 +156,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     // A token that was ended meanwhile has nothing left to end, and must not end what began after it.
     const revocation =
       principal.proof === "token"
-        ? await store.endEpoch(principal.userId, principal.epoch)
+        ? await store.raiseEpochAbove(principal.userId, principal.epoch)
         : await withCurrentPassword(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
@@ -185,9 +185,9 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * came between
    * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
    */
-  async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
-    const { epochReadSince } = principal;
-    if (epochReadSince !== undefined && performance.now() - epochReadSince < maxEpochAgeMs) return principal;
+  async function withCurrentEpoch(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
+    const { epochReadAfterMs } = principal;
+    if (epochReadAfterMs !== undefined && performance.now() - epochReadAfterMs < maxEpochAgeMs) return principal;
     const current = await withCurrentPassword(principal, async (principal) => {
       const epoch = await store.currentEpoch(principal.userId, principal.epoch);
       return epoch === undefined ? undefined : { ...principal, epoch };
@@ -200,7 +200,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
    * Remembers the network of a refresh: from there, guesses by others do not lock out the user.
    * @throws {Problem} `database-unavailable`
    */
-  async function networkChanged(
+  async function rememberNetwork(
     { userId, username }: Pick<Caller, "userId" | "username">,
     network: Network,
     sessionId: SessionId,
@@ -221,7 +221,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   async function enforcePolicy(password: string, { networks, account }: Client): Promise<void> {
     if (policy.blocklist) await loadDictionaries();
     const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
-    const reason = await estimates.run(turn, () => refusalOf(password, account, policy));
+    const reason = await estimates.run(turn, () => checkPolicy(password, account, policy));
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
   }
 
@@ -232,9 +232,9 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     readSelf,
     changePassword,
     setPassword,
-    networkChanged,
+    rememberNetwork,
     signOutEverywhere,
-    refreshPrincipal,
+    withCurrentEpoch,
     remove,
   };
 }

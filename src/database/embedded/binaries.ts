@@ -82,7 +82,7 @@ async function copyForAccount(native: string, account: Account, log: (message: s
   const { version } = JSON.parse(await readFile(join(native, "..", "package.json"), "utf8")) as { version: string };
   const copy = join(sharedFolder, `postgres-${version}`);
   if (await mkdir(sharedFolder, { recursive: true })) await chmod(sharedFolder, 0o755);
-  await refuseUnlessRootAlone(sharedFolder);
+  await requireOnlyRootWrites(sharedFolder);
   if ((await lstat(copy).catch(() => undefined)) === undefined) {
     const fresh = await mkdtemp(`${copy}.`);
     try {
@@ -101,11 +101,11 @@ async function copyForAccount(native: string, account: Account, log: (message: s
       await rm(fresh, { recursive: true, force: true });
     }
   }
-  await refuseUnlessRootAlone(copy);
+  await requireOnlyRootWrites(copy);
   return copy;
 }
 
-async function refuseUnlessRootAlone(folder: string): Promise<void> {
+async function requireOnlyRootWrites(folder: string): Promise<void> {
   const found = await lstat(folder);
   if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
     throw new EmbeddedPostgresError(

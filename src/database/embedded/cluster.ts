@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { accountName } from "./accountName.ts";
 import { type Binaries, EmbeddedPostgresError } from "./binaries.ts";
 import { type Account, run } from "./commands.ts";
-import { complaintOf, isRoot, makePrivateFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
+import { isRoot, lastError, makePrivateFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
 import { superuser } from "./roles.ts";
 
 export type Cluster = {
@@ -76,7 +76,7 @@ export async function createCluster(
       ? ""
       : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
     throw new EmbeddedPostgresError(
-      `Postgres could not make a database in ${path}: ${complaintOf(output)}.${reason} ` +
+      `Postgres could not make a database in ${path}: ${lastError(output)}.${reason} ` +
         "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
     );
   }

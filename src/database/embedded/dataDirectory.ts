@@ -115,7 +115,7 @@ export function explainSystemError(dataDir: string, error: unknown): unknown {
 }
 
 /** @returns the last error in the output of a Postgres program, with its hint; otherwise the last line */
-export function complaintOf(output: string): string {
+export function lastError(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
   const index = lines.findLastIndex((line) => /\b(?:PANIC|FATAL|error):|^initdb: could not/.test(line));
   const complaint = (lines.at(index) ?? "").replace(/^.*?\b(?:PANIC|FATAL|error|initdb): +/, "").trim();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { EmbeddedPostgresError } from "./binaries.ts";
 import type { Cluster } from "./cluster.ts";
 import { childEnvironment, poll, sendSignal } from "./commands.ts";
-import { complaintOf, makeSocketFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
+import { lastError, makeSocketFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
 import { marker, readRecord, shutdowns } from "./postmaster.ts";
 import { type EmbeddedConnection, prepareRoles, serviceConnection, socketPort } from "./roles.ts";
 
@@ -119,7 +119,7 @@ export async function startServer(
   await stop();
   cancelled?.throwIfAborted();
   throw new EmbeddedPostgresError(
-    `Postgres did not start on ${path} (${reason}). It says: ${complaintOf(lastLines)}. More is in ${logPath}.`,
+    `Postgres did not start on ${path} (${reason}). It says: ${lastError(lastLines)}. More is in ${logPath}.`,
   );
 }
 
