@@ -9,7 +9,7 @@ import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
-import type { Client } from "../throttling/throttling.ts";
+import type { Client } from "../throttling/counters.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
 import type { KnownNetwork, User } from "./storeTypes.ts";
