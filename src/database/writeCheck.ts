@@ -6,13 +6,13 @@ import { statement } from "./sql.ts";
 import { boolean, text } from "./sqlTypes.ts";
 
 /**
- * Commits an empty message in the write-ahead log. Like every commit it waits for a synchronous standby, so it fails on a
- * primary that was cut off or demoted.
- * @returns the server that committed, as in `ConnectionInfo`
+ * Makes a test commit: an empty message in the write-ahead log. Like every commit, it waits for a synchronous standby, so it fails on
+ * a primary that was cut off or demoted.
+ * @returns the start time of the server that committed, as in `ConnectionInfo`
  * @throws {Problem} `database-unavailable`
  */
 export async function probeCommit(database: Database): Promise<string> {
-  // A read, because repeating it does no harm.
+  // A read, because it may be repeated.
   return database.read(async (knex) => {
     const { server, isReadOnly } = await emitMessage.one(knex);
     if (isReadOnly) throw readOnlyError();
@@ -53,11 +53,10 @@ const findMissingPrivileges = statement({
 const cachedForMs = { success: 1_000, failure: 250 };
 
 /**
- * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the
- * server is read-only, commits hang, or the last write of a request failed for one of these reasons.
+ * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the server is
+ * read-only, commits hang, or a recent write of a request failed for one of these reasons.
  *
- * It can be called often: at most one check runs at a time, and its result is kept, a success for a second and a failure
- * for 250 ms.
+ * It can be called often, because concurrent calls share one check, and a success is kept for a second and a failure for 250 ms.
  * @param database outside requests, because the check is shared by all clients
  */
 export function createWriteCheck(database: Database): () => Promise<void> {

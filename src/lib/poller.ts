@@ -1,8 +1,8 @@
-/** Runs a task again and again: at an interval, when woken, and with growing delays after failures. */
+/** Runs a task repeatedly: at an interval, when woken, and with growing delays after failures. */
 import { AsyncResource } from "node:async_hooks";
 import { backOff } from "./backOff.ts";
 
-/** Time as the poller sees it. A test passes one that it moves itself. */
+/** The clock and timers of a poller. Tests pass their own. */
 export type Timers = {
   /** Monotonic time in milliseconds. */
   nowMs(): number;
@@ -14,9 +14,9 @@ export type PollerOptions = {
   task: () => unknown;
   /** From the start of a run to the start of the next one. */
   intervalMs: number;
-  /** Delays after failed runs, as `backOff` takes them. */
+  /** The delays after failed runs (backOff.ts). */
   retry: { firstMs: number; maxMs: number };
-  /** Receives what the task throws. Must not throw. */
+  /** Receives the errors of the task. Must not throw. */
   onError: (error: unknown) => void;
   /** How long `close` waits for the run in progress. */
   closeTimeoutMs?: number;
@@ -24,11 +24,11 @@ export type PollerOptions = {
 };
 
 export type Poller = {
-  /** Runs the task now. During a run, exactly one more run follows it, however often this is called. */
+  /** Runs the task now. During a run, any number of calls causes exactly one more run. */
   wake(): void;
   /**
    * Like `wake`, and waits for that run, which starts after this call.
-   * @throws what the task throws, or an error when the poller is closed before the run
+   * @throws the error of the task, or an error if the poller is closed before the run
    */
   run(): Promise<void>;
   /** Starts no more runs, and waits for the one in progress, at most `closeTimeoutMs`. */
@@ -79,7 +79,7 @@ export function startPoller({
     if (isWoken) start();
     else timer = timers.setTimeout(start, delayMs);
   };
-  // In the context in which the poller was started, not in that of a request that wakes it.
+  // Binds the asynchronous context of the start. Otherwise a run would have that of the request that wakes it.
   const start = AsyncResource.bind((): void => {
     running = run();
   });

@@ -1,6 +1,6 @@
 /**
- * Estimates passwords in a thread: an estimate can take 0.25 s, and the dictionaries take about 60 MB. The thread starts when a
- * password is set, and ends after 30 s without one.
+ * Estimates the strength of passwords in a thread, because an estimate can take 0.25 s and the dictionaries take about 60 MB. The
+ * thread starts when a password is set, and ends after 15 s without one.
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -12,7 +12,7 @@ import type { Weakness } from "./strength.ts";
 export type Question = { id: number; password: string; contextWords: string[] };
 export type Answer = { id: number; weakness: Weakness | undefined };
 
-/** For an estimate, and for the wait for the dictionaries, which take 0.3 s of processor time to load. */
+/** The limit for an estimate, and for the wait for the dictionaries. Loading them takes 0.3 s of CPU time. */
 const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 15_000;
@@ -46,7 +46,7 @@ export async function loadDictionaries(): Promise<void> {
 /**
  * @param contextWords in lower case
  * @returns why the password is weak; `undefined` for a strong one
- * @throws {Problem} `overloaded` if there is no answer within 1.5 s, including the wait for other estimates
+ * @throws {Problem} `overloaded` if there is no result within 1.5 s, including the wait for other estimates
  */
 export async function checkStrength(password: string, contextWords: string[]): Promise<Weakness | undefined> {
   thread ??= startThread();
@@ -68,7 +68,7 @@ export async function checkStrength(password: string, contextWords: string[]): P
 }
 
 function startThread(): Thread {
-  // From dist/, also if the program runs from src/: a thread runs JavaScript only.
+  // From dist/ even if the program runs from src/, because a thread only runs JavaScript.
   const root = dirname(createRequire(import.meta.url).resolve("latchkey/package.json"));
   const worker = new Worker(join(root, "dist/src/passwords/strengthThread.js"), {
     execArgv: [],
@@ -90,11 +90,11 @@ function startThread(): Thread {
     clearTimeout(load);
   });
   worker.on("error", (error: Error) => stopThread(worker, error));
-  worker.unref(); // after the listeners, which keep the process running
+  worker.unref(); // last, because adding listeners refs the worker again
   return started;
 }
 
-/** Stops the thread, so that the next password does not wait for this one. */
+/** Stops a thread that is busy with a password, so that the next password does not wait for it. */
 function timeOut(worker: Worker, id: number): void {
   if (thread?.worker !== worker) return;
   const error = new Error("A password was not estimated in time.");
@@ -102,7 +102,7 @@ function timeOut(worker: Worker, id: number): void {
   else thread.pending.get(id)?.(error);
 }
 
-/** Rejects the waiting passwords. The next password starts another thread. */
+/** Stops the thread, and rejects the waiting passwords. The next password starts another thread. */
 function stopThread(worker: Worker, reason: Error): void {
   if (thread?.worker !== worker) return;
   const { pending, idle } = thread;

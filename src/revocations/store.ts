@@ -7,8 +7,8 @@ import type { RevocationStore } from "./revocations.ts";
 import { revocationColumns, revoke, selectedRevocation } from "./revoke.ts";
 
 /**
- * How far the list was read: a snapshot of the database, and the start time of the server that it belongs to. After a failover
- * the new server may lack transactions, and may give their numbers to others.
+ * How far the list was read: a snapshot of the database, and the start time of its server. After a failover, the new server may
+ * have lost transactions and may use their ids for others.
  */
 type Cursor = { server: string; snapshot: string };
 const cursorColumns = { server: text, snapshot: text };
@@ -27,8 +27,8 @@ const findRevocations = statement({
 });
 
 /**
- * The revocations that a snapshot does not show: those of transactions that were in progress or had not begun. If there are
- * none, the only row has the new cursor and nothing else.
+ * The revocations that a snapshot does not show, because their transactions were in progress or had not begun. If there are none,
+ * the only row has the new cursor and NULLs.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",
@@ -61,11 +61,11 @@ const insertRevocation = statement({
 type RevocationStoreOptions = {
   /** Called with each snapshot of the database that is read, and the time of the request (`performance.now()`). */
   onSnapshot?: (server: string, snapshot: string, atMs: number) => void;
-  /** Writes the revocations of requests, so that requests cannot delay the reading of the list. */
+  /** Writes the revocations of requests, so that they do not delay reads of the list. */
   requestDatabase?: Database;
   /** Makes a test commit. @returns the start time of the server that committed, as in a cursor */
   testCommit?: () => Promise<string>;
-  /** Replaces the connections that read, write and commit. */
+  /** Replaces all connections. */
   renew?: () => void;
 };
 
@@ -82,7 +82,7 @@ export function revocationStore(
   return {
     async readAll(onPage) {
       const startedMs = performance.now();
-      // The cursor is older than the first page: whatever is committed in the meantime is read again.
+      // The cursor is older than the first page, so that entries committed meanwhile are read again.
       const cursor = await database.read((knex) => readCursor.one(knex));
       onSnapshot(cursor.server, cursor.snapshot, startedMs);
       for (let last = "0"; ; ) {
@@ -101,7 +101,7 @@ export function revocationStore(
         const rows = await database.read((knex) =>
           findNewRevocations.rows(knex, { snapshot: before.snapshot, ...last }),
         );
-        // The cursor of the first page: whatever is committed while the others are read is read again.
+        // The cursor of the first page, so that entries committed while the other pages are read are read again.
         if (!next) {
           next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
           onSnapshot(next.server, next.snapshot, startedMs);
@@ -117,7 +117,7 @@ export function revocationStore(
     async isCurrent(cursor) {
       const { server } = JSON.parse(cursor) as Cursor;
       if ((await testCommit()) === server) return true;
-      renew(); // some connection leads to an old server
+      renew(); // a connection leads to an old server
       return false;
     },
 

@@ -1,4 +1,4 @@
-/** Sessions: how somebody stays signed in for longer than an access token lives. */
+/** Sessions: a user stays signed in for longer than the lifetime of an access token. */
 import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
@@ -12,7 +12,7 @@ import { createRefresh, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type { Device, Session, SessionStore, SessionTimes } from "./storeTypes.ts";
 
-/** The tokens of a session, as a client gets them. */
+/** The tokens that a client receives. */
 export type SessionTokens = {
   id: SessionId;
   userId: UserId;
@@ -29,16 +29,16 @@ type Parts = {
   tokens: AccessTokens;
   secrets: RefreshSecrets;
   times: SessionTimes;
-  /** For how many seconds others have been able to see a transaction (src/database/commitHistory.ts). */
+  /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Puts a revocation into force on this instance. */
+  /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
-  /** Called after a refresh from another network than that of the refresh before. Must not throw. */
+  /** Called after a refresh from another network than the previous one. Must not throw. */
   onNetworkChange?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
   audit: Audit;
 };
 
-/** Sessions whose seeds are kept in memory. */
+/** The number of sessions whose seeds are kept in memory. */
 const maxSeeds = 10_000;
 
 export function createSessions({ store, tokens, secrets, times, enforce, audit, ...parts }: Parts) {
@@ -55,7 +55,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     audit,
   });
 
-  /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
+  /** @throws {Problem} `invalid-credentials` if the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
     const issue = tokens.prepare();
     const id = sessionId(uuidv7());
@@ -102,7 +102,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     };
   }
 
-  /** Ends a session of the user, and its tokens. @returns whether there was such a one */
+  /** Ends a session of the user, and revokes its tokens. @returns whether there was such a live session */
   async function end(userId: UserId, id: SessionId): Promise<boolean> {
     const hasEnded = await finish(store.end(userId, id));
     if (hasEnded) audit("session-ended", { userId, sessionId: id });
@@ -116,7 +116,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     return revocation !== undefined;
   }
 
-  /** A page of the user's live sessions, and where the next one begins. */
+  /** A page of the user's live sessions, and the cursor of the next page. */
   async function list(
     { userId }: Caller,
     limit: number,

@@ -1,4 +1,4 @@
-/** Users, their sessions, the limits on guessing passwords, and the cleanup of expired rows. */
+/** Users, sessions, rate limits, and the cleanup of expired rows. */
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -70,7 +70,7 @@ function createUserAccounts(
   });
 }
 
-/** A sign-in that times out in the queue for a hash while a query hangs was waiting for Postgres, not for a hash. */
+/** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */
 const reportStuckDatabase =
   (schedule: Schedule, isDatabaseStuck: () => boolean): Schedule =>
   (turn, task) =>
@@ -102,7 +102,7 @@ function createUserSessions(
       sessionsPerUser: config.sessionsPerUser,
     },
     secondsVisible: keys.commits.secondsVisible,
-    // A live session makes its network known. If that fails, the next change of network tries again.
+    // If this fails, the network is remembered at the next network change.
     onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,
     audit: observability.audit,

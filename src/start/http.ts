@@ -75,7 +75,7 @@ async function collectServices(
   };
 }
 
-/** The warm-up is no traffic: its app shares the API, but counts, traces and logs no request. */
+/** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
 async function createWarmApp(
   { config, log }: StartContext,
   { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: EarlierStages,
@@ -97,7 +97,7 @@ async function createWarmApp(
   return createApp(api, { log, countRequests: metrics?.countRequests, trace: tracing?.request });
 }
 
-/** Where and how the server listens. The workers share the limits on connections. */
+/** The workers share the limits on connections. */
 function serverOptions(
   config: Config,
   certificate: Certificate | undefined,
@@ -119,7 +119,7 @@ function serverOptions(
   };
 }
 
-/** Registers the gauges, and serves the metrics; those of a worker are served by its primary. */
+/** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
   { observability: { metrics }, storage, keys: { revocations }, domain }: EarlierStages,

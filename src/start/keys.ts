@@ -1,4 +1,4 @@
-/** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
+/** The secret keys, the signing keys, access tokens and the revocation list. */
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
 import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
@@ -23,7 +23,7 @@ export type Keys = {
   signingKeys: SigningKeys;
   tokens: AccessTokens;
   revocations: Revocations;
-  /** Fed by what the revocations read once a second. */
+  /** Updated by each read of the revocation list. */
   commits: CommitHistory;
 };
 
@@ -49,7 +49,7 @@ async function openSigningKeys(
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    // A request for an unknown key can trigger it.
+    // A request with an unknown key can trigger a rotation, which is no action of its user.
     onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
     onError: unlessOutage((err) => log.warn({ err }, "could not read the signing keys")),
   });

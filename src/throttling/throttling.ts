@@ -1,9 +1,9 @@
 /**
  * Limits on wrong passwords and registrations, shared by all instances. Names without a user are counted like users.
  *
- * An attempt is counted before the password is checked, and no longer counts if the password is right. So of many concurrent
- * attempts, no more are checked than the limit allows. A rejected attempt does not look up the user, and does the same work
- * for every name. SECURITY.md has a table of the limits and of what each costs.
+ * An attempt is counted before the password is checked, and no longer counts if the password is right. So the limits also hold for
+ * concurrent attempts. A rejected attempt does not look up the user, and does the same work for every name. The counters are in
+ * counters.ts, the SQL in store.ts. SECURITY.md has a table of the limits and their costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
@@ -47,8 +47,8 @@ export type Throttle = {
     check: PasswordCheck<Result>,
   ): Promise<CheckedPassword<Result>>;
   /**
-   * Registers a user within the limit of the network. `register` schedules its own work.
-   * @throws {Throttled} and the problem `overloaded`, which does not count
+   * Registers a user within the limits of the client's networks. `register` schedules its own work.
+   * @throws {Throttled} and the problem `overloaded`, after which the registration does not count
    */
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
 };

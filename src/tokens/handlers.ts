@@ -10,14 +10,14 @@ export const issueToken =
   (tokens: AccessTokens, users: Pick<Users, "withCurrentEpoch">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal }) => {
     const issue = tokens.prepare();
-    // The user may have been deleted and registered again in the meantime.
+    // The user id may have changed: the user may have been deleted and have registered again.
     const current = await users.withCurrentEpoch(principal);
     const token = await issue(current);
     audit("token-issued", { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };
 
-/** @param endSession ends a session, and thereby its tokens */
+/** @param endSession ends a session, and revokes its tokens */
 export const revokeToken =
   (
     revocations: Revocations,

@@ -7,7 +7,7 @@ type Rule = {
   where: string;
 };
 
-/** Whether the first of these code points that is not transparent has one of the joining types. */
+/** Whether the first code point that is not transparent has one of the joining types. */
 function joins(points: number[], types: string): boolean {
   const next = points.map((point) => joiningType(point) ?? "U").find((type) => type !== "T");
   return next !== undefined && types.includes(next);

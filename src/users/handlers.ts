@@ -4,7 +4,7 @@ import { clientNetworks } from "../requestContext.ts";
 import type { User } from "./storeTypes.ts";
 import type { Users } from "./users.ts";
 
-/** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
+/** @param publicUrl the prefix of the `Location` header; empty for a path on this host */
 export const createUser =
   (users: Users, publicUrl = ""): Handler<"createUser"> =>
   async ({ body }) => {

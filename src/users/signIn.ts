@@ -1,4 +1,7 @@
-/** Verifies the password of an account within the limits on guessing. */
+/**
+ * Verifies the password of an account within the limits on wrong passwords. Its SQL is in throttling/store.ts: `beginSignIn` finds
+ * the account and counts the attempt, and `completeSignIn` settles it.
+ */
 import type { Audit } from "../audit/audit.ts";
 import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
@@ -9,7 +12,7 @@ import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 import type { Throttle } from "../throttling/throttling.ts";
 import type { UserStore } from "./storeTypes.ts";
 
-/** `name`: counts the attempts, whether or not there is such a user. */
+/** `name`: attempts are counted by it, whether or not there is such a user. */
 type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };
 
 export type SignInParts = { store: UserStore; hasher: PasswordHasher; throttle: Throttle; audit: Audit };
@@ -59,7 +62,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
     };
   }
 
-  /** Verifies the password again as part of the same attempt: it is not counted. */
+  /** Verifies the password again as a part of the same attempt, which is already counted. */
   async function verifyAgain(guess: Guess): Promise<PasswordPrincipal | undefined> {
     const { name, reference, password, networks } = guess;
     const account = await store.findAccount(reference);

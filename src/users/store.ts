@@ -40,8 +40,8 @@ const findAccount = statement({
 });
 
 /**
- * Locks the user first, like a deletion: they must not wait for each other. Then the session: after its theft was detected, an
- * earlier refresh adds nothing.
+ * Locks the user first, as a deletion does, so that the two cannot deadlock. Then it locks the session: if a theft was detected
+ * meanwhile, the session is no longer live and no network is added.
  */
 const rememberNetwork = statement({
   name: "remember-network",
@@ -128,7 +128,7 @@ export function userStore(database: Database): UserStore {
       try {
         return await database.write((knex) => insertUser.one(knex, user));
       } catch (error) {
-        // The constraint decides, so that one of several concurrent registrations gets the name.
+        // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
       }
     },

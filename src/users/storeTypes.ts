@@ -1,11 +1,11 @@
-/** What is stored of users. */
+/** The types of the user store. */
 import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 
 export type User = { id: UserId; username: CanonicalUsername; createdAt: Date };
 
-/** A network that is known to an account. `key`: identifies account and network when a password is checked. */
+/** A network that is known to an account. `key` identifies the pair of account and network in a sign-in. */
 export type KnownNetwork = { network: Network; key: string };
 
 /** Each method may throw the problem `database-unavailable`. */
@@ -15,14 +15,14 @@ export type UserStore = {
   find(id: UserId): Promise<User | undefined>;
   findAccount(reference: AccountReference): Promise<Account | undefined>;
   /**
-   * Remembers the network of a refresh while its session is live. It replaces the oldest network of a refresh, and never a
-   * network where the password was used.
+   * Remembers the network of a refresh if its session is live. If there are too many, it replaces the oldest network of a
+   * refresh, and never a network where the password was used.
    */
   rememberNetwork(refresh: { userId: UserId; sessionId: SessionId } & KnownNetwork): Promise<void>;
   /**
-   * Sets the hash, raises the epoch and forgets all known networks except the given one, if the password has not been changed
-   * since the given epoch.
-   * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` otherwise
+   * Unless the password was changed after the given epoch: sets the hash, raises the epoch, and forgets all known networks
+   * except the given one.
+   * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` if nothing was changed
    */
   changePassword(change: {
     id: UserId;
@@ -30,23 +30,23 @@ export type UserStore = {
     passwordHash: string;
     network: Network | null;
   }): Promise<Revocation | undefined>;
-  /** @returns the token epoch; `undefined` if the password was changed since the given epoch, or the user deleted */
+  /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;
   /**
-   * Raises the epoch above the given one, if it is not yet.
+   * Raises the epoch above the given one. Does nothing to an epoch that is already higher.
    * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` if the user was deleted
    */
   raiseEpochAbove(id: UserId, epoch: number): Promise<Revocation | undefined>;
   /**
-   * Raises the epoch, if the password has not been changed since the given one.
-   * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` otherwise
+   * Raises the epoch, unless the password was changed after the given epoch.
+   * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` if nothing was changed
    */
   raiseEpoch(id: UserId, epoch: number): Promise<Revocation | undefined>;
-  /** Replaces a hash by another hash of the same password, if it is still the given one. Tokens stay valid. */
+  /** Replaces the hash `from` by another hash of the same password. Tokens stay valid. */
   upgradeHash(id: UserId, from: string, to: string): Promise<void>;
   /**
-   * Deletes the user, if the password has not been changed since the given epoch.
-   * @returns the revocation of all tokens, from the same transaction; `undefined` otherwise
+   * Deletes the user, unless the password was changed after the given epoch.
+   * @returns the revocation of all tokens, from the same transaction; `undefined` if nothing was deleted
    */
   delete(id: UserId, epoch: number): Promise<Revocation | undefined>;
 };

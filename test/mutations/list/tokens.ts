@@ -78,7 +78,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the list of revocations is fresh where nothing can be committed",
     file: "src/revocations/revocations.ts",
-    find: "prove(startedMs);",
+    find: "checkServer(startedMs);",
     replace: "completeAtMs = startedMs;",
     test: "test/promises/revocation.test.ts",
     only: "is stale while its server responds but cannot commit",
