@@ -1,6 +1,6 @@
 /**
  * The parameters that DATABASE_URL may have. Parameters that `pg` or Latchkey do not support are errors, and not ignored. The
- * settings that database/connections.ts makes on each connection take precedence over those in `options`.
+ * settings that database/connect.ts makes on each connection take precedence over those in `options`.
  */
 
 const parameters: Record<string, (value: string) => boolean> = {

@@ -112,7 +112,7 @@ export const connectionInfo = (client: pg.Client): ConnectionInfo => infos.get(c
  */
 export async function connect(address: DatabaseAddress, limits: TimeLimits, queryTimeoutMs = 0): Promise<pg.Client> {
   const client = new pg.Client({
-    ssl: false, // unless the URL says otherwise: PGSSLMODE has no effect
+    ssl: false, // the URL can override it, PGSSLMODE cannot
     ...(typeof address === "string" ? { connectionString: address } : address),
     application_name: "latchkey",
     query_timeout: queryTimeoutMs,

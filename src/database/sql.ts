@@ -12,8 +12,8 @@
  *
  *     const user = await database.read((knex) => findUser.first(knex, { username }));
  *
- * TypeScript derives the types of parameters and rows from the declaration. test/promises/statements.test.ts prepares
- * every declared statement on the migrated schema, and fails where Postgres has other types or columns.
+ * TypeScript derives the types of parameters and rows from the declaration. test/promises/statementsFitSchema.test.ts
+ * prepares every declared statement on the migrated schema, and fails if Postgres has other types or columns.
  */
 import { createHash } from "node:crypto";
 import type { Knex } from "knex";

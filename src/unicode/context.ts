@@ -45,7 +45,7 @@ const rules: Record<number, Rule> = {
   },
 };
 
-/** @returns where the code point is allowed; `undefined` if it is allowed here */
+/** @returns the context that the code point requires; `undefined` if it is allowed here */
 export function missingContext(points: number[], index: number): string | undefined {
   const point = points[index] ?? 0;
   if (isArabicIndic(point) && points.some(isExtendedArabicIndic)) return "without other Arabic digits (RFC 5892, A.8)";
