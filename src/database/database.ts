@@ -110,7 +110,7 @@ export function openDatabase(
   const running = new Set<{ at: number }>();
   let failure: unknown;
   let writeRejectedAt = -Infinity;
-  const ended = (error?: unknown): void => {
+  const recordResult = (error?: unknown): void => {
     if ((error === undefined) !== (failure === undefined)) onChange?.(error);
     failure = error;
   };
@@ -119,10 +119,10 @@ export function openDatabase(
     running.add(began);
     try {
       const result = await untilDeadline(() => query(pool.knex));
-      ended();
+      recordResult();
       return result;
     } catch (error) {
-      ended(isOutage(error) ? error : undefined);
+      recordResult(isOutage(error) ? error : undefined);
       throw error;
     } finally {
       running.delete(began);

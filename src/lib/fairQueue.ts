@@ -48,14 +48,14 @@ export function fairQueue(
   const root = newGroup();
   /** In the order of arrival. */
   const waiting = new Set<Waiter>();
-  const waitingOf = new Map<string, number>();
+  const waitingByAccount = new Map<string, number>();
   const lanes = new Set<string>();
   let running = 0;
 
   const count = (waiter: Waiter, by: 1 | -1): void => {
-    const ofAccount = (waitingOf.get(waiter.account) ?? 0) + by;
-    if (ofAccount > 0) waitingOf.set(waiter.account, ofAccount);
-    else waitingOf.delete(waiter.account);
+    const ofAccount = (waitingByAccount.get(waiter.account) ?? 0) + by;
+    if (ofAccount > 0) waitingByAccount.set(waiter.account, ofAccount);
+    else waitingByAccount.delete(waiter.account);
     for (const [, group] of waiter.groups) group.size += by;
   };
   const add = (waiter: Waiter): void => {
@@ -114,7 +114,8 @@ export function fairQueue(
     for (const group of root.members.values()) if (group.size > (network?.size ?? 0)) network = group;
     let account = "";
     let ofAccount = network?.size ?? 0;
-    for (const [name, size] of waitingOf) if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
+    for (const [name, size] of waitingByAccount)
+      if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
     let found: Waiter | undefined;
     for (const waiter of waiting) {
       // The first group is that of the widest network.

@@ -9,8 +9,8 @@ import { Worker } from "node:worker_threads";
 import { Problem } from "../problems/problems.ts";
 import type { Weakness } from "./strength.ts";
 
-export type Question = { id: number; password: string; contextWords: string[] };
-export type Answer = { id: number; weakness: Weakness | undefined };
+export type EstimateRequest = { id: number; password: string; contextWords: string[] };
+export type EstimateResult = { id: number; weakness: Weakness | undefined };
 
 /** The limit for an estimate, and for the wait for the dictionaries. Loading them takes 0.3 s of CPU time. */
 const timeoutMs = 1_500;
@@ -21,7 +21,7 @@ type Thread = {
   isLoaded: boolean;
   /** Resolves when the dictionaries are loaded, or the thread has ended. */
   loading: Promise<void>;
-  pending: Map<number, (answer: Answer | Error) => void>;
+  pending: Map<number, (result: EstimateResult | Error) => void>;
   idle: NodeJS.Timeout;
 };
 
@@ -53,18 +53,18 @@ export async function checkStrength(password: string, contextWords: string[]): P
   const { worker, pending, idle } = thread;
   idle.refresh();
   lastId += 1;
-  const question: Question = { id: lastId, password, contextWords };
-  const answer = await new Promise<Answer | Error>((resolve) => {
-    const timer = setTimeout(() => timeOut(worker, question.id), timeoutMs);
-    pending.set(question.id, (answer) => {
+  const request: EstimateRequest = { id: lastId, password, contextWords };
+  const result = await new Promise<EstimateResult | Error>((resolve) => {
+    const timer = setTimeout(() => timeOut(worker, request.id), timeoutMs);
+    pending.set(request.id, (result) => {
       clearTimeout(timer);
-      pending.delete(question.id);
-      resolve(answer);
+      pending.delete(request.id);
+      resolve(result);
     });
-    worker.postMessage(question);
+    worker.postMessage(request);
   });
-  if (answer instanceof Error) throw new Problem("overloaded", { cause: answer });
-  return answer.weakness;
+  if (result instanceof Error) throw new Problem("overloaded", { cause: result });
+  return result.weakness;
 }
 
 function startThread(): Thread {
@@ -83,7 +83,7 @@ function startThread(): Thread {
   });
   worker.once("exit", loaded);
   const started: Thread = { worker, isLoaded: false, loading, pending: new Map(), idle };
-  worker.on("message", (message: Answer | "loaded") => {
+  worker.on("message", (message: EstimateResult | "loaded") => {
     if (message !== "loaded") return started.pending.get(message.id)?.(message);
     started.isLoaded = true;
     loaded();

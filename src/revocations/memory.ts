@@ -21,7 +21,7 @@ export function createRevocationMemory(): RevocationMemory {
   /** The number of minutes in `expiring` that have a subject, if there are several. */
   const minutesOf = new Map<string, number>();
 
-  const removeOnce = (subject: string): void => {
+  const removeFromMinute = (subject: string): void => {
     const minutes = minutesOf.get(subject) ?? 1;
     if (minutes > 2) minutesOf.set(subject, minutes - 1);
     else minutesOf.delete(subject);
@@ -45,7 +45,7 @@ export function createRevocationMemory(): RevocationMemory {
       for (const [minute, subjects] of expiring) {
         if (minute * minuteMs > now.getTime()) continue;
         expiring.delete(minute);
-        for (const subject of subjects) removeOnce(subject);
+        for (const subject of subjects) removeFromMinute(subject);
       }
     },
 

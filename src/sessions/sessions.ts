@@ -50,7 +50,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endStolenSession: (userId, id) => finish(store.endStolen(userId, id)),
+    endStolenSession: (userId, id) => applyEnd(store.endStolen(userId, id)),
     onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });
@@ -72,7 +72,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
       enforce(revocation);
       audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
-    return represent({ id, secret, grant: inserted.grant }, issue);
+    return issueTokens({ id, secret, grant: inserted.grant }, issue);
   }
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
@@ -80,7 +80,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     const issue = tokens.prepare();
     const token = parseToken(text);
     try {
-      return await represent(await exchange(token, address), issue);
+      return await issueTokens(await exchange(token, address), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -89,7 +89,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     }
   }
 
-  async function represent({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
+  async function issueTokens({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
     // No token outlives its session.
     const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds));
     return {
@@ -104,13 +104,13 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** Ends a session of the user, and revokes its tokens. @returns whether there was such a live session */
   async function end(userId: UserId, id: SessionId): Promise<boolean> {
-    const hasEnded = await finish(store.end(userId, id));
+    const hasEnded = await applyEnd(store.end(userId, id));
     if (hasEnded) audit("session-ended", { userId, sessionId: id });
     return hasEnded;
   }
 
-  /** @returns whether a session has ended */
-  async function finish(ending: Promise<Revocation | undefined>): Promise<boolean> {
+  /** Waits for the end of a session, and applies its revocation here. @returns whether a session was ended */
+  async function applyEnd(ending: Promise<Revocation | undefined>): Promise<boolean> {
     const revocation = await ending;
     if (revocation) enforce(revocation);
     return revocation !== undefined;

@@ -39,16 +39,16 @@ export async function findBinaries(account: Account | undefined, log: (message: 
     () => finishInstallation(installed),
     ...(account ? [() => copyForAccount(installed, account, log)] : []),
   ];
-  let complaint = "";
+  let reason = "";
   for (const attempt of attempts) {
     const folder = await attempt();
     const { majorVersion, output } = await tryToRun(folder, account);
     if (majorVersion)
       return { initdb: join(folder, "bin/initdb"), postgres: join(folder, "bin/postgres"), majorVersion };
-    complaint = output;
+    reason = output;
   }
   throw new EmbeddedPostgresError(
-    `The embedded Postgres of ${name} does not run here: ${complaint.trim()}. ` +
+    `The embedded Postgres of ${name} does not run here: ${reason.trim()}. ` +
       'Run "npm rebuild --ignore-scripts=false", or set DATABASE_URL to use a Postgres of your own.',
   );
 }

@@ -14,7 +14,7 @@ import { EmbeddedPostgresError, findBinaries } from "./binaries.ts";
 import { accountForPostgres, type Cluster, clusterExists, createCluster } from "./cluster.ts";
 import { explainSystemError, makeDataDirectory } from "./dataDirectory.ts";
 import { lockForPostgres, lockForService } from "./locks.ts";
-import { removeStaleRecord } from "./postmaster.ts";
+import { removeStalePidFile } from "./postmaster.ts";
 import { type EmbeddedConnection, serviceConnection, socketPort } from "./roles.ts";
 import { type EmbeddedPostgres, startServer } from "./server.ts";
 
@@ -51,7 +51,7 @@ export async function startEmbeddedPostgres(options: {
       log(`Making a new database in ${path}.`);
       await createCluster(cluster, postgresLock, cancelled);
     }
-    await removeStaleRecord(path);
+    await removeStalePidFile(path);
     return await startServer(cluster, { parameters, locks, postgresLock, cancelled });
   } catch (error) {
     for (const lock of locks) await lock.close();

@@ -14,7 +14,7 @@ export const shutdowns = [
 export const marker = (cluster: string): string => `latchkey.data_directory=${cluster}`;
 
 /** The contents of postmaster.pid: the process id in the first line, the state in the last. Empty if Postgres does not run. */
-export async function readRecord(cluster: string): Promise<string> {
+export async function readPidFile(cluster: string): Promise<string> {
   return readFile(join(cluster, "postmaster.pid"), "utf8").catch(() => "");
 }
 
@@ -29,7 +29,7 @@ export async function findPostmaster(cluster: string): Promise<number | undefine
  * containers, and then Postgres refuses to start. None of our postmasters runs, because we hold its lock. The file of a postmaster that
  * was started by hand stays, so that Postgres refuses to start.
  */
-export async function removeStaleRecord(cluster: string): Promise<void> {
+export async function removeStalePidFile(cluster: string): Promise<void> {
   const pid = await recordedPid(cluster);
   const command = pid ? await commandLine(pid) : "";
   const isStartedByHand = /^[^\0]*postgres[\0 ]/.test(command) && !command.includes(marker(""));
@@ -37,7 +37,7 @@ export async function removeStaleRecord(cluster: string): Promise<void> {
 }
 
 async function recordedPid(cluster: string): Promise<number | undefined> {
-  return Number.parseInt(await readRecord(cluster), 10) || undefined;
+  return Number.parseInt(await readPidFile(cluster), 10) || undefined;
 }
 
 /** @returns an empty string if there is no such process */

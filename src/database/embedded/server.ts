@@ -8,7 +8,7 @@ import { EmbeddedPostgresError } from "./binaries.ts";
 import type { Cluster } from "./cluster.ts";
 import { childEnvironment, poll, sendSignal } from "./commands.ts";
 import { lastError, makeSocketFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
-import { marker, readRecord, shutdowns } from "./postmaster.ts";
+import { marker, readPidFile, shutdowns } from "./postmaster.ts";
 import { type EmbeddedConnection, prepareRoles, serviceConnection, socketPort } from "./roles.ts";
 
 export type EmbeddedPostgres = {
@@ -105,7 +105,7 @@ export async function startServer(
   let reason = "it did not become ready";
   const isReady = await poll(startTimeoutMs, async () => {
     if (hasEnded || cancelled?.aborted) return false;
-    if (!(await readRecord(path)).includes("\nready")) return undefined;
+    if (!(await readPidFile(path)).includes("\nready")) return undefined;
     return prepareRoles(connection).then(
       () => true,
       (error: Error) => {
