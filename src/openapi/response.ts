@@ -8,7 +8,7 @@ export type OutgoingResponse = {
   status: number;
   /** Names and values in turn. A header that is sent more than once has an array of values. */
   headers: readonly (string | string[])[];
-  /** `undefined` where there is none. */
+  /** `undefined` for an empty body. */
   body: string | Buffer | undefined;
 };
 

@@ -93,8 +93,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "304 though the client has another version",
     file: "src/openapi/negotiation.ts",
-    find: "if (isNamed(etag,",
-    replace: "if (!isNamed(etag,",
+    find: "if (matchesEtag(etag,",
+    replace: "if (!matchesEtag(etag,",
     test: "test/operations/getOpenapiJson.test.ts",
     only: "304",
   },
@@ -181,7 +181,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "a body in a thousand pieces is kept",
     file: "src/openapi/validation.ts",
-    find: "pieces > maxPieces",
+    find: "chunks > maxChunks",
     replace: "false",
     test: "test/operations/createUser.test.ts",
     only: "413 for a body in a thousand pieces",
