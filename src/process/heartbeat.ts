@@ -7,7 +7,7 @@ import type { Worker } from "node:cluster";
 import { sendToPrimary } from "./workerMessages.ts";
 
 const intervalMs = 1_000;
-/** After this many missed heartbeats, a worker hangs. */
+/** After this many missed heartbeats, a worker counts as hung. */
 export const missedHeartbeatsAllowed = 5;
 /** The same for a worker that is starting: it loads, compiles and connects. */
 const missedWhileStartingAllowed = 60;
