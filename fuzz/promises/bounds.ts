@@ -33,7 +33,7 @@ function around(schema: Schema): { value: unknown; isValid: boolean | undefined 
   ];
 }
 
-export async function boundsAreKept(probe: Probe): Promise<void> {
+export async function boundsAreEnforced(probe: Probe): Promise<void> {
   for (const operation of probe.api.operations) {
     const user = await probe.register();
     const inputs = await probe.inputsFor(operation, user);
@@ -91,7 +91,7 @@ function assertFits(
 }
 
 /** Passwords are hashed in full: a user with a password of any length can sign in. */
-export async function lengthsAreWhole({ register, accepts, assert, runId }: Probe): Promise<void> {
+export async function passwordsAreHashedInFull({ register, accepts, assert, runId }: Probe): Promise<void> {
   const long = `${strongPassword(runId)} and further strange tales of ${runId}`;
   for (const length of [16, 55, 56, 64, 71, 72, 73, 100, 128]) {
     const password = `${[...long].slice(0, length - 1).join("")}§`;

@@ -5,7 +5,7 @@ import type { Probe, Reply, Sent, TestUser } from "./probe.ts";
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 const isEnding = ({ method }: Operation) => !["GET", "POST"].includes(method);
 
-/** The operations with a request that succeeds. Those that end something come last. */
+/** Yields each operation with a request that succeeds. Operations that change or delete something come last. */
 async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation; inputs: Sent; user: TestUser }> {
   const { api, register, signIn, inputsFor } = probe;
   for (const operation of [...api.operations].sort((a, b) => Number(isEnding(a)) - Number(isEnding(b)))) {
@@ -25,7 +25,7 @@ async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation;
 }
 
 /** HEAD is answered like GET, without a body (RFC 9110, section 9.3.2). A conditional GET returns 304 if nothing changed. */
-export async function headIsGet(probe: Probe): Promise<void> {
+export async function headEqualsGet(probe: Probe): Promise<void> {
   const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
     if (operation.method !== "GET") continue;
@@ -55,7 +55,7 @@ const namesOf = ({ headers }: Reply): string =>
     .join();
 
 /** Undeclared methods return 405 with `Allow`, undeclared paths 404. */
-export async function nothingElseIsServed({ api, request, assert }: Probe): Promise<void> {
+export async function undeclaredOperationsAreRejected({ api, request, assert }: Probe): Promise<void> {
   for (const path of new Set(api.operations.map((operation) => operation.path))) {
     const target = path.replace(/\{\w+\}/g, "x");
     for (const method of ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
@@ -67,13 +67,13 @@ export async function nothingElseIsServed({ api, request, assert }: Probe): Prom
       if (other === target || api.find("GET", other)) continue;
       if ([...new Set(api.operations.map((one) => one.path))].some((one) => matches(one, other))) continue;
       const { status } = await request({ method: "GET", target: other, headers: [], body: undefined });
-      assert(status === 404, `GET ${other} is ${status}, and is no path of the contract`);
+      assert(status === 404, `GET ${other} is ${status}, and is not in the contract`);
     }
   }
   for (const target of ["/", "/.env", "/.git/config", "/metrics", "/admin", "/api", "/debug/pprof"]) {
     if (api.operations.some((one) => one.path === target)) continue;
     const { status } = await request({ method: "GET", target, headers: [], body: undefined });
-    assert(status === 404, `GET ${target} is ${status}, and is no path of the contract`);
+    assert(status === 404, `GET ${target} is ${status}, and is not in the contract`);
   }
 }
 
@@ -81,7 +81,7 @@ const matches = (path: string, target: string) =>
   new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(target);
 
 /** A request that violates the contract is rejected. */
-export async function inputsAreChecked(probe: Probe): Promise<void> {
+export async function inputsAreValidated(probe: Probe): Promise<void> {
   const { call, assert } = probe;
   for await (const { operation, inputs } of succeeding(probe)) {
     const refused = async (sent: Sent, status: number, how: string) => {
@@ -112,13 +112,13 @@ export async function inputsAreChecked(probe: Probe): Promise<void> {
 }
 
 /** No response may be read by a page of another origin. */
-export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
+export async function otherOriginsCannotReadResponses(probe: Probe): Promise<void> {
   const { call, assert, request } = probe;
   const origin: [string, string] = ["Origin", "https://evil.example"];
   for await (const { operation, inputs } of succeeding(probe)) {
     if (operation.method !== "GET") continue;
     const { headers } = await call(operation, { ...inputs, headers: [origin] });
-    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} may be read by other origins`);
+    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} can be read by other origins`);
     const asked: [string, string] = ["Access-Control-Request-Method", "GET"];
     const target = operation.path.replace(/\{\w+\}/g, "x");
     const preflight = await request({ method: "OPTIONS", target, headers: [origin, asked], body: undefined });
@@ -127,7 +127,7 @@ export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
 }
 
 /** A `Location` is the path of the new resource, at which it can be read or deleted. */
-export async function locationsLead(probe: Probe): Promise<void> {
+export async function locationsExist(probe: Probe): Promise<void> {
   const { api, call, request, assert, register } = probe;
   const made = async (operation: Operation, answer: Reply, user: TestUser) => {
     const [location] = answer.headers["location"] ?? [];
