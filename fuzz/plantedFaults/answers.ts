@@ -65,7 +65,7 @@ export const answerFaults: PlantedFault[] = [
     '"no-store",\n  "Content-Type"',
     '"public, max-age=300",\n  "Content-Type"',
   ]),
-  fault("password-said-back", "passwords-are-exact", /contains a secret/, [
+  fault("password-echoed", "passwords-are-exact", /contains a secret/, [
     "src/users/users.ts",
     'if (!principal) throw new Problem("invalid-credentials");\n    return',
     'if (!principal) throw new Problem("invalid-credentials", { detail: `Not ${password}.` });\n    return',

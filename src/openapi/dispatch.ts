@@ -30,7 +30,7 @@ type Serve = (operation: Operation, request: Request, response: Response) => voi
 /** Binds each operation of the contract to its handler. Any other path is a 404, any other method a 405. */
 export function dispatch(parts: DispatchParts): RequestHandler {
   const { contract, described } = parts;
-  const serve = server(parts);
+  const serve = operationServer(parts);
   const route = router(contract, serve, described);
   const fixedPaths = operationsByFixedPath(contract);
   return (request, response, next) => {
@@ -41,8 +41,8 @@ export function dispatch(parts: DispatchParts): RequestHandler {
   };
 }
 
-/** Serves a request for an operation, and responds with a problem if that fails. */
-function server(parts: DispatchParts): Serve {
+/** @returns a function that serves a request for an operation, and responds with a problem if that fails */
+function operationServer(parts: DispatchParts): Serve {
   const { contract, authenticator, requireSameSite, check, transportHeaders, writeProblem } = parts;
   const handlers: AnyHandlers = parts.handlers;
   const validate = requestValidator(contract);

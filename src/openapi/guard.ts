@@ -1,6 +1,6 @@
 /**
- * Who may call an operation: the `security` that the contract declares for it decides, and nothing else. A requirement that
- * is not met is a problem, with the challenges of the operation.
+ * Authenticates requests. Only the `security` that the contract declares for an operation decides who may call it. If it is not
+ * met, the response is a problem with the challenges of the operation.
  */
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";

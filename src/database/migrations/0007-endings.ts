@@ -11,7 +11,7 @@ export async function up(knex: Knex): Promise<void> {
     ALTER TABLE sessions ADD COLUMN listed_used_at timestamptz;
     ALTER TABLE sessions ADD COLUMN listed_idle_expires_at timestamptz;
 
-    -- The token epoch since the last password change. After a restore it shows whether the database contains a change
+    -- The token epoch that started with the last password change. After a restore it shows whether the database contains a change
     -- that is in the audit log. A request that has verified a password takes effect only if this is not higher than the
     -- epoch that the request has read. So each statement that replaces password_hash must set it to a raised
     -- token_epoch, unless the new hash is of the same password.
