@@ -31,7 +31,7 @@ export const answerFaults: PlantedFault[] = [
     ["src/users/users.ts", "if (!confirmed) throw wrong;\n", ""],
     [
       "src/users/users.ts",
-      "whilePasswordHolds(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
+      "withCurrentPassword(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
       "store.changePassword({ id: userId, epoch: caller.epoch, passwordHash, network: networks[0] });",
     ],
   ),
