@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the strings are source text
-/** Faults in what is accepted, and in the responses. */
+/** Faults in accepted requests and in responses. */
 import { fault, type PlantedFault } from "./fault.ts";
 
 export const answerFaults: PlantedFault[] = [

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the strings are source text
-/** Faults in sessions, in revocation, and in what one user may see of another. */
+/** Faults in sessions and revocation, and in access to data of other users. */
 import { fault, type PlantedFault } from "./fault.ts";
 
 export const sessionFaults: PlantedFault[] = [
