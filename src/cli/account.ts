@@ -1,4 +1,4 @@
-/** A user who was named on the command line. */
+/** Finds and unlocks the user that a command names. */
 import type { Database } from "../database/database.ts";
 import { userId } from "../identifiers.ts";
 import { throttleKeys } from "../throttling/keys.ts";

@@ -19,7 +19,7 @@ export type DeclaredResponse = {
   contentTypes: readonly string[];
   isJson: boolean;
   /**
-   * Names and values in turn, for headers that do not depend on the request: the media type if there is only one, headers with a
+   * Alternating names and values, for headers that do not depend on the request: the media type if there is only one, headers with a
    * `const` in the contract, and the security headers that the response does not declare itself.
    */
   fixedHeaders: readonly string[];

@@ -15,7 +15,7 @@ import type { ResponseCheck } from "./responseCheck.ts";
  */
 export type ProblemWriter = (error: unknown, response: Response, operation?: Operation) => void;
 
-/** Names and values in turn: the headers of each response to a request that came over TLS. */
+/** Alternating names and values: the headers of each response to a request that came over TLS. */
 export type TransportHeaders = (request: Request) => readonly string[];
 
 type Parts = {

@@ -6,7 +6,7 @@ import type { DeclaredResponse } from "./contract.ts";
 /** A response that is ready to be sent. */
 export type OutgoingResponse = {
   status: number;
-  /** Names and values in turn. A header that is sent more than once has an array of values. */
+  /** Alternating names and values. A header that is sent more than once has an array of values. */
   headers: readonly (string | string[])[];
   /** `undefined` for an empty body. */
   body: string | Buffer | undefined;
@@ -15,7 +15,7 @@ export type OutgoingResponse = {
 /** What a handler returned, for any operation. */
 export type HandlerReply = { status: number; headers?: Record<string, string>; body?: unknown };
 
-/** @param common names and values in turn: the headers of every response to this request */
+/** @param common alternating names and values: the headers of every response to this request */
 export function createResponse(
   { fixedHeaders, isJson }: DeclaredResponse,
   { status, headers, body }: HandlerReply,
@@ -28,7 +28,7 @@ export function createResponse(
   };
 }
 
-/** @returns names and values in turn */
+/** @returns alternating names and values */
 export function joinHeaders(
   fixed: readonly string[],
   common: readonly string[],

@@ -1,6 +1,6 @@
 /**
  * Heartbeats of the workers. A process that is stopped or hangs keeps receiving connections; only missing heartbeats show it.
- * The primary counts ticks of its own timer instead of time: while it is stopped itself, or the machine is suspended, it counts
+ * The primary counts ticks of its own timer, and not time: while it is stopped itself, or the machine is suspended, it counts
  * nothing.
  */
 import type { Worker } from "node:cluster";

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are pieces of source
 import type { Mutation } from "../mutation.ts";
 
-/** What of a request is read, and what the log has of it. */
+/** How requests are read, and what the log contains. */
 export const requests: readonly Mutation[] = [
   {
     name: "a number in the query has several spellings",

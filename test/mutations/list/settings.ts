@@ -1,6 +1,6 @@
 import type { Mutation } from "../mutation.ts";
 
-/** Settings, and the sentences that refuse them. */
+/** Settings and their error messages. */
 export const settings: readonly Mutation[] = [
   {
     name: "a short SECRET_KEY is accepted",
