@@ -96,7 +96,7 @@ export const answerFaults: PlantedFault[] = [
     '...transportHeaders(request),\n      "X-Request-Id"',
     '...transportHeaders(request),\n      "Access-Control-Allow-Origin", "*", "X-Request-Id"',
   ]),
-  fault("location-leads-nowhere", "locations-exist", /is no path of the contract/, [
+  fault("location-leads-nowhere", "locations-exist", /is not a path of the contract/, [
     "src/users/handlers.ts",
     "/api/users/${user.id}",
     "/api/people/${user.id}",

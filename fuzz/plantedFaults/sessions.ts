@@ -82,7 +82,7 @@ export const sessionFaults: PlantedFault[] = [
   fault(
     "refresh-guess-ends-session",
     "invalid-refresh-tokens-end-no-session",
-    /ended by invalid|refresh token is answered/,
+    /ended by invalid|refresh token returns/,
     [
       "src/sessions/refresh.ts",
       "if (seed && !secrets.isGenuine(token, seed)) throw",

@@ -9,7 +9,7 @@ const lengths = [
 ];
 
 /** Values around the bounds of a schema. `isValid` is `undefined` if the schema alone does not decide it. */
-function around(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
+function valuesAround(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
   const [type = "string"] = [schema.type ?? []].flat();
   const { minimum, maximum, minLength, maxLength } = schema;
   const beyond = (value: unknown) => ({ value, isValid: false });
@@ -41,7 +41,7 @@ export async function boundsAreEnforced(probe: Probe): Promise<void> {
     const bearer = inputs.basic || operation.schemes.length === 0 ? {} : { bearer: await probe.token(user) };
     const sent = { ...inputs, ...bearer };
     for (const { name, schema } of operation.parameters.filter((one) => one.in === "query")) {
-      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
+      for (const { value, isValid } of valuesAround(mergeAllOf(probe.api, schema))) {
         if (
           typeof value === "object" ||
           typeof value === "boolean" ||
@@ -63,7 +63,7 @@ export async function boundsAreEnforced(probe: Probe): Promise<void> {
     const { body } = inputs;
     if (typeof body !== "object" || body === null) continue;
     for (const [name, schema] of Object.entries(properties)) {
-      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
+      for (const { value, isValid } of valuesAround(mergeAllOf(probe.api, schema))) {
         const { status } = await probe.call(operation, { ...sent, body: { ...body, [name]: value } });
         assertFits(probe, operation, name, value, isValid, status);
       }

@@ -124,7 +124,7 @@ export async function basicCredentialsAreStrict({
   for (const [how, value] of malformed) {
     if (value === good) continue;
     const { status } = await call(self, { raw: `Basic ${value}` });
-    assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+    assert(status === 400 || status === 401, `Basic credentials ${how} return ${status}`);
   }
   // Of three consecutive lengths, two have padding and unused bits.
   for (const end of ["x", "xx", "xxx"]) {
@@ -136,7 +136,7 @@ export async function basicCredentialsAreStrict({
       ["with unused bits", withUnusedBits(own)],
     ]) {
       const { status } = await call(self, { raw: `Basic ${value}` });
-      assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+      assert(status === 400 || status === 401, `Basic credentials ${how} return ${status}`);
     }
   }
 }

@@ -116,7 +116,7 @@ export async function invalidRefreshTokensEndNoSession({ register, signIn, refre
   ];
   for (const guess of guesses) {
     const { status } = await refresh(guess);
-    assert(status === 400 || status === 401, `an invalid refresh token is answered with ${status}: ${guess}`);
+    assert(status === 400 || status === 401, `an invalid refresh token returns ${status}: ${guess}`);
   }
   assert((await refresh(one.refresh)).status === 200, "a session was ended by invalid refresh tokens");
 }
