@@ -125,7 +125,7 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
 function proxyWarning(trustProxy: Config["trustProxy"], log: Logger) {
   let hasWarned = false;
   const warnOnce = (message: string): void => {
-    if (!hasWarned) log.warn(`${message}: all clients share one rate limit`);
+    if (!hasWarned) log.warn(`${message}: clients share one rate limit`);
     hasWarned = true;
   };
   return (request: Request, address: string | undefined): void => {

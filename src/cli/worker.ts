@@ -1,4 +1,4 @@
-/** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary starts a worker. It also handles signals and stops its workers. */
+/** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary starts workers, stops them, and handles signals. */
 import cluster from "node:cluster";
 import { exitStatus } from "../errors.ts";
 import { letNewSpaceGrow } from "../process/newSpace.ts";

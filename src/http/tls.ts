@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { startPoller } from "../lib/poller.ts";
 
-/** How often the file contents are compared. Modification times are not enough: a renamed file or a changed link keeps its time. */
+/** How often file contents are compared. Modification times are unreliable: a renamed file or a changed link keeps its time. */
 const intervalMs = 2_000;
 
 /** TLS 1.3, and the suites of TLS 1.2 with forward secrecy and authenticated encryption (RFC 9325, section 4.2). */

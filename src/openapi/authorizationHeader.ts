@@ -10,7 +10,8 @@ export type Credentials = { scheme: "basic"; username: string; password: string 
  * rejected here
  */
 export function parseAuthorization(header: string | undefined): Credentials | undefined {
-  if (header?.startsWith("Bearer ey")) return { scheme: "bearer", token: header.slice("Bearer ".length) }; // the most common case, without the slower pattern
+  // The most common case, without the slower pattern.
+  if (header?.startsWith("Bearer ey")) return { scheme: "bearer", token: header.slice("Bearer ".length) };
   const [, scheme = "", value = ""] = /^([!#$%&'*+.^_`|~\w-]+)(?: +(.*))?$/.exec(header ?? "") ?? [];
   switch (scheme.toLowerCase()) {
     case "basic":

@@ -19,8 +19,8 @@ export type DeclaredResponse = {
   contentTypes: readonly string[];
   isJson: boolean;
   /**
-   * Alternating names and values, for headers that do not depend on the request: the media type if there is only one, headers with a
-   * `const` in the contract, and the security headers that the response does not declare itself.
+   * Alternating names and values of headers that do not depend on the request: the media type if there is only one, headers
+   * with a `const` in the contract, and the security headers that the response does not declare itself.
    */
   fixedHeaders: readonly string[];
 };

@@ -13,7 +13,7 @@ import { requireCanonicalScalars, requireRepresentableNumbers } from "./paramete
 
 /** Far above every declared body. */
 const bodyLimitBytes = 16_384;
-/** A body of that size usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones fill the memory. */
+/** A body of that size usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones fill memory. */
 const maxChunks = 1_024;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;

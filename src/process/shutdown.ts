@@ -46,7 +46,7 @@ export type Shutdown = {
 
 /** How long a stop may take beyond the grace period, and how much longer if it stops an embedded Postgres. */
 const timeoutsMs = { stop: 19_000, embeddedPostgres: 20_500 };
-/** Delay before the exit if something, such as a dead connection, keeps the process alive. Flushing the log takes a second at most. */
+/** Delay before the exit if something, such as a dead connection, keeps the process alive. The log is flushed within a second. */
 const exitAfterMs = { start: 100, service: 1_500 };
 /** npm and the terminal both deliver the same Ctrl-C. */
 const duplicateSignalMs = 250;
