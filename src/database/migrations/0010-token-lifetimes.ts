@@ -3,7 +3,8 @@ import type { Knex } from "knex";
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     -- The lifetimes of the tokens that are in use. A revocation is kept until the last token that it revokes has expired.
-    -- This table determines that time: each instance records its TOKEN_TTL_SECONDS before it issues tokens, and renews it.
+    -- This table determines that time: each instance records its TOKEN_TTL_SECONDS before it issues a token, and renews
+    -- the record.
     CREATE TABLE token_lifetimes (
       seconds integer PRIMARY KEY,
       -- Tokens of this lifetime are issued until then, unless the record is renewed. It never goes back.
