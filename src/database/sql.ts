@@ -57,7 +57,7 @@ type Declaration<Parameters extends Types, Columns extends Types> = {
   parameters?: Parameters;
   /** The columns of the result, by name. None for a statement that returns no rows. */
   columns?: Columns;
-  /** Plan it for each run, for a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
+  /** Plans each run anew. For a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
   replan?: boolean;
 };
 
@@ -68,7 +68,7 @@ const declared = new Map<string, Declared>();
 export const declaredStatements = (): readonly Declared[] => [...declared.values()];
 
 /**
- * Declares a statement. It is prepared once on each connection that runs it, unless it is to be replanned.
+ * Declares a statement. It is prepared once on each connection that runs it, unless `replan` is set.
  * @throws {Error} if the name is in use, or a parameter is missing in the declaration or in the SQL
  */
 // biome-ignore lint/complexity/noBannedTypes: a declaration without parameters or columns has none

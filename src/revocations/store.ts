@@ -28,7 +28,7 @@ const findRevocations = statement({
 
 /**
  * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions that
- * had not begun. If there are none, the only row has the new cursor and NULLs.
+ * had not begun. The first row has only the new cursor.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",

@@ -4,7 +4,7 @@ export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     -- A new key is published before it signs, so that verifiers know the key of every token.
     ALTER TABLE signing_keys ADD COLUMN activates_at timestamptz NOT NULL DEFAULT now();
-    -- A key is revoked if it was stolen. Its tokens are rejected, and it is no longer published.
+    -- For a stolen key: its tokens are rejected, and it is no longer published.
     ALTER TABLE signing_keys ADD COLUMN revoked_at timestamptz;
 
     CREATE FUNCTION notify_signing_keys() RETURNS trigger LANGUAGE plpgsql AS
