@@ -41,7 +41,8 @@ const systemTimers: Timers = {
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };
 
-type Caller = { resolve: () => void; reject: (error: unknown) => void };
+/** A call of `run` that waits for its run. */
+type RunRequest = { resolve: () => void; reject: (error: unknown) => void };
 
 /** Starts polling. The first run is one interval from now. Runs never overlap. */
 export function startPoller({
@@ -56,12 +57,12 @@ export function startPoller({
   let running: Promise<void> | undefined;
   let isWoken = false;
   let isClosed = false;
-  let callers: Caller[] = [];
+  let requests: RunRequest[] = [];
 
   const run = async (): Promise<void> => {
     const startedMs = timers.nowMs();
-    const served = callers;
-    callers = [];
+    const served = requests;
+    requests = [];
     isWoken = false;
     let delayMs: number;
     try {
@@ -97,13 +98,13 @@ export function startPoller({
     run: () =>
       new Promise<void>((resolve, reject) => {
         if (isClosed) return reject(closedError());
-        callers.push({ resolve, reject });
+        requests.push({ resolve, reject });
         wake();
       }),
     async close() {
       isClosed = true;
       timers.clearTimeout(timer);
-      for (const { reject } of callers.splice(0)) reject(closedError());
+      for (const { reject } of requests.splice(0)) reject(closedError());
       if (running === undefined) return;
       let timeout: unknown;
       const timedOut = new Promise<void>((resolve) => {
