@@ -1,6 +1,6 @@
 /**
- * Identifiers. Each has its own type, so that they cannot be confused. The functions below make ids from the database, a token or the
- * command line. networks.ts makes networks, and users/username.ts makes usernames.
+ * Identifiers. Each has its own type, so that they cannot be confused. The functions below make ids from the database, a token or
+ * the command line. networks.ts makes networks, and users/username.ts makes usernames.
  */
 
 declare const kind: unique symbol;

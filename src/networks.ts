@@ -13,8 +13,8 @@ export type Networks = readonly [narrowest: Network, ...wider: Network[]];
 const ipv6Prefixes = [64, 56, 48];
 
 /**
- * The networks by which a client is counted. For IPv4, only the address counts, because unrelated clients often share a /24. An IPv6
- * client can use any address of its /64, and often of its /56 or /48.
+ * The networks by which a client is counted. For IPv4, only the address counts, because unrelated clients often share a /24. An
+ * IPv6 client can use any address of its /64, and often of its /56 or /48.
  * @param address from the connection or a trusted proxy. If it is not an IP address, the network is unknown.
  */
 export function networksOf(address: string | undefined): Networks {

@@ -1,7 +1,7 @@
 /**
  * Tracks backends that still run a query which timed out on this side. No time limit ends a commit that waits for a synchronous
- * standby, and it must not be cancelled, because then the commit is visible before it is replicated. So such a backend counts as a
- * connection of its pool until it has finished.
+ * standby, and it must not be cancelled, because then the commit is visible before it is replicated. So such a backend counts as
+ * a connection of its pool until it has finished.
  */
 import type pg from "pg";
 import { closeConnection, connect, connectionInfo, type DatabaseAddress } from "./connect.ts";

@@ -1,6 +1,6 @@
 /**
- * Deletes rows that are no longer needed, in small batches. At most one instance cleans up a table at a time. A batch waits for no
- * row lock, and holds its own only briefly.
+ * Deletes rows that are no longer needed, in small batches. At most one instance cleans up a table at a time. A batch waits for
+ * no row lock, and holds its own only briefly.
  */
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
@@ -35,7 +35,8 @@ const expiredRows: readonly { table: string; condition: string }[] = [
     condition: `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${maxPasswordFailures} LIMIT 1)`,
   },
   { table: "familiar_networks", condition: "last_seen_at < now() - interval '90 days'" },
-  // A session is kept until its access tokens have expired. An ended session is kept for a day, so that a refresh reports the end.
+  // A session is kept until its access tokens have expired. An ended session is kept for a day, so that a refresh reports the
+  // end.
   { table: "sessions", condition: "idle_expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "ended_at < now() - interval '1 day' AND tokens_expire_at < now()" },

@@ -1,7 +1,7 @@
 /**
  * Estimates when a transaction became visible. `now()` in a transaction is the time at which it began, but its commit can be
- * delayed: a synchronous standby does not respond, or the server is frozen. Until the commit is visible, no client can receive the
- * result, so a grace period must not begin before.
+ * delayed: a synchronous standby does not respond, or the server is frozen. Until the commit is visible, no client can receive
+ * the result, so a grace period must not begin before.
  *
  * Each instance reads a snapshot every second for the revocation list. The snapshots of the last minutes are kept here.
  */

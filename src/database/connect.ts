@@ -39,15 +39,15 @@ pg.defaults.user = accountName();
 const oldestPostgres = 14;
 
 /**
- * The settings that the code relies on. They override those of the server, the database, the role and the pooler. A statement sets
- * them, because PgBouncer rejects startup parameters. Not set:
+ * The settings that the code relies on. They override those of the server, the database, the role and the pooler. A statement
+ * sets them, because PgBouncer rejects startup parameters. Not set:
  *
  * - `default_transaction_read_only`: an operator sets it, for example in a failover, to forbid writes. Such a server is rejected
  *   below.
  * - `role`: with it, a group can own the tables.
  * - planner, memory, JIT, tablespaces, logging: they change the speed, not the results.
- * - `session_replication_role`, `lc_messages`: only superusers may set them. The first is checked below. The code does not compare
- *   messages of the server.
+ * - `session_replication_role`, `lc_messages`: only superusers may set them. The first is checked below. The code does not
+ *   compare messages of the server.
  */
 const sessionSettings = (limits: TimeLimits): Record<string, string> => ({
   search_path: literal(searchPath), // only migrations use the search_path of the role and the database

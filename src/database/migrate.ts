@@ -38,16 +38,17 @@ const migrations = new Map<string, Migration>([
 export const migrationNames: readonly string[] = [...migrations.keys()];
 
 /**
- * Applies the missing migrations in one transaction. Instances that start at the same time wait for the first one. The transaction
- * holds the lock, so that a crash releases it. It also writes the lock table of Knex, which therefore never stays locked.
+ * Applies the missing migrations in one transaction. Instances that start at the same time wait for the first one. The
+ * transaction holds the lock, so that a crash releases it. It also writes the lock table of Knex, which therefore never stays
+ * locked.
  * @returns the names of the applied migrations
  */
 export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
     await lockUntilCommit(transaction, "migrations");
-    // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it. So
-    // it times out before they do, and the caller retries.
+    // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it.
+    // So it times out before they do, and the caller retries.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
     await requireUsableSchema(transaction);
     await selectSchema(transaction);

@@ -32,8 +32,8 @@ export async function openPostgres(
     dataDir,
     cancelled: lifecycle.closing,
     log: (message) => log.info(message),
-    // Besides its pool, each process has four connections for background tasks, and sometimes one to look for abandoned queries. The
-    // rest is for commands and tools.
+    // Besides its pool, each process has four connections for background tasks, and sometimes one to look for abandoned queries.
+    // The rest is for commands and tools.
     parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
   });
   const stop = () =>

@@ -9,8 +9,8 @@ import { boolean, nullable, text } from "./sqlTypes.ts";
 export const schemaName = "latchkey";
 
 /**
- * The `search_path` of each connection. It overrides that of the role and the database. `pg_temp` must be named, or Postgres searches
- * it first and temporary tables hide others.
+ * The `search_path` of each connection. It overrides that of the role and the database. `pg_temp` must be named, or Postgres
+ * searches it first and temporary tables hide others.
  */
 export const searchPath = `${schemaName}, pg_temp`;
 
@@ -51,8 +51,8 @@ const findUntrustedOwner = statement({
 });
 
 /**
- * The schemas that have tables with the names of Latchkey's tables. `owner` is NULL, unless one of the tables belongs to an untrusted
- * role.
+ * The schemas that have tables with the names of Latchkey's tables. `owner` is NULL, unless one of the tables belongs to an
+ * untrusted role.
  */
 const findCandidates = statement({
   name: "find-installation-candidates",
@@ -140,8 +140,8 @@ export async function requireTrustedOwners(knex: Knex): Promise<void> {
 }
 
 /**
- * Sets the schema for the missing migrations until the end of the transaction: `latchkey`, which is created if it is missing, or the
- * schema that an earlier version used.
+ * Sets the schema for the missing migrations until the end of the transaction: `latchkey`, which is created if it is missing, or
+ * the schema that an earlier version used.
  * @throws {AmbiguousSchemaError | UntrustedOwnerError}
  */
 export async function selectSchema(transaction: Knex.Transaction): Promise<void> {
@@ -168,8 +168,9 @@ type Installation = RowOf<typeof findCandidates>;
 const isTrusted = ({ owner }: Installation): boolean => owner === null;
 
 /**
- * Finds the schemas with tables of Latchkey, by the names of the migrations and by a column that other programs do not have. It reads
- * no table of an untrusted role, because row policies and casts can call functions of that role with the privileges of this one.
+ * Finds the schemas with tables of Latchkey, by the names of the migrations and by a column that other programs do not have. It
+ * reads no table of an untrusted role, because row policies and casts can call functions of that role with the privileges of this
+ * one.
  */
 async function findInstallations(transaction: Knex.Transaction): Promise<Installation[]> {
   const found: Installation[] = [];

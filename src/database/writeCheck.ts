@@ -6,8 +6,8 @@ import { statement } from "./sql.ts";
 import { boolean, text } from "./sqlTypes.ts";
 
 /**
- * Makes a test commit: an empty message in the write-ahead log. Like every commit, it waits for a synchronous standby, so it fails on
- * a primary that was cut off or demoted.
+ * Makes a test commit: an empty message in the write-ahead log. Like every commit, it waits for a synchronous standby, so it
+ * fails on a primary that was cut off or demoted.
  * @returns the start time of the server that committed, as in `ConnectionInfo`
  * @throws {Problem} `database-unavailable`
  */
@@ -53,8 +53,8 @@ const findMissingPrivileges = statement({
 const cachedForMs = { success: 1_000, failure: 250 };
 
 /**
- * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the server is
- * read-only, commits hang, or a recent write of a request failed for one of these reasons.
+ * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the server
+ * is read-only, commits hang, or a recent write of a request failed for one of these reasons.
  *
  * It can be called often, because concurrent calls share one check, and a success is kept for a second and a failure for 250 ms.
  * @param database outside requests, because the check is shared by all clients

@@ -27,9 +27,9 @@ export function backOff({ firstMs, maxMs }: { firstMs: number; maxMs: number }):
 const shortDelayMs = 250;
 
 /**
- * Limits the attempts of an operation that many callers share, such as connecting. After a failure, there is one attempt at a time,
- * with delays in between. A caller waits for an attempt that is running or due within 250 ms. Otherwise it gets the last error at
- * once.
+ * Limits the attempts of an operation that many callers share, such as connecting. After a failure, there is one attempt at a
+ * time, with delays in between. A caller waits for an attempt that is running or due within 250 ms. Otherwise it gets the last
+ * error at once.
  * @returns a function that makes an attempt or throws the last error
  */
 export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () => Promise<T> {

@@ -1,7 +1,7 @@
 /**
- * Shares a few slots fairly: first between the widest networks, then between the narrower networks of each, then between the accounts
- * of each. So a client does not get a larger share with more requests, more accounts or more addresses of one IPv6 network. A waiting
- * task occupies no slot. If too many tasks wait, the newest task of the largest group is rejected.
+ * Shares a few slots fairly: first between the widest networks, then between the narrower networks of each, then between the
+ * accounts of each. So a client does not get a larger share with more requests, more accounts or more addresses of one IPv6
+ * network. A waiting task occupies no slot. If too many tasks wait, the newest task of the largest group is rejected.
  */
 import { Problem } from "../problems/problems.ts";
 

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * In the order of opening. Stages are closed in reverse order, and the parts of a stage at the same time. So a part must not use
- * another part of its stage. The order in which parts were added is not used, because the time for a shutdown must not grow with the
- * number of parts.
+ * another part of its stage. The order in which parts were added is not used, because the time for a shutdown must not grow with
+ * the number of parts.
  */
 const stages = ["postgres", "connections", "background", "servers"] as const;
 export type Stage = (typeof stages)[number];

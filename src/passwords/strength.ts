@@ -1,6 +1,6 @@
 /**
- * Finds long passwords that are easy to guess. The estimator (zxcvbn) knows common passwords, English words, names, dates, keyboard
- * patterns, repetitions and sequences. NIST SP 800-63B-4, section 3.1.1.2, requires a blocklist of such values.
+ * Finds long passwords that are easy to guess. The estimator (zxcvbn) knows common passwords, English words, names, dates,
+ * keyboard patterns, repetitions and sequences. NIST SP 800-63B-4, section 3.1.1.2, requires a blocklist of such values.
  */
 import { ZxcvbnFactory } from "@zxcvbn-ts/core";
 import { adjacencyGraphs, dictionary as common } from "@zxcvbn-ts/language-common";

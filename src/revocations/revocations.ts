@@ -1,6 +1,7 @@
 /**
- * The revocation list, which revokes tokens before they expire. Every instance keeps the list in memory, and reads new entries each
- * second and at each notification. So the check of a token takes no query, and a revocation takes effect everywhere within a second.
+ * The revocation list, which revokes tokens before they expire. Every instance keeps the list in memory, and reads new entries
+ * each second and at each notification. So the check of a token takes no query, and a revocation takes effect everywhere within a
+ * second.
  */
 import type { RevocationSubject, UserId } from "../identifiers.ts";
 import { startPoller } from "../lib/poller.ts";

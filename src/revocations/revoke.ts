@@ -17,9 +17,9 @@ type RevokeOptions = {
 };
 
 /**
- * SQL that inserts an entry into the revocation list, or raises the entry of a subject. It is the end of a statement, or one of its
- * CTEs. Its rows have `revocationColumns`. The change that requires the revocation must be in the same statement, so that both are
- * committed or neither.
+ * SQL that inserts an entry into the revocation list, or raises the entry of a subject. It is the end of a statement, or one of
+ * its CTEs. Its rows have `revocationColumns`. The change that requires the revocation must be in the same statement, so that
+ * both are committed or neither.
  */
 export function revoke({ from, subject = "id", minimumEpoch, expiresAt, commitSeconds = 0 }: RevokeOptions): string {
   return `INSERT INTO revocations (subject, minimum_epoch, expires_at, is_unique)

@@ -27,8 +27,8 @@ const findRevocations = statement({
 });
 
 /**
- * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions that
- * had not begun. The first row has only the new cursor.
+ * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions
+ * that had not begun. The first row has only the new cursor.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",

@@ -33,7 +33,9 @@ const maxAttempts = 10;
 /** The longest delay of a commit for which the grace period is extended. */
 const maxCommitSeconds = 300;
 
-/** @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
+/**
+ * @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused`
+ */
 export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...parts }: Parts) {
   async function exchange(token: PresentedToken | undefined, address: string | undefined): Promise<Refreshed> {
     if (!token) throw new Problem("invalid-token");

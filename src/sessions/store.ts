@@ -20,8 +20,8 @@ const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
 const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
 
 /**
- * Creates a session and ends the oldest ones beyond the limit. It locks the user, so that concurrent sign-ins of the same user wait
- * for each other, and for a deletion or the end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
+ * Creates a session and ends the oldest ones beyond the limit. It locks the user, so that concurrent sign-ins of the same user
+ * wait for each other, and for a deletion or the end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
  */
 const createSession = statement({
   name: "create-session",

@@ -1,6 +1,6 @@
 /**
- * The keys of counters. Each is an HMAC under a key that is derived from `SECRET_KEY` (HKDF, RFC 5869). Users sometimes type their
- * password as the username, and a plain hash of it could be guessed.
+ * The keys of counters. Each is an HMAC under a key that is derived from `SECRET_KEY` (HKDF, RFC 5869). Users sometimes type
+ * their password as the username, and a plain hash of it could be guessed.
  */
 import { createHmac, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 

@@ -1,5 +1,6 @@
 /**
- * The statements of a sign-in, which count attempts. A sign-in runs two: `beginSignIn`, then `releaseAttempt` or `completeSignIn`.
+ * The statements of a sign-in, which count attempts. A sign-in runs two: `beginSignIn`, then `releaseAttempt` or
+ * `completeSignIn`.
  *
  * To avoid deadlocks, every statement locks rows in the same order: the user, the counters by key, the account's failure count,
  * the account's known networks.

@@ -1,9 +1,9 @@
 /**
  * Limits on wrong passwords and registrations, shared by all instances. Names without a user are counted like users.
  *
- * An attempt is counted before the password is checked, and no longer counts if the password is right. So the limits also hold for
- * concurrent attempts. A rejected attempt does not look up the user, and does the same work for every name. The counters are in
- * counters.ts, the SQL in store.ts. SECURITY.md has a table of the limits and their costs.
+ * An attempt is counted before the password is checked, and no longer counts if the password is right. So the limits also hold
+ * for concurrent attempts. A rejected attempt does not look up the user, and does the same work for every name. The counters are
+ * in counters.ts, the SQL in store.ts. SECURITY.md has a table of the limits and their costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
@@ -69,8 +69,8 @@ export const noThrottle = (
 /** The delay before the next try of an attempt that may be admitted when the attempts in progress have ended. */
 const retryDelayMs = 100;
 /**
- * An attempt that meets the limit of consecutive failures this often is rejected. The count does not show how many of the failures
- * are attempts in progress.
+ * An attempt that meets the limit of consecutive failures this often is rejected. The count does not show how many of the
+ * failures are attempts in progress.
  */
 const maxTriesForFailures = 3;
 

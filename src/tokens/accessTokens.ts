@@ -187,8 +187,8 @@ const expired = (at: Date, cause?: unknown) =>
   new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
 /**
- * Requires three parts in canonical base64url (RFC 4648, section 5). Node's decoder also accepts spaces, other alphabets and unused
- * bits, so that one token could be written in many ways.
+ * Requires three parts in canonical base64url (RFC 4648, section 5). Node's decoder also accepts spaces, other alphabets and
+ * unused bits, so that one token could be written in many ways.
  * @returns the key id in the first part
  * @throws {Problem} `invalid-token`
  */

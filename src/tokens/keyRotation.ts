@@ -57,7 +57,8 @@ type Rotation = { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
 /**
  * Advances the next key and prepares its successor, if they are due.
  * @param keys the keys that this instance knows, the one that signs last first
- * @returns whether the stored keys were changed. `rotatedTo`: the id of the key that signs next, if this instance changed the keys
+ * @returns whether the stored keys were changed. `rotatedTo`: the id of the key that signs next, if this instance changed the
+ * keys
  */
 export async function rotateIfDue(
   keys: readonly StoredKey[],

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 
 /**
- * Reads the file in DATA_DIR that contains the secret key, for a service without `SECRET_KEY`. Creates it if it is missing. Only its
- * owner can read it.
+ * Reads the file in DATA_DIR that contains the secret key, for a service without `SECRET_KEY`. Creates it if it is missing. Only
+ * its owner can read it.
  * @param dataDir an existing folder
  * @throws {SecretKeyError} if the file is incomplete, or if others can read it
  */

@@ -21,7 +21,8 @@ export type SigningKeyStore = {
   append(key: SealedKey, rotationSeconds: number): Promise<boolean>;
   /**
    * Lets the next key sign as soon as it has been published for long enough.
-   * @param rotationSeconds if given, it does nothing unless the current key has signed for that time and no other is about to sign
+   * @param rotationSeconds if given, it does nothing unless the current key has signed for that time and no other is about to
+   * sign
    * @returns the next key; `undefined` if nothing was changed
    */
   advance(rotationSeconds?: number): Promise<StoredKey | undefined>;

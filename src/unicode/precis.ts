@@ -16,8 +16,8 @@ export type Enforced = { text: string } | { refusal: string };
 type Refused = { index: number; reason: string };
 
 /**
- * The profile UsernameCaseMapped (RFC 8265, section 3.3) without spaces. It is idempotent. Decomposed Hangul, which some keyboards
- * send, is composed before it is checked.
+ * The profile UsernameCaseMapped (RFC 8265, section 3.3) without spaces. It is idempotent. Decomposed Hangul, which some
+ * keyboards send, is composed before it is checked.
  */
 export function enforceUsername(text: string): Enforced {
   return enforce(text, mapUsername, (points) => {

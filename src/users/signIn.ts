@@ -1,6 +1,6 @@
 /**
- * Verifies the password of an account within the limits on wrong passwords. Its SQL is in throttling/store.ts: `beginSignIn` finds
- * the account and counts the attempt, and `completeSignIn` settles it.
+ * Verifies the password of an account within the limits on wrong passwords. Its SQL is in throttling/store.ts: `beginSignIn`
+ * finds the account and counts the attempt, and `completeSignIn` settles it.
  */
 import type { Audit } from "../audit/audit.ts";
 import type { Networks } from "../networks.ts";

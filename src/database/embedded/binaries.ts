@@ -75,8 +75,8 @@ async function finishInstallation(native: string): Promise<string> {
 }
 
 /**
- * Copies the programs to a folder that every account can reach, once per version. Only root may write to it, so that others cannot
- * replace the programs.
+ * Copies the programs to a folder that every account can reach, once per version. Only root may write to it, so that others
+ * cannot replace the programs.
  */
 async function copyForAccount(native: string, account: Account, log: (message: string) => void): Promise<string> {
   const { version } = JSON.parse(await readFile(join(native, "..", "package.json"), "utf8")) as { version: string };

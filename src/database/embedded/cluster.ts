@@ -17,8 +17,8 @@ export type Cluster = {
 };
 
 /**
- * The account for Postgres if we are root, because Postgres refuses to run as root. It is the owner of the cluster, or `nobody` for a
- * new cluster.
+ * The account for Postgres if we are root, because Postgres refuses to run as root. It is the owner of the cluster, or `nobody`
+ * for a new cluster.
  * @returns `undefined` unless we are root
  */
 export async function accountForPostgres(path: string): Promise<Account | undefined> {
@@ -47,8 +47,8 @@ export async function clusterExists({ path, binaries }: Cluster): Promise<boolea
 }
 
 /**
- * Runs a program in a user namespace in which our account is `nobody`. Only initdb requires an entry in /etc/passwd, which the uid of
- * a container may not have. Some systems do not permit user namespaces.
+ * Runs a program in a user namespace in which our account is `nobody`. Only initdb requires an entry in /etc/passwd, which the
+ * uid of a container may not have. Some systems do not permit user namespaces.
  */
 const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
 

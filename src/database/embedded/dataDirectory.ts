@@ -55,24 +55,24 @@ export async function makePrivateFolder(path: string, account: Account | undefin
 }
 
 /**
- * Uses rm(1). Node's `rm` can follow a symbolic link that appears meanwhile, which is dangerous if we are root and the folder belongs
- * to another account.
+ * Uses rm(1). Node's `rm` can follow a symbolic link that appears meanwhile, which is dangerous if we are root and the folder
+ * belongs to another account.
  */
 export async function removeFolder(path: string): Promise<void> {
   await run("rm", ["-rf", "--", path]);
 }
 
 /**
- * The path of a folder for a process that runs in it. If we are root, the account of Postgres often has no permission on the folder's
- * parents, such as /root. A process does not need permission on the parents of its working directory.
+ * The path of a folder for a process that runs in it. If we are root, the account of Postgres often has no permission on the
+ * folder's parents, such as /root. A process does not need permission on the parents of its working directory.
  */
 export function pathFromInside(folder: string, account: Account | undefined): string {
   return account && process.platform === "linux" ? "/proc/self/cwd" : folder;
 }
 
 /**
- * Creates the folder of the Unix socket in the data directory. If that path is too long, or Postgres cannot reach it, the folder is a
- * temporary one.
+ * Creates the folder of the Unix socket in the data directory. If that path is too long, or Postgres cannot reach it, the folder
+ * is a temporary one.
  */
 export async function makeSocketFolder(dataDir: string, account: Account | undefined): Promise<string> {
   const folder = join(dataDir, "postgres.run");

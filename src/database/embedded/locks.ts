@@ -1,10 +1,10 @@
 /**
- * The locks of a data directory. Both are flock(2) locks, which the kernel releases when their holders end, in whatever way. Process
- * ids are not reliable: they are reused, and in a container they are always 1.
+ * The locks of a data directory. Both are flock(2) locks, which the kernel releases when their holders end, in whatever way.
+ * Process ids are not reliable: they are reused, and in a container they are always 1.
  *
  * - If another process holds service.lock, another service runs, and we refuse to start.
- * - If we hold service.lock and postgres.lock is taken, an earlier service left its Postgres running, and we stop it. Every process of
- *   Postgres inherits the open file, so that all have ended when we get the lock.
+ * - If we hold service.lock and postgres.lock is taken, an earlier service left its Postgres running, and we stop it. Every
+ *   process of Postgres inherits the open file, so that all have ended when we get the lock.
  */
 import { type FileHandle, constants as flags, open, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -51,8 +51,8 @@ export async function lockForPostgres(
 }
 
 /**
- * Opens a file, creates it if necessary, and locks it. The lock is released when the handle is closed here and in every process that
- * inherited it.
+ * Opens a file, creates it if necessary, and locks it. The lock is released when the handle is closed here and in every process
+ * that inherited it.
  * @returns `undefined` if another process holds the lock
  */
 async function takeLock(path: string): Promise<FileHandle | undefined> {

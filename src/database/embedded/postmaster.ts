@@ -25,9 +25,9 @@ export async function findPostmaster(cluster: string): Promise<number | undefine
 }
 
 /**
- * Removes the postmaster.pid of a postmaster that was killed. Its process id may belong to another process by now, which is common in
- * containers, and then Postgres refuses to start. None of our postmasters runs, because we hold its lock. The file of a postmaster that
- * was started by hand stays, so that Postgres refuses to start.
+ * Removes the postmaster.pid of a postmaster that was killed. Its process id may belong to another process by now, which is
+ * common in containers, and then Postgres refuses to start. None of our postmasters runs, because we hold its lock. The file of a
+ * postmaster that was started by hand stays, so that Postgres refuses to start.
  */
 export async function removeStalePidFile(cluster: string): Promise<void> {
   const pid = await recordedPid(cluster);

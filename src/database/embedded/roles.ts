@@ -1,6 +1,6 @@
 /**
- * The roles of the embedded Postgres. The role of the service owns its database and is not a superuser, so that a vulnerability in
- * the service cannot read files or run programs through Postgres. Only this file connects as the superuser.
+ * The roles of the embedded Postgres. The role of the service owns its database and is not a superuser, so that a vulnerability
+ * in the service cannot read files or run programs through Postgres. Only this file connects as the superuser.
  */
 import pg from "../pg.ts";
 

@@ -32,9 +32,10 @@ const startTimeoutMs = 30_000;
 const maxLogBytes = 5 * 1024 * 1024;
 
 /**
- * The parent process of Postgres, a shell script. It ends when Postgres ends, with the same exit status. Its standard input is a pipe
- * from Node, which closes when Node ends, in whatever way. Then the script stops Postgres. It ignores the signals that a terminal or
- * systemd sends to the whole process group, so that it does not end before Postgres.
+ * The parent process of Postgres, a shell script. It ends when Postgres ends, with the same exit status. Its standard input is a
+ * pipe from Node, which closes when Node ends, in whatever way. Then the script stops Postgres. It ignores the signals that a
+ * terminal or systemd sends to the whole process group, so that it does not end before Postgres.
+ *
  * Arguments: the socket folder to remove at the end, then the command.
  */
 const watchdogScript = `
