@@ -46,10 +46,12 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   await admin.connect();
   await admin.query("CREATE EXTENSION pg_stat_statements");
   await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
-  await admin.end();
   const knex = openForMigration({ ...postgres.connection, database: templateDatabase });
   await migrate(knex);
   await knex.destroy();
+  // The statements of this migration were not executed by a test.
+  await admin.query("SELECT pg_stat_statements_reset()");
+  await admin.end();
   project.provide("postgres", administrator);
   return async () => {
     await postgres.stop();
