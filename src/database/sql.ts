@@ -12,7 +12,7 @@
  *
  *     const user = await database.read((knex) => findUser.first(knex, { username }));
  *
- * TypeScript derives the types of parameters and rows from the declaration. test/promises/statements.test.ts prepares
+ * TypeScript derives the types of parameters and rows from the declaration. test/promises/statementsFitSchema.test.ts prepares
  * every declared statement on the migrated schema, and fails where Postgres has other types or columns.
  */
 import { createHash } from "node:crypto";
