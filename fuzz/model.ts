@@ -219,10 +219,10 @@ export function createModel(api: Api) {
   function findLeak(request: Request, { text }: ReceivedResponse, proof: Proof | undefined): string | undefined {
     const sent = textOf(request);
     const known = pool.filter(({ value }) => value.length >= 16);
-    // A client that knows a value of a user, such as a refresh token, may be given more of them.
-    const askers = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
-    askers.add(proof?.user).add(undefined);
-    const allowed = new Set(known.filter(({ owner }) => askers.has(owner)).map(({ value }) => value));
+    // A client that knows a value of a user, such as a refresh token, may get further values of that user.
+    const permittedOwners = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
+    permittedOwners.add(proof?.user).add(undefined);
+    const allowed = new Set(known.filter(({ owner }) => permittedOwners.has(owner)).map(({ value }) => value));
     const leak = known.find(
       ({ value, isUnique }) => isUnique && !allowed.has(value) && text.includes(value) && !api.text.includes(value),
     );
@@ -239,7 +239,7 @@ function lastSegment({ path }: Operation, { target }: Request): string {
   try {
     return decodeURIComponent(segment);
   } catch {
-    return segment; // not percent-encoded UTF-8, so that it is the value of nothing
+    return segment; // not percent-encoded UTF-8, so it equals no known value
   }
 }
 

@@ -26,7 +26,7 @@ type Answer = {
 };
 type Schema = { type?: string | string[]; format?: string; properties?: Record<string, Schema>; allOf?: Schema[] };
 
-/** The part of Postman's format that is used here. */
+/** The part of Postman's format that this script uses. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
 type Request = { name?: string; method: string; url: Address; body?: { raw?: string } };
 type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };

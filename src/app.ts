@@ -57,7 +57,7 @@ export function createApi({ contract, handlers, authenticator, config, check }: 
   return { contract, config, serve, writeProblem, transportHeaders, base };
 }
 
-/** What is told about each request. */
+/** Observers of each request: log, metrics and traces. */
 type Observers = {
   log: Logger;
   /** Counts each request. */
@@ -100,8 +100,8 @@ function createExpress(trustProxy: Config["trustProxy"]): Express {
 }
 
 /**
- * Express sets the prototype of each request and response to that of its app, which makes V8 drop what it has optimized for
- * them. Where the server creates them with that prototype, setting it changes nothing.
+ * Express sets the prototype of each request and response to that of its app, which makes V8 discard its optimizations. If the
+ * server creates them with that prototype, setting it again changes nothing.
  */
 function prototypeOf<Prototype extends object>(Message: { prototype: object }, prototype: Prototype): Prototype {
   return Object.setPrototypeOf(Message.prototype, prototype);
@@ -121,17 +121,17 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
   };
 }
 
-/** Without addresses that can be told apart, all clients share the limits, and lock each other out. */
+/** Warns once if all clients seem to have one address: they would share the rate limits, and lock each other out. */
 function proxyWarning(trustProxy: Config["trustProxy"], log: Logger) {
   let hasWarned = false;
   const warnOnce = (message: string): void => {
-    if (!hasWarned) log.warn(`${message}: clients count as one.`);
+    if (!hasWarned) log.warn(`${message}: clients share one rate limit`);
     hasWarned = true;
   };
   return (request: Request, address: string | undefined): void => {
     if (hasWarned || request.headers["x-forwarded-for"] === undefined) return;
-    if (trustProxy === undefined) warnOnce("Requests come through a proxy, and TRUST_PROXY is not set");
-    else if (address === undefined) warnOnce("A proxy that is trusted forwards something that is no IP address");
+    if (trustProxy === undefined) warnOnce("requests come through a proxy, but TRUST_PROXY is not set");
+    else if (address === undefined) warnOnce("a trusted proxy forwards a client address that is not an IP address");
   };
 }
 

@@ -1,4 +1,4 @@
-/** Errors that stop the program. The message is one sentence or more for the operator; the exit status is from sysexits.h. */
+/** Errors that stop the program. The message is for the operator. The exit status is from sysexits.h. */
 
 export const exitStatus = { usage: 64, input: 65, unavailable: 69, software: 70, config: 78 };
 

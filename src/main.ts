@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The entry of the command line. Node 14 can parse it and what it imports, so that an old Node gets a sentence. */
+/**
+ * The entry point of the command line. Node 14 can parse this file and its static imports, so that an old Node prints a readable
+ * error instead of a syntax error.
+ */
 import { handleEarlySignals } from "./cli/earlySignals.ts";
 import { exitCannotLoad, requireNode } from "./cli/loading.ts";
 

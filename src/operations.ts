@@ -21,7 +21,7 @@ export type HandlerDependencies = {
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
-  /** Absent where `DOCUMENTATION` is off. */
+  /** `undefined` with `DOCUMENTATION=off`. */
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
   isMigrated(): Promise<boolean>;

@@ -1,6 +1,6 @@
 /**
  * The context of the request that is being served: one object from the first middleware to the end of the response.
- * Everything that runs for the request can read it, without passing it on.
+ * All code that runs for the request can read it, so that it is not passed as a parameter.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
@@ -11,7 +11,7 @@ import type { ProblemSlug } from "./problems/problems.ts";
 export type RequestContext = {
   /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */
   readonly id: string;
-  /** IP address of the client; `undefined` where a proxy forwards something else. */
+  /** IP address of the client; `undefined` if a proxy forwards something else. */
   readonly address: string | undefined;
   readonly userAgent: string | undefined;
   /** When the request arrived, on the clock of `performance.now()`. */

@@ -1,4 +1,4 @@
-/** The first request to the API, before the service listens: express-openapi-validator compiles the contract only then. */
+/** Sends a request before the service listens, because express-openapi-validator compiles the contract at the first request. */
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import type { Express } from "express";

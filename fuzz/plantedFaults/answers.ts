@@ -1,45 +1,46 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the strings are source text
-/** Faults in what is accepted, and in the responses. */
+/** Faults in accepted requests and in responses. */
 import { fault, type PlantedFault } from "./fault.ts";
 
 export const answerFaults: PlantedFault[] = [
-  fault("token-buys-a-token", "credentials-are-declared", /accepted without valid credentials|type must be equal/, [
-    "src/openapi/guard.ts",
-    'credentials?.scheme === "bearer" && acceptsToken',
-    'credentials?.scheme === "bearer"',
-  ]),
-  fault("challenge-missing", "credentials-are-declared", /WWW-Authenticate|challenges/, [
+  fault(
+    "token-buys-a-token",
+    "only-declared-credentials-are-accepted",
+    /accepted without valid credentials|type must be equal/,
+    ["src/openapi/guard.ts", 'credentials?.scheme === "bearer" && acceptsToken', 'credentials?.scheme === "bearer"'],
+  ),
+  fault("challenge-missing", "only-declared-credentials-are-accepted", /WWW-Authenticate|challenges/, [
     "src/openapi/problemWriter.ts",
     "problem.status !== 401 || !operation",
     "problem.status !== 499 || !operation",
   ]),
-  fault("challenge-without-basic", "credentials-are-declared", /the challenges are for/, [
+  fault("challenge-without-basic", "only-declared-credentials-are-accepted", /the challenges are for/, [
     "src/openapi/guard.ts",
     "return offered.map(",
     'return offered.filter((scheme) => offered.length === 1 || scheme !== "basicAuth").map(',
   ]),
-  fault("weak-password-by-change", "weak-passwords-are-refused", /can be changed to/, [
+  fault("weak-password-by-change", "weak-passwords-are-rejected", /can be changed to/, [
     "src/users/users.ts",
     "await enforcePolicy(accepted, turn);",
     "",
   ]),
   fault(
     "password-changed-without-the-old-one",
-    "weak-passwords-are-refused",
+    "weak-passwords-are-rejected",
     /changed with a wrong one/,
     ["src/users/users.ts", "if (!confirmed) throw wrong;\n", ""],
     [
       "src/users/users.ts",
-      "whilePasswordHolds(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
+      "withCurrentPassword(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
       "store.changePassword({ id: userId, epoch: caller.epoch, passwordHash, network: networks[0] });",
     ],
   ),
-  fault("fault-at-a-length", "bounds-are-kept", /a server error/, [
+  fault("fault-at-a-length", "bounds-are-enforced", /a server error/, [
     "src/users/users.ts",
     'const accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
     'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
   ]),
-  fault("status-undeclared", "endings-end", /is not declared/, [
+  fault("status-undeclared", "ended-credentials-are-rejected", /is not declared/, [
     "src/openapi/response.ts",
     "response.writeHead(status, [...headers]).end()",
     "response.writeHead(status === 204 ? 202 : status, [...headers]).end()",
@@ -64,38 +65,38 @@ export const answerFaults: PlantedFault[] = [
     '"no-store",\n  "Content-Type"',
     '"public, max-age=300",\n  "Content-Type"',
   ]),
-  fault("password-said-back", "passwords-are-exact", /contains a secret/, [
+  fault("password-echoed", "passwords-are-exact", /contains a secret/, [
     "src/users/users.ts",
     'if (!principal) throw new Problem("invalid-credentials");\n    return',
     'if (!principal) throw new Problem("invalid-credentials", { detail: `Not ${password}.` });\n    return',
   ]),
-  fault("etag-weak", "head-is-get", /ETag/, ["src/openapi/encodedBody.ts", '`"${createHash', '`W/"${createHash']),
-  fault("etag-ignored", "head-is-get", /If-None-Match with its ETag/, [
+  fault("etag-weak", "head-equals-get", /ETag/, ["src/openapi/encodedBody.ts", '`"${createHash', '`W/"${createHash']),
+  fault("etag-ignored", "head-equals-get", /If-None-Match with its ETag/, [
     "src/openapi/encodedBody.ts",
     "ifNoneMatch !== undefined && fresh",
     'ifNoneMatch === "never" && fresh',
   ]),
-  fault("head-refused", "head-is-get", /HEAD/, [
+  fault("head-refused", "head-equals-get", /HEAD/, [
     "src/openapi/dispatch.ts",
     'if (request.method === "HEAD") request.method = "GET";',
     'if (request.method === "HEAD") throw new Problem("invalid-request");',
   ]),
-  fault("allow-incomplete", "nothing-else-is-served", /Allow/, [
+  fault("allow-incomplete", "undeclared-operations-are-rejected", /Allow/, [
     "src/openapi/dispatch.ts",
     'method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()]',
     "[method.toUpperCase()]",
   ]),
-  fault("other-sites-change-things", "inputs-are-checked", /another site/, [
+  fault("other-sites-change-things", "inputs-are-validated", /another site/, [
     "src/openapi/dispatch.ts",
     'if (operation.method !== "get") requireSameSite(request);',
     "",
   ]),
-  fault("shown-to-every-origin", "other-origins-read-nothing", /other origins/, [
+  fault("shown-to-every-origin", "other-origins-cannot-read-responses", /other origins/, [
     "src/openapi/dispatch.ts",
     '...transportHeaders(request),\n      "X-Request-Id"',
     '...transportHeaders(request),\n      "Access-Control-Allow-Origin", "*", "X-Request-Id"',
   ]),
-  fault("location-leads-nowhere", "locations-lead", /is no path of the contract/, [
+  fault("location-leads-nowhere", "locations-exist", /is not a path of the contract/, [
     "src/users/handlers.ts",
     "/api/users/${user.id}",
     "/api/people/${user.id}",

@@ -29,32 +29,32 @@ export const credentialFaults: PlantedFault[] = [
   password("password-nfkc", 'text.normalize("NFKC")', /NFKC/),
   password("password-accents-dropped", 'text.normalize("NFD").replace(/\\p{M}/gu, "")', /without accents/),
   password("password-ends-at-nul", 'text.split("\\0")[0] ?? ""', /NUL/),
-  fault("name-case-sensitive", "names-are-one-user", /does not sign in/, [
+  fault("name-case-sensitive", "equivalent-usernames-are-one-user", /does not sign in/, [
     "src/users/users.ts",
     "const reference = { username: username ?? nobody };",
     "const reference = { username: username === undefined ? nobody : name };",
   ]),
-  fault("name-nfkc", "names-are-one-user", /another name signs in/, [
+  fault("name-nfkc", "equivalent-usernames-are-one-user", /another name signs in/, [
     "src/unicode/mappings.ts",
     "toLowerCase(codePointsOf(text).map(normalWidth))",
     'toLowerCase(codePointsOf(text.normalize("NFKC")))',
   ]),
-  fault("name-width-sensitive", "names-are-one-user", /does not sign in/, [
+  fault("name-width-sensitive", "equivalent-usernames-are-one-user", /does not sign in/, [
     "src/unicode/mappings.ts",
     "toLowerCase(codePointsOf(text).map(normalWidth))",
     "toLowerCase(codePointsOf(text))",
   ]),
-  fault("basic-lax-base64", "basic-is-strict", /Basic credentials/, [
+  fault("basic-lax-base64", "basic-credentials-are-strict", /Basic credentials/, [
     "src/openapi/authorizationHeader.ts",
     'value === "" || bytes.toString("base64") !== value',
     'value === ""',
   ]),
-  fault("basic-lossy-utf-8", "basic-is-strict", /not UTF-8/, [
+  fault("basic-lossy-utf-8", "basic-credentials-are-strict", /not UTF-8/, [
     "src/openapi/authorizationHeader.ts",
     "fatal: true, ",
     "",
   ]),
-  fault("basic-drops-byte-order-mark", "basic-is-strict", /byte order mark/, [
+  fault("basic-drops-byte-order-mark", "basic-credentials-are-strict", /byte order mark/, [
     "src/openapi/authorizationHeader.ts",
     ", ignoreBOM: true",
     "",

@@ -1,39 +1,40 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the strings are source text
-/** Faults in sessions, in revocation, and in what one user may see of another. */
+/** Faults in sessions and revocation, and in access to data of other users. */
 import { fault, type PlantedFault } from "./fault.ts";
 
 export const sessionFaults: PlantedFault[] = [
-  fault("change-of-password-ends-nothing", "endings-end", /still works after a change of password/, [
+  fault("change-of-password-ends-nothing", "ended-credentials-are-rejected", /still works after a change of password/, [
     "src/users/store.ts",
     "SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1",
     "SET password_hash = :passwordHash",
   ]),
-  fault("sign-out-everywhere-does-nothing", "endings-end", /still works after signing out everywhere/, [
-    "src/sessions/handlers.ts",
-    "await users.signOutEverywhere(principal);",
-    "",
-  ]),
-  fault("revoked-token-works", "endings-end", /still works after revoking/, [
+  fault(
+    "sign-out-everywhere-does-nothing",
+    "ended-credentials-are-rejected",
+    /still works after signing out everywhere/,
+    ["src/sessions/handlers.ts", "await users.signOutEverywhere(principal);", ""],
+  ),
+  fault("revoked-token-works", "ended-credentials-are-rejected", /still works after revoking/, [
     "src/tokens/handlers.ts",
     "await revocations.revoke({",
     "void ({",
   ]),
-  fault("ended-session-keeps-its-tokens", "endings-end", /still works after ending the session/, [
+  fault("ended-session-keeps-its-tokens", "ended-credentials-are-rejected", /still works after ending the session/, [
     "src/revocations/revocations.ts",
     "of [tokenId, sessionId, userId,",
     "of [tokenId, userId,",
   ]),
-  fault("deleted-user-keeps-tokens", "endings-end", /still works after deleting the user/, [
+  fault("deleted-user-keeps-tokens", "ended-credentials-are-rejected", /still works after deleting the user/, [
     "src/users/store.ts",
     '${revoke({ from: "deleted" })}',
     '${revoke({ from: "deleted", minimumEpoch: "0" })}',
   ]),
-  fault("anothers-session-ended", "sessions-are-ones-own", /another user's session was ended/, [
+  fault("anothers-session-ended", "sessions-belong-to-their-user", /another user's session was ended/, [
     "src/sessions/store.ts",
     "sessions.id = :id AND user_id = :userId",
     "sessions.id = :id AND :userId::uuid IS NOT NULL",
   ]),
-  fault("anothers-sessions-listed", "sessions-are-ones-own", /another user's session is listed/, [
+  fault("anothers-sessions-listed", "sessions-belong-to-their-user", /another user's session is listed/, [
     "src/sessions/store.ts",
     "WHERE user_id = :userId AND token_epoch = user_epoch\n      AND ended_at",
     "WHERE :userId IS NOT NULL AND token_epoch = user_epoch\n      AND ended_at",
@@ -58,42 +59,47 @@ export const sessionFaults: PlantedFault[] = [
       'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
     ],
   ),
-  fault("refresh-reuse-ignored", "reuse-is-noticed", /used refresh token works again/, [
+  fault("refresh-reuse-ignored", "refresh-token-reuse-is-detected", /used refresh token works again/, [
     "src/sessions/refresh.ts",
     "if (reason) {",
     "if (reason && false) {",
   ]),
-  fault("refresh-grace-unlimited", "reuse-is-noticed", /used refresh token works again/, [
+  fault("refresh-grace-unlimited", "refresh-token-reuse-is-detected", /used refresh token works again/, [
     "src/sessions/refresh.ts",
     "if (secondsSinceUse < times.graceSeconds) return true;",
     "return true;",
   ]),
-  fault("refresh-from-another-network", "lost-answers-are-given-again", /another network/, [
+  fault("refresh-from-another-network", "lost-refreshes-can-be-repeated", /another network/, [
     "src/sessions/refresh.ts",
     'return rotation && rotation.network !== network ? "another-network" : undefined;',
     "return undefined;",
   ]),
-  fault("session-outlives-theft", "lost-answers-are-given-again", /goes on after the theft/, [
+  fault("session-outlives-theft", "lost-refreshes-can-be-repeated", /continues after the theft/, [
     "src/sessions/refresh.ts",
     "await parts.endStolenSession(userId, id);",
     "",
   ]),
-  fault("refresh-guess-ends-session", "guesses-end-nothing", /ended by guesses|refresh token is answered/, [
-    "src/sessions/refresh.ts",
-    "if (seed && !secrets.isGenuine(token, seed)) throw",
-    "if (seed && !secrets.isGenuine(token, seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId);\n}\nif (seed && !secrets.isGenuine(token, seed)) throw",
-  ]),
+  fault(
+    "refresh-guess-ends-session",
+    "invalid-refresh-tokens-end-no-session",
+    /ended by invalid|refresh token returns/,
+    [
+      "src/sessions/refresh.ts",
+      "if (seed && !secrets.isGenuine(token, seed)) throw",
+      "if (seed && !secrets.isGenuine(token, seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId);\n}\nif (seed && !secrets.isGenuine(token, seed)) throw",
+    ],
+  ),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
     "src/sessions/store.ts",
     ":kept) AS oldest",
     ":kept + 1000) AS oldest",
   ]),
-  fault("page-too-long", "pages-are-whole", /a page of 2 has 3/, [
+  fault("page-too-long", "pages-are-complete", /a page of 2 has 3/, [
     "src/sessions/sessions.ts",
     "found.slice(0, limit)",
     "found",
   ]),
-  fault("page-repeats-its-end", "pages-are-whole", /pages/, [
+  fault("page-repeats-its-end", "pages-are-complete", /pages/, [
     "src/sessions/store.ts",
     "sessions.id < :cursor)",
     "sessions.id <= :cursor)",

@@ -7,7 +7,7 @@ export const undetectableFaults: UndetectableFault[] = [
   {
     name: "body-of-a-head",
     reason: "Node.js sends no body in a response to HEAD, whatever the program writes",
-    nearest: "head-is-get",
+    nearest: "head-equals-get",
     edits: [
       [
         "src/openapi/response.ts",
@@ -27,7 +27,7 @@ export const undetectableFaults: UndetectableFault[] = [
     name: "session-outlives-its-lifetime",
     reason:
       "SESSION_LIFETIME_DAYS is too long to wait for; test/operations/refreshToken.test.ts changes the stored times",
-    nearest: "reuse-is-noticed",
+    nearest: "refresh-token-reuse-is-detected",
     edits: [
       ["src/sessions/store.ts", "make_interval(secs => :lifetime)", "make_interval(secs => :lifetime, years => 10)"],
     ],

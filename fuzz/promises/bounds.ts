@@ -9,7 +9,7 @@ const lengths = [
 ];
 
 /** Values around the bounds of a schema. `isValid` is `undefined` if the schema alone does not decide it. */
-function around(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
+function valuesAround(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
   const [type = "string"] = [schema.type ?? []].flat();
   const { minimum, maximum, minLength, maxLength } = schema;
   const beyond = (value: unknown) => ({ value, isValid: false });
@@ -33,7 +33,7 @@ function around(schema: Schema): { value: unknown; isValid: boolean | undefined 
   ];
 }
 
-export async function boundsAreKept(probe: Probe): Promise<void> {
+export async function boundsAreEnforced(probe: Probe): Promise<void> {
   for (const operation of probe.api.operations) {
     const user = await probe.register();
     const inputs = await probe.inputsFor(operation, user);
@@ -41,7 +41,7 @@ export async function boundsAreKept(probe: Probe): Promise<void> {
     const bearer = inputs.basic || operation.schemes.length === 0 ? {} : { bearer: await probe.token(user) };
     const sent = { ...inputs, ...bearer };
     for (const { name, schema } of operation.parameters.filter((one) => one.in === "query")) {
-      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
+      for (const { value, isValid } of valuesAround(mergeAllOf(probe.api, schema))) {
         if (
           typeof value === "object" ||
           typeof value === "boolean" ||
@@ -63,7 +63,7 @@ export async function boundsAreKept(probe: Probe): Promise<void> {
     const { body } = inputs;
     if (typeof body !== "object" || body === null) continue;
     for (const [name, schema] of Object.entries(properties)) {
-      for (const { value, isValid } of around(mergeAllOf(probe.api, schema))) {
+      for (const { value, isValid } of valuesAround(mergeAllOf(probe.api, schema))) {
         const { status } = await probe.call(operation, { ...sent, body: { ...body, [name]: value } });
         assertFits(probe, operation, name, value, isValid, status);
       }
@@ -91,7 +91,7 @@ function assertFits(
 }
 
 /** Passwords are hashed in full: a user with a password of any length can sign in. */
-export async function lengthsAreWhole({ register, accepts, assert, runId }: Probe): Promise<void> {
+export async function passwordsAreHashedInFull({ register, accepts, assert, runId }: Probe): Promise<void> {
   const long = `${strongPassword(runId)} and further strange tales of ${runId}`;
   for (const length of [16, 55, 56, 64, 71, 72, 73, 100, 128]) {
     const password = `${[...long].slice(0, length - 1).join("")}§`;

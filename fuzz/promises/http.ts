@@ -5,8 +5,10 @@ import type { Probe, Reply, Sent, TestUser } from "./probe.ts";
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 const isEnding = ({ method }: Operation) => !["GET", "POST"].includes(method);
 
-/** The operations with a request that succeeds. Those that end something come last. */
-async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation; inputs: Sent; user: TestUser }> {
+/** Yields each operation with a request that succeeds. Operations that change or delete something come last. */
+async function* succeedingRequests(
+  probe: Probe,
+): AsyncGenerator<{ operation: Operation; inputs: Sent; user: TestUser }> {
   const { api, register, signIn, inputsFor } = probe;
   for (const operation of [...api.operations].sort((a, b) => Number(isEnding(a)) - Number(isEnding(b)))) {
     if (operation === api.registration || operation === probe.roles.refresh) continue;
@@ -24,10 +26,10 @@ async function* succeeding(probe: Probe): AsyncGenerator<{ operation: Operation;
   }
 }
 
-/** HEAD is answered like GET, without a body (RFC 9110, section 9.3.2). A conditional GET returns 304 if nothing changed. */
-export async function headIsGet(probe: Probe): Promise<void> {
+/** HEAD returns what GET returns, without the body (RFC 9110, section 9.3.2). A conditional GET returns 304 if nothing changed. */
+export async function headEqualsGet(probe: Probe): Promise<void> {
   const { call, assert } = probe;
-  for await (const { operation, inputs } of succeeding(probe)) {
+  for await (const { operation, inputs } of succeedingRequests(probe)) {
     if (operation.method !== "GET") continue;
     const [get, head] = [await call(operation, inputs), await call(operation, { ...inputs, method: "HEAD" })];
     assert(head.status === get.status, `${where(operation)}: HEAD is ${head.status}, GET is ${get.status}`);
@@ -55,7 +57,7 @@ const namesOf = ({ headers }: Reply): string =>
     .join();
 
 /** Undeclared methods return 405 with `Allow`, undeclared paths 404. */
-export async function nothingElseIsServed({ api, request, assert }: Probe): Promise<void> {
+export async function undeclaredOperationsAreRejected({ api, request, assert }: Probe): Promise<void> {
   for (const path of new Set(api.operations.map((operation) => operation.path))) {
     const target = path.replace(/\{\w+\}/g, "x");
     for (const method of ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
@@ -67,13 +69,13 @@ export async function nothingElseIsServed({ api, request, assert }: Probe): Prom
       if (other === target || api.find("GET", other)) continue;
       if ([...new Set(api.operations.map((one) => one.path))].some((one) => matches(one, other))) continue;
       const { status } = await request({ method: "GET", target: other, headers: [], body: undefined });
-      assert(status === 404, `GET ${other} is ${status}, and is no path of the contract`);
+      assert(status === 404, `GET ${other} is ${status}, and is not in the contract`);
     }
   }
   for (const target of ["/", "/.env", "/.git/config", "/metrics", "/admin", "/api", "/debug/pprof"]) {
     if (api.operations.some((one) => one.path === target)) continue;
     const { status } = await request({ method: "GET", target, headers: [], body: undefined });
-    assert(status === 404, `GET ${target} is ${status}, and is no path of the contract`);
+    assert(status === 404, `GET ${target} is ${status}, and is not in the contract`);
   }
 }
 
@@ -81,9 +83,9 @@ const matches = (path: string, target: string) =>
   new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(target);
 
 /** A request that violates the contract is rejected. */
-export async function inputsAreChecked(probe: Probe): Promise<void> {
+export async function inputsAreValidated(probe: Probe): Promise<void> {
   const { call, assert } = probe;
-  for await (const { operation, inputs } of succeeding(probe)) {
+  for await (const { operation, inputs } of succeedingRequests(probe)) {
     const refused = async (sent: Sent, status: number, how: string) => {
       if (!operation.statuses.includes(status)) return;
       const answer = await call(operation, { ...inputs, ...sent });
@@ -112,13 +114,13 @@ export async function inputsAreChecked(probe: Probe): Promise<void> {
 }
 
 /** No response may be read by a page of another origin. */
-export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
+export async function otherOriginsCannotReadResponses(probe: Probe): Promise<void> {
   const { call, assert, request } = probe;
   const origin: [string, string] = ["Origin", "https://evil.example"];
-  for await (const { operation, inputs } of succeeding(probe)) {
+  for await (const { operation, inputs } of succeedingRequests(probe)) {
     if (operation.method !== "GET") continue;
     const { headers } = await call(operation, { ...inputs, headers: [origin] });
-    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} may be read by other origins`);
+    assert(headers["access-control-allow-origin"] === undefined, `${where(operation)} can be read by other origins`);
     const asked: [string, string] = ["Access-Control-Request-Method", "GET"];
     const target = operation.path.replace(/\{\w+\}/g, "x");
     const preflight = await request({ method: "OPTIONS", target, headers: [origin, asked], body: undefined });
@@ -127,31 +129,37 @@ export async function otherOriginsReadNothing(probe: Probe): Promise<void> {
 }
 
 /** A `Location` is the path of the new resource, at which it can be read or deleted. */
-export async function locationsLead(probe: Probe): Promise<void> {
+export async function locationsExist(probe: Probe): Promise<void> {
   const { api, call, request, assert, register } = probe;
-  const made = async (operation: Operation, answer: Reply, user: TestUser) => {
+  const checkLocation = async (operation: Operation, answer: Reply, user: TestUser) => {
     const [location] = answer.headers["location"] ?? [];
     if (answer.status !== 201 || location === undefined) return;
     const target = location.replace(/^https?:\/\/[^/]*/, "");
     const found = ["GET", "DELETE"].map((method) => ({ method, reached: api.find(method, target) }));
     const { method, reached } = found.find((one) => one.reached) ?? {};
-    assert(reached !== undefined, `${where(operation)}: its Location ${location} is no path of the contract`);
+    assert(reached !== undefined, `${where(operation)}: its Location ${location} is not a path of the contract`);
     if (!reached || !method) return;
     const credentials = reached.schemes.length === 0 ? [] : [["Authorization", basicOf(user)] as [string, string]];
-    const led = await request({ method, target, headers: credentials, body: undefined });
-    assert(led.status < 300, `${where(operation)}: its Location ${location} answers ${method} with ${led.status}`);
+    const followed = await request({ method, target, headers: credentials, body: undefined });
+    assert(
+      followed.status < 300,
+      `${where(operation)}: ${method} of its Location ${location} returns ${followed.status}`,
+    );
     if (method === "GET" && "id" in answer.json)
-      assert(led.json["id"] === answer.json["id"], `${where(operation)}: its Location is that of another resource`);
+      assert(
+        followed.json["id"] === answer.json["id"],
+        `${where(operation)}: its Location is that of another resource`,
+      );
   };
   if (api.registration) {
     const user = await register();
     const username = `${user.username}y`;
     const answer = await call(api.registration, { body: { username, password: user.password } });
-    await made(api.registration, answer, { ...user, username, basic: [username, user.password] });
+    await checkLocation(api.registration, answer, { ...user, username, basic: [username, user.password] });
   }
-  for await (const { operation, inputs, user } of succeeding(probe)) {
+  for await (const { operation, inputs, user } of succeedingRequests(probe)) {
     if (operation.method === "POST" && operation.schemes.includes("basic"))
-      await made(operation, await call(operation, inputs), user);
+      await checkLocation(operation, await call(operation, inputs), user);
   }
 }
 

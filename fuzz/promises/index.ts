@@ -1,47 +1,58 @@
 /** The promises of the service that the contract cannot express, each with its check. */
 
-import { boundsAreKept, lengthsAreWhole } from "./bounds.ts";
-import { headIsGet, inputsAreChecked, locationsLead, nothingElseIsServed, otherOriginsReadNothing } from "./http.ts";
+import { boundsAreEnforced, passwordsAreHashedInFull } from "./bounds.ts";
 import {
-  basicIsStrict,
-  namesAreOneUser,
+  headEqualsGet,
+  inputsAreValidated,
+  locationsExist,
+  otherOriginsCannotReadResponses,
+  undeclaredOperationsAreRejected,
+} from "./http.ts";
+import {
+  basicCredentialsAreStrict,
+  equivalentUsernamesAreOneUser,
   passwordsAreExact,
   usernamesAreNotDisclosed,
-  weakPasswordsAreRefused,
+  weakPasswordsAreRejected,
 } from "./passwords.ts";
 import type { Probe } from "./probe.ts";
 import {
-  guessesEndNothing,
-  lostAnswersAreGivenAgain,
-  pagesAreWhole,
-  reuseIsNoticed,
+  invalidRefreshTokensEndNoSession,
+  lostRefreshesCanBeRepeated,
+  pagesAreComplete,
+  refreshTokenReuseIsDetected,
   sessionsAreLimited,
-  sessionsAreOnesOwn,
+  sessionsBelongToTheirUser,
 } from "./sessions.ts";
-import { claimsAreVerified, credentialsAreDeclared, endingsEnd, tokensCannotBeForged } from "./tokens.ts";
+import {
+  claimsAreVerified,
+  endedCredentialsAreRejected,
+  onlyDeclaredCredentialsAreAccepted,
+  tokensCannotBeForged,
+} from "./tokens.ts";
 
 /** By name, in the order in which they are checked: attacks first. */
 export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "passwords-are-exact": passwordsAreExact,
-  "names-are-one-user": namesAreOneUser,
-  "basic-is-strict": basicIsStrict,
+  "equivalent-usernames-are-one-user": equivalentUsernamesAreOneUser,
+  "basic-credentials-are-strict": basicCredentialsAreStrict,
   "tokens-cannot-be-forged": tokensCannotBeForged,
   "claims-are-verified": claimsAreVerified,
-  "endings-end": endingsEnd,
-  "sessions-are-ones-own": sessionsAreOnesOwn,
-  "lost-answers-are-given-again": lostAnswersAreGivenAgain,
-  "reuse-is-noticed": reuseIsNoticed,
-  "guesses-end-nothing": guessesEndNothing,
+  "ended-credentials-are-rejected": endedCredentialsAreRejected,
+  "sessions-belong-to-their-user": sessionsBelongToTheirUser,
+  "lost-refreshes-can-be-repeated": lostRefreshesCanBeRepeated,
+  "refresh-token-reuse-is-detected": refreshTokenReuseIsDetected,
+  "invalid-refresh-tokens-end-no-session": invalidRefreshTokensEndNoSession,
   "usernames-are-not-disclosed": usernamesAreNotDisclosed,
-  "credentials-are-declared": credentialsAreDeclared,
-  "weak-passwords-are-refused": weakPasswordsAreRefused,
+  "only-declared-credentials-are-accepted": onlyDeclaredCredentialsAreAccepted,
+  "weak-passwords-are-rejected": weakPasswordsAreRejected,
   "sessions-are-limited": sessionsAreLimited,
-  "pages-are-whole": pagesAreWhole,
-  "head-is-get": headIsGet,
-  "nothing-else-is-served": nothingElseIsServed,
-  "inputs-are-checked": inputsAreChecked,
-  "other-origins-read-nothing": otherOriginsReadNothing,
-  "locations-lead": locationsLead,
-  "lengths-are-whole": lengthsAreWhole,
-  "bounds-are-kept": boundsAreKept,
+  "pages-are-complete": pagesAreComplete,
+  "head-equals-get": headEqualsGet,
+  "undeclared-operations-are-rejected": undeclaredOperationsAreRejected,
+  "inputs-are-validated": inputsAreValidated,
+  "other-origins-cannot-read-responses": otherOriginsCannotReadResponses,
+  "locations-exist": locationsExist,
+  "passwords-are-hashed-in-full": passwordsAreHashedInFull,
+  "bounds-are-enforced": boundsAreEnforced,
 };

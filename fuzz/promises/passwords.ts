@@ -42,20 +42,27 @@ export async function passwordsAreExact({
   runId,
 }: Probe): Promise<void> {
   const { username, password, basic } = await register(strongPassword(runId));
-  assert(await accepts({ basic }), "the right password is refused");
+  assert(await accepts({ basic }), "the right password is rejected");
   for (const [how, other] of variants(password)) {
     assert(!(await accepts({ basic: [username, other] })), `a password ${how} is accepted`);
   }
   assert(
     await accepts({ basic: [username, password.normalize("NFD")] }),
-    "the password in another normal form is refused",
+    "the password in another normal form is rejected",
   );
   const issue = operationFor("issue");
   const latin1 = Buffer.from(`${username}:${password}`, "latin1").toString("base64");
   assert((await call(issue, { raw: `Basic ${latin1}` })).status >= 400, "a password in Latin-1 is accepted");
 }
 
-export async function namesAreOneUser({ register, accepts, assert, call, operationFor, runId }: Probe): Promise<void> {
+export async function equivalentUsernamesAreOneUser({
+  register,
+  accepts,
+  assert,
+  call,
+  operationFor,
+  runId,
+}: Probe): Promise<void> {
   const registration = operationFor("registration");
   const name = `Zoë.Ångström${runId}`;
   const { username, password } = await register(undefined, name);
@@ -63,7 +70,7 @@ export async function namesAreOneUser({ register, accepts, assert, call, operati
   for (const other of same) {
     assert(
       await accepts({ basic: [other, password] }),
-      `the name ${other} does not sign in, although it is ${username}`,
+      `the name ${other} does not sign in, although it is equivalent to ${username}`,
     );
     const { status } = await call(registration, { body: { username: other, password } });
     assert(status === 409, `the name ${other} is registered twice: ${status}`);
@@ -83,11 +90,18 @@ export async function namesAreOneUser({ register, accepts, assert, call, operati
 }
 
 /** Basic credentials have one valid form (RFC 7617; RFC 4648, section 4). */
-export async function basicIsStrict({ register, call, operationFor, assert, accepts, runId }: Probe): Promise<void> {
+export async function basicCredentialsAreStrict({
+  register,
+  call,
+  operationFor,
+  assert,
+  accepts,
+  runId,
+}: Probe): Promise<void> {
   // A lossy decoder replaces other bytes with U+FFFD. The encoded password contains both `+` and `/`.
   const password = `${strongPassword(runId)} \ufffd ???>>>~~~ ÿÿÿ`;
   const { username, basic } = await register(password);
-  assert(await accepts({ basic }), "the right password is refused");
+  assert(await accepts({ basic }), "the right password is rejected");
   const self = operationFor("self");
   const bytes = Buffer.from(`${username}:${password}`);
   const good = bytes.toString("base64");
@@ -110,7 +124,7 @@ export async function basicIsStrict({ register, call, operationFor, assert, acce
   for (const [how, value] of malformed) {
     if (value === good) continue;
     const { status } = await call(self, { raw: `Basic ${value}` });
-    assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+    assert(status === 400 || status === 401, `Basic credentials ${how} return ${status}`);
   }
   // Of three consecutive lengths, two have padding and unused bits.
   for (const end of ["x", "xx", "xxx"]) {
@@ -122,7 +136,7 @@ export async function basicIsStrict({ register, call, operationFor, assert, acce
       ["with unused bits", withUnusedBits(own)],
     ]) {
       const { status } = await call(self, { raw: `Basic ${value}` });
-      assert(status === 400 || status === 401, `Basic credentials ${how} are answered with ${status}`);
+      assert(status === 400 || status === 401, `Basic credentials ${how} return ${status}`);
     }
   }
 }
@@ -173,7 +187,7 @@ const shown = ({ status, headers, text }: { status: number; headers: Record<stri
   ]);
 
 /** New passwords that are too short, too long or easy to guess are rejected. */
-export async function weakPasswordsAreRefused({ register, call, operationFor, assert, runId }: Probe): Promise<void> {
+export async function weakPasswordsAreRejected({ register, call, operationFor, assert, runId }: Probe): Promise<void> {
   const { basic, password } = await register();
   const wrong = { current_password: `${password}x`, new_password: "Seven purple lanterns float above quiet harbours" };
   const { status } = await call(operationFor("changePassword"), { basic, body: wrong });

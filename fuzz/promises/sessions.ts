@@ -6,7 +6,7 @@ import { type Probe, Unchecked } from "./probe.ts";
 /** The name of the path parameter that identifies a session. */
 const parameterOf = ({ path }: Operation): string => /\{(\w+)\}$/.exec(path)?.[1] ?? "id";
 
-export async function sessionsAreOnesOwn({
+export async function sessionsBelongToTheirUser({
   register,
   signIn,
   call,
@@ -42,7 +42,7 @@ export async function sessionsAreOnesOwn({
 }
 
 /** The reuse of a refresh token ends its session (RFC 9700, section 4.14.2). */
-export async function reuseIsNoticed({
+export async function refreshTokenReuseIsDetected({
   register,
   signIn,
   refresh,
@@ -61,7 +61,7 @@ export async function reuseIsNoticed({
   const third = assertSuccess(await refresh(token), "a successor does not work").json;
 
   const { refreshGraceSeconds } = details;
-  if (refreshGraceSeconds === undefined) throw new Unchecked("the grace for a lost answer is not known");
+  if (refreshGraceSeconds === undefined) throw new Unchecked("the grace period is not known");
   await sleep(refreshGraceSeconds * 1000 + 100);
   const reused = await refresh(first.refresh);
   assert(reused.status === 401, `a used refresh token works again: ${reused.status}`);
@@ -71,12 +71,12 @@ export async function reuseIsNoticed({
   );
   assert(
     (await refresh(String(third["refresh_token"]))).status === 401,
-    "a session goes on after the reuse of a refresh token",
+    "a session continues after the reuse of a refresh token",
   );
 }
 
 /** A refresh whose response was lost can be repeated for a short time, but not from another network. */
-export async function lostAnswersAreGivenAgain({
+export async function lostRefreshesCanBeRepeated({
   register,
   signIn,
   refresh,
@@ -84,20 +84,21 @@ export async function lostAnswersAreGivenAgain({
   assertSuccess,
   details,
 }: Probe): Promise<void> {
-  if (!details.refreshGraceSeconds) throw new Unchecked("the grace for a lost answer is not known");
+  if (!details.refreshGraceSeconds) throw new Unchecked("the grace period is not known");
   const session = await signIn(await register());
   const successor = assertSuccess(await refresh(session.refresh), "a refresh token does not work").json[
     "refresh_token"
   ];
   const again = await refresh(session.refresh);
-  if (again.status === 200) assert(again.json["refresh_token"] === successor, "a refresh token has two successors");
+  if (again.status === 200)
+    assert(again.json["refresh_token"] === successor, "a repeated refresh returns another refresh token");
   const copied = await refresh(session.refresh, "127.0.0.2");
   assert(copied.status === 401, `a used refresh token works from another network: ${copied.status}`);
-  assert((await refresh(String(successor))).status === 401, "a session goes on after the theft of a refresh token");
+  assert((await refresh(String(successor))).status === 401, "a session continues after the theft of a refresh token");
 }
 
 /** Invalid refresh tokens do not end a session. */
-export async function guessesEndNothing({ register, signIn, refresh, assert }: Probe): Promise<void> {
+export async function invalidRefreshTokensEndNoSession({ register, signIn, refresh, assert }: Probe): Promise<void> {
   const [one, other] = [await signIn(await register()), await signIn(await register())];
   const [id = "", secret = ""] = one.refresh.split(".");
   const [, foreign = ""] = other.refresh.split(".");
@@ -115,9 +116,9 @@ export async function guessesEndNothing({ register, signIn, refresh, assert }: P
   ];
   for (const guess of guesses) {
     const { status } = await refresh(guess);
-    assert(status === 400 || status === 401, `an invalid refresh token is answered with ${status}: ${guess}`);
+    assert(status === 400 || status === 401, `an invalid refresh token returns ${status}: ${guess}`);
   }
-  assert((await refresh(one.refresh)).status === 200, "a session was ended by guesses");
+  assert((await refresh(one.refresh)).status === 200, "a session was ended by invalid refresh tokens");
 }
 
 export async function sessionsAreLimited({
@@ -130,20 +131,20 @@ export async function sessionsAreLimited({
   details,
 }: Probe): Promise<void> {
   const { sessionsPerUser } = details;
-  if (sessionsPerUser === undefined) throw new Unchecked("the limit of sessions is not known");
+  if (sessionsPerUser === undefined) throw new Unchecked("the session limit is not known");
   const user = await register();
   const oldest = await signIn(user);
   for (let count = 1; count < sessionsPerUser; count += 1) await signIn(user);
-  assert(await accepts({ bearer: oldest.bearer }), "a session ends before there are too many");
+  assert(await accepts({ bearer: oldest.bearer }), "a session ends below the limit");
   await signIn(user);
   assert(!(await accepts({ bearer: oldest.bearer })), "a user has more sessions than the limit");
   const { json } = await call(operationFor("listSessions"), { basic: user.basic, query: "limit=100" });
   const count = (json["sessions"] as unknown[]).length;
-  assert(count === sessionsPerUser, `of ${sessionsPerUser} sessions ${count} are listed`);
+  assert(count === sessionsPerUser, `${count} of ${sessionsPerUser} sessions are listed`);
 }
 
 /** Pages contain every session once, and are no longer than requested. */
-export async function pagesAreWhole({ register, signIn, call, assert, operationFor }: Probe): Promise<void> {
+export async function pagesAreComplete({ register, signIn, call, assert, operationFor }: Probe): Promise<void> {
   const user = await register();
   for (let count = 0; count < 5; count += 1) await signIn(user);
   const list = operationFor("listSessions");
@@ -157,15 +158,15 @@ export async function pagesAreWhole({ register, signIn, call, assert, operationF
     assert(page.length <= 2, `a page of 2 has ${page.length}`);
     seen.push(...page.map(({ id }) => id));
     cursor = json["next_cursor"];
-    assert(seen.length <= 5, "pages do not end");
+    assert(seen.length <= 5, "the pages never end");
   } while (cursor !== null);
   assert(
     new Set(seen).size === 5,
-    `of 5 sessions ${seen.length} are in pages, ${new Set(seen).size} of them different`,
+    `the pages list ${seen.length} sessions, ${new Set(seen).size} of them different, instead of 5`,
   );
   const whole = await call(list, { basic: user.basic });
   assert(
     (whole.json["sessions"] as unknown[]).length === 5 && whole.json["next_cursor"] === null,
-    "a page is not whole",
+    "the first page is not complete",
   );
 }

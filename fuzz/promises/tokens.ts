@@ -11,13 +11,13 @@ const encoded = (json: Json) => Buffer.from(JSON.stringify(json)).toString("base
 export async function tokensCannotBeForged({ register, token, accepts, assert, call, roles }: Probe): Promise<void> {
   const [one, other] = [await register(), await register()];
   const good = await token(one);
-  assert(await accepts({ bearer: good }), "a good token is refused");
+  assert(await accepts({ bearer: good }), "a valid token is rejected");
   const [header = "", payload = "", signature = ""] = good.split(".");
   const anothers = encoded({ ...decoded(payload), sub: other.id, username: other.username });
   const lasting = encoded({ ...decoded(payload), exp: 4_102_444_800 });
   const variants: [string, string][] = [
-    ["for another user, with the signature of one's own", `${header}.${anothers}.${signature}`],
-    ["that lasts for longer, with its old signature", `${header}.${lasting}.${signature}`],
+    ["for another user, with the signature of the original token", `${header}.${anothers}.${signature}`],
+    ["with a later expiry and the original signature", `${header}.${lasting}.${signature}`],
     ["of alg none", `${encoded({ ...decoded(header), alg: "none" })}.${payload}.`],
     ["of alg none for another user", `${encoded({ ...decoded(header), alg: "none" })}.${anothers}.`],
     ["of alg None with a signature", `${encoded({ ...decoded(header), alg: "None" })}.${payload}.${signature}`],
@@ -29,7 +29,7 @@ export async function tokensCannotBeForged({ register, token, accepts, assert, c
     ["with a blank inside", `${header}.${payload} .${signature}`],
     ["with a fourth part", `${good}.${signature}`],
   ];
-  for (let how = 0; how < forgeries; how += 1) variants.push([`forged in the way ${how}`, forged(good, how)]);
+  for (let how = 0; how < forgeries; how += 1) variants.push([`of forgery ${how}`, forged(good, how)]);
   if (roles.keys) {
     const { keys = [] } = (await call(roles.keys)).json as { keys?: JsonWebKey[] };
     for (const key of keys) {
@@ -58,7 +58,7 @@ export async function claimsAreVerified({ register, token, accepts, assert, deta
   const [header, claims] = (await token(user)).split(".").slice(0, 2).map(decoded) as [Json, Json];
   const duration = Number(claims["exp"]) - Number(claims["iat"]);
   assert(duration > 0 && duration <= 86_400, `a token lives for ${duration} seconds`);
-  assert(await accepts({ bearer: await sign(header, claims) }), "a good token is refused");
+  assert(await accepts({ bearer: await sign(header, claims) }), "a valid token is rejected");
   const now = Math.floor(Date.now() / 1000);
   const wrong: [string, Json, Json][] = [
     ["that has expired", {}, { iat: now - 3_600, exp: now - 5 }],
@@ -82,7 +82,7 @@ export async function claimsAreVerified({ register, token, accepts, assert, deta
 }
 
 /** Each operation accepts the declared credentials only. */
-export async function credentialsAreDeclared(probe: Probe): Promise<void> {
+export async function onlyDeclaredCredentialsAreAccepted(probe: Probe): Promise<void> {
   const { api, register, token, call, assert, inputsFor } = probe;
   const user = await register();
   const bearer = await token(user);
@@ -127,7 +127,7 @@ function assertChallenges(
 }
 
 /** Credentials are revoked immediately, and no others are. */
-export async function endingsEnd({
+export async function endedCredentialsAreRejected({
   register,
   signIn,
   token,
@@ -179,7 +179,7 @@ export async function endingsEnd({
     const own = { session: await signIn(user), token: await token(user) };
     await act(user, own.session.bearer, own.session.id);
     const still = (what: string) => `${what} still works after ${how}`;
-    const died = (what: string) => `${what} is over after ${how}`;
+    const broken = (what: string) => `${what} no longer works after ${how}`;
     for (const [name, what, works] of [
       ["token", "a token", () => accepts({ bearer: own.token })],
       ["session", "a session's token", () => accepts({ bearer: own.session.bearer })],
@@ -188,10 +188,10 @@ export async function endingsEnd({
     ] as const) {
       if (name === "refresh" && !ended.has(name)) continue;
       const isOver = ended.has(name);
-      assert((await works()) !== isOver, isOver ? still(what) : died(what));
+      assert((await works()) !== isOver, isOver ? still(what) : broken(what));
     }
     if (how === "a change of password")
-      assert(await accepts({ basic: [user.username, newPassword] }), died("the new password"));
+      assert(await accepts({ basic: [user.username, newPassword] }), broken("the new password"));
   }
   assert(await accepts({ bearer: session.bearer }), "another user's session has ended");
   assert(await accepts({ bearer: apart }), "another user's token is revoked");

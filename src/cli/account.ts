@@ -1,4 +1,4 @@
-/** A user who was named on the command line. */
+/** Finds and unlocks the user that a command names. */
 import type { Database } from "../database/database.ts";
 import { userId } from "../identifiers.ts";
 import { throttleKeys } from "../throttling/keys.ts";
@@ -7,8 +7,8 @@ import { userStore } from "../users/store.ts";
 import { canonicalUsername } from "../users/username.ts";
 
 /**
- * Resets the counts of wrong passwords of an account, whether or not the user exists. Those of addresses stay. An instance may
- * refuse for two more seconds what it has just refused.
+ * Resets the counts of wrong passwords of an account, whether or not the user exists. The counts of addresses remain. An instance
+ * may repeat a recent rejection for two more seconds.
  * @returns whether there was a count to reset
  */
 export async function unlockAccount(

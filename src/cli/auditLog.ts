@@ -1,4 +1,4 @@
-/** Reads from the log of the service what has happened since a backup. */
+/** Reads changes since a backup from the log of the service. */
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { z } from "zod";

@@ -115,7 +115,7 @@ export async function endUser(
 
 /**
  * Revokes every signing key, including those that another SECRET_KEY encrypts.
- * @param keys the new keys: one that signs at once, and the one after it
+ * @param keys the new keys: one that signs at once, and its successor
  * @param rotationSeconds for how long the first one signs
  * @returns the ids of the revoked keys
  */

@@ -1,6 +1,6 @@
 /**
- * Handles signals until the command handles them itself: loading it takes a good part of a second. Process 1 of a container has
- * no default actions, so that a signal would be lost without a listener.
+ * Handles signals while the command is loaded, which takes hundreds of milliseconds. Process 1 of a container has no default
+ * actions for signals: without a listener, a signal would be ignored.
  */
 export function handleEarlySignals(command: string): void {
   const isService = command === "serve" || command[0] === "-";

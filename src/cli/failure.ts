@@ -21,7 +21,7 @@ export function exitWithError(error: unknown): void {
 
 function explain(error: unknown): { message: string; status: number } {
   if (error instanceof FatalError) return { message: error.message, status: error.exitStatus };
-  // What a command needs, mostly the database, does not respond in time.
+  // The database, or something else that the command needs, does not respond in time.
   if (error instanceof Problem && error.status === 503) {
     const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
     return { message: `${problems[error.slug].title}${cause}. Try again.`, status: exitStatus.unavailable };

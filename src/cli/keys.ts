@@ -43,7 +43,7 @@ function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyToo
   return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
 }
 
-/** @returns whether SECRET_KEY opens every key that is not revoked; false if there is none */
+/** @returns whether SECRET_KEY decrypts every key that is not revoked; false if there is no such key */
 async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolean> {
   if ((await store.findAll()).every(({ revokedAt }) => revokedAt)) return false;
   return requireSecretKey(store, seal).then(
@@ -88,11 +88,11 @@ async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: 
   const signing = (await statesOf(store)).find(({ state }) => state === "signing");
   if (!signing) return;
   printLine(`Revoked. ${signing.kid} signs.`);
-  warnOfYoungKey(signing, await store.now());
+  warnIfRecentlyPublished(signing, await store.now());
 }
 
 /** A cached key set may lack the key after two revocations in a row, or after all keys were revoked. */
-function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date): void {
+function warnIfRecentlyPublished({ createdAt }: Pick<StoredKey, "createdAt">, now: Date): void {
   const knownAt = new Date(createdAt.getTime() + publishedBeforeSigningSeconds * 1000);
   if (knownAt > now)
     printLine(
@@ -100,7 +100,7 @@ function warnOfYoungKey({ createdAt }: Pick<StoredKey, "createdAt">, now: Date):
     );
 }
 
-/** Opens no key: after SECRET_KEY was stolen and changed, the new one cannot open the old keys. */
+/** Decrypts no key: after SECRET_KEY was stolen and changed, the new one cannot decrypt the old keys. */
 async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds }: KeyTools): Promise<void> {
   const isUnchanged = await opensLiveKeys(store, seal);
   const keys = [await makeKey(seal), await makeKey(seal)] as const;
@@ -113,7 +113,7 @@ async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds 
   audit("all-sessions-ended", {});
   printLine(`Revoked ${counted(revoked.length, "signing key")}. The new one is ${keys[0].kid}.`);
   const now = await store.now();
-  warnOfYoungKey({ createdAt: now }, now);
+  warnIfRecentlyPublished({ createdAt: now }, now);
   printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
   printLine("Restart every instance whose SECRET_KEY differs from the one of this command.");
 }

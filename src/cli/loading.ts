@@ -1,4 +1,4 @@
-/** One sentence instead of a stack trace if the program cannot be loaded. */
+/** Prints one sentence, and no stack trace, if the program cannot be loaded. */
 
 /** Exits unless this Node is recent enough. */
 export function requireNode(oldestMajor: number, oldestMinor: number): void {

@@ -135,7 +135,7 @@ const disableChangedPasswords = statement({
   columns: { id: uuid, username: text },
 });
 
-/** After `endEverything`, too. */
+/** This runs after `endEverything` for the same reason. */
 const disableAllPasswords = statement({
   name: "disable-all-passwords",
   sql: `UPDATE users SET password_hash = '${disabledPassword}', password_epoch = token_epoch`,

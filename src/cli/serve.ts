@@ -42,9 +42,9 @@ export const serve = withoutArguments(async (config, log, program) => {
   });
 });
 
-type Surroundings = { config: Config; log: Logger; program: ProgramContext };
+type ServeContext = { config: Config; log: Logger; program: ProgramContext };
 
-function announce({ url }: Service, { config, log, program }: Surroundings): void {
+function announce({ url }: Service, { config, log, program }: ServeContext): void {
   const docs = config.documentation ? `${url}/docs` : undefined;
   log.info({ url, docs }, "listening");
   if (isatty(1)) program.print(greeting(url, docs));

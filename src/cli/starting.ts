@@ -2,7 +2,7 @@
 import type { Config } from "../config/config.ts";
 import type { Shutdown } from "../process/shutdown.ts";
 
-/** @returns what was started; `undefined` if the process was stopped meanwhile, whether or not that made the start fail */
+/** @returns what was started; `undefined` if the process was stopped meanwhile, even if that made the start fail */
 export async function unlessStopped<T>(
   { isStopping }: Pick<Shutdown, "isStopping">,
   start: () => Promise<T>,

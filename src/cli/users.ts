@@ -1,4 +1,4 @@
-/** `latchkey users`: lets a user in again whose password is lost, stolen or disabled, or who is locked out. */
+/** `latchkey users`: sets the password of a user, or unlocks an account. */
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -57,7 +57,7 @@ const actions: Record<string, Action> = {
     if (isUnlocked) audit("account-unlocked", { userId: account.id });
     printLine(
       isUnlocked
-        ? "The counts of wrong passwords are reset. An instance may refuse for two more seconds."
+        ? "The counts of wrong passwords are reset. An instance may still reject attempts for two seconds."
         : "No wrong passwords are counted for this user.",
     );
   },
@@ -88,5 +88,5 @@ async function readPassword(): Promise<string> {
 function explain(error: unknown): never {
   if (!(error instanceof Problem) || error.status >= 500) throw error;
   const { detail, errors } = error.body("");
-  throw new InputError(detail ?? `The password ${errors?.[0]?.detail ?? "is refused"}.`);
+  throw new InputError(detail ?? `The password ${errors?.[0]?.detail ?? "is not accepted"}.`);
 }

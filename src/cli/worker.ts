@@ -1,4 +1,4 @@
-/** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary runs it; it also stops it and handles its signals. */
+/** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary starts workers, stops them, and handles signals. */
 import cluster from "node:cluster";
 import { exitStatus } from "../errors.ts";
 import { letNewSpaceGrow } from "../process/newSpace.ts";

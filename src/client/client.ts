@@ -61,7 +61,7 @@ export type LatchkeyClient = Client<paths> & {
   ): Promise<Result<"changePassword">>;
 };
 
-/** Problems that a new token may solve. */
+/** Problems after which a request is sent again with a new token. */
 const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"];
 
 export function createLatchkeyClient({

@@ -80,7 +80,7 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
       api.DELETE("/api/token", { headers: { Authorization: `Bearer ${bearer}` }, signal });
     if (token !== undefined && (await revoke(token)).response.ok) return;
     if (refreshToken === null) return;
-    const { data } = await exchange(refreshToken, signal);
+    const { data } = await sendRefresh(refreshToken, signal);
     if (data) await revoke(data.access_token);
   }
 
@@ -121,7 +121,7 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
       return undefined;
     }
     session.id = sessionIdOf(refreshToken);
-    const { data, error, response } = await exchange(refreshToken, AbortSignal.timeout(refreshTimeoutMs));
+    const { data, error, response } = await sendRefresh(refreshToken, AbortSignal.timeout(refreshTimeoutMs));
     const isStored = await inTurn(async () => {
       const stored = await storage.getItem(storageKey);
       if (session !== current || (stored !== refreshToken && stored !== data?.refresh_token)) return false;
@@ -138,7 +138,7 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
     return undefined;
   }
 
-  const exchange = (refreshToken: string, signal: AbortSignal) =>
+  const sendRefresh = (refreshToken: string, signal: AbortSignal) =>
     api.POST("/api/token", { body: { refresh_token: refreshToken }, fetch: retryingFetch, signal });
 
   return { current: () => current, begin, forget, token, renew };

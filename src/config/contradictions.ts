@@ -1,4 +1,4 @@
-/** Settings whose values are allowed, but not in combination. */
+/** Finds settings whose values are allowed, but not in combination. */
 import { secretKeyAllowed } from "./values.ts";
 
 /** The weakest parameters that OWASP recommends for argon2id: 7168 KiB with 5 passes. */

@@ -1,6 +1,6 @@
 /**
  * The parameters that DATABASE_URL may have. Parameters that `pg` or Latchkey do not support are errors, and not ignored. The
- * settings that database/connections.ts makes on each connection take precedence over those in `options`.
+ * settings that database/connect.ts makes on each connection take precedence over those in `options`.
  */
 
 const parameters: Record<string, (value: string) => boolean> = {
@@ -17,8 +17,8 @@ const parameters: Record<string, (value: string) => boolean> = {
   sslkey: () => true,
   sslrootcert: () => true,
   sslnegotiation: (value) => ["postgres", "direct"].includes(value),
-  client_encoding: (value) => /^utf-?8$/i.test(value), // what it always is
-  target_session_attrs: (value) => ["read-write", "primary"].includes(value), // what is required anyway
+  client_encoding: (value) => /^utf-?8$/i.test(value), // the only supported encoding
+  target_session_attrs: (value) => ["read-write", "primary"].includes(value), // Latchkey always requires this
 };
 
 const severalHosts =

@@ -130,7 +130,7 @@ export const settings = {
   SECRET_KEY_PREVIOUS: {
     fallback: undefined,
     critical: true,
-    allowed: "the SECRET_KEY from before the present one",
+    allowed: "the previous SECRET_KEY",
     help: "The old SECRET_KEY while it is being changed. Keep it for SESSION_IDLE_DAYS: sessions that were not refreshed before it is removed end.",
     secret: true,
     schema: secretKey,
@@ -263,7 +263,7 @@ export const settings = {
     fallback: undefined,
     allowed: "an http or https URL without a user, query or fragment",
     help: "URL of an OpenTelemetry collector, such as http://localhost:4318. Without it, tracing is off. The OpenTelemetry SDK reads the other OTEL_ variables.",
-    secret: true, // some vendors want a key in its path
+    secret: true, // some vendors require a key in the path
     schema: z.string().refine((value) => httpUrl(value) && !/[?#@\s]/.test(value)),
   },
   TRUST_PROXY: {

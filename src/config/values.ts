@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 export type Setting = {
-  /** The default; `undefined` if the absence of the setting has a meaning of its own. */
+  /** The default; `undefined` if there is none. */
   fallback: string | undefined;
   /** The allowed values, for messages and the help; without a full stop. */
   allowed: string;

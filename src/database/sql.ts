@@ -57,6 +57,8 @@ type Declaration<Parameters extends Types, Columns extends Types> = {
   parameters?: Parameters;
   /** The columns of the result, by name. None for a statement that returns no rows. */
   columns?: Columns;
+  /** Plan it for each run, for a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
+  replan?: boolean;
 };
 
 type Declared = Pick<Statement, "name" | "text" | "parameters" | "columns">;
@@ -66,7 +68,7 @@ const declared = new Map<string, Declared>();
 export const declaredStatements = (): readonly Declared[] => [...declared.values()];
 
 /**
- * Declares a statement. It is prepared once on each connection that runs it.
+ * Declares a statement. It is prepared once on each connection that runs it, unless it is to be replanned.
  * @throws {Error} if the name is in use, or a parameter is missing in the declaration or in the SQL
  */
 // biome-ignore lint/complexity/noBannedTypes: a declaration without parameters or columns has none
@@ -79,9 +81,10 @@ export function statement<const Parameters extends Types = {}, const Columns ext
   declared.set(name, { name, text, parameters, columns });
   // A connection of a pooler can outlive a version of the program: another text must have another name.
   const preparedName = `${name}-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
+  const prepared = declaration.replan ? {} : { name: preparedName };
 
   const run = (knex: Knex, [values]: Arguments<Parameters>): Promise<pg.QueryResult<Row<Columns>>> =>
-    query(knex, { name: preparedName, text, values: order.map((parameter) => values?.[parameter]) });
+    query(knex, { ...prepared, text, values: order.map((parameter) => values?.[parameter]) });
 
   return {
     name,

@@ -13,10 +13,10 @@ export type Documentation = {
   json(): Promise<EncodedBody>;
 };
 
-/** The files beside the page that `npm run build` makes, which are all that is read of it here. */
+/** The files that `npm run build` writes next to the page. The service reads only these. */
 export const builtFiles = (page: string) => ({ br: `${page}.br`, gzip: `${page}.gz`, policy: `${page}.csp` });
 
-/** @param page the path of the page that `npm run build` makes */
+/** @param page the path of the page that `npm run build` writes */
 export async function loadDocumentation(page: string, { published }: Contract): Promise<Documentation> {
   const files = builtFiles(page);
   const [br, gzip, policy] = await Promise.all([

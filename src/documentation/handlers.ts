@@ -5,7 +5,7 @@ import type { Documentation } from "./documentation.ts";
 import { indexOf } from "./index.ts";
 import { contentSecurityPolicy, problemPage } from "./pages.ts";
 
-/** `undefined` with `DOCUMENTATION=off`. Then each of these operations but the index is a 404. */
+/** `undefined` with `DOCUMENTATION=off`. Then all of these operations except the index return a 404. */
 type Available = Documentation | undefined;
 
 /** Serves `/` and `/api`, as JSON for programs and as a page for browsers. */

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 
 /**
- * Where the guide and the code samples have the service: where it listens unless told otherwise. Where the page is served by a
- * service, its script puts that one's address in its place, so that the bytes are the same everywhere.
+ * The URL of the service in the guide and the code samples: the default address. If a service sends the page, a script in the
+ * page replaces this URL by the actual one. So the bytes of the page are the same everywhere.
  */
 export const sampleOrigin = "http://127.0.0.1:8080";
 

@@ -5,7 +5,7 @@ export const getLiveness: Handler<"getLiveness"> = () => ({ status: 200, body: {
 
 /**
  * @param isMigrated queries the database, and throws `database-unavailable`
- * @param requireWritable throws `database-unavailable` where the database rejects writes
+ * @param requireWritable throws `database-unavailable` if the database rejects writes
  */
 export const getReadiness =
   (

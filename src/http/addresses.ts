@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import type { Config } from "../config/config.ts";
 import { StartError } from "../errors.ts";
 
-/** @throws {StartError} where an address is in use, forbidden or unknown */
+/** @throws {StartError} if an address is in use, forbidden or unknown */
 export async function checkAddresses({ host, port, metricsHost, metricsPort }: Config): Promise<void> {
   // Both are reserved at the same time, because they could be the same.
   const releases = [await reserve(host, port).catch(cannotListen("", host, port))];

@@ -8,7 +8,7 @@ export const basePath = (publicUrl: string | undefined): string =>
 /**
  * Strips the base path from requests, so that every link works without a proxy, and whether or not a proxy strips it.
  * @param paths the paths of the contract
- * @returns `undefined` where there is no base path, or a path of the contract begins with it
+ * @returns `undefined` if there is no base path, or if a path of the contract begins with it
  */
 export function stripBasePath(base: string, paths: readonly string[]): RequestHandler | undefined {
   const isAmbiguous = paths.some((path) => path === base || path.startsWith(`${base}/`));

@@ -5,7 +5,7 @@ import type { Request } from "express";
 
 /**
  * The client's IP address, from the connection or, with `TRUST_PROXY`, from `X-Forwarded-For`. Some proxies append the port.
- * @returns `undefined` where a trusted proxy forwards something that is not an IP address
+ * @returns `undefined` if a trusted proxy forwards something that is not an IP address
  */
 export function clientAddress({ ip = "" }: Request): string | undefined {
   if (isIP(ip)) return ip;

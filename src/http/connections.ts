@@ -30,7 +30,7 @@ export function trackConnections(server: Server, log?: Logger): ReadonlySet<Sock
   return connections;
 }
 
-/** Logs connections that could not be accepted, such as without file descriptors. At most once a second. */
+/** Logs that connections cannot be accepted, for example if no file descriptors are left. At most once a second. */
 function reportAcceptErrors(server: Server, log?: Logger): void {
   let isReported = false;
   server.on("error", (err) => {

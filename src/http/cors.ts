@@ -16,6 +16,6 @@ const exposedHeaders = [
 /** Seconds for which a browser may cache a preflight. */
 const maxAge = 600;
 
-/** @param origins the allowed origins, or `*` among them for any */
+/** @param origins the allowed origins. `*` allows any */
 export const allowOrigins = (origins: string[]): RequestHandler =>
   cors({ origin: origins.includes("*") ? "*" : origins, exposedHeaders, maxAge });

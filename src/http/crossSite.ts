@@ -39,7 +39,7 @@ export function crossSiteCheck(allowedOrigins: readonly string[] = [], publicUrl
 
 /**
  * Whether a browser has sent a preflight for this request (Fetch, "CORS-safelisted method" and "CORS-safelisted
- * request-header"). With `*`, a preflight fails for the browser's credentials, so that these are the script's.
+ * request-header"). With `*`, a preflight fails for the browser's credentials, so that the credentials are the script's own.
  */
 const neededPreflight = ({ method, headers }: Request): boolean =>
   method !== "POST" || /^application\/json *(;|$)/i.test(headers["content-type"] ?? "");

@@ -1,12 +1,12 @@
 /**
  * Rejects requests that a proxy and this service could interpret differently (RFC 9112, sections 3.2 and 6). Node's parser
- * rejects most of them; these it accepts.
+ * rejects most of them. This file rejects those that it accepts.
  */
 import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 
-/** Headers of which Node silently keeps the first one. */
+/** If one of these headers is repeated, Node silently keeps the first value. */
 const onlyOnce = new Set(["host", "authorization", "content-type", "content-length", "transfer-encoding"]);
 const lengthsOfOnlyOnce = new Set([...onlyOnce].map(({ length }) => length));
 

@@ -1,4 +1,4 @@
-/** Responds to requests that Node's parser rejects, with a problem as the app would. */
+/** Responds with a problem to requests that Node's parser rejects. */
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";

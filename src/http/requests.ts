@@ -34,7 +34,7 @@ export function closeAfter(response: ServerResponse): void {
 /**
  * @param connections the connections that are ready for HTTP
  * @param handle is called for each request to process
- * @returns the unfinished responses of a connection, in the order of their requests
+ * @returns a function that returns the unfinished responses of a connection, in the order of their requests
  */
 export function serveRequests(
   server: Server,
@@ -77,7 +77,7 @@ export function serveRequests(
     if (!connections.has(socket) || !(code === timeoutCode || code.startsWith("HPE_"))) return void socket.destroy();
     const { unfinished, latest } = connectionOf(socket);
     if (latest && !latest.request.complete) return failBody(socket, unfinished, latest, code);
-    // Browsers open connections in advance, and would take this response for that to their next request.
+    // Browsers open connections in advance, and would mistake this response for the one to their next request.
     if (code === timeoutCode && socket.bytesRead === 0) return void socket.destroy();
     refuseInOrder(socket, code, latest ? undefined : methodOf(error));
   });
@@ -125,5 +125,5 @@ function afterResponse(socket: Socket, response: ServerResponse | undefined, nex
   response.once("close", next);
 }
 
-/** The method of the first request on a connection. Unreliable where the head arrived in parts, which does no harm. */
+/** The method of the first request on a connection. It may be wrong if the head arrived in parts, which does no harm. */
 const methodOf = ({ rawPacket }: ParserError) => rawPacket?.subarray(0, 16).toString("latin1").split(" ")[0];

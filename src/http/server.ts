@@ -14,7 +14,7 @@ import { type Certificate, watchCertificate } from "./tls.ts";
 
 /** How long closing waits for requests in flight. */
 const drainTimeoutMs = 10_000;
-/** How long closing accepts connections from the listen queue, at most. */
+/** The maximum time for which closing accepts connections from the listen queue. */
 const acceptTimeoutMs = 2_000;
 /** How many seconds in total a client may stall a response. Long responses are written in chunks of 64 KiB. */
 const readerTimeoutSeconds = 2;

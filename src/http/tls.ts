@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { startPoller } from "../lib/poller.ts";
 
-/** How often the contents of the files are compared. Their times say too little: a renamed file or a changed link keeps its time. */
+/** How often file contents are compared. Modification times are unreliable: a renamed file or a changed link keeps its time. */
 const intervalMs = 2_000;
 
 /** TLS 1.3, and the suites of TLS 1.2 with forward secrecy and authenticated encryption (RFC 9325, section 4.2). */
@@ -27,7 +27,7 @@ const protocol: SecureContextOptions = {
 };
 
 export type Certificate = {
-  /** Complete, since `setSecureContext` resets what is absent. */
+  /** Complete, because `setSecureContext` resets missing options. */
   context: SecureContextOptions;
   certFile: string;
   keyFile: string;
@@ -35,7 +35,7 @@ export type Certificate = {
 
 /**
  * @returns `undefined` if the settings name no files
- * @throws {ConfigError} which names the file that cannot be used, and the reason, but nothing that is in it
+ * @throws {ConfigError} that names the file and the reason, without any content of the file
  */
 export async function readCertificate({ tlsCert, tlsKey }: Pick<Config, "tlsCert" | "tlsKey">) {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;

@@ -1,7 +1,7 @@
 /** Loads tracing, which needs optional packages. */
 import { StartError } from "../errors.ts";
 
-/** @throws {StartError} where the optional packages of OpenTelemetry are not installed */
+/** @throws {StartError} if the optional packages of OpenTelemetry are not installed */
 export function loadTracing(): Promise<typeof import("./tracing.ts")> {
   return import("./tracing.ts").catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== "ERR_MODULE_NOT_FOUND") throw cause;

@@ -25,7 +25,7 @@ export type Log = {
 
 /**
  * Opens the log: JSON lines, or readable text on a terminal. Lines that cannot be written are dropped and counted. Once writing
- * works again, a line has their number, at every `LOG_LEVEL` but `silent`.
+ * works again, a line reports their number, at every `LOG_LEVEL` except `silent`.
  * @param fd standard output or, for the audit events of a command, standard error, which is always JSON
  */
 export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
@@ -54,7 +54,7 @@ export function printFatal(message: string): void {
   }
 }
 
-/** @returns what logs a request when its response has been sent, or its client has gone */
+/** @returns a function that logs a request when its response was sent or its connection was closed */
 export function requestLog(log: Logger): (context: RequestContext, request: Request, response: Response) => void {
   return (context, request, response) => {
     const { method } = request; // dispatch turns a HEAD into a GET
@@ -84,7 +84,7 @@ export function reportProblem(problem: Problem): void {
     context.cause = problem.cause instanceof Error ? problem.cause : problem;
 }
 
-/** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` but `silent`. */
+/** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` except `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
   return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {

@@ -1,6 +1,6 @@
 /**
- * Writes log lines to a file descriptor, and never fails or blocks the service. pino's own destination (sonic-boom) keeps what
- * it cannot write, throws the error once its listeners have seen it, and retries for ever at exit.
+ * Writes log lines to a file descriptor, without ever failing or blocking the service. pino's own destination (sonic-boom) keeps
+ * lines that it cannot write, throws write errors, and retries forever at exit.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, write as startWrite, writeSync } from "node:fs";
 import { isatty } from "node:tty";
@@ -8,34 +8,35 @@ import { isatty } from "node:tty";
 export type LogDestination = {
   /** Takes one line with its line feed. Never throws, and returns before the line is written. */
   write(line: string): void;
-  /** How many lines were dropped since the start. */
+  /** The number of lines that were dropped since the start. */
   dropped(): number;
 };
 
 /** While the reader is slower than the service, lines beyond this limit are dropped. */
 const maxBufferedBytes = 67_108_864;
-/** PIPE_BUF: a pipe takes a write of this size as a whole or not at all, so that lines of two processes do not mix. */
+/** PIPE_BUF: writes to a pipe up to this size are atomic, so that lines of two processes do not mix. */
 const maxPipeWriteBytes = 4_096;
 const maxWriteBytes = 65_536;
-/** Lines are collected for this long and written together. */
+/** Lines are collected for this long and written together. SIGKILL loses those that wait. */
 const batchMs = 10;
-/** After an error, such as ENOSPC. */
+/** Delay before the next try after an error, such as ENOSPC. */
 const errorRetryMs = 1_000;
-/** While a pipe or a socket is full: from the first to the second, doubled each time. */
+/** First and longest delay while a pipe or a socket is full. It doubles each time. */
 const fullRetryMs = [10, 100] as const;
-/** How long the exit of the process waits for the reader. */
+/** How long the process waits for a slow reader before it exits. */
 const flushTimeoutMs = 1_000;
 
 const lineFeed = 10;
 
-/** Lines that are written together. Those that report a loss are not counted when they are lost themselves. */
+/** Lines that are written together. `lines` does not count reports of dropped lines. */
 type Chunk = { text: string; bytes: number; lines: number };
-type Writing = { rest: Buffer; lines: number; isBegun: boolean };
+/** The chunk that is being written. `isWithinLine`: a line has been written in part. */
+type Writing = { rest: Buffer; lines: number; isWithinLine: boolean };
 
 /**
- * Lines are buffered while the reader is slow. After any other error the buffered lines are dropped, and writing is retried each
+ * Buffers lines while the reader is slow. After any other error, the buffered lines are dropped and writing is retried each
  * second.
- * @param report writes a line that says how many lines were dropped since the last report: once writing works again
+ * @param report is called once writing works again. It writes a line with the number of lines dropped since the last report
  */
 export function createLogDestination(fd: number, report: (dropped: number) => void): LogDestination {
   const chunkBytes = fstatSync(fd).isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
@@ -48,7 +49,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   let flushDeadline: number | undefined;
   const dropped = { total: 0, reported: 0, confirmed: 0 };
   let isReporting = false;
-  /** How long the file was when an error cut the current line. */
+  /** The length of the file when an error interrupted the current line. */
   let cutAt: number | undefined;
 
   function write(line: string): void {
@@ -84,14 +85,14 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     });
   }
 
-  /** Makes the next chunk the current one, unless there is one. @returns whether there is something to write */
+  /** Takes the next chunk, unless one is being written. @returns whether there is something to write */
   function takeNext(): boolean {
     const chunk = current ? undefined : queue.shift();
-    if (chunk) current = { rest: Buffer.from(chunk.text), lines: chunk.lines, isBegun: false };
+    if (chunk) current = { rest: Buffer.from(chunk.text), lines: chunk.lines, isWithinLine: false };
     return current !== undefined;
   }
 
-  /** Notes what one write has done. */
+  /** Records the result of a write. @returns why the write failed, if it did */
   function advance(error: NodeJS.ErrnoException | null, count: number): "full" | "failed" | undefined {
     if (error) return error.code === "EAGAIN" ? "full" : "failed";
     pauseMs = fullRetryMs[0];
@@ -102,11 +103,11 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     }
     const [done, rest] = [current.rest.subarray(0, count), current.rest.subarray(count)];
     const lines = Math.max(current.lines - done.filter((byte) => byte === lineFeed).length, 0);
-    current = { rest, lines, isBegun: done.at(-1) !== lineFeed };
+    current = { rest, lines, isWithinLine: done.at(-1) !== lineFeed };
     return undefined;
   }
 
-  /** Everything is written, and so is the last report. */
+  /** Everything has been written, including the last report. */
   function finishRound(): void {
     state = "idle";
     flushDeadline = undefined;
@@ -132,13 +133,13 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
 
   function fail(): void {
     dropQueue();
-    if (current && !current.isBegun) dropCurrent();
+    if (current && !current.isWithinLine) dropCurrent();
     if (current) {
-      // The end of the line that is cut is kept: another line must not be written behind its beginning.
+      // Keep the rest of the interrupted line: no other line may follow its first part.
       const end = current.rest.indexOf(lineFeed) + 1;
-      const behind = current.lines - 1;
-      dropped.total += Math.max(behind, 0);
-      current = { rest: current.rest.subarray(0, end), lines: Math.min(current.lines, 1), isBegun: true };
+      const laterLines = current.lines - 1;
+      dropped.total += Math.max(laterLines, 0);
+      current = { rest: current.rest.subarray(0, end), lines: Math.min(current.lines, 1), isWithinLine: true };
       bufferedBytes = end;
       cutAt = fileLength(fd);
     }
@@ -149,10 +150,10 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     retry.unref();
   }
 
-  /** Tries again after an error, with the report of what was lost. */
+  /** Retries after an error, and reports the dropped lines. */
   function resume(): void {
     const length = fileLength(fd);
-    // Truncated, or continued by another process: the end of the line does not belong there any more.
+    // The file was truncated, or another process wrote to it: the rest of the line would be in the wrong place.
     if (current && length !== cutAt) dropCurrent();
     state = "writing";
     if (!current && endsWithinLine(fd, length)) append({ text: "\n", bytes: 1, lines: 0 });
@@ -178,7 +179,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     clearTimeout(retry);
   }
 
-  // Nothing else is left to do. The process lives for as long as there is a timer or a write.
+  // Node emits this when nothing else is left to do. A timer or a write keeps the process alive.
   process.on("beforeExit", () => {
     if (flushDeadline !== undefined || (state === "idle" && !current)) return;
     flushDeadline = performance.now() + flushTimeoutMs;
@@ -186,22 +187,22 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
     if (state === "failed") resume();
     else if (state === "full") writeNext();
   });
-  // After process.exit() and an uncaught exception, only what can be written at once is.
+  // After process.exit() or an uncaught exception, only synchronous writes are possible.
   process.on("exit", () => {
-    if (state === "writing") current = undefined; // it is on its way
+    if (state === "writing") current = undefined; // its write was already started
     try {
       while (state !== "failed" && state !== "ended" && takeNext()) {
         if (advance(null, writeSync(fd, current?.rest ?? Buffer.alloc(0)))) break;
       }
     } catch {
-      // There is nobody to tell.
+      // The error cannot be reported either.
     }
   });
 
   return { write, dropped: () => dropped.total };
 }
 
-/** @returns the length of a regular file in bytes; 0 for anything else, and where it cannot be read */
+/** @returns the length of a regular file in bytes; 0 for other files, and if the length cannot be read */
 function fileLength(fd: number): number {
   try {
     const stat = fstatSync(fd);
@@ -212,17 +213,17 @@ function fileLength(fd: number): number {
 }
 
 /**
- * Keeps Node from aborting at exit: it restores the settings of the terminals that it was started with, and takes it for a fault
- * of its own when one of them is gone. A closed descriptor is left alone.
+ * Prevents Node from aborting at exit. Node restores the settings of the terminals that it was started with, and aborts if one of
+ * them was lost. It skips closed descriptors.
  */
 export function closeLostTerminalsAtExit(): void {
   process.on("exit", () => {
-    // What has been lost is a device like any other, which nobody needs any more.
+    // A lost terminal is still a character device, but not a terminal.
     for (const fd of [0, 1, 2]) if (!isatty(fd) && fstatSync(fd).isCharacterDevice()) closeSync(fd);
   });
 }
 
-/** Whether a file ends with a part of a line, perhaps of another process that writes to it and had no room either. */
+/** Whether a file ends within a line. Another process that writes to it may have run out of space, too. */
 function endsWithinLine(fd: number, length: number): boolean {
   if (length === 0) return false;
   try {
@@ -238,15 +239,15 @@ function endsWithinLine(fd: number, length: number): boolean {
 
 /**
  * Opens standard output or standard error so that writing to a full pipe, socket or terminal fails with EAGAIN at once. A blocked
- * write would hold a thread that hashes passwords, and the exit of the process.
+ * write would occupy a thread that hashes passwords, and delay the exit of the process.
  * @param fd 1 or 2
- * @returns another descriptor of the same file where the system has such; `fd` otherwise
+ * @returns another descriptor of the same file if the system supports it; otherwise `fd`
  */
 export function openNonBlocking(fd: 1 | 2): number {
   const stat = fstatSync(fd);
   if (isatty(fd) || stat.isFIFO()) {
     try {
-      // Not by changing `fd`, which is shared with other processes that do not expect it.
+      // The flag is not set on `fd` itself, because other processes may share it.
       return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     } catch {
       // No /proc, no permission, or nobody reads.

@@ -34,32 +34,34 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
   if (worker === undefined) registerWorkers(registry, () => 1);
   else registry.setDefaultLabels({ worker });
 
-  new Gauge({ name: "latchkey_info", help: "1, with the version.", labelNames: ["version"], registers }).set(
-    { version },
-    1,
-  );
+  new Gauge({
+    name: "latchkey_info",
+    help: "Always 1. The label is the version.",
+    labelNames: ["version"],
+    registers,
+  }).set({ version }, 1);
   const requests = new Counter({
     name: "latchkey_http_requests_total",
-    help: "Requests answered, by operation, status and problem (empty where there was none).",
+    help: "Requests, by operation, status and problem (empty if there was none).",
     labelNames: ["operation", "status", "problem"],
     registers,
   });
   const durations = new Histogram({
     name: "latchkey_http_request_duration_seconds",
-    help: "From the end of a request's headers to the end of its answer.",
+    help: "Time from the end of a request's headers to the end of its response, in seconds.",
     labelNames: ["operation"],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
     registers,
   });
   const hashingWait = new Histogram({
     name: "latchkey_hashing_wait_seconds",
-    help: "How long a password waited for its turn to be hashed.",
+    help: "Time for which a password waited to be hashed, in seconds.",
     buckets: [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 1],
     registers,
   });
   const throttled = new Counter({
     name: "latchkey_throttled_total",
-    help: "Passwords not looked at and registrations not made, by the limit that was reached.",
+    help: "Sign-in attempts and registrations that were rejected, by the limit that was reached.",
     labelNames: ["limit"],
     registers,
   });
@@ -72,13 +74,13 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 
   const contractFaults = new Counter({
     name: "latchkey_contract_faults_total",
-    help: "Answers that were looked at (CONTRACT_CHECK) and were not what the contract says.",
+    help: "Responses that violated the contract, of those that CONTRACT_CHECK validated.",
     registers,
   });
 
   const connectionsRefused = new Counter({
     name: "latchkey_connections_refused_total",
-    help: "Connections closed as they came, by the limit that was reached: MAX_CONNECTIONS or that of one network.",
+    help: "New connections that were closed, by the limit that was reached: MAX_CONNECTIONS (total) or MAX_CONNECTIONS_PER_NETWORK (network).",
     labelNames: ["limit"],
     registers,
   });
@@ -130,18 +132,22 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
             this.set(read());
           },
         });
-      gauge("latchkey_http_connections", "Connections of clients that are open.", connections);
+      gauge("latchkey_http_connections", "Open client connections.", connections);
       gauge("latchkey_hashing_running", "Passwords being hashed.", () => hashing().running);
       gauge("latchkey_hashing_waiting", "Passwords waiting to be hashed.", () => hashing().waiting);
       gauge("latchkey_database_connections_used", "Connections of the pool in use.", () => database().used);
-      gauge("latchkey_database_connections_free", "Connections of the pool not in use.", () => database().free);
-      gauge("latchkey_database_requests_waiting", "Who waits for a connection of the pool.", () => database().waiting);
+      gauge("latchkey_database_connections_free", "Free connections of the pool.", () => database().free);
+      gauge(
+        "latchkey_database_requests_waiting",
+        "Requests that wait for a connection of the pool.",
+        () => database().waiting,
+      );
       gauge(
         "latchkey_revocations_staleness_seconds",
-        "How long ago the list of revocations was known to be complete.",
+        "Seconds since the revocation list was last known to be complete.",
         () => revocations().stalenessSeconds,
       );
-      gauge("latchkey_revocations", "Live revocations that are held.", () => revocations().size);
+      gauge("latchkey_revocations", "Revocations in memory.", () => revocations().size);
     },
   };
 }
@@ -151,13 +157,13 @@ function registerWorkers(registry: Registry, serving: () => number): { ended: Co
   const registers = [registry];
   new Gauge({
     name: "latchkey_workers_serving",
-    help: "Processes that serve. As many as WORKERS, unless one has ended, is starting or does not respond.",
+    help: "Processes that serve: WORKERS, minus those that have exited, are starting or do not respond.",
     registers,
     collect() {
       this.set(serving());
     },
   });
-  const help = "Workers that ended without being asked to, and were replaced.";
+  const help = "Workers that exited unexpectedly and were replaced.";
   return {
     ended: new Counter({ name: "latchkey_workers_ended_total", help, registers }),
     hung: new Counter({
@@ -171,7 +177,7 @@ function registerWorkers(registry: Registry, serving: () => number): { ended: Co
 function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
   new Counter({
     name: "latchkey_log_lines_dropped_total",
-    help: "Lines of the log that were dropped because they could not be written, audit events among them.",
+    help: "Log lines, including audit events, that were dropped because they could not be written.",
     registers: [registry],
     collect() {
       this.reset();
@@ -188,7 +194,7 @@ export async function serveMetricsOfWorkers({
   read,
   serving,
   droppedLogLines,
-  ...place
+  ...options
 }: {
   host: string;
   port: number;
@@ -196,7 +202,7 @@ export async function serveMetricsOfWorkers({
   /** Requests the metrics of all responsive workers. */
   read: () => Promise<MetricsSnapshot[]>;
   serving: () => number;
-  /** Of the primary itself. */
+  /** The number of lines that the primary itself dropped. */
   droppedLogLines: () => number;
 }): Promise<MetricsServer & { workerEnded(): void; workerHung(): void }> {
   const own = new Registry();
@@ -209,7 +215,7 @@ export async function serveMetricsOfWorkers({
     return (await own.metrics()) + (await combined.metrics());
   };
   return {
-    ...(await serve({ ...place, read: readAll })),
+    ...(await serve({ ...options, read: readAll })),
     workerEnded: () => ended.inc(),
     workerHung: () => hung.inc(),
   };

@@ -1,7 +1,7 @@
 /**
  * Traces: a span for each request, with a span for each statement and each password hash. The attributes are set here and not by
  * automatic instrumentation, which could copy a secret from a request or an error. OpenTelemetry is loaded only by this file,
- * which is imported only where tracing is enabled.
+ * which is imported only if tracing is enabled.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
@@ -58,8 +58,8 @@ export function startTracing(warn: (code: unknown) => void): Tracing {
   return {
     request(request, response, next) {
       if (untraced.has(request.path)) return next();
-      const { method } = request; // dispatch makes a GET of a HEAD
-      // Without `tracestate` and `baggage`, in which a client could hand anything on.
+      const { method } = request; // dispatch turns a HEAD into a GET
+      // Without `tracestate` and `baggage`, in which a client could pass anything on.
       const { traceparent } = request.headers;
       const parent = propagation.extract(ROOT_CONTEXT, { traceparent });
       const served = requestContext();
@@ -102,7 +102,7 @@ export function startTracing(warn: (code: unknown) => void): Tracing {
     }),
 
     async close() {
-      const delivered = sdk.shutdown().catch(() => {}); // its failures have been warnedAt of
+      const delivered = sdk.shutdown().catch(() => {}); // failures were reported to `warn`
       await Promise.race([delivered, sleep(flushTimeoutMs, undefined, { ref: false })]);
     },
   };

@@ -19,8 +19,8 @@ export type Call<Id extends OperationId> = {
 };
 
 /**
- * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems. Where the
- * operation declares a 304, the body is an encoded one, and negotiation decides between 200 and 304.
+ * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems. If the
+ * operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
@@ -70,7 +70,7 @@ type HandlersHeaders<Declared> = {
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 
-/** Of several media types, the handler returns all, by name. Negotiation sends the one that `Accept` prefers. */
+/** If there are several media types, the handler returns a body for each. Negotiation sends the one that `Accept` prefers. */
 type BodyPart<Response> = Response extends { content: infer Content }
   ? { body: IsUnion<keyof Content> extends true ? Content : Content[keyof Content] }
   : { body?: never };

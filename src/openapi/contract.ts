@@ -15,12 +15,12 @@ export type ScalarParameter = { name: string; location: ParameterLocation; type:
 
 /** A response that an operation declares. */
 export type DeclaredResponse = {
-  /** None for an empty body, several where `Accept` decides. */
+  /** Empty without a body. If there are several, `Accept` selects one. */
   contentTypes: readonly string[];
   isJson: boolean;
   /**
-   * Names and values in turn, for headers that do not depend on the request: the media type if there is only one, headers with a
-   * `const` in the contract, and the security headers that the response does not declare itself.
+   * Alternating names and values of headers that do not depend on the request: the media type if there is only one, headers
+   * with a `const` in the contract, and the security headers that the response does not declare itself.
    */
   fixedHeaders: readonly string[];
 };
@@ -83,18 +83,18 @@ export class ContractError extends FatalError {
   readonly exitStatus = exitStatus.software;
 }
 
-const howToCatchUp = "Run `npm run generate` and `npm run build`.";
+const rebuildAdvice = "Run `npm run generate` and `npm run build`.";
 const methods = ["get", "put", "post", "delete", "patch"] as const;
 
 /**
- * Loads the contract. A contract that cannot be bound or guarded completely stops the start.
+ * Loads the contract, and checks that this program can bind and guard all of it.
  * @throws {ContractError}
  */
 export async function loadContract(file: string | URL, publicUrl: string | undefined): Promise<Contract> {
   const text = await readFile(file, "utf8");
   const document = (await parseContract(text, packageFile("dist/openapi.json"))) as OpenApiDocument;
   const operations = Object.entries(document.paths).flatMap(([path, item]) =>
-    Object.entries(item).map(([method, operation]) => bindable(document, path, method, operation)),
+    Object.entries(item).map(([method, operation]) => bindOperation(document, path, method, operation)),
   );
   const generated = Object.keys(security).sort().join();
   if (
@@ -104,13 +104,15 @@ export async function loadContract(file: string | URL, publicUrl: string | undef
       .sort()
       .join()
   ) {
-    throw new ContractError(`openapi.yaml has other operations than this program was built for. ${howToCatchUp}`);
+    throw new ContractError(
+      `The operations in openapi.yaml differ from those that this program was built with. ${rebuildAdvice}`,
+    );
   }
   const published = publish(text, document, publicUrl);
   return { document: { ...published.document, servers: document.servers ?? [] }, operations, published };
 }
 
-/** With `PUBLIC_URL` as the server, and its path before the types of the problems. */
+/** Adds `PUBLIC_URL` as the server, and its path to the types of problems. */
 function publish(text: string, document: OpenApiDocument, publicUrl: string | undefined): Contract["published"] {
   if (publicUrl === undefined) return { yaml: async () => text, document };
   const base = basePath(publicUrl);
@@ -121,7 +123,7 @@ function publish(text: string, document: OpenApiDocument, publicUrl: string | un
   return { yaml: () => publishedYaml(text, publicUrl, withBase), document: published };
 }
 
-/** The text as it is written, comments included, with the same changes. */
+/** The YAML text with the same changes. Its comments remain. */
 async function publishedYaml(text: string, publicUrl: string, change: (value: unknown) => unknown): Promise<string> {
   const { parseDocument, visit } = await import("yaml");
   const published = parseDocument(text);
@@ -134,15 +136,20 @@ async function publishedYaml(text: string, publicUrl: string, change: (value: un
   return published.toString();
 }
 
-function bindable(document: OpenApiDocument, path: string, method: string, operation: OpenApiOperation): Operation {
+function bindOperation(
+  document: OpenApiDocument,
+  path: string,
+  method: string,
+  operation: OpenApiOperation,
+): Operation {
   const where = `${method.toUpperCase()} ${path}`;
   const id = operation.operationId;
   if (!isMethod(method)) throw new ContractError(`${where}: only ${methods.join(", ")} can be bound.`);
   if (!isOperationId(id))
-    throw new ContractError(`${where}: this program was built without operationId ${id}. ${howToCatchUp}`);
+    throw new ContractError(`${where}: this program was built without operationId ${id}. ${rebuildAdvice}`);
   if (!operation.security) throw new ContractError(`${where}: security is missing. Use [] for an open operation.`);
   if (JSON.stringify(operation.security) !== JSON.stringify(security[id])) {
-    throw new ContractError(`${where}: this program was built for another security. ${howToCatchUp}`);
+    throw new ContractError(`${where}: this program was built with a different security. ${rebuildAdvice}`);
   }
   const body = resolve(document, operation.requestBody);
   const parameters = (operation.parameters ?? []).map((parameter) => resolve(document, parameter));

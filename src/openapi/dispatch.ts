@@ -21,7 +21,7 @@ type DispatchParts = {
   check: ResponseCheck;
   transportHeaders: TransportHeaders;
   writeProblem: ProblemWriter;
-  /** Where the API is described; `undefined` where it is not. */
+  /** Where a client finds the documentation, for the 404; `undefined` if it is not served. */
   described: string | undefined;
 };
 
@@ -30,7 +30,7 @@ type Serve = (operation: Operation, request: Request, response: Response) => voi
 /** Binds each operation of the contract to its handler. Any other path is a 404, any other method a 405. */
 export function dispatch(parts: DispatchParts): RequestHandler {
   const { contract, described } = parts;
-  const serve = server(parts);
+  const serve = operationServer(parts);
   const route = router(contract, serve, described);
   const fixedPaths = operationsByFixedPath(contract);
   return (request, response, next) => {
@@ -41,13 +41,13 @@ export function dispatch(parts: DispatchParts): RequestHandler {
   };
 }
 
-/** Serves a request for an operation, and responds with a problem where it fails. */
-function server(parts: DispatchParts): Serve {
+/** @returns a function that serves a request for an operation, and responds with a problem if that fails */
+function operationServer(parts: DispatchParts): Serve {
   const { contract, authenticator, requireSameSite, check, transportHeaders, writeProblem } = parts;
   const handlers: AnyHandlers = parts.handlers;
   const validate = requestValidator(contract);
 
-  // An `await` costs a microsecond even where there is nothing to wait for, as in the check of a token.
+  // An `await` costs a microsecond even if its operand is not a promise, as in most token checks.
   const handle = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const context = requestContext();
     context.operation = operation;
@@ -56,7 +56,7 @@ function server(parts: DispatchParts): Serve {
     const principal = authenticated instanceof Promise ? await authenticated : authenticated;
     context.principal = principal;
     requireAcceptable(operation, request);
-    // The validator knows no HEAD. Node has already decided that this response has no body.
+    // The validator does not support HEAD. Node has already decided that this response has no body.
     if (request.method === "HEAD") request.method = "GET";
     const validated = validate(operation, request, response);
     if (validated !== undefined) await validated;
@@ -72,7 +72,7 @@ function server(parts: DispatchParts): Serve {
       "X-Request-Id",
       context.id,
     ]);
-    if (!check(response, outgoing)) throw new Error(`${operation.id} was about to break the contract`);
+    if (!check(response, outgoing)) throw new Error(`the response of ${operation.id} violates the contract`);
     send(response, outgoing);
   };
 

@@ -67,7 +67,7 @@ function cached(make: () => Promise<Buffer>): () => Promise<Buffer> {
   };
 }
 
-/** @returns the content coding that the client prefers, or the first of ours it accepts equally; `undefined` where it accepts none */
+/** @returns the content coding that the client prefers, in our order among equals; `undefined` if it accepts none */
 export function preferredCoding(request: IncomingMessage): Coding | undefined {
   // The types of the package lack its options.
   const negotiator = new Negotiator(request) as Negotiator & {
@@ -77,5 +77,5 @@ export function preferredCoding(request: IncomingMessage): Coding | undefined {
 }
 
 /** Whether `If-None-Match` lists the ETag, by weak comparison, or is `*` (RFC 9110, section 13.1.2). */
-export const isNamed = (etag: string, ifNoneMatch: string | undefined): boolean =>
+export const matchesEtag = (etag: string, ifNoneMatch: string | undefined): boolean =>
   ifNoneMatch !== undefined && fresh({ "if-none-match": ifNoneMatch.replaceAll("\t", " ") }, { etag });

@@ -1,6 +1,6 @@
 /**
- * Who may call an operation: the `security` that the contract declares for it decides, and nothing else. A requirement that
- * is not met is a problem, with the challenges of the operation.
+ * Authenticates requests. Only the `security` that the contract declares for an operation decides who may call it. If it is not
+ * met, the response is a problem with the challenges of the operation.
  */
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -8,7 +8,7 @@ import { hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
-/** Verifies credentials. A token that was verified before is answered without a promise. */
+/** Verifies credentials. For a token that was verified before, the result is not a promise. */
 export type Authenticator = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
   password(username: string, password: string): Promise<PasswordPrincipal>;
@@ -17,8 +17,8 @@ export type Authenticator = {
 };
 
 /**
- * Authenticates a request for an operation. Where `bearerAuth` is declared, a token is also accepted in place of the Basic
- * username, with any password. Where `basicAuth` is declared alone, only a password is accepted.
+ * Authenticates a request for an operation. If `bearerAuth` is declared, a token is also accepted in place of the Basic
+ * username, with any password. If `basicAuth` is declared alone, only a password is accepted.
  * @returns `undefined` for an open operation, whose credentials are ignored
  * @throws {Problem} a 401, or `invalid-request` for a malformed header
  */
@@ -46,7 +46,7 @@ const passwordRequired = "This operation requires the username and the password.
 
 /**
  * The challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of the operation. Scripts in a browser get no Basic
- * challenge, because the browser would open its login dialog over the page. Where no challenge would be left, they get one of
+ * challenge, because the browser would open its login dialog over the page. If no challenge would be left, they get one of
  * a scheme that browsers do not know, because a 401 must have a challenge.
  * @param problem names the reason in the Bearer challenge, if it was the token (RFC 6750, section 3.1)
  * @param destination `Sec-Fetch-Dest` of the request (W3C Fetch Metadata); `undefined` from curl and from old browsers

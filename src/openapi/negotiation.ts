@@ -2,7 +2,7 @@
 import type { Request, Response } from "express";
 import { Problem } from "../problems/problems.ts";
 import { type DeclaredResponse, inUtf8, isJsonType, type Operation } from "./contract.ts";
-import { type EncodedBody, isNamed, preferredCoding } from "./encodedBody.ts";
+import { type EncodedBody, matchesEtag, preferredCoding } from "./encodedBody.ts";
 import type { HandlerReply } from "./response.ts";
 
 /**
@@ -21,7 +21,7 @@ export function requireAcceptable(operation: Operation, request: Request): void 
 
 /**
  * Whether a response has several representations, from which `negotiate` selects one.
- * @returns `false` where the reply can be sent as it is
+ * @returns `false` if the reply can be sent as it is
  */
 export const needsNegotiation = (operation: Operation, { contentTypes }: DeclaredResponse): boolean =>
   contentTypes.length > 1 || operation.responses.has(304);
@@ -46,8 +46,8 @@ export async function negotiate(
 type EncodedReply = HandlerReply & { body: EncodedBody };
 
 /**
- * Selects the content coding, or a 304 where the client has that representation. A 304 has the headers of the 200, with which
- * a cache replaces those that it stored (section 15.4.5).
+ * Selects the content coding, or a 304 if the client has that representation. A 304 has the headers of the 200, because
+ * a cache replaces its stored headers with them (section 15.4.5).
  * @throws {Problem} `not-acceptable`
  */
 async function selectCoding(
@@ -59,7 +59,7 @@ async function selectCoding(
   if (!coding) throw new Problem("not-acceptable", { detail: "The content codings are br, gzip and identity." });
   const { etag, read } = body[coding];
   const common = { ...headers, ETag: etag, Vary: varyBy("Accept-Encoding", response) };
-  if (isNamed(etag, request.headers["if-none-match"])) return { status: 304, headers: common };
+  if (matchesEtag(etag, request.headers["if-none-match"])) return { status: 304, headers: common };
   const encoded = coding === "identity" ? common : { ...common, "Content-Encoding": coding };
   return { status: 200, headers: encoded, body: await read() };
 }

@@ -1,6 +1,6 @@
 /**
- * Numbers and booleans in requests have one spelling. The validator converts parameters by JavaScript's rules, and accepts `0x10`,
- * `1e2` and ` 5`.
+ * Numbers and booleans in requests have one spelling. The validator alone converts parameters by JavaScript's rules, and would
+ * accept `0x10`, `1e2` and ` 5`.
  */
 import type { Request } from "express";
 import { Problem, type RequestError } from "../problems/problems.ts";

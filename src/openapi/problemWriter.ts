@@ -9,17 +9,17 @@ import { joinHeaders, type OutgoingResponse, send } from "./response.ts";
 import type { ResponseCheck } from "./responseCheck.ts";
 
 /**
- * Responds with a problem. An error that is not a problem, or a problem that the operation does not declare, is an
- * `internal-error`, which tells the client nothing.
- * @param operation `undefined` for a request to no operation
+ * Responds with a problem. An error that is not a problem, or a problem that the operation does not declare, becomes
+ * an `internal-error` without details.
+ * @param operation `undefined` if the request matches no operation
  */
 export type ProblemWriter = (error: unknown, response: Response, operation?: Operation) => void;
 
-/** Names and values in turn: the headers of each response to a request that came over TLS. */
+/** Alternating names and values: the headers of each response to a request that came over TLS. */
 export type TransportHeaders = (request: Request) => readonly string[];
 
 type Parts = {
-  /** Logs what the client does not get. */
+  /** Logs the problem and its cause. */
   report: (problem: Problem) => void;
   check: ResponseCheck;
   transportHeaders: TransportHeaders;
@@ -43,7 +43,7 @@ export function problemWriter({ report, check, transportHeaders, base = "" }: Pa
     let problem = declaredProblem(operation, error);
     let outgoing = respond(problem, request, challengesFor(problem, operation, request));
     if (!check(response, outgoing)) {
-      problem = new Problem("internal-error", { cause: new Error("A problem was about to break the contract") });
+      problem = new Problem("internal-error", { cause: new Error("a problem response violates the contract") });
       outgoing = respond(problem, request, undefined);
     }
     report(problem);
@@ -60,7 +60,7 @@ const problemHeaders: readonly string[] = [
   inUtf8("application/problem+json"),
 ];
 
-/** Seconds in `Retry-After` of every 503: enough for a restart of the database, and short for a person. */
+/** Seconds in `Retry-After` of every 503: long enough for a restart of the database, and short enough for a person. */
 const unavailableSeconds = 2;
 
 /** The headers of RFC 9110 and draft-ietf-httpapi-ratelimit-headers. */

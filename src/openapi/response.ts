@@ -6,16 +6,16 @@ import type { DeclaredResponse } from "./contract.ts";
 /** A response that is ready to be sent. */
 export type OutgoingResponse = {
   status: number;
-  /** Names and values in turn. A header that is sent more than once has an array of values. */
+  /** Alternating names and values. A header that is sent more than once has an array of values. */
   headers: readonly (string | string[])[];
-  /** `undefined` where there is none. */
+  /** `undefined` for an empty body. */
   body: string | Buffer | undefined;
 };
 
 /** What a handler returned, for any operation. */
 export type HandlerReply = { status: number; headers?: Record<string, string>; body?: unknown };
 
-/** @param common names and values in turn: the headers of every response to this request */
+/** @param common alternating names and values: the headers of every response to this request */
 export function createResponse(
   { fixedHeaders, isJson }: DeclaredResponse,
   { status, headers, body }: HandlerReply,
@@ -28,7 +28,7 @@ export function createResponse(
   };
 }
 
-/** @returns names and values in turn */
+/** @returns alternating names and values */
 export function joinHeaders(
   fixed: readonly string[],
   common: readonly string[],

@@ -15,7 +15,7 @@ export type ReceivedResponse = {
 
 /**
  * Validates a response.
- * @param operationId `undefined` for a request to no operation
+ * @param operationId `undefined` if the request matches no operation
  * @returns the first violation, without any value of the response; `undefined` for a valid response
  */
 export type ResponseValidator = (
@@ -24,7 +24,7 @@ export type ResponseValidator = (
   response: ReceivedResponse,
 ) => string | undefined;
 
-/** The responses to a request to no operation. A 405 is recognized by its `Allow`. */
+/** The responses to requests that match no operation. A 405 is recognized by its `Allow`. */
 const undeclaredOperation: Record<number, string> = {
   400: "#/components/responses/InvalidRequest",
   404: "#/components/responses/NotFound",

@@ -13,8 +13,8 @@ import { requireCanonicalScalars, requireRepresentableNumbers } from "./paramete
 
 /** Far above every declared body. */
 const bodyLimitBytes = 16_384;
-/** A body of that size arrives in a dozen chunks. A thousand of them are an attack on the memory: each costs 100 bytes and more. */
-const maxPieces = 1_024;
+/** A body of that size usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones fill memory. */
+const maxChunks = 1_024;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
 
@@ -22,8 +22,8 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * @returns a function that reads and validates the request of an operation. The validated body is in `request.body`, the
- * parameters are in `request.params` and `request.query`. It throws a 400, 413 or 415, and needs no promise for an operation
- * without input.
+ * parameters are in `request.params` and `request.query`. It throws a 400, 413 or 415. For an operation without
+ * input it returns no promise.
  */
 export function requestValidator(contract: Contract) {
   const withInput = new Set(contract.operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
@@ -31,7 +31,7 @@ export function requestValidator(contract: Contract) {
   const validators = OpenApiValidator.middleware({
     // A copy, because the validator changes it, and with few paths, because it tries them one after the other.
     apiSpec: JSON.parse(JSON.stringify({ ...contract.document, paths: Object.fromEntries(paths) })),
-    validateApiSpec: false, // `npm run lint` validates it; here it would take a sixth of the start
+    validateApiSpec: false, // `npm run lint` validates it; here it would take a sixth of the startup time
     validateRequests: { allErrors: true },
     validateResponses: false,
     // The guard authenticates. The validator would turn an outage into a 401.
@@ -93,17 +93,17 @@ function bodyReader(type: string): RequestHandler {
     if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
     request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
-    // The server emits a problem where a body is late or malformed. body-parser would wait for the end of the body.
+    // The server emits a problem if a body is late or malformed. body-parser would wait for the end of the body.
     request.on("error", (error) => {
       if (error instanceof Problem) next(error);
     });
     // body-parser would read a body that is too large to its end.
     let arrived = 0;
-    let pieces = 0;
+    let chunks = 0;
     request.on("data", (chunk: Buffer) => {
       arrived += chunk.length;
-      pieces += 1;
-      if (pieces > maxPieces) {
+      chunks += 1;
+      if (chunks > maxChunks) {
         // body-parser would keep them all until the end.
         request.removeAllListeners("data").resume();
         response.setHeader("Connection", "close");

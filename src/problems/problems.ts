@@ -1,6 +1,6 @@
 /**
- * The catalogue of problems (RFC 9457). All code that rejects a request throws one of them. It does not compile if the catalogue
- * and the enum in the contract differ.
+ * The catalogue of problems (RFC 9457). All code that rejects a request throws one of them. The code does not compile if the
+ * catalogue and the enum in the contract differ.
  */
 import type { components } from "../../generated/openapi.ts";
 
@@ -198,7 +198,7 @@ type ProblemMembers = {
   cause?: unknown;
 };
 
-/** A failure that the contract declares. `src/openapi/problemWriter.ts` makes the response of it. */
+/** A failure that the contract declares. `src/openapi/problemWriter.ts` creates its response. */
 export class Problem extends Error {
   readonly slug: ProblemSlug;
   readonly status: number;

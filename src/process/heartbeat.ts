@@ -1,13 +1,13 @@
 /**
  * Heartbeats of the workers. A process that is stopped or hangs keeps receiving connections; only missing heartbeats show it.
- * The primary counts ticks of its own timer instead of time: while it is stopped itself, or the machine is suspended, it counts
+ * The primary counts ticks of its own timer, and not time: while it is stopped itself, or the machine is suspended, it counts
  * nothing.
  */
 import type { Worker } from "node:cluster";
 import { sendToPrimary } from "./workerMessages.ts";
 
 const intervalMs = 1_000;
-/** After this many missed heartbeats, a worker hangs. */
+/** After this many missed heartbeats, a worker counts as hung. */
 export const missedHeartbeatsAllowed = 5;
 /** The same for a worker that is starting: it loads, compiles and connects. */
 const missedWhileStartingAllowed = 60;

@@ -1,6 +1,6 @@
 /**
- * Limits V8's space for new objects while the program starts. Import it before the program: otherwise that space grows to dozens
- * of megabytes for objects that are used once, and an idle service would keep them.
+ * Limits V8's space for new objects while the program starts. Import it before the program. Otherwise that space grows to dozens
+ * of megabytes for objects that are used once, and an idle service keeps this memory.
  */
 import { setFlagsFromString } from "node:v8";
 

@@ -1,5 +1,5 @@
 /**
- * What happens on SIGTERM, at any moment:
+ * SIGTERM stops the process, whether it is starting or serving:
  *
  * 1. A start that is still under way is cancelled. What it has opened is closed, and the process exits.
  * 2. A running service drains for SHUTDOWN_GRACE_SECONDS: `/readyz` fails, requests are still served, and each connection is
@@ -46,7 +46,7 @@ export type Shutdown = {
 
 /** How long a stop may take beyond the grace period, and how much longer if it stops an embedded Postgres. */
 const timeoutsMs = { stop: 19_000, embeddedPostgres: 20_500 };
-/** When the process exits although something keeps it alive, such as a dead connection. Flushing the log takes up to a second. */
+/** Delay before the exit if something, such as a dead connection, keeps the process alive. The log is flushed within a second. */
 const exitAfterMs = { start: 100, service: 1_500 };
 /** npm and the terminal both deliver the same Ctrl-C. */
 const duplicateSignalMs = 250;

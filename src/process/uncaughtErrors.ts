@@ -8,7 +8,7 @@ const maxLogged = 10;
 
 export type UncaughtErrorHandler = {
   /**
-   * Stops in an orderly way from now on. Before, the process exits at once.
+   * From now on, an error starts an orderly shutdown. Until then, the process exits at once.
    * @param stop exits the process itself if it cannot stop in time
    * @param log for the errors from now on
    */
@@ -47,7 +47,8 @@ export function exitOnUncaughtErrors(log: Logger, status: number): UncaughtError
 
 /** A thrown value that is not an error is not logged: it could be anything, and contain a secret. */
 function logError(log: Logger, thrown: unknown, origin: string): void {
-  const err = thrown instanceof Error ? thrown : new Error(`not an error was thrown, but of type ${typeof thrown}`);
+  const err =
+    thrown instanceof Error ? thrown : new Error(`a value that is not an Error was thrown, of type ${typeof thrown}`);
   try {
     log.fatal({ err, origin }, "an error was not handled");
   } catch {

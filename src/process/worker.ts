@@ -22,7 +22,7 @@ export async function joinPrimary(config: Config, number: number): Promise<Worke
   return { number, postgres };
 }
 
-/** Reports the service as running, and obeys the primary from now on. */
+/** Reports that the service runs, and handles the messages of the primary from now on. */
 export function serveForPrimary(
   { url, readMetrics }: Pick<Service, "url"> & { readMetrics?: () => Promise<MetricsSnapshot> },
   { stop, reload }: Pick<Shutdown, "stop" | "reload">,

@@ -1,7 +1,7 @@
-/** What a primary and its workers tell each other, over the channel of node:cluster. */
+/** The messages between a primary and its workers, over the channel of node:cluster. */
 import type { MetricsSnapshot } from "../observability/metrics.ts";
 
-/** Signals are passed on as messages: a signal to the whole process group is for the primary, or each worker would get it twice. */
+/** The primary forwards signals as messages. Workers ignore signals, because one to the process group would reach them twice. */
 export type PrimaryMessage = NodeJS.Signals | "metrics";
 
 export type WorkerMessage =

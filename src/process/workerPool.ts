@@ -17,7 +17,7 @@ export type WorkerPool = {
   readMetrics(): Promise<MetricsSnapshot[]>;
   /** Tells every worker, including those that are still starting. */
   broadcast(message: PrimaryMessage): void;
-  /** Replaces no worker any more, stops them, and waits until they have ended or should have. */
+  /** Stops replacing workers, stops them, and waits until they have ended or their time limit has passed. */
   drain(graceSeconds: number, skipGrace: AbortSignal): Promise<void>;
   /** Ends the workers that still run. @throws {Error} if one does not end, or has failed while it stopped */
   kill(): Promise<void>;
@@ -56,7 +56,7 @@ export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; wo
   let isReplacing = false;
   let hasFailed = false;
 
-  // However the primary exits.
+  // No worker outlives the primary, however it exits.
   process.once("exit", () => {
     for (const worker of running.keys()) worker.process.kill("SIGKILL");
   });
@@ -110,7 +110,7 @@ export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; wo
     sleep(pauseMs, undefined, pauses)
       .then(() => start(number, restarts + 1))
       .catch((err: unknown) => {
-        if (isReplacing) replace(number, restarts + 1, { err }); // no memory or no process could be had
+        if (isReplacing) replace(number, restarts + 1, { err }); // there was no memory or no process left
       });
   };
   const stopReplacing = (): void => {
@@ -134,7 +134,7 @@ export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; wo
     start: (number) => void start(number),
     responsive,
     async readMetrics() {
-      return (await Promise.all(responsive().map(metricsOf))).filter((reading) => reading !== undefined);
+      return (await Promise.all(responsive().map(metricsOf))).filter((snapshot) => snapshot !== undefined);
     },
     broadcast,
     async drain(graceSeconds, skipGrace) {
@@ -183,7 +183,7 @@ async function metricsOf(worker: Worker): Promise<MetricsSnapshot | undefined> {
     done.signal.addEventListener("abort", () => worker.off("message", onMessage).off("exit", onExit));
   });
   send(worker, "metrics");
-  const reading = await Promise.race([response, sleep(metricsTimeoutMs, undefined, { ref: false })]);
+  const snapshot = await Promise.race([response, sleep(metricsTimeoutMs, undefined, { ref: false })]);
   done.abort();
-  return reading;
+  return snapshot;
 }

@@ -27,22 +27,33 @@ const findRevocations = statement({
 });
 
 /**
- * The revocations that a snapshot does not show: those of transactions that were in progress or had not begun. If there are
- * none, the only row has the new cursor and nothing else.
+ * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions
+ * that had not begun. The first row has the new cursor, and nothing else if there are none.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",
-  sql: `SELECT ${selectedCursor}, xid, id, ${selectedRevocation}
-    FROM (SELECT) AS always
-    LEFT JOIN (
-      SELECT * FROM revocations
-      WHERE (xid >= pg_snapshot_xmax(:snapshot) OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))))
-        AND (xid, id) > (:xid, :id) AND expires_at > now()
-      ORDER BY xid, id LIMIT ${pageSize}
-    ) AS page ON true`,
+  replan: true,
+  sql: `SELECT ${selectedCursor}, NULL::xid8 AS xid, NULL::bigint AS id, NULL AS subject,
+      NULL::integer AS "minimumEpoch", NULL::timestamptz AS "expiresAt"
+    UNION ALL SELECT NULL, NULL, xid, id, ${selectedRevocation} FROM (
+      (SELECT * FROM revocations
+        WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))) AND (xid, id) > (:xid, :id) AND expires_at > now()
+        ORDER BY xid, id LIMIT ${pageSize})
+      UNION ALL
+      -- OFFSET 0 makes it read the index in order, not sort all rows for each page.
+      (SELECT * FROM (
+          SELECT * FROM revocations
+          WHERE (xid, id) > (greatest(:xid, pg_snapshot_xmax(:snapshot)),
+                             CASE WHEN :xid < pg_snapshot_xmax(:snapshot) THEN 0 ELSE :id END)
+          ORDER BY xid, id OFFSET 0
+        ) AS later
+        WHERE expires_at > now() LIMIT ${pageSize})
+      LIMIT ${pageSize}
+    ) AS page`,
   parameters: { snapshot, xid: xid8, id: bigint },
   columns: {
-    ...cursorColumns,
+    server: nullable(text),
+    snapshot: nullable(text),
     xid: nullable(xid8),
     id: nullable(bigint),
     subject: nullable(revocationSubject),

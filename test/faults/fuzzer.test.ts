@@ -28,7 +28,7 @@ async function find(program: Program | undefined, first: string) {
     return { failure, requests: 0, observed, unchecked: new Map<string, string>() };
   }
   // The strength of passwords takes longest to estimate, and matters to one promise only.
-  const service = await start({ PASSWORD_BLOCKLIST: first === "weak-passwords-are-refused" ? "on" : "off" });
+  const service = await start({ PASSWORD_BLOCKLIST: first === "weak-passwords-are-rejected" ? "on" : "off" });
   const order = [first, ...Object.keys(promises).filter((name) => name !== first)];
   try {
     return { ...(await fuzz({ api, ...service, seed: 1, requests: maximumRequests, promises: order })), observed };

@@ -2,9 +2,9 @@ import type { Knex } from "knex";
 
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- A new key is published before it signs, so that nobody meets a token whose key they cannot know.
+    -- A new key is published before it signs, so that verifiers know the key of every token.
     ALTER TABLE signing_keys ADD COLUMN activates_at timestamptz NOT NULL DEFAULT now();
-    -- A stolen key: its tokens are dead, and it is no longer published.
+    -- For a stolen key: its tokens are rejected, and it is no longer published.
     ALTER TABLE signing_keys ADD COLUMN revoked_at timestamptz;
 
     CREATE FUNCTION notify_signing_keys() RETURNS trigger LANGUAGE plpgsql AS

@@ -2,9 +2,8 @@ import type { Knex } from "knex";
 
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- Of rate-limiter-flexible, in its own form: how many wrong passwords there were for a key (a digest)
-    -- until the end of its window, in milliseconds since 1970. Unlogged, since each sign-in writes here:
-    -- after a crash of Postgres the counting begins anew.
+    -- In the format of rate-limiter-flexible: the number of wrong passwords for a key (a digest) until the end of its
+    -- window, in milliseconds since 1970. Unlogged, because each sign-in writes here. A crash of Postgres resets it.
     CREATE UNLOGGED TABLE throttle (
       key varchar(255) PRIMARY KEY,
       points integer NOT NULL DEFAULT 0,
@@ -12,7 +11,7 @@ export async function up(knex: Knex): Promise<void> {
     );
     CREATE INDEX throttle_expire_idx ON throttle (expire);
 
-    -- Where an account has signed in from of late: from there others' guesses do not lock it out.
+    -- Networks from which the user signed in recently. Guesses from other networks do not lock the account there.
     CREATE TABLE familiar_networks (
       user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
       -- An IPv4 address, or the /64 of an IPv6 address.

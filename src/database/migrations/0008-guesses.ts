@@ -2,14 +2,14 @@ import type { Knex } from "knex";
 
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- Places that are taken and not yet decided, among the points: whether a limit is reached or only busy.
+    -- Attempts among the points whose password is still being checked. They show whether a limit is reached or only busy.
     ALTER TABLE throttle ADD COLUMN pending integer NOT NULL DEFAULT 0;
-    -- The older keys are plain digests of what was typed, from which a password could be recovered. What the previous
-    -- version still writes here is swept within three hours.
+    -- Older keys are plain digests of typed usernames. If a user typed a password there, it could be recovered. Rows that
+    -- the previous version still writes are deleted within three hours.
     DELETE FROM throttle;
 
-    -- Wrong passwords in a row for one account name, whether or not there is such a user: until the right one, or
-    -- until it expires. Logged, unlike throttle, since the count must survive a crash.
+    -- Consecutive wrong passwords for a username, whether or not the user exists, until the right password or until the
+    -- row expires. Logged, unlike throttle, because the count must survive a crash.
     CREATE TABLE password_failures (
       -- An HMAC of the name.
       key text PRIMARY KEY,
@@ -18,11 +18,11 @@ export async function up(knex: Knex): Promise<void> {
     );
     CREATE INDEX password_failures_expires_at_idx ON password_failures (expires_at);
 
-    -- An HMAC of the account name and the network: found without looking for the user first. NULL in rows of the
-    -- previous version, which get it at the next sign-in.
+    -- An HMAC of the username and the network, so that no lookup of the user is needed. NULL in rows of the previous
+    -- version until the next sign-in.
     ALTER TABLE familiar_networks ADD COLUMN key text UNIQUE;
 
-    -- Whether the password was used there, and not only a refresh token, which may be stolen: such a network never
-    -- replaces one that the password has proven, and is deleted when a theft is found.
+    -- Whether the password was used there. A network with only refreshes never replaces such a network, because the
+    -- refresh token may be stolen. It is deleted when a theft is detected.
     ALTER TABLE familiar_networks ADD COLUMN by_password boolean NOT NULL DEFAULT true;`);
 }

@@ -1,10 +1,10 @@
 import type { Knex } from "knex";
 
 /**
- * Moves the tables of an earlier version into the schema `latchkey`. A new installation has them there from the beginning.
+ * Moves the tables of an earlier version into the schema `latchkey`. A new installation creates them there.
  *
- * The previous version may still be serving, and uses unqualified names. For it, views with the names of the tables stay in the
- * old schema; what it writes goes through them. A migration of the next release drops them.
+ * The previous version may still be serving, and uses unqualified names. For it, updatable views with the names of the tables
+ * remain in the old schema. A migration of the next release drops them.
  */
 export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: [{ schema: string }] }>("SELECT current_schema() AS schema");
@@ -26,14 +26,14 @@ export async function up(knex: Knex): Promise<void> {
         EXECUTE format('CREATE SCHEMA latchkey AUTHORIZATION %I', owner);
       END IF;
 
-      -- Knex has the same names for its tables in every program. Where another one uses them too, they stay, with all that is in
-      -- them, and what concerns Latchkey is copied.
+      -- Knex's tables have the same names in every program. If another program uses them too, they remain unchanged, and the
+      -- entries of Latchkey are copied.
       SELECT count(*) > 0 INTO is_shared FROM migrations WHERE name NOT IN ('0001-users', '0002-signing-keys', '0003-revocations',
         '0004-sessions', '0005-key-rotation', '0006-throttle', '0007-endings', '0008-guesses');
 
       FOREACH item IN ARRAY tables || CASE WHEN is_shared THEN '{}' ELSE knex_tables END LOOP
         EXECUTE format('ALTER TABLE %I.%I SET SCHEMA latchkey', old_schema, item);
-        -- With ctid, by which the previous version deletes what has expired.
+        -- With ctid, which the previous version uses to delete expired rows.
         EXECUTE format('CREATE VIEW %1$I.%2$I AS SELECT ctid, * FROM latchkey.%2$I', old_schema, item);
         EXECUTE format('COMMENT ON VIEW %I.%I IS %L', old_schema, item,
           'For instances of the previous version of Latchkey. The next release drops it.');
@@ -48,8 +48,8 @@ export async function up(knex: Knex): Promise<void> {
         LOOP
           EXECUTE format('REVOKE ALL ON %I.%I FROM %s', old_schema, item, permission.role);
         END LOOP;
-        -- Roles keep their access to the table. Where policies restrict the rows, only the owner gets access: the policies do not
-        -- apply to the view.
+        -- Roles keep their access to the table. If policies restrict the rows, only the owner gets access, because the policies
+        -- do not apply to the view.
         FOR permission IN
           SELECT privilege_type AS privilege, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS role
           FROM pg_class, aclexplode(relacl)

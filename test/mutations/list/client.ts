@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** The client, `latchkey/client`. */
 export const client: readonly Mutation[] = [
   {
-    name: "the client sends its token elsewhere",
+    name: "the client sends its token to another service",
     file: "src/client/client.ts",
     find: "!isBelow(baseUrl, request.url)",
     replace: "false",
@@ -19,7 +19,7 @@ export const client: readonly Mutation[] = [
     only: "a redirect is not followed",
   },
   {
-    name: "the client does not renew a token that was refused",
+    name: "the client does not replace a rejected token",
     file: "src/client/client.ts",
     find: "!problem || !tokenProblems.includes(slugOf(problem))",
     replace: "!problem || tokenProblems.includes(slugOf(problem))",
@@ -27,7 +27,7 @@ export const client: readonly Mutation[] = [
     only: "concurrent rejected calls share one refresh",
   },
   {
-    name: "many calls of the client refresh at once",
+    name: "concurrent calls of the client refresh several times",
     file: "src/client/session.ts",
     find: "session.renewal ??=",
     replace: "session.renewal =",
@@ -35,7 +35,7 @@ export const client: readonly Mutation[] = [
     only: "concurrent rejected calls share one refresh",
   },
   {
-    name: "the client uses a token that is over",
+    name: "the client sends an expired token",
     file: "src/client/session.ts",
     find: "Date.now() < access.expiresAtMs",
     replace: "access.expiresAtMs > 0",
@@ -43,7 +43,7 @@ export const client: readonly Mutation[] = [
     only: "is refreshed before a call where the client knows that it has expired",
   },
   {
-    name: "the client repeats what may have been done",
+    name: "the client retries a request that may have been processed",
     file: "src/client/retry.ts",
     find: 'method === "GET" || method === "HEAD"',
     replace: 'method !== ""',
@@ -59,7 +59,7 @@ export const client: readonly Mutation[] = [
     only: "trying again",
   },
   {
-    name: "the client tries for ever",
+    name: "the client retries without a limit",
     file: "src/client/retry.ts",
     find: "tries >= bounds.tries ||",
     replace: "",

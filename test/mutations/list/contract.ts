@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Binding, guard, validation, framing and problems. */
 export const contract: readonly Mutation[] = [
   {
-    name: "a problem has another status than the contract says",
+    name: "a problem has a status that the contract does not declare for it",
     file: "src/problems/problems.ts",
     find: "status: 409,",
     replace: "status: 410,",
@@ -11,7 +11,7 @@ export const contract: readonly Mutation[] = [
     only: "the one status that the contract",
   },
   {
-    name: "an operation without security can be served",
+    name: "an operation that declares no security is served",
     file: "src/openapi/contract.ts",
     find: "if (!operation.security) throw",
     replace: "operation.security ??= [];\n  if (id.length === 0) throw",
@@ -19,7 +19,7 @@ export const contract: readonly Mutation[] = [
     only: "a contract",
   },
   {
-    name: "an operation has another security than was generated",
+    name: "an operation is served with a security that differs from the generated one",
     file: "src/openapi/contract.ts",
     find: "JSON.stringify(operation.security) !== JSON.stringify(security[id])",
     replace: "false",
@@ -35,7 +35,7 @@ export const contract: readonly Mutation[] = [
     only: "PUBLIC_URL as the server",
   },
   {
-    name: "a failure that an operation does not declare is sent",
+    name: "a problem that the operation does not declare is sent",
     file: "src/openapi/problemWriter.ts",
     find: "operation.responses.has(problem.status);",
     replace: "problem.status >= 400 || operation.responses.has(problem.status);",
@@ -43,7 +43,7 @@ export const contract: readonly Mutation[] = [
     only: "a status that the operation does not declare",
   },
   {
-    name: "an error answer may be cached",
+    name: "an error response may be cached",
     file: "src/openapi/problemWriter.ts",
     find: '"Cache-Control",\n  "no-store",',
     replace: "",
@@ -51,7 +51,7 @@ export const contract: readonly Mutation[] = [
     only: "a problem of an operation",
   },
   {
-    name: "405 has no Allow",
+    name: "a 405 has no Allow header",
     file: "src/openapi/problemWriter.ts",
     find: 'if (allow) return { Allow: allow.join(", ") };',
     replace: "",
@@ -59,7 +59,7 @@ export const contract: readonly Mutation[] = [
     only: "a path that is not in the contract",
   },
   {
-    name: "HEAD is not served",
+    name: "HEAD requests are rejected",
     file: "src/openapi/dispatch.ts",
     find: 'if (request.method === "HEAD") request.method = "GET";',
     replace: "",
@@ -67,7 +67,7 @@ export const contract: readonly Mutation[] = [
     only: "HEAD of an operation with parameters",
   },
   {
-    name: "Accept is ignored",
+    name: "the Accept header is ignored",
     file: "src/openapi/negotiation.ts",
     find: "status < 300 && contentTypes.length > 0 &&",
     replace: "status < 200 && contentTypes.length > 0 &&",
@@ -75,7 +75,7 @@ export const contract: readonly Mutation[] = [
     only: "406 where Accept",
   },
   {
-    name: "401 without a challenge",
+    name: "a 401 has no challenge",
     file: "src/openapi/problemWriter.ts",
     find: "if (problem.status !== 401 || !operation)",
     replace: "if (problem.status !== 400 || !operation)",
@@ -83,7 +83,7 @@ export const contract: readonly Mutation[] = [
     only: "401 without credentials",
   },
   {
-    name: "an answer that breaks the contract is sent",
+    name: "a response that violates the contract is sent",
     file: "src/openapi/dispatch.ts",
     find: "if (!check(response, outgoing)) throw",
     replace: "if (!check(response, outgoing) && false) throw",
@@ -91,10 +91,10 @@ export const contract: readonly Mutation[] = [
     only: "enforce responds 500 instead",
   },
   {
-    name: "304 though the client has another version",
+    name: "a client with an outdated version gets a 304",
     file: "src/openapi/negotiation.ts",
-    find: "if (isNamed(etag,",
-    replace: "if (!isNamed(etag,",
+    find: "if (matchesEtag(etag,",
+    replace: "if (!matchesEtag(etag,",
     test: "test/operations/getOpenapiJson.test.ts",
     only: "304",
   },
@@ -107,7 +107,7 @@ export const contract: readonly Mutation[] = [
     only: "Accept-Encoding",
   },
   {
-    name: "a token passes where the password is required",
+    name: "a token is accepted although the operation requires the password",
     file: "src/openapi/guard.ts",
     find: 'credentials?.scheme === "bearer" && acceptsToken',
     replace: 'credentials?.scheme === "bearer"',
@@ -115,7 +115,7 @@ export const contract: readonly Mutation[] = [
     only: "401 for a token",
   },
   {
-    name: "a token as Basic username passes where the password is required",
+    name: "a token as the Basic username is accepted although the operation requires the password",
     file: "src/openapi/guard.ts",
     find: "if (hasTokenShape(username) && acceptsToken) return",
     replace: "if (hasTokenShape(username)) return",
@@ -123,7 +123,7 @@ export const contract: readonly Mutation[] = [
     only: "401 for a token",
   },
   {
-    name: "a password passes where a token is required",
+    name: "a password is accepted although the operation requires a token",
     file: "src/openapi/guard.ts",
     find: "if (acceptsPassword) return",
     replace: "return",
@@ -131,7 +131,7 @@ export const contract: readonly Mutation[] = [
     only: "401 for a password",
   },
   {
-    name: "scripts in a page get the Basic challenge",
+    name: "scripts in a page get a Basic challenge",
     file: "src/openapi/guard.ts",
     find: 'destination === undefined || destination === "document"',
     replace: 'destination !== "x"',
@@ -147,7 +147,7 @@ export const contract: readonly Mutation[] = [
     only: "400 for Basic with base64",
   },
   {
-    name: "credentials that are not UTF-8 are replaced",
+    name: "invalid UTF-8 in credentials is replaced instead of rejected",
     file: "src/openapi/authorizationHeader.ts",
     find: "fatal: true",
     replace: "fatal: false",
@@ -155,7 +155,7 @@ export const contract: readonly Mutation[] = [
     only: "400 for Basic with bytes",
   },
   {
-    name: "a password ends at its first colon",
+    name: "a password is cut at its first colon",
     file: "src/openapi/authorizationHeader.ts",
     find: "text.slice(colon + 1)",
     replace: 'text.slice(colon + 1).split(":")[0] ?? ""',
@@ -171,7 +171,7 @@ export const contract: readonly Mutation[] = [
     only: "400 for an undeclared query",
   },
   {
-    name: "a body of any size is read",
+    name: "the size of a body is not limited",
     file: "src/openapi/validation.ts",
     find: "arrived > bodyLimitBytes",
     replace: "false",
@@ -179,15 +179,15 @@ export const contract: readonly Mutation[] = [
     only: "413 at once",
   },
   {
-    name: "a body in a thousand pieces is kept",
+    name: "the number of chunks of a body is not limited",
     file: "src/openapi/validation.ts",
-    find: "pieces > maxPieces",
+    find: "chunks > maxChunks",
     replace: "false",
     test: "test/operations/createUser.test.ts",
     only: "413 for a body in a thousand pieces",
   },
   {
-    name: "another charset is accepted",
+    name: "a body in another charset is accepted",
     file: "src/openapi/validation.ts",
     find: '=== "utf-8";',
     replace: '!== "";',
@@ -195,7 +195,7 @@ export const contract: readonly Mutation[] = [
     only: "415 for another encoding",
   },
   {
-    name: "urn:uuid: is accepted as an id",
+    name: "an id with the prefix urn:uuid: is accepted",
     file: "src/openapi/validation.ts",
     find: "uuid.test(value)",
     replace: "true",
@@ -219,7 +219,7 @@ export const contract: readonly Mutation[] = [
     only: "two headers are rejected",
   },
   {
-    name: "Transfer-Encoding other than chunked is accepted",
+    name: "a Transfer-Encoding other than chunked is accepted",
     file: "src/http/framing.ts",
     find: 'encoding.toLowerCase() !== "chunked" ||',
     replace: "",
@@ -227,7 +227,7 @@ export const contract: readonly Mutation[] = [
     only: "can be read in two ways",
   },
   {
-    name: "a request without Host is served",
+    name: "a request without a Host header is served",
     file: "src/http/framing.ts",
     find: "if (headers.host === undefined && httpVersion",
     replace: "if (false && httpVersion",
@@ -235,7 +235,7 @@ export const contract: readonly Mutation[] = [
     only: "a request with",
   },
   {
-    name: "an invalid Host is served",
+    name: "a request with an invalid Host header is served",
     file: "src/http/framing.ts",
     find: "!isAuthority(headers.host)",
     replace: "false",
@@ -243,7 +243,7 @@ export const contract: readonly Mutation[] = [
     only: "a request with",
   },
   {
-    name: "a page of another site may change something",
+    name: "a page of another site can change something",
     file: "src/openapi/dispatch.ts",
     find: 'if (operation.method !== "get") requireSameSite(request);',
     replace: "",
@@ -251,7 +251,7 @@ export const contract: readonly Mutation[] = [
     only: "403 for a page",
   },
   {
-    name: "an answer without a declared header passes the check",
+    name: "the response check accepts a response without a required header",
     file: "src/openapi/responseValidator.ts",
     find: 'if (!values && header.value["required"])',
     replace: "if (!values && !header)",
@@ -259,7 +259,7 @@ export const contract: readonly Mutation[] = [
     only: "a response that violates",
   },
   {
-    name: "another media type passes the check",
+    name: "the response check accepts an undeclared media type",
     file: "src/openapi/responseValidator.ts",
     find: "!types.includes(type))",
     replace: "types.length === 0)",
@@ -267,7 +267,7 @@ export const contract: readonly Mutation[] = [
     only: "a response that violates",
   },
   {
-    name: "a breaking change of the contract passes without a new version",
+    name: "contract:diff accepts a breaking change without a new version",
     file: "scripts/contract-diff.ts",
     find: "if (!isBreaking || announcesBreakingChange(released.info.version, version)) return 0;",
     replace: "return 0;",
@@ -275,7 +275,7 @@ export const contract: readonly Mutation[] = [
     only: "shallow clone",
   },
   {
-    name: "a release is made although a check fails",
+    name: "npm run release releases although a check has failed",
     file: "scripts/release.ts",
     find: 'for (const check of checks) npm("run", "--silent", check);',
     replace: "",

@@ -4,7 +4,7 @@ import type { Mutation } from "../mutation.ts";
 /** Database access, clock, cleanup and migrations. */
 export const database: readonly Mutation[] = [
   {
-    name: "a slow answer sets the clock",
+    name: "a slow response sets the clock",
     file: "src/database/clock.ts",
     find: "if (known && receivedMs - sentMs > maxResponseMs) return;",
     replace: "",
@@ -12,7 +12,7 @@ export const database: readonly Mutation[] = [
     only: "a late response is a poor measurement of the time",
   },
   {
-    name: "a slow first answer leaves no clock",
+    name: "after a slow first response there is no clock",
     file: "src/database/clock.ts",
     find: "if (known && received",
     replace: "if (received",
@@ -36,7 +36,7 @@ export const database: readonly Mutation[] = [
     only: "exactly one more run",
   },
   {
-    name: "what happens during a run waits for the next interval",
+    name: "a poller forgets a wake-up that arrives during a run",
     file: "src/lib/poller.ts",
     find: "if (isWoken) start();\n    else timer",
     replace: "timer",
@@ -52,7 +52,7 @@ export const database: readonly Mutation[] = [
     only: "the delay grows",
   },
   {
-    name: "a poller stays slow after a failure",
+    name: "a poller keeps backing off after a success",
     file: "src/lib/poller.ts",
     find: "delays.reset();",
     replace: "",
@@ -60,7 +60,7 @@ export const database: readonly Mutation[] = [
     only: "a success resets it",
   },
   {
-    name: "a run that hangs prevents the close",
+    name: "a poller that hangs cannot be closed",
     file: "src/lib/poller.ts",
     find: "Promise.race([running, timedOut])",
     replace: "running",
@@ -68,7 +68,7 @@ export const database: readonly Mutation[] = [
     only: "a run that hangs",
   },
   {
-    name: "an outage is an internal error",
+    name: "an outage of the database is reported as an internal error",
     file: "src/database/database.ts",
     find: "throw !hasTurn || isOutage(error) ?",
     replace: "throw !hasTurn ?",
@@ -76,7 +76,7 @@ export const database: readonly Mutation[] = [
     only: "503 while the database is away",
   },
   {
-    name: "statements are parsed anew each time",
+    name: "statements are not prepared",
     file: "src/database/sql.ts",
     find: "{ name: preparedName, text,",
     replace: "{ text,",
@@ -92,7 +92,7 @@ export const database: readonly Mutation[] = [
     only: "expired revocations",
   },
   {
-    name: "expired revocations pile up for two hours, however many",
+    name: "the number of expired revocations is not limited",
     file: "src/database/cleanup.ts",
     find: "OFFSET ${maxExpiredRevocations} LIMIT 1",
     replace: "OFFSET 1000000 LIMIT 1",
@@ -108,7 +108,7 @@ export const database: readonly Mutation[] = [
     only: "locked rows are left for later",
   },
   {
-    name: "a table that cannot be cleaned up stops the others",
+    name: "a failed cleanup of one table prevents that of the others",
     file: "src/database/cleanup.ts",
     find: "errors.push(error);",
     replace: "throw error;",
@@ -116,7 +116,7 @@ export const database: readonly Mutation[] = [
     only: "a table that cannot be cleaned up does not block the others",
   },
   {
-    name: "two instances clean up a table at once",
+    name: "two instances clean up a table at the same time",
     file: "src/database/cleanup.ts",
     find: "if (!(await tryCleanupLock(transaction, table))) return 0;",
     replace: "",
@@ -124,7 +124,7 @@ export const database: readonly Mutation[] = [
     only: "one instance cleans up a table at a time",
   },
   {
-    name: "a slow commit is a theft",
+    name: "a refresh with a slow commit is treated as theft",
     file: "src/database/commitHistory.ts",
     find: "const isDelayed = first > 0 || seen === snapshots[0];",
     replace: "const isDelayed = false;",
@@ -140,7 +140,7 @@ export const database: readonly Mutation[] = [
     only: "eight instances",
   },
   {
-    name: "a newer schema stops the service",
+    name: "the service does not start with a newer schema",
     file: "src/database/migrate.ts",
     find: "disableMigrationsListValidation: true",
     replace: "disableMigrationsListValidation: false",
@@ -156,7 +156,7 @@ export const database: readonly Mutation[] = [
     only: "a read-only database is not connected to",
   },
   {
-    name: "a server that may be a standby by now is written to again",
+    name: "a connection to a server that was demoted is used again",
     file: "src/database/writeCheck.ts",
     find: "if (isReadOnly) throw readOnlyError();",
     replace: "",
@@ -164,7 +164,7 @@ export const database: readonly Mutation[] = [
     only: "a read-only database is not connected to",
   },
   {
-    name: "dates are as the database has them",
+    name: "dates are formatted by the settings of the database",
     file: "src/database/connect.ts",
     find: 'datestyle: literal("ISO, MDY"),',
     replace: "",
@@ -172,7 +172,7 @@ export const database: readonly Mutation[] = [
     only: "are overridden on each connection",
   },
   {
-    name: "what was acknowledged may be lost, if the database says so",
+    name: "the database can turn off synchronous_commit",
     file: "src/database/connect.ts",
     find: "THEN 'remote_apply' ELSE 'on' END",
     replace: "THEN 'remote_apply' ELSE current_setting('synchronous_commit') END",
@@ -180,7 +180,7 @@ export const database: readonly Mutation[] = [
     only: "are overridden on each connection",
   },
   {
-    name: "commits wait for less than the database says",
+    name: "a stronger synchronous_commit of the database is lowered",
     file: "src/database/connect.ts",
     find: "WHEN 'remote_apply' THEN 'remote_apply'",
     replace: "WHEN 'remote_apply' THEN 'on'",
@@ -188,7 +188,7 @@ export const database: readonly Mutation[] = [
     only: "remote_apply",
   },
   {
-    name: "the search_path is that of the database",
+    name: "the service uses the search_path of the database",
     file: "src/database/connect.ts",
     find: "search_path: literal(searchPath),",
     replace: "",
@@ -196,7 +196,7 @@ export const database: readonly Mutation[] = [
     only: "are overridden on each connection",
   },
   {
-    name: "temporary tables hide those of the service",
+    name: "temporary tables hide the tables of the service",
     file: "src/database/schema.ts",
     find: "`${schemaName}, pg_temp`",
     replace: "schemaName",
@@ -204,7 +204,7 @@ export const database: readonly Mutation[] = [
     only: "are overridden on each connection",
   },
   {
-    name: "tables are made among those of other programs",
+    name: "tables are created in the schema of other programs",
     file: "src/database/schema.ts",
     find: "const earlier = await earlierInstallation(transaction, found);",
     replace: 'const earlier = (await earlierInstallation(transaction, found)) ?? "public";',
@@ -220,7 +220,7 @@ export const database: readonly Mutation[] = [
     only: "is not UTF8",
   },
   {
-    name: "a database without triggers is used",
+    name: "a database with disabled triggers is used",
     file: "src/database/connect.ts",
     find: 'if (replicationRole !== "origin")',
     replace: 'if (replicationRole === "")',
@@ -228,7 +228,7 @@ export const database: readonly Mutation[] = [
     only: "is not UTF8",
   },
   {
-    name: "variables that pg reads change connections",
+    name: "environment variables of pg change connections",
     file: "src/database/pgEnvironment.ts",
     find: "/^PG(?!SSLMODE$)|^NODE_PG_FORCE_NATIVE$/",
     replace: "/^NODE_PG_FORCE_NATIVE$/",

@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** The index, the path of `PUBLIC_URL`, the Postman collection and the rules of the contract. */
 export const documentation: readonly Mutation[] = [
   {
-    name: "the index ignores Accept",
+    name: "the index ignores the Accept header",
     file: "src/openapi/negotiation.ts",
     find: "const type = preferredType(request, contentTypes) as string;",
     replace: "const type = contentTypes[0] as string;",
@@ -11,7 +11,7 @@ export const documentation: readonly Mutation[] = [
     only: "200 to a browser",
   },
   {
-    name: "an answer whose type depends on Accept hides that it depends on Origin",
+    name: "Vary: Accept replaces Vary: Origin",
     file: "src/openapi/negotiation.ts",
     find: 'Vary: varyBy("Accept", response)',
     replace: 'Vary: "Accept"',
@@ -27,7 +27,7 @@ export const documentation: readonly Mutation[] = [
     only: "where DOCUMENTATION is off",
   },
   {
-    name: "a path of PUBLIC_URL that a proxy passes on is not found",
+    name: "a request is a 404 if the proxy does not strip the path of PUBLIC_URL",
     file: "src/app.ts",
     find: "if (stripBase) app.use(stripBase);",
     replace: "",
@@ -35,7 +35,7 @@ export const documentation: readonly Mutation[] = [
     only: "below a path of PUBLIC_URL",
   },
   {
-    name: "a path of PUBLIC_URL that the contract has, too, is taken away",
+    name: "a path of PUBLIC_URL that the contract also uses is stripped",
     file: "src/http/basePath.ts",
     find: 'if (base === "" || isAmbiguous) return',
     replace: 'if (base === "") return',
@@ -43,7 +43,7 @@ export const documentation: readonly Mutation[] = [
     only: "below a path of PUBLIC_URL",
   },
   {
-    name: "the types of problems lead nowhere below a path",
+    name: "the types of problems lack the path of PUBLIC_URL",
     file: "src/app.ts",
     find: "check, transportHeaders, base });",
     replace: "check, transportHeaders });",
@@ -51,7 +51,7 @@ export const documentation: readonly Mutation[] = [
     only: "below a path of PUBLIC_URL",
   },
   {
-    name: "the links of the index lead nowhere below a path",
+    name: "the links of the index lack the path of PUBLIC_URL",
     file: "src/documentation/handlers.ts",
     find: "indexOf(basePath(publicUrl),",
     replace: 'indexOf("",',
@@ -59,7 +59,7 @@ export const documentation: readonly Mutation[] = [
     only: "below a path of PUBLIC_URL",
   },
   {
-    name: "the service's own request at the start is counted",
+    name: "metrics count the warm-up request",
     file: "src/start/http.ts",
     find: "createApp(api, { log: errorLog })",
     replace: "createApp(api, { log: errorLog, countRequests: metrics?.countRequests })",
@@ -67,7 +67,7 @@ export const documentation: readonly Mutation[] = [
     only: "warm-up is no traffic",
   },
   {
-    name: "requests of the Postman collection have no URL as text",
+    name: "requests of the Postman collection have no raw URL",
     file: "scripts/postman.ts",
     find: "raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),",
     replace: 'raw: "",',
@@ -75,7 +75,7 @@ export const documentation: readonly Mutation[] = [
     only: "a new operation is in it",
   },
   {
-    name: "values in the contract may be unbounded",
+    name: "the lint accepts unbounded values in the contract",
     file: "redocly.yaml",
     find: "latchkey/values-are-bounded: error",
     replace: "latchkey/values-are-bounded: off",

@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Pages of other sites, documentation, connections, TLS, log and health. */
 export const http: readonly Mutation[] = [
   {
-    name: "a page of a sister site may change something",
+    name: "a page of another subdomain can change something",
     file: "src/http/crossSite.ts",
     find: 'return site !== "same-origin" && site',
     replace: 'return site !== "same-site" && site !== "same-origin" && site',
@@ -11,7 +11,7 @@ export const http: readonly Mutation[] = [
     only: "another subdomain or port",
   },
   {
-    name: "a page without Fetch Metadata may change something",
+    name: "a page in a browser without Fetch Metadata can change something",
     file: "src/http/crossSite.ts",
     find: "return origin !== undefined &&",
     replace: 'return origin === "null" &&',
@@ -19,7 +19,7 @@ export const http: readonly Mutation[] = [
     only: "another port, in an old browser",
   },
   {
-    name: "with CORS_ORIGINS=* a form of any site is accepted",
+    name: "with CORS_ORIGINS=*, a form of any site is accepted",
     file: "src/http/crossSite.ts",
     find: "if (!neededPreflight(request))",
     replace: "if (false)",
@@ -27,7 +27,7 @@ export const http: readonly Mutation[] = [
     only: "as \\* accepts",
   },
   {
-    name: "scripts of any origin may call the API",
+    name: "scripts of every origin may call the API",
     file: "src/http/cors.ts",
     find: 'origins.includes("*") ? "*" : origins',
     replace: 'origins.includes("") ? origins : "*"',
@@ -59,7 +59,7 @@ export const http: readonly Mutation[] = [
     only: "no control characters",
   },
   {
-    name: "documentation is served where it is off",
+    name: "documentation is served although it is off",
     file: "src/documentation/handlers.ts",
     find: 'if (!documentation) throw new Problem("not-found");\n  return documentation;',
     replace: "return documentation as Documentation;",
@@ -67,7 +67,7 @@ export const http: readonly Mutation[] = [
     only: "404 where DOCUMENTATION is off",
   },
   {
-    name: "one network may hold every connection",
+    name: "the connections of one network are not limited",
     file: "src/http/connectionLimits.ts",
     find: "const isShareUsed =\n      !isProxy &&",
     replace: "const isShareUsed =\n      isProxy &&",
@@ -75,7 +75,7 @@ export const http: readonly Mutation[] = [
     only: ".",
   },
   {
-    name: "requests sent ahead are all run at once",
+    name: "the number of pipelined requests is not limited",
     file: "src/http/requests.ts",
     find: "unfinished.size > maxPipelined",
     replace: "false",
@@ -83,7 +83,7 @@ export const http: readonly Mutation[] = [
     only: "a few pipelined requests are answered in order",
   },
   {
-    name: "an answer to HEAD has a body",
+    name: "a response to HEAD has a body",
     file: "src/http/refusal.ts",
     find: 'method === "HEAD" ? "" : body',
     replace: "body",

@@ -4,7 +4,7 @@ import type { Mutation } from "../mutation.ts";
 /** Signing keys and SECRET_KEY. */
 export const keys: readonly Mutation[] = [
   {
-    name: "no key signs where none is due yet",
+    name: "no key signs before the first one is due",
     file: "src/tokens/keyRotation.ts",
     find: " ?? usable.at(-1);",
     replace: ";",
@@ -12,7 +12,7 @@ export const keys: readonly Mutation[] = [
     only: "where none is active yet",
   },
   {
-    name: "the youngest key signs where none is due yet",
+    name: "the newest key signs before the first one is due",
     file: "src/tokens/keyRotation.ts",
     find: "usable.at(-1)",
     replace: "usable.at(0)",
@@ -44,7 +44,7 @@ export const keys: readonly Mutation[] = [
     only: "has a successor from the beginning",
   },
   {
-    name: "a new key may sign before key sets that are cached know it",
+    name: "a new key signs before cached key sets contain it",
     file: "src/tokens/store.ts",
     find: "greatest(now() + make_interval(secs => ${publishedBeforeSigningSeconds}), last",
     replace: "greatest(now() + 0 * make_interval(secs => ${publishedBeforeSigningSeconds}), last",
@@ -52,7 +52,7 @@ export const keys: readonly Mutation[] = [
     only: "is published for longer",
   },
   {
-    name: "a key that is advanced may sign before key sets that are cached know it",
+    name: "a rotation lets a key sign before cached key sets contain it",
     file: "src/tokens/store.ts",
     find: "greatest(now(), created_at + make",
     replace: "greatest(now(), created_at + 0 * make",
@@ -60,7 +60,7 @@ export const keys: readonly Mutation[] = [
     only: "is published for longer",
   },
   {
-    name: "no key signs once the one that signed was revoked",
+    name: "no key signs after the signing key was revoked",
     file: "src/tokens/store.ts",
     find: "if (signs) await promoteNextKey.count(transaction);",
     replace: "",
@@ -68,7 +68,7 @@ export const keys: readonly Mutation[] = [
     only: "the next one signs at once",
   },
   {
-    name: "the revocation of a retired key lets the next one sign",
+    name: "revoking a retired key lets the next key sign",
     file: "src/tokens/store.ts",
     find: "if (signs) await",
     replace: "await",
@@ -76,7 +76,7 @@ export const keys: readonly Mutation[] = [
     only: "the next one signs at once",
   },
   {
-    name: "a revocation by an earlier version leaves no key that is due",
+    name: "no key signs after an earlier version revoked the signing key",
     file: "src/tokens/keyRotation.ts",
     find: "await store.promote();",
     replace: "await store.now();",
@@ -84,7 +84,7 @@ export const keys: readonly Mutation[] = [
     only: "has a revocation by the previous version",
   },
   {
-    name: "a revoked key is trusted once its revocation has expired",
+    name: "a revoked key is trusted again after its revocation entry has expired",
     file: "src/tokens/accessTokens.ts",
     find: 'if (key.isRevoked) throw new Problem("token-revoked");',
     replace: "",
@@ -92,7 +92,7 @@ export const keys: readonly Mutation[] = [
     only: "that is revoked rejects its tokens on every instance within a second",
   },
   {
-    name: "each unknown key is a query",
+    name: "each unknown key id causes a query",
     file: "src/tokens/signingKeys.ts",
     find: "Math.max(0, lastReadMs + unknownKeyIntervalMs - performance.now())",
     replace: "0",
@@ -100,7 +100,7 @@ export const keys: readonly Mutation[] = [
     only: "all callers share one query",
   },
   {
-    name: "unknown keys wait for a slow database",
+    name: "tokens with unknown key ids wait for a slow database",
     file: "src/tokens/signingKeys.ts",
     find: "Promise.race([upcomingRead(), timedOut])",
     replace: "Promise.all([upcomingRead(), timedOut.catch(() => {})])",
@@ -108,7 +108,7 @@ export const keys: readonly Mutation[] = [
     only: "while Postgres is frozen",
   },
   {
-    name: "instances that start together make a key each",
+    name: "instances that start at the same time create a key each",
     file: "src/tokens/store.ts",
     find: 'await lockUntilCommit(transaction, "signingKeys");',
     replace: "",
@@ -116,7 +116,7 @@ export const keys: readonly Mutation[] = [
     only: "ten concurrent starts on an empty database get the same first key",
   },
   {
-    name: "a key that was sealed for another id is trusted",
+    name: "a key that was encrypted for another key id is trusted",
     file: "src/tokens/sealing.ts",
     find: "if (protectedHeader.kid !== kid) throw",
     replace: "if (!protectedHeader.kid) throw",
@@ -124,7 +124,7 @@ export const keys: readonly Mutation[] = [
     only: "the private half",
   },
   {
-    name: "a key with a line break opens nothing that was sealed without one",
+    name: "SECRET_KEY with a line break cannot decrypt keys that were encrypted without it",
     file: "src/tokens/secretKey.ts",
     find: "...given, ...plain, ...plain.map",
     replace: "...given, ...plain.map",
@@ -132,7 +132,7 @@ export const keys: readonly Mutation[] = [
     only: "a SECRET_KEY that was first given",
   },
   {
-    name: "a key without a line break opens nothing that was sealed with one",
+    name: "SECRET_KEY without a line break cannot decrypt keys that were encrypted with it",
     file: "src/tokens/secretKey.ts",
     find: "...plain, ...plain.map((key) => `${key}\\n`)",
     replace: "...plain",
@@ -140,7 +140,7 @@ export const keys: readonly Mutation[] = [
     only: "a SECRET_KEY that was first given",
   },
   {
-    name: "a line break behind the key begins all counts anew",
+    name: "a line break after SECRET_KEY resets all counts of attempts",
     file: "src/tokens/secretKey.ts",
     find: "[...plain, ...given]",
     replace: "[...given]",

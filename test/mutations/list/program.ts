@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Command line, start, stop and workers. */
 export const program: readonly Mutation[] = [
   {
-    name: "a worker that recovered is replaced late",
+    name: "a recovered worker is replaced with a long pause",
     file: "src/process/workerPool.ts",
     find: "ranMs < recoveredAfterMs ? restarts : 0",
     replace: "restarts",
@@ -11,7 +11,7 @@ export const program: readonly Mutation[] = [
     only: "ran for a minute",
   },
   {
-    name: "a worker that fails again and again is replaced at once",
+    name: "a worker that fails repeatedly is replaced without a pause",
     file: "src/process/workerPool.ts",
     find: "ranMs < recoveredAfterMs ? restarts : 0",
     replace: "0",
@@ -19,7 +19,7 @@ export const program: readonly Mutation[] = [
     only: "ran for a minute",
   },
   {
-    name: "unlock forgets nothing",
+    name: "users unlock resets no counts",
     file: "src/throttling/store.ts",
     find: "AND (SELECT count(*) FROM counted) >= 0",
     replace: "AND (SELECT count(*) FROM counted) < 0",
@@ -27,7 +27,7 @@ export const program: readonly Mutation[] = [
     only: "key events are logged",
   },
   {
-    name: "keys are rotated under another SECRET_KEY",
+    name: "keys rotate works with a wrong SECRET_KEY",
     file: "src/cli/keys.ts",
     find: "rotationSeconds, log }: KeyTools): Promise<void> {\n  await requireSecretKey(store, seal);",
     replace: "rotationSeconds, log }: KeyTools): Promise<void> {",
@@ -35,7 +35,7 @@ export const program: readonly Mutation[] = [
     only: "is not added under another",
   },
   {
-    name: "a database is made where the port is taken",
+    name: "a database is created although the port is in use",
     file: "src/start.ts",
     find: "if (!worker) await checkAddresses(config);",
     replace: "",
@@ -43,7 +43,7 @@ export const program: readonly Mutation[] = [
     only: "a port in use",
   },
   {
-    name: "SIGUSR1 opens a debugger",
+    name: "SIGUSR1 opens the inspector",
     file: "src/main.ts",
     find: 'process.on("SIGUSR1", () => {});',
     replace: "",
@@ -51,7 +51,7 @@ export const program: readonly Mutation[] = [
     only: "SIGUSR1",
   },
   {
-    name: "a worker that hangs is left alone",
+    name: "a hung worker is not replaced",
     file: "src/process/heartbeat.ts",
     find: "if (missed >= allowed) {",
     replace: "if (missed >= allowed * 1000) {",
@@ -59,7 +59,7 @@ export const program: readonly Mutation[] = [
     only: "^a heartbeat",
   },
   {
-    name: "a worker that runs is taken for one that hangs",
+    name: "a running worker is treated as hung",
     file: "src/process/heartbeat.ts",
     find: 'worker.on("message", () => {\n    missed = 0;',
     replace: 'worker.on("message", () => {\n    missed += 0;',
@@ -67,7 +67,7 @@ export const program: readonly Mutation[] = [
     only: "^a heartbeat",
   },
   {
-    name: "a worker that starts slowly is taken for one that hangs",
+    name: "a slowly starting worker is treated as hung",
     file: "src/process/heartbeat.ts",
     find: "let allowed = missedWhileStartingAllowed;",
     replace: "let allowed = missedHeartbeatsAllowed;",
@@ -75,7 +75,7 @@ export const program: readonly Mutation[] = [
     only: "^a heartbeat",
   },
   {
-    name: "a worker that is silent is asked for its metrics",
+    name: "an unresponsive worker is asked for its metrics",
     file: "src/process/heartbeat.ts",
     find: "isSilent: () => missed > missedBeforeSilent",
     replace: "isSilent: () => missed > allowed",
@@ -83,7 +83,7 @@ export const program: readonly Mutation[] = [
     only: "^a heartbeat",
   },
   {
-    name: "a stop waits for a part that does not close",
+    name: "shutdown waits for a part that does not close",
     file: "src/lib/lifecycle.ts",
     find: "await Promise.race([(async () => part.close())(), timedOut]);",
     replace: "await part.close();",
@@ -91,7 +91,7 @@ export const program: readonly Mutation[] = [
     only: "that does not close",
   },
   {
-    name: "a part that could not be closed is not told of",
+    name: "shutdown does not report a part that could not be closed",
     file: "src/lib/lifecycle.ts",
     find: "if (errors.length > 0) throw",
     replace: "if (errors.length > 9) throw",
@@ -99,7 +99,7 @@ export const program: readonly Mutation[] = [
     only: "that does not close",
   },
   {
-    name: "the database is closed under those who use it",
+    name: "the database is closed before the parts that use it",
     file: "src/lib/lifecycle.ts",
     find: "for (const stage of stages.toReversed())",
     replace: "for (const stage of stages)",
@@ -107,7 +107,7 @@ export const program: readonly Mutation[] = [
     only: "that does not close",
   },
   {
-    name: "what a cancelled start opens stays open",
+    name: "a cancelled start does not close what it opened",
     file: "src/lib/lifecycle.ts",
     find: "if (closed !== undefined) void closePart(part);",
     replace: "",
@@ -115,7 +115,7 @@ export const program: readonly Mutation[] = [
     only: "that does not close",
   },
   {
-    name: "a second signal changes nothing",
+    name: "a second signal does not skip the grace period",
     file: "src/process/shutdown.ts",
     find: 'if (stopped || reason !== "SIGTERM") endGrace();',
     replace: 'if (reason !== "SIGTERM") endGrace();',
@@ -123,7 +123,7 @@ export const program: readonly Mutation[] = [
     only: "SIGTERM skips the rest",
   },
   {
-    name: "a second signal ends the program at once",
+    name: "a second signal forces the exit",
     file: "src/process/shutdown.ts",
     find: "if (stopped && performance.now() - graceEndedAt > duplicateSignalMs) forceStop(reason);",
     replace: "if (stopped) forceStop(reason);",
@@ -131,7 +131,7 @@ export const program: readonly Mutation[] = [
     only: "SIGTERM skips the rest",
   },
   {
-    name: "one Ctrl-C that arrives twice ends the program at once",
+    name: "one Ctrl-C that is delivered twice forces the exit",
     file: "src/process/shutdown.ts",
     find: "performance.now() - graceEndedAt > duplicateSignalMs",
     replace: "graceEndedAt < Infinity",
@@ -139,7 +139,7 @@ export const program: readonly Mutation[] = [
     only: "SIGINT skips the grace period",
   },
   {
-    name: "a stop is not announced to proxies",
+    name: "connections are not closed during the grace period",
     file: "src/http/server.ts",
     find: "if (isDraining) closeAfter(response);",
     replace: "",

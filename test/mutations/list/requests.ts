@@ -1,10 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are pieces of source
 import type { Mutation } from "../mutation.ts";
 
-/** What of a request is read, and what the log has of it. */
+/** How requests are read, and what the log contains. */
 export const requests: readonly Mutation[] = [
   {
-    name: "a number in the query may be written in many ways",
+    name: "a number in the query has several spellings",
     file: "src/openapi/validation.ts",
     find: "requireCanonicalScalars(operation, request);",
     replace: "",
@@ -12,7 +12,7 @@ export const requests: readonly Mutation[] = [
     only: "is a 400",
   },
   {
-    name: "an integer that JavaScript does not have is another one",
+    name: "an integer beyond the safe range is rounded",
     file: "src/openapi/parameters.ts",
     find: "Number.isSafeInteger(Number(text))",
     replace: "Number.isFinite(Number(text))",
@@ -20,7 +20,7 @@ export const requests: readonly Mutation[] = [
     only: "is a 400",
   },
   {
-    name: "the items of a list may be written in many ways",
+    name: "the items of a list have several spellings",
     file: "src/openapi/parameters.ts",
     find: "isList ? values.flatMap((value) => value.split(/[,| ]/)) : values",
     replace: "isList ? [] : values",
@@ -28,7 +28,7 @@ export const requests: readonly Mutation[] = [
     only: "is a 400",
   },
   {
-    name: "numbers of a body that JavaScript does not have are others",
+    name: "numbers in a body beyond the safe range are rounded",
     file: "src/openapi/validation.ts",
     find: "if (reader) requireRepresentableNumbers(request.body);",
     replace: "",
@@ -36,7 +36,7 @@ export const requests: readonly Mutation[] = [
     only: "a number of a body",
   },
   {
-    name: "a User-Agent in UTF-8 is garbled",
+    name: "a User-Agent in UTF-8 is decoded as Latin-1",
     file: "src/http/client.ts",
     find: "isUtf8(bytes) ? bytes.toString() : text",
     replace: "text",
@@ -44,7 +44,7 @@ export const requests: readonly Mutation[] = [
     only: "a User-Agent in UTF-8",
   },
   {
-    name: "the log has what Postgres quotes",
+    name: "the log contains values that Postgres quotes",
     file: "src/observability/describeError.ts",
     find: "withoutValues.test(String(code)) ? message",
     replace: "code ? message",
@@ -52,7 +52,7 @@ export const requests: readonly Mutation[] = [
     only: "has no value",
   },
   {
-    name: "the log has what the JavaScript engine quotes",
+    name: "the log contains values that V8 quotes",
     file: "src/observability/describeError.ts",
     find: `message.replace(/["'\`:].*/s, "…")`,
     replace: "message",
@@ -60,7 +60,7 @@ export const requests: readonly Mutation[] = [
     only: "has no value",
   },
   {
-    name: "the log has the arguments that Node quotes",
+    name: "the log contains arguments that Node quotes",
     file: "src/observability/describeError.ts",
     find: 'if (typeof code === "string" && code.startsWith("ERR_")) return undefined;',
     replace: 'if (typeof code === "string" && code.startsWith("ERR_")) return message;',
@@ -68,7 +68,7 @@ export const requests: readonly Mutation[] = [
     only: "has no value",
   },
   {
-    name: "the log has messages in the stacks of errors",
+    name: "the log contains error messages in stacks",
     file: "src/observability/describeError.ts",
     find: 'stack: framesOf(stack ?? "", error.message)',
     replace: "stack",
@@ -76,7 +76,7 @@ export const requests: readonly Mutation[] = [
     only: "has no value",
   },
   {
-    name: "the cause of a 500 is logged as it is",
+    name: "the cause of a 500 is logged without filtering",
     file: "src/observability/log.ts",
     find: "err: cause && describeError(cause),",
     replace: "err: cause && `${cause.message}`,",
@@ -84,7 +84,7 @@ export const requests: readonly Mutation[] = [
     only: "planted everywhere",
   },
   {
-    name: "the secret of a session is kept in the database",
+    name: "the database contains the refresh token of a session",
     file: "src/sessions/sessions.ts",
     find: "store.insert({ id, seed, digest: digestOf(secret), ...device,",
     replace: "store.insert({ id, seed, digest: digestOf(secret), ...device, userAgent: secret,",

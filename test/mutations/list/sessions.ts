@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Sessions, refresh tokens, access tokens, signing keys and revocations. */
 export const sessions: readonly Mutation[] = [
   {
-    name: "an access token outlives its session",
+    name: "an access token can expire later than its session",
     file: "src/sessions/sessions.ts",
     find: "Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds)",
     replace: "tokens.ttlSeconds",
@@ -11,7 +11,7 @@ export const sessions: readonly Mutation[] = [
     only: "no access token outlives",
   },
   {
-    name: "an access token outlives the lifetime of its session",
+    name: "the maximum session lifetime does not limit its access tokens",
     file: "src/sessions/store.ts",
     find: "least(idle_expires_at, sessions.expires_at) - now()",
     replace: "idle_expires_at - now()",
@@ -19,7 +19,7 @@ export const sessions: readonly Mutation[] = [
     only: "no access token outlives",
   },
   {
-    name: "an ended session is refreshed",
+    name: "an ended session can be refreshed",
     file: "src/sessions/refresh.ts",
     find: 'if (isEnded) throw new Problem("token-revoked");',
     replace: "",
@@ -27,7 +27,7 @@ export const sessions: readonly Mutation[] = [
     only: "401 token-revoked after",
   },
   {
-    name: "an expired session is refreshed",
+    name: "an expired session can be refreshed",
     file: "src/sessions/refresh.ts",
     find: 'if (isExpired) throw new Problem("token-expired");',
     replace: "",
@@ -35,7 +35,7 @@ export const sessions: readonly Mutation[] = [
     only: "401 token-expired",
   },
   {
-    name: "a guessed refresh token ends the session",
+    name: "an invalid refresh token ends the session",
     file: "src/sessions/refresh.ts",
     find: "!state || !secrets.isGenuine(token, state.seed)",
     replace: "!state",
@@ -43,7 +43,7 @@ export const sessions: readonly Mutation[] = [
     only: "for a guess",
   },
   {
-    name: "a refresh does not replace the token",
+    name: "a refresh returns the same refresh token",
     file: "src/sessions/store.ts",
     find: "SET generation = generation + 1, refresh_digest = :nextDigest",
     replace: "SET generation = generation + 1, refresh_digest = :digest",
@@ -51,7 +51,7 @@ export const sessions: readonly Mutation[] = [
     only: "next tokens of the same session",
   },
   {
-    name: "the reuse of a refresh token goes unnoticed",
+    name: "the reuse of a refresh token is accepted",
     file: "src/sessions/refresh.ts",
     find: "if (reason) {",
     replace: 'if (reason === "") {',
@@ -59,7 +59,7 @@ export const sessions: readonly Mutation[] = [
     only: "401 token-reused",
   },
   {
-    name: "a thief's network is the owner's",
+    name: "a refresh token may be repeated from another network",
     file: "src/sessions/refresh.ts",
     find: 'rotation && rotation.network !== network ? "another-network" : undefined',
     replace: "undefined",
@@ -67,7 +67,7 @@ export const sessions: readonly Mutation[] = [
     only: "from another network ends",
   },
   {
-    name: "the grace never ends",
+    name: "the grace period never ends",
     file: "src/sessions/refresh.ts",
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return true;",
@@ -75,7 +75,7 @@ export const sessions: readonly Mutation[] = [
     only: "401 token-reused after",
   },
   {
-    name: "a lost answer ends the session",
+    name: "a repeated refresh ends the session, within the grace period",
     file: "src/sessions/refresh.ts",
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return false;",
@@ -83,7 +83,7 @@ export const sessions: readonly Mutation[] = [
     only: "a repeat within the grace is accepted from the network of the first use",
   },
   {
-    name: "a rotation that a failover lost is a theft",
+    name: "a refresh that a failover lost is treated as theft",
     file: "src/sessions/refresh.ts",
     find: 'if (distance < 1) throw new Problem("overloaded");',
     replace: "",
@@ -91,7 +91,7 @@ export const sessions: readonly Mutation[] = [
     only: "a rotation lost by a failover while it commits ends no session",
   },
   {
-    name: "a session begins for a deleted user",
+    name: "a session starts for a deleted user",
     file: "src/sessions/store.ts",
     find: "AND password_epoch <= :epoch FOR NO KEY UPDATE",
     replace: "AND password_epoch <= :epoch",
@@ -99,7 +99,7 @@ export const sessions: readonly Mutation[] = [
     only: "is being deleted",
   },
   {
-    name: "a deletion and the end of a session lock rows in two orders",
+    name: "deleting a user and ending a session lock rows in different orders",
     file: "src/sessions/store.ts",
     find: "await lockUser.count(transaction, { userId });",
     replace: "",
@@ -107,7 +107,7 @@ export const sessions: readonly Mutation[] = [
     only: "the end of a stolen session and the deletion",
   },
   {
-    name: "the first refresh of a session finds the session again",
+    name: "the first refresh of a session queries the session again",
     file: "src/sessions/sessions.ts",
     find: "    seeds.set(id, seed);\n",
     replace: "",
@@ -115,7 +115,7 @@ export const sessions: readonly Mutation[] = [
     only: "a refresh takes one",
   },
   {
-    name: "a session begins after a change of password",
+    name: "a sign-in that began before a password change starts a session",
     file: "src/sessions/store.ts",
     find: "FROM users WHERE id = :userId AND password_epoch <= :epoch",
     replace: "FROM users WHERE id = :userId AND :epoch >= 0",
@@ -139,7 +139,7 @@ export const sessions: readonly Mutation[] = [
     only: "one's own",
   },
   {
-    name: "a user may have any number of sessions",
+    name: "the number of sessions of a user is not limited",
     file: "src/sessions/store.ts",
     find: "kept: times.sessionsPerUser - 1",
     replace: "kept: times.sessionsPerUser",

@@ -1,6 +1,6 @@
 import type { Mutation } from "../mutation.ts";
 
-/** Settings, and the sentences that refuse them. */
+/** Settings and their error messages. */
 export const settings: readonly Mutation[] = [
   {
     name: "a short SECRET_KEY is accepted",
@@ -11,7 +11,7 @@ export const settings: readonly Mutation[] = [
     only: "a trailing line break does not count towards a secret key's length",
   },
   {
-    name: "a SECRET_KEY of few characters is accepted",
+    name: "a SECRET_KEY with few different characters is accepted",
     file: "src/config/values.ts",
     find: " && new Set(key).size >= 10",
     replace: "",
@@ -19,7 +19,7 @@ export const settings: readonly Mutation[] = [
     only: "SECRET_KEY: a wrong one",
   },
   {
-    name: "a line break at the end of a setting is part of it",
+    name: "a line break at the end of a setting is kept",
     file: "src/config/readSettings.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given",
@@ -27,7 +27,7 @@ export const settings: readonly Mutation[] = [
     only: "a line break at its end",
   },
   {
-    name: "SECRET_KEY loses the line break that it was sealed under",
+    name: "SECRET_KEY loses the line break that it was used with",
     file: "src/config/readSettings.ts",
     find: "isKey ? given : given && withoutLineBreak(given)",
     replace: "given && withoutLineBreak(given)",
@@ -35,7 +35,7 @@ export const settings: readonly Mutation[] = [
     only: "a line break at its end",
   },
   {
-    name: "a wrong secret is repeated in the message",
+    name: "the message for an invalid secret contains the secret",
     file: "src/config/readSettings.ts",
     find: 'setting.secret && given !== ""',
     replace: 'given === ""',
@@ -43,7 +43,7 @@ export const settings: readonly Mutation[] = [
     only: "not repeated",
   },
   {
-    name: "an empty setting is taken for none",
+    name: "an empty setting counts as not set",
     file: "src/config/readSettings.ts",
     find: '(value === "" || !isAllowed(value))',
     replace: 'value !== "" && !isAllowed(value)',
@@ -59,7 +59,7 @@ export const settings: readonly Mutation[] = [
     only: "stops the start",
   },
   {
-    name: "TRUST_PROXY may be misspelled",
+    name: "a misspelled TRUST_PROXY is ignored",
     file: "src/config/settings.ts",
     find: "TRUST_PROXY: {\n    fallback: undefined,\n    critical: true,",
     replace: "TRUST_PROXY: {\n    fallback: undefined,",
@@ -67,7 +67,7 @@ export const settings: readonly Mutation[] = [
     only: "stops the start",
   },
   {
-    name: "a wrong letter in the name of a setting goes unnoticed",
+    name: "a setting with one wrong letter is not reported",
     file: "src/config/misspelledNames.ts",
     find: " || (a[0] === b[0] && isOneEditApart(a, b))",
     replace: "",
@@ -75,7 +75,7 @@ export const settings: readonly Mutation[] = [
     only: "stops the start",
   },
   {
-    name: "what Kubernetes and others set is taken for a setting",
+    name: "variables of Kubernetes and other programs are treated as misspelled settings",
     file: "src/config/misspelledNames.ts",
     find: 'unrelated.test(given) || environment[given]?.startsWith("tcp://")',
     replace: "false",
@@ -83,7 +83,7 @@ export const settings: readonly Mutation[] = [
     only: "unrelated environment variables are not taken for settings",
   },
   {
-    name: "DATABASE_URL needs no SECRET_KEY",
+    name: "DATABASE_URL is accepted without SECRET_KEY",
     file: "src/config/contradictions.ts",
     find: 'environment["SECRET_KEY"] === undefined) {',
     replace: 'environment["SECRET_KEY"] === "") {',
@@ -91,7 +91,7 @@ export const settings: readonly Mutation[] = [
     only: "DATABASE_URL requires a SECRET_KEY",
   },
   {
-    name: "cheap hashes are accepted",
+    name: "argon2 parameters below the minimum are accepted",
     file: "src/config/contradictions.ts",
     find: "argon2MemoryKib * argon2Passes < minimumHashingWork",
     replace: "false",
@@ -99,7 +99,7 @@ export const settings: readonly Mutation[] = [
     only: "hashes below OWASP's minimum are rejected",
   },
   {
-    name: "a whole number may be hexadecimal",
+    name: "a number in a setting can be hexadecimal",
     file: "src/config/values.ts",
     find: ".regex(/^\\d{1,9}$/)\n",
     replace: "\n",
@@ -107,7 +107,7 @@ export const settings: readonly Mutation[] = [
     only: "PORT=",
   },
   {
-    name: "of several hosts in DATABASE_URL one is used",
+    name: "a DATABASE_URL with several hosts is accepted",
     file: "src/config/databaseUrl.ts",
     find: 'if (authority.includes(","))',
     replace: 'if (authority === ",")',
@@ -115,7 +115,7 @@ export const settings: readonly Mutation[] = [
     only: "is refused in one sentence",
   },
   {
-    name: "parameters of DATABASE_URL that have no effect are accepted",
+    name: "unsupported parameters of DATABASE_URL are accepted",
     file: "src/config/databaseUrl.ts",
     find: "if (!allows) return",
     replace: 'if (!allows) continue; else if (name === "") return',
@@ -123,7 +123,7 @@ export const settings: readonly Mutation[] = [
     only: "is refused in one sentence",
   },
   {
-    name: "any origin with a path is an origin",
+    name: "CORS_ORIGINS accepts a URL with a path",
     file: "src/config/settings.ts",
     find: "httpUrl(item)?.origin === item",
     replace: "httpUrl(item) !== undefined",

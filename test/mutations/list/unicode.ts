@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Spellings of usernames and passwords (RFC 8265). */
 export const unicode: readonly Mutation[] = [
   {
-    name: "usernames differ by case",
+    name: "usernames are case-sensitive",
     file: "src/unicode/mappings.ts",
     find: "toLowerCase(codePointsOf(text).map(normalWidth))",
     replace: "textOf(codePointsOf(text).map(normalWidth))",
@@ -11,7 +11,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "usernames differ by width",
+    name: "fullwidth usernames are different usernames",
     file: "src/unicode/lookup.ts",
     find: "number => moved(widths, point)",
     replace: "number => point",
@@ -19,7 +19,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "usernames are mapped by compatibility, and not by width alone",
+    name: "usernames are mapped with NFKC",
     file: "src/unicode/mappings.ts",
     find: "toLowerCase(codePointsOf(text).map(normalWidth))",
     replace: 'toLowerCase(codePointsOf(text.normalize("NFKC")))',
@@ -27,7 +27,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "a sigma has one lower case",
+    name: "a final sigma is not mapped by its context",
     file: "src/unicode/mappings.ts",
     find: "isFinalSigma(points, index) ? 0x3c2 : 0x3c3",
     replace: "0x3c3",
@@ -35,7 +35,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "who registered with a letter of a later Unicode is not found",
+    name: "a user whose name has a later Unicode character cannot sign in",
     file: "src/unicode/mappings.ts",
     find: "if (derivedProperty(point) === undefined) return",
     replace: "if (point < 0) return",
@@ -43,7 +43,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "passwords differ by normal form",
+    name: "passwords are not normalized",
     file: "src/unicode/mappings.ts",
     find: '\\u3000]/g, " ").normalize("NFC")',
     replace: '\\u3000]/g, " ")',
@@ -51,7 +51,7 @@ export const unicode: readonly Mutation[] = [
     only: "passwords",
   },
   {
-    name: "code points that need a context are allowed everywhere",
+    name: "code points with context rules are allowed everywhere",
     file: "src/unicode/precis.ts",
     find: 'property === "c" && misplaced(points, index)',
     replace: 'property === "x" && misplaced(points, index)',
@@ -67,7 +67,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "a zero-width non-joiner is allowed where the letter before it does not join",
+    name: "a zero-width non-joiner is allowed after a non-joining letter",
     file: "src/unicode/context.ts",
     find: 'joins(points.slice(0, index).reverse(), "LD")',
     replace: 'joins(points.slice(0, index).reverse(), "LDR")',
@@ -83,7 +83,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "a vowel sign between two letters keeps them from joining",
+    name: "a transparent character prevents joining",
     file: "src/unicode/context.ts",
     find: '.find((type) => type !== "T")',
     replace: ".at(0)",
@@ -91,7 +91,7 @@ export const unicode: readonly Mutation[] = [
     only: "usernames",
   },
   {
-    name: "a username may run in both directions",
+    name: "usernames with both text directions are accepted",
     file: "src/unicode/precis.ts",
     find: "const index = breaksBidiRule(points);",
     replace: "const index = [breaksBidiRule(points)].at(1);",

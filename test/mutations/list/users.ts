@@ -3,7 +3,7 @@ import type { Mutation } from "../mutation.ts";
 /** Users, passwords and throttling. */
 export const users: readonly Mutation[] = [
   {
-    name: "a rehash overwrites a change of password",
+    name: "a rehash overwrites a password change",
     file: "src/users/store.ts",
     find: "WHERE id = :id AND password_hash = :stored",
     replace: "WHERE id = :id AND :stored <> ''",
@@ -11,7 +11,7 @@ export const users: readonly Mutation[] = [
     only: "is not upgraded over",
   },
   {
-    name: "of two changes of the password both are made",
+    name: "two concurrent password changes both succeed",
     file: "src/users/store.ts",
     find: "password_epoch = token_epoch + 1\n      WHERE id = :id AND password_epoch <= :epoch",
     replace: "password_epoch = token_epoch + 1\n      WHERE id = :id AND :epoch >= 0",
@@ -19,7 +19,7 @@ export const users: readonly Mutation[] = [
     only: "of two changes",
   },
   {
-    name: "a change of the password keeps familiar networks",
+    name: "a password change keeps all familiar networks",
     file: "src/users/store.ts",
     find: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network IS DISTINCT FROM :network",
     replace: "DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network = :network AND false",
@@ -35,7 +35,7 @@ export const users: readonly Mutation[] = [
     only: "401 for a wrong current",
   },
   {
-    name: "a deletion that began before a change of password is made",
+    name: "a deletion that began before a password change succeeds",
     file: "src/users/store.ts",
     find: "DELETE FROM users WHERE id = :id AND password_epoch <= :epoch",
     replace: "DELETE FROM users WHERE id = :id AND :epoch >= 0",
@@ -43,7 +43,7 @@ export const users: readonly Mutation[] = [
     only: "a deletion that began",
   },
   {
-    name: "everybody may read everybody",
+    name: "any user can read any user",
     file: "src/users/users.ts",
     find: "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     replace: "await store.find(id)",
@@ -59,7 +59,7 @@ export const users: readonly Mutation[] = [
     only: "400 for a username",
   },
   {
-    name: "a taken name is an internal error",
+    name: "a taken username is reported as an internal error",
     file: "src/users/store.ts",
     find: 'violates(error, "users_username_key")',
     replace: 'violates(error, "users_name_key")',
@@ -67,7 +67,7 @@ export const users: readonly Mutation[] = [
     only: "409",
   },
   {
-    name: "unknown users cost no hashing",
+    name: "no hash is computed for an unknown user",
     file: "src/passwords/hashing.ts",
     find: "await compute(password ?? impossible, cost);\n          return",
     replace: "return",
@@ -83,7 +83,7 @@ export const users: readonly Mutation[] = [
     only: "^14 characters",
   },
   {
-    name: "a password may contain the username",
+    name: "a password that contains the username is accepted",
     file: "src/passwords/policy.ts",
     find: "password.toLowerCase().includes(username)",
     replace: "password === username",
@@ -91,7 +91,7 @@ export const users: readonly Mutation[] = [
     only: "one with the username in capitals",
   },
   {
-    name: "the service's own name is a good password",
+    name: "a password based on the name of the service is accepted",
     file: "src/passwords/policy.ts",
     find: '["latchkey", ...words, ...labels]',
     replace: "words",
@@ -99,7 +99,7 @@ export const users: readonly Mutation[] = [
     only: "the words are those of the setting",
   },
   {
-    name: "guesses that were not looked at count",
+    name: "attempts whose password was not checked count as guesses",
     file: "src/throttling/throttling.ts",
     find: "const settled = isUnchecked",
     replace: "const settled = isUnchecked && result",
@@ -107,7 +107,7 @@ export const users: readonly Mutation[] = [
     only: "is no guess",
   },
   {
-    name: "guesses that failed otherwise do not count",
+    name: "attempts that failed for another reason do not count",
     file: "src/throttling/throttling.ts",
     find: "const settled = isUnchecked",
     replace: "const settled = isUnchecked || error",
@@ -115,7 +115,7 @@ export const users: readonly Mutation[] = [
     only: "is no guess",
   },
   {
-    name: "registrations that were refused as overloaded count",
+    name: "registrations that were rejected as overloaded count",
     file: "src/throttling/throttling.ts",
     find: 'error.slug === "overloaded") await release(reserved)',
     replace: 'error.slug === "not-found") await release(reserved)',
@@ -123,7 +123,7 @@ export const users: readonly Mutation[] = [
     only: "does not count as a registration",
   },
   {
-    name: "an IPv6 client has a limit for each address",
+    name: "each IPv6 address has a limit of its own",
     file: "src/networks.ts",
     find: "const ipv6Prefixes = [64, 56, 48];",
     replace: "const ipv6Prefixes = [128, 56, 48];",
@@ -131,7 +131,7 @@ export const users: readonly Mutation[] = [
     only: "of IPv6 counts",
   },
   {
-    name: "familiar networks are never noted again",
+    name: "the last use of a familiar network is never updated",
     file: "src/throttling/store.ts",
     find: "AND last_seen_at > now() - interval",
     replace: "AND last_seen_at > now() - 365 * interval",
@@ -139,7 +139,7 @@ export const users: readonly Mutation[] = [
     only: "a known network in use is kept",
   },
   {
-    name: "a familiar network that is noted again keeps its age",
+    name: "an updated familiar network keeps its last use",
     file: "src/throttling/store.ts",
     find: "SET last_seen_at = now(), key",
     replace: "SET key",
@@ -147,7 +147,7 @@ export const users: readonly Mutation[] = [
     only: "a known network in use is kept",
   },
   {
-    name: "a familiar network is noted at each sign-in",
+    name: "each sign-in writes the familiar network",
     file: "src/throttling/throttling.ts",
     find: "networkKey === undefined || isRecentlyUsedNetwork ?",
     replace: "networkKey === undefined ?",
@@ -155,7 +155,7 @@ export const users: readonly Mutation[] = [
     only: "a known network in use is kept",
   },
   {
-    name: "a deletion and a refresh lock rows in two orders",
+    name: "deleting a user and refreshing lock rows in different orders",
     file: "src/users/store.ts",
     find: "WHERE id = :userId FOR KEY SHARE",
     replace: "WHERE id = :userId",
@@ -171,7 +171,7 @@ export const users: readonly Mutation[] = [
     only: "without a look",
   },
   {
-    name: "of concurrent guesses, each that saw a counter below its limit is checked",
+    name: "concurrent guesses exceed the limit",
     file: "src/throttling/store.ts",
     find: "pending = throttle.pending + 1\n      WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)",
     replace: "pending = throttle.pending + 1",
@@ -195,7 +195,7 @@ export const users: readonly Mutation[] = [
     only: "a token for a password",
   },
   {
-    name: "one network takes every turn",
+    name: "one network gets all hashing slots",
     file: "src/lib/fairQueue.ts",
     find: "      rotate(waiter);",
     replace: "",
@@ -203,7 +203,7 @@ export const users: readonly Mutation[] = [
     only: "slots are shared in turns",
   },
   {
-    name: "who loses a race with the right password is rejected",
+    name: "one of several concurrent requests with the right password is rejected",
     file: "src/users/currentPassword.ts",
     find: "if (result !== undefined) return result;",
     replace: "if (attempt >= 0) return result;",
@@ -211,7 +211,7 @@ export const users: readonly Mutation[] = [
     only: "waited for the end of all|changed to the same password",
   },
   {
-    name: "of several deletions at once all but one are rejected",
+    name: "all but one of several concurrent deletions are rejected",
     file: "src/users/users.ts",
     find: "return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);",
     replace: "return revocation ?? (undefined as unknown as typeof deletedConcurrently);",
@@ -219,7 +219,7 @@ export const users: readonly Mutation[] = [
     only: "several deletions",
   },
   {
-    name: "a token that was ended already ends what began after it",
+    name: "a revoked token can end later sessions",
     file: "src/users/store.ts",
     find: "greatest(token_epoch, :epoch + 1)",
     replace: "greatest(token_epoch, :epoch) + 1",
