@@ -78,8 +78,8 @@ export const database: readonly Mutation[] = [
   {
     name: "statements are not prepared",
     file: "src/database/sql.ts",
-    find: "{ name: preparedName, text,",
-    replace: "{ text,",
+    find: ": { name: preparedName };",
+    replace: ": {};",
     test: "test/promises/preparedStatements.test.ts",
     only: "a statement is prepared once",
   },
