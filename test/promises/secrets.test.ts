@@ -1,6 +1,6 @@
 /** No password, token or key is in a log, in the database, or in a response where it does not belong. */
 import { randomBytes } from "node:crypto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { basicAuthorization, createClient, type Received, sendRaw } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, secretKey, startTestService } from "../support/service.ts";
@@ -165,6 +165,8 @@ test("a crash leaks none of them", async () => {
   const send = createClient(await program.url);
   await send("POST", "/api/users", { json: { username: "gardener", password } });
   const { token } = (await send("GET", "/api/token", { basic: ["gardener", password] })).json;
+  // Lines are written within some milliseconds.
+  await vi.waitUntil(() => program.stdout.some((line) => line.includes("password-accepted")), 15_000);
   // While passwords are hashed and responses are pending.
   const due = Array.from({ length: 10 }, () =>
     send("GET", "/api/token", { basic: ["gardener", password] }).catch(() => undefined),
