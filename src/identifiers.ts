@@ -1,6 +1,6 @@
 /**
- * Identifiers, each with a type of its own, so that they cannot be confused. Text becomes an identifier in one place: here, for
- * ids from the database, from a token or from the command line; in networks.ts and users/username.ts for the other two.
+ * Identifiers. Each has its own type, so that they cannot be confused. The functions below make ids from the database, a token or
+ * the command line. networks.ts makes networks, and users/username.ts makes usernames.
  */
 
 declare const kind: unique symbol;
@@ -17,12 +17,12 @@ export type CanonicalUsername = Identifier<"username">;
 /** An IPv4 address, or a prefix of an IPv6 address. See networks.ts. */
 export type Network = Identifier<"network">;
 
-/** All tokens of all users. */
+/** Stands for all tokens of all users. */
 export type Everybody = "everybody";
-/** Whose tokens a revocation ends. */
+/** The subject of a revocation: it revokes the tokens of the subject. */
 export type RevocationSubject = UserId | SessionId | TokenId | KeyId | Everybody;
 
-/** For a username from the database or a token, where it is canonical already. */
+/** For a username from the database or a token, which is already canonical. */
 export const storedUsername = (text: string): CanonicalUsername => text as CanonicalUsername;
 export const userId = (text: string): UserId => text as UserId;
 export const sessionId = (text: string): SessionId => text as SessionId;

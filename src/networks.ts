@@ -3,19 +3,19 @@ import type { Network } from "./identifiers.ts";
 
 const network = (text: string): Network => text as Network;
 
-/** The network of all clients whose address is not known. It never becomes known to an account. */
+/** The network of all clients whose address is unknown. It never becomes known to an account. */
 export const unknownNetwork = network("unknown");
 
 /** The networks of a client, from the narrowest to the widest. */
 export type Networks = readonly [narrowest: Network, ...wider: Network[]];
 
-/** The prefix lengths that one customer may have, from RFC 6177. */
+/** The prefix lengths that a provider may assign to one customer (RFC 6177). */
 const ipv6Prefixes = [64, 56, 48];
 
 /**
- * The networks by which a client is counted. An IPv4 address counts alone: its /24 is often shared by strangers, and addresses are
- * scarce. An IPv6 client can use any address of its /64, and often of its /56 or /48.
- * @param address from the connection or a trusted proxy. A text that is not an address is the unknown network
+ * The networks by which a client is counted. For IPv4, only the address counts, because unrelated clients often share a /24. An
+ * IPv6 client can use any address of its /64, and often of its /56 or /48.
+ * @param address from the connection or a trusted proxy. If it is not an IP address, the network is unknown.
  */
 export function networksOf(address: string | undefined): Networks {
   if (address === undefined || !ipaddr.isValid(address)) return [unknownNetwork];
@@ -29,5 +29,5 @@ export function networksOf(address: string | undefined): Networks {
   return ipv6Prefixes.map(prefix) as [Network, ...Network[]];
 }
 
-/** The narrowest network of a client: the one that becomes known to an account. */
+/** The narrowest network of a client, which can become known to an account. */
 export const networkOf = (address: string | undefined): Network => networksOf(address)[0];

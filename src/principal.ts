@@ -3,7 +3,7 @@ import type { CanonicalUsername, KeyId, SessionId, TokenId, UserId } from "./ide
 
 export type Principal = PasswordPrincipal | TokenPrincipal;
 
-/** A user, as the credentials identify them. */
+/** The user that the credentials identify. */
 export type Caller = {
   userId: UserId;
   username: CanonicalUsername;
@@ -14,13 +14,13 @@ export type Caller = {
 export type PasswordPrincipal = Caller & {
   proof: "password";
   /**
-   * When the sign-in began that read the epoch after it had verified the password (`performance.now()`). `undefined` if the epoch
-   * was read before, or the password was replaced meanwhile.
+   * A time after which `epoch` was read (`performance.now()`): the start of the sign-in that read it after the verification.
+   * `undefined` if the epoch was read before the verification, or the password was replaced meanwhile.
    */
-  epochReadSince: number | undefined;
+  epochReadAfterMs: number | undefined;
   /**
-   * Verifies the password again, because it may have been replaced. Does not count as a sign-in attempt.
-   * @returns `undefined` where the password is no longer valid
+   * Verifies the password again, because it may have been replaced. This does not count as a sign-in attempt.
+   * @returns `undefined` if the password is no longer valid
    */
   verifyAgain(): Promise<PasswordPrincipal | undefined>;
 };

@@ -12,7 +12,7 @@ import { openObservability } from "./start/observability.ts";
 import { openStorage } from "./start/storage.ts";
 
 /**
- * Starts the service, and closes what it has opened if the start fails.
+ * Starts the service. If the start fails, closes the parts that were opened.
  * @throws {FatalError} with a message for the operator
  */
 export async function startService(config: Config, log: Logger, options: StartOptions = {}): Promise<LocalService> {
@@ -35,7 +35,7 @@ export async function startService(config: Config, log: Logger, options: StartOp
       ...(observability.metrics && { readMetrics: observability.metrics.snapshot }),
     };
   } catch (error) {
-    await lifecycle.close().catch(() => {}); // the error of the start is more important
+    await lifecycle.close().catch(() => {}); // the start's error is more important
     throw error;
   }
 }

@@ -50,8 +50,8 @@ export const sessionFaults: PlantedFault[] = [
     /distinguished from a wrong password/,
     [
       "src/users/signIn.ts",
-      "import { possiblePassword }",
-      'import { Problem } from "../problems/problems.ts";\nimport { possiblePassword }',
+      "import { canonicalPassword }",
+      'import { Problem } from "../problems/problems.ts";\nimport { canonicalPassword }',
     ],
     [
       "src/users/signIn.ts",

@@ -4,8 +4,8 @@ import { lockUntilCommit } from "../database/locks.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { double, integer, text, uuid } from "../database/sqlTypes.ts";
 import { everybody } from "../revocations/revocations.ts";
-import { longestLifetimeSeconds, revocationColumns, revoke } from "../revocations/sql.ts";
-import type { SealedKey } from "../tokens/storedKeys.ts";
+import { longestLifetimeSeconds, revocationColumns, revoke } from "../revocations/revoke.ts";
+import type { SealedKey } from "../tokens/storeTypes.ts";
 
 /** These transactions have no time limit. */
 const commitSeconds = 3_600;

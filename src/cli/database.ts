@@ -7,7 +7,7 @@ import type { Audit } from "../audit/audit.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
-import { explainSchema, findPostgres, migrateWithTimeout, openPostgres } from "../database/open.ts";
+import { explainSchema, findPostgres, migrateWithTimeout, openPostgres } from "../database/openPostgres.ts";
 import { openForMigration } from "../database/pool.ts";
 import { requireUsableSchema } from "../database/schema.ts";
 import { StartError } from "../errors.ts";

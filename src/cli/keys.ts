@@ -5,14 +5,14 @@ import { StartError } from "../errors.ts";
 import {
   type KeyState,
   keyStates,
-  prepareSuccessor,
+  prepareNextKey,
   publishedBeforeSigningSeconds,
   rotateKeys,
 } from "../tokens/keyRotation.ts";
 import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
-import type { SigningKeyStore, StoredKey } from "../tokens/storedKeys.ts";
+import type { SigningKeyStore, StoredKey } from "../tokens/storeTypes.ts";
 import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
 import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
@@ -83,7 +83,7 @@ async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: 
   await requireSecretKey(store, seal);
   const revocation = await store.revoke(keyId);
   if (revocation) audit("signing-key-revoked", { keyId });
-  await prepareSuccessor(store, seal, rotationSeconds);
+  await prepareNextKey(store, seal, rotationSeconds);
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
   const signing = (await statesOf(store)).find(({ state }) => state === "signing");
   if (!signing) return;

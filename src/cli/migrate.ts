@@ -1,5 +1,5 @@
 /** `latchkey migrate`: applies the missing migrations. */
-import { migrateWithTimeout, openPostgres } from "../database/open.ts";
+import { migrateWithTimeout, openPostgres } from "../database/openPostgres.ts";
 import { withoutArguments } from "./arguments.ts";
 
 export const migrate = withoutArguments(async (config, log) => {

@@ -1,7 +1,7 @@
 /**
- * Backends that still run a query which timed out on this side. A commit that waits for a synchronous standby outlasts
- * every time limit, and must not be cancelled: cancelling the wait makes the commit visible before it is replicated.
- * So such a backend counts as a connection of its pool until it has finished.
+ * Tracks backends that still run a query which timed out on this side. No time limit ends a commit that waits for a synchronous
+ * standby, and it must not be cancelled, because then the commit is visible before it is replicated. So such a backend counts as
+ * a connection of its pool until it has finished.
  */
 import type pg from "pg";
 import { closeConnection, connect, connectionInfo, type DatabaseAddress } from "./connect.ts";
@@ -9,7 +9,7 @@ import { closeConnection, connect, connectionInfo, type DatabaseAddress } from "
 const pollIntervalMs = 250;
 
 export type AbandonedQueries = {
-  /** Counts those of one pool. @param onChange called when the count may have fallen */
+  /** Counts the backends of one pool. @param onChange called when the count may have fallen */
   ofPool(onChange: () => void): { add(connection: pg.Client): void; count(): number };
   close(): void;
 };
@@ -28,7 +28,7 @@ export function trackAbandonedQueries(address: DatabaseAddress): AbandonedQuerie
     isPolling = true;
     clearTimeout(timer);
     const pids = [...backends.keys()];
-    // If this fails, no other connection can be made either, and the pools may count as empty.
+    // If this fails, the pools cannot connect either. Then none of the backends counts.
     const active = await activeBackends(address, pids).catch(() => undefined);
     for (const pid of pids) {
       const backend = backends.get(pid);
@@ -64,7 +64,7 @@ export function trackAbandonedQueries(address: DatabaseAddress): AbandonedQuerie
   };
 }
 
-/** Uses a new connection. If the address leads to another server now, the backends of the old one no longer count. */
+/** Uses a new connection. If the address now leads to another server, the backends of the old one no longer count. */
 async function activeBackends(address: DatabaseAddress, pids: number[]) {
   const client = await connect(address, { statement: 1_000, lock: 1_000, idleInTransaction: 1_000 }, 1_000);
   try {

@@ -1,4 +1,4 @@
-/** The channels of LISTEN and NOTIFY, all in one place. Triggers notify them: see the migrations that create these. */
+/** All channels of LISTEN and NOTIFY. Triggers, which migrations create, send the notifications. */
 export const channels = {
   /** After each insertion into `revocations`. */
   revocations: "latchkey_revocations",

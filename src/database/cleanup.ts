@@ -1,6 +1,6 @@
 /**
- * Deletes rows that are no longer needed: in small batches, one instance per table at a time, and without waiting for locks
- * or holding any that others wait for.
+ * Deletes rows that are no longer needed, in small batches. At most one instance cleans up a table at a time. A batch waits for
+ * no row lock, and holds its own only briefly.
  */
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
@@ -8,7 +8,7 @@ import { tryCleanupLock } from "./locks.ts";
 import { statement } from "./sql.ts";
 
 const intervalMs = 60_000;
-const retry = { firstMs: intervalMs, mostMs: 10 * intervalMs };
+const retry = { firstMs: intervalMs, maxMs: 10 * intervalMs };
 const batchSize = 1_000;
 /** Per condition and run. The next run deletes the rest. */
 const maxBatches = 100;
@@ -18,7 +18,7 @@ const maxPasswordFailures = 1_000_000;
 
 /** Tables, and conditions for the rows to delete. Each condition on a large table has an index. */
 const expiredRows: readonly { table: string; condition: string }[] = [
-  // Two hours after its last token has expired, in case the clock is set back; earlier if there are many.
+  // Two hours after the last token has expired, in case the clock is set back. Earlier if there are many.
   { table: "revocations", condition: "expires_at < now() - interval '2 hours'" },
   {
     table: "revocations",
@@ -29,17 +29,18 @@ const expiredRows: readonly { table: string; condition: string }[] = [
   // An hour after the end of the window, because clocks differ.
   { table: "throttle", condition: "expire < 1000 * extract(epoch FROM now() - interval '1 hour')::bigint" },
   { table: "password_failures", condition: "expires_at < now()" },
-  // Limits the size of the table when an attacker tries millions of names. The rows that expire first are deleted first.
+  // Limits the size of the table if an attacker tries millions of names. The rows that expire first are deleted first.
   {
     table: "password_failures",
     condition: `expires_at < (SELECT expires_at FROM password_failures ORDER BY expires_at DESC OFFSET ${maxPasswordFailures} LIMIT 1)`,
   },
   { table: "familiar_networks", condition: "last_seen_at < now() - interval '90 days'" },
-  // A session is kept until its access tokens have expired. An ended session is kept for a day, to report that it has ended.
+  // A session is kept until its access tokens have expired. An ended session is kept for a day, so that a refresh reports the
+  // end.
   { table: "sessions", condition: "idle_expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "ended_at < now() - interval '1 day' AND tokens_expire_at < now()" },
-  // Every token that the key has signed has expired: the next key has been signing for longer than any token lives.
+  // The next key has been signing for longer than any token's lifetime, so every token of this key has expired.
   {
     table: "signing_keys",
     condition: `EXISTS (SELECT FROM signing_keys AS successor

@@ -1,6 +1,6 @@
 /**
- * The clock of the database, which all instances share. An instance whose own clock is wrong neither accepts an expired
- * token nor forgets a revocation too early.
+ * The clock of the database, which all instances share. So an instance with a wrong clock neither accepts an expired token nor
+ * forgets a revocation too early.
  */
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
@@ -13,9 +13,9 @@ export type DatabaseClock = {
 };
 
 const intervalMs = 1_000;
-/** A slower response says too little about the time at which it was given. */
+/** If a response takes longer, the time in it is too inaccurate. */
 const maxResponseMs = 250;
-/** A smaller step backwards is the inaccuracy of the measurement. */
+/** A smaller step backwards is measurement noise. */
 const noticeableStepMs = 2_000;
 
 const readClock = statement({
@@ -25,10 +25,10 @@ const readClock = statement({
 });
 
 /**
- * Reads the time each second until `close`. In between, and while the database is away, the monotonic clock of this process
- * goes on from there.
- * @param onSetBack is called when the clock of the database was set back: decisions by it may have been wrong
- * @throws {Problem} `database-unavailable` at the start
+ * Reads the time each second until `close`. In between, and during an outage, the monotonic clock of this process continues from
+ * the last reading.
+ * @param onSetBack called when the database's clock was set back: earlier decisions may have been wrong
+ * @throws {Problem} `database-unavailable` if the first reading fails
  */
 export async function startDatabaseClock(database: Database, onSetBack: () => void): Promise<DatabaseClock> {
   let known: { timeMs: number; atMs: number } | undefined;
@@ -47,8 +47,8 @@ export async function startDatabaseClock(database: Database, onSetBack: () => vo
   const poller = startPoller({
     task: readTime,
     intervalMs,
-    retry: { firstMs: 250, mostMs: intervalMs },
-    onError: () => {}, // revocations are read over the same connection, and their errors are reported
+    retry: { firstMs: 250, maxMs: intervalMs },
+    onError: () => {}, // the revocation list is read over the same connection, and reports the same errors
   });
   return { now: () => new Date(nowMs()), close: poller.close };
 }

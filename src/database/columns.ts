@@ -1,4 +1,4 @@
-/** Columns that hold identifiers, with the types of these. */
+/** SQL types of columns that contain identifiers. */
 import type { CanonicalUsername, Network, RevocationSubject, SessionId, UserId } from "../identifiers.ts";
 import { narrowed, text, uuid } from "./sqlTypes.ts";
 

@@ -1,32 +1,32 @@
 /**
- * Tells when a transaction became visible. `now()` in a transaction is the time at which it began, but its commit can
- * take long: a synchronous standby does not respond, or the server is frozen. Until the commit is visible, no client can
- * see its result, so this time must not count against the client.
+ * Estimates when a transaction became visible. `now()` in a transaction is the time at which it began, but its commit can be
+ * delayed: a synchronous standby does not respond, or the server is frozen. Until the commit is visible, no client can receive
+ * the result, so a grace period must not begin before.
  *
- * Each instance reads a snapshot every second anyway, for the revocation list. The snapshots of the last minutes are kept.
+ * Each instance reads a snapshot every second for the revocation list. The snapshots of the last minutes are kept here.
  */
 
 export type CommitHistory = {
   /**
-   * Keeps a snapshot.
+   * Records a snapshot.
    * @param server the start time of its server
    * @param atMs the time of the request for it (`performance.now()`)
    */
   record(server: string, snapshot: string, atMs: number): void;
   /**
-   * The number of seconds for which a transaction has been visible, accurate to about a second. Times without snapshots
-   * (the database was unavailable, or this instance not running) do not count.
+   * How long a transaction has been visible, in seconds, accurate to about a second. Times without snapshots (the database was
+   * unavailable, or this instance was not running) do not count.
    * @param xid a transaction that is visible now
-   * @param startedSecondsAgo when it began, by its own `now()`: the result, if the commit was not delayed
+   * @param startedSecondsAgo the time since it began, which is the result if the commit was not delayed
    */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
 };
 
 /** How long snapshots are kept: longer than the longest grace period and the longest delay together. */
 const keptMs = 660_000;
-/** Snapshots that follow sooner add nothing. */
+/** A snapshot that follows sooner is not kept. */
 const minIntervalMs = 500;
-/** What clients could see in a longer gap is unknown. */
+/** After a longer gap, it is unknown what was visible in between. */
 const maxGapMs = 3_000;
 
 /** @param nowMs the clock (`performance.now()`), for tests */
@@ -37,7 +37,7 @@ export function commitHistory(nowMs: () => number = () => performance.now()): Co
   return {
     record(from, snapshot, atMs) {
       const lastMs = snapshots.at(-1)?.atMs ?? -Infinity;
-      // After a failover, the new server may use the ids of lost transactions again.
+      // After a failover, the new server may reuse the ids of lost transactions.
       if (from !== server || atMs - lastMs > maxGapMs) snapshots = [];
       else if (atMs - lastMs < minIntervalMs) return;
       server = from;

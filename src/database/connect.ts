@@ -1,6 +1,6 @@
 /**
- * Connects to Postgres: always with the same settings, and only to a server that accepts writes. Only the setup of the
- * embedded Postgres makes other connections.
+ * Connects to Postgres, always with the same settings, and only to a server that accepts writes. Only the setup of the embedded
+ * Postgres connects in another way.
  */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,7 @@ import { searchPath } from "./schema.ts";
 /** The address of Postgres: a URL, or the socket directory of the embedded one. */
 export type DatabaseAddress = string | { host: string; port: number; user: string; database: string };
 
-/** Limits that Postgres enforces, in milliseconds; 0 is none. A statement that the service gave up holds no locks for longer. */
+/** Limits that Postgres enforces, in milliseconds. 0 is no limit. They also release the locks of an abandoned statement. */
 export type TimeLimits = {
   statement: number;
   lock: number;
@@ -21,12 +21,12 @@ export type TimeLimits = {
 
 export const noTimeLimits: TimeLimits = { statement: 0, lock: 0, idleInTransaction: 0 };
 
-/** The other end of a connection. */
+/** The server side of a connection. */
 export type ConnectionInfo = {
   pid: number;
   /** Identifies a running server: the start time of its postmaster. */
   server: string;
-  /** Whether a pooler such as PgBouncer is in between: it reports another process id than the backend. */
+  /** Whether a pooler such as PgBouncer is in between. It reports another process id than the backend. */
   isPooled: boolean;
 };
 
@@ -35,29 +35,29 @@ const connectTimeoutMs = 1_000;
 /** The default user is the account of the process, as in psql. `pg` would take USER from the environment. */
 pg.defaults.user = accountName();
 
-/** The oldest version that has the features which the schema uses, and is still maintained. */
+/** The oldest maintained version that has the features which the schema uses. */
 const oldestPostgres = 14;
 
 /**
- * The settings that the code relies on, whatever the server, database, role or pooler have. They are set by a statement,
- * because PgBouncer rejects startup parameters. Deliberately not set:
+ * The settings that the code relies on. They override those of the server, the database, the role and the pooler. A statement
+ * sets them, because PgBouncer rejects startup parameters. Not set:
  *
- * - `default_transaction_read_only`: says that this server must not be written to, as in a failover. Such a server is
- *   rejected below.
- * - `role`: lets a group own the tables.
- * - planner, memory, JIT, tablespaces, logging: change the speed, not the results.
- * - `session_replication_role`, `lc_messages`: only superusers may. The first is checked below; messages of the server are
- *   never compared.
+ * - `default_transaction_read_only`: an operator sets it, for example in a failover, to forbid writes. Such a server is rejected
+ *   below.
+ * - `role`: with it, a group can own the tables.
+ * - planner, memory, JIT, tablespaces, logging: they change the speed, not the results.
+ * - `session_replication_role`, `lc_messages`: only superusers may set them. The first is checked below. The code does not
+ *   compare messages of the server.
  */
 const sessionSettings = (limits: TimeLimits): Record<string, string> => ({
-  search_path: literal(searchPath), // only migrations read that of the role and the database
+  search_path: literal(searchPath), // only migrations use the search_path of the role and the database
   client_encoding: literal("UTF8"),
   datestyle: literal("ISO, MDY"), // the format that pg parses
   intervalstyle: literal("postgres"),
   timezone: literal("UTC"), // for date_trunc
   extra_float_digits: literal("1"), // for exact floats
   bytea_output: literal("hex"),
-  standard_conforming_strings: literal("on"), // as Knex quotes
+  standard_conforming_strings: literal("on"), // Knex quotes accordingly
   array_nulls: literal("on"),
   transform_null_equals: literal("off"),
   default_transaction_isolation: literal("read committed"), // concurrent updates wait instead of failing
@@ -71,7 +71,7 @@ const sessionSettings = (limits: TimeLimits): Record<string, string> => ({
   statement_timeout: literal(String(limits.statement)),
   lock_timeout: literal(String(limits.lock)),
   idle_in_transaction_session_timeout: literal(String(limits.idleInTransaction)),
-  idle_session_timeout: literal("0"), // connections stay open while they are idle
+  idle_session_timeout: literal("0"), // idle connections stay open
 });
 
 const literal = (value: string) => `'${value}'`;
@@ -107,12 +107,12 @@ export const connectionInfo = (client: pg.Client): ConnectionInfo => infos.get(c
 
 /**
  * Connects, and configures the connection in one round trip.
- * @param queryTimeoutMs after which `pg` gives up on a query; 0 is never
+ * @param queryTimeoutMs the time after which `pg` abandons a query; 0 is no limit
  * @throws {UnsuitableDatabaseError}; an error with code 25006 if the server is read-only; the errors of `pg`
  */
 export async function connect(address: DatabaseAddress, limits: TimeLimits, queryTimeoutMs = 0): Promise<pg.Client> {
   const client = new pg.Client({
-    ssl: false, // unless the URL says otherwise: PGSSLMODE has no effect
+    ssl: false, // the URL can override it, PGSSLMODE cannot
     ...(typeof address === "string" ? { connectionString: address } : address),
     application_name: "latchkey",
     query_timeout: queryTimeoutMs,
@@ -121,7 +121,7 @@ export async function connect(address: DatabaseAddress, limits: TimeLimits, quer
     keepAliveInitialDelayMillis: 10_000,
   });
   client.password ??= ""; // otherwise pg reads ~/.pgpass
-  client.on("error", () => {}); // its queries fail, too
+  client.on("error", () => {}); // its queries report the error
   try {
     await client.connect();
     const query = { text: configuration(limits), query_timeout: connectTimeoutMs };
@@ -163,7 +163,7 @@ export async function closeConnection(client: pg.Client): Promise<void> {
   stream.destroy();
 }
 
-/** Members of a client that its types leave out. */
+/** Members of a client that are missing in its types. */
 type Internals = { processID: number | null; connection: { stream: Socket } };
 
 const internals = (client: pg.Client): Internals => client as pg.Client & Internals;

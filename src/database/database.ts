@@ -1,5 +1,5 @@
 /**
- * Runs queries within time limits, and turns outages into `database-unavailable`. If the database is frozen or
+ * Runs queries with time limits, and turns outages into the problem `database-unavailable`. If the database is frozen or
  * unreachable, a request fails within 3 seconds.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,7 @@ import { Problem } from "../problems/problems.ts";
 import { currentRequest, runOutsideRequest } from "../requestContext.ts";
 import { type AbandonedQueries, trackAbandonedQueries } from "./abandonedQueries.ts";
 import type { DatabaseAddress, TimeLimits } from "./connect.ts";
-import { isBrokenConnection, isOutage, isWriteRefusal, queryTimedOut } from "./errors.ts";
+import { isBrokenConnection, isOutage, isWriteRejected, queryTimedOut } from "./errors.ts";
 import { openPool, type QueryObserver } from "./pool.ts";
 
 export type Database = {
@@ -21,7 +21,7 @@ export type Database = {
   read<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
   /**
    * Runs a query that changes data. It is not retried.
-   * @throws {Problem} `database-unavailable`: the change may have been made or not
+   * @throws {Problem} `database-unavailable`, after which it is unknown whether the change was made
    */
   write<T>(query: (knex: Knex) => PromiseLike<T>): Promise<T>;
   /** The numbers of connections in use and idle, and of queries that wait for one. */
@@ -30,8 +30,8 @@ export type Database = {
   isStuck(): boolean;
   /** Replaces all connections: they may lead to a server that was demoted. */
   renew(): void;
-  /** The last write failed, and others will: the disk is full, privileges are missing, or the server is read-only. */
-  writesAreRefused(): boolean;
+  /** Whether a recent write failed in a way that others will too: disk full, privilege missing, or server read-only. */
+  areWritesRejected(): boolean;
   close(): Promise<void>;
 };
 
@@ -40,47 +40,47 @@ export type DatabaseOptions = {
   /** Shared by the pools of an address, and closed with any of them. */
   abandonedQueries?: AbandonedQueries;
   /**
-   * Called when the server is read-only, or a query has timed out: no connection to it should be used again. By default,
-   * the connections of this pool are replaced.
+   * Called when the server is read-only or a query timed out, after which no connection to it should be used. By default, the
+   * connections of this pool are replaced.
    */
-  onLost?: (() => void) | undefined;
+  onServerUnusable?: (() => void) | undefined;
   /** Called when the database becomes unavailable (with the error) and available again (without). */
   onChange?: ((error: unknown) => void) | undefined;
 };
 
-// Together with the time to connect below 3 s, in the worst case: a full pool, or a new connection and a slow query on it.
+// In the worst case, these and the time to connect add up to less than 3 s: a full pool, or a slow query on a new connection.
 const acquireTimeoutMs = 1_300;
 const queryTimeoutMs = 1_500;
-/** For how long broken connections are replaced by others: until the whole pool can be new, within these bounds. */
+/** How long a read is retried on other connections: until all connections of the pool can be new, within these bounds. */
 const retryMs = { shortest: 150, longest: 500 };
 const retryDelayMs = 20;
-/** How long a failed write counts for `writesAreRefused`. */
-const refusedForMs = 10_000;
-/** A query that takes longer waits for Postgres. */
+/** How long a failed write counts for `areWritesRejected`. */
+const rejectedForMs = 10_000;
+/** If a query runs for longer, Postgres seems unresponsive. */
 const stuckMs = 500;
 
-/** Queries outside requests wait for a connection like those of one network. */
+/** Queries outside requests share the connections as one network does. */
 const backgroundNetwork = ["background"];
-/** The maximum of queries that wait for a connection. Beyond it, queries of the network with the most are rejected. */
+/** The maximum number of waiting queries. Beyond it, queries of the network with the most are rejected. */
 const maxWaiting = 1_000;
 
-/** The same database, without the deadline and the network of the current request: for work that all requests share. */
+/** The same database, without the deadline and the network of the current request. For work that all requests share. */
 export const outsideRequests = (database: Database): Database => ({
   ...database,
   read: (query) => runOutsideRequest(() => database.read(query)),
   write: (query) => runOutsideRequest(() => database.write(query)),
 });
 
-/** Waits for a query until the deadline of the request. The query itself ends by its own time limits. */
+/** Waits for a query until the request's deadline. The query itself has other time limits. */
 async function untilDeadline<T>(query: () => PromiseLike<T>): Promise<T> {
   const leftMs = (currentRequest()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);
   let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
+  const timedOut = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(queryTimedOut)), leftMs);
   });
-  return Promise.race([query(), tooLate]).finally(() => clearTimeout(timer));
+  return Promise.race([query(), timedOut]).finally(() => clearTimeout(timer));
 }
 
 const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTransaction: 5_000 };
@@ -89,11 +89,11 @@ const limits: TimeLimits = { statement: queryTimeoutMs, lock: 1_000, idleInTrans
 export function openDatabase(
   address: DatabaseAddress,
   poolMax: number,
-  { observe, abandonedQueries = trackAbandonedQueries(address), onLost, onChange }: DatabaseOptions = {},
+  { observe, abandonedQueries = trackAbandonedQueries(address), onServerUnusable, onChange }: DatabaseOptions = {},
 ): Database {
   const abandoned = abandonedQueries.ofPool(() => turns.admit());
   const turns = fairQueue(() => poolMax - abandoned.count(), maxWaiting);
-  const lost = onLost ?? (() => pool.renew());
+  const lost = onServerUnusable ?? (() => pool.renew());
   const pool = openPool(address, {
     max: poolMax,
     acquireTimeoutMs,
@@ -109,8 +109,8 @@ export function openDatabase(
   /** The start of each running query, the oldest first. */
   const running = new Set<{ at: number }>();
   let failure: unknown;
-  let writeRefusedAt = -Infinity;
-  const ended = (error?: unknown): void => {
+  let writeRejectedAt = -Infinity;
+  const recordResult = (error?: unknown): void => {
     if ((error === undefined) !== (failure === undefined)) onChange?.(error);
     failure = error;
   };
@@ -119,10 +119,10 @@ export function openDatabase(
     running.add(began);
     try {
       const result = await untilDeadline(() => query(pool.knex));
-      ended();
+      recordResult();
       return result;
     } catch (error) {
-      ended(isOutage(error) ? error : undefined);
+      recordResult(isOutage(error) ? error : undefined);
       throw error;
     } finally {
       running.delete(began);
@@ -142,13 +142,13 @@ export function openDatabase(
         return run(query);
       });
     } catch (error) {
-      // If there is no connection in time, that is an outage, too, even if the database is only busy.
+      // Without a connection in time, it counts as an outage, even if the database is only busy.
       throw !hasTurn || isOutage(error) ? new Problem("database-unavailable", { cause: error }) : error;
     }
   };
   return {
     async read(query) {
-      // The time starts with the first failure, since the query may have waited for a connection before.
+      // The time starts at the first failure, because the query may have waited for a connection before.
       for (let failures = 1, failedAt: number | undefined; ; failures += 1) {
         try {
           return await attempt(query);
@@ -165,10 +165,10 @@ export function openDatabase(
     async write(query) {
       try {
         const result = await attempt(query);
-        writeRefusedAt = -Infinity;
+        writeRejectedAt = -Infinity;
         return result;
       } catch (error) {
-        if (isWriteRefusal(error instanceof Problem ? error.cause : error)) writeRefusedAt = performance.now();
+        if (isWriteRejected(error instanceof Problem ? error.cause : error)) writeRejectedAt = performance.now();
         throw error;
       }
     },
@@ -181,7 +181,7 @@ export function openDatabase(
       return failure !== undefined || (oldest !== undefined && performance.now() - oldest.at > stuckMs);
     },
     renew: pool.renew,
-    writesAreRefused: () => performance.now() - writeRefusedAt < refusedForMs,
+    areWritesRejected: () => performance.now() - writeRejectedAt < rejectedForMs,
     async close() {
       abandonedQueries.close();
       await pool.knex.destroy();

@@ -1,4 +1,4 @@
-/** Classifies errors of Postgres, `pg` and Knex: an outage, a rejection, or a bug. */
+/** Classifies errors of Postgres, `pg` and Knex: outages, rejections and bugs. */
 import { Problem } from "../problems/problems.ts";
 
 /** The database cannot be used until the operator changes it. The message is for the operator. */
@@ -17,10 +17,10 @@ export const readOnlyError = (): Error =>
 
 type DriverError = Error & { code?: string; routine?: string };
 
-// SQLSTATE codes (appendix A of the manual): connection exceptions; role or database rejected; out of resources (too
-// many connections, disk full); deadlock or serialization failure; operator intervention (shutdown, statement timeout);
-// closed for maintenance; lock not available; idle in transaction; read-only, as after a failover. Then codes of the
-// system and of TLS (EAI_AGAIN: no name server), and messages of pg and Knex, which have no codes.
+// First, SQLSTATE codes (PostgreSQL manual, appendix A): connection exception (08), role or database rejected (28, 3D000),
+// serialization failure and deadlock (40), insufficient resources (53), operator intervention (57), not in prerequisite state
+// (55000), lock not available (55P03), idle in transaction and transaction timeout (25P03, 25P04), read-only transaction (25006).
+// Then codes of the operating system and of TLS. Then messages of pg and Knex, whose errors have no codes.
 const outageCodes =
   /^(?:08...|28...|3D000|40001|40P01|53...|57...|55000|55P03|25P03|25P04|25006|E(?!RR_)[A-Z_]+|ERR_(?:TLS|SSL)_.*|(?:.*_)?CERT(?:_.*)?|UNABLE_TO_.*)$/;
 const outageMessages =
@@ -30,8 +30,8 @@ const brokenCodes = /^(?:08...|57P0.|E(?:PIPE|CONNRESET))$/;
 const brokenMessages = /Connection terminated|Connection ended|not queryable/;
 
 /**
- * Functions of Postgres that raise 0A000 (feature_not_supported) only in recovery: unlogged tables, isolation and
- * access mode. Unlike messages, their names are not translated. Any other 0A000 is a bug.
+ * Functions of Postgres that raise 0A000 (feature_not_supported) only in recovery, for unlogged tables, isolation and access
+ * mode. Unlike messages, these names are not translated. Any other 0A000 is a bug.
  */
 const recoveryRoutines = /^(?:get_relation_info|check_(?:transaction_|Xact)(?:isolation|IsoLevel|read_only|ReadOnly))$/;
 
@@ -51,14 +51,14 @@ export const isOutage = (error: unknown): boolean =>
 export const isBrokenConnection = (error: unknown): boolean => matches(error, brokenCodes, brokenMessages);
 
 /** Whether Postgres rejects the role, its password or the database: a retry does not help. */
-export const isRefusal = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
+export const isConnectionRejected = (error: unknown): boolean => matches(error, /^(?:28...|3D000)$/, /^$/);
 
-/** Whether writes fail until the operator acts: the disk is full, privileges are missing, or the server is read-only. */
-export const isWriteRefusal = (error: unknown): boolean =>
+/** Whether writes fail until an operator acts: the disk is full, privileges are missing, or the server is read-only. */
+export const isWriteRejected = (error: unknown): boolean =>
   error instanceof Error && (isReadOnlyServer(error) || matches(error, /^(?:53100|42501)$/, /^$/));
 
-/** @returns `warn`, for errors other than outages: `openPools` logs the beginning and the end of an outage */
-export const exceptOutages =
+/** @returns `warn` without outages, whose beginning and end `openPools` logs */
+export const unlessOutage =
   (warn: (error: unknown) => void) =>
   (error: unknown): void => {
     if (!(error instanceof Problem && error.slug === "database-unavailable")) warn(error);

@@ -1,17 +1,17 @@
 /**
- * The advisory locks of Latchkey, all in one place: their numbers must differ, also from those of earlier versions,
- * which may run beside this one.
+ * All advisory locks of Latchkey. Their numbers must differ from each other, and from those of earlier versions, which may run at
+ * the same time.
  */
 import type { Knex } from "knex";
 import { statement } from "./sql.ts";
 import { boolean, integer, text } from "./sqlTypes.ts";
 
 export const advisoryLocks = {
-  /** Held while migrations are applied. */
+  /** While migrations are applied. */
   migrations: 5_391_647,
-  /** Held while the order of the signing keys changes. */
+  /** While the order of the signing keys changes. */
   signingKeys: 5_391_648,
-  /** Held while expired rows of a table are deleted. The second number of the lock is a hash of the table's name. */
+  /** While expired rows of a table are deleted. The second key of the lock is a hash of the table name. */
   cleanup: 5_391_649,
 } as const;
 
@@ -28,12 +28,12 @@ const tryLockTable = statement({
   columns: { locked: boolean },
 });
 
-/** Waits for a lock. The end of the transaction releases it, and so does a crash. */
+/** Waits for a lock. The end of the transaction, or a crash, releases it. */
 export async function lockUntilCommit(transaction: Knex.Transaction, name: keyof typeof advisoryLocks): Promise<void> {
   await lock.count(transaction, { lock: advisoryLocks[name] });
 }
 
-/** Takes the lock for the cleanup of a table, until the end of the transaction. @returns whether it was free */
+/** Takes the cleanup lock of a table until the end of the transaction. @returns whether it was free */
 export async function tryCleanupLock(transaction: Knex.Transaction, table: string): Promise<boolean> {
   return (await tryLockTable.one(transaction, { lock: advisoryLocks.cleanup, table })).locked;
 }

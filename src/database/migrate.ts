@@ -1,6 +1,6 @@
 /**
- * Applies the migrations. A migration must be compatible with the previous version, which may still be serving while this
- * one starts.
+ * Applies the migrations. A migration must be compatible with the previous version, which may still serve requests while this one
+ * starts.
  */
 import type { Knex } from "knex";
 import type { Database } from "./database.ts";
@@ -39,21 +39,21 @@ export const migrationNames: readonly string[] = [...migrations.keys()];
 
 /**
  * Applies the missing migrations in one transaction. Instances that start at the same time wait for the first one. The
- * transaction holds the lock, so a crash releases it; the lock table of Knex is written in the same transaction, so it
- * never stays locked.
+ * transaction holds the lock, so that a crash releases it. It also writes the lock table of Knex, which therefore never stays
+ * locked.
  * @returns the names of the applied migrations
  */
 export async function migrate(knex: Knex): Promise<string[]> {
   return knex.transaction(async (transaction) => {
     await transaction.raw("SET LOCAL lock_timeout = '60s'");
     await lockUntilCommit(transaction, "migrations");
-    // While a migration waits for the lock of a table (a backup may be reading it), all later queries on the table wait behind
-    // it. So it times out before they do, and the caller tries again.
+    // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it.
+    // So it times out before they do, and the caller retries.
     await transaction.raw("SET LOCAL lock_timeout = '500ms'");
     await requireUsableSchema(transaction);
     await selectSchema(transaction);
     const applied = await applyMigrations(transaction, migrationNames);
-    await requireTrustedOwners(transaction); // of moved tables, and of a schema that another role has just created
+    await requireTrustedOwners(transaction); // tables may have been moved, and another role may have just created the schema
     return applied;
   });
 }
@@ -70,7 +70,7 @@ export async function applyMigrations(knex: Knex, names: readonly string[]): Pro
       getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
     } satisfies Knex.MigrationSource<string>,
     tableName: "migrations",
-    // A newer version may have applied more migrations, and a return to this one must be possible.
+    // A newer version may have applied more migrations, and a downgrade to this one must be possible.
     disableMigrationsListValidation: true,
   })) as [number, string[]];
   return applied;

@@ -5,17 +5,17 @@ import type { Channel } from "./channels.ts";
 import { closeConnection, connect, type DatabaseAddress, noTimeLimits } from "./connect.ts";
 
 export type Listener = {
-  /** Replaces the connection: it may lead to a server that was demoted. */
+  /** Replaces the connection, which may lead to a demoted server. */
   renew(): void;
   close(): Promise<void>;
 };
 
 /**
- * Calls `wake` for each notification of a channel, and after each connect, because notifications may have been missed
- * before it. Reconnects if the connection is lost.
+ * Calls `wake` for each notification of a channel, and after each connect, because earlier notifications may have been missed.
+ * Reconnects if the connection is lost.
  */
 export function listenTo(address: DatabaseAddress, channel: Channel, wake: () => void): Listener {
-  const delays = backOff({ firstMs: 250, mostMs: 2_000 });
+  const delays = backOff({ firstMs: 250, maxMs: 2_000 });
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -25,7 +25,7 @@ export function listenTo(address: DatabaseAddress, channel: Channel, wake: () =>
     if (closed) return closeConnection(connection);
     connection.on("end", reconnect).on("notification", wake);
     await connection.query(`LISTEN ${channel}`).catch((error) => {
-      void closeConnection(connection); // its end reconnects
+      void closeConnection(connection); // the "end" event reconnects
       throw error;
     });
     delays.reset();
@@ -38,7 +38,7 @@ export function listenTo(address: DatabaseAddress, channel: Channel, wake: () =>
   void listen().catch(reconnect);
   return {
     renew() {
-      if (client) void closeConnection(client); // its end reconnects
+      if (client) void closeConnection(client); // the "end" event reconnects
     },
     async close() {
       closed = true;

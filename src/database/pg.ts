@@ -1,4 +1,4 @@
-/** The driver `pg`, loaded without the environment variables that it would read: import it from here. */
+/** The driver `pg`, without the environment variables that it reads. Import it from here. */
 import "./pgEnvironment.ts"; // first, because pg reads some of them when it is loaded
 import pg from "pg";
 

@@ -1,9 +1,8 @@
 /**
  * Removes the environment variables that `pg` reads.
  *
- * DATABASE_URL alone says where the database is and how to connect. PGOPTIONS, PGREPLICATION, PGPASSWORD and others, set
- * for psql or by a hosting platform, would change connections silently. PGSSLMODE stays: the settings reject it, and
- * connections ignore it.
+ * Only DATABASE_URL configures the connection. PGOPTIONS, PGREPLICATION, PGPASSWORD and others, set for psql or by a hosting
+ * platform, would change connections silently. PGSSLMODE stays, so that the settings can reject it. Connections ignore it.
  */
 // biome-ignore lint/style/noProcessEnv: it is changed here
 for (const name of Object.keys(process.env)) {

@@ -1,4 +1,4 @@
-/** A pool of Knex whose connections `connect` makes. Broken connections leave the pool. */
+/** A Knex pool with connections of `connect`. Broken connections leave the pool. */
 import knex, { type Knex } from "knex";
 import type pg from "pg";
 import { backOff, withBackOff } from "../lib/backOff.ts";
@@ -11,19 +11,19 @@ export type QueryObserver = (statement: string) => (error: Error | null) => void
 type PoolOptions = {
   max: number;
   acquireTimeoutMs: number;
-  /** After which `pg` gives up on a query; 0 is never. */
+  /** The time after which `pg` abandons a query. 0 is no limit. */
   queryTimeoutMs?: number;
   limits: TimeLimits;
   observe?: QueryObserver | undefined;
-  /** A query timed out: its connection is closed, but the backend may still run the query. */
+  /** Called when a query timed out. Its connection is closed, but the backend may still run the query. */
   onTimeout?(connection: pg.Client): void;
-  /** A query found that the server is read-only. */
+  /** Called when a query failed because the server is read-only. */
   onReadOnly?(): void;
 };
 
 export type Pool = {
   knex: Knex;
-  /** Replaces all connections: they may lead to a server that was demoted. */
+  /** Replaces all connections, which may lead to a demoted server. */
   renew(): void;
   /** The numbers of connections in use and idle, and of callers that wait for one. */
   load(): { used: number; free: number; waiting: number };
@@ -32,7 +32,7 @@ export type Pool = {
 /** The part of the pool (tarn) that is used here. Knex has no type for it. */
 type Tarn = { numUsed(): number; numFree(): number; numPendingAcquires(): number };
 
-/** Opens a pool. It connects when it is used. */
+/** Opens a pool, which connects on first use. */
 export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
   const { max, limits, queryTimeoutMs, acquireTimeoutMs } = options;
   let usable = new WeakSet<pg.Client>();
@@ -54,15 +54,15 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
     client: "pg",
     connection: {},
     acquireConnectionTimeout: acquireTimeoutMs,
-    // Otherwise messages of errors contain the values, such as password hashes.
+    // Otherwise error messages contain the values, such as password hashes.
     compileSqlOnError: false,
     pool: { min: 0, max, acquireTimeoutMillis: acquireTimeoutMs, propagateCreateError: true },
-    // Errors are thrown as well: without this, each attempt would also log a line.
+    // Errors are thrown. Knex would also log each of them.
     log: { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} },
   });
-  // Knex has no options for making, checking and closing connections. A dialect overrides these methods.
+  // Knex has no options for these. Its dialects override the same methods.
   Object.assign(instance.client, {
-    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, mostMs: 1_000 })),
+    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, maxMs: 1_000 })),
     validateConnection: (connection: pg.Client) => usable.has(connection),
     destroyRawConnection: closeConnection,
   });
@@ -89,7 +89,7 @@ function watchQueries(client: pg.Client, { observe, onTimeout, onReadOnly }: Poo
   const query: Queryable["query"] = (query, callback) => {
     const ended = observe?.(typeof query === "string" ? query : query.text);
     run(query, (error, result) => {
-      // pg keeps the connection of a query that timed out, though it still waits for the result.
+      // After a timeout, pg keeps the connection, although it still waits for the result of the query.
       if (error?.message === queryTimedOut) {
         close();
         onTimeout?.(client);

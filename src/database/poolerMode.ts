@@ -5,11 +5,11 @@ import { UnsuitableDatabaseError } from "./errors.ts";
 const limits = { statement: 1_000, lock: 1_000, idleInTransaction: 5_000 };
 
 /**
- * Rejects a pooler in transaction or statement mode, which shares a connection of Postgres between clients: settings,
- * prepared statements and LISTEN need a connection of their own.
+ * Rejects a pooler in transaction or statement mode. It shares server connections between clients, but session settings, prepared
+ * statements and LISTEN need a server connection of their own.
  *
- * PgBouncer hands out the server connection that was used last. So in these modes, a second client gets the backend of a
- * first one that is idle; and while the second is in a transaction, the first gets another backend than before.
+ * PgBouncer assigns the server connection that was used last. So in these modes, a second client gets the backend of a first,
+ * idle client. While the second is in a transaction, the first gets another backend than before.
  * @throws {UnsuitableDatabaseError}; the errors of `connect`
  */
 export async function requireSessionPooling(address: DatabaseAddress): Promise<void> {

@@ -1,4 +1,4 @@
-/** All connections of a service to Postgres: its pools and listeners. */
+/** All connections of a process to Postgres: its pools and listeners. */
 import type { Logger } from "pino";
 import { trackAbandonedQueries } from "./abandonedQueries.ts";
 import type { Channel } from "./channels.ts";
@@ -10,15 +10,15 @@ import type { QueryObserver } from "./pool.ts";
 export type Pools = {
   /** For requests. */
   database: Database;
-  /** For reading what every check of a token depends on: these reads do not queue behind requests. */
+  /** For reads that every token check depends on, so that they do not wait behind requests. */
   background: Database;
-  /** For commits that prove that the server can commit. They may hang, and must not block `background`. */
+  /** For test commits, which can hang and must not block `background`. */
   commitProbe: Database;
   /** Calls `wake` for each notification of a channel until `close`, as `listenTo` does. */
   listen(channel: Channel, wake: () => void): void;
-  /** Replaces all connections: some may lead to a server that was demoted or replaced. */
+  /** Replaces all connections, some of which may lead to a server that was demoted or replaced. */
   renew(): void;
-  /** Closes everything, even if a part fails. @throws the first error */
+  /** Closes all connections, even if some fail to close. @throws the first error */
   close(): Promise<void>;
 };
 
@@ -41,7 +41,7 @@ export function openPools(
     for (const connections of [database, background, commitProbe, ...listeners]) connections.renew();
   };
   // If one pool finds that the server is read-only or unresponsive, all connections are replaced.
-  const shared = { abandonedQueries: trackAbandonedQueries(address), onLost: renew };
+  const shared = { abandonedQueries: trackAbandonedQueries(address), onServerUnusable: renew };
   const database = openDatabase(address, poolMax, { ...shared, observe });
   const openSingle = (pool: "background" | "commitProbe") =>
     outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(pool) }));

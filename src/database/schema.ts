@@ -1,6 +1,6 @@
 /**
- * The schema that contains the tables. Latchkey has one of its own, because other programs have tables named `users`,
- * `sessions` or `migrations`, too.
+ * The schema that contains the tables. Latchkey has its own, because other programs also have tables named `users`, `sessions` or
+ * `migrations`.
  */
 import type { Knex } from "knex";
 import { type RowOf, statement } from "./sql.ts";
@@ -9,12 +9,12 @@ import { boolean, nullable, text } from "./sqlTypes.ts";
 export const schemaName = "latchkey";
 
 /**
- * The `search_path` of each connection, whatever the role or the database has. `pg_temp` is last: if it is not named,
- * temporary tables hide others.
+ * The `search_path` of each connection. It overrides that of the role and the database. `pg_temp` must be named, or Postgres
+ * searches it first and temporary tables hide others.
  */
 export const searchPath = `${schemaName}, pg_temp`;
 
-/** There are several installations, and the search path of the role selects none. */
+/** There are several installations, and the role's search path does not decide between them. */
 export class AmbiguousSchemaError extends Error {}
 
 /** Another role may have created the tables, and could read and change what the service writes. */
@@ -51,8 +51,8 @@ const findUntrustedOwner = statement({
 });
 
 /**
- * The schemas that have tables with the names of Latchkey's. `owner` is a role that is not trusted, if one of the tables
- * belongs to such a role.
+ * The schemas that have tables with the names of Latchkey's tables. `owner` is NULL, unless one of the tables belongs to an
+ * untrusted role.
  */
 const findCandidates = statement({
   name: "find-installation-candidates",
@@ -99,20 +99,19 @@ const resetSearchPath = statement({
   sql: "SELECT FROM pg_settings, set_config('search_path', reset_val, true) WHERE name = 'search_path'",
 });
 
-const findPath = statement({
+const findSearchPath = statement({
   name: "find-search-path",
   sql: "SELECT schema::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (schema, place) ORDER BY place",
   columns: { schema: text },
 });
 
-const untrusted = (item: string, owner: string): UntrustedOwnerError =>
+const untrustedOwnerError = (item: string, owner: string): UntrustedOwnerError =>
   new UntrustedOwnerError(
     `The ${item} belongs to the role ${owner}, which is not the role of DATABASE_URL or one that it is a member of, the owner of the database or a superuser`,
   );
 
 /**
- * Rejects a schema that another role may have created, and a second installation on the `search_path` of the role. Reads
- * only.
+ * Rejects a schema that another role may have created, and a second installation on the `search_path` of the role. It only reads.
  * @throws {UntrustedOwnerError | AmbiguousSchemaError}
  */
 export async function requireUsableSchema(knex: Knex): Promise<void> {
@@ -131,18 +130,18 @@ export async function requireUsableSchema(knex: Knex): Promise<void> {
 }
 
 /**
- * Everyone with CREATE on the database can create the schema before Latchkey does. So trusted roles must own it and its
- * objects.
+ * Requires that trusted roles own the schema and its objects. Any role with CREATE on the database can create the schema before
+ * Latchkey does.
  * @throws {UntrustedOwnerError}
  */
 export async function requireTrustedOwners(knex: Knex): Promise<void> {
   const found = await findUntrustedOwner.first(knex);
-  if (found) throw untrusted(found.item, found.owner);
+  if (found) throw untrustedOwnerError(found.item, found.owner);
 }
 
 /**
- * Sets the schema for the missing migrations, until the end of the transaction: `latchkey`, which is created if it is
- * missing, or the schema of an installation of an earlier version.
+ * Sets the schema for the missing migrations until the end of the transaction: `latchkey`, which is created if it is missing, or
+ * the schema that an earlier version used.
  * @throws {AmbiguousSchemaError | UntrustedOwnerError}
  */
 export async function selectSchema(transaction: Knex.Transaction): Promise<void> {
@@ -154,11 +153,11 @@ export async function selectSchema(transaction: Knex.Transaction): Promise<void>
     return;
   }
   const exists = (await schemaExists.count(transaction, { schema: schemaName })) > 0;
-  // IF NOT EXISTS would require the privilege to create a schema even if it exists.
+  // IF NOT EXISTS would require the CREATE privilege even if the schema exists.
   if (!exists) await transaction.raw(`CREATE SCHEMA ${schemaName}`);
 }
 
-/** Knex hides why its first statement failed. @throws an error like that of Postgres, with SQLSTATE 42501 */
+/** Knex hides the reason why its first statement failed. @throws an error like that of Postgres, with SQLSTATE 42501 */
 async function requireCreate(transaction: Knex.Transaction): Promise<void> {
   const { may } = await mayCreateTables.one(transaction, { schema: schemaName });
   if (!may) throw Object.assign(new Error(`permission denied for schema ${schemaName}`), { code: "42501" });
@@ -169,9 +168,9 @@ type Installation = RowOf<typeof findCandidates>;
 const isTrusted = ({ owner }: Installation): boolean => owner === null;
 
 /**
- * Finds the schemas with tables of Latchkey, by the names of the migrations, and by a column that other programs with the
- * same tables do not have. It reads no table of an untrusted role: row policies and casts can call functions of that role
- * with the privileges of this one.
+ * Finds the schemas with tables of Latchkey, by the names of the migrations and by a column that other programs do not have. It
+ * reads no table of an untrusted role, because row policies and casts can call functions of that role with the privileges of this
+ * one.
  */
 async function findInstallations(transaction: Knex.Transaction): Promise<Installation[]> {
   const found: Installation[] = [];
@@ -190,8 +189,9 @@ async function findInstallations(transaction: Knex.Transaction): Promise<Install
 }
 
 /**
- * The schema that an earlier version would use: it relied on the `search_path` of the role and the database. Tables of an
- * untrusted role are rejected there, because an installation beside them would start empty; elsewhere they are ignored.
+ * The schema that an earlier version would use, which relied on the `search_path` of the role and the database. Tables of an
+ * untrusted role are rejected in that schema, because a new installation beside them would start empty. In other schemas they are
+ * ignored.
  */
 async function earlierInstallation(transaction: Knex.Transaction, found: Installation[]): Promise<string | undefined> {
   if (found.length === 0) return undefined;
@@ -199,7 +199,7 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
   const onPath = path.flatMap((name) => found.filter(({ schema }) => schema === name));
   const trusted = found.filter(isTrusted).map(({ schema }) => schema);
   const first = onPath[0];
-  if (first?.owner) throw untrusted(`installation in the schema ${first.schema}`, first.owner);
+  if (first?.owner) throw untrustedOwnerError(`installation in the schema ${first.schema}`, first.owner);
   if (first) return first.schema;
   if (trusted.length < 2) return trusted[0];
   throw new AmbiguousSchemaError(
@@ -207,10 +207,10 @@ async function earlierInstallation(transaction: Knex.Transaction, found: Install
   );
 }
 
-/** The existing schemas of the `search_path` of the role and the database, which connections of Latchkey do not use. */
+/** The existing schemas of the role's own `search_path`, which connections of Latchkey override. */
 async function readRoleSearchPath(transaction: Knex.Transaction): Promise<string[]> {
   await resetSearchPath.count(transaction);
-  const path = await findPath.rows(transaction);
+  const path = await findSearchPath.rows(transaction);
   await setSearchPath.count(transaction, { path: searchPath });
   return path.map(({ schema }) => schema);
 }

@@ -8,12 +8,12 @@
  *       columns: { id: uuid, createdAt: timestamptz },
  *     });
  *
- * and is run on Knex or on a transaction of Knex:
+ * and run with Knex or a Knex transaction:
  *
  *     const user = await database.read((knex) => findUser.first(knex, { username }));
  *
- * TypeScript derives the types of parameters and rows from the declaration. test/promises/statementsFitSchema.test.ts prepares
- * every declared statement on the migrated schema, and fails where Postgres has other types or columns.
+ * TypeScript derives the types of parameters and rows from the declaration. test/promises/statementsFitSchema.test.ts
+ * prepares every declared statement on the migrated schema, and fails if Postgres has other types or columns.
  */
 import { createHash } from "node:crypto";
 import type { Knex } from "knex";
@@ -28,12 +28,12 @@ type Values<Parameters extends Types> = {
 type Row<Columns extends Types> = {
   -readonly [Name in keyof Columns]: Columns[Name] extends SqlType<infer T> ? T : never;
 };
-/** A statement without parameters is run without values. */
+/** A statement without parameters takes no values. */
 type Arguments<Parameters extends Types> = keyof Parameters extends never ? [] : [values: Values<Parameters>];
 
 export type Statement<Parameters extends Types = Types, Columns extends Types = Types> = {
   readonly name: string;
-  /** As Postgres gets it: with `$1` for the first parameter, and so on. */
+  /** The SQL that Postgres receives, with `$1` for the first parameter, and so on. */
   readonly text: string;
   readonly parameters: Parameters;
   readonly columns: Columns;
@@ -57,7 +57,7 @@ type Declaration<Parameters extends Types, Columns extends Types> = {
   parameters?: Parameters;
   /** The columns of the result, by name. None for a statement that returns no rows. */
   columns?: Columns;
-  /** Plan it for each run, for a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
+  /** Plans each run anew. For a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
   replan?: boolean;
 };
 
@@ -68,7 +68,7 @@ const declared = new Map<string, Declared>();
 export const declaredStatements = (): readonly Declared[] => [...declared.values()];
 
 /**
- * Declares a statement. It is prepared once on each connection that runs it, unless it is to be replanned.
+ * Declares a statement. It is prepared once on each connection that runs it, unless `replan` is set.
  * @throws {Error} if the name is in use, or a parameter is missing in the declaration or in the SQL
  */
 // biome-ignore lint/complexity/noBannedTypes: a declaration without parameters or columns has none
@@ -79,7 +79,7 @@ export function statement<const Parameters extends Types = {}, const Columns ext
   if (declared.has(name)) throw new Error(`there are two statements with the name ${name}`);
   const { text, order } = numberParameters(name, sql, parameters);
   declared.set(name, { name, text, parameters, columns });
-  // A connection of a pooler can outlive a version of the program: another text must have another name.
+  // A server connection of a pooler can outlive a version of the program, so another text must have another name.
   const preparedName = `${name}-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
   const prepared = declaration.replan ? {} : { name: preparedName };
 
@@ -102,7 +102,7 @@ export function statement<const Parameters extends Types = {}, const Columns ext
   };
 }
 
-/** Replaces `:name` by `$1::type`. A colon that follows a colon is a cast of Postgres. */
+/** Replaces `:name` by `$1::type`. A double colon is a cast of Postgres. */
 function numberParameters<Parameters extends Types>(name: string, sql: string, parameters: Parameters) {
   const order: (keyof Parameters & string)[] = [];
   const numbered = sql.replace(/(?<!:):([a-z]\w*)/gi, (_, parameter: string) => {
@@ -122,11 +122,11 @@ type Connection<R extends pg.QueryResultRow> = {
 };
 
 /**
- * Runs a query on a connection of Knex, or on the connection of the transaction. It does not use `knex.raw`, which
- * cannot name a prepared statement, and which adds the SQL to the message of each error.
+ * Runs a query on a connection of Knex, or on the connection of the transaction. It does not use `knex.raw`, which cannot name a
+ * prepared statement, and which adds the SQL to error messages.
  */
 async function query<R extends pg.QueryResultRow>(knex: Knex, config: pg.QueryConfig): Promise<pg.QueryResult<R>> {
-  // After the end of a transaction, its connection may serve others.
+  // After a transaction has ended, others may use its connection.
   if (isTransaction(knex) && knex.isCompleted()) throw new Error("the transaction has ended");
   const connection: Connection<R> = await knex.client.acquireConnection();
   try {

@@ -1,6 +1,6 @@
 /**
- * The types of Postgres that statements use for their parameters and columns, each with the TypeScript type that `pg`
- * converts it to. The names are those that Postgres shows (`format_type`), so that a test can compare them.
+ * The SQL types of parameters and columns, each with the TypeScript type that `pg` converts it to. Their names are those of
+ * `format_type`, so that a test can compare them.
  */
 
 /** `isNullable`: the parameter or column may be NULL. */
@@ -15,7 +15,7 @@ const typeNamed = <T>(name: string): SqlType<T> => ({ name, isNullable: false })
 
 export const boolean = typeNamed<boolean>("boolean");
 export const integer = typeNamed<number>("integer");
-/** A string, since a number is exact only up to 2^53. */
+/** A string, because a number is exact only up to 2^53. */
 export const bigint = typeNamed<string>("bigint");
 export const double = typeNamed<number>("double precision");
 export const text = typeNamed<string>("text");
@@ -25,12 +25,12 @@ export const uuid = typeNamed<string>("uuid");
 export const timestamptz = typeNamed<Date>("timestamp with time zone");
 export const xid8 = typeNamed<string>("xid8");
 export const snapshot = typeNamed<string>("pg_snapshot");
-/** Postgres does not know what is inside: `T` is what the statement builds with `json_build_object` or `json_agg`. */
+/** `T` is the type that the statement builds with `json_build_object` or `json_agg`. No test can check it. */
 export const json = <T>(): SqlType<T> => typeNamed<T>("json");
 
 export const nullable = <T>(type: SqlType<T>): SqlType<T | null> => ({ ...type, isNullable: true });
 
 export const arrayOf = <T>(type: SqlType<T>): SqlType<T[]> => typeNamed<T[]>(`${type.name}[]`);
 
-/** The same type of Postgres with a narrower TypeScript type, such as a branded id: `narrowed<UserId>(uuid)`. */
+/** The same SQL type with a narrower TypeScript type, such as a branded id: `narrowed<UserId>(uuid)`. */
 export const narrowed = <T>(type: SqlType<string>): SqlType<T> => ({ name: type.name, isNullable: type.isNullable });

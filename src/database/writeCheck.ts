@@ -1,18 +1,18 @@
 /** Checks whether the database accepts writes, without writing to a table. */
 import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
-import { isWriteRefusal, readOnlyError } from "./errors.ts";
+import { isWriteRejected, readOnlyError } from "./errors.ts";
 import { statement } from "./sql.ts";
 import { boolean, text } from "./sqlTypes.ts";
 
 /**
- * Commits an empty message in the write-ahead log. Like every commit it waits for a synchronous standby, so it fails on a
- * primary that was cut off or demoted.
- * @returns the server that committed, as in `ConnectionInfo`
+ * Makes a test commit: an empty message in the write-ahead log. Like every commit, it waits for a synchronous standby, so it
+ * fails on a primary that was cut off or demoted.
+ * @returns the start time of the server that committed, as in `ConnectionInfo`
  * @throws {Problem} `database-unavailable`
  */
-export async function commitSomething(database: Database): Promise<string> {
-  // A read, because repeating it does no harm.
+export async function probeCommit(database: Database): Promise<string> {
+  // A read, because it may be repeated.
   return database.read(async (knex) => {
     const { server, isReadOnly } = await emitMessage.one(knex);
     if (isReadOnly) throw readOnlyError();
@@ -38,7 +38,8 @@ const writtenTables = [
 ];
 
 /** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */
-const fillDisk = "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
+const writeTemporaryFile =
+  "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
 
 const findMissingPrivileges = statement({
   name: "find-missing-privileges",
@@ -52,11 +53,10 @@ const findMissingPrivileges = statement({
 const cachedForMs = { success: 1_000, failure: 250 };
 
 /**
- * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the
- * server is read-only, commits hang, or the last write of a request failed for one of these reasons.
+ * Creates a check that throws `database-unavailable` if a write would fail: the disk is full, privileges are missing, the server
+ * is read-only, commits hang, or a recent write of a request failed for one of these reasons.
  *
- * It can be called often: at most one check runs at a time, and its result is kept, a success for a second and a failure
- * for 250 ms.
+ * It can be called often, because concurrent calls share one check, and a success is kept for a second and a failure for 250 ms.
  * @param database outside requests, because the check is shared by all clients
  */
 export function createWriteCheck(database: Database): () => Promise<void> {
@@ -64,20 +64,20 @@ export function createWriteCheck(database: Database): () => Promise<void> {
   let failed: { error: unknown; at: number } | undefined;
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
-    await database.read((knex) => knex.raw(fillDisk));
+    await database.read((knex) => knex.raw(writeTemporaryFile));
     const missing = await database.read((knex) => findMissingPrivileges.rows(knex));
     if (missing.length > 0) throw missingPrivileges(missing.map(({ name }) => name));
-    await commitSomething(database);
+    await probeCommit(database);
     succeededAt = performance.now();
     failed = undefined;
   };
   return async () => {
-    if (database.writesAreRefused()) throw new Problem("database-unavailable");
+    if (database.areWritesRejected()) throw new Problem("database-unavailable");
     if (performance.now() - succeededAt < cachedForMs.success) return;
     if (failed && performance.now() - failed.at < cachedForMs.failure) throw failed.error;
     running ??= check()
       .catch((error: unknown) => {
-        const reported = isWriteRefusal(error) ? new Problem("database-unavailable", { cause: error }) : error;
+        const reported = isWriteRejected(error) ? new Problem("database-unavailable", { cause: error }) : error;
         failed = { error: reported, at: performance.now() };
         throw reported;
       })

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import proxyAddr from "proxy-addr";
 import { networksOf } from "../networks.ts";
-import { limitOfWidth } from "../throttling/limits.ts";
+import { limitOfNetwork } from "../throttling/limits.ts";
 
 export type ConnectionLimit = "total" | "network";
 
@@ -52,7 +52,7 @@ export function limitConnections(
     const isProxy = address !== undefined && isTrustedProxy(address);
     const isShareUsed =
       !isProxy &&
-      networks.some((network, width) => (openByNetwork.get(network) ?? 0) >= limitOfWidth(perNetwork, width));
+      networks.some((network, width) => (openByNetwork.get(network) ?? 0) >= limitOfNetwork(perNetwork, width));
     const limit = open >= total ? "total" : isShareUsed ? "network" : undefined;
     if (limit) {
       socket.destroy();

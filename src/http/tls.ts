@@ -102,7 +102,7 @@ export function watchCertificate(
       log.info("the certificate was changed");
     },
     intervalMs,
-    retry: { firstMs: intervalMs, mostMs: intervalMs },
+    retry: { firstMs: intervalMs, maxMs: intervalMs },
     onError(error) {
       const { message } = error as Error;
       if (message !== loggedReason) log.warn({ reason: message }, "the changed certificate cannot be used");

@@ -1,20 +1,20 @@
-/** Delays between failed attempts: exponential with jitter, so that many clients do not try again at the same time. */
+/** Exponential back-off with jitter, so that clients do not all retry at the same time. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type BackOff = {
-  /** Milliseconds until the next attempt: doubled after each call, up to the maximum. At random, up to half is subtracted. */
+  /** The delay until the next attempt. It doubles with each call, up to the maximum. A random part, up to half, is subtracted. */
   nextDelayMs(): number;
   /** Starts again with the first delay. */
   reset(): void;
 };
 
-/** The delays are those before the subtraction. */
-export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }): BackOff {
+/** `firstMs` and `maxMs` are the delays before the random part is subtracted. */
+export function backOff({ firstMs, maxMs }: { firstMs: number; maxMs: number }): BackOff {
   let delayMs = firstMs;
   return {
     nextDelayMs() {
       const delay = delayMs * (0.5 + Math.random() / 2);
-      delayMs = Math.min(2 * delayMs, mostMs);
+      delayMs = Math.min(2 * delayMs, maxMs);
       return delay;
     },
     reset() {
@@ -23,14 +23,14 @@ export function backOff({ firstMs, mostMs }: { firstMs: number; mostMs: number }
   };
 }
 
-/** A caller waits for an attempt that is due within this time. */
+/** A caller waits for the next attempt only if it is due within this time. */
 const shortDelayMs = 250;
 
 /**
- * Limits the attempts of an operation that many callers share, such as connecting. After a failure, there is one attempt at a time,
- * with a delay between them. Callers wait for the attempt that is running or due within 250 ms. Before that, they get the last
+ * Limits the attempts of an operation that many callers share, such as connecting. After a failure, there is one attempt at a
+ * time, with delays in between. A caller waits for an attempt that is running or due within 250 ms. Otherwise it gets the last
  * error at once.
- * @returns a function that makes an attempt, or throws the last error
+ * @returns a function that makes an attempt or throws the last error
  */
 export function withBackOff<T>(attempt: () => Promise<T>, delays: BackOff): () => Promise<T> {
   let failure: { error: unknown; until: number } | undefined;

@@ -1,11 +1,11 @@
 /**
- * Shares a few slots fairly between networks, widest first, and within a network between accounts. So neither many requests,
- * nor many accounts, nor many addresses of one IPv6 network get more than one share. A waiting task holds no slot. When too
- * many tasks wait, the newest task of the largest group is rejected.
+ * Shares a few slots fairly: first between the widest networks, then between the narrower networks of each, then between the
+ * accounts of each. So a client does not get a larger share with more requests, more accounts or more addresses of one IPv6
+ * network. A waiting task occupies no slot. If too many tasks wait, the newest task of the largest group is rejected.
  */
 import { Problem } from "../problems/problems.ts";
 
-/** For whom a task runs. */
+/** The client that a task runs for, and when it must start. */
 export type Turn = {
   /** From the narrowest to the widest, as `networksOf` returns them. */
   networks: readonly string[];
@@ -20,7 +20,7 @@ export type Turn = {
 export type FairQueue = {
   /**
    * Runs a task when its turn comes.
-   * @throws {Problem} `overloaded` at the deadline, or at once when too many wait
+   * @throws {Problem} `overloaded` at the deadline, or at once if too many tasks wait
    */
   run<T>(turn: Turn, task: () => Promise<T>): Promise<T>;
   /** Starts waiting tasks after the number of slots has grown. */
@@ -29,33 +29,33 @@ export type FairQueue = {
 };
 
 type Waiter = Turn & { groups: [name: string, group: Group][]; admit(): void; reject(): void };
-/** A network with its narrower networks, or an account of a network. Only the groups of accounts have waiters. */
+/** A network with its narrower networks or its accounts, or an account. Only groups of accounts have waiters. */
 type Group = { members: Map<string, Group>; waiters: Waiter[]; size: number };
 
 const newGroup = (): Group => ({ members: new Map(), waiters: [], size: 0 });
 
 /**
- * @param atOnce how many tasks run at a time; a function if that changes
- * @param maxWaiting bounds the memory
+ * @param concurrency the number of slots; a function if it changes
+ * @param maxWaiting the maximum number of waiting tasks
  * @param timedOut called when a task has timed out, with the milliseconds for which it waited
  */
 export function fairQueue(
-  atOnce: number | (() => number),
+  concurrency: number | (() => number),
   maxWaiting: number,
   timedOut: (ms: number) => void = () => {},
 ): FairQueue {
-  const slots = typeof atOnce === "number" ? () => atOnce : atOnce;
+  const slots = typeof concurrency === "number" ? () => concurrency : concurrency;
   const root = newGroup();
   /** In the order of arrival. */
   const waiting = new Set<Waiter>();
-  const waitingOf = new Map<string, number>();
+  const waitingByAccount = new Map<string, number>();
   const lanes = new Set<string>();
   let running = 0;
 
   const count = (waiter: Waiter, by: 1 | -1): void => {
-    const ofAccount = (waitingOf.get(waiter.account) ?? 0) + by;
-    if (ofAccount > 0) waitingOf.set(waiter.account, ofAccount);
-    else waitingOf.delete(waiter.account);
+    const ofAccount = (waitingByAccount.get(waiter.account) ?? 0) + by;
+    if (ofAccount > 0) waitingByAccount.set(waiter.account, ofAccount);
+    else waitingByAccount.delete(waiter.account);
     for (const [, group] of waiter.groups) group.size += by;
   };
   const add = (waiter: Waiter): void => {
@@ -81,7 +81,7 @@ export function fairQueue(
     parent.waiters.splice(parent.waiters.indexOf(waiter), 1);
   };
 
-  /** The next task: from each group, of the member that has waited longest and has a task that can run. */
+  /** The next task of a group: that of the member whose last turn is longest ago, if it has a task that can run. */
   const next = (group: Group): Waiter | undefined => {
     for (const member of group.members.values()) {
       const waiter = next(member);
@@ -89,7 +89,7 @@ export function fairQueue(
     }
     return group.waiters.find(({ lane }) => lane === undefined || !lanes.has(lane));
   };
-  /** Moves the groups of a task that had a turn behind the others. */
+  /** Moves the groups of a task that was admitted behind the other groups. */
   const rotate = ({ groups }: Waiter): void => {
     let parent = root;
     for (const [name, group] of groups) {
@@ -114,7 +114,8 @@ export function fairQueue(
     for (const group of root.members.values()) if (group.size > (network?.size ?? 0)) network = group;
     let account = "";
     let ofAccount = network?.size ?? 0;
-    for (const [name, size] of waitingOf) if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
+    for (const [name, size] of waitingByAccount)
+      if (name !== "" && size > ofAccount) [account, ofAccount] = [name, size];
     let found: Waiter | undefined;
     for (const waiter of waiting) {
       // The first group is that of the widest network.
@@ -123,7 +124,7 @@ export function fairQueue(
     return found;
   };
 
-  /** @returns whether a slot was free, and nobody waits for it */
+  /** @returns whether a slot was free and no task waits for it */
   const takeFreeSlot = (lane: string | undefined): boolean => {
     if (waiting.size > 0 || running >= slots() || (lane !== undefined && lanes.has(lane))) return false;
     running += 1;
@@ -154,7 +155,7 @@ export function fairQueue(
     });
 
   return {
-    // The task runs in the asynchronous context of the caller, which has the deadline and the trace of its request.
+    // The task runs in the caller's asynchronous context, which has the deadline and the trace of the request.
     async run(turn, task) {
       const { lane } = turn;
       if (turn.deadline <= performance.now()) throw new Problem("overloaded");

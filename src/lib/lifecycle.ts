@@ -1,30 +1,30 @@
-/** The parts that a process has opened, and how they are closed. */
+/** Closes the parts that a process has opened. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * In the order of opening. They are closed in reverse order, the parts of one stage together: a part must not use another part
- * of its stage. Stages rather than the order in which parts were added, because a start opens parts in parallel, and because
- * the time that a stop may take must not grow with the number of parts.
+ * In the order of opening. Stages are closed in reverse order, and the parts of a stage at the same time. So a part must not use
+ * another part of its stage. The order in which parts were added is not used, because the time for a shutdown must not grow with
+ * the number of parts.
  */
 const stages = ["postgres", "connections", "background", "servers"] as const;
 export type Stage = (typeof stages)[number];
 
-/** How long a part may take to close. The parts have shorter limits of their own where possible. */
+/** How long a part may take to close. Most parts have a shorter timeout of their own. */
 const timeoutsMs: Record<Stage, number> = {
   servers: 11_000, // requests in flight have 10 s (http/server.ts)
-  background: 2_200, // a query that hangs is abandoned; spans have 2 s (observability/tracing.ts)
+  background: 2_200, // pollers abandon a query after 2 s (lib/poller.ts), tracing its spans (observability/tracing.ts)
   connections: 1_500, // does not wait for a response from Postgres
   postgres: 20_500, // the embedded Postgres is killed after 16 s (database/embedded/postgres.ts)
 };
 
 export type Lifecycle = {
-  /** Adds a part to be closed; at once if `close` was called before. @param name for the log */
+  /** Adds a part to close. If `close` was already called, closes it at once. @param name for the log */
   add(stage: Stage, name: string, close: () => unknown): void;
-  /** Aborted when `close` is called. It cancels a start that is still opening parts. */
+  /** Aborted when `close` is called. Cancels a start in progress. */
   closing: AbortSignal;
   /**
-   * Closes every part, even if some fail or time out. Called again, it returns the same promise.
-   * @throws {CloseError} after everything else was closed
+   * Closes every part, even if some fail or time out. Another call returns the same promise.
+   * @throws {CloseError} after all other parts were closed
    */
   close(): Promise<void>;
   /** The names of the parts that are not closed. */

@@ -1,4 +1,4 @@
-/** The package that this program is part of: the same whether it runs from src/ or from dist/. */
+/** The package of this program, whether it runs from src/ or from dist/. */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 

@@ -1,8 +1,8 @@
-/** Runs a task again and again: at an interval, when woken, and with growing delays after failures. */
+/** Runs a task repeatedly: at an interval, when woken, and with growing delays after failures. */
 import { AsyncResource } from "node:async_hooks";
 import { backOff } from "./backOff.ts";
 
-/** Time as the poller sees it. A test passes one that it moves itself. */
+/** The clock and timers of a poller. Tests pass their own. */
 export type Timers = {
   /** Monotonic time in milliseconds. */
   nowMs(): number;
@@ -14,9 +14,9 @@ export type PollerOptions = {
   task: () => unknown;
   /** From the start of a run to the start of the next one. */
   intervalMs: number;
-  /** Delays after failed runs, as `backOff` takes them. */
-  retry: { firstMs: number; mostMs: number };
-  /** Receives what the task throws. Must not throw. */
+  /** The delays after failed runs (backOff.ts). */
+  retry: { firstMs: number; maxMs: number };
+  /** Receives the errors of the task. Must not throw. */
   onError: (error: unknown) => void;
   /** How long `close` waits for the run in progress. */
   closeTimeoutMs?: number;
@@ -24,11 +24,11 @@ export type PollerOptions = {
 };
 
 export type Poller = {
-  /** Runs the task now. During a run, exactly one more run follows it, however often this is called. */
+  /** Runs the task now. During a run, any number of calls causes exactly one more run. */
   wake(): void;
   /**
    * Like `wake`, and waits for that run, which starts after this call.
-   * @throws what the task throws, or an error when the poller is closed before the run
+   * @throws the error of the task, or an error if the poller is closed before the run
    */
   run(): Promise<void>;
   /** Starts no more runs, and waits for the one in progress, at most `closeTimeoutMs`. */
@@ -41,7 +41,8 @@ const systemTimers: Timers = {
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };
 
-type Caller = { resolve: () => void; reject: (error: unknown) => void };
+/** A call of `run` that waits for its run. */
+type RunRequest = { resolve: () => void; reject: (error: unknown) => void };
 
 /** Starts polling. The first run is one interval from now. Runs never overlap. */
 export function startPoller({
@@ -56,12 +57,12 @@ export function startPoller({
   let running: Promise<void> | undefined;
   let isWoken = false;
   let isClosed = false;
-  let callers: Caller[] = [];
+  let requests: RunRequest[] = [];
 
   const run = async (): Promise<void> => {
     const startedMs = timers.nowMs();
-    const served = callers;
-    callers = [];
+    const served = requests;
+    requests = [];
     isWoken = false;
     let delayMs: number;
     try {
@@ -79,7 +80,7 @@ export function startPoller({
     if (isWoken) start();
     else timer = timers.setTimeout(start, delayMs);
   };
-  // In the context in which the poller was started, not in that of a request that wakes it.
+  // Binds the asynchronous context of the start. Otherwise a run would have that of the request that wakes it.
   const start = AsyncResource.bind((): void => {
     running = run();
   });
@@ -97,13 +98,13 @@ export function startPoller({
     run: () =>
       new Promise<void>((resolve, reject) => {
         if (isClosed) return reject(closedError());
-        callers.push({ resolve, reject });
+        requests.push({ resolve, reject });
         wake();
       }),
     async close() {
       isClosed = true;
       timers.clearTimeout(timer);
-      for (const { reject } of callers.splice(0)) reject(closedError());
+      for (const { reject } of requests.splice(0)) reject(closedError());
       if (running === undefined) return;
       let timeout: unknown;
       const timedOut = new Promise<void>((resolve) => {

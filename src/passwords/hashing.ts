@@ -1,6 +1,6 @@
 /**
  * Password hashes: argon2id in the PHC string format. Few are computed at a time, so that they do not starve the rest of the
- * process. A wrong password always costs the same work, so that the time does not reveal whether a user exists.
+ * process. A wrong password always takes the same work, so that the response time does not reveal whether a user exists.
  */
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
@@ -21,7 +21,7 @@ export type Verification = {
 export type PasswordHasher = {
   /**
    * Runs a task that hashes passwords when its turn comes. Turns are shared fairly between networks and accounts. A waiting
-   * task holds no slot.
+   * task occupies no slot.
    * @throws {Problem} `overloaded` at the deadline, or at once if too many tasks wait
    */
   schedule: Schedule;
@@ -32,18 +32,18 @@ export type PasswordHasher = {
   hash(password: string, deadline?: number): Promise<string>;
   /**
    * Compares a password with a stored hash. Without a hash (there is no such user) or without a password (the text cannot be
-   * one), nothing matches, after the same work.
+   * one), it takes the same work and nothing matches.
    * @param deadline the latest start, on the clock of `performance.now()`
    * @throws {Problem} `overloaded`
    */
   verify(stored: string | undefined, password: string | undefined, deadline?: number): Promise<Verification>;
-  /** All work so far, in KiB times passes: unlike time, a test can compare it exactly. */
+  /** All work so far, in KiB times passes. Unlike time, a test can compare it exactly. */
   workDone(): number;
   /** How many hashes are being computed, and how many tasks wait. */
   load(): { running: number; waiting: number };
 };
 
-/** Stored in place of a hash: no password matches, after the same work. */
+/** Stored instead of a hash. No password matches it, and a check takes the same work. */
 export const disabledPassword = "!";
 /** @param task receives its deadline */
 export type Schedule = <T>(turn: ScheduledTurn, task: (deadline: number) => Promise<T>) => Promise<T>;
@@ -57,7 +57,7 @@ export type HashingObserver = {
   waited?: ((seconds: number) => void) | undefined;
 };
 
-/** argon2 and jose share libuv's pool of four threads: this leaves two for jose. */
+/** argon2 and jose share libuv's pool of four threads. Two stay free for jose. */
 const maxConcurrent = 2;
 /** Slots per concurrent hash, so that the processors are busy while other tasks wait for the database. */
 const slotsPerHash = 3;
@@ -65,12 +65,12 @@ const slotsPerHash = 3;
 const maxWaitingPerHash = 32;
 /** How long a task may wait. The client gets a response within a second. */
 export const queueTimeoutMs = 700;
-/** No setting allows a higher cost: such a hash was stored to make the service compute it. */
+/** No setting allows a higher cost. Somebody may have stored such a hash to overload the service. */
 const maxCost: HashCost = { memoryKiB: 1_048_576, passes: 20 };
 /** For one lane (RFC 9106, section 3.1). */
 const minimumMemoryKiB = 8;
 
-/** @param processes how many share the cores of the machine: together they compute no more hashes at a time than it has cores */
+/** @param processes the number of processes on this machine. Together they compute at most one hash per core at a time. */
 export function passwordHasher(
   cost: HashCost,
   warn: (message: string) => void,
@@ -78,8 +78,8 @@ export function passwordHasher(
   processes = 1,
 ): PasswordHasher {
   const share = processes === 1 ? maxConcurrent : Math.floor(availableParallelism() / processes);
-  const atOnce = Math.max(1, Math.min(share, maxConcurrent));
-  const limit = pLimit(atOnce);
+  const concurrency = Math.max(1, Math.min(share, maxConcurrent));
+  const limit = pLimit(concurrency);
   let work = 0;
 
   const compute = (password: string, { memoryKiB, passes }: HashCost) => {
@@ -92,7 +92,9 @@ export function passwordHasher(
     work += storedCost.memoryKiB * storedCost.passes;
     return argon2Verify(stored, password);
   };
-  const queue = fairQueue(slotsPerHash * atOnce, maxWaitingPerHash * atOnce, (ms) => observer.waited?.(ms / 1000));
+  const queue = fairQueue(slotsPerHash * concurrency, maxWaitingPerHash * concurrency, (ms) =>
+    observer.waited?.(ms / 1000),
+  );
   const schedule: Schedule = ({ deadline = performance.now() + queueTimeoutMs, ...turn }, task) =>
     queue.run({ ...turn, deadline }, () => task(deadline));
   const queued = <T>(task: () => Promise<T>, deadline = performance.now() + queueTimeoutMs): Promise<T> =>
@@ -130,9 +132,9 @@ export function passwordHasher(
   };
 
   /**
-   * Makes a wrong password take as long for an old, cheaper hash. The work of argon2 is memory times passes: the missing work is
-   * done as whole passes over the current memory, and one pass over a part of it. A hash with a higher cost than the current one
-   * can be told by its time until its owner signs in. That is the price of lowering the cost.
+   * Makes a wrong password take as long for a hash with an old, lower cost as for any other. The work of argon2 is memory times
+   * passes. The missing work is done as whole passes over the current memory, and one pass over a part of it. After the cost was
+   * lowered, a hash with the old, higher cost takes longer until its user signs in.
    */
   async function computeDifference(storedCost: HashCost): Promise<void> {
     const missing = cost.memoryKiB * cost.passes - storedCost.memoryKiB * storedCost.passes;

@@ -9,23 +9,23 @@ export type PasswordPolicy = {
   minimumLength: number;
   /** Whether common and predictable passwords are rejected. */
   blocklist: boolean;
-  /** The names of the service and its site, in lower case. A password that consists of them is predictable. */
+  /** Names of the service and its site, in lower case. A password that consists of them is predictable. */
   contextWords: readonly string[];
 };
 
 /** In code points. */
 export const maximumLength = 128;
-/** Shorter usernames are part of many good passwords. In code points. */
+/** Shorter usernames occur in many good passwords. In code points. */
 const minCheckedUsername = 3;
 
-/** Before the mappings, in UTF-16 units: many times what 128 code points need. Longer texts are not normalized. */
+/** In UTF-16 units, before the mappings: many times what 128 code points need. Longer texts are not normalized. */
 const maxTypedLength = 2048;
 
 /**
- * The form in which a password is compared. It is not checked: a password that an earlier version accepted still works.
+ * The form in which a password is compared. It is not checked against the policy: an earlier version may have accepted it.
  * @returns `undefined` if the text cannot be a password
  */
-export const possiblePassword = (text: string): string | undefined =>
+export const canonicalPassword = (text: string): string | undefined =>
   text !== "" && text.length <= maxTypedLength && text.isWellFormed() ? mapPassword(text) : undefined;
 
 /** The form in which a new password is hashed (RFC 8265, OpaqueString). */
@@ -36,9 +36,9 @@ export const newPassword = (text: string): Enforced =>
  * @param password in the form of RFC 8265 (OpaqueString); lengths are in its code points.
  * @param username in the form of RFC 8265 (UsernameCaseMapped).
  * @returns why it is rejected; `undefined` if it is accepted
- * @throws {Problem} `overloaded` if it could not be estimated in time
+ * @throws {Problem} `overloaded` if its strength was not estimated in time
  */
-export async function refusalOf(
+export async function checkPolicy(
   password: string,
   username: string,
   { minimumLength, blocklist, contextWords }: PasswordPolicy,
@@ -74,7 +74,7 @@ type PolicySettings = {
   publicUrl: string | undefined;
 };
 
-/** The policy of the settings. Attackers also try the words in the host name of `PUBLIC_URL` first. */
+/** Creates the policy from the settings. The words in the host name of `PUBLIC_URL` are context words, too. */
 export function passwordPolicy(settings: PolicySettings): PasswordPolicy {
   const { passwordMinLength, passwordBlocklist, passwordContextWords: words = [], publicUrl } = settings;
   const labels = publicUrl === undefined ? [] : new URL(publicUrl).hostname.split(/[.-]/);

@@ -1,7 +1,6 @@
 /**
- * Finds passwords that are easy to guess although they are long, with an estimator (zxcvbn) that knows common passwords, English
- * words, names, dates, keyboard patterns, repetitions and sequences. NIST SP 800-63B-4, section 3.1.1.2, requires a blocklist of
- * such values.
+ * Finds long passwords that are easy to guess. The estimator (zxcvbn) knows common passwords, English words, names, dates,
+ * keyboard patterns, repetitions and sequences. NIST SP 800-63B-4, section 3.1.1.2, requires a blocklist of such values.
  */
 import { ZxcvbnFactory } from "@zxcvbn-ts/core";
 import { adjacencyGraphs, dictionary as common } from "@zxcvbn-ts/language-common";
@@ -19,16 +18,16 @@ const estimator = new ZxcvbnFactory({
 const commonPasswords = new Set(common["passwords-common"]);
 const mostCommon = new Set(common["passwords-common"].slice(0, 200));
 
-/** log10 of the guesses that a password must take. Three random words from a list of 7,776, with spaces, take more. */
+/** log10 of the guesses that a password must resist. Three random words from a list of 7,776, with spaces, resist more. */
 const minGuessesLog10 = 11;
-/** The same without repetitions. */
+/** The same for the password without its repetitions. */
 const minGuessesLog10WithoutRepetitions = 9;
-/** So many different words are accepted, whatever the estimator says: the advice to users is "a few unrelated words". */
+/** A password with this number of different words is always accepted: the advice to users is "three or four unrelated words". */
 const sufficientWords = 3;
 
 /**
  * @param password upper and lower case do not matter
- * @param contextWords what an attacker of this service tries first, such as its name, in lower case
+ * @param contextWords words that an attacker of this service tries first, such as its name, in lower case
  * @returns `undefined` for a strong password
  */
 export function findWeakness(password: string, contextWords: string[]): Weakness | undefined {

@@ -1,6 +1,6 @@
 /**
- * Estimates passwords in a thread: an estimate can take 0.25 s, and the dictionaries take about 60 MB. The thread starts when a
- * password is set, and ends after 30 s without one.
+ * Estimates the strength of passwords in a thread, because an estimate can take 0.25 s and the dictionaries take about 60 MB. The
+ * thread starts when a password is set, and ends after 15 s without one.
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -9,10 +9,10 @@ import { Worker } from "node:worker_threads";
 import { Problem } from "../problems/problems.ts";
 import type { Weakness } from "./strength.ts";
 
-export type Question = { id: number; password: string; contextWords: string[] };
-export type Answer = { id: number; weakness: Weakness | undefined };
+export type EstimateRequest = { id: number; password: string; contextWords: string[] };
+export type EstimateResult = { id: number; weakness: Weakness | undefined };
 
-/** For an estimate, and for the wait for the dictionaries, which take 0.3 s of processor time to load. */
+/** The limit for an estimate, and for the wait for the dictionaries. Loading them takes 0.3 s of CPU time. */
 const timeoutMs = 1_500;
 const loadTimeoutMs = 10_000;
 const idleMs = 15_000;
@@ -21,7 +21,7 @@ type Thread = {
   isLoaded: boolean;
   /** Resolves when the dictionaries are loaded, or the thread has ended. */
   loading: Promise<void>;
-  pending: Map<number, (answer: Answer | Error) => void>;
+  pending: Map<number, (result: EstimateResult | Error) => void>;
   idle: NodeJS.Timeout;
 };
 
@@ -46,29 +46,29 @@ export async function loadDictionaries(): Promise<void> {
 /**
  * @param contextWords in lower case
  * @returns why the password is weak; `undefined` for a strong one
- * @throws {Problem} `overloaded` if there is no answer within 1.5 s, including the wait for other estimates
+ * @throws {Problem} `overloaded` if there is no result within 1.5 s, including the wait for other estimates
  */
 export async function checkStrength(password: string, contextWords: string[]): Promise<Weakness | undefined> {
   thread ??= startThread();
   const { worker, pending, idle } = thread;
   idle.refresh();
   lastId += 1;
-  const question: Question = { id: lastId, password, contextWords };
-  const answer = await new Promise<Answer | Error>((resolve) => {
-    const timer = setTimeout(() => timeOut(worker, question.id), timeoutMs);
-    pending.set(question.id, (answer) => {
+  const request: EstimateRequest = { id: lastId, password, contextWords };
+  const result = await new Promise<EstimateResult | Error>((resolve) => {
+    const timer = setTimeout(() => timeOut(worker, request.id), timeoutMs);
+    pending.set(request.id, (result) => {
       clearTimeout(timer);
-      pending.delete(question.id);
-      resolve(answer);
+      pending.delete(request.id);
+      resolve(result);
     });
-    worker.postMessage(question);
+    worker.postMessage(request);
   });
-  if (answer instanceof Error) throw new Problem("overloaded", { cause: answer });
-  return answer.weakness;
+  if (result instanceof Error) throw new Problem("overloaded", { cause: result });
+  return result.weakness;
 }
 
 function startThread(): Thread {
-  // From dist/, also if the program runs from src/: a thread runs JavaScript only.
+  // From dist/ even if the program runs from src/, because a thread only runs JavaScript.
   const root = dirname(createRequire(import.meta.url).resolve("latchkey/package.json"));
   const worker = new Worker(join(root, "dist/src/passwords/strengthThread.js"), {
     execArgv: [],
@@ -83,18 +83,18 @@ function startThread(): Thread {
   });
   worker.once("exit", loaded);
   const started: Thread = { worker, isLoaded: false, loading, pending: new Map(), idle };
-  worker.on("message", (message: Answer | "loaded") => {
+  worker.on("message", (message: EstimateResult | "loaded") => {
     if (message !== "loaded") return started.pending.get(message.id)?.(message);
     started.isLoaded = true;
     loaded();
     clearTimeout(load);
   });
   worker.on("error", (error: Error) => stopThread(worker, error));
-  worker.unref(); // after the listeners, which keep the process running
+  worker.unref(); // last, because adding listeners refs the worker again
   return started;
 }
 
-/** Stops the thread, so that the next password does not wait for this one. */
+/** Stops a thread that is busy with a password, so that the next password does not wait for it. */
 function timeOut(worker: Worker, id: number): void {
   if (thread?.worker !== worker) return;
   const error = new Error("A password was not estimated in time.");
@@ -102,7 +102,7 @@ function timeOut(worker: Worker, id: number): void {
   else thread.pending.get(id)?.(error);
 }
 
-/** Rejects the waiting passwords. The next password starts another thread. */
+/** Stops the thread, and rejects the waiting passwords. The next password starts another thread. */
 function stopThread(worker: Worker, reason: Error): void {
   if (thread?.worker !== worker) return;
   const { pending, idle } = thread;

@@ -1,6 +1,6 @@
 /** A worker: one of several processes that serve the same port. This is its side of the channel to the primary. */
 import type { Config } from "../config/config.ts";
-import { findPostgres, type Postgres } from "../database/open.ts";
+import { findPostgres, type Postgres } from "../database/openPostgres.ts";
 import { StartError } from "../errors.ts";
 import type { MetricsSnapshot } from "../observability/metrics.ts";
 import { sendHeartbeats } from "./heartbeat.ts";

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
-import { openMigratedPostgres } from "../database/open.ts";
+import { openMigratedPostgres } from "../database/openPostgres.ts";
 import { cannotListen, checkAddresses } from "../http/addresses.ts";
 import { readCertificate } from "../http/tls.ts";
 import type { Lifecycle } from "../lib/lifecycle.ts";

@@ -1,12 +1,12 @@
-/** The revocation list in memory: about 85 bytes for each entry, and a look-up by subject. */
+/** The revocation list in memory, by subject. An entry takes about 85 bytes. */
 const minuteMs = 60_000;
 
 type Entry = { subject: string; minimumEpoch: number; expiresAt: Date };
 
 export type RevocationMemory = {
-  /** Adds an entry. Of several entries for a subject, the highest epoch and the latest expiry count. */
+  /** Adds an entry. If a subject has several, the highest epoch and the latest expiry count. */
   add(entry: Entry): void;
-  /** Tokens of the subject with a lower epoch are revoked. Zero if there is no entry. */
+  /** The lowest epoch of the subject whose tokens are not revoked. Zero if there is no entry. */
   minimumEpoch(subject: string): number;
   /** Removes the entries that have expired, to the minute. */
   removeExpired(now: Date): void;
@@ -16,12 +16,12 @@ export type RevocationMemory = {
 
 export function createRevocationMemory(): RevocationMemory {
   const minimumEpochs = new Map<string, number>();
-  /** Subjects by the minute in which an entry of theirs expires, so that removing some does not take a walk over all. */
+  /** Subjects by the minute in which an entry expires, so that a removal does not iterate over all entries. */
   const expiring = new Map<number, Set<string>>();
-  /** In how many minutes a subject is, if in several. */
+  /** The number of minutes in `expiring` that have a subject, if there are several. */
   const minutesOf = new Map<string, number>();
 
-  const removeOnce = (subject: string): void => {
+  const removeFromMinute = (subject: string): void => {
     const minutes = minutesOf.get(subject) ?? 1;
     if (minutes > 2) minutesOf.set(subject, minutes - 1);
     else minutesOf.delete(subject);
@@ -45,7 +45,7 @@ export function createRevocationMemory(): RevocationMemory {
       for (const [minute, subjects] of expiring) {
         if (minute * minuteMs > now.getTime()) continue;
         expiring.delete(minute);
-        for (const subject of subjects) removeOnce(subject);
+        for (const subject of subjects) removeFromMinute(subject);
       }
     },
 

@@ -1,6 +1,7 @@
 /**
- * The revocation list: what ends tokens before they expire. Every instance keeps the list in memory and reads what is new each
- * second and at each notification. So checking a token takes no query, and a revocation is known everywhere within a second.
+ * The revocation list, which revokes tokens before they expire. Every instance keeps the list in memory, and reads new entries
+ * each second and at each notification. So the check of a token takes no query, and a revocation takes effect everywhere within a
+ * second.
  */
 import type { RevocationSubject, UserId } from "../identifiers.ts";
 import { startPoller } from "../lib/poller.ts";
@@ -12,29 +13,29 @@ import { createRevocationMemory } from "./memory.ts";
 export type Revocation = {
   subject: RevocationSubject;
   minimumEpoch: number;
-  /** When the last token that the entry revokes has expired. The entry can be removed then. */
+  /** When the last token that the entry revokes has expired, and the entry can be removed. */
   expiresAt: Date;
 };
 
 /**
- * The subject of all tokens. The transaction that revokes it gives every user a higher epoch, so that one entry ends all
- * tokens, and tokens that are issued afterwards work.
+ * The subject of all tokens. The transaction that revokes it raises the epoch of every user. So one entry revokes all tokens, and
+ * tokens that are issued later are valid.
  */
 export const everybody = "everybody";
 
-/** Above the epoch of every token: as a minimum it revokes all tokens of a subject. The largest `integer` of Postgres. */
-export const unreachableEpoch = 2_147_483_647;
+/** The largest `integer` of Postgres, which no user's epoch reaches. As a minimum epoch, it revokes all tokens of a subject. */
+export const maxEpoch = 2_147_483_647;
 
-/** The clocks of an instance and of the database differ by less, and so long may pass between a decision and its commit. */
+/** More than the clocks of an instance and the database differ, and more than the time between a decision and its commit. */
 export const clockMarginSeconds = 300;
 
 /**
- * Revokes all tokens of a deleted user on this instance, until it has read the entry that the deletion has stored. By then
- * it has read the list, or it rejects all tokens: `REVOCATION_STALENESS_SECONDS` is at most 300.
+ * Revokes all tokens of a deleted user on this instance for an hour. By then the instance has read the entry that the deletion
+ * stored, or it rejects all tokens: `REVOCATION_STALENESS_SECONDS` is at most 300.
  */
 export const deletedUser = (userId: UserId): Revocation => ({
   subject: userId,
-  minimumEpoch: unreachableEpoch,
+  minimumEpoch: maxEpoch,
   expiresAt: new Date(Date.now() + 3_600_000),
 });
 
@@ -67,7 +68,7 @@ export type Revocations = {
   revoke(entry: Revocation): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
-  /** Reads all entries now. For a clock that was set back: some may have been removed too early. */
+  /** Reads all entries now. After the clock was set back, some entries may have been removed too early. */
   reload(): void;
   /** The time since the list was known to be complete, in seconds. */
   stalenessSeconds(): number;
@@ -78,7 +79,7 @@ export type Revocations = {
 
 type RevocationOptions = {
   store: RevocationStore;
-  /** How long tokens are accepted while it is not known whether the list is complete. */
+  /** How long tokens are still accepted while the list may be incomplete. */
   maxStalenessMs: number;
   /** Decides when an entry has expired. The staleness does not depend on it. */
   clock: () => Date;
@@ -89,7 +90,7 @@ const intervalMs = 1_000;
 
 /**
  * Loads the list, and keeps it up to date until `close`.
- * @throws {Problem} `database-unavailable`: without the list no token can be checked
+ * @throws {Problem} `database-unavailable`
  */
 export async function watchRevocations(options: RevocationOptions): Promise<Revocations> {
   const { store, maxStalenessMs, clock, onError } = options;
@@ -101,20 +102,20 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
   let cursor = await store.readAll(addAll);
   let mustReload = false;
 
-  // The list is complete if its server can still commit after it was read. One check at a time, and one each second.
-  let proof: Promise<void> | undefined;
-  let proofStartedMs = -Infinity;
-  const prove = (readAtMs: number): void => {
+  // The list was complete if its server can still commit afterwards. At most one check runs at a time, and one each second.
+  let serverCheck: Promise<void> | undefined;
+  let serverCheckStartedMs = -Infinity;
+  const checkServer = (readAtMs: number): void => {
     const nowMs = performance.now();
-    if (proof !== undefined || nowMs - proofStartedMs < 0.9 * intervalMs) return;
-    proofStartedMs = nowMs;
-    proof = store
+    if (serverCheck !== undefined || nowMs - serverCheckStartedMs < 0.9 * intervalMs) return;
+    serverCheckStartedMs = nowMs;
+    serverCheck = store
       .isCurrent(cursor)
       .then((isCurrent) => {
         if (isCurrent) completeAtMs = readAtMs;
       }, onError)
       .finally(() => {
-        proof = undefined;
+        serverCheck = undefined;
       });
   };
 
@@ -131,9 +132,9 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     } finally {
       memory.removeExpired(clock());
     }
-    prove(startedMs);
+    checkServer(startedMs);
   };
-  const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, mostMs: intervalMs }, onError });
+  const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, maxMs: intervalMs }, onError });
 
   return {
     apply: memory.add,
@@ -155,7 +156,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,
     size: memory.size,
     async close() {
-      await Promise.all([poller.close(), proof]);
+      await Promise.all([poller.close(), serverCheck]);
     },
   };
 }

@@ -2,13 +2,13 @@ import { revocationSubject } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
-import { commitSomething } from "../database/writeCheck.ts";
+import { probeCommit } from "../database/writeCheck.ts";
 import type { RevocationStore } from "./revocations.ts";
-import { revocationColumns, revoke, selectedRevocation } from "./sql.ts";
+import { revocationColumns, revoke, selectedRevocation } from "./revoke.ts";
 
 /**
- * How far the list was read: a snapshot of the database, and the start time of the server that it belongs to. After a failover
- * the new server may lack transactions, and may give their numbers to others.
+ * How far the list was read: a snapshot of the database, and the start time of its server. After a failover, the new server may
+ * have lost transactions and may use their ids for others.
  */
 type Cursor = { server: string; snapshot: string };
 const cursorColumns = { server: text, snapshot: text };
@@ -28,7 +28,7 @@ const findRevocations = statement({
 
 /**
  * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions
- * that had not begun. The first row has the new cursor, and nothing else if there are none.
+ * that had not begun. The first row has only the new cursor.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",
@@ -72,11 +72,11 @@ const insertRevocation = statement({
 type RevocationStoreOptions = {
   /** Called with each snapshot of the database that is read, and the time of the request (`performance.now()`). */
   onSnapshot?: (server: string, snapshot: string, atMs: number) => void;
-  /** Writes the revocations of requests, so that requests cannot delay the reading of the list. */
+  /** Writes the revocations of requests, so that they do not delay reads of the list. */
   requestDatabase?: Database;
-  /** Commits something. @returns the server that did it: its start time, as in a cursor */
-  commit?: () => Promise<string>;
-  /** Replaces the connections that read, write and commit. */
+  /** Makes a test commit. @returns the start time of the server that committed, as in a cursor */
+  testCommit?: () => Promise<string>;
+  /** Replaces all connections. */
   renew?: () => void;
 };
 
@@ -86,14 +86,14 @@ export function revocationStore(
   {
     onSnapshot = () => {},
     requestDatabase = database,
-    commit = () => commitSomething(database),
+    testCommit = () => probeCommit(database),
     renew = database.renew,
   }: RevocationStoreOptions = {},
 ): RevocationStore {
   return {
     async readAll(onPage) {
       const startedMs = performance.now();
-      // The cursor is older than the first page: whatever is committed in the meantime is read again.
+      // The cursor is older than the first page, so that entries committed meanwhile are read again.
       const cursor = await database.read((knex) => readCursor.one(knex));
       onSnapshot(cursor.server, cursor.snapshot, startedMs);
       for (let last = "0"; ; ) {
@@ -112,7 +112,7 @@ export function revocationStore(
         const rows = await database.read((knex) =>
           findNewRevocations.rows(knex, { snapshot: before.snapshot, ...last }),
         );
-        // The cursor of the first page: whatever is committed while the others are read is read again.
+        // The cursor of the first page, so that entries committed while the other pages are read are read again.
         if (!next) {
           next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
           onSnapshot(next.server, next.snapshot, startedMs);
@@ -127,8 +127,8 @@ export function revocationStore(
 
     async isCurrent(cursor) {
       const { server } = JSON.parse(cursor) as Cursor;
-      if ((await commit()) === server) return true;
-      renew(); // some connection leads to an old server
+      if ((await testCommit()) === server) return true;
+      renew(); // a connection leads to an old server
       return false;
     },
 

@@ -5,9 +5,9 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Users } from "../users/users.ts";
 import type { Sessions, SessionTokens } from "./sessions.ts";
-import type { Session } from "./state.ts";
+import type { Session } from "./storeTypes.ts";
 
-/** @param publicUrl what the `Location` of a new session begins with; empty for a path on this host. */
+/** @param publicUrl the prefix of the `Location` header; empty for a path on this host */
 export const createSession =
   (sessions: Sessions, publicUrl = ""): Handler<"createSession"> =>
   async ({ principal }) => {

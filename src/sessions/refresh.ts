@@ -1,6 +1,6 @@
 /**
- * Refresh token rotation. Each token works once and has exactly one successor, also for concurrent requests. A copy that is
- * used later, or from another network, ends the session.
+ * Refresh token rotation. Each token works once and has exactly one successor, even if requests are concurrent. If a used token
+ * is sent again later, or from another network, it is a copy: the session ends.
  */
 import type { Audit } from "../audit/audit.ts";
 import type { Network, SessionId, UserId } from "../identifiers.ts";
@@ -8,7 +8,7 @@ import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./state.ts";
+import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./storeTypes.ts";
 
 /** `secret`: of the next refresh token. */
 export type Refreshed = { id: SessionId; secret: string; grant: SessionGrant };
@@ -16,24 +16,26 @@ export type Refreshed = { id: SessionId; secret: string; grant: SessionGrant };
 type Parts = {
   store: SessionStore;
   secrets: RefreshSecrets;
-  /** By session: with its seed, a token is exchanged with one statement. The seed of a session never changes. */
+  /** Seeds by session, which never change. If the seed is known, one statement exchanges a token. */
   seeds: Pick<Map<string, Uint8Array>, "get" | "set">;
   times: SessionTimes;
   tokenSeconds: number;
-  /** For how many seconds other transactions have seen a transaction (src/database/commitHistory.ts). */
+  /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Ends a session and its tokens, and forgets the networks that only refreshes have made known. */
+  /** Ends a session, revokes its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: UserId, id: SessionId): Promise<unknown>;
-  networkChanged(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
+  onNetworkChange(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
   audit: Audit;
 };
 
-/** An attempt fails only when another refresh of the same session comes first. */
+/** An attempt fails only if a concurrent refresh of the same session comes first. */
 const maxAttempts = 10;
-/** How long the commit of a rotation can take. The grace period begins after it. */
+/** The longest delay of a commit for which the grace period is extended. */
 const maxCommitSeconds = 300;
 
-/** @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
+/**
+ * @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused`
+ */
 export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...parts }: Parts) {
   async function exchange(token: PresentedToken | undefined, address: string | undefined): Promise<Refreshed> {
     if (!token) throw new Problem("invalid-token");
@@ -48,13 +50,13 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     const { sessionId, generation, secret } = token;
     let state = await store.find(sessionId, generation);
     if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
-    // A copy: the buffer of the row is a part of a larger one.
+    // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
     seeds.set(sessionId, Uint8Array.from(state.seed));
     requireLive(state);
     if (generation > state.generation) state = await catchUp(token, state, address);
     if (digestOf(secret).equals(state.digest)) {
       const refreshed = await rotate(token, state.seed, address);
-      // Another request with the same token came first, or the session has ended.
+      // A concurrent request with the same token came first, or the session has ended.
       return refreshed ?? repeat(token, await requireLiveSession(token), address);
     }
     if (generation >= state.generation) throw new Problem("invalid-token");
@@ -62,8 +64,8 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
   }
 
   /**
-   * Accepts a token that is ahead of the database: a failover has lost rotations that clients know of. The token proves that
-   * they were made, and the session continues from there. Later reuse of a lost token is still detected.
+   * Accepts a token that is ahead of the database, because a failover lost rotations that a client has seen. The token proves
+   * that they were made, and the session continues from it. Later reuse of a lost token is still detected.
    */
   async function catchUp(
     token: PresentedToken,
@@ -93,14 +95,14 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     if (!rotated) return undefined;
     const { previousAddress, ...grant } = rotated;
     parts.audit("session-refreshed", { userId: grant.userId, sessionId: id });
-    const isAnother = address !== previousAddress && network !== networkOf(previousAddress ?? undefined);
-    if (isAnother && network !== unknownNetwork) parts.networkChanged(grant, network, id);
+    const isOtherNetwork = address !== previousAddress && network !== networkOf(previousAddress ?? undefined);
+    if (isOtherNetwork && network !== unknownNetwork) parts.onNetworkChange(grant, network, id);
     return { id, secret, grant };
   }
 
   /**
-   * Exchanges a token that was used before. Within the grace period the response may have been lost, or another tab may have
-   * come first: the client gets the same successor. Otherwise there is a copy of the token, and the session ends.
+   * Exchanges a token that was used before. Within the grace period the client gets the same successor again: the response may
+   * have been lost, or another tab may have come first. Otherwise somebody has a copy of the token, and the session ends.
    */
   async function repeat(token: PresentedToken, first: SessionState, address: string | undefined): Promise<Refreshed> {
     const { sessionId: id, generation } = token;
@@ -108,9 +110,9 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
       const { userId } = state;
       const distance = state.generation - generation;
-      // A failover has lost the rotation since it was read.
+      // A failover lost the rotation after it was read.
       if (distance < 1) throw new Problem("overloaded");
-      const reason = reuseOf(state, networkOf(address));
+      const reason = reuseReason(state, networkOf(address));
       if (reason) {
         parts.audit("refresh-token-reused", { sessionId: id, userId, reason });
         await parts.endStolenSession(userId, id);
@@ -120,7 +122,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
         distance === 1
           ? secrets.deriveMatching(id, state.seed, state.generation, state.digest)
           : secrets.derive(id, state.seed, generation + 1);
-      // An instance with another SECRET_KEY derived it, while the key is being changed. This is not a theft.
+      // While SECRET_KEY is being changed, an instance with the other key derived it. This is not a theft.
       if (secret === undefined) throw new Problem("overloaded");
       const grant = await store.extend({ id, generation: state.generation }, tokenSeconds);
       if (grant) {
@@ -132,14 +134,14 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     throw new Problem("overloaded");
   }
 
-  /** @returns why the second use of a token is that of a copy; `undefined` if it may be that of its owner */
-  function reuseOf({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
+  /** @returns the reason to regard a token as a copy; `undefined` if its owner may have sent it again */
+  function reuseReason({ secondsSinceUse, rotation }: SessionState, network: string): string | undefined {
     if (secondsSinceUse === null || !isInGrace(secondsSinceUse, rotation?.xid ?? null)) return "too-late";
     // An earlier version stored no network.
     return rotation && rotation.network !== network ? "another-network" : undefined;
   }
 
-  /** The grace period begins when clients can know of the rotation: its commit may have taken long. */
+  /** The grace period begins when the rotation becomes visible, because its commit may be delayed. */
   function isInGrace(secondsSinceUse: number, xid: string | null): boolean {
     if (secondsSinceUse < times.graceSeconds) return true;
     if (xid === null || secondsSinceUse > times.graceSeconds + maxCommitSeconds) return false;

@@ -1,13 +1,13 @@
 /**
- * Refresh tokens: `id.secret`. The secret of each generation of a session is derived from a key that only the service has
- * (from `SECRET_KEY`) and a seed that only the row of the session has:
+ * Refresh tokens: `id.secret`. The secret of each generation of a session is derived from a key (from `SECRET_KEY`) and from a
+ * seed in the session's row. Therefore:
  *
- * - The same successor can be issued twice without being stored: it is derived again.
- * - An old token can be told from a guess, although it is not stored. A stranger who knows the id of a session cannot end it by
- *   guessing.
+ * - The same successor can be issued again, although it is not stored.
+ * - An old token can be told from a guess, although it is not stored. An attacker who knows a session's id cannot end the session
+ *   by guessing.
  *
- * The SHA-256 digest in the row decides whether a token is the expected one. The digest alone is not enough: a token that was
- * derived with a retired key is rejected, since anyone with that key and a copy of the seed can derive it.
+ * The SHA-256 digest in the row decides whether a token is the expected one. A token that was derived with a retired key is
+ * rejected even if its digest matches, because anyone with that key and a copy of the seed can derive it.
  */
 import {
   createHash,
@@ -28,7 +28,7 @@ export type RefreshSecrets = {
   /** The secret of a generation of a session. */
   derive(sessionId: SessionId, seed: Uint8Array, generation: number): string;
   /**
-   * The same with the key that gives this digest.
+   * The secret of a generation, derived with the key that gives this digest.
    * @returns `undefined` if no key does
    */
   deriveMatching(sessionId: SessionId, seed: Uint8Array, generation: number, digest: Buffer): string | undefined;
@@ -59,7 +59,7 @@ export function refreshSecrets(secretKeys: readonly [string, ...string[]]): Refr
   };
 }
 
-/** What is stored of a secret. A secret has 256 random bits, so a plain hash hides it. */
+/** The stored form of a secret. A secret has 256 random bits, so a hash without salt and stretching hides it. */
 export const digestOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
 
 export const formatToken = (sessionId: SessionId, secret: string): string => `${sessionId}.${secret}`;

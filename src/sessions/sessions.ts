@@ -1,4 +1,4 @@
-/** Sessions: how somebody stays signed in for longer than an access token lives. */
+/** Sessions: a user stays signed in for longer than the lifetime of an access token. */
 import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../audit/audit.ts";
@@ -10,9 +10,9 @@ import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { createRefresh, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Device, Session, SessionStore, SessionTimes } from "./state.ts";
+import type { Device, Session, SessionStore, SessionTimes } from "./storeTypes.ts";
 
-/** The tokens of a session, as a client gets them. */
+/** The tokens that a client receives. */
 export type SessionTokens = {
   id: SessionId;
   userId: UserId;
@@ -29,16 +29,16 @@ type Parts = {
   tokens: AccessTokens;
   secrets: RefreshSecrets;
   times: SessionTimes;
-  /** For how many seconds others have been able to see a transaction (src/database/commitHistory.ts). */
+  /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Puts a revocation into force on this instance. */
+  /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
-  /** Called after a refresh from another network than that of the refresh before. Must not throw. */
-  networkChanged?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
+  /** Called after a refresh from another network than the previous one. Must not throw. */
+  onNetworkChange?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
   audit: Audit;
 };
 
-/** Sessions whose seeds are kept in memory. */
+/** The number of sessions whose seeds are kept in memory. */
 const maxSeeds = 10_000;
 
 export function createSessions({ store, tokens, secrets, times, enforce, audit, ...parts }: Parts) {
@@ -50,12 +50,12 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endStolenSession: (userId, id) => finish(store.endStolen(userId, id)),
-    networkChanged: parts.networkChanged ?? (() => {}),
+    endStolenSession: (userId, id) => applyEnd(store.endStolen(userId, id)),
+    onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });
 
-  /** @throws {Problem} `invalid-credentials` where the password was changed meanwhile */
+  /** @throws {Problem} `invalid-credentials` if the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
     const issue = tokens.prepare();
     const id = sessionId(uuidv7());
@@ -72,7 +72,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
       enforce(revocation);
       audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
-    return represent({ id, secret, grant: inserted.grant }, issue);
+    return issueTokens({ id, secret, grant: inserted.grant }, issue);
   }
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
@@ -80,7 +80,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     const issue = tokens.prepare();
     const token = parseToken(text);
     try {
-      return await represent(await exchange(token, address), issue);
+      return await issueTokens(await exchange(token, address), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -89,7 +89,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     }
   }
 
-  async function represent({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
+  async function issueTokens({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
     // No token outlives its session.
     const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds));
     return {
@@ -102,21 +102,21 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     };
   }
 
-  /** Ends a session of the user, and its tokens. @returns whether there was such a one */
+  /** Ends a session of the user, and revokes its tokens. @returns whether there was such a live session */
   async function end(userId: UserId, id: SessionId): Promise<boolean> {
-    const hasEnded = await finish(store.end(userId, id));
+    const hasEnded = await applyEnd(store.end(userId, id));
     if (hasEnded) audit("session-ended", { userId, sessionId: id });
     return hasEnded;
   }
 
-  /** @returns whether a session has ended */
-  async function finish(ending: Promise<Revocation | undefined>): Promise<boolean> {
+  /** Waits for the end of a session, and applies its revocation here. @returns whether a session was ended */
+  async function applyEnd(ending: Promise<Revocation | undefined>): Promise<boolean> {
     const revocation = await ending;
     if (revocation) enforce(revocation);
     return revocation !== undefined;
   }
 
-  /** A page of the user's live sessions, and where the next one begins. */
+  /** A page of the user's live sessions, and the cursor of the next page. */
   async function list(
     { userId }: Caller,
     limit: number,

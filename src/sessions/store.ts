@@ -3,12 +3,12 @@ import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
 import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
-import type { SessionStore } from "./state.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
+import type { SessionStore } from "./storeTypes.ts";
 
-/** How many of the last rotations of a session are stored: as many as may be repeated. */
+/** The number of rotations that are stored per session. Only the tokens of stored rotations can be repeated. */
 const rotationsKept = 20;
-/** The beginning of the current hour in UTC. In the time zone of the connection, hours may begin at other times. */
+/** The beginning of the current hour in UTC. In other time zones, hours may begin at other times. */
 const hour = "date_trunc('hour', now(), 'UTC')";
 const second = "floor(extract(epoch FROM now()))::bigint";
 const live = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
@@ -20,7 +20,7 @@ const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
 const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
 
 /**
- * Creates a session and ends the oldest ones beyond the limit. The lock on the user makes concurrent sign-ins of the same user
+ * Creates a session and ends the oldest ones beyond the limit. It locks the user, so that concurrent sign-ins of the same user
  * wait for each other, and for a deletion or the end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
  */
 const createSession = statement({
@@ -58,7 +58,7 @@ const createSession = statement({
   columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
 });
 
-/** A refresh, if the token is the expected one. Its parameters are declared in the order in which the SQL uses them. */
+/** A refresh with the expected token. The parameters are declared in the order in which the SQL uses them. */
 export const rotateSession = statement({
   name: "rotate-session",
   sql: `UPDATE sessions
@@ -86,7 +86,7 @@ export const rotateSession = statement({
   columns: { ...grantColumns, previousAddress: nullable(text) },
 });
 
-/** The lost rotations get the current time: their responses may be lost as well. */
+/** The lost rotations get the current time, so that their tokens have a grace period: the responses may be lost as well. */
 const catchUpSession = statement({
   name: "catch-up-session",
   sql: `UPDATE sessions
@@ -198,7 +198,7 @@ const forgetRefreshNetworks = statement({
   parameters: { userId },
 });
 
-/** Until instances with a slow clock consider the tokens expired. */
+/** The time until instances with a slow clock consider a token expired, too. */
 const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
@@ -239,7 +239,7 @@ export function sessionStore(database: Database): SessionStore {
       if (!row) return undefined;
       const { usedAtSecond, rotation, ...state } = row;
       const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
-      // If recent_rotations has another time, an earlier version made that rotation, in another transaction.
+      // If recent_rotations has another time, an earlier version made that rotation in another transaction.
       return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
     },
 
@@ -251,10 +251,10 @@ export function sessionStore(database: Database): SessionStore {
     endStolen: (userId, id) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          // The user first, like a deletion.
+          // Locks the user first, as a deletion does, so that the two cannot deadlock.
           await lockUser.count(transaction, { userId });
           const revocation = await endSession.first(transaction, { id, userId });
-          // A statement of its own sees what a refresh has added while the end of the session waited for it.
+          // A separate statement sees the network that a refresh added while endSession waited for its lock.
           await forgetRefreshNetworks.count(transaction, { userId });
           return revocation;
         }),

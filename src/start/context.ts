@@ -1,4 +1,4 @@
-/** What goes into a start, and what comes out of it. */
+/** The types that all stages of a start share: its options, its context and its result. */
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import type { Lifecycle } from "../lib/lifecycle.ts";
@@ -18,11 +18,11 @@ export type LocalService = Service & {
 export type StartOptions = {
   /** Set in a worker: its primary opens Postgres, applies migrations and serves the metrics. */
   worker?: WorkerRole;
-  /** Moves the service's clock, in tests. */
+  /** Shifts the service's clock. For tests. */
   clockOffsetMs?: () => number;
-  /** For the metrics. */
+  /** The number of log lines that were dropped, for the metrics. */
   droppedLogLines?: () => number;
-  /** Closes what is opened here, and cancels the start. */
+  /** Closes the parts that the start opens, and cancels the start. */
   lifecycle?: Lifecycle;
 };
 

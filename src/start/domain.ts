@@ -1,8 +1,8 @@
-/** Users, their sessions, the limits on guessing passwords, and the cleanup of expired rows. */
+/** Users, sessions, rate limits, and the cleanup of expired rows. */
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
-import { exceptOutages } from "../database/errors.ts";
+import { unlessOutage } from "../database/errors.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
@@ -22,9 +22,9 @@ import type { Storage } from "./storage.ts";
 
 export type Domain = { hasher: PasswordHasher; users: Users; sessions: Sessions };
 
-type Earlier = { observability: Observability; storage: Storage; keys: Keys };
+type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
-export function openDomain(context: StartContext, earlier: Earlier): Domain {
+export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
   const users = createUserAccounts(context, { ...earlier, hasher });
   const sessions = createUserSessions(context, { ...earlier, users });
@@ -44,10 +44,10 @@ function createHasher({ config, log }: StartContext, { metrics, tracing }: Obser
 
 function createUserAccounts(
   { config, log }: StartContext,
-  { observability, storage, keys, hasher }: Earlier & { hasher: PasswordHasher },
+  { observability, storage, keys, hasher }: EarlierStages & { hasher: PasswordHasher },
 ): Users {
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
-  const schedule = blameDatabase(hasher.schedule, storage.database.isStuck);
+  const schedule = reportStuckDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
   const store = userStore(storage.database);
   const throttle: Throttle = config.throttle
@@ -70,8 +70,8 @@ function createUserAccounts(
   });
 }
 
-/** A sign-in that times out in the queue for a hash while a query hangs was waiting for Postgres, not for a hash. */
-const blameDatabase =
+/** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */
+const reportStuckDatabase =
   (schedule: Schedule, isDatabaseStuck: () => boolean): Schedule =>
   (turn, task) =>
     schedule(turn, task).catch((error: unknown) => {
@@ -89,7 +89,7 @@ const limitsOf = (config: Config): Limits => ({
 
 function createUserSessions(
   { config }: StartContext,
-  { observability, storage, keys, users }: Earlier & { users: Users },
+  { observability, storage, keys, users }: EarlierStages & { users: Users },
 ): Sessions {
   return createSessions({
     store: sessionStore(storage.database),
@@ -102,8 +102,8 @@ function createUserSessions(
       sessionsPerUser: config.sessionsPerUser,
     },
     secondsVisible: keys.commits.secondsVisible,
-    // A live session makes its network known. If that fails, the next change of network tries again.
-    networkChanged: (user, network, sessionId) => void users.networkChanged(user, network, sessionId).catch(() => {}),
+    // If this fails, the network is remembered at the next network change.
+    onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,
     audit: observability.audit,
   });
@@ -113,7 +113,7 @@ function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): v
   const cleanup = startCleanup(
     database,
     (deleted) => log.info({ deleted }, "deleted expired rows"),
-    exceptOutages((err) => log.warn({ err }, "could not delete expired rows")),
+    unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
   );
   lifecycle.add("background", "cleanup", cleanup.close);
 }

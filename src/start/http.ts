@@ -26,12 +26,12 @@ import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
 
-type Earlier = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
+type EarlierStages = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
 
 /** @throws {ContractError | StartError} */
 export async function openHttp(
   context: StartContext,
-  { certificate, ...earlier }: Earlier & { certificate: Certificate | undefined },
+  { certificate, ...earlier }: EarlierStages & { certificate: Certificate | undefined },
 ): Promise<Http> {
   const { config, log, lifecycle } = context;
   const contract = await loadContract(packageFile("openapi.yaml"), config.publicUrl);
@@ -57,7 +57,7 @@ export async function openHttp(
 
 async function collectServices(
   { config }: StartContext,
-  { observability, storage, keys, domain }: Earlier,
+  { observability, storage, keys, domain }: EarlierStages,
   { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   return {
@@ -75,10 +75,10 @@ async function collectServices(
   };
 }
 
-/** The warm-up is no traffic: its app shares the API, but counts, traces and logs no request. */
+/** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
 async function createWarmApp(
   { config, log }: StartContext,
-  { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: Earlier,
+  { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: EarlierStages,
   { contract, services }: { contract: Contract; services: HandlerDependencies },
 ): Promise<Express> {
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
@@ -97,7 +97,7 @@ async function createWarmApp(
   return createApp(api, { log, countRequests: metrics?.countRequests, trace: tracing?.request });
 }
 
-/** Where and how the server listens. The workers share the limits on connections. */
+/** The workers share the limits on connections. */
 function serverOptions(
   config: Config,
   certificate: Certificate | undefined,
@@ -119,10 +119,10 @@ function serverOptions(
   };
 }
 
-/** Registers the gauges, and serves the metrics; those of a worker are served by its primary. */
+/** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability: { metrics }, storage, keys: { revocations }, domain }: Earlier,
+  { observability: { metrics }, storage, keys: { revocations }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   if (!metrics) return;

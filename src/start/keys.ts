@@ -1,10 +1,10 @@
-/** The secret keys, the signing keys, the tokens that they sign, and the revocations of those tokens. */
+/** The secret keys, the signing keys, access tokens and the revocation list. */
 import { daySeconds } from "../config/values.ts";
 import { channels } from "../database/channels.ts";
 import { type CommitHistory, commitHistory } from "../database/commitHistory.ts";
 import { outsideRequests } from "../database/database.ts";
-import { exceptOutages } from "../database/errors.ts";
-import { commitSomething } from "../database/writeCheck.ts";
+import { unlessOutage } from "../database/errors.ts";
+import { probeCommit } from "../database/writeCheck.ts";
 import { runOutsideRequest } from "../requestContext.ts";
 import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
@@ -23,14 +23,14 @@ export type Keys = {
   signingKeys: SigningKeys;
   tokens: AccessTokens;
   revocations: Revocations;
-  /** Fed by what the revocations read once a second. */
+  /** Updated by each read of the revocation list. */
   commits: CommitHistory;
 };
 
-type Earlier = { observability: Observability; storage: Storage };
+type EarlierStages = { observability: Observability; storage: Storage };
 
 /** @throws {SecretKeyError | SealedKeysError} */
-export async function openKeys(context: StartContext, { observability, storage }: Earlier): Promise<Keys> {
+export async function openKeys(context: StartContext, { observability, storage }: EarlierStages): Promise<Keys> {
   const { config } = context;
   const secretKeys = await readSecretKeys(config);
   const signingKeys = await openSigningKeys(context, { observability, storage, secretKeys });
@@ -42,16 +42,16 @@ export async function openKeys(context: StartContext, { observability, storage }
 
 async function openSigningKeys(
   { config, log, lifecycle }: StartContext,
-  { observability, storage, secretKeys }: Earlier & { secretKeys: SecretKeys },
+  { observability, storage, secretKeys }: EarlierStages & { secretKeys: SecretKeys },
 ): Promise<SigningKeys> {
   const signingKeys = await watchSigningKeys({
     store: signingKeyStore(storage.background),
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
     clock: storage.clock,
-    // A request for an unknown key can trigger it.
+    // A request with an unknown key can trigger a rotation, which is no action of its user.
     onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),
-    onError: exceptOutages((err) => log.warn({ err }, "could not read the signing keys")),
+    onError: unlessOutage((err) => log.warn({ err }, "could not read the signing keys")),
   });
   lifecycle.add("background", "signing keys", signingKeys.close);
   storage.listen(channels.signingKeys, signingKeys.wake);
@@ -63,12 +63,12 @@ async function openRevocations(
   { database, background, commitProbe, renew, clock, listen, onClockSetBack }: Storage,
   commits: CommitHistory,
 ): Promise<Revocations> {
-  const commit = () => commitSomething(commitProbe);
+  const testCommit = () => probeCommit(commitProbe);
   const revocations = await watchRevocations({
-    store: revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, commit, renew }),
+    store: revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, testCommit, renew }),
     maxStalenessMs: config.revocationStalenessSeconds * 1000,
     clock,
-    onError: exceptOutages((err) => log.warn({ err }, "could not read the revocation list")),
+    onError: unlessOutage((err) => log.warn({ err }, "could not read the revocation list")),
   });
   lifecycle.add("background", "revocations", revocations.close);
   listen(channels.revocations, revocations.wake);
@@ -83,7 +83,7 @@ async function openAccessTokens(
   const lifetime = await recordTokenLifetime({
     store: tokenLifetimeStore(outsideRequests(storage.database)),
     lifetimeSeconds: config.tokenTtlSeconds,
-    onError: exceptOutages((err) => log.warn({ err }, "could not record the lifetime of tokens")),
+    onError: unlessOutage((err) => log.warn({ err }, "could not record the lifetime of tokens")),
   });
   lifecycle.add("background", "token lifetime", lifetime.close);
   return accessTokens({

@@ -32,7 +32,7 @@ export async function openObservability(context: StartContext): Promise<Observab
   };
 }
 
-// Both are loaded only if they are configured: loading them takes time and memory.
+// Loading these modules takes time and memory, so each is loaded only if it is configured.
 
 async function createMetrics({ config, worker, droppedLogLines }: StartContext): Promise<Metrics | undefined> {
   if (config.metricsPort === undefined) return undefined;

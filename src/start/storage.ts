@@ -1,6 +1,6 @@
-/** Postgres, the connections to it, and its clock. */
+/** Postgres, the connections to it, and the database clock. */
 import { startDatabaseClock } from "../database/clock.ts";
-import { openMigratedPostgres, type Postgres } from "../database/open.ts";
+import { openMigratedPostgres, type Postgres } from "../database/openPostgres.ts";
 import { openPools, type Pools } from "../database/pools.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
@@ -10,7 +10,7 @@ export type Storage = Pools & {
   postgres: Postgres;
   /** The time of the database, which all instances share. */
   clock: Clock;
-  /** Calls the listener when the clock of the database was set back. */
+  /** Calls the listener each time the database clock was set back. */
   onClockSetBack(listener: () => void): void;
 };
 

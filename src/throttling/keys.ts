@@ -1,18 +1,18 @@
 /**
- * The keys of counters. A password may be typed as a username, so nothing that is derived from a typed name is stored
- * without a secret: each key is an HMAC under a key that is derived from `SECRET_KEY` (HKDF, RFC 5869).
+ * The keys of counters. Each is an HMAC under a key that is derived from `SECRET_KEY` (HKDF, RFC 5869). Users sometimes type
+ * their password as the username, and a plain hash of it could be guessed.
  */
 import { createHmac, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 
-/** Keys under the current secret key first, then under the previous ones. */
+/** The same key under the current secret key, then under the previous ones. */
 type Keys = [current: string, ...previous: string[]];
 
 export type ThrottleKeys = {
-  /** Of an account, by the name that was typed. */
+  /** For an account, by the name that was typed. */
   accounts(name: string): Keys;
-  /** Of a network that is known to an account. */
+  /** For an account and a network that is known to it. */
   knownNetworks(name: string, network: string): Keys;
-  /** Of a network. */
+  /** For a network. */
   network(network: string): string;
 };
 

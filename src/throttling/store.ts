@@ -1,31 +1,33 @@
 /**
- * The statements that count attempts. A sign-in is two of them: `begin`, then `release` or `succeed`.
+ * The statements of a sign-in, which count attempts. A sign-in runs two: `beginSignIn`, then `releaseAttempt` or
+ * `completeSignIn`.
  *
- * Every statement locks rows in the same order, so that none waits for another in a circle: the user first, then counters in
- * the order of their keys, then the failure count of the account, then the account's known networks.
+ * To avoid deadlocks, every statement locks rows in the same order: the user, the counters by key, the account's failure count,
+ * the account's known networks.
  *
- * Commits that only change counts do not wait for the disk: a crash of Postgres may lose the counts of its last second. A
- * statement that also remembers a network does wait.
+ * A commit that only changes counts does not wait for the disk, so a crash of Postgres may lose the last second of counts. A
+ * commit that also remembers a network waits.
  */
 
 import { network, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, bigint, boolean, double, integer, json, nullable, text, timestamptz } from "../database/sqlTypes.ts";
-import type { AttemptStore, Count } from "./attempts.ts";
 import { maxKnownNetworks } from "./limits.ts";
+import type { AttemptStore, Count } from "./storeTypes.ts";
 
-/** A network where the password was used within this time is not remembered again at each sign-in. */
+/** A network where the password was used within this time is not written again. */
 const rememberAgainAfter = "1 day";
-/** Makes the commit of the statement's transaction not wait for the disk. */
+/** The commit of the current transaction does not wait for the disk. */
 const commitLater = "set_config('synchronous_commit', 'off', true)";
 
 /**
- * Only an admitted attempt calls find_account(), so that a rejected one does the same whether or not the user exists. The
- * conditions of the two upserts decide, not the counts that were read before: of concurrent attempts, no more are admitted than
- * the limits allow.
+ * Only an admitted attempt calls find_account(), so that a rejected attempt does the same work whether or not the user exists.
+ *
+ * The WHERE clauses of the two upserts decide, not the counts that the statement read before. So the limits also hold for
+ * concurrent attempts.
  */
-const begin = statement({
+const beginSignIn = statement({
   name: "begin-sign-in",
   sql: `
   WITH known AS MATERIALIZED (
@@ -110,7 +112,7 @@ const begin = statement({
   },
 });
 
-const release = statement({
+const releaseAttempt = statement({
   name: "release-attempt",
   sql: `
   WITH locked AS (
@@ -134,8 +136,8 @@ const release = statement({
   columns: { commit: text },
 });
 
-/** It does not wait for a deletion of the user: the network is not remembered then. */
-const succeed = statement({
+/** SKIP LOCKED: it does not wait for a deletion of the user, after which there is no network to remember. */
+const completeSignIn = statement({
   name: "complete-sign-in",
   sql: `
   WITH owner AS MATERIALIZED (
@@ -175,7 +177,7 @@ const succeed = statement({
   columns: { epoch: nullable(integer), commit: nullable(text) },
 });
 
-const reserve = statement({
+const reserveRegistration = statement({
   name: "reserve-registration",
   sql: `
   WITH counters AS MATERIALIZED (
@@ -191,7 +193,7 @@ const reserve = statement({
   columns: { reserved: arrayOf(text), commit: text },
 });
 
-const clear = statement({
+const clearFailures = statement({
   name: "clear-failures",
   sql: `
   WITH locked AS (
@@ -222,8 +224,8 @@ export function attemptStore(database: Database): AttemptStore {
         limitsIfUnknown: counters.map(({ limitIfUnknown }) => limitIfUnknown),
         expire: String(countersEndAt.getTime()),
       };
-      // It may be repeated: an attempt that is counted twice errs on the safe side.
-      const begun = await database.read((knex) => begin.one(knex, values));
+      // A read, because it may be repeated: an attempt that is counted twice is limited sooner.
+      const begun = await database.read((knex) => beginSignIn.one(knex, values));
       const { id, username, passwordHash, tokenEpoch } = begun;
       const isFound = id !== null && username !== null && passwordHash !== null && tokenEpoch !== null;
       return {
@@ -236,12 +238,12 @@ export function attemptStore(database: Database): AttemptStore {
 
     async release({ counters, failureKeys, outcome }) {
       const returned = outcome === "wrong" ? 0 : 1;
-      await database.write((knex) => release.one(knex, { counters, failureKeys, returned }));
+      await database.write((knex) => releaseAttempt.one(knex, { counters, failureKeys, returned }));
     },
 
     async succeed({ network, ...success }) {
       const values = { ...success, network: network?.name ?? null, networkKey: network?.key ?? null };
-      const { epoch } = await database.write((knex) => succeed.one(knex, values));
+      const { epoch } = await database.write((knex) => completeSignIn.one(knex, values));
       return epoch ?? undefined;
     },
 
@@ -249,9 +251,9 @@ export function attemptStore(database: Database): AttemptStore {
       const keys = counters.map(({ key }) => key);
       const limits = counters.map(({ limit }) => limit);
       const expire = String(endAt.getTime());
-      return (await database.read((knex) => reserve.one(knex, { keys, limits, expire }))).reserved;
+      return (await database.read((knex) => reserveRegistration.one(knex, { keys, limits, expire }))).reserved;
     },
 
-    clear: async (failureKeys) => (await database.write((knex) => clear.one(knex, { failureKeys }))).cleared,
+    clear: async (failureKeys) => (await database.write((knex) => clearFailures.one(knex, { failureKeys }))).cleared,
   };
 }

@@ -1,33 +1,26 @@
 /**
  * Limits on wrong passwords and registrations, shared by all instances. Names without a user are counted like users.
  *
- * An attempt is counted before the password is checked, and no longer counts if the password is right. So of many concurrent
- * attempts, no more are checked than the limit allows. A rejected attempt does not look up the user, and does the same work
- * for every name. SECURITY.md has a table of the limits and of what each costs.
+ * An attempt is counted before the password is checked, and no longer counts if the password is right. So the limits also hold
+ * for concurrent attempts. A rejected attempt does not look up the user, and does the same work for every name. The counters are
+ * in counters.ts, the SQL in store.ts. SECURITY.md has a table of the limits and their costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Networks, unknownNetwork } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
-import type { Account, AccountReference, AttemptStore, Counter, StartedAttempt } from "./attempts.ts";
+import {
+  type Client,
+  type ClientKeys,
+  findRejection,
+  keysOfClient,
+  type Rejection,
+  signInCounters,
+  windowAt,
+} from "./counters.ts";
 import { expiringMap } from "./expiringMap.ts";
 import type { ThrottleKeys } from "./keys.ts";
-import {
-  failuresExpireSeconds,
-  type Limit,
-  type Limits,
-  limitOfWidth,
-  Throttled,
-  windowSeconds,
-  withoutReserve,
-} from "./limits.ts";
-
-/** Who registers or signs in, from where. */
-export type Client = {
-  /** The username, whether or not there is such a user. */
-  account: string;
-  networks: Networks;
-};
+import { failuresExpireSeconds, type Limits, limitOfNetwork, Throttled, withoutReserve } from "./limits.ts";
+import type { Account, AccountReference, AttemptStore, StartedAttempt } from "./storeTypes.ts";
 
 /**
  * Checks the password of an account.
@@ -54,8 +47,8 @@ export type Throttle = {
     check: PasswordCheck<Result>,
   ): Promise<CheckedPassword<Result>>;
   /**
-   * Registers a user within the limit of the network. `register` schedules its own work.
-   * @throws {Throttled} and the problem `overloaded`, which does not count
+   * Registers a user within the limits of the client's networks. `register` schedules its own work.
+   * @throws {Throttled} and the problem `overloaded`, after which the registration does not count
    */
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
 };
@@ -73,14 +66,15 @@ export const noThrottle = (
   registration: (_client, register) => register(),
 });
 
-/** The delay before an attempt that met the limit only because of others in progress. They may release it. */
+/** The delay before the next try of an attempt that may be admitted when the attempts in progress have ended. */
 const retryDelayMs = 100;
-/** How often such an attempt meets the limit of consecutive failures, of which it is not known how many are in progress. */
+/**
+ * An attempt that meets the limit of consecutive failures this often is rejected. The count does not show how many of the
+ * failures are attempts in progress.
+ */
 const maxTriesForFailures = 3;
 
-type LimitedCounter = Counter & { limit: Limit; quota: number };
-type Rejection = { limit: Limit; quota: number; endsAtMs: number };
-const busy = Symbol("other attempts in progress have reached a limit");
+const busy = Symbol("attempts in progress have reached a limit");
 
 export type ThrottleParts = {
   limits: Limits;
@@ -91,91 +85,35 @@ export type ThrottleParts = {
   clock: () => Date;
 };
 
+type Attempt = Client & { reference: AccountReference };
+type Try = { number: number; deadline: number };
+
 export function createThrottle({ limits, store, keys, schedule, clock }: ThrottleParts): Throttle {
-  /** By account, narrowest network and window, so that a flood of rejected attempts makes no query. */
+  /** By account, narrowest network and window. A flood of rejected attempts makes no query. */
   const rejections = expiringMap<Rejection>();
-  /** Accounts that reject unknown networks. Attempts there need not wait for each other. */
+  /** Accounts that reject unknown networks. Attempts on such an account need not wait for each other. */
   const closedAccounts = expiringMap<true>();
 
-  const windowAt = (now: Date) => {
-    const number = Math.floor(now.getTime() / 1000 / windowSeconds);
-    return { number, endsAt: new Date((number + 1) * windowSeconds * 1000) };
-  };
-  const tooMany = ({ limit, quota, endsAtMs }: Rejection): Throttled =>
+  const throttled = ({ limit, quota, endsAtMs }: Rejection): Throttled =>
     new Throttled(limit, quota, Math.max(1, Math.ceil((endsAtMs - clock().getTime()) / 1000)));
-  const rejectAgain = (key: string): void => {
+  const rethrowKnownRejection = (key: string): void => {
     const rejection = rejections.get(key);
-    if (rejection) throw tooMany(rejection);
+    if (rejection) throw throttled(rejection);
   };
-
-  function keysOf({ account, networks }: Client) {
-    const failureKeys = keys.accounts(account);
-    const networkKeys = networks.map(keys.network);
-    return {
-      account: failureKeys[0],
-      failureKeys,
-      networkKeys,
-      /** Of the account and each network, from the narrowest on. */
-      pairs: networkKeys.map((key) => `${failureKeys[0]}.${key}`) as [string, ...string[]],
-      knownNetworkKeys: networks[0] === unknownNetwork ? [] : keys.knownNetworks(account, networks[0]),
-    };
-  }
-  type Keys = ReturnType<typeof keysOf>;
-
-  /** Every key ends with the number of the window, so that counters of two windows are never mixed. */
-  function countersOf({ account, networkKeys, pairs }: Keys, window: number): LimitedCounter[] {
-    const counter = (limit: Limit, key: string, quota = limits[limit]) => ({ limit, key: `${key}.${window}`, quota });
-    return [
-      ...pairs.map((pair, width) => {
-        const quota = limitOfWidth(limits["account-address"], width);
-        // From a known network, the wider networks do not count.
-        const limitIfKnown = width === 0 ? quota : 0;
-        return { ...counter("account-address", `${pair}.account-address`, quota), limitIfKnown, limitIfUnknown: quota };
-      }),
-      // One counter for all known networks: which networks are known can change within a window.
-      { ...counter("account", `${account}.familiar`), limitIfKnown: limits.account, limitIfUnknown: 0 },
-      { ...counter("account", `${account}.account`), limitIfKnown: 0, limitIfUnknown: limits.account },
-      ...networkKeys.map((key, width) => {
-        const quota = limitOfWidth(limits.address, width);
-        const limitIfUnknown = withoutReserve(quota);
-        return { ...counter("address", `${key}.address`, quota), limitIfKnown: quota, limitIfUnknown };
-      }),
-    ];
-  }
-
-  /** @returns the limit that rejects an attempt; `undefined` if it may be admitted when those in progress are settled */
-  function rejectionOf(started: StartedAttempt, counters: LimitedCounter[], isLastTry: boolean): Rejection | undefined {
-    const { isKnownNetwork, failures, failuresExpireAtMs, counts } = started;
-    const maxFailures = isKnownNetwork ? limits.consecutive : withoutReserve(limits.consecutive);
-    if (failures >= maxFailures) {
-      if (!isLastTry) return undefined;
-      return { limit: "consecutive", quota: limits.consecutive, endsAtMs: failuresExpireAtMs };
-    }
-    for (const { key, limit, quota, limitIfKnown, limitIfUnknown } of counters) {
-      const max = isKnownNetwork ? limitIfKnown : limitIfUnknown;
-      const { points, inProgress } = counts[key] ?? { points: 0, inProgress: 0 };
-      if (max === 0 || points < max) continue;
-      return points - inProgress >= max ? { limit, quota, endsAtMs: windowAt(clock()).endsAt.getTime() } : undefined;
-    }
-    return undefined;
-  }
-
-  type Attempt = Client & { reference: AccountReference };
-  type Try = { number: number; deadline: number };
 
   /** @throws {Throttled} */
   async function tryPassword<Result>(
     attempt: Attempt,
-    keysOfAttempt: Keys,
+    clientKeys: ClientKeys,
     { number, deadline }: Try,
     check: PasswordCheck<Result>,
   ): Promise<CheckedPassword<Result> | typeof busy> {
-    const { account: accountKey, failureKeys, pairs, knownNetworkKeys } = keysOfAttempt;
+    const { account: accountKey, failureKeys, pairs, knownNetworkKeys } = clientKeys;
     const now = clock();
     const { number: window, endsAt } = windowAt(now);
     const rejectionKey = `${pairs[0]}.${window}`;
-    rejectAgain(rejectionKey);
-    const counters = countersOf(keysOfAttempt, window);
+    rethrowKnownRejection(rejectionKey);
+    const counters = signInCounters(limits, clientKeys, window);
     const started = await store.begin({
       reference: attempt.reference,
       counters,
@@ -187,24 +125,35 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       networkKeys: knownNetworkKeys,
       now,
     });
-    const { isAdmitted, isBelowLimits, isKnownNetwork, isRecentlyUsedNetwork, reserved, account } = started;
+    const { isAdmitted, isBelowLimits, isKnownNetwork, reserved } = started;
     if (!isBelowLimits) {
-      const isLastTry = number >= maxTriesForFailures || closedAccounts.get(accountKey) === true;
-      const rejection = rejectionOf(started, counters, isLastTry);
+      const countsFailuresInProgress = number >= maxTriesForFailures || closedAccounts.get(accountKey) === true;
+      const windowEndsAt = windowAt(clock()).endsAt;
+      const rejection = findRejection(limits, started, { counters, windowEndsAt, countsFailuresInProgress });
       if (!rejection) return busy;
       rejections.set(rejectionKey, rejection);
       const closesAccount = rejection.limit === "account" || rejection.limit === "consecutive";
       if (!isKnownNetwork && closesAccount) closedAccounts.set(accountKey, true);
-      throw tooMany(rejection);
+      throw throttled(rejection);
     }
     if (!isAdmitted) {
-      // Another attempt came first.
+      // A concurrent attempt reached a limit first.
       if (reserved.length > 0) await store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
       return busy;
     }
+    return checkAdmitted({ attempt, clientKeys, started }, () => check(started.account, deadline));
+  }
+
+  /** Checks the password of an admitted attempt, and updates the counts with the outcome. */
+  async function checkAdmitted<Result>(
+    { attempt, clientKeys, started }: { attempt: Attempt; clientKeys: ClientKeys; started: StartedAttempt },
+    check: () => Promise<Result | undefined>,
+  ): Promise<CheckedPassword<Result>> {
+    const { account: accountKey, failureKeys, knownNetworkKeys } = clientKeys;
+    const { account, isRecentlyUsedNetwork, reserved } = started;
     let result: Result | undefined;
     try {
-      result = await check(account, deadline);
+      result = await check();
     } catch (error) {
       // After any other error, the password may have been checked.
       const isUnchecked = error instanceof Problem && error.slug === "overloaded";
@@ -233,16 +182,16 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
   return {
     async checkPassword(attempt, check) {
       const deadline = performance.now() + queueTimeoutMs;
-      const keysOfAttempt = keysOf(attempt);
-      const { account, pairs } = keysOfAttempt;
+      const clientKeys = keysOfClient(keys, attempt);
+      const { account, pairs } = clientKeys;
       const [pair] = pairs;
       for (let number = 1; ; number += 1) {
-        // An attempt that is known to be rejected neither waits nor makes a query.
-        rejectAgain(`${pair}.${windowAt(clock()).number}`);
-        // One at a time: concurrent right passwords do not reach limits that each of them releases.
+        // A known rejection needs neither a turn nor a query.
+        rethrowKnownRejection(`${pair}.${windowAt(clock()).number}`);
+        // One attempt at a time. Otherwise concurrent right passwords could reach a limit, although none of them counts.
         const lane = closedAccounts.get(account) ? pair : account;
         const checked = await schedule({ networks: attempt.networks, account, lane, deadline }, () =>
-          tryPassword(attempt, keysOfAttempt, { number, deadline }, check),
+          tryPassword(attempt, clientKeys, { number, deadline }, check),
         );
         if (checked !== busy) return checked;
         await sleep(retryDelayMs);
@@ -253,21 +202,21 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       const window = windowAt(clock());
       const counters = networks.map((network, width) => ({
         key: `${keys.network(network)}.registrations.${window.number}`,
-        limit: limitOfWidth(limits.registrations, width),
+        limit: limitOfNetwork(limits.registrations, width),
       }));
       const narrowest = counters[0]?.key ?? "";
       const release = (reserved: string[]) =>
         store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
-      rejectAgain(narrowest);
+      rethrowKnownRejection(narrowest);
       const reserved = await schedule({ networks, account }, async () => {
-        rejectAgain(narrowest);
+        rethrowKnownRejection(narrowest);
         const reserved = await store.reserve(counters, window.endsAt);
         const full = counters.find(({ key }) => !reserved.includes(key));
         if (!full) return reserved;
         if (reserved.length > 0) await release(reserved);
         const rejection = { limit: "registrations" as const, quota: full.limit, endsAtMs: window.endsAt.getTime() };
         rejections.set(narrowest, rejection);
-        throw tooMany(rejection);
+        throw throttled(rejection);
       });
       return register().catch(async (error: unknown) => {
         if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});

@@ -13,7 +13,7 @@ import {
 } from "../identifiers.ts";
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { unreachableEpoch } from "../revocations/revocations.ts";
+import { maxEpoch } from "../revocations/revocations.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
@@ -30,37 +30,37 @@ export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; sec
 export type AccessTokens = {
   ttlSeconds: number;
   /**
-   * Begins to issue a token. Call it before the epoch of the token is read: the lifetime counts from here, so that no delay
-   * until the token is issued lets it outlive the revocation of its epoch.
+   * Begins to issue a token, whose lifetime begins now. Call it before the epoch of the token is read. Then a delay in between
+   * cannot let the token outlive the revocation of its epoch.
    * @throws {Problem} `database-unavailable` while the lifetime is not recorded
    */
   prepare(): IssueToken;
   /**
-   * Verifies the signature, the claims and the key; the revocation list is checked elsewhere. A token that was verified
-   * before needs no promise.
+   * Verifies the signature, the claims and the key, but not the revocation list (revocations.ts). For a token that was verified
+   * before, the result is no promise.
    * @throws {Problem} `invalid-token`; `token-expired` if everything else is valid; `token-revoked` if the key is revoked
    */
   verify(token: string): TokenPrincipal | Promise<TokenPrincipal>;
 };
 
 /**
- * Issuer and audience of tokens without `PUBLIC_URL`: a URL, as RFC 9068 and RFC 8414 require, under which a service with
- * default settings is reached. It does not depend on the port, so that instances accept each other's tokens.
+ * The issuer and audience of tokens without `PUBLIC_URL`. It is a URL, as RFC 9068 and RFC 8414 require: that of a service with
+ * default settings. It does not depend on `PORT`, so that instances accept each other's tokens.
  */
 export const defaultIssuer = "http://127.0.0.1:8080";
 
-/** The default of an earlier version, whose tokens work until they expire. */
+/** The default of an earlier version, whose tokens are accepted until they expire. */
 const formerDefaultIssuer = "latchkey";
 
 /**
- * The client that a token is issued to (RFC 9068, section 2.2). Users get tokens with their own password, in any program: the
- * service cannot tell programs apart, and regards them as one client.
+ * The client that a token is issued to (RFC 9068, section 2.2). Any program can get a token with the user's password. The service
+ * cannot tell these programs apart, and regards them as one client.
  */
 const clientId = "latchkey";
 
 type AccessTokenOptions = {
   keys: SigningKeys;
-  /** Issuer and audience: the tokens are for this service. */
+  /** Also the audience: the tokens are for this service. */
   issuer: string;
   ttlSeconds: number;
   /** Whether this lifetime is recorded, so that revocations are kept for as long as the tokens live. */
@@ -70,10 +70,10 @@ type AccessTokenOptions = {
 
 export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
-  // The tokens are not hashed: whoever can read this memory can read the signing key as well.
-  const verified = new QuickLRU<string, Verified>({ maxSize: mostVerified });
+  // The tokens are not hashed: anyone who can read this memory can read the signing key, too.
+  const verified = new QuickLRU<string, Verified>({ maxSize: maxVerified });
 
-  /** Verifies what does not change: the signature and the claims. */
+  /** Verifies the parts that cannot change: the signature and the claims. */
   async function verifyOnce(token: string): Promise<Verified> {
     const kid = keyIdOf(token);
     const found = await keys.find(kid);
@@ -100,7 +100,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
       // Frozen, because all requests with this token share it.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
     } catch (cause) {
-      // jose checks `exp` last: the signature is valid.
+      // jose checks `exp` last, so the signature is valid.
       const payload = cause instanceof errors.JWTExpired ? claims.safeParse(cause.payload).data : undefined;
       throw payload ? expired(new Date(payload.exp * 1000), cause) : new Problem("invalid-token", { cause });
     }
@@ -137,11 +137,11 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     },
   };
 
-  /** Checks what changes: the time, and the state of the key. */
+  /** Checks the parts that can change: the expiry, and the state of the key. */
   function requireCurrent({ principal, issuedAt }: Verified): TokenPrincipal | Promise<TokenPrincipal> {
     const now = Math.floor(clock().getTime() / 1000);
     if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
-    // The clock was set back: the token may have expired before that.
+    // If the clock was set back, the token may have expired before that.
     if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
     const key = keys.find(principal.keyId);
     return key instanceof Promise
@@ -156,20 +156,20 @@ function requireUsable(key: VerificationKey | undefined, principal: TokenPrincip
   return principal;
 }
 
-/** A verified token. Its time and its key are checked at each use. */
+/** A verified token. Its expiry and its key are checked at each use. */
 type Verified = {
   principal: TokenPrincipal;
   /** Seconds since 1970. */
   issuedAt: number;
 };
 
-/** The cache holds between this number of tokens and twice as many, the most recently used, of about 1 KB each. */
-const mostVerified = 10_000;
+/** The cache keeps at least this number of recently used tokens, and at most twice as many. Each takes about 1 KB. */
+const maxVerified = 10_000;
 
 /** How far in the future `iat` may be: instances read the time of the database at different moments. */
 const clockSkewSeconds = 60;
 
-/** Seconds since 1970, up to the end of the year 9999: JavaScript and Postgres can represent these. */
+/** Seconds since 1970, up to the end of the year 9999, which JavaScript and Postgres can represent. */
 const numericDate = z.int().min(0).max(253_402_300_799);
 
 const claims = z.object({
@@ -180,15 +180,15 @@ const claims = z.object({
   exp: numericDate,
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
-  epoch: z.int().nonnegative().max(unreachableEpoch),
+  epoch: z.int().nonnegative().max(maxEpoch),
 });
 
 const expired = (at: Date, cause?: unknown) =>
   new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
 /**
- * Requires three parts in canonical base64url (RFC 4648, section 5), since Node's decoder accepts spaces, other alphabets and unused
- * bits: one token could be written in many ways.
+ * Requires three parts in canonical base64url (RFC 4648, section 5). Node's decoder also accepts spaces, other alphabets and
+ * unused bits, so that one token could be written in many ways.
  * @returns the key id in the first part
  * @throws {Problem} `invalid-token`
  */
@@ -203,5 +203,5 @@ function keyIdOf(token: string): string {
   }
 }
 
-/** The form of key ids: RFC 7638 with SHA-256. Others are not looked up. */
+/** A key id is an RFC 7638 thumbprint with SHA-256. Other values are not looked up. */
 const thumbprint = z.string().regex(/^[\w-]{43}$/);

@@ -1,23 +1,23 @@
 import type { Audit } from "../audit/audit.ts";
 import type { SessionId, UserId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clockMarginSeconds, type Revocations, unreachableEpoch } from "../revocations/revocations.ts";
+import { clockMarginSeconds, maxEpoch, type Revocations } from "../revocations/revocations.ts";
 import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
 export const issueToken =
-  (tokens: AccessTokens, users: Pick<Users, "refreshPrincipal">, audit: Audit): Handler<"issueToken"> =>
+  (tokens: AccessTokens, users: Pick<Users, "withCurrentEpoch">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal }) => {
     const issue = tokens.prepare();
-    // The user may have been deleted and registered again in the meantime.
-    const current = await users.refreshPrincipal(principal);
+    // The user id may have changed: the user may have been deleted and have registered again.
+    const current = await users.withCurrentEpoch(principal);
     const token = await issue(current);
     audit("token-issued", { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };
 
-/** @param endSession ends a session, and thereby its tokens */
+/** @param endSession ends a session, and revokes its tokens */
 export const revokeToken =
   (
     revocations: Revocations,
@@ -28,7 +28,7 @@ export const revokeToken =
     if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
     await revocations.revoke({
       subject: tokenId,
-      minimumEpoch: unreachableEpoch,
+      minimumEpoch: maxEpoch,
       expiresAt: new Date(expiresAt.getTime() + clockMarginSeconds * 1000),
     });
     audit("token-revoked", { userId });

@@ -1,16 +1,16 @@
 /**
- * The rotation of signing keys. The next key is always published before it signs, for longer than a JWK Set may be cached. So
- * it can sign at once when the current key is revoked: verifiers know it already.
+ * The rotation of signing keys. The next key is published before it signs, for longer than a JWK Set may be cached. So verifiers
+ * already know it, and it can sign at once if the current key is revoked.
  */
 import { makeKey, type Seal } from "./sealing.ts";
-import type { SigningKeyStore, StoredKey } from "./storedKeys.ts";
+import type { SigningKeyStore, StoredKey } from "./storeTypes.ts";
 
 /** Longer than the JWK Set may be cached (`max-age` in the contract) plus the interval at which instances read the keys. */
 export const publishedBeforeSigningSeconds = 360;
-/** The successor of a key is published this long before the key signs, so that it can replace that key at once. */
+/** A key's successor is published this long before the key signs, so that the successor can replace the key at once. */
 export const preparedBeforeSigningSeconds = 2 * publishedBeforeSigningSeconds;
 
-export const notRevoked = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
+export const usableKeys = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
   [...keys].filter(({ revokedAt }) => !revokedAt);
 
 /**
@@ -18,16 +18,16 @@ export const notRevoked = <Key extends StoredKey>(keys: Iterable<Key>): Key[] =>
  * @param usable keys that are not revoked, the one that signs last first
  */
 export function signingKey<Key extends StoredKey>(usable: readonly Key[], nowMs: number): Key | undefined {
-  // If all others are revoked, the next key signs before its time.
+  // If all other keys are revoked, the next key signs early.
   return usable.find(({ activatesAt }) => activatesAt.getTime() <= nowMs) ?? usable.at(-1);
 }
 
-/** The state of a key, and its beginning; for `next` the time at which the key will sign. */
+/** `at`: when the state began. For `next`, when the key begins to sign. */
 export type KeyState = { state: "next" | "signing" | "retired" | "revoked"; at: Date };
 
 /** @param keys all keys, the one that signs last first */
 export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & KeyState)[] {
-  const signing = signingKey(notRevoked(keys), now.getTime());
+  const signing = signingKey(usableKeys(keys), now.getTime());
   let replacedAt = now;
   return keys.map((key) => {
     const { revokedAt, activatesAt } = key;
@@ -41,13 +41,13 @@ export function keyStates(keys: readonly StoredKey[], now: Date): (StoredKey & K
 }
 
 /**
- * Makes the next key if it is missing; before that the first key, which signs at once, if there is none.
- * @returns whether this call made one
+ * Makes the next key if it is missing. If there is no key at all, first makes one that signs at once.
+ * @returns whether this call made a key
  */
-export async function prepareSuccessor(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
+export async function prepareNextKey(store: SigningKeyStore, seal: Seal, rotationSeconds: number): Promise<boolean> {
   let made = false;
-  // At most three: the first key, one that is due already, and the one after it.
-  for (let count = 0; count < 3 && (await store.lacksSuccessor()); count += 1)
+  // At most three: the first key, a key that is due already, and the one after it.
+  for (let count = 0; count < 3 && (await store.lacksNextKey()); count += 1)
     made = (await store.append(await makeKey(seal), rotationSeconds)) || made;
   return made;
 }
@@ -55,24 +55,25 @@ export async function prepareSuccessor(store: SigningKeyStore, seal: Seal, rotat
 type Rotation = { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
 
 /**
- * Advances and prepares keys if their time has come.
+ * Advances the next key and prepares its successor, if they are due.
  * @param keys the keys that this instance knows, the one that signs last first
- * @returns whether the stored keys were changed, and the key that is about to sign if this instance has prepared it
+ * @returns whether the stored keys were changed. `rotatedTo`: the id of the key that signs next, if this instance changed the
+ * keys
  */
 export async function rotateIfDue(
   keys: readonly StoredKey[],
   nowMs: number,
   { store, seal, rotationSeconds }: Rotation,
 ): Promise<{ changed: boolean; rotatedTo: string | undefined }> {
-  const usable = notRevoked(keys);
+  const usable = usableKeys(keys);
   const signing = signingKey(usable, nowMs);
-  if (!signing || signing.activatesAt.getTime() > nowMs) await store.promote(); // an earlier version has revoked all others
+  if (!signing || signing.activatesAt.getTime() > nowMs) await store.promote(); // an earlier version revoked all other keys
   const isPrepared = (key: StoredKey) => key.activatesAt.getTime() > nowMs + preparedBeforeSigningSeconds * 1000;
   const isDue = signing && signing.activatesAt.getTime() + rotationSeconds * 1000 <= nowMs;
   if (!isDue && usable.some(isPrepared)) return { changed: false, rotatedTo: undefined };
   const advanced = isDue ? await store.advance(rotationSeconds) : undefined; // KEY_ROTATION_DAYS was lowered
   const upcoming = advanced ?? usable.find(({ activatesAt }) => activatesAt.getTime() > nowMs);
-  const made = await prepareSuccessor(store, seal, rotationSeconds);
+  const made = await prepareNextKey(store, seal, rotationSeconds);
   const changed = advanced !== undefined || made;
   return { changed, rotatedTo: changed ? upcoming?.kid : undefined };
 }
@@ -84,9 +85,9 @@ export async function rotateIfDue(
 export async function rotateKeys({ store, seal, rotationSeconds }: Rotation): Promise<StoredKey> {
   let next: StoredKey | undefined;
   while (!next) {
-    await prepareSuccessor(store, seal, rotationSeconds);
+    await prepareNextKey(store, seal, rotationSeconds);
     next = await store.advance(); // `undefined` if another process has just advanced it
   }
-  await prepareSuccessor(store, seal, rotationSeconds);
+  await prepareNextKey(store, seal, rotationSeconds);
   return next;
 }

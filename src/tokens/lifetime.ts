@@ -1,13 +1,13 @@
 /**
- * The record of how long the tokens of this instance live. Revocations are kept until the longest token in use has expired
- * (revocations/sql.ts), so an instance issues no token before its lifetime is recorded.
+ * The record of this instance's token lifetime. Revocations are kept until the longest-lived token in use has expired
+ * (revocations/revoke.ts), so an instance issues no token before its lifetime is recorded.
  */
 import { startPoller } from "../lib/poller.ts";
 
 export type TokenLifetimeStore = {
   /**
-   * Records that tokens of this lifetime are issued for the next `forSeconds`. Revocations that are committed before do not
-   * know of a new lifetime; they are waited for.
+   * Records that tokens of this lifetime are issued for the next `forSeconds`. For a new lifetime, it waits for revocations in
+   * progress, which do not take it into account.
    */
   record(lifetimeSeconds: number, forSeconds: number): Promise<void>;
 };
@@ -18,16 +18,16 @@ export type TokenLifetime = {
   close(): Promise<void>;
 };
 
-/** How long a record holds. Revocations are kept for so much longer than tokens live. */
+/** How long a record is valid. Revocations are kept for this time in addition to the token lifetime. */
 export const recordSeconds = 120;
 const intervalMs = 30_000;
 
 type LifetimeOptions = { store: TokenLifetimeStore; lifetimeSeconds: number; onError: (error: unknown) => void };
 
-/** Records the lifetime, and renews the record until `close`. If that fails, it is tried again in the background. */
+/** Records the lifetime, and renews the record until `close`. If that fails, it is retried in the background. */
 export async function recordTokenLifetime(options: LifetimeOptions): Promise<TokenLifetime> {
   const { store, lifetimeSeconds, onError } = options;
-  // By the monotonic clock, and from before the request: this instance must not believe in the record for longer than the database.
+  // By the monotonic clock, from before the request: the record must not seem valid for longer than it is in the database.
   let recordedUntilMs = -Infinity;
   const poller = startPoller({
     async task() {
@@ -36,9 +36,9 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
       recordedUntilMs = startedMs + recordSeconds * 1000;
     },
     intervalMs,
-    retry: { firstMs: 250, mostMs: 2_000 },
+    retry: { firstMs: 250, maxMs: 2_000 },
     onError,
   });
-  await poller.run().catch(() => {}); // reported to onError
+  await poller.run().catch(() => {}); // onError has received the error
   return { isRecorded: () => performance.now() < recordedUntilMs, close: poller.close };
 }

@@ -1,4 +1,4 @@
-/** Private keys in the database are encrypted: a JWE (RFC 7516) under a key that is derived from `SECRET_KEY`. */
+/** Encrypts the private keys that the database stores: as a JWE (RFC 7516) under a key that is derived from `SECRET_KEY`. */
 
 import { hkdfSync } from "node:crypto";
 import {
@@ -14,12 +14,12 @@ import {
 } from "jose";
 import type { components } from "../../generated/openapi.ts";
 import { ConfigError } from "../errors.ts";
-import type { SealedKey, SigningKeyStore, StoredKey } from "./storedKeys.ts";
+import type { SealedKey, SigningKeyStore, StoredKey } from "./storeTypes.ts";
 
 export type PublicJwk = components["schemas"]["Jwk"];
 
 export type Seal = {
-  /** @param kid is bound to the result, which cannot be used as another key's */
+  /** @param kid authenticated in the result, which cannot be opened as another key */
   seal(kid: string, privateJwk: JWK): Promise<string>;
   /**
    * @returns the key, and whether it was sealed under an earlier `SECRET_KEY`
@@ -28,7 +28,7 @@ export type Seal = {
   open(kid: string, jwe: string): Promise<{ privateJwk: JWK; isOld: boolean }>;
 };
 
-/** @param secretKeys the current one, then earlier ones, under which keys are still opened */
+/** @param secretKeys the current one, which seals, then earlier ones, which only open */
 export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
   // SECRET_KEY has enough entropy: it is extracted, not stretched (RFC 5869).
   const keys = secretKeys.map((key) => new Uint8Array(hkdfSync("sha256", key, "", "latchkey signing keys", 32)));
@@ -62,8 +62,8 @@ export class SealedKeysError extends ConfigError {}
 export type OpenedKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
 
 /**
- * Opens a stored key, and seals it again if that was done under an earlier `SECRET_KEY`. The public key is derived from what
- * the seal protects, so that write access to the database is not enough to add a key.
+ * Opens a stored key. If it was sealed under an earlier `SECRET_KEY`, seals it again. The public key is derived from the sealed
+ * private key, so that write access to the database is not enough to add a key.
  * @throws {SealedKeysError}
  */
 export async function openKey(stored: StoredKey, seal: Seal, store: SigningKeyStore): Promise<OpenedKey> {
@@ -77,7 +77,7 @@ export async function openKey(stored: StoredKey, seal: Seal, store: SigningKeySt
   return { ...stored, publicJwk, publicKey: await importKey(publicJwk), privateKey: await importKey(privateJwk) };
 }
 
-/** @throws {SealedKeysError} if a key that may sign cannot be opened: a new one could not be opened by the service either */
+/** @throws {SealedKeysError} if a key that may sign cannot be opened. The service could not open a new key either. */
 export async function requireSecretKey(store: SigningKeyStore, seal: Seal): Promise<void> {
   for (const stored of await store.findAll()) if (!stored.revokedAt) await openKey(stored, seal, store);
 }
@@ -99,5 +99,5 @@ const publicHalf = (kid: string, { x = "" }: JWK): PublicJwk => ({
   x,
 });
 
-/** Keys are imported once: an import takes as long as a signature. */
+/** An import takes as long as a signature, so each key is imported once. */
 const importKey = async (jwk: JWK) => (await importJWK(jwk, "EdDSA")) as CryptoKey;

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 
 /**
- * Reads the secret key of a service with the embedded Postgres, or makes it. It is a file beside the data that only its owner can
- * read.
+ * Reads the file in DATA_DIR that contains the secret key, for a service without `SECRET_KEY`. Creates it if it is missing. Only
+ * its owner can read it.
  * @param dataDir an existing folder
  * @throws {SecretKeyError} if the file is incomplete, or if others can read it
  */
@@ -34,14 +34,14 @@ async function readOrMakeSecretKey(dataDir: string): Promise<string> {
   }
 }
 
-/** The file of the secret key cannot be used. The message is for the operator. */
+/** The secret key's file cannot be used. The message is for the operator. */
 export class SecretKeyError extends ConfigError {}
 
 /** The secret keys from the settings, the current one first. Other keys are derived from them. */
 export type SecretKeys = {
-  /** For encryption and refresh tokens. What was made with or without a line break at the end of the key is accepted. */
+  /** For encryption and refresh tokens. Each key also has its forms with and without a line break at the end. */
   sealing: readonly [string, ...string[]];
-  /** For the keys of counters, which must be the same with and without a line break. */
+  /** For the keys of counters. The first is without a line break at the end, so that it is the same with and without one. */
   counting: readonly [string, ...string[]];
 };
 
@@ -52,14 +52,14 @@ export async function readSecretKeys(settings: {
   dataDir: string;
 }): Promise<SecretKeys> {
   const current = settings.secretKey ?? (await readOrMakeSecretKey(settings.dataDir));
-  return keysOf(settings.secretKeyPrevious === undefined ? [current] : [current, settings.secretKeyPrevious]);
+  return toSecretKeys(settings.secretKeyPrevious === undefined ? [current] : [current, settings.secretKeyPrevious]);
 }
 
 /**
- * Earlier versions did not remove a line break at the end of the key. During an update both versions must open what the other has
- * sealed. So new values are sealed under the key as it is given, and values under its other forms are accepted.
+ * Earlier versions did not remove a line break at the end of the key. During an update, each version must open what the other one
+ * seals. So the given form of the key seals, and its other forms are accepted.
  */
-export function keysOf(given: [string, ...string[]]): SecretKeys {
+export function toSecretKeys(given: [string, ...string[]]): SecretKeys {
   const plain = given.map((key) => key.replace(/[\r\n]+$/, ""));
   const unique = (keys: string[]) => [...new Set(keys)] as [string, ...string[]];
   return {

@@ -1,14 +1,14 @@
 /**
- * The set of Ed25519 keys that sign and verify tokens. They are stored encrypted in the database, published as a JWK Set, and
- * rotated while the service runs. A key stays published until the last token that it has signed has expired.
+ * The Ed25519 keys that sign and verify tokens. They are stored encrypted in the database, published as a JWK Set, and rotated
+ * while the service runs. A key stays published until the last token that it signed has expired.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CryptoKey } from "jose";
 import { startPoller } from "../lib/poller.ts";
 import { Problem } from "../problems/problems.ts";
-import { notRevoked, prepareSuccessor, rotateIfDue, signingKey } from "./keyRotation.ts";
+import { prepareNextKey, rotateIfDue, signingKey, usableKeys } from "./keyRotation.ts";
 import { type OpenedKey, openKey, type PublicJwk, type Seal } from "./sealing.ts";
-import type { SigningKeyStore } from "./storedKeys.ts";
+import type { SigningKeyStore } from "./storeTypes.ts";
 
 export type SigningKeys = {
   /** The key for new tokens. @throws {Problem} `overloaded` if no key can be opened */
@@ -32,19 +32,19 @@ export type SigningKeyOptions = {
   /** How long a key signs. */
   rotationSeconds: number;
   clock: () => Date;
-  /** Called with the id of a key that is about to sign, by the instance that has prepared it. */
+  /** Called with the id of the key that signs next, on the instance that changed the keys. */
   onRotation: (kid: string) => void;
   onError: (error: unknown) => void;
 };
 
 const intervalMs = 30_000;
-/** How often the database is read for unknown keys, however many tokens name one. */
+/** The shortest interval between reads for unknown keys, however many tokens name one. */
 const unknownKeyIntervalMs = 50;
-/** The interval, and a query of a healthy database. */
+/** The time for the interval and a query, if the database is healthy. */
 const unknownKeyTimeoutMs = 100;
 
 /**
- * Loads the keys, makes the first ones if there are none, and keeps them up to date and rotated until `close`.
+ * Loads the keys, and makes the first ones if there are none. Until `close`, reads and rotates them.
  * @throws {SealedKeysError} if a key that may sign was sealed under another `SECRET_KEY`
  */
 export async function watchSigningKeys(options: SigningKeyOptions): Promise<SigningKeys> {
@@ -59,7 +59,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
   const load = async (): Promise<void> => {
     const loaded = new Map<string, OpenedKey>();
     for (const stored of await store.findAll()) {
-      // A key that cannot be opened prevents a start, but does not stop a service that runs without it. A revoked key does neither.
+      // If a key cannot be opened, a start fails and a running service reports it. A revoked key is ignored.
       const onFailure = stored.revokedAt ? () => undefined : reportUnopened;
       const opened = known.get(stored.kid) ?? (await openKey(stored, seal, store).catch(onFailure));
       if (opened) loaded.set(stored.kid, { ...opened, ...stored });
@@ -67,7 +67,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     known = loaded;
   };
 
-  await prepareSuccessor(store, seal, rotationSeconds);
+  await prepareNextKey(store, seal, rotationSeconds);
   await load();
 
   const poller = startPoller({
@@ -79,7 +79,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
       if (changed) await load();
     },
     intervalMs,
-    retry: { firstMs: 1_000, mostMs: intervalMs },
+    retry: { firstMs: 1_000, maxMs: intervalMs },
     onError,
   });
 
@@ -88,7 +88,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     return found && { key: found.publicKey, isRevoked: found.revokedAt !== null };
   };
 
-  /** The key may be newer than the last read. Tokens with invented key ids share one read, and none waits for a slow database. */
+  /** The key may be newer than the last read. All tokens with unknown key ids share one read, with a short timeout. */
   const readAndFind = async (kid: string): Promise<VerificationKey | undefined> => {
     const timeout = new AbortController();
     const timedOut = sleep(unknownKeyTimeoutMs, undefined, timeout).then(() => {
@@ -98,7 +98,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     return verificationKey(kid);
   };
   let upcoming: Promise<void> | undefined;
-  /** The next read that has not started yet, the same for all callers. */
+  /** The next read that has not started yet. All callers share it. */
   const upcomingRead = (): Promise<void> => {
     upcoming ??= sleep(Math.max(0, lastReadMs + unknownKeyIntervalMs - performance.now())).then(() => {
       upcoming = undefined;
@@ -109,13 +109,13 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
 
   return {
     signing() {
-      const signing = signingKey(notRevoked(known.values()), clock().getTime());
-      // Every key was revoked, and the new one is sealed under another SECRET_KEY: this instance has to be restarted.
+      const signing = signingKey(usableKeys(known.values()), clock().getTime());
+      // Every key was revoked, and the new one is sealed under another SECRET_KEY. Restart this instance with that key.
       if (!signing) throw new Problem("overloaded", { cause: new Error("No signing key can be opened.") });
       return { kid: signing.kid, key: signing.privateKey };
     },
     find: (kid) => verificationKey(kid) ?? readAndFind(kid),
-    jwks: () => ({ keys: notRevoked(known.values()).map(({ publicJwk }) => publicJwk) }),
+    jwks: () => ({ keys: usableKeys(known.values()).map(({ publicJwk }) => publicJwk) }),
     wake: poller.wake,
     close: poller.close,
   };

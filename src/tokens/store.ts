@@ -3,10 +3,10 @@ import type { Database } from "../database/database.ts";
 import { lockUntilCommit } from "../database/locks.ts";
 import { statement } from "../database/sql.ts";
 import { boolean, double, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
 import type { TokenLifetimeStore } from "./lifetime.ts";
-import type { SigningKeyStore } from "./storedKeys.ts";
+import type { SigningKeyStore } from "./storeTypes.ts";
 
 const keyColumns = {
   kid: text,
@@ -33,7 +33,7 @@ const lacksNextKey = statement({
   columns: { lacks: boolean },
 });
 
-/** Unless the next key is there already. The first key signs at once. */
+/** Does nothing if the next key exists. The first key signs at once. */
 const insertNextKey = statement({
   name: "insert-next-key",
   sql: `INSERT INTO signing_keys (kid, private_jwe, activates_at)
@@ -46,7 +46,7 @@ const insertNextKey = statement({
 
 const publishedLongEnough = `greatest(now(), created_at + make_interval(secs => ${publishedBeforeSigningSeconds}))`;
 
-/** With `rotationSeconds`, only if no other key began to sign within that time, or is about to. */
+/** With `rotationSeconds`, it does nothing if another key began to sign within that time or is about to sign. */
 const advanceNextKey = statement({
   name: "advance-next-key",
   sql: `UPDATE signing_keys SET activates_at = ${publishedLongEnough}
@@ -98,7 +98,7 @@ const resealSigningKey = statement({
 });
 
 export function signingKeyStore(database: Database): SigningKeyStore {
-  /** Changes the keys while nobody else does. */
+  /** Runs a change under the lock of the keys. */
   const changingKeys = <T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T> =>
     database.write((knex) =>
       knex.transaction(async (transaction) => {
@@ -112,7 +112,7 @@ export function signingKeyStore(database: Database): SigningKeyStore {
 
     now: async () => (await database.read((knex) => readTime.one(knex))).now,
 
-    lacksSuccessor: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
+    lacksNextKey: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
 
     append: ({ kid, privateJwe }, rotationSeconds) =>
       changingKeys(
@@ -134,7 +134,7 @@ export function signingKeyStore(database: Database): SigningKeyStore {
       changingKeys(async (transaction) => {
         const { signs } = await isSigningKey.one(transaction, { kid });
         const revocation = await revokeSigningKey.first(transaction, { kid });
-        // Only if the signing key was revoked: verifiers already know the next key.
+        // Verifiers already know the next key.
         if (signs) await promoteNextKey.count(transaction);
         return revocation;
       }),
@@ -163,8 +163,8 @@ export const tokenLifetimeStore = (database: Database): TokenLifetimeStore => ({
     if (renewed > 0) return;
     await database.write((knex) =>
       knex.transaction(async (transaction) => {
-        // Waits for the transactions that have revoked something and do not know this lifetime; later ones wait, and know it.
-        // An automatic VACUUM gives way after a second.
+        // Waits for transactions that revoke without knowing this lifetime. Later ones wait for this one, and then know it.
+        // Autovacuum releases its lock after a second.
         await transaction.raw("SET LOCAL lock_timeout = '1400ms'");
         await transaction.raw("LOCK TABLE revocations IN SHARE MODE");
         await insertTokenLifetime.count(transaction, values);

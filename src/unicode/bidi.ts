@@ -1,12 +1,12 @@
-/** The Bidi Rule (RFC 5893, section 2): a name with right-to-left letters must not look like another name. */
+/** The Bidi Rule (RFC 5893, section 2). It prevents names with right-to-left letters that look like other names. */
 import { bidiClass } from "./lookup.ts";
 
 /** @returns the index of a code point that breaks the rule; `undefined` if none does */
-export function breaksBidiRule(points: number[]): number | undefined {
+export function findBidiViolation(points: number[]): number | undefined {
   const classes = points.map((point) => bidiClass(point) ?? "L");
   const rightToLeft = classes.findIndex((name) => /^(?:R|AL|AN)$/.test(name));
   if (rightToLeft < 0) return undefined;
-  // A name that begins with a left-to-right letter must not contain these.
+  // A name that does not begin with a right-to-left letter must not contain right-to-left characters.
   if (!/^(?:R|AL)$/.test(classes[0] ?? "")) return rightToLeft;
   const foreign = classes.findIndex((name) => !/^(?:R|AL|AN|EN|ES|CS|ET|ON|BN|NSM)$/.test(name));
   if (foreign >= 0) return foreign;

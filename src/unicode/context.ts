@@ -7,7 +7,7 @@ type Rule = {
   where: string;
 };
 
-/** Whether the first of these code points that is not transparent has one of the joining types. */
+/** Whether the first code point that is not transparent has one of the joining types. */
 function joins(points: number[], types: string): boolean {
   const next = points.map((point) => joiningType(point) ?? "U").find((type) => type !== "T");
   return next !== undefined && types.includes(next);
@@ -45,8 +45,8 @@ const rules: Record<number, Rule> = {
   },
 };
 
-/** @returns where the code point is allowed; `undefined` if it is allowed here */
-export function misplaced(points: number[], index: number): string | undefined {
+/** @returns the context that the code point requires; `undefined` if it is allowed here */
+export function missingContext(points: number[], index: number): string | undefined {
   const point = points[index] ?? 0;
   if (isArabicIndic(point) && points.some(isExtendedArabicIndic)) return "without other Arabic digits (RFC 5892, A.8)";
   if (isExtendedArabicIndic(point) && points.some(isArabicIndic)) return "without other Arabic digits (RFC 5892, A.9)";

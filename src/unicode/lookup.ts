@@ -32,12 +32,12 @@ function unpack(packed: string): Lookup {
 
 /** RFC 8264, section 8: `v` PVALID, `c` CONTEXTJ or CONTEXTO, `f` FREE_PVAL, `d` DISALLOWED. UNASSIGNED has no value. */
 export const derivedProperty = unpack(tables.derivedProperties);
-/** The default, U, has no value. */
+/** RFC 5892, appendix A.1. `undefined` stands for the default, U. */
 export const joiningType = unpack(tables.joiningTypes);
 export const isVirama = unpack(tables.viramas);
-/** Of the scripts that the context rules name. */
+/** Only the scripts that the context rules name. */
 export const scriptOf = unpack(tables.scripts);
-/** L has no value. */
+/** `undefined` stands for L. */
 export const bidiClass = unpack(tables.bidiClasses);
 export const isCased = unpack(tables.cased);
 export const isCaseIgnorable = unpack(tables.caseIgnorable);
@@ -46,7 +46,7 @@ const widths = unpack(tables.widths);
 const lowerCase = unpack(tables.lowerCase);
 const moved = (lookup: Lookup, point: number) => point + Number.parseInt(lookup(point) ?? "0", 36);
 
-/** The decomposition mapping of a fullwidth or halfwidth code point. Any other code point is returned as it is. */
+/** The decomposition mapping of a fullwidth or halfwidth code point. Any other code point is returned unchanged. */
 export const normalWidth = (point: number): number => moved(widths, point);
 /** The simple lowercase mapping. */
 export const simpleLowerCase = (point: number): number => moved(lowerCase, point);

@@ -1,4 +1,7 @@
-/** Mappings that make different spellings equal. The tables are of one Unicode version; normal forms never change (UAX #15, section 3). */
+/**
+ * Mappings that make different spellings equal. They use tables of one Unicode version, and NFC, which is stable (UAX #15,
+ * section 3).
+ */
 import { derivedProperty, isCased, isCaseIgnorable, normalWidth, simpleLowerCase } from "./lookup.ts";
 
 export const codePointsOf = (text: string): number[] => Array.from(text, (character) => character.codePointAt(0) ?? 0);

@@ -1,36 +1,36 @@
 /**
- * Two profiles of PRECIS (RFC 8264), so that a username or a password is the same from every keyboard (RFC 8265).
+ * Two profiles of PRECIS (RFC 8264). They make a username or a password the same from every keyboard (RFC 8265).
  *
- * New names and passwords are checked against the string classes. A sign-in only applies the mappings (mappings.ts): a later
- * table must not reject what was registered with an earlier one.
+ * New names and passwords are checked against the string classes. A sign-in only applies the mappings (mappings.ts), so that a
+ * later Unicode table does not reject a name that was registered with an earlier one.
  */
-import { breaksBidiRule } from "./bidi.ts";
-import { misplaced } from "./context.ts";
+import { findBidiViolation } from "./bidi.ts";
+import { missingContext } from "./context.ts";
 import { derivedProperty } from "./lookup.ts";
 import { codePointsOf, mapPassword, mapUsername } from "./mappings.ts";
 import { unicodeVersion } from "./tables.ts";
 
-/** The form in which a string is compared and stored, or why it is rejected: a sentence without its subject. */
+/** The form in which a string is compared and stored, or why it is rejected, such as "is empty". */
 export type Enforced = { text: string } | { refusal: string };
 
 type Refused = { index: number; reason: string };
 
 /**
- * The profile UsernameCaseMapped (RFC 8265, section 3.3) without spaces. Applying it twice changes nothing. Decomposed Hangul
- * is composed before it is checked, since some keyboards send it.
+ * The profile UsernameCaseMapped (RFC 8265, section 3.3) without spaces. It is idempotent. Decomposed Hangul, which some
+ * keyboards send, is composed before it is checked.
  */
 export function enforceUsername(text: string): Enforced {
   return enforce(text, mapUsername, (points) => {
     const refused = refusedBy(points, "vc", "usernames");
     if (refused) return refused;
-    const index = breaksBidiRule(points);
+    const index = findBidiViolation(points);
     return index === undefined
       ? undefined
       : { index, reason: "does not go with the direction of the others (RFC 5893, section 2)" };
   });
 }
 
-/** The profile OpaqueString (RFC 8265, section 4.2), for passwords: case and width stay. Applying it twice changes nothing. */
+/** The profile OpaqueString (RFC 8265, section 4.2), for passwords. It preserves case and width, and is idempotent. */
 export const enforcePassword = (text: string): Enforced =>
   enforce(text, mapPassword, (points) => refusedBy(points, "vcf", "passwords"));
 
@@ -58,13 +58,13 @@ function refusedBy(points: number[], allowed: string, what: string): Refused | u
     const property = derivedProperty(point);
     if (property === undefined) return { index, reason: `is not assigned in Unicode ${unicodeVersion}` };
     if (!allowed.includes(property)) return { index, reason: `is not allowed in ${what}` };
-    const where = property === "c" && misplaced(points, index);
+    const where = property === "c" && missingContext(points, index);
     if (where) return { index, reason: `is allowed only ${where}` };
   }
   return undefined;
 }
 
-/** The index of the typed code point that a code point of the mapped text comes from: the end of the shortest prefix that maps to it. */
+/** The index of the typed code point that a mapped code point comes from: the end of the shortest prefix that maps to it. */
 function typedIndex(typed: number[], mappedIndex: number, map: (text: string) => string): number {
   let low = 0;
   let high = typed.length - 1;

@@ -1,15 +1,15 @@
-/** Changes that depend on a verified password, and that a concurrent change of the same user can come before. */
+/** Changes that depend on a verified password, which a concurrent request of the same user may replace. */
 import type { PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 
-/** An attempt fails only when another change of the password comes first. */
+/** An attempt fails only if a concurrent request changes the password first. */
 const maxAttempts = 5;
 
 /**
- * Makes a change that takes effect only while the password is the one that was verified. If the password was replaced meanwhile,
- * verifies it again: it may have been replaced by itself, or the user may have registered again.
- * @param change resolves with `undefined` if the password was replaced, or the user deleted, since it was verified
- * @returns `undefined` if the password is no longer right
+ * Makes a change that takes effect only if the password is still the verified one. If the password was replaced meanwhile,
+ * verifies it again: the new password may be the same, or the user may have registered again.
+ * @param change resolves with `undefined` if the password was replaced, or the user deleted, after the verification
+ * @returns `undefined` if the password is no longer valid
  * @throws {Problem} `overloaded`
  */
 export async function withCurrentPassword<Result>(

@@ -1,10 +1,10 @@
 import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clientNetworks } from "../requestContext.ts";
-import type { User } from "./state.ts";
+import type { User } from "./storeTypes.ts";
 import type { Users } from "./users.ts";
 
-/** @param publicUrl what the `Location` of a new user begins with; empty for a path on this host. */
+/** @param publicUrl the prefix of the `Location` header; empty for a path on this host */
 export const createUser =
   (users: Users, publicUrl = ""): Handler<"createUser"> =>
   async ({ body }) => {

@@ -1,15 +1,18 @@
-/** Verifies the password of an account within the limits on guessing. */
+/**
+ * Verifies the password of an account within the limits on wrong passwords. Its SQL is in throttling/store.ts: `beginSignIn`
+ * finds the account and counts the attempt, and `completeSignIn` settles it.
+ */
 import type { Audit } from "../audit/audit.ts";
 import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
-import { possiblePassword } from "../passwords/policy.ts";
+import { canonicalPassword } from "../passwords/policy.ts";
 import type { PasswordPrincipal } from "../principal.ts";
-import type { Account, AccountReference } from "../throttling/attempts.ts";
 import { Throttled } from "../throttling/limits.ts";
+import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 import type { Throttle } from "../throttling/throttling.ts";
-import type { UserStore } from "./state.ts";
+import type { UserStore } from "./storeTypes.ts";
 
-/** `name`: counts the attempts, whether or not there is such a user. */
+/** `name`: attempts are counted by it, whether or not there is such a user. */
 type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };
 
 export type SignInParts = { store: UserStore; hasher: PasswordHasher; throttle: Throttle; audit: Audit };
@@ -25,7 +28,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
     const startedAt = performance.now();
     const { account, result, currentEpoch } = await throttle
       .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
-        const verification = await hasher.verify(account?.passwordHash, possiblePassword(password), deadline);
+        const verification = await hasher.verify(account?.passwordHash, canonicalPassword(password), deadline);
         return verification.matches ? verification : undefined;
       })
       .catch(auditThrottled("id" in reference ? reference.id : undefined));
@@ -54,17 +57,17 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
       userId: id,
       username,
       epoch: current?.epoch ?? tokenEpoch,
-      epochReadSince: current?.startedAt,
+      epochReadAfterMs: current?.startedAt,
       verifyAgain: () => verifyAgain(guess),
     };
   }
 
-  /** Verifies the password again as part of the same attempt: it is not counted. */
+  /** Verifies the password again as a part of the same attempt, which is already counted. */
   async function verifyAgain(guess: Guess): Promise<PasswordPrincipal | undefined> {
     const { name, reference, password, networks } = guess;
     const account = await store.findAccount(reference);
     const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
-      hasher.verify(account?.passwordHash, possiblePassword(password), deadline),
+      hasher.verify(account?.passwordHash, canonicalPassword(password), deadline),
     );
     return account && matches ? principalOf(account, guess) : undefined;
   }

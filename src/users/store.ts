@@ -5,9 +5,9 @@ import { statement } from "../database/sql.ts";
 import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/sql.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
-import type { UserStore } from "./state.ts";
+import type { UserStore } from "./storeTypes.ts";
 
 const userColumns = { id: userId, username, createdAt: timestamptz };
 
@@ -40,8 +40,8 @@ const findAccount = statement({
 });
 
 /**
- * Locks the user first, like a deletion: they must not wait for each other. Then the session: after its theft was detected, an
- * earlier refresh adds nothing.
+ * Locks the user first, as a deletion does, so that the two cannot deadlock. Then it locks the session: if a theft was detected
+ * meanwhile, the session is no longer live and no network is added.
  */
 const rememberNetwork = statement({
   name: "remember-network",
@@ -98,7 +98,7 @@ const raiseEpoch = statement({
   columns: revocationColumns,
 });
 
-const endEpoch = statement({
+const raiseEpochAbove = statement({
   name: "end-epoch",
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
@@ -128,7 +128,7 @@ export function userStore(database: Database): UserStore {
       try {
         return await database.write((knex) => insertUser.one(knex, user));
       } catch (error) {
-        // The constraint decides, so that one of several concurrent registrations gets the name.
+        // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
       }
     },
@@ -144,7 +144,7 @@ export function userStore(database: Database): UserStore {
       database.write((knex) => changePassword.first(knex, change)),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
     raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
-    endEpoch: (id, epoch) => database.write((knex) => endEpoch.first(knex, { id, epoch })),
+    raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },

@@ -4,17 +4,17 @@ import { codePointCount, enforceUsername } from "../unicode/precis.ts";
 
 /** In code points, after the mappings. */
 const maximumLength = 64;
-/** Before the mappings, in UTF-16 units: many times what 64 code points need. */
+/** In UTF-16 units, before the mappings: many times what 64 code points need. Longer texts are not normalized. */
 const maxTypedLength = 1024;
 
-/** A name that no user has. An impossible name is looked up as this one, with the same work as any other. */
+/** A name that no user has. An invalid name is looked up as this one, so that it takes the same work as any other. */
 export const nobody = "" as CanonicalUsername;
 
 export type NewUsername = { text: CanonicalUsername } | { refusal: string };
 
 /**
- * The form in which a new username is compared and stored (RFC 8265, UsernameCaseMapped): 1 to 64 code points, no colon
- * (RFC 7617 cannot carry it), no space.
+ * The form in which a new username is compared and stored (RFC 8265, UsernameCaseMapped): 1 to 64 code points, no space, and no
+ * colon, which a Basic username cannot contain (RFC 7617).
  */
 export function newUsername(text: string): NewUsername {
   if (text.length > maxTypedLength) return tooLong;
@@ -27,8 +27,8 @@ export function newUsername(text: string): NewUsername {
 const tooLong = { refusal: `has more than ${maximumLength} characters` };
 
 /**
- * The form in which a username is looked up. It is not checked: nobody has registered an impossible name, and a name that an
- * earlier version accepted is still found.
+ * The form in which a username is looked up. It is not checked against the rules for new names: an earlier version may have
+ * accepted the name, and no user has an invalid one.
  * @returns `undefined` if the database cannot store the text
  */
 export function canonicalUsername(text: string): CanonicalUsername | undefined {

@@ -1,18 +1,18 @@
-/** Users and their passwords: registration, sign-in, changes of the password, deletion. */
+/** Users and their passwords: registration, sign-in, password changes, deletion. */
 import { v7 as uuidv7 } from "uuid";
 import { type CanonicalUsername, type Network, type SessionId, userId as toUserId } from "../identifiers.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
-import { explainRefusal, newPassword, type PasswordPolicy, refusalOf } from "../passwords/policy.ts";
+import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
-import type { Client } from "../throttling/throttling.ts";
+import type { Client } from "../throttling/counters.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
-import type { KnownNetwork, User } from "./state.ts";
+import type { KnownNetwork, User } from "./storeTypes.ts";
 import { canonicalUsername, newUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
@@ -24,17 +24,17 @@ export type UsersParts = SignInParts & {
   /** The key of a network that is known to an account. */
   networkKey: (username: CanonicalUsername, network: Network) => string;
   policy: PasswordPolicy;
-  /** Applies a revocation on this instance at once. The others follow the list. */
+  /** Applies a revocation on this instance at once. Other instances read it from the revocation list. */
   enforce: (revocation: Revocation) => void;
 };
 
-/** How long a password may wait to be estimated, and how many may wait. */
+/** How long a password may wait for its strength estimate, and how many may wait. */
 const estimateTimeoutMs = 500;
 const maxEstimates = 64;
 
 /**
- * How old the epoch of a new token may be. It must be far below `clockMarginSeconds`, for which a revocation outlasts the tokens of
- * an epoch: a process that was stopped meanwhile reads the epoch again.
+ * The maximum age of the epoch in a new token. A process that was stopped for longer reads the epoch again. It must be far below
+ * `clockMarginSeconds`, the time by which a revocation outlasts the tokens that it revokes.
  */
 const maxEpochAgeMs = 5_000;
 
@@ -121,8 +121,8 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Sets another password without the present one, for the operator. Ends every token of the user, and forgets all
-   * familiar networks.
+   * Sets a password without the current one, for the operator. Revokes all tokens of the user, and forgets all known
+   * networks.
    * @returns whether there is such a user
    * @throws {Problem} `invalid-request`, `password-refused`, `overloaded`
    */
@@ -139,7 +139,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
       passwordHash,
       network: null,
     });
-    // A concurrent request has changed the password.
+    // A concurrent request changed the password.
     if (!revocation) return setPassword(name, password);
     enforce(revocation);
     const passwordEpoch = revocation.minimumEpoch;
@@ -148,15 +148,15 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Ends every session and every token of the user. Of several at once, each succeeds.
-   * @throws {Problem} `token-revoked` where the user, `invalid-credentials` where the user or the password is another one
-   * by now
+   * Ends all sessions and revokes all tokens of the user. Each of several concurrent calls succeeds.
+   * @throws {Problem} for a token: `token-revoked` if the user was deleted; for a password: `invalid-credentials` if the user
+   * was deleted or the password changed
    */
   async function signOutEverywhere(principal: Principal): Promise<void> {
-    // A token that was ended meanwhile has nothing left to end, and must not end what began after it.
+    // A token that was revoked meanwhile must not end sessions that began later.
     const revocation =
       principal.proof === "token"
-        ? await store.endEpoch(principal.userId, principal.epoch)
+        ? await store.raiseEpochAbove(principal.userId, principal.epoch)
         : await withCurrentPassword(principal, ({ userId, epoch }) => store.raiseEpoch(userId, epoch));
     if (!revocation) throw credentialsNoLongerValid(principal);
     enforce(revocation);
@@ -164,13 +164,13 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Deletes the user. Of several at once, each succeeds, and one is in the audit log.
-   * @throws {Problem} `invalid-credentials` where the password was changed meanwhile
+   * Deletes the user. Each of several concurrent calls succeeds, and one of them writes the audit event.
+   * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
    */
   async function remove(caller: PasswordPrincipal): Promise<void> {
     const { userId } = caller;
     const revocation = await withCurrentPassword(caller, async (current) => {
-      // By this id: a user who has registered anew with the same name and password is not the one to be deleted.
+      // By id: the user may have been deleted and have registered again with the same name and password.
       const revocation = await store.delete(userId, current.epoch);
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
     });
@@ -181,13 +181,13 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * @returns the principal with the user's present epoch: what is issued for it outlives an ending of all sessions that
-   * came between
-   * @throws {Problem} `invalid-credentials` where the password was changed or the user deleted meanwhile
+   * Reads the user's current epoch, so that a new token stays valid if all sessions were ended since the sign-in.
+   * @returns the principal with that epoch
+   * @throws {Problem} `invalid-credentials` if the password was changed or the user deleted meanwhile
    */
-  async function refreshPrincipal(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
-    const { epochReadSince } = principal;
-    if (epochReadSince !== undefined && performance.now() - epochReadSince < maxEpochAgeMs) return principal;
+  async function withCurrentEpoch(principal: PasswordPrincipal): Promise<PasswordPrincipal> {
+    const { epochReadAfterMs } = principal;
+    if (epochReadAfterMs !== undefined && performance.now() - epochReadAfterMs < maxEpochAgeMs) return principal;
     const current = await withCurrentPassword(principal, async (principal) => {
       const epoch = await store.currentEpoch(principal.userId, principal.epoch);
       return epoch === undefined ? undefined : { ...principal, epoch };
@@ -197,10 +197,10 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   }
 
   /**
-   * Remembers the network of a refresh: from there, guesses by others do not lock out the user.
+   * Remembers the network of a refresh. Wrong passwords from other networks do not lock the user out there.
    * @throws {Problem} `database-unavailable`
    */
-  async function networkChanged(
+  async function rememberNetwork(
     { userId, username }: Pick<Caller, "userId" | "username">,
     network: Network,
     sessionId: SessionId,
@@ -215,13 +215,13 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
   });
 
   /**
-   * Passwords are estimated one at a time, in turns that are shared fairly: one can take a quarter of a second.
+   * Rejects a weak password. An estimate can take 0.25 s, so there is one at a time, in a fair order.
    * @throws {Problem} `password-refused`, `overloaded`
    */
   async function enforcePolicy(password: string, { networks, account }: Client): Promise<void> {
     if (policy.blocklist) await loadDictionaries();
     const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
-    const reason = await estimates.run(turn, () => refusalOf(password, account, policy));
+    const reason = await estimates.run(turn, () => checkPolicy(password, account, policy));
     if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
   }
 
@@ -232,15 +232,15 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
     readSelf,
     changePassword,
     setPassword,
-    networkChanged,
+    rememberNetwork,
     signOutEverywhere,
-    refreshPrincipal,
+    withCurrentEpoch,
     remove,
   };
 }
 
 /**
- * The refusal names one character of the client's input. It is not logged.
+ * The detail can contain a character of the input, so it is not logged.
  * @throws {Problem} `invalid-request`
  */
 function requireAccepted<Text extends string>(enforced: { text: Text } | { refusal: string }, pointer: string): Text {
@@ -248,6 +248,6 @@ function requireAccepted<Text extends string>(enforced: { text: Text } | { refus
   throw invalidRequest({ pointer, detail: enforced.refusal });
 }
 
-/** The credentials were valid when the request began. */
+/** For credentials that were valid when the request began. */
 const credentialsNoLongerValid = ({ proof }: Principal) =>
   new Problem(proof === "token" ? "token-revoked" : "invalid-credentials");

@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { expect, test, vi } from "vitest";
 import { channels } from "../../src/database/channels.ts";
 import { openPools } from "../../src/database/pools.ts";
-import { commitSomething } from "../../src/database/writeCheck.ts";
+import { probeCommit } from "../../src/database/writeCheck.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
@@ -36,7 +36,7 @@ test("once one connection has detected it, none stays on the old server, and rev
   });
   const store = revocationStore(background, {
     requestDatabase: database,
-    commit: () => commitSomething(commitProbe),
+    testCommit: () => probeCommit(commitProbe),
     renew,
   });
   const identify = async () => {

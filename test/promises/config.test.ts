@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { describeSettings, misspelledSettings, readConfig } from "../../src/config/config.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { keysOf } from "../../src/tokens/secretKey.ts";
+import { toSecretKeys } from "../../src/tokens/secretKey.ts";
 
 const secret = "an honest secret key of forty characters";
 
@@ -170,7 +170,8 @@ describe("settings", () => {
   });
 
   test("a secret key is the same with or without a trailing line break", () => {
-    for (const given of [secret, `${secret}\n`, `${secret}\r\n`]) expect(keysOf([given]).counting[0]).toBe(secret);
+    for (const given of [secret, `${secret}\n`, `${secret}\r\n`])
+      expect(toSecretKeys([given]).counting[0]).toBe(secret);
   });
 
   test("a trailing line break does not count towards a secret key's length", () => {

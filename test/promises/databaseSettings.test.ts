@@ -3,8 +3,8 @@ import { pino } from "pino";
 import { expect, inject, test } from "vitest";
 import { connect, noTimeLimits } from "../../src/database/connect.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { migrateWithTimeout } from "../../src/database/open.ts";
-import { commitSomething } from "../../src/database/writeCheck.ts";
+import { migrateWithTimeout } from "../../src/database/openPostgres.ts";
+import { probeCommit } from "../../src/database/writeCheck.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
@@ -99,11 +99,11 @@ test("a read-only database is not connected to, and does not count as able to co
   const own = await createDatabase();
   const database = openDatabase(own, 1);
   afterTest(() => database.close());
-  expect(await commitSomething(database)).toMatch(/^\d{4}-/);
+  expect(await probeCommit(database)).toMatch(/^\d{4}-/);
   await asAdministrator(`ALTER DATABASE ${new URL(own).pathname.slice(1)} SET default_transaction_read_only = on`);
   await expect(connect(own, noTimeLimits)).rejects.toMatchObject({ code: "25006" });
   await database.read((knex) => knex.raw("SET default_transaction_read_only = on")); // on the open connection
-  await expect(commitSomething(database)).rejects.toMatchObject({ slug: "database-unavailable" });
+  await expect(probeCommit(database)).rejects.toMatchObject({ slug: "database-unavailable" });
 });
 
 const start = (databaseUrl: string) => migrateWithTimeout(databaseUrl, pino({ level: "silent" }));

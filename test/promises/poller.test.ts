@@ -25,7 +25,7 @@ function pollByHand({ closeTimeoutMs = 2_000 } = {}) {
   const poller = startPoller({
     task,
     intervalMs: 1_000,
-    retry: { firstMs: 100, mostMs: 400 },
+    retry: { firstMs: 100, maxMs: 400 },
     onError: (error) => errors.push(error),
     closeTimeoutMs,
     timers,
@@ -96,11 +96,11 @@ test("after failures the delay grows up to the maximum, and a success resets it"
   await timers.advance(1_000);
   // Each delay is between a half and the whole of: 100, 200, 400, 400 ms.
   let count = 1;
-  for (const mostMs of [100, 200, 400, 400]) {
+  for (const maxMs of [100, 200, 400, 400]) {
     await fail(`failure ${count}`);
-    await timers.advance(mostMs / 2 - 1);
+    await timers.advance(maxMs / 2 - 1);
     expect(started()).toBe(count);
-    await timers.advance(mostMs / 2 + 1);
+    await timers.advance(maxMs / 2 + 1);
     count += 1;
     expect(started()).toBe(count);
   }
@@ -133,7 +133,7 @@ test("a task that throws at once is a failed run", async () => {
   const poller = startPoller({
     task,
     intervalMs: 1_000,
-    retry: { firstMs: 100, mostMs: 100 },
+    retry: { firstMs: 100, maxMs: 100 },
     onError: (error) => errors.push(error),
     timers,
   });
@@ -196,7 +196,7 @@ test("a run that a request has woken does not run in the context of that request
   const poller = startPoller({
     task: () => contexts.push(request.getStore()),
     intervalMs: 1_000,
-    retry: { firstMs: 100, mostMs: 100 },
+    retry: { firstMs: 100, maxMs: 100 },
     onError: () => {},
     timers: manualTimers(),
   });

@@ -6,7 +6,7 @@ import { describe, expect, inject, test, vi } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { keyId, tokenId, userId } from "../../src/identifiers.ts";
 import type { Problem } from "../../src/problems/problems.ts";
-import { unreachableEpoch, watchRevocations } from "../../src/revocations/revocations.ts";
+import { maxEpoch, watchRevocations } from "../../src/revocations/revocations.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { createClient } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
@@ -137,8 +137,8 @@ test("revocations that commit out of order are not missed", async () => {
   const slow = new pg.Client(here.databaseUrl);
   await slow.connect();
   await slow.query("BEGIN");
-  await slow.query(insert, [idOf(early), unreachableEpoch]); // the lower id, not yet visible
-  await here.sql(insert, [idOf(late), unreachableEpoch]);
+  await slow.query(insert, [idOf(early), maxEpoch]); // the lower id, not yet visible
+  await here.sql(insert, [idOf(late), maxEpoch]);
   await refusedAfterMs(there, late); // the higher id has been read now
   expect((await read(there, early)).status).toBe(200);
   await slow.query("COMMIT");
@@ -274,7 +274,7 @@ describe("the list", () => {
     await admin.query("ALTER TABLE revocations DISABLE TRIGGER ALL");
     await admin.query(
       `INSERT INTO revocations (subject, minimum_epoch, expires_at)
-       SELECT gen_random_uuid(), ${unreachableEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
+       SELECT gen_random_uuid(), ${maxEpoch}, now() + (n % 600) * interval '1 second' + interval '1 hour' FROM generate_series(1, 1000000) AS n`,
     );
     await admin.end();
     const database = openDatabase(url, 2);

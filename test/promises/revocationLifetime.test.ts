@@ -9,7 +9,7 @@ import { openForMigration } from "../../src/database/pool.ts";
 import { storedUsername, userId } from "../../src/identifiers.ts";
 import { createRevocationMemory } from "../../src/revocations/memory.ts";
 import { watchRevocations } from "../../src/revocations/revocations.ts";
-import { revoke } from "../../src/revocations/sql.ts";
+import { revoke } from "../../src/revocations/revoke.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { accessTokens } from "../../src/tokens/accessTokens.ts";
 import { recordSeconds } from "../../src/tokens/lifetime.ts";

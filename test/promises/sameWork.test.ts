@@ -128,10 +128,10 @@ test("a network where a live session is used becomes known", async () => {
     600,
   );
   expect(inserted).toBeDefined();
-  await users.networkChanged({ userId, username }, train, id);
+  await users.rememberNetwork({ userId, username }, train, id);
   expect((await users.signIn("roamer", password, [train])).userId).toBe(userId);
   await expect(users.signIn("roamer", password, stranger())).rejects.toMatchObject({ slug: "too-many-requests" });
   // An unknown address never becomes known.
-  await users.networkChanged({ userId, username }, unknownNetwork, id);
+  await users.rememberNetwork({ userId, username }, unknownNetwork, id);
   await expect(users.signIn("roamer", password, [unknownNetwork])).rejects.toMatchObject({ slug: "too-many-requests" });
 });

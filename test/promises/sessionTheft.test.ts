@@ -239,11 +239,11 @@ test("a refresh from another network is audited", async () => {
   const { id: userId, username } = await service.register();
   const told: string[] = [];
   const sessions = sessionsWith({
-    networkChanged: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
+    onNetworkChange: ({ userId }, network, sessionId) => void told.push(userId, network, sessionId),
   });
   const verifyAgain = () => Promise.resolve(undefined);
   const caller = { userId: toUserId(userId), username: storedUsername(username), epoch: 0 };
-  const principal = { ...caller, proof: "password", epochReadSince: undefined, verifyAgain } as const;
+  const principal = { ...caller, proof: "password", epochReadAfterMs: undefined, verifyAgain } as const;
   let { refreshToken } = await sessions.create(principal, { address: home, userAgent: undefined });
   for (const address of [home, elsewhere, elsewhere, undefined, home])
     ({ refreshToken } = await sessions.refresh(refreshToken, address));

@@ -1,11 +1,11 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
-import { keyStates, prepareSuccessor } from "../../src/tokens/keyRotation.ts";
+import { keyStates, prepareNextKey } from "../../src/tokens/keyRotation.ts";
 import { createSeal, SealedKeysError } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
-import type { SigningKeyStore } from "../../src/tokens/storedKeys.ts";
+import type { SigningKeyStore } from "../../src/tokens/storeTypes.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 
@@ -52,7 +52,7 @@ async function keysAlone() {
   const database = openDatabase(url, 1);
   afterTest(() => database.close());
   const store = signingKeyStore(database);
-  const prepare = () => prepareSuccessor(store, createSeal([secretKey]), rotationSeconds);
+  const prepare = () => prepareNextKey(store, createSeal([secretKey]), rotationSeconds);
   await prepare();
   const states = async () => keyStates(await store.findAll(), await store.now());
   return { store, prepare, states, sql: (text: string) => query(url, text) };

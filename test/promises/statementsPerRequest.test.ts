@@ -79,14 +79,14 @@ test("a wrong password takes two, and a rejected attempt at most one", async () 
 });
 
 test("a token for a password takes two", async () => {
-  const issue = async () => users.refreshPrincipal(await signIn());
+  const issue = async () => users.withCurrentEpoch(await signIn());
   expect(await statementsOf(issue)).toEqual(["begin-sign-in", "complete-sign-in"]);
 });
 
 test("a token whose epoch was read too long ago, as by a process that was stopped, reads it again", async () => {
   const principal = await signIn();
-  const stopped = { ...principal, epochReadSince: performance.now() - 5_001 };
-  expect(await statementsOf(() => users.refreshPrincipal(stopped))).toEqual(["find-epoch"]);
+  const stopped = { ...principal, epochReadAfterMs: performance.now() - 5_001 };
+  expect(await statementsOf(() => users.withCurrentEpoch(stopped))).toEqual(["find-epoch"]);
 });
 
 test("a session for a password takes three, also where it ends an older one", async () => {

@@ -6,10 +6,11 @@ import { openDatabase } from "../../src/database/database.ts";
 import { storedUsername } from "../../src/identifiers.ts";
 import { networkOf, networksOf } from "../../src/networks.ts";
 import { Problem } from "../../src/problems/problems.ts";
+import type { Client } from "../../src/throttling/counters.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { type Limits, Throttled, windowSeconds } from "../../src/throttling/limits.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
-import { type Client, createThrottle } from "../../src/throttling/throttling.ts";
+import { createThrottle } from "../../src/throttling/throttling.ts";
 import { createClient, type Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import {

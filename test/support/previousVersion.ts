@@ -26,12 +26,12 @@ export async function installPreviousVersion(): Promise<string> {
     ["database/migrate", /\["0009-own-schema", ownSchema\],/, ""],
     // It records no lifetimes, and its entries in the revocation list are not unique and kept for 25 hours.
     ["database/migrate", /\["0010-token-lifetimes", tokenLifetimes\],/, ""],
-    ["database/writable", /"token_lifetimes",/, ""],
+    ["database/writeCheck", /"token_lifetimes",/, ""],
     ["database/cleanup", /\{ table: "token_lifetimes"[^}]*\},/, ""],
     ["tokens/store", /async record\([^{]*\{/, "async record() { return;"],
-    ["revocations/sql", ", is_unique)", ")"],
-    ["revocations/sql", "everyTokenExpired(commitSeconds)}, true", "\"now() + interval '25 hours'\"}"],
-    ["revocations/sql", /ON CONFLICT[^;]*?pg_current_xact_id\(\)/, ""],
+    ["revocations/revoke", ", is_unique)", ")"],
+    ["revocations/revoke", "everyTokenExpired(commitSeconds)}, true", "\"now() + interval '25 hours'\"}"],
+    ["revocations/revoke", /ON CONFLICT[^;]*?pg_current_xact_id\(\)/, ""],
     // Its functions are created with the tables: this version calls them.
     ["database/migrate", /\["0011-sign-in", signIn\],/, ""],
     [

@@ -1,6 +1,6 @@
 /**
- * The programs of the embedded Postgres: from the optional npm package for this platform, or, for root, from a copy that an
- * unprivileged account can reach.
+ * Finds the programs of the embedded Postgres: in the optional npm package for this platform, or, for root, in a copy that an
+ * unprivileged account can run.
  */
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -17,7 +17,7 @@ export type Binaries = { initdb: string; postgres: string; majorVersion: string 
 const sharedFolder = "/var/lib/latchkey";
 
 /**
- * Finds `initdb` and `postgres`, and runs `postgres` once as the account (or as ours).
+ * Finds `initdb` and `postgres`, and runs `postgres` once, as the given account or as our own.
  * @throws {EmbeddedPostgresError} if there is no package for this machine, or if its programs do not run
  */
 export async function findBinaries(account: Account | undefined, log: (message: string) => void): Promise<Binaries> {
@@ -33,22 +33,22 @@ export async function findBinaries(account: Account | undefined, log: (message: 
       { cause },
     );
   }
-  // Usually the first attempt succeeds. Only running the program shows it: mode bits do not suffice.
+  // Usually the first attempt succeeds. Each attempt runs the program, because mode bits do not show whether that is possible.
   const attempts = [
     async () => installed,
     () => finishInstallation(installed),
     ...(account ? [() => copyForAccount(installed, account, log)] : []),
   ];
-  let complaint = "";
+  let reason = "";
   for (const attempt of attempts) {
     const folder = await attempt();
     const { majorVersion, output } = await tryToRun(folder, account);
     if (majorVersion)
       return { initdb: join(folder, "bin/initdb"), postgres: join(folder, "bin/postgres"), majorVersion };
-    complaint = output;
+    reason = output;
   }
   throw new EmbeddedPostgresError(
-    `The embedded Postgres of ${name} does not run here: ${complaint.trim()}. ` +
+    `The embedded Postgres of ${name} does not run here: ${reason.trim()}. ` +
       'Run "npm rebuild --ignore-scripts=false", or set DATABASE_URL to use a Postgres of your own.',
   );
 }
@@ -60,8 +60,8 @@ async function tryToRun(folder: string, account: Account | undefined) {
 }
 
 /**
- * Does what the install script of the package does: npm packages cannot contain symbolic links, and `--ignore-scripts` is common.
- * Errors are ignored: running the programs gives a better message.
+ * Does the work of the package's install script, for `npm install --ignore-scripts`: npm packages cannot contain symbolic links.
+ * Ignores errors, because running the programs then gives a better message.
  */
 async function finishInstallation(native: string): Promise<string> {
   const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
@@ -75,37 +75,37 @@ async function finishInstallation(native: string): Promise<string> {
 }
 
 /**
- * Copies the programs to a folder that every account can reach, once per version. Only root may be able to write to it, or others
- * could replace the programs.
+ * Copies the programs to a folder that every account can reach, once per version. Only root may write to it, so that others
+ * cannot replace the programs.
  */
 async function copyForAccount(native: string, account: Account, log: (message: string) => void): Promise<string> {
   const { version } = JSON.parse(await readFile(join(native, "..", "package.json"), "utf8")) as { version: string };
   const copy = join(sharedFolder, `postgres-${version}`);
   if (await mkdir(sharedFolder, { recursive: true })) await chmod(sharedFolder, 0o755);
-  await refuseUnlessRootAlone(sharedFolder);
+  await requireOnlyRootWrites(sharedFolder);
   if ((await lstat(copy).catch(() => undefined)) === undefined) {
     const fresh = await mkdtemp(`${copy}.`);
     try {
       await cp(native, fresh, { recursive: true, verbatimSymlinks: true });
       // The installation may have been made with a strict umask.
       await run("chmod", ["-R", "u=rwX,go=rX", fresh]);
-      if (!(await tryToRun(fresh, account)).majorVersion) return native; // a copy that does not run must not be found by others
+      if (!(await tryToRun(fresh, account)).majorVersion) return native; // others must not find a copy that does not run
       // A power failure must not leave an incomplete copy under the final name.
       await run("sync", ["-f", fresh]);
       await rename(fresh, copy);
       log(`Copied the programs of Postgres to ${copy}, since an unprivileged account cannot run them in ${native}.`);
     } catch (error) {
-      // Another service may have made the same copy meanwhile.
+      // Another service may have made the copy meanwhile.
       if ((await lstat(copy).catch(() => undefined)) === undefined) throw error;
     } finally {
       await rm(fresh, { recursive: true, force: true });
     }
   }
-  await refuseUnlessRootAlone(copy);
+  await requireOnlyRootWrites(copy);
   return copy;
 }
 
-async function refuseUnlessRootAlone(folder: string): Promise<void> {
+async function requireOnlyRootWrites(folder: string): Promise<void> {
   const found = await lstat(folder);
   if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
     throw new EmbeddedPostgresError(

@@ -1,10 +1,10 @@
-/** The database cluster: the folder in which Postgres keeps its data, and how it is created. */
+/** The database cluster, which is the folder of Postgres' data: checks it, and creates it. */
 import { type FileHandle, open, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { accountName } from "./accountName.ts";
 import { type Binaries, EmbeddedPostgresError } from "./binaries.ts";
 import { type Account, run } from "./commands.ts";
-import { complaintOf, isRoot, makePrivateFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
+import { isRoot, lastError, makePrivateFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
 import { superuser } from "./roles.ts";
 
 export type Cluster = {
@@ -17,8 +17,8 @@ export type Cluster = {
 };
 
 /**
- * Postgres refuses to run as root. Then it runs as the owner of the cluster, or as `nobody` for a new one: no account is added
- * to the machine.
+ * The account for Postgres if we are root, because Postgres refuses to run as root. It is the owner of the cluster, or `nobody`
+ * for a new cluster.
  * @returns `undefined` unless we are root
  */
 export async function accountForPostgres(path: string): Promise<Account | undefined> {
@@ -30,7 +30,7 @@ export async function accountForPostgres(path: string): Promise<Account | undefi
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** @throws {EmbeddedPostgresError} if another major version has created it, or the folder is something else */
+/** @throws {EmbeddedPostgresError} if another major version created it, or the folder is no cluster */
 export async function clusterExists({ path, binaries }: Cluster): Promise<boolean> {
   const version = await readFile(join(path, "PG_VERSION"), "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
@@ -47,13 +47,13 @@ export async function clusterExists({ path, binaries }: Cluster): Promise<boolea
 }
 
 /**
- * Runs a program in a user namespace in which our account has a name. initdb is the only program of Postgres that requires an
- * entry in /etc/passwd, which a uid that was given to a container does not have. Some systems do not permit it.
+ * Runs a program in a user namespace in which our account is `nobody`. Only initdb requires an entry in /etc/passwd, which the
+ * uid of a container may not have. Some systems do not permit user namespaces.
  */
 const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
 
 /**
- * Creates the cluster under another name first, so that a cluster with the right name is always complete.
+ * Creates the cluster under a temporary name, then renames it, so that a cluster with the final name is complete.
  * @param postgresLock inherited by the processes of Postgres
  * @throws {EmbeddedPostgresError}
  */
@@ -76,7 +76,7 @@ export async function createCluster(
       ? ""
       : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
     throw new EmbeddedPostgresError(
-      `Postgres could not make a database in ${path}: ${complaintOf(output)}.${reason} ` +
+      `Postgres could not make a database in ${path}: ${lastError(output)}.${reason} ` +
         "Choose another DATA_DIR or user, or set DATABASE_URL to use a Postgres of your own.",
     );
   }

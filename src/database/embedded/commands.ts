@@ -2,18 +2,18 @@
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The account that Postgres runs as if it cannot be ours. */
+/** The account that Postgres runs as, if not ours. */
 export type Account = { uid: number; gid: number };
 
-/** The whole environment of a child process. The caller's PG* variables would change what Postgres does. */
+/** The complete environment of a child process. Our PG* variables would change the behaviour of Postgres. */
 // biome-ignore lint/style/noProcessEnv: where the programs of the system are is not a setting
 export const childEnvironment = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 
 /**
  * Runs a short command to its end, without a shell.
- * @param options.handles become its file descriptors 3, 4, …
- * @param options.cancelled sends it SIGTERM
- * @returns its exit status and output; status null, and the reason as output, if it could not be run or was killed
+ * @param options.handles passed on as the file descriptors 3, 4, …
+ * @param options.cancelled ends the command with SIGTERM
+ * @returns its exit status and output. `code` is null if it was killed, or could not be run: then the output is the reason.
  */
 export async function run(
   command: string,

@@ -1,4 +1,4 @@
-/** The folders of the embedded Postgres, and the messages that explain why they cannot be used. */
+/** Creates the folders of the embedded Postgres, and explains why they cannot be used. */
 import { chmod, lchown, mkdir, mkdtemp, realpath, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -19,13 +19,14 @@ export function isRoot(): boolean {
  * @throws the system's error
  */
 export async function makeDataDirectory(path: string): Promise<string> {
-  // Postgres' own account must be able to reach its socket; these modes permit nothing else.
+  // With 0711, the account of Postgres can reach its socket, and nothing else.
   if (await makeDirectory(path)) await chmod(path, isRoot() ? 0o711 : 0o700);
   return realpath(path);
 }
 
 /**
- * Without mkdir's option `recursive`: if the parent exists but accepts no directories, such as /proc, Node never returns.
+ * Creates a directory and its parents. With mkdir's option `recursive`, Node never returns if a parent such as /proc accepts no
+ * directories.
  * @returns whether it was missing
  */
 async function makeDirectory(path: string): Promise<boolean> {
@@ -46,7 +47,7 @@ async function makeDirectory(path: string): Promise<boolean> {
   }
 }
 
-/** Replaces whatever has this name by an empty folder that only Postgres can enter. */
+/** Creates an empty folder that only Postgres can enter. Replaces anything that has its name. */
 export async function makePrivateFolder(path: string, account: Account | undefined): Promise<void> {
   await removeFolder(path);
   await mkdir(path, { mode: 0o700 });
@@ -54,24 +55,24 @@ export async function makePrivateFolder(path: string, account: Account | undefin
 }
 
 /**
- * Uses rm(1), which unlike Node's `rm` does not follow symbolic links that appear meanwhile: we may be root, and the folder may
- * belong to another account.
+ * Uses rm(1). Node's `rm` can follow a symbolic link that appears meanwhile, which is dangerous if we are root and the folder
+ * belongs to another account.
  */
 export async function removeFolder(path: string): Promise<void> {
   await run("rm", ["-rf", "--", path]);
 }
 
 /**
- * The path of the folder for a process whose working directory it is. The account that root gives to Postgres often has no
- * right to pass through the parents of the folder, such as /root. A process needs no right on the parents of its working directory.
+ * The path of a folder for a process that runs in it. If we are root, the account of Postgres often has no permission on the
+ * folder's parents, such as /root. A process does not need permission on the parents of its working directory.
  */
 export function pathFromInside(folder: string, account: Account | undefined): string {
   return account && process.platform === "linux" ? "/proc/self/cwd" : folder;
 }
 
 /**
- * Makes the folder of the Unix socket in the data directory; in a temporary folder if that path is too long, or if Postgres cannot
- * reach it.
+ * Creates the folder of the Unix socket in the data directory. If that path is too long, or Postgres cannot reach it, the folder
+ * is a temporary one.
  */
 export async function makeSocketFolder(dataDir: string, account: Account | undefined): Promise<string> {
   const folder = join(dataDir, "postgres.run");
@@ -85,7 +86,6 @@ export async function makeSocketFolder(dataDir: string, account: Account | undef
   return temporary;
 }
 
-/** System errors, in words. */
 const reasons: Record<string, string> = {
   EACCES: "permission denied",
   EPERM: "not permitted",
@@ -102,7 +102,7 @@ const reasons: Record<string, string> = {
   EIO: "the device reports an error",
 };
 
-/** @returns an EmbeddedPostgresError for an error of the system; any other error unchanged */
+/** @returns an EmbeddedPostgresError for a system error; any other error unchanged */
 export function explainSystemError(dataDir: string, error: unknown): unknown {
   const { code = "", syscall, message } = error as NodeJS.ErrnoException;
   if (syscall === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
@@ -114,8 +114,8 @@ export function explainSystemError(dataDir: string, error: unknown): unknown {
   );
 }
 
-/** @returns the last error in the output of a Postgres program, with its hint; otherwise the last line */
-export function complaintOf(output: string): string {
+/** @returns the last error in the output of a Postgres program, with its hint. Without an error, the last line. */
+export function lastError(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
   const index = lines.findLastIndex((line) => /\b(?:PANIC|FATAL|error):|^initdb: could not/.test(line));
   const complaint = (lines.at(index) ?? "").replace(/^.*?\b(?:PANIC|FATAL|error|initdb): +/, "").trim();

@@ -1,10 +1,10 @@
 /**
- * Who may use a data directory. Both locks are flock(2) locks. The kernel releases them however their holders end, so that
- * nothing is guessed from process ids, which are reused, and which are always 1 in a container:
+ * The locks of a data directory. Both are flock(2) locks, which the kernel releases when their holders end, in whatever way.
+ * Process ids are not reliable: they are reused, and in a container they are always 1.
  *
- * - service.lock is held by another process: another service runs, and we refuse to start.
- * - postgres.lock is held although we have service.lock: an earlier service has left its Postgres running, and we stop it. Every
- *   process of Postgres inherits the open file, so that none is left once we have the lock.
+ * - If another process holds service.lock, another service runs, and we refuse to start.
+ * - If we hold service.lock and postgres.lock is taken, an earlier service left its Postgres running, and we stop it. Every
+ *   process of Postgres inherits the open file, so that all have ended when we get the lock.
  */
 import { type FileHandle, constants as flags, open, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -13,7 +13,7 @@ import { EmbeddedPostgresError } from "./binaries.ts";
 import { poll, run, sendSignal } from "./commands.ts";
 import { findPostmaster, shutdowns } from "./postmaster.ts";
 
-/** @throws {EmbeddedPostgresError} if another service holds it for a second: it may be about to end */
+/** Waits for a second, because another service may be about to end. @throws {EmbeddedPostgresError} if it does not */
 export async function lockForService(dataDir: string, cancelled?: AbortSignal): Promise<FileHandle> {
   const path = join(dataDir, "service.lock");
   const lock = await poll(1_000, () => takeLock(path), cancelled);
@@ -29,7 +29,7 @@ export async function lockForService(dataDir: string, cancelled?: AbortSignal): 
   return lock;
 }
 
-/** Stops a Postgres that an earlier service has left running. @throws {EmbeddedPostgresError} if it does not stop */
+/** Stops a Postgres that an earlier service left running. @throws {EmbeddedPostgresError} if it does not stop */
 export async function lockForPostgres(
   dataDir: string,
   log: (message: string) => void,
@@ -51,12 +51,12 @@ export async function lockForPostgres(
 }
 
 /**
- * Opens a file, creates it if necessary, and locks it. The lock is released when the handle is closed, or when every process that
- * has inherited it has ended.
+ * Opens a file, creates it if necessary, and locks it. The lock is released when the handle is closed here and in every process
+ * that inherited it.
  * @returns `undefined` if another process holds the lock
  */
 async function takeLock(path: string): Promise<FileHandle | undefined> {
-  // Not through a link: the folder may belong to another account, and we may be root.
+  // O_NOFOLLOW, because we may be root and the folder may belong to another account.
   const mode = flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW;
   if (process.platform === "darwin") {
     const O_EXLOCK = 0x20; // open(2) of macOS locks by itself; Node does not name the flag
@@ -68,7 +68,7 @@ async function takeLock(path: string): Promise<FileHandle | undefined> {
     }
   }
   const handle = await open(path, mode, 0o600);
-  // Node cannot call flock(2). The program locks the open file that it inherits, and the lock stays with us.
+  // Node cannot call flock(2). The program flock locks the open file that it inherits from us, and we keep the lock.
   const { code, output } = await run("flock", ["-n", "3"], { handles: [handle.fd] });
   if (code === 0) return handle;
   await handle.close();

@@ -1,5 +1,5 @@
 /**
- * The embedded Postgres: a Postgres server that belongs to this process, used without DATABASE_URL. The data directory contains
+ * The embedded Postgres: a server that this process runs if DATABASE_URL is not set. The data directory contains
  *
  *     postgres/        the database cluster (postgres.new/ while it is created)
  *     postgres.run/    the folder of the Unix socket, while Postgres runs; there is no TCP port
@@ -14,7 +14,7 @@ import { EmbeddedPostgresError, findBinaries } from "./binaries.ts";
 import { accountForPostgres, type Cluster, clusterExists, createCluster } from "./cluster.ts";
 import { explainSystemError, makeDataDirectory } from "./dataDirectory.ts";
 import { lockForPostgres, lockForService } from "./locks.ts";
-import { removeStaleRecord } from "./postmaster.ts";
+import { removeStalePidFile } from "./postmaster.ts";
 import { type EmbeddedConnection, serviceConnection, socketPort } from "./roles.ts";
 import { type EmbeddedPostgres, startServer } from "./server.ts";
 
@@ -22,12 +22,12 @@ export type { EmbeddedPostgres };
 export { EmbeddedPostgresError };
 
 /**
- * Starts the embedded Postgres, and creates its database cluster the first time. Everything that an earlier run has committed is
- * there, however that run ended.
+ * Starts the embedded Postgres, and creates its database cluster the first time. Committed data survives, even if an earlier run
+ * crashed.
  * @param options.dataDir created if it is missing; relative to the working directory
  * @param options.parameters further settings of Postgres; they take precedence over ours
- * @param options.log messages for the operator; none in an ordinary start
- * @param options.cancelled cancels the start: what it has begun is stopped and removed, then the promise is rejected
+ * @param options.log receives messages for the operator; none in an ordinary start
+ * @param options.cancelled cancels the start: it cleans up, then the promise is rejected
  * @throws {EmbeddedPostgresError} if the data directory is in use by another service (after at most 2 s), is not writable, or was
  *   created by another major version of Postgres; if there are no binaries for this machine; or if Postgres is not ready in 30 s
  */
@@ -51,7 +51,7 @@ export async function startEmbeddedPostgres(options: {
       log(`Making a new database in ${path}.`);
       await createCluster(cluster, postgresLock, cancelled);
     }
-    await removeStaleRecord(path);
+    await removeStalePidFile(path);
     return await startServer(cluster, { parameters, locks, postgresLock, cancelled });
   } catch (error) {
     for (const lock of locks) await lock.close();

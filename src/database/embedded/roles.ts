@@ -1,6 +1,6 @@
 /**
- * The roles of the embedded Postgres. The role of the service owns its database and is not a superuser, so that a vulnerability in
- * the service cannot read files or run programs through Postgres. Only this file connects as the superuser.
+ * The roles of the embedded Postgres. The role of the service owns its database and is not a superuser, so that a vulnerability
+ * in the service cannot read files or run programs through Postgres. Only this file connects as the superuser.
  */
 import pg from "../pg.ts";
 
@@ -15,7 +15,7 @@ const service = "latchkey";
 /** A superuser that exists only while a cluster of an earlier version is upgraded. */
 const upgrade = "latchkey_upgrade";
 
-/** What `pg` and Knex connect with as the service. There is no password: the folder of the socket is private. */
+/** The options of `pg` for a connection as the service. There is no password, because the socket's folder is private. */
 export const serviceConnection = (host: string, port: number): EmbeddedConnection => ({
   host,
   port,
@@ -25,7 +25,7 @@ export const serviceConnection = (host: string, port: number): EmbeddedConnectio
 
 /**
  * Creates the role and the database of the service if they are missing.
- * @throws what `pg` throws while the server is not ready
+ * @throws the errors of `pg` if the server is not ready
  */
 export async function prepareRoles({ host, port }: EmbeddedConnection): Promise<void> {
   const as = (user: string, database = "postgres") => ({ host, port, user, database });
@@ -41,7 +41,7 @@ export async function prepareRoles({ host, port }: EmbeddedConnection): Promise<
   await withConnection(as(superuser), (client) => client.query(`DROP ROLE ${upgrade}`));
 }
 
-/** @returns whether an upgrade of a cluster of an earlier version has begun and is not finished */
+/** @returns whether an upgrade of an earlier version's cluster is unfinished */
 async function makeRoleAndDatabase(client: pg.Client): Promise<boolean> {
   if (!(await hasRole(client, service))) await client.query(`CREATE ROLE ${service} LOGIN`);
   const found = await client.query("SELECT FROM pg_database WHERE datname = $1", [service]);
@@ -49,7 +49,7 @@ async function makeRoleAndDatabase(client: pg.Client): Promise<boolean> {
   return hasRole(client, upgrade);
 }
 
-/** In a cluster of an earlier version, the service is the bootstrap superuser, which only another superuser can rename. */
+/** In a cluster of an earlier version, the service is the bootstrap superuser. Only another superuser can rename it. */
 async function addUpgradeRole(client: pg.Client): Promise<void> {
   if (!(await hasRole(client, upgrade))) await client.query(`CREATE ROLE ${upgrade} SUPERUSER LOGIN`);
 }
@@ -61,7 +61,7 @@ async function demoteService(client: pg.Client): Promise<void> {
     COMMIT`);
 }
 
-/** Atomic. The upgrade role exists until this has succeeded, so that a start after a crash repeats it. */
+/** Atomic. The upgrade role exists until this has succeeded, so that the next start repeats it after a crash. */
 async function handOverObjects(client: pg.Client): Promise<void> {
   await client.query(`DO $$
     DECLARE object record;

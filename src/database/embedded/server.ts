@@ -7,20 +7,20 @@ import { join } from "node:path";
 import { EmbeddedPostgresError } from "./binaries.ts";
 import type { Cluster } from "./cluster.ts";
 import { childEnvironment, poll, sendSignal } from "./commands.ts";
-import { complaintOf, makeSocketFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
-import { marker, readRecord, shutdowns } from "./postmaster.ts";
+import { lastError, makeSocketFolder, pathFromInside, removeFolder } from "./dataDirectory.ts";
+import { marker, readPidFile, shutdowns } from "./postmaster.ts";
 import { type EmbeddedConnection, prepareRoles, serviceConnection, socketPort } from "./roles.ts";
 
 export type EmbeddedPostgres = {
-  /** What `pg` and Knex connect with, as the owner of the database. `host` is the folder of the Unix socket; there is no password. */
+  /** The options of `pg` for a connection as the database owner, without a password. `host` is the folder of the Unix socket. */
   connection: EmbeddedConnection;
   /** The real path of the database cluster. */
   dataDirectory: string;
-  /** Resolves when Postgres has ended and everything that belonged to it is released. Never rejects. */
+  /** Resolves when Postgres has ended and its locks and socket folder are released. Never rejects. */
   exited: Promise<PostgresExit>;
   /**
-   * Stops Postgres and waits until no process of it is left: usually less than 100 ms, at most 20 s. Open connections are closed,
-   * and uncommitted transactions are rolled back. May be called again, and after Postgres has ended.
+   * Stops Postgres and waits until all of its processes have ended: usually less than 100 ms, at most 20 s. Open connections are
+   * closed, and uncommitted transactions are rolled back. It can be called again, and after Postgres has ended.
    */
   stop(): Promise<void>;
 };
@@ -32,9 +32,10 @@ const startTimeoutMs = 30_000;
 const maxLogBytes = 5 * 1024 * 1024;
 
 /**
- * The shell that is Postgres' parent. It ends when Postgres ends, with its exit status. It stops Postgres when its standard input
- * closes: that is a pipe whose other end only Node has, so that it closes however Node ends. A signal to the whole process group
- * (of a terminal, or of systemd) must not end the shell before Postgres.
+ * The parent process of Postgres, a shell script. It ends when Postgres ends, with the same exit status. Its standard input is a
+ * pipe from Node, which closes when Node ends, in whatever way. Then the script stops Postgres. It ignores the signals that a
+ * terminal or systemd sends to the whole process group, so that it does not end before Postgres.
+ *
  * Arguments: the socket folder to remove at the end, then the command.
  */
 const watchdogScript = `
@@ -50,7 +51,7 @@ exit $status`;
 
 /**
  * Starts Postgres and waits until it accepts connections.
- * @param options.parameters further settings of Postgres; they take precedence over ours
+ * @param options.parameters further settings of Postgres, which override ours
  * @param options.locks closed when Postgres has ended
  * @param options.postgresLock inherited by the processes of Postgres
  * @throws {EmbeddedPostgresError}
@@ -74,7 +75,7 @@ export async function startServer(
     ...account,
     cwd: path,
     env: childEnvironment,
-    detached: true, // Ctrl-C is for us: Postgres must run while the last requests are served
+    detached: true, // Ctrl-C must not reach Postgres, which is needed while the last requests are served
     stdio: ["pipe", logFile.fd, logFile.fd, postgresLock.fd],
   });
   await once(watchdog, "spawn");
@@ -90,7 +91,7 @@ export async function startServer(
     return { ...exitOf(code, signal), expected: isStopping };
   });
   await logFile.close();
-  await postgresLock.close(); // from now on, only the processes of Postgres hold it
+  await postgresLock.close(); // now only the processes of Postgres hold it
 
   const stop = async () => {
     isStopping = true;
@@ -105,7 +106,7 @@ export async function startServer(
   let reason = "it did not become ready";
   const isReady = await poll(startTimeoutMs, async () => {
     if (hasEnded || cancelled?.aborted) return false;
-    if (!(await readRecord(path)).includes("\nready")) return undefined;
+    if (!(await readPidFile(path)).includes("\nready")) return undefined;
     return prepareRoles(connection).then(
       () => true,
       (error: Error) => {
@@ -119,7 +120,7 @@ export async function startServer(
   await stop();
   cancelled?.throwIfAborted();
   throw new EmbeddedPostgresError(
-    `Postgres did not start on ${path} (${reason}). It says: ${complaintOf(lastLines)}. More is in ${logPath}.`,
+    `Postgres did not start on ${path} (${reason}). It says: ${lastError(lastLines)}. More is in ${logPath}.`,
   );
 }
 
@@ -131,7 +132,7 @@ function serverArguments({ path, account }: Cluster, sockets: string, parameters
     port: String(socketPort),
     shared_buffers: "128MB",
     max_wal_size: "256MB", // limits the recovery after a crash to a few seconds
-    log_min_messages: "log", // failed statements are for the client that sent them, and may contain private data
+    log_min_messages: "log", // no failed statements: the client gets the error, and they may contain private data
     log_checkpoints: "off",
     ...parameters,
   };
@@ -147,7 +148,7 @@ async function openLog(path: string): Promise<FileHandle> {
   return file;
 }
 
-/** A shell exits with 128 + n if signal n has killed the command that it waited for. */
+/** A shell exits with 128 + n if signal n killed the command. */
 function exitOf(code: number | null, signal: string | null): Omit<PostgresExit, "expected"> {
   if (code === null || code <= 128) return { code, signal };
   const [name] = Object.entries(constants.signals).find(([, number]) => number === code - 128) ?? [];

@@ -1,11 +1,11 @@
 import type { Knex } from "knex";
 
-/** Functions that save a sign-in some statements. The previous version does not call them. */
+/** Functions that reduce the number of statements of a sign-in. The previous version does not call them. */
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- Finds an account by name, or by id if one is given. A statement that calls this function under a condition does not
-    -- read or lock the table users when the condition is false. So an attempt that is rejected because of a limit cannot
-    -- reveal whether the user exists.
+    -- Finds an account by id if one is given, otherwise by name. A statement that calls this function under a condition neither
+    -- reads nor locks the table users if the condition is false. So an attempt that a limit rejects does not reveal whether the
+    -- user exists.
     CREATE FUNCTION find_account(wanted_name text, wanted_id uuid)
       RETURNS TABLE (id uuid, username text, password_hash text, token_epoch integer)
       LANGUAGE plpgsql STABLE ROWS 1 AS $$

@@ -78,8 +78,8 @@ export const database: readonly Mutation[] = [
   {
     name: "statements are not prepared",
     file: "src/database/sql.ts",
-    find: ": { name: preparedName };",
-    replace: ": {};",
+    find: "{ ...prepared, text,",
+    replace: "{ text,",
     test: "test/promises/preparedStatements.test.ts",
     only: "a statement is prepared once",
   },

@@ -53,8 +53,8 @@ export const unicode: readonly Mutation[] = [
   {
     name: "code points with context rules are allowed everywhere",
     file: "src/unicode/precis.ts",
-    find: 'property === "c" && misplaced(points, index)',
-    replace: 'property === "x" && misplaced(points, index)',
+    find: 'property === "c" && missingContext(points, index)',
+    replace: 'property === "x" && missingContext(points, index)',
     test: "test/promises/precis.test.ts",
     only: "usernames",
   },
@@ -93,8 +93,8 @@ export const unicode: readonly Mutation[] = [
   {
     name: "usernames with both text directions are accepted",
     file: "src/unicode/precis.ts",
-    find: "const index = breaksBidiRule(points);",
-    replace: "const index = [breaksBidiRule(points)].at(1);",
+    find: "const index = findBidiViolation(points);",
+    replace: "const index = [findBidiViolation(points)].at(1);",
     test: "test/promises/precis.test.ts",
     only: "usernames",
   },

@@ -189,7 +189,7 @@ export const users: readonly Mutation[] = [
   {
     name: "issuing a token reads the epoch again",
     file: "src/users/users.ts",
-    find: "performance.now() - epochReadSince < maxEpochAgeMs",
+    find: "performance.now() - epochReadAfterMs < maxEpochAgeMs",
     replace: "performance.now() < 0",
     test: "test/promises/statementsPerRequest.test.ts",
     only: "a token for a password",

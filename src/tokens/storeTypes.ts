@@ -1,4 +1,4 @@
-/** Signing keys as the database stores them. */
+/** The types of the signing key store. */
 import type { Revocation } from "../revocations/revocations.ts";
 
 /** `privateJwe`: the private key, encrypted under `SECRET_KEY` (sealing.ts). */
@@ -11,17 +11,18 @@ export type SigningKeyStore = {
   findAll(): Promise<StoredKey[]>;
   /** The time of the database. */
   now(): Promise<Date>;
-  /** Whether the next key is missing: none starts to sign later than those that are about to. */
-  lacksSuccessor(): Promise<boolean>;
+  /** Whether the next key is missing: no key begins to sign after those that are about to sign. */
+  lacksNextKey(): Promise<boolean>;
   /**
-   * Stores a key that signs after all others: at once if it is the first, otherwise when the last one has signed for
-   * `rotationSeconds`. Does nothing if the next key exists: of concurrent calls, one succeeds.
+   * Stores a key that signs after all others. The first key signs at once; any other key when the one before it has signed for
+   * `rotationSeconds`. Does nothing if the next key exists, so that one of several concurrent calls succeeds.
    * @returns whether the key was stored
    */
   append(key: SealedKey, rotationSeconds: number): Promise<boolean>;
   /**
    * Lets the next key sign as soon as it has been published for long enough.
-   * @param rotationSeconds if given, only when the current key has signed for so long and no other is about to sign
+   * @param rotationSeconds if given, it does nothing unless the current key has signed for that time and no other is about to
+   * sign
    * @returns the next key; `undefined` if nothing was changed
    */
   advance(rotationSeconds?: number): Promise<StoredKey | undefined>;
@@ -30,7 +31,7 @@ export type SigningKeyStore = {
   /** Replaces the encrypted form of a key. */
   reseal(key: SealedKey): Promise<void>;
   /**
-   * Revokes a key. If it was the one that signs, the next key signs from now on.
+   * Revokes a key. If it was the signing key, the next key signs from now on.
    * @returns the revocation of its tokens, stored in the same transaction; `undefined` if there is no such key
    */
   revoke(kid: string): Promise<Revocation | undefined>;

@@ -1,4 +1,4 @@
-/** Opens Postgres: the one of DATABASE_URL, or the embedded one. */
+/** Opens the Postgres of DATABASE_URL or the embedded one, and applies the migrations. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
@@ -6,7 +6,7 @@ import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
 import type { DatabaseAddress } from "./connect.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
-import { isOutage, isRefusal, UnsuitableDatabaseError } from "./errors.ts";
+import { isConnectionRejected, isOutage, UnsuitableDatabaseError } from "./errors.ts";
 import { migrate, missingMigrations } from "./migrate.ts";
 import { openForMigration } from "./pool.ts";
 import { requireSessionPooling } from "./poolerMode.ts";
@@ -17,7 +17,7 @@ const databaseTimeoutMs = 10_000;
 
 export type Postgres = { address: DatabaseAddress; close(): Promise<unknown>; failed: Promise<string> };
 
-/** Another process runs it: it is not closed here, and its end is no failure. */
+/** For a Postgres that another process runs: it is not stopped here, and its end is no failure. */
 const external = { close: () => Promise.resolve(), failed: new Promise<never>(() => {}) };
 
 /** Opens Postgres. The embedded Postgres is stopped by `lifecycle`, even while it is starting. */
@@ -32,14 +32,14 @@ export async function openPostgres(
     dataDir,
     cancelled: lifecycle.closing,
     log: (message) => log.info(message),
-    // Each process has four further connections for background tasks, and sometimes one to look for abandoned queries. The rest is
-    // for commands and tools.
+    // Besides its pool, each process has four connections for background tasks, and sometimes one to look for abandoned queries.
+    // The rest is for commands and tools.
     parameters: { max_connections: String(Math.max(100, config.workers * (config.databasePoolMax + 5) + 20)) },
   });
   const stop = () =>
     starting.then(
       (postgres) => postgres.stop(),
-      () => {}, // it has stopped itself
+      () => {}, // a start that fails stops Postgres
     );
   lifecycle.add("postgres", "embedded Postgres", stop);
   const postgres = await starting;
@@ -80,18 +80,18 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
     try {
       await requireSessionPooling(address);
       await requireUsableSchema(knex).catch(explainSchema); // before anything is read from it
-      const missing = await missingMigrations(knex).catch(explainDenied);
+      const missing = await missingMigrations(knex).catch(explainMissingPrivilege);
       // A role that may not create tables can serve a database that another role has migrated.
       if (missing.length === 0) return [];
       const applied = await migrate(knex)
         .catch(explainSchema)
-        .catch((cause) => explainDenied(cause, missing));
+        .catch((cause) => explainMissingPrivilege(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {
       if (error instanceof StartError) throw error;
       const message = withoutStatement(error as Error);
-      const isFinal = !isOutage(error) || isRefusal(error) || error instanceof UnsuitableDatabaseError;
+      const isFinal = !isOutage(error) || isConnectionRejected(error) || error instanceof UnsuitableDatabaseError;
       if (isFinal || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
@@ -112,9 +112,9 @@ export function explainSchema(cause: unknown): never {
 
 /**
  * Explains that the role lacks a privilege (SQLSTATE 42501).
- * @param missing the migrations that it may not apply; absent if it may not read the list of migrations
+ * @param missing the migrations that it may not apply. If absent, it may not read which ones have been applied.
  */
-function explainDenied(cause: Error & { code?: string }, missing?: string[]): never {
+function explainMissingPrivilege(cause: Error & { code?: string }, missing?: string[]): never {
   if (cause.code !== "42501") throw cause;
   const message = withoutStatement(cause);
   if (!missing)
@@ -124,6 +124,6 @@ function explainDenied(cause: Error & { code?: string }, missing?: string[]): ne
   throw new StartError(`The database lacks ${names}, which this role may not apply (${message}). ${advice}`, { cause });
 }
 
-/** The message of Postgres. Knex puts the statement before it, which can be many lines. */
+/** The message of Postgres without the statement, which Knex puts in front of it. */
 const withoutStatement = ({ message }: Error): string =>
   message.slice(message.lastIndexOf(" - ") + 1).replace(/^- /, "");

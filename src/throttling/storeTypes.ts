@@ -1,56 +1,56 @@
-/** What is stored of sign-in attempts and registrations. All instances share it. */
+/** The types of the store that counts sign-in attempts and registrations for all instances. */
 import type { CanonicalUsername, Network, UserId } from "../identifiers.ts";
 
 /** The account that an attempt is for. */
 export type Account = { id: UserId; username: CanonicalUsername; passwordHash: string; tokenEpoch: number };
 
-/** Whose password is tried: a username, or the id of a user who is known already. */
+/** The account whose password is tried: by username, or by id if the user is already known. */
 export type AccountReference = { username: CanonicalUsername } | { id: UserId };
 
 /**
- * A counter that an attempt increments. Attempts from networks that are known to the account and attempts from other
- * networks count in different counters, or have different limits: 0 means that the counter does not apply.
+ * A counter that an attempt increments. Its limit depends on whether the network is known to the account. If the limit is 0, the
+ * attempt does not increment the counter.
  */
 export type Counter = { key: string; limitIfKnown: number; limitIfUnknown: number };
 
-/** The points of a counter include those of attempts in progress. */
+/** The value of a counter. `points` includes the attempts in progress. */
 export type Count = { points: number; inProgress: number };
 
 export type AttemptStart = {
   reference: AccountReference;
   counters: readonly Counter[];
   countersEndAt: Date;
-  /** The keys of the account's failure count. Under the current SECRET_KEY first. */
+  /** The keys of the account's failure count, the key under the current SECRET_KEY first. */
   failureKeys: readonly [string, ...string[]];
   maxFailuresIfKnown: number;
   maxFailuresIfUnknown: number;
   failuresExpireAt: Date;
-  /** The keys of the account's known network. Under the current SECRET_KEY first; none if the network cannot be known. */
+  /** The keys of the account and this network, the key under the current SECRET_KEY first. Empty if the address is unknown. */
   networkKeys: readonly string[];
   now: Date;
 };
 
 export type StartedAttempt = {
-  /** Whether the account's password, or one of its refresh tokens, was used from the network. */
+  /** Whether the account's password or one of its refresh tokens was used in the network before. */
   isKnownNetwork: boolean;
-  /** Whether the password was used from the network within the last day, under the current key. */
+  /** Whether the password was used in the network within the last day, as remembered under the current key. */
   isRecentlyUsedNetwork: boolean;
-  /** All counters were below their limits when the statement began. */
+  /** Whether all counters were below their limits when the statement began. */
   isBelowLimits: boolean;
   /** The keys of the counters that were incremented. */
   reserved: string[];
-  /** Whether the failure count was incremented as well: the password may be checked. */
+  /** Whether all counters and the failure count were incremented. Only then may the password be checked. */
   isAdmitted: boolean;
-  /** `undefined` if there is no such user. Looked up only for an attempt that is admitted. */
+  /** Looked up only for an admitted attempt. `undefined` if there is no such user. */
   account: Account | undefined;
-  /** The counts by key, for an attempt that is not below the limits. Counters without points are missing. */
+  /** The counts by key, for an attempt that is not below the limits. A missing counter is zero. */
   counts: Record<string, Count>;
   /** Consecutive wrong passwords before this attempt, and when they expire. */
   failures: number;
   failuresExpireAtMs: number;
 };
 
-/** `wrong`: it stays counted. `unchecked`: as if there had been no attempt. */
+/** `wrong`: the attempt stays counted. `unchecked`: it no longer counts. */
 export type Outcome = "wrong" | "unchecked";
 
 export type Success = {
@@ -64,17 +64,18 @@ export type Success = {
 
 /** Each method may throw the problem `database-unavailable`. */
 export type AttemptStore = {
-  /** Increments all counters and the failure count if all are below their limits, and looks up the account. */
+  /** If all counters and the failure count are below their limits: increments them, and looks up the account. */
   begin(attempt: AttemptStart): Promise<StartedAttempt>;
-  /** Settles an attempt without the right password. */
+  /** Completes an attempt whose password was wrong or was not checked. */
   release(attempt: { counters: readonly string[]; failureKeys: readonly string[]; outcome: Outcome }): Promise<void>;
   /**
-   * Settles an attempt with the right password: it does not count, resets the failure count, and makes its network known.
-   * @returns the token epoch; `undefined` if the password was replaced, or the user deleted, since the given epoch
+   * Completes an attempt with the right password: it no longer counts, the failure count is reset, and the network is
+   * remembered.
+   * @returns the token epoch; `undefined` if the password was replaced after the given epoch, or the user was deleted
    */
   succeed(success: Success): Promise<number | undefined>;
-  /** Increments counters that are below their limits. @returns the keys of these */
+  /** Increments the counters that are below their limits. @returns their keys */
   reserve(counters: { key: string; limit: number }[], endAt: Date): Promise<string[]>;
-  /** Deletes what is counted for accounts. @returns whether there was anything */
+  /** Deletes the counts of an account. @returns whether there were any */
   clear(failureKeys: readonly string[]): Promise<boolean>;
 };

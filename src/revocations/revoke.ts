@@ -1,29 +1,29 @@
-/** How statements write the revocation list: every store revokes with this SQL, inside its own statement. */
+/** The SQL that revokes. Every store uses it inside its own statements. */
 import { revocationSubject } from "../database/columns.ts";
 import { integer, timestamptz } from "../database/sqlTypes.ts";
-import { clockMarginSeconds, unreachableEpoch } from "./revocations.ts";
+import { clockMarginSeconds, maxEpoch } from "./revocations.ts";
 
 type RevokeOptions = {
-  /** The table or CTE whose rows name the revoked subjects; a single row without it. */
+  /** The table or CTE whose rows name the revoked subjects. If absent, there is one subject. */
   from?: string;
   /** SQL of the subject. */
   subject?: string;
-  /** SQL of the lowest epoch that stays valid; absent: none. */
+  /** SQL of the lowest epoch that stays valid. If absent, none does. */
   minimumEpoch?: string;
-  /** SQL of the time at which the last token of the subject has expired; absent: when any token has. */
+  /** SQL of the time at which the last token of the subject has expired. By default, the time at which every token has. */
   expiresAt?: string;
-  /** How long the transaction may take from here to its commit. Until then, tokens of lower epochs are issued. */
+  /** How long the transaction may take until its commit. Until then, tokens of lower epochs are issued. */
   commitSeconds?: number;
 };
 
 /**
- * SQL that inserts into the revocation list, or raises the entry that a subject has: the end of a statement, or a CTE of it.
- * Its rows have `revocationColumns`. The change that requires the revocation belongs in the same statement: both are committed,
- * or neither.
+ * SQL that inserts an entry into the revocation list, or raises the entry of a subject. It is the end of a statement, or one of
+ * its CTEs. Its rows have `revocationColumns`. The change that requires the revocation must be in the same statement, so that
+ * both are committed or neither.
  */
 export function revoke({ from, subject = "id", minimumEpoch, expiresAt, commitSeconds = 0 }: RevokeOptions): string {
   return `INSERT INTO revocations (subject, minimum_epoch, expires_at, is_unique)
-    SELECT ${subject}, ${minimumEpoch ?? unreachableEpoch}, ${expiresAt ?? everyTokenExpired(commitSeconds)}, true
+    SELECT ${subject}, ${minimumEpoch ?? maxEpoch}, ${expiresAt ?? everyTokenExpired(commitSeconds)}, true
     ${from === undefined ? "" : `FROM ${from}`}
     ON CONFLICT (subject) WHERE is_unique DO UPDATE
       SET minimum_epoch = greatest(revocations.minimum_epoch, excluded.minimum_epoch),
@@ -35,12 +35,12 @@ export function revoke({ from, subject = "id", minimumEpoch, expiresAt, commitSe
 /** The longest lifetime that the settings allow (`TOKEN_TTL_SECONDS`). */
 export const longestLifetimeSeconds = 86_400;
 
-/** After a jump of the clock, or a pause of an instance, a record of a lifetime may be so much behind. */
+/** The record of a lifetime may be this late after a clock jump or a pause of an instance. */
 const staleRecord = "interval '2 hours'";
 
 /**
- * SQL of the time at which every token has expired that any instance has issued, or issues until now (tokens/lifetime.ts). If no
- * lifetime is recorded, the longest one counts.
+ * SQL of the time at which every token has expired that any instance has issued so far (tokens/lifetime.ts). If no lifetime is
+ * recorded, the longest lifetime counts.
  */
 const everyTokenExpired = (commitSeconds: number): string => `(
   SELECT coalesce(
