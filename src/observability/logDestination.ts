@@ -39,7 +39,7 @@ type Writing = { rest: Buffer; lines: number; isWithinLine: boolean };
  * @param report is called once writing works again. It writes a line with the number of lines dropped since the last report
  */
 export function createLogDestination(fd: number, report: (dropped: number) => void): LogDestination {
-  const chunkBytes = fstatSync(fd).isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
+  const chunkBytes = statOf(fd).isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
   const queue: Chunk[] = [];
   let bufferedBytes = 0;
   let current: Writing | undefined;
@@ -208,11 +208,17 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   return { write, dropped: () => dropped.total };
 }
 
+/**
+ * The type of a file. Not with numbers, but with bigints: Node's realpathSync, by which modules are found, reads the type of the
+ * last file that was examined with numbers, and takes a symbolic link for a pipe if that was one.
+ */
+const statOf = (fd: number) => fstatSync(fd, { bigint: true });
+
 /** @returns the length of a regular file in bytes; 0 for other files, and if the length cannot be read */
 function fileLength(fd: number): number {
   try {
-    const stat = fstatSync(fd);
-    return stat.isFile() ? stat.size : 0;
+    const stat = statOf(fd);
+    return stat.isFile() ? Number(stat.size) : 0;
   } catch {
     return 0;
   }
@@ -225,7 +231,7 @@ function fileLength(fd: number): number {
 export function closeLostTerminalsAtExit(): void {
   process.on("exit", () => {
     // A lost terminal is still a character device, but not a terminal.
-    for (const fd of [0, 1, 2]) if (!isatty(fd) && fstatSync(fd).isCharacterDevice()) closeSync(fd);
+    for (const fd of [0, 1, 2]) if (!isatty(fd) && statOf(fd).isCharacterDevice()) closeSync(fd);
   });
 }
 
@@ -250,7 +256,7 @@ function endsWithinLine(fd: number, length: number): boolean {
  * @returns another descriptor of the same file if the system supports it; otherwise `fd`
  */
 export function openNonBlocking(fd: 1 | 2): number {
-  const stat = fstatSync(fd);
+  const stat = statOf(fd);
   if (isatty(fd) || stat.isFIFO()) {
     try {
       // The flag is not set on `fd` itself, because other processes may share it.
