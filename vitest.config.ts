@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
-/** Runs after all other files, and counts the answers that these have observed. */
-const last = ["test/promises/everyAnswer.test.ts"];
+/** These run after all other files, and check which answers those observed and which SQL statements they executed. */
+const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
 /**
  * The tests of `npm test`, in groups one after the other. Tests with time bounds run one file at a time; the others keep two

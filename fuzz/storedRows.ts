@@ -30,12 +30,13 @@ export async function findInvalidRows(databaseUrl: string, users: User[] | undef
     const wrong: string[] = [];
     const { rows: columns } = await client.query<{ table: string; column: string }>(
       `SELECT table_name AS table, column_name AS column FROM information_schema.columns
-       WHERE table_schema = 'public' AND data_type IN ('text', 'character varying')`,
+       WHERE table_schema = 'latchkey' AND data_type IN ('text', 'character varying')`,
     );
+    if (columns.length === 0) throw new Error("The database has no tables in the schema latchkey.");
     for (const { table, column } of columns) {
       const name = `${table}.${column}`;
       const { rows } = await client.query<{ value: string }>(
-        `SELECT DISTINCT "${column}" AS value FROM "${table}" WHERE "${column}" IS NOT NULL`,
+        `SELECT DISTINCT "${column}" AS value FROM latchkey."${table}" WHERE "${column}" IS NOT NULL`,
       );
       const isRight = rules[name] ?? (() => true);
       for (const { value } of rows) {
@@ -43,7 +44,7 @@ export async function findInvalidRows(databaseUrl: string, users: User[] | undef
       }
     }
     if (!users) return wrong;
-    const { rows } = await client.query<{ id: string; username: string }>("SELECT id, username FROM users");
+    const { rows } = await client.query<{ id: string; username: string }>("SELECT id, username FROM latchkey.users");
     const expected = new Map(users.map(({ id, username }) => [id, username]));
     for (const { id, username } of rows) {
       if (expected.get(id) !== username) wrong.push(`users: ${username} (${id}) exists and should not`);

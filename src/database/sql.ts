@@ -50,7 +50,7 @@ export type Statement<Parameters extends Types = Types, Columns extends Types = 
 export type RowOf<S> = S extends { readonly columns: infer Columns extends Types } ? Row<Columns> : never;
 
 type Declaration<Parameters extends Types, Columns extends Types> = {
-  /** Unique in the program. `pg_stat_activity` shows it in front of the statement. */
+  /** Unique in the program. `pg_stat_activity` and `pg_stat_statements` show it, as a comment behind the first keyword. */
   name: string;
   /** With `:name` for a parameter, which is cast to its declared type. */
   sql: string;
@@ -113,7 +113,8 @@ function numberParameters<Parameters extends Types>(name: string, sql: string, p
   });
   const unused = Object.keys(parameters).filter((parameter) => !order.includes(parameter));
   if (unused.length > 0) throw new Error(`the statement ${name} does not use its parameter ${unused.join(", ")}`);
-  return { text: `/* ${name} */ ${numbered}`, order };
+  // Behind the first keyword: pg_stat_statements removes a comment in front of it.
+  return { text: numbered.replace(/^\s*\w+/, (keyword) => `${keyword} /* ${name} */`), order };
 }
 
 type Connection<R extends pg.QueryResultRow> = {

@@ -12,6 +12,9 @@ import { currentRequest, type RequestContext, requestContext } from "../requestC
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
+/** Audit events are written at once: `latchkey restore` needs them, and the process may be killed next. */
+const auditMessage = "audit";
+
 /** A planned shutdown is not logged as an error. */
 const planned: ProblemSlug = "shutting-down";
 
@@ -34,8 +37,13 @@ export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
   const destination = createLogDestination(openNonBlocking(fd), (dropped) => {
     notices.warn({ dropped }, "log lines were dropped: they could not be written");
   });
-  const write = format ? (line: string) => destination.write(format(line)) : destination.write;
-  const log = pino({ level, serializers: { err: (error: unknown) => describeError(error) } }, { write });
+  const stream = {
+    [Symbol.for("pino.metadata")]: true, // pino sets `lastMsg` before each line
+    lastMsg: "",
+    write: (line: string) =>
+      destination.write(format ? format(line) : line, { isUrgent: stream.lastMsg === auditMessage }),
+  };
+  const log = pino({ level, serializers: { err: (error: unknown) => describeError(error) } }, stream);
   const notices = level === "silent" ? log : log.child({}, { level: "warn" });
   return { log, print: destination.write, dropped: destination.dropped };
 }
@@ -90,6 +98,6 @@ export function auditLog(log: Logger): Audit {
   return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
     const request = currentRequest();
     const req = request && { id: request.id, address: request.address };
-    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, "audit");
+    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, auditMessage);
   };
 }

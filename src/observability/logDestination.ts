@@ -6,8 +6,8 @@ import { closeSync, constants, fstatSync, openSync, readSync, write as startWrit
 import { isatty } from "node:tty";
 
 export type LogDestination = {
-  /** Takes one line with its line feed. Never throws, and returns before the line is written. */
-  write(line: string): void;
+  /** Takes one line with its line feed. Never throws, and returns before the line is written. Urgent lines are not collected first. */
+  write(line: string, options?: { isUrgent?: boolean }): void;
   /** The number of lines that were dropped since the start. */
   dropped(): number;
 };
@@ -44,6 +44,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   let bufferedBytes = 0;
   let current: Writing | undefined;
   let state: "idle" | "collecting" | "writing" | "full" | "failed" | "ended" = "idle";
+  let batch: NodeJS.Timeout | undefined;
   let retry: NodeJS.Timeout | undefined;
   let pauseMs: number = fullRetryMs[0];
   let flushDeadline: number | undefined;
@@ -52,16 +53,21 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   /** The length of the file when an error interrupted the current line. */
   let cutAt: number | undefined;
 
-  function write(line: string): void {
+  function write(line: string, { isUrgent = false } = {}): void {
     const bytes = Buffer.byteLength(line);
     if (state === "failed" || state === "ended" || bufferedBytes + bytes > maxBufferedBytes) {
       dropped.total += isReporting ? 0 : 1;
       return;
     }
     append({ text: line, bytes, lines: isReporting ? 0 : 1 });
-    if (state !== "idle") return;
-    state = "collecting";
-    setTimeout(writeNext, batchMs);
+    if (state === "idle") {
+      state = "collecting";
+      batch = setTimeout(writeNext, batchMs);
+    }
+    if (isUrgent && state === "collecting") {
+      clearTimeout(batch);
+      writeNext();
+    }
   }
 
   function append({ text, bytes, lines }: Chunk): void {

@@ -84,7 +84,7 @@ export function startTracing(warn: (code: unknown) => void): Tracing {
     query(statement) {
       // Background work, such as the cleanup, is not traced.
       if (!trace.getActiveSpan()) return () => {};
-      const [, operation = "query"] = /^(?:\/\*.*?\*\/)?\W*(\w+)/.exec(statement) ?? []; // after the name of the statement
+      const [, operation = "query"] = /^\W*(\w+)/.exec(statement) ?? [];
       const attributes = { "db.system.name": "postgresql", "db.query.text": statement };
       const span = tracer.startSpan(operation.toUpperCase(), { kind: SpanKind.CLIENT, attributes });
       return (error) => {

@@ -38,14 +38,14 @@ const metricsTimeoutMs = 1_000;
 export class WorkerError extends FatalError {
   readonly exitStatus: number;
 
-  constructor({ status, failure = "The first worker was ended before it served." }: WorkerEnd) {
-    super(failure);
+  constructor({ status, reason = "The first worker was ended before it served." }: WorkerEnd) {
+    super(reason);
     this.exitStatus = status || exitStatus.software;
   }
 }
 
 /** How a worker ended. The status is `null` after a signal, and if the worker could not be started. */
-type WorkerEnd = { status: number | null; signal: string | null; failure?: string };
+type WorkerEnd = { status: number | null; signal: string | null; reason?: string };
 
 export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; workerHung(): void }): WorkerPool {
   const running = new Map<Worker, Promise<WorkerEnd>>();
@@ -72,10 +72,10 @@ export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; wo
       metrics.workerHung();
       worker.process.kill("SIGKILL");
     });
-    let failure: string | undefined;
+    let reason: string | undefined;
     const url = new Promise<string>((resolve) => {
       worker.on("message", (message: WorkerMessage) => {
-        if ("failure" in message) failure = message.failure;
+        if ("failure" in message) reason = message.failure;
         if (!("url" in message)) return;
         log.info({ worker: number, workerPid: worker.process.pid }, "a worker serves");
         serving.set(worker, heartbeat);
@@ -88,7 +88,7 @@ export function createWorkerPool(log: Logger, metrics: { workerEnded(): void; wo
       worker.once("exit", (status: number | null, signal: string | null) => {
         running.delete(worker);
         const hasServed = serving.delete(worker);
-        const end = { status, signal, ...(failure !== undefined && { failure }) };
+        const end = { status, signal, ...(reason !== undefined && { reason }) };
         if (isReplacing) replace(number, countedRestarts(restarts, performance.now() - startedAt), end);
         else hasFailed ||= hasServed && status !== 0; // a worker that is still starting has nothing to finish
         resolve(end);

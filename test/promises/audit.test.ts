@@ -5,9 +5,9 @@ import { expect, onTestFinished, test } from "vitest";
 import { auditEvents } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
-import type { Received } from "../support/client.ts";
+import { createClient, type Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
-import { password, secretKey, startTestService } from "../support/service.ts";
+import { createDatabase, password, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ REFRESH_GRACE_SECONDS: "0", THROTTLE_ACCOUNT_ADDRESS: "2" });
 const eventsOf = ({ header }: Received) =>
@@ -150,6 +150,17 @@ test.each([
   const lines: string[] = [];
   auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", {});
   expect(lines.length).toBe(count);
+});
+
+test("an event is written before the response, so that SIGKILL does not lose it", async () => {
+  const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
+  const send = createClient(await program.url);
+  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  const json = { current_password: password, new_password: "staple horse correct" };
+  expect((await send("PUT", "/api/users/me/password", { basic: ["miguel", password], json })).status).toBe(204);
+  program.process.kill("SIGKILL");
+  await program.exit;
+  expect(program.stdout.join("\n")).toContain('"password-changed"');
 });
 
 test("an event within a request has its id and address; one that serves everybody has not", () => {

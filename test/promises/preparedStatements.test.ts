@@ -35,8 +35,8 @@ test("a statement is prepared once", async () => {
     ),
   );
   expect(prepared.rows).toEqual([
-    { statement: "/* test-one */ SELECT $1::integer AS one", runs: "2" },
-    { statement: "/* test-other */ SELECT 'a' AS other", runs: "1" },
+    { statement: "SELECT /* test-one */ $1::integer AS one", runs: "2" },
+    { statement: "SELECT /* test-other */ 'a' AS other", runs: "1" },
   ]);
 });
 

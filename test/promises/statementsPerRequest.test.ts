@@ -17,7 +17,7 @@ import { createDatabase, password, secretKey } from "../support/service.ts";
 let names: string[] = [];
 const database = openDatabase(await createDatabase(), 2, {
   observe: (statement) => {
-    names.push(/^\/\* ([\w-]+) \*\//.exec(statement)?.[1] ?? statement);
+    names.push(/\/\* ([\w-]+) \*\//.exec(statement)?.[1] ?? statement);
     return () => {};
   },
 });

@@ -34,16 +34,24 @@ export default async function setup(project: TestProject): Promise<(() => Promis
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: "300",
+      // Counts the executions of each statement, for test/promises/everyStatement.test.ts. The statements of each database
+      // have entries of their own, also after the database was dropped.
+      shared_preload_libraries: "pg_stat_statements",
+      "pg_stat_statements.max": "50000",
+      "pg_stat_statements.track_utility": "off",
     },
   });
   const administrator = { ...postgres.connection, user: superuser };
   const admin = new pg.Client(administrator);
   await admin.connect();
+  await admin.query("CREATE EXTENSION pg_stat_statements");
   await admin.query(`CREATE DATABASE ${templateDatabase} OWNER ${serviceRole}`);
-  await admin.end();
   const knex = openForMigration({ ...postgres.connection, database: templateDatabase });
   await migrate(knex);
   await knex.destroy();
+  // The statements of this migration were not executed by a test.
+  await admin.query("SELECT pg_stat_statements_reset()");
+  await admin.end();
   project.provide("postgres", administrator);
   return async () => {
     await postgres.stop();
