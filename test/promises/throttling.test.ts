@@ -385,7 +385,7 @@ describe("an address", () => {
     for (let guess = 0; guess < 5; guess += 1) await signIn("obscure", "wrong password", stranger());
     expect((await signIn("obscure", password, "hunter2<script>")).status).toBe(429);
     expect(service.log.join("")).not.toContain("hunter2");
-    expect(service.log.filter((line) => line.includes("no IP address")).length).toBe(1);
+    expect(service.log.filter((line) => line.includes("not an IP address")).length).toBe(1);
   });
 
   test("that is forwarded to a service that trusts no proxy causes a warning", async () => {

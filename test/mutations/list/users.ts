@@ -229,12 +229,12 @@ export const users: readonly Mutation[] = [
     only: "a network that cannot be remembered",
   },
   {
-    name: "a sign-in waits for a deletion of the user",
+    name: "a sign-in waits for a change or a deletion of the user",
     file: "src/throttling/store.ts",
     find: "FOR SHARE SKIP LOCKED",
     replace: "FOR SHARE",
-    test: "test/promises/throttling.test.ts",
-    only: "do not wait for each other",
+    test: "test/promises/replacedPassword.test.ts",
+    only: "a sign-in is not remembered during",
   },
   {
     name: "issuing a token reads the epoch again",
