@@ -72,7 +72,10 @@ export type AttemptStore = {
    * @returns the token epoch; `undefined` if the password was replaced after the given epoch, or the user was deleted
    */
   succeed(success: Success): Promise<number | undefined>;
-  /** Remembers the network of a right password, unless the password was replaced after the given epoch. */
+  /**
+   * Remembers the network of a right password, unless the password was replaced after the given epoch, or another transaction
+   * has locked the user.
+   */
   rememberNetwork(signIn: { userId: UserId; epoch: number; network: Network; key: string }): Promise<void>;
   /** Increments the counters that are below their limits. @returns their keys */
   reserve(counters: { key: string; limit: number }[], endAt: Date): Promise<string[]>;
