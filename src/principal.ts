@@ -15,7 +15,7 @@ export type PasswordPrincipal = Caller & {
   proof: "password";
   /**
    * A time after which `epoch` was read (`performance.now()`): the start of the sign-in that read it after the verification.
-   * `undefined` if the epoch was read before the verification, or the password was replaced meanwhile.
+   * `undefined` if the epoch was read before the verification, or the user was deleted meanwhile.
    */
   epochReadAfterMs: number | undefined;
   /**

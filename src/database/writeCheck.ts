@@ -3,7 +3,7 @@ import { Problem } from "../problems/problems.ts";
 import type { Database } from "./database.ts";
 import { isWriteRejected, readOnlyError } from "./errors.ts";
 import { statement } from "./sql.ts";
-import { boolean, text } from "./sqlTypes.ts";
+import { arrayOf, boolean, text } from "./sqlTypes.ts";
 
 /**
  * Makes a test commit: an empty message in the write-ahead log. Like every commit, it waits for a synchronous standby, so it
@@ -37,6 +37,8 @@ const writtenTables = [
   "token_lifetimes",
 ];
 
+const calledFunctions = ["find_account(text,uuid)", "end_oldest_sessions(uuid,integer,integer)"];
+
 /** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */
 const writeTemporaryFile =
   "SELECT set_config('work_mem', '64kB', true); SELECT count(*) FROM generate_series(1, 20000)";
@@ -46,7 +48,9 @@ const findMissingPrivileges = statement({
   sql: `SELECT name FROM unnest('{${writtenTables.join(",")}}'::text[]) AS name
     WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
       AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
-    UNION ALL SELECT 'epoch_floor' WHERE NOT has_table_privilege('epoch_floor', 'SELECT')`, // registrations read it
+    UNION ALL SELECT 'epoch_floor' WHERE NOT has_table_privilege('epoch_floor', 'SELECT') -- registrations read it
+    UNION ALL SELECT name FROM unnest(:functions) AS name WHERE NOT has_function_privilege(name, 'EXECUTE')`,
+  parameters: { functions: arrayOf(text) },
   columns: { name: text },
 });
 
@@ -65,7 +69,7 @@ export function createWriteCheck(database: Database): () => Promise<void> {
   let running: Promise<void> | undefined;
   const check = async (): Promise<void> => {
     await database.read((knex) => knex.raw(writeTemporaryFile));
-    const missing = await database.read((knex) => findMissingPrivileges.rows(knex));
+    const missing = await database.read((knex) => findMissingPrivileges.rows(knex, { functions: calledFunctions }));
     if (missing.length > 0) throw missingPrivileges(missing.map(({ name }) => name));
     await probeCommit(database);
     succeededAt = performance.now();
@@ -88,5 +92,5 @@ export function createWriteCheck(database: Database): () => Promise<void> {
   };
 }
 
-const missingPrivileges = (tables: string[]): Error =>
-  Object.assign(new Error(`the role lacks rights on ${tables.join(", ")}`), { code: "42501" });
+const missingPrivileges = (names: string[]): Error =>
+  Object.assign(new Error(`the role lacks rights on ${names.join(", ")}`), { code: "42501" });

@@ -1,12 +1,12 @@
 /**
  * The statements of a sign-in, which count attempts. A sign-in runs two: `beginSignIn`, then `releaseAttempt` or
- * `completeSignIn`.
+ * `completeSignIn`. A right password from a network that must be remembered runs a third, `rememberNetwork`. It is separate
+ * because its commit waits for the disk: the counters must not stay locked meanwhile, and its failure must not fail the sign-in.
  *
  * To avoid deadlocks, every statement locks rows in the same order: the user, the counters by key, the account's failure count,
  * the account's known networks.
  *
- * A commit that only changes counts does not wait for the disk, so a crash of Postgres may lose the last second of counts. A
- * commit that also remembers a network waits.
+ * A commit that only changes counts does not wait for the disk, so a crash of Postgres may lose the last second of counts.
  */
 
 import { network, userId, username } from "../database/columns.ts";
@@ -136,15 +136,11 @@ const releaseAttempt = statement({
   columns: { commit: text },
 });
 
-/** SKIP LOCKED: it does not wait for a deletion of the user, after which there is no network to remember. */
 const completeSignIn = statement({
   name: "complete-sign-in",
   sql: `
-  WITH owner AS MATERIALIZED (
-    SELECT id FROM users WHERE id = :userId AND :network IS NOT NULL FOR KEY SHARE SKIP LOCKED
-  ), locked AS (
-    SELECT key FROM throttle WHERE key = ANY(:counters) AND (SELECT count(*) FROM owner) >= 0
-    ORDER BY key FOR UPDATE
+  WITH locked AS (
+    SELECT key FROM throttle WHERE key = ANY(:counters) ORDER BY key FOR UPDATE
   ), released AS (
     UPDATE throttle SET points = points - 1, pending = greatest(pending - 1, 0)
     FROM locked WHERE throttle.key = locked.key
@@ -153,28 +149,36 @@ const completeSignIn = statement({
     DELETE FROM password_failures
     WHERE key = ANY(:failureKeys) AND (SELECT count(*) FROM released) >= 0
     RETURNING 1
-  ), remembered AS (
-    INSERT INTO familiar_networks (user_id, network, key, by_password)
-    SELECT id, :network, :networkKey, true FROM owner WHERE (SELECT count(*) FROM reset) >= 0
-    ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key, by_password = true
-    RETURNING user_id
-  ), forgotten AS (
-    DELETE FROM familiar_networks AS known USING remembered
-    WHERE known.user_id = remembered.user_id AND network IN (
-      SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
-      ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})
   )
   SELECT (SELECT token_epoch FROM users WHERE id = :userId AND password_epoch <= :epoch) AS epoch,
-         CASE WHEN :network IS NULL THEN ${commitLater} END AS commit`,
-  parameters: {
-    userId,
-    network: nullable(network),
-    counters: arrayOf(text),
-    failureKeys: arrayOf(text),
-    networkKey: nullable(text),
-    epoch: integer,
-  },
-  columns: { epoch: nullable(integer), commit: nullable(text) },
+         ${commitLater} AS commit`,
+  parameters: { userId, counters: arrayOf(text), failureKeys: arrayOf(text), epoch: integer },
+  columns: { epoch: nullable(integer), commit: text },
+});
+
+/**
+ * Remembers the network of a right password, unless the password was replaced.
+ *
+ * FOR SHARE: unlike FOR KEY SHARE, it conflicts with a password change. So either the change commits first, and the password
+ * epoch is checked again, or the change waits and deletes this network. SKIP LOCKED: it does not wait for a deletion of the user.
+ * If the user is locked, the next sign-in remembers the network.
+ */
+const rememberNetwork = statement({
+  name: "remember-password-network",
+  sql: `
+  WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = :userId AND password_epoch <= :epoch FOR SHARE SKIP LOCKED
+  ), remembered AS (
+    INSERT INTO familiar_networks (user_id, network, key, by_password)
+    SELECT id, :network, :key, true FROM owner
+    ON CONFLICT (user_id, network) DO UPDATE SET last_seen_at = now(), key = excluded.key, by_password = true
+    RETURNING user_id
+  )
+  DELETE FROM familiar_networks AS known USING remembered
+  WHERE known.user_id = remembered.user_id AND network IN (
+    SELECT network FROM familiar_networks WHERE user_id = :userId AND network <> :network
+    ORDER BY by_password DESC, last_seen_at DESC OFFSET ${maxKnownNetworks - 1})`,
+  parameters: { userId, epoch: integer, network, key: text },
 });
 
 const reserveRegistration = statement({
@@ -241,10 +245,12 @@ export function attemptStore(database: Database): AttemptStore {
       await database.write((knex) => releaseAttempt.one(knex, { counters, failureKeys, returned }));
     },
 
-    async succeed({ network, ...success }) {
-      const values = { ...success, network: network?.name ?? null, networkKey: network?.key ?? null };
-      const { epoch } = await database.write((knex) => completeSignIn.one(knex, values));
-      return epoch ?? undefined;
+    async succeed(success) {
+      return (await database.write((knex) => completeSignIn.one(knex, success))).epoch ?? undefined;
+    },
+
+    async rememberNetwork(signIn) {
+      await database.write((knex) => rememberNetwork.count(knex, signIn));
     },
 
     async reserve(counters, endAt) {

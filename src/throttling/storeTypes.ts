@@ -57,9 +57,8 @@ export type Success = {
   counters: readonly string[];
   failureKeys: readonly string[];
   userId: UserId;
+  /** The token epoch when the password hash was read. */
   epoch: number;
-  /** The network to remember. `undefined` if it is unknown, or was remembered within the last day. */
-  network: { name: Network; key: string } | undefined;
 };
 
 /** Each method may throw the problem `database-unavailable`. */
@@ -69,11 +68,15 @@ export type AttemptStore = {
   /** Completes an attempt whose password was wrong or was not checked. */
   release(attempt: { counters: readonly string[]; failureKeys: readonly string[]; outcome: Outcome }): Promise<void>;
   /**
-   * Completes an attempt with the right password: it no longer counts, the failure count is reset, and the network is
-   * remembered.
+   * Completes an attempt with the right password: it no longer counts, and the failure count is reset.
    * @returns the token epoch; `undefined` if the password was replaced after the given epoch, or the user was deleted
    */
   succeed(success: Success): Promise<number | undefined>;
+  /**
+   * Remembers the network of a right password, unless the password was replaced after the given epoch, or another transaction
+   * has locked the user.
+   */
+  rememberNetwork(signIn: { userId: UserId; epoch: number; network: Network; key: string }): Promise<void>;
   /** Increments the counters that are below their limits. @returns their keys */
   reserve(counters: { key: string; limit: number }[], endAt: Date): Promise<string[]>;
   /** Deletes the counts of an account. @returns whether there were any */

@@ -33,8 +33,8 @@ export type CheckedPassword<Result> = {
   account: Account | undefined;
   /** `undefined` if the password is wrong. */
   result: Result | undefined;
-  /** The token epoch after the check. `undefined` if the password was replaced or the user deleted, or if it is not known. */
-  currentEpoch?: number | undefined;
+  /** The token epoch after the check. `undefined` if the password was wrong or replaced, or the user was deleted. */
+  currentEpoch: number | undefined;
 };
 
 export type Throttle = {
@@ -53,7 +53,7 @@ export type Throttle = {
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
 };
 
-/** No limits: for benchmarks. */
+/** No limits: for benchmarks. It does not notice a password that is replaced during the check. */
 export const noThrottle = (
   schedule: Schedule,
   findAccount: (reference: AccountReference) => Promise<Account | undefined>,
@@ -61,7 +61,7 @@ export const noThrottle = (
   checkPassword: ({ account: name, networks, reference }, check) =>
     schedule({ account: name, networks }, async (deadline) => {
       const account = await findAccount(reference);
-      return { account, result: await check(account, deadline) };
+      return { account, result: await check(account, deadline), currentEpoch: account?.tokenEpoch };
     }),
   registration: (_client, register) => register(),
 });
@@ -165,17 +165,15 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     }
     if (result === undefined || !account) {
       await store.release({ counters: reserved, failureKeys, outcome: "wrong" });
-      return { account, result: undefined };
+      return { account, result: undefined, currentEpoch: undefined };
     }
-    const [networkKey] = knownNetworkKeys;
-    const network =
-      networkKey === undefined || isRecentlyUsedNetwork ? undefined : { name: attempt.networks[0], key: networkKey };
-    const success = { counters: reserved, failureKeys, userId: account.id, epoch: account.tokenEpoch };
-    const currentEpoch = await store.succeed({ ...success, network }).catch((error: unknown) => {
-      // A network that cannot be remembered does not fail the sign-in. After an outage, the counts may have changed.
-      if (!network || error instanceof Problem) throw error;
-      return store.succeed({ ...success, network: undefined });
-    });
+    const { id: userId, tokenEpoch: epoch } = account;
+    const currentEpoch = await store.succeed({ counters: reserved, failureKeys, userId, epoch });
+    const [key] = knownNetworkKeys;
+    if (currentEpoch !== undefined && key !== undefined && !isRecentlyUsedNetwork) {
+      // A network that cannot be remembered does not fail the sign-in.
+      await store.rememberNetwork({ userId, epoch, network: attempt.networks[0], key }).catch(() => {});
+    }
     return { account, result, currentEpoch };
   }
 

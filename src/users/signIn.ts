@@ -32,7 +32,13 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
         return verification.matches ? verification : undefined;
       })
       .catch(auditThrottled("id" in reference ? reference.id : undefined));
-    if (!account || !result) {
+    const principal =
+      account &&
+      result &&
+      (currentEpoch === undefined
+        ? await verifyReplaced(account, guess)
+        : principalOf(account, guess, { epoch: currentEpoch, startedAt }));
+    if (!principal) {
       const reason = account ? "wrong-password" : "unknown-user";
       audit("password-refused", { userId: account?.id, reason });
       return undefined;
@@ -42,8 +48,8 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
       // On an error, the next sign-in tries again.
       await store.upgradeHash(account.id, account.passwordHash, upgraded).catch(() => {});
     }
-    audit("password-accepted", { userId: account.id });
-    return principalOf(account, guess, currentEpoch === undefined ? undefined : { epoch: currentEpoch, startedAt });
+    audit("password-accepted", { userId: principal.userId });
+    return principal;
   }
 
   function principalOf(
@@ -60,6 +66,15 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
       epochReadAfterMs: current?.startedAt,
       verifyAgain: () => verifyAgain(guess),
     };
+  }
+
+  /**
+   * For a right password that was replaced, or whose user was deleted, during the verification. The new password may be the
+   * same. A deleted user remains the principal, because each of several concurrent deletions succeeds.
+   */
+  async function verifyReplaced(account: Account, guess: Guess): Promise<PasswordPrincipal | undefined> {
+    const current = await verifyAgain(guess);
+    return current ?? ((await store.find(account.id)) ? undefined : principalOf(account, guess));
   }
 
   /** Verifies the password again as a part of the same attempt, which is already counted. */

@@ -40,13 +40,13 @@ const findAccount = statement({
 });
 
 /**
- * Locks the user first, as a deletion does, so that the two cannot deadlock. Then it locks the session: if a theft was detected
- * meanwhile, the session is no longer live and no network is added.
+ * Locks the user first, as a deletion does, so that the two cannot deadlock. FOR SHARE also waits for a password change, after
+ * which the session is no longer live. Then it locks the session: if a theft was detected meanwhile, it is no longer live either.
  */
 const rememberNetwork = statement({
   name: "remember-network",
   sql: `WITH owner AS MATERIALIZED (
-      SELECT id, token_epoch FROM users WHERE id = :userId FOR KEY SHARE
+      SELECT id, token_epoch FROM users WHERE id = :userId FOR SHARE
     ), live AS MATERIALIZED (
       SELECT sessions.id FROM sessions JOIN owner ON user_id = owner.id AND user_epoch = token_epoch
       WHERE sessions.id = :sessionId AND ended_at IS NULL FOR SHARE OF sessions
@@ -72,12 +72,16 @@ const changePassword = statement({
       SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
       WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
-    ), forgotten AS (
-      DELETE FROM familiar_networks USING changed WHERE user_id = changed.id AND network IS DISTINCT FROM :network
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer, passwordHash: text, network: nullable(network) },
+  parameters: { id: userId, epoch: integer, passwordHash: text },
   columns: revocationColumns,
+});
+
+const forgetOtherNetworks = statement({
+  name: "forget-other-networks",
+  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network IS DISTINCT FROM :network",
+  parameters: { id: userId, network: nullable(network) },
 });
 
 const findEpoch = statement({
@@ -140,8 +144,15 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: (change): Promise<Revocation | undefined> =>
-      database.write((knex) => changePassword.first(knex, change)),
+    changePassword: ({ network, ...change }): Promise<Revocation | undefined> =>
+      database.write((knex) =>
+        knex.transaction(async (transaction) => {
+          const revocation = await changePassword.first(transaction, change);
+          // A separate statement sees the networks that were remembered while changePassword waited for the user's row.
+          if (revocation) await forgetOtherNetworks.count(transaction, { id: change.id, network });
+          return revocation;
+        }),
+      ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
     raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
     raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),

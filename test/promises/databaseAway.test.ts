@@ -143,10 +143,14 @@ test("a running server becomes read-only by its configuration", async () => {
   await expectWritable();
 });
 
-test("a role without write access to a table is not ready", async () => {
-  await service.sql("REVOKE INSERT ON sessions FROM CURRENT_USER");
+test.each([
+  ["write access to a table", "INSERT ON sessions"],
+  ["the function that finds an account", "EXECUTE ON FUNCTION find_account(text, uuid)"],
+  ["the function that ends sessions", "EXECUTE ON FUNCTION end_oldest_sessions(uuid, integer, integer)"],
+])("a role without %s is not ready", async (_name, privilege) => {
+  await service.sql(`REVOKE ${privilege} FROM CURRENT_USER, PUBLIC`);
   await eventually(() => service.send("GET", "/readyz"), { status: 503, problem: "database-unavailable" }, 2_000);
-  await service.sql("GRANT INSERT ON sessions TO CURRENT_USER");
+  await service.sql(`GRANT ${privilege} TO CURRENT_USER`);
   await eventually(() => service.send("GET", "/readyz"), { status: 200 }, 2_000);
 });
 

@@ -291,8 +291,10 @@ describe("a role that may not create tables", () => {
   const grants = (role: string) => `
     GRANT USAGE ON SCHEMA latchkey TO ${role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA latchkey TO ${role};
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA latchkey TO ${role};
     REVOKE INSERT, UPDATE, DELETE ON latchkey.migrations, latchkey.migrations_lock FROM ${role};
-    ALTER DEFAULT PRIVILEGES IN SCHEMA latchkey GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role}`;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA latchkey GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
+    ALTER DEFAULT PRIVILEGES IN SCHEMA latchkey GRANT EXECUTE ON FUNCTIONS TO ${role}`;
 
   test("is told to migrate with another one, and serves once it has its rights, tables of later migrations included", async () => {
     const owner = await createDatabaseOfRole();

@@ -385,7 +385,7 @@ describe("an address", () => {
     for (let guess = 0; guess < 5; guess += 1) await signIn("obscure", "wrong password", stranger());
     expect((await signIn("obscure", password, "hunter2<script>")).status).toBe(429);
     expect(service.log.join("")).not.toContain("hunter2");
-    expect(service.log.filter((line) => line.includes("no IP address")).length).toBe(1);
+    expect(service.log.filter((line) => line.includes("not an IP address")).length).toBe(1);
   });
 
   test("that is forwarded to a service that trusts no proxy causes a warning", async () => {
@@ -416,6 +416,28 @@ test("a sign-in from a new address and a deletion of the user do not wait for ea
     await client.query("COMMIT");
   });
   expect((await signIn("leaver", password, stranger())).status).toBe(401);
+});
+
+test("a network that cannot be remembered neither fails the sign-in nor keeps counts locked", async () => {
+  await register("hiker");
+  const from = stranger();
+  for (let guess = 0; guess < 4; guess += 1) await signIn("hiker", "wrong password", from);
+  await lockedTo("LOCK TABLE familiar_networks IN SHARE MODE", async (client) => {
+    const signedIn = signIn("hiker", password, from);
+    const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ((await service.sql(waiting)).length === 0);
+    await client.query("SELECT FROM throttle FOR UPDATE NOWAIT");
+    await client.query("SELECT FROM password_failures FOR UPDATE NOWAIT");
+    expect((await signedIn).status).toBe(200);
+  });
+  // The counts were settled: one more wrong password is allowed, and the next sign-in remembers the network.
+  expect((await signIn("hiker", "wrong password", from)).status).toBe(401);
+  expect((await signIn("hiker", "wrong password", from)).status).toBe(429);
+  const networks = "SELECT FROM familiar_networks WHERE network = $1";
+  expect(await service.sql(networks, [from])).toEqual([]);
+  advance(windowSeconds);
+  expect((await signIn("hiker", password, from)).status).toBe(200);
+  expect(await service.sql(networks, [from])).toHaveLength(1);
 });
 
 test("a known network in use is kept: it is written again after a day, not at each sign-in", async () => {

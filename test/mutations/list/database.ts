@@ -4,6 +4,14 @@ import type { Mutation } from "../mutation.ts";
 /** Database access, clock, cleanup and migrations. */
 export const database: readonly Mutation[] = [
   {
+    name: "a role that may not call a function is ready",
+    file: "src/database/writeCheck.ts",
+    find: "WHERE NOT has_function_privilege(name, 'EXECUTE')",
+    replace: "WHERE NOT has_function_privilege(name, 'EXECUTE') AND false",
+    test: "test/promises/databaseAway.test.ts",
+    only: "a role without the function",
+  },
+  {
     name: "a slow response sets the clock",
     file: "src/database/clock.ts",
     find: "if (known && receivedMs - sentMs > maxResponseMs) return;",
