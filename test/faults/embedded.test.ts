@@ -260,7 +260,12 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   const installed = join(app, "node_modules", packageName);
   await mkdir(join(app, "node_modules"), { recursive: true });
   await writeFile(join(app, "package.json"), '{"type":"module"}');
-  for (const source of ["src/database/embedded", "src/errors.ts"])
+  for (const source of [
+    "src/database/embedded",
+    "src/database/pg.ts",
+    "src/database/pgEnvironment.ts",
+    "src/errors.ts",
+  ])
     await cp(join(repository, source), join(app, source), { recursive: true });
   await symlink(join(repository, "node_modules/pg"), join(app, "node_modules/pg"));
   await cp(join(repository, "node_modules", packageName), installed, { recursive: true, verbatimSymlinks: true });
