@@ -60,6 +60,22 @@ export const tokens: readonly Mutation[] = [
     only: "checking a token needs no database",
   },
   {
+    name: "tokens are accepted during a reload of the revocation list",
+    file: "src/revocations/revocations.ts",
+    find: "const isIncomplete = completeReloads !== reloads;",
+    replace: "const isIncomplete = false;",
+    test: "test/promises/revocation.test.ts",
+    only: "is stale from a reload",
+  },
+  {
+    name: "a read that began before a reload completes the revocation list",
+    file: "src/revocations/revocations.ts",
+    find: "completeReloads = readReloads;",
+    replace: "completeReloads = reloads;",
+    test: "test/promises/revocation.test.ts",
+    only: "is stale from a reload",
+  },
+  {
     name: "a revocation with a late commit is missed",
     file: "src/revocations/store.ts",
     find: "WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))) AND",
