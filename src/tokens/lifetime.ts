@@ -42,8 +42,8 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
   let recordedUntilMs = -Infinity;
   /** The transactions that may revoke without knowing the record; `undefined` if they are not known yet. */
   let awaited: string[] | undefined;
-  /** The number of calls of `recordAgain`. A record that began before the last one does not count. */
-  let calls = 0;
+  /** Set by `recordAgain` until the next run begins. A run in progress does not count. */
+  let mustRecordAgain = false;
 
   const forget = (): void => {
     recordedSinceMs = Infinity;
@@ -65,14 +65,14 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
   const poller = startPoller({
     async task() {
       const startedMs = performance.now();
-      const callsBefore = calls;
+      if (mustRecordAgain) forget();
+      mustRecordAgain = false;
       const isRenewed = await store.record(lifetimeSeconds, recordSeconds);
-      if (calls !== callsBefore) return; // the next run records again
       if (!isRenewed || startedMs > recordedUntilMs) forget();
       recordedUntilMs = startedMs + recordSeconds * 1000;
       if (recordedSinceMs < Infinity) return;
       await awaitRevocations();
-      if (calls === callsBefore) recordedSinceMs = performance.now();
+      if (!mustRecordAgain) recordedSinceMs = performance.now();
     },
     intervalMs,
     retry: { firstMs: 250, maxMs: 2_000 },
@@ -82,8 +82,8 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
   return {
     isRecordedSince: (epochReadAfterMs) => recordedSinceMs <= epochReadAfterMs && performance.now() < recordedUntilMs,
     recordAgain() {
-      calls += 1;
-      forget();
+      mustRecordAgain = true;
+      recordedSinceMs = Infinity;
       poller.wake();
     },
     close: poller.close,

@@ -212,13 +212,20 @@ describe("an entry outlives the tokens", () => {
     await client.query("BEGIN");
     await client.query(revoke({ subject: "'early'" }));
     // The revocation does not know the new lifetime, so no token of that lifetime may be issued before it is visible.
-    const lifetime = await recordTokenLifetime({ store, lifetimeSeconds: 86_400, onError: () => {} });
+    // Other revocations do not wait meanwhile, and know the new lifetime.
+    const other = new pg.Client(url);
+    await other.connect();
+    afterTest(() => other.end());
+    await other.query("SET lock_timeout = '300ms'");
+    let hasTried = false;
+    const recording = recordTokenLifetime({ store, lifetimeSeconds: 86_400, onError: () => {} }).finally(() => {
+      hasTried = true;
+    });
+    for (let round = 0; !hasTried; round += 1) await other.query(revoke({ subject: `'other ${round}'` }));
+    const lifetime = await recording;
     afterTest(() => lifetime.close());
     expect(lifetime.isRecordedSince(performance.now())).toBe(false);
-    // Other revocations do not wait meanwhile, and know the new lifetime.
-    const began = performance.now();
     const [late] = await query(url, `${revoke({ subject: "'late'" })}, expires_at > now() + interval '1 day' AS kept`);
-    expect(performance.now() - began).toBeLessThan(1_000);
     expect(late?.["kept"]).toBe(true);
     expect(lifetime.isRecordedSince(performance.now())).toBe(false);
     await client.query("COMMIT");
