@@ -169,7 +169,7 @@ const insertTokenLifetime = statement({
  */
 const findRevokingTransactions = statement({
   name: "find-revoking-transactions",
-  sql: `SELECT virtualtransaction AS transaction FROM pg_locks
+  sql: `SELECT coalesce(virtualtransaction, '') AS transaction FROM pg_locks
     WHERE relation = 'revocations'::regclass AND mode = 'RowExclusiveLock' AND granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
   columns: { transaction: text },
