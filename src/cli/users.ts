@@ -43,6 +43,7 @@ const actions: Record<string, Action> = {
       throttle: noThrottle(hasher.schedule, store.findAccount),
       networkKey: (username, network) => keys.knownNetworks(username, network)[0],
       enforce: () => {}, // the running instances read the revocation
+      clock: () => new Date(),
       audit,
     });
     if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);

@@ -15,7 +15,7 @@ export type DatabaseClock = {
 const intervalMs = 1_000;
 /** If a response takes longer, the time in it is too inaccurate. */
 const maxResponseMs = 250;
-/** A smaller step backwards is measurement noise. */
+/** A smaller step is measurement noise. */
 const noticeableStepMs = 2_000;
 
 const readClock = statement({
@@ -27,10 +27,11 @@ const readClock = statement({
 /**
  * Reads the time each second until `close`. In between, and during an outage, the monotonic clock of this process continues from
  * the last reading.
- * @param onSetBack called when the database's clock was set back: earlier decisions may have been wrong
+ * @param onStep called with the milliseconds by which the clock was set forward, or back if negative: earlier decisions may have
+ * been wrong. While the machine is suspended, its monotonic clock may stop, so that the database's seems to be set forward
  * @throws {Problem} `database-unavailable` if the first reading fails
  */
-export async function startDatabaseClock(database: Database, onSetBack: () => void): Promise<DatabaseClock> {
+export async function startDatabaseClock(database: Database, onStep: (stepMs: number) => void): Promise<DatabaseClock> {
   let known: { timeMs: number; atMs: number } | undefined;
   const nowMs = () => (known ? known.timeMs + performance.now() - known.atMs : 0);
 
@@ -39,9 +40,10 @@ export async function startDatabaseClock(database: Database, onSetBack: () => vo
     const { time } = await database.read((knex) => readClock.one(knex));
     const receivedMs = performance.now();
     if (known && receivedMs - sentMs > maxResponseMs) return;
-    const before = nowMs();
+    const expectedMs = known && nowMs();
     known = { timeMs: time.getTime(), atMs: (sentMs + receivedMs) / 2 };
-    if (nowMs() < before - noticeableStepMs) onSetBack();
+    const stepMs = expectedMs === undefined ? 0 : nowMs() - expectedMs;
+    if (Math.abs(stepMs) > noticeableStepMs) onStep(stepMs);
   };
   await readTime();
   const poller = startPoller({

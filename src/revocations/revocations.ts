@@ -32,11 +32,12 @@ export const clockMarginSeconds = 300;
 /**
  * Revokes all tokens of a deleted user on this instance for an hour. By then the instance has read the entry that the deletion
  * stored, or it rejects all tokens: `REVOCATION_STALENESS_SECONDS` is at most 300.
+ * @param now the time of the database, by which entries expire
  */
-export const deletedUser = (userId: UserId): Revocation => ({
+export const deletedUser = (userId: UserId, now: Date): Revocation => ({
   subject: userId,
   minimumEpoch: maxEpoch,
-  expiresAt: new Date(Date.now() + 3_600_000),
+  expiresAt: new Date(now.getTime() + 3_600_000),
 });
 
 export type RevocationStore = {
@@ -61,14 +62,17 @@ export type Revocations = {
   apply(entry: Revocation): void;
   /**
    * @throws {Problem} `token-revoked`; `revocations-stale` if the list has not been read completely for longer than
-   * `maxStalenessMs`, so that this instance cannot tell
+   * `maxStalenessMs` or since `reload`, so that this instance cannot tell
    */
   check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
   /** Stores an entry and enforces it. */
   revoke(entry: Revocation): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
-  /** Reads all entries now. After the clock was set back, some entries may have been removed too early. */
+  /**
+   * Reads all entries now, and regards the list as incomplete until then. After the clock was set back, some entries may have
+   * been removed too early.
+   */
   reload(): void;
   /** The time since the list was known to be complete, in seconds. */
   stalenessSeconds(): number;
@@ -101,26 +105,33 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
   let completeAtMs = performance.now();
   let cursor = await store.readAll(addAll);
   let mustReload = false;
+  /** The number of calls of `reload`, and the number at the last complete read. In between, entries may be missing. */
+  let reloads = 0;
+  let completeReloads = 0;
 
   // The list was complete if its server can still commit afterwards. At most one check runs at a time, and one each second.
   let serverCheck: Promise<void> | undefined;
   let serverCheckStartedMs = -Infinity;
-  const checkServer = (readAtMs: number): void => {
+  const checkServer = (readAtMs: number, readReloads: number): void => {
     const nowMs = performance.now();
     if (serverCheck !== undefined || nowMs - serverCheckStartedMs < 0.9 * intervalMs) return;
     serverCheckStartedMs = nowMs;
     serverCheck = store
       .isCurrent(cursor)
       .then((isCurrent) => {
-        if (isCurrent) completeAtMs = readAtMs;
+        if (!isCurrent) return;
+        completeAtMs = readAtMs;
+        completeReloads = readReloads;
       }, onError)
       .finally(() => {
         serverCheck = undefined;
+        if (readReloads !== reloads) poller.wake(); // this check has delayed that of the reload
       });
   };
 
   const read = async (): Promise<void> => {
     const startedMs = performance.now();
+    const readReloads = reloads;
     const readsAll = mustReload;
     mustReload = false;
     try {
@@ -132,7 +143,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     } finally {
       memory.removeExpired(clock());
     }
-    checkServer(startedMs);
+    checkServer(startedMs, readReloads);
   };
   const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, maxMs: intervalMs }, onError });
 
@@ -141,13 +152,16 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     wake: poller.wake,
     reload() {
       mustReload = true;
+      reloads += 1;
+      serverCheckStartedMs = -Infinity;
       poller.wake();
     },
     check({ tokenId, sessionId, userId, keyId, epoch }) {
       for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
         if (subject !== undefined && epoch < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
       }
-      if (performance.now() - completeAtMs > maxStalenessMs) throw new Problem("revocations-stale");
+      const isIncomplete = completeReloads !== reloads;
+      if (isIncomplete || performance.now() - completeAtMs > maxStalenessMs) throw new Problem("revocations-stale");
     },
     async revoke(entry) {
       await store.insert(entry);

@@ -38,16 +38,19 @@ export const longestLifetimeSeconds = 86_400;
 /** The record of a lifetime may be this late after a clock jump or a pause of an instance. */
 const staleRecord = "interval '2 hours'";
 
+/** No token of the longest lifetime expires later, unless the clock was set back further. */
+const longestKept = `make_interval(secs => ${longestLifetimeSeconds}) + interval '1 hour'`;
+
 /**
  * SQL of the time at which every token has expired that any instance has issued so far (tokens/lifetime.ts). If no lifetime is
- * recorded, the longest lifetime counts.
+ * recorded, the longest lifetime counts. While the clock was ahead, records may have been made for years, so there is a limit.
  */
 const everyTokenExpired = (commitSeconds: number): string => `(
-  SELECT coalesce(
+  SELECT least(
       max(make_interval(secs => seconds) + CASE
         WHEN issued_until > clock_timestamp() - ${staleRecord} THEN greatest(issued_until, clock_timestamp())
         ELSE issued_until END),
-      clock_timestamp() + make_interval(secs => ${longestLifetimeSeconds})
+      clock_timestamp() + ${longestKept}
     ) + make_interval(secs => ${clockMarginSeconds + commitSeconds})
   FROM token_lifetimes WHERE issued_until + make_interval(secs => seconds) + ${staleRecord} > clock_timestamp())`;
 

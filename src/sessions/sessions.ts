@@ -57,7 +57,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** @throws {Problem} `invalid-credentials` if the password was changed meanwhile */
   async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
-    const issue = tokens.prepare();
+    const issue = tokens.prepare(performance.now());
     const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
@@ -77,7 +77,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
 
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
   async function refresh(text: string, address: string | undefined): Promise<SessionTokens> {
-    const issue = tokens.prepare();
+    const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
     try {
       return await issueTokens(await exchange(token, address), issue);

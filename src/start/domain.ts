@@ -66,6 +66,7 @@ function createUserAccounts(
     throttle,
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     enforce: keys.revocations.apply,
+    clock: storage.clock,
     audit: observability.audit,
   });
 }

@@ -9,7 +9,7 @@ import { runOutsideRequest } from "../requestContext.ts";
 import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
-import { recordTokenLifetime } from "../tokens/lifetime.ts";
+import { recordTokenLifetime, type TokenLifetime } from "../tokens/lifetime.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
 import { type SigningKeys, watchSigningKeys } from "../tokens/signingKeys.ts";
@@ -35,8 +35,15 @@ export async function openKeys(context: StartContext, { observability, storage }
   const secretKeys = await readSecretKeys(config);
   const signingKeys = await openSigningKeys(context, { observability, storage, secretKeys });
   const commits = commitHistory();
-  const revocations = await openRevocations(context, storage, commits);
-  const tokens = await openAccessTokens(context, { storage, signingKeys });
+  const lifetime = await openTokenLifetime(context, storage);
+  const revocations = await openRevocations(context, storage, { commits, lifetime });
+  const tokens = accessTokens({
+    keys: signingKeys,
+    issuer: context.config.publicUrl ?? defaultIssuer,
+    ttlSeconds: context.config.tokenTtlSeconds,
+    lifetime,
+    clock: storage.clock,
+  });
   return { secretKeys, signingKeys, tokens, revocations, commits };
 }
 
@@ -60,37 +67,39 @@ async function openSigningKeys(
 
 async function openRevocations(
   { config, log, lifecycle }: StartContext,
-  { database, background, commitProbe, renew, clock, listen, onClockSetBack }: Storage,
-  commits: CommitHistory,
+  { database, background, commitProbe, renew, clock, listen, onClockStep }: Storage,
+  { commits, lifetime }: { commits: CommitHistory; lifetime: TokenLifetime },
 ): Promise<Revocations> {
   const testCommit = () => probeCommit(commitProbe);
+  let knownServer: string | undefined;
+  const onSnapshot = (server: string, snapshot: string, atMs: number) => {
+    commits.record(server, snapshot, atMs);
+    // After a failover, the new server may lack the record.
+    if (knownServer !== undefined && server !== knownServer) lifetime.recordAgain();
+    knownServer = server;
+  };
   const revocations = await watchRevocations({
-    store: revocationStore(background, { onSnapshot: commits.record, requestDatabase: database, testCommit, renew }),
+    store: revocationStore(background, { onSnapshot, requestDatabase: database, testCommit, renew }),
     maxStalenessMs: config.revocationStalenessSeconds * 1000,
     clock,
     onError: unlessOutage((err) => log.warn({ err }, "could not read the revocation list")),
   });
   lifecycle.add("background", "revocations", revocations.close);
   listen(channels.revocations, revocations.wake);
-  onClockSetBack(revocations.reload);
+  onClockStep((stepMs) => {
+    if (stepMs < 0) revocations.reload();
+  });
   return revocations;
 }
 
-async function openAccessTokens(
-  { config, log, lifecycle }: StartContext,
-  { storage, signingKeys }: { storage: Storage; signingKeys: SigningKeys },
-): Promise<AccessTokens> {
+async function openTokenLifetime({ config, log, lifecycle }: StartContext, storage: Storage): Promise<TokenLifetime> {
   const lifetime = await recordTokenLifetime({
     store: tokenLifetimeStore(outsideRequests(storage.database)),
     lifetimeSeconds: config.tokenTtlSeconds,
     onError: unlessOutage((err) => log.warn({ err }, "could not record the lifetime of tokens")),
   });
   lifecycle.add("background", "token lifetime", lifetime.close);
-  return accessTokens({
-    keys: signingKeys,
-    issuer: config.publicUrl ?? defaultIssuer,
-    ttlSeconds: config.tokenTtlSeconds,
-    lifetime,
-    clock: storage.clock,
-  });
+  // The record is valid until a time of the database, which this process only counts on from the last reading.
+  storage.onClockStep(lifetime.recordAgain);
+  return lifetime;
 }

@@ -10,8 +10,8 @@ export type Storage = Pools & {
   postgres: Postgres;
   /** The time of the database, which all instances share. */
   clock: Clock;
-  /** Calls the listener each time the database clock was set back. */
-  onClockSetBack(listener: () => void): void;
+  /** Calls the listener each time the database clock was set forward, or back (negative). */
+  onClockStep(listener: (stepMs: number) => void): void;
 };
 
 /** @throws {StartError | EmbeddedPostgresError} */
@@ -21,15 +21,18 @@ export async function openStorage(context: StartContext, { tracing }: Observabil
   const databases = openPools(postgres.address, config.databasePoolMax, log, tracing?.query);
   lifecycle.add("connections", "database", databases.close);
 
-  const setBackListeners = [() => log.warn("the clock of the database was set back")];
-  const databaseClock = await startDatabaseClock(databases.background, () => {
-    for (const listener of setBackListeners) listener();
+  const stepListeners: ((stepMs: number) => void)[] = [];
+  const databaseClock = await startDatabaseClock(databases.background, (stepMs) => {
+    const seconds = Math.abs(Math.round(stepMs / 1000));
+    if (stepMs < 0) log.warn({ seconds }, "the clock of the database was set back");
+    else log.warn({ seconds }, "the clock of the database was set forward, or this process was suspended");
+    for (const listener of stepListeners) listener(stepMs);
   });
   lifecycle.add("background", "clock", databaseClock.close);
   return {
     ...databases,
     postgres,
     clock: () => new Date(databaseClock.now().getTime() + clockOffsetMs()),
-    onClockSetBack: (listener) => void setBackListeners.push(listener),
+    onClockStep: (listener) => void stepListeners.push(listener),
   };
 }

@@ -30,11 +30,13 @@ export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; sec
 export type AccessTokens = {
   ttlSeconds: number;
   /**
-   * Begins to issue a token, whose lifetime begins now. Call it before the epoch of the token is read. Then a delay in between
-   * cannot let the token outlive the revocation of its epoch.
-   * @throws {Problem} `database-unavailable` while the lifetime is not recorded
+   * Begins to issue a token, whose lifetime begins now. So a later delay cannot let the token outlive the revocation of its
+   * epoch.
+   * @param epochReadAfterMs a time after which the epoch of the token was read or will be read (`performance.now()`). From then
+   * on, the lifetime must have been recorded: a revocation that was stored before the record may be kept for a shorter time.
+   * @throws {Problem} `database-unavailable` if the lifetime has not been recorded since then
    */
-  prepare(): IssueToken;
+  prepare(epochReadAfterMs: number): IssueToken;
   /**
    * Verifies the signature, the claims and the key, but not the revocation list (revocations.ts). For a token that was verified
    * before, the result is no promise.
@@ -64,7 +66,7 @@ type AccessTokenOptions = {
   issuer: string;
   ttlSeconds: number;
   /** Whether this lifetime is recorded, so that revocations are kept for as long as the tokens live. */
-  lifetime: Pick<TokenLifetime, "isRecorded">;
+  lifetime: Pick<TokenLifetime, "isRecordedSince">;
   clock: Clock;
 };
 
@@ -109,8 +111,8 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
   return {
     ttlSeconds,
 
-    prepare() {
-      if (!lifetime.isRecorded())
+    prepare(epochReadAfterMs) {
+      if (!lifetime.isRecordedSince(epochReadAfterMs))
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return ({ userId, username, epoch }, { sessionId, seconds = ttlSeconds } = {}) => {

@@ -9,7 +9,7 @@ import type { SigningKeys } from "./signingKeys.ts";
 export const issueToken =
   (tokens: AccessTokens, users: Pick<Users, "withCurrentEpoch">, audit: Audit): Handler<"issueToken"> =>
   async ({ principal }) => {
-    const issue = tokens.prepare();
+    const issue = tokens.prepare(principal.epochReadAfterMs ?? performance.now());
     // The user id may have changed: the user may have been deleted and have registered again.
     const current = await users.withCurrentEpoch(principal);
     const token = await issue(current);

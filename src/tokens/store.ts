@@ -141,9 +141,16 @@ export function signingKeyStore(database: Database): SigningKeyStore {
   };
 }
 
+/**
+ * SQL of the new `issued_until`. It does not go back, unless it is so far ahead that the clock must have been wrong: migration
+ * 0010 sets it a week ahead.
+ */
+const extended = (current: string) => `CASE WHEN ${current} < now() + interval '8 days'
+  THEN greatest(${current}, now() + make_interval(secs => :forSeconds)) ELSE now() + make_interval(secs => :forSeconds) END`;
+
 const renewTokenLifetime = statement({
   name: "renew-token-lifetime",
-  sql: `UPDATE token_lifetimes SET issued_until = greatest(issued_until, now() + make_interval(secs => :forSeconds))
+  sql: `UPDATE token_lifetimes SET issued_until = ${extended("issued_until")}
     WHERE seconds = :lifetimeSeconds AND issued_until > now()`,
   parameters: { lifetimeSeconds: integer, forSeconds: double },
 });
@@ -151,24 +158,34 @@ const renewTokenLifetime = statement({
 const insertTokenLifetime = statement({
   name: "insert-token-lifetime",
   sql: `INSERT INTO token_lifetimes (seconds, issued_until)
-    VALUES (:lifetimeSeconds, clock_timestamp() + make_interval(secs => :forSeconds))
-    ON CONFLICT (seconds) DO UPDATE SET issued_until = greatest(token_lifetimes.issued_until, excluded.issued_until)`,
+    VALUES (:lifetimeSeconds, now() + make_interval(secs => :forSeconds))
+    ON CONFLICT (seconds) DO UPDATE SET issued_until = ${extended("token_lifetimes.issued_until")}`,
   parameters: { lifetimeSeconds: integer, forSeconds: double },
+});
+
+/**
+ * A statement that revokes locks the table before it takes its snapshot. So if it does not see a lifetime that was committed
+ * before this query, this query finds its lock.
+ */
+const findRevokingTransactions = statement({
+  name: "find-revoking-transactions",
+  sql: `SELECT coalesce(virtualtransaction, '') AS transaction FROM pg_locks
+    WHERE relation = 'revocations'::regclass AND mode = 'RowExclusiveLock' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+  columns: { transaction: text },
 });
 
 export const tokenLifetimeStore = (database: Database): TokenLifetimeStore => ({
   async record(lifetimeSeconds, forSeconds) {
     const values = { lifetimeSeconds, forSeconds };
-    const renewed = await database.write((knex) => renewTokenLifetime.count(knex, values));
-    if (renewed > 0) return;
-    await database.write((knex) =>
-      knex.transaction(async (transaction) => {
-        // Waits for transactions that revoke without knowing this lifetime. Later ones wait for this one, and then know it.
-        // Autovacuum releases its lock after a second.
-        await transaction.raw("SET LOCAL lock_timeout = '1400ms'");
-        await transaction.raw("LOCK TABLE revocations IN SHARE MODE");
-        await insertTokenLifetime.count(transaction, values);
-      }),
-    );
+    if ((await database.write((knex) => renewTokenLifetime.count(knex, values))) > 0) return true;
+    await database.write((knex) => insertTokenLifetime.count(knex, values));
+    return false;
+  },
+
+  // No lock: other revocations would queue behind it while it waits.
+  async findRevokingTransactions() {
+    const rows = await database.read((knex) => findRevokingTransactions.rows(knex));
+    return rows.map(({ transaction }) => transaction);
   },
 });

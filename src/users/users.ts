@@ -26,6 +26,8 @@ export type UsersParts = SignInParts & {
   policy: PasswordPolicy;
   /** Applies a revocation on this instance at once. Other instances read it from the revocation list. */
   enforce: (revocation: Revocation) => void;
+  /** The time of the database. */
+  clock: () => Date;
 };
 
 /** How long a password may wait for its strength estimate, and how many may wait. */
@@ -38,7 +40,7 @@ const maxEstimates = 64;
  */
 const maxEpochAgeMs = 5_000;
 
-export function createUsers({ policy, enforce, networkKey, ...parts }: UsersParts) {
+export function createUsers({ policy, enforce, clock, networkKey, ...parts }: UsersParts) {
   const { store, hasher, throttle, audit } = parts;
   const { verify, auditThrottled } = createSignIn(parts);
   const estimates = fairQueue(1, maxEstimates);
@@ -175,7 +177,7 @@ export function createUsers({ policy, enforce, networkKey, ...parts }: UsersPart
       return revocation ?? ((await store.find(userId)) ? undefined : deletedConcurrently);
     });
     if (!revocation) throw new Problem("invalid-credentials");
-    if (revocation === deletedConcurrently) return enforce(deletedUser(userId));
+    if (revocation === deletedConcurrently) return enforce(deletedUser(userId, clock()));
     enforce(revocation);
     audit("user-deleted", { userId });
   }

@@ -54,6 +54,18 @@ async function expectBack(): Promise<void> {
 
 const aToken = await service.token("miguel");
 
+test("on another server, the token lifetime is recorded before a token is issued", async () => {
+  await query(postgres.administrator, "DELETE FROM latchkey.token_lifetimes"); // as a failover may lose it
+  await postgres.stop();
+  await postgres.start();
+  // Once the instance has noticed, it records without waiting for the next renewal.
+  await vi.waitUntil(
+    async () => (await query(postgres.administrator, "SELECT FROM latchkey.token_lifetimes")).length === 1,
+    5_000,
+  );
+  await expectBack();
+});
+
 test("Postgres is stopped and started again", async () => {
   await postgres.stop();
   await expectAway();

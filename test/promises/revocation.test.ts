@@ -231,6 +231,73 @@ describe("the list", () => {
     await database.close();
   });
 
+  test("is stale from a reload until all of it was read again, also if a read was in progress", async () => {
+    const database = openDatabase(await createDatabase(), 2);
+    const real = revocationStore(database);
+    /** Opened gates let a call of the store continue. */
+    const gates: Record<"readAll" | "readSince" | "isCurrent", (() => void)[]> = {
+      readAll: [],
+      readSince: [],
+      isCurrent: [],
+    };
+    let isGated = false;
+    const pass = (name: keyof typeof gates) =>
+      isGated ? new Promise<void>((resolve) => void gates[name].push(resolve)) : Promise.resolve();
+    const open = async (name: keyof typeof gates) => {
+      await vi.waitUntil(() => gates[name].length > 0, { timeout: 4_000, interval: 5 });
+      gates[name].shift()?.();
+    };
+    const list = await watchRevocations({
+      store: {
+        ...real,
+        readAll: (onPage) => pass("readAll").then(() => real.readAll(onPage)),
+        readSince: (cursor, onPage) => pass("readSince").then(() => real.readSince(cursor, onPage)),
+        isCurrent: (cursor) => pass("isCurrent").then(() => real.isCurrent(cursor)),
+      },
+      maxStalenessMs: 60_000,
+      clock: () => new Date(),
+      onError: () => {},
+    });
+    const subject = userId("a user");
+    const problem = (epoch: number) => {
+      try {
+        list.check({
+          tokenId: tokenId("a token"),
+          sessionId: undefined,
+          keyId: keyId("a key"),
+          userId: subject,
+          epoch,
+        });
+        return undefined;
+      } catch (error) {
+        return (error as Problem).slug;
+      }
+    };
+    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(Date.now() + 600_000) });
+    isGated = true;
+    expect(problem(1)).toBe(undefined);
+
+    await open("readSince"); // this read and its check are in progress during the reload
+    await vi.waitUntil(() => gates.isCurrent.length > 0, { timeout: 4_000, interval: 5 });
+    list.reload();
+    await open("isCurrent");
+    await vi.waitUntil(() => gates.readAll.length > 0, { timeout: 4_000, interval: 5 });
+    expect([problem(0), problem(1)]).toEqual(["token-revoked", "revocations-stale"]);
+
+    list.reload(); // during the read of all entries
+    await open("readAll");
+    await open("isCurrent");
+    await vi.waitUntil(() => gates.readAll.length > 0, { timeout: 4_000, interval: 5 });
+    expect([problem(0), problem(1)]).toEqual(["token-revoked", "revocations-stale"]);
+
+    isGated = false;
+    for (const waiting of Object.values(gates)) for (const resolve of waiting.splice(0)) resolve();
+    await vi.waitUntil(() => problem(1) === undefined, { timeout: 4_000, interval: 5 });
+    expect(problem(0)).toBe("token-revoked");
+    await list.close();
+    await database.close();
+  });
+
   test("is stale while its server responds but cannot commit", async () => {
     const url = await createDatabase();
     const database = openDatabase(url, 2);

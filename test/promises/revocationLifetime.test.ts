@@ -12,7 +12,8 @@ import { watchRevocations } from "../../src/revocations/revocations.ts";
 import { revoke } from "../../src/revocations/revoke.ts";
 import { revocationStore } from "../../src/revocations/store.ts";
 import { accessTokens } from "../../src/tokens/accessTokens.ts";
-import { recordSeconds } from "../../src/tokens/lifetime.ts";
+import { issueToken } from "../../src/tokens/handlers.ts";
+import { recordSeconds, recordTokenLifetime } from "../../src/tokens/lifetime.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore, tokenLifetimeStore } from "../../src/tokens/store.ts";
@@ -41,6 +42,19 @@ const openedDatabase = (url: string) => {
   afterTest(() => database.close());
   return database;
 };
+
+async function createSigningKeys() {
+  const keys = await watchSigningKeys({
+    store: signingKeyStore(openedDatabase(await createDatabase())),
+    seal: createSeal([secretKey]),
+    rotationSeconds: 1e6,
+    clock: () => new Date(),
+    onRotation: () => {},
+    onError: () => {},
+  });
+  afterTest(() => keys.close());
+  return keys;
+}
 
 describe("with a lifetime of 600 seconds, ten million sign-outs a day of different users", { timeout: 60_000 }, () => {
   const perSecond = 10_000_000 / 86_400;
@@ -166,9 +180,13 @@ describe("an entry outlives the tokens", () => {
     const { rows } = await knex.raw(`SELECT seconds, round(${days}) AS days FROM token_lifetimes`);
     expect(rows).toEqual([{ seconds: 86_400, days: "7" }]);
     const { rows: entries } = await knex.raw(
-      `WITH revoked AS (${revoke({ subject: "'subject'" })}) SELECT "expiresAt" > now() + interval '8 days' AS kept FROM revoked`,
+      `WITH revoked AS (${revoke({ subject: "'subject'" })}) SELECT "expiresAt" > now() + interval '24 hours' AS kept FROM revoked`,
     );
     expect(entries).toEqual([{ kept: true }]);
+    // An instance of the new version with the same lifetime does not shorten the week.
+    await tokenLifetimeStore(openedDatabase(url)).record(86_400, recordSeconds);
+    const { rows: renewed } = await knex.raw(`SELECT round(${days}) AS days FROM token_lifetimes`);
+    expect(renewed).toEqual([{ days: "7" }]);
   });
 
   test("that were issued after a backup was made, once it is restored", async () => {
@@ -194,42 +212,119 @@ describe("an entry outlives the tokens", () => {
     await client.query("BEGIN");
     await client.query(revoke({ subject: "'early'" }));
     // The revocation does not know the new lifetime, so no token of that lifetime may be issued before it is visible.
-    let isRecorded = false;
-    const recorded = store.record(86_400, 120).then(() => {
-      isRecorded = true;
+    // Other revocations do not wait meanwhile, and know the new lifetime.
+    const other = new pg.Client(url);
+    await other.connect();
+    afterTest(() => other.end());
+    await other.query("SET lock_timeout = '300ms'");
+    let hasTried = false;
+    const recording = recordTokenLifetime({ store, lifetimeSeconds: 86_400, onError: () => {} }).finally(() => {
+      hasTried = true;
     });
-    await vi.waitUntil(
-      async () => (await query(url, "SELECT FROM pg_locks WHERE mode = 'ShareLock' AND NOT granted")).length > 0,
-      { timeout: 1_000, interval: 10 },
-    );
-    expect(isRecorded).toBe(false);
-    await client.query("COMMIT");
-    await client.end();
-    await recorded;
+    for (let round = 0; !hasTried; round += 1) await other.query(revoke({ subject: `'other ${round}'` }));
+    const lifetime = await recording;
+    afterTest(() => lifetime.close());
+    expect(lifetime.isRecordedSince(performance.now())).toBe(false);
     const [late] = await query(url, `${revoke({ subject: "'late'" })}, expires_at > now() + interval '1 day' AS kept`);
     expect(late?.["kept"]).toBe(true);
+    expect(lifetime.isRecordedSince(performance.now())).toBe(false);
+    await client.query("COMMIT");
+    await client.end();
+    await vi.waitUntil(() => lifetime.isRecordedSince(performance.now()), { timeout: 5_000, interval: 10 });
+  });
+
+  test("but no longer than a day and a bit, after the clock was years ahead", async () => {
+    const url = await createDatabase();
+    const store = tokenLifetimeStore(openedDatabase(url));
+    const keptHours = async () => {
+      const hours = "extract(epoch FROM expires_at - now())::float8 / 3600 AS hours";
+      const [row] = await query(url, `${revoke({ subject: `'${randomUUID()}'` })}, ${hours}`);
+      return Number(row?.["hours"]);
+    };
+    await store.record(600, recordSeconds);
+    await query(url, "UPDATE token_lifetimes SET issued_until = now() + interval '10 years'");
+    expect(await keptHours()).toBeGreaterThan(24);
+    expect(await keptHours()).toBeLessThan(25.2);
+    // The next renewal puts it right.
+    await store.record(600, recordSeconds);
+    expect(await keptHours()).toBeLessThan((600 + 300 + 120 + 1) / 3600);
+  });
+});
+
+describe("a token is issued only if its lifetime has been recorded since", () => {
+  const recordedLifetime = async () => {
+    const url = await createDatabase();
+    const real = tokenLifetimeStore(openedDatabase(url));
+    /** Called before each record. */
+    const hooks = { beforeRecord: () => Promise.resolve() };
+    const lifetime = await recordTokenLifetime({
+      store: { ...real, record: (...values) => hooks.beforeRecord().then(() => real.record(...values)) },
+      lifetimeSeconds: 600,
+      onError: () => {},
+    });
+    afterTest(() => lifetime.close());
+    return { url, lifetime, hooks };
+  };
+
+  test("before its epoch was read", async () => {
+    const keys = await createSigningKeys();
+    const epochReadAfterMs = performance.now();
+    const { lifetime } = await recordedLifetime();
+    const tokens = accessTokens({
+      keys,
+      issuer: "https://latchkey.example",
+      ttlSeconds: 600,
+      lifetime,
+      clock: () => new Date(),
+    });
+    const caller = { userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 };
+    const handler = issueToken(tokens, { withCurrentEpoch: (principal) => Promise.resolve(principal) }, () => {});
+    const issue = async (epochReadAfterMs: number | undefined) => {
+      const verifyAgain = () => Promise.resolve(undefined);
+      const principal = { ...caller, proof: "password", epochReadAfterMs, verifyAgain } as const;
+      return handler({ principal } as Parameters<typeof handler>[0]);
+    };
+    // The record was made after the epoch was read, and a revocation in between does not know it.
+    await expect(issue(epochReadAfterMs)).rejects.toMatchObject({ slug: "database-unavailable" });
+    expect(await issue(performance.now())).toMatchObject({ status: 200 });
+    expect(await issue(undefined)).toMatchObject({ status: 200 });
+  });
+
+  test("the clock was changed or the server was replaced", async () => {
+    const { url, lifetime, hooks } = await recordedLifetime();
+    expect(lifetime.isRecordedSince(performance.now())).toBe(true);
+    /** Records that wait until they may begin. */
+    const waiting: (() => void)[] = [];
+    hooks.beforeRecord = () => new Promise<void>((resolve) => void waiting.push(resolve));
+    const recordBegins = () => vi.waitUntil(() => waiting.shift(), { timeout: 5_000, interval: 5 });
+    await query(url, "DELETE FROM token_lifetimes");
+    lifetime.recordAgain();
+    const beginFirst = await recordBegins();
+    expect(lifetime.isRecordedSince(performance.now())).toBe(false);
+
+    lifetime.recordAgain(); // the record in progress does not count
+    beginFirst();
+    const beginSecond = await recordBegins();
+    expect(lifetime.isRecordedSince(performance.now())).toBe(false);
+    const earlierMs = performance.now();
+    beginSecond();
+    await vi.waitUntil(() => lifetime.isRecordedSince(performance.now()), { timeout: 5_000, interval: 5 });
+    expect(lifetime.isRecordedSince(earlierMs)).toBe(false);
+    expect(await query(url, "SELECT FROM token_lifetimes")).toHaveLength(1);
   });
 });
 
 test("a token that is issued late expires as if it had been issued when its epoch was read", async () => {
-  const keys = await watchSigningKeys({
-    store: signingKeyStore(openedDatabase(await createDatabase())),
-    seal: createSeal([secretKey]),
-    rotationSeconds: 1e6,
-    clock: () => new Date(),
-    onRotation: () => {},
-    onError: () => {},
-  });
-  afterTest(() => keys.close());
+  const keys = await createSigningKeys();
   let nowMs = 1_800_000_000_000;
   const tokens = accessTokens({
     keys,
     issuer: "https://latchkey.example",
     ttlSeconds: 600,
-    lifetime: { isRecorded: () => true },
+    lifetime: { isRecordedSince: () => true },
     clock: () => new Date(nowMs),
   });
-  const issue = tokens.prepare();
+  const issue = tokens.prepare(performance.now());
   nowMs += 3_600_000; // the process was frozen
   const claims = claimsOf(await issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
   expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });

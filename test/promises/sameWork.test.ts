@@ -40,6 +40,7 @@ const users = createUsers({
   }),
   networkKey: (username, network) => keys.knownNetworks(username, network)[0],
   enforce: () => {},
+  clock: () => now,
   audit: (event, details) => audited.push([event, details]),
 });
 

@@ -40,6 +40,7 @@ const users = createUsers({
   policy: { minimumLength: 8, blocklist: false, contextWords: [] },
   throttle: createThrottle({ ...attempts, limits, clock: () => new Date(1_800_000_000_000) }),
   networkKey: (username, network) => keys.knownNetworks(username, network)[0],
+  clock: () => new Date(1_800_000_000_000),
   ...parts,
 });
 const newInstance = () =>
