@@ -25,6 +25,7 @@ const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
 const keys = throttleKeys([secretKey]);
 const limits = { "account-address": 5, account: 50, address: 1_000, registrations: 1_000, consecutive: 50 };
 const store = userStore(database);
+const clock = () => new Date(1_800_000_000_000);
 let audited: [AuditEvent, AuditDetails][] = [];
 /** @param meanwhile runs after the password was found right, before the sign-in is completed */
 const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
@@ -46,8 +47,9 @@ const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
       store: attemptStore(database),
       keys,
       schedule: hasher.schedule,
-      clock: () => new Date(1_800_000_000_000),
+      clock,
     }),
+    clock,
     networkKey: (username, network) => keys.knownNetworks(username, network)[0],
     enforce: () => {},
     audit: (event, details) => audited.push([event, details]),
