@@ -8,7 +8,7 @@ export const documentation: readonly Mutation[] = [
     find: "const type = preferredType(request, contentTypes) as string;",
     replace: "const type = contentTypes[0] as string;",
     test: "test/operations/getIndex.test.ts",
-    only: "200 to a browser",
+    only: "as HTML to a browser",
   },
   {
     name: "Vary: Accept replaces Vary: Origin",
@@ -16,7 +16,7 @@ export const documentation: readonly Mutation[] = [
     find: 'Vary: varyBy("Accept", response)',
     replace: 'Vary: "Accept"',
     test: "test/operations/getIndex.test.ts",
-    only: "both reasons",
+    only: "Vary names both headers",
   },
   {
     name: "the index links to documentation that is not served",
@@ -32,7 +32,7 @@ export const documentation: readonly Mutation[] = [
     find: "if (stripBase) app.use(stripBase);",
     replace: "",
     test: "test/operations/getIndex.test.ts",
-    only: "below a path of PUBLIC_URL",
+    only: "with a path in PUBLIC_URL",
   },
   {
     name: "a path of PUBLIC_URL that the contract also uses is stripped",
@@ -40,7 +40,7 @@ export const documentation: readonly Mutation[] = [
     find: 'if (base === "" || isAmbiguous) return',
     replace: 'if (base === "") return',
     test: "test/operations/getIndex.test.ts",
-    only: "below a path of PUBLIC_URL",
+    only: "with a path in PUBLIC_URL",
   },
   {
     name: "the types of problems lack the path of PUBLIC_URL",
@@ -48,7 +48,7 @@ export const documentation: readonly Mutation[] = [
     find: "check, transportHeaders, base });",
     replace: "check, transportHeaders });",
     test: "test/operations/getIndex.test.ts",
-    only: "below a path of PUBLIC_URL",
+    only: "with a path in PUBLIC_URL",
   },
   {
     name: "the links of the index lack the path of PUBLIC_URL",
@@ -56,7 +56,7 @@ export const documentation: readonly Mutation[] = [
     find: "indexOf(basePath(publicUrl),",
     replace: 'indexOf("",',
     test: "test/operations/getIndex.test.ts",
-    only: "below a path of PUBLIC_URL",
+    only: "with a path in PUBLIC_URL",
   },
   {
     name: "metrics count the warm-up request",
@@ -72,7 +72,7 @@ export const documentation: readonly Mutation[] = [
     find: "raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),",
     replace: 'raw: "",',
     test: "test/project/collection.test.ts",
-    only: "a new operation is in it",
+    only: "it contains a new operation",
   },
   {
     name: "the lint accepts unbounded values in the contract",
@@ -80,6 +80,6 @@ export const documentation: readonly Mutation[] = [
     find: "latchkey/values-are-bounded: error",
     replace: "latchkey/values-are-bounded: off",
     test: "test/project/contractLint.test.ts",
-    only: "every rule has an edit",
+    only: "every rule rejects an edit",
   },
 ];

@@ -56,7 +56,7 @@ export const http: readonly Mutation[] = [
     find: 'decoded.replace(/\\p{Cc}/gu, "")',
     replace: "decoded",
     test: "test/operations/createSession.test.ts",
-    only: "no control characters",
+    only: "removes control characters",
   },
   {
     name: "documentation is served although it is off",
@@ -112,6 +112,6 @@ export const http: readonly Mutation[] = [
     find: "if (!(await isMigrated())) throw",
     replace: "if (!(await isMigrated()) && false) throw",
     test: "test/operations/getReadiness.test.ts",
-    only: "503 where a migration",
+    only: "while a migration is missing",
   },
 ];

@@ -8,7 +8,7 @@ export const sessions: readonly Mutation[] = [
     find: "Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds)",
     replace: "tokens.ttlSeconds",
     test: "test/operations/refreshToken.test.ts",
-    only: "no access token outlives",
+    only: "expires with its session at the latest",
   },
   {
     name: "the maximum session lifetime does not limit its access tokens",
@@ -16,7 +16,7 @@ export const sessions: readonly Mutation[] = [
     find: "least(idle_expires_at, sessions.expires_at) - now()",
     replace: "idle_expires_at - now()",
     test: "test/operations/refreshToken.test.ts",
-    only: "no access token outlives",
+    only: "expires with its session at the latest",
   },
   {
     name: "an ended session can be refreshed",
@@ -40,13 +40,13 @@ export const sessions: readonly Mutation[] = [
     find: "!state || !secrets.isGenuine(token, state.seed)",
     replace: "!state",
     test: "test/operations/refreshToken.test.ts",
-    only: "for a guess",
+    only: "for a guessed secret",
   },
   {
     name: "a refresh returns the same refresh token",
     file: "src/sessions/store.ts",
     find: "SET generation = generation + 1, refresh_digest = :nextDigest",
-    replace: "SET generation = generation + 1, refresh_digest = :digest",
+    replace: "SET generation = generation + (octet_length(:nextDigest) / 32), refresh_digest = :digest",
     test: "test/operations/refreshToken.test.ts",
     only: "next tokens of the same session",
   },
@@ -72,7 +72,7 @@ export const sessions: readonly Mutation[] = [
     find: "if (secondsSinceUse < times.graceSeconds) return true;",
     replace: "if (secondsSinceUse < 1e9) return true;",
     test: "test/operations/refreshToken.test.ts",
-    only: "401 token-reused after",
+    only: "token-reused for a used token after",
   },
   {
     name: "a repeated refresh ends the session, within the grace period",
@@ -96,7 +96,7 @@ export const sessions: readonly Mutation[] = [
     find: "AND password_epoch <= :epoch FOR NO KEY UPDATE",
     replace: "AND password_epoch <= :epoch",
     test: "test/operations/createSession.test.ts",
-    only: "is being deleted",
+    only: "if the user is deleted after",
   },
   {
     name: "deleting a user and ending a session lock rows in different orders",
@@ -120,7 +120,7 @@ export const sessions: readonly Mutation[] = [
     find: "FROM users WHERE id = :userId AND password_epoch <= :epoch",
     replace: "FROM users WHERE id = :userId AND :epoch >= 0",
     test: "test/operations/createSession.test.ts",
-    only: "password was changed between",
+    only: "if the password is changed after",
   },
   {
     name: "another user's session can be ended",
@@ -128,7 +128,7 @@ export const sessions: readonly Mutation[] = [
     find: "WHERE sessions.id = :id AND user_id = :userId",
     replace: "WHERE sessions.id = :id AND :userId IS NOT NULL",
     test: "test/operations/endSession.test.ts",
-    only: "404 for another's",
+    only: "for another user's session",
   },
   {
     name: "another user's sessions are listed",
@@ -136,7 +136,7 @@ export const sessions: readonly Mutation[] = [
     find: "WHERE user_id = :userId AND token_epoch = user_epoch\n      AND ended_at",
     replace: "WHERE :userId IS NOT NULL AND token_epoch = user_epoch\n      AND ended_at",
     test: "test/operations/listSessions.test.ts",
-    only: "one's own",
+    only: "with the caller's live sessions",
   },
   {
     name: "the number of sessions of a user is not limited",

@@ -9,7 +9,7 @@ export const tokens: readonly Mutation[] = [
     find: "if (principal.expiresAt.getTime() / 1000 <= now) throw",
     replace: "if (principal.expiresAt.getTime() / 1000 <= now - 1e6) throw",
     test: "test/operations/getResource.test.ts",
-    only: "401 token-expired",
+    only: "for an expired token",
   },
   {
     name: "a token of another type is accepted",
@@ -33,7 +33,7 @@ export const tokens: readonly Mutation[] = [
     find: "revocations.check(principal);",
     replace: "",
     test: "test/operations/revokeToken.test.ts",
-    only: "204, and this token",
+    only: "and that token is rejected",
   },
   {
     name: "the revocation of a token expires before the token",
@@ -41,7 +41,7 @@ export const tokens: readonly Mutation[] = [
     find: "expiresAt.getTime() + clockMarginSeconds * 1000",
     replace: "expiresAt.getTime()",
     test: "test/operations/revokeToken.test.ts",
-    only: "kept five minutes longer",
+    only: "keeps the revocation for five minutes",
   },
   {
     name: "the revocation of a session expires before its tokens",
@@ -49,7 +49,7 @@ export const tokens: readonly Mutation[] = [
     find: "tokenSeconds + clockMarginSeconds",
     replace: "tokenSeconds",
     test: "test/operations/revokeToken.test.ts",
-    only: "kept five minutes longer",
+    only: "keeps the revocation for five minutes",
   },
   {
     name: "tokens are accepted although the revocation list is stale",
@@ -145,7 +145,7 @@ export const tokens: readonly Mutation[] = [
     find: "client_id: clientId, username",
     replace: "username",
     test: "test/operations/issueToken.test.ts",
-    only: "a client library for RFC 9068",
+    only: "an RFC 9068 client library accepts",
   },
   {
     name: "a token with another client_id is accepted",

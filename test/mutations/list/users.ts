@@ -16,7 +16,7 @@ export const users: readonly Mutation[] = [
     find: "password_epoch = token_epoch + 1\n      WHERE id = :id AND password_epoch <= :epoch",
     replace: "password_epoch = token_epoch + 1\n      WHERE id = :id AND :epoch >= 0",
     test: "test/operations/changePassword.test.ts",
-    only: "of two changes",
+    only: "of two simultaneous changes",
   },
   {
     name: "a password change keeps all familiar networks",
@@ -40,13 +40,13 @@ export const users: readonly Mutation[] = [
     find: "DELETE FROM users WHERE id = :id AND password_epoch <= :epoch",
     replace: "DELETE FROM users WHERE id = :id AND :epoch >= 0",
     test: "test/operations/deleteUser.test.ts",
-    only: "a deletion that began",
+    only: "if the password is changed after it was verified",
   },
   {
     name: "any user can read any user",
     file: "src/users/users.ts",
     find: "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
-    replace: "await store.find(id)",
+    replace: "await store.find(toUserId(id))",
     test: "test/operations/getUser.test.ts",
     only: "404 for another's id",
   },
@@ -168,7 +168,7 @@ export const users: readonly Mutation[] = [
     find: "find_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)",
     replace: "find_account(:username, :id)",
     test: "test/promises/throttling.test.ts",
-    only: "without a look",
+    only: "does not look up the user",
   },
   {
     name: "concurrent guesses exceed the limit",
@@ -176,7 +176,7 @@ export const users: readonly Mutation[] = [
     find: "pending = throttle.pending + 1\n      WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)",
     replace: "pending = throttle.pending + 1",
     test: "test/promises/throttling.test.ts",
-    only: "as many are looked at as may be",
+    only: "exactly as many as allowed are evaluated",
   },
   {
     name: "a sign-in remembers its network during a change of its password",
