@@ -69,8 +69,13 @@ describeOperation("refreshToken", {
       "invalid-token for a guessed secret, which does not end the session": async () => {
         const { id, refresh_token } = await signIn();
         const next = (await refresh(refresh_token)).json.refresh_token;
+        // An instance that has not served the session reads it first.
+        const other = await startTestService({}, service.databaseUrl);
         for (const guess of ["A".repeat(48), `AAAAA${"B".repeat(43)}`, `_____${"C".repeat(43)}`]) {
-          expect(await refresh(`${id}.${guess}`)).toMatchObject({ status: 401, problem: "invalid-token" });
+          for (const { send } of [service, other]) {
+            const json = { refresh_token: `${id}.${guess}` };
+            expect(await send("POST", "/api/token", { json })).toMatchObject({ status: 401, problem: "invalid-token" });
+          }
         }
         expect((await refresh(next)).status).toBe(200);
       },

@@ -11,6 +11,7 @@ import { throttleKeys } from "../../src/throttling/keys.ts";
 import { type Limits, Throttled, windowSeconds } from "../../src/throttling/limits.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { afterTest } from "../support/afterTest.ts";
 import { createClient, type Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import {
@@ -92,6 +93,27 @@ describe("of many concurrent guesses on two instances, exactly as many as allowe
     expect(lookedAt(guesses)).toBe(limit);
     expect(service.hashingWork() + second.hashingWork() - before).toBe(limit * 19_456 * 2);
   });
+});
+
+test("concurrent attempts are admitted up to the limit exactly", async () => {
+  const database = openDatabase(service.databaseUrl, 10);
+  afterTest(() => database.close());
+  const store = attemptStore(database);
+  const now = new Date();
+  const later = new Date(now.getTime() + 60_000);
+  const attempt = {
+    reference: { username: storedUsername("nobody") },
+    counters: [{ key: "concurrent attempts", limitIfKnown: 7, limitIfUnknown: 7 }],
+    countersEndAt: later,
+    failureKeys: ["concurrent attempts"] as const,
+    maxFailuresIfKnown: 100,
+    maxFailuresIfUnknown: 100,
+    failuresExpireAt: later,
+    networkKeys: [],
+    now,
+  };
+  const started = await Promise.all(Array.from({ length: 40 }, () => store.begin(attempt)));
+  expect(started.filter(({ isAdmitted }) => isAdmitted)).toHaveLength(7);
 });
 
 test("an hour overlaps five windows, and unknown and known networks have separate limits", async () => {

@@ -15,8 +15,8 @@ export const users: readonly Mutation[] = [
     file: "src/users/store.ts",
     find: "password_epoch = token_epoch + 1\n      WHERE id = :id AND password_epoch <= :epoch",
     replace: "password_epoch = token_epoch + 1\n      WHERE id = :id AND :epoch >= 0",
-    test: "test/operations/changePassword.test.ts",
-    only: "of two simultaneous changes",
+    test: "test/promises/passwordRaces.test.ts",
+    only: "changed to the same password",
   },
   {
     name: "a password change keeps all familiar networks",
@@ -48,7 +48,7 @@ export const users: readonly Mutation[] = [
     find: "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
     replace: "await store.find(toUserId(id))",
     test: "test/operations/getUser.test.ts",
-    only: "404 for another's id",
+    only: "for another user's id",
   },
   {
     name: "a token can be registered as a username",
@@ -176,7 +176,7 @@ export const users: readonly Mutation[] = [
     find: "pending = throttle.pending + 1\n      WHERE throttle.points < (SELECT max FROM counters WHERE counters.key = throttle.key)",
     replace: "pending = throttle.pending + 1",
     test: "test/promises/throttling.test.ts",
-    only: "exactly as many as allowed are evaluated",
+    only: "concurrent attempts are admitted",
   },
   {
     name: "a sign-in remembers its network during a change of its password",
