@@ -4,7 +4,7 @@ import type { ThrottleKeys } from "./keys.ts";
 import { type Limit, type Limits, limitOfNetwork, windowSeconds, withoutReserve } from "./limits.ts";
 import type { Counter, StartedAttempt } from "./storeTypes.ts";
 
-/** Who registers or signs in, and from where. */
+/** The account and the networks of a sign-in or a registration. */
 export type Client = {
   /** The username, whether or not there is such a user. */
   account: string;
