@@ -1,4 +1,7 @@
-/** Audit events. The log has one line per event, without any secret. */
+/**
+ * Audit events: who did what, from where. The log has one line per event. The table `audit_events` has a row, except for routine
+ * events. Neither contains a secret.
+ */
 
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
@@ -41,6 +44,29 @@ export const auditEvents = {
 } as const;
 
 export type AuditEvent = keyof typeof auditEvents;
+
+/** Changes, whose statements store the event themselves (recordEvent.ts): both are committed, or neither. */
+export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
+  "user-registered",
+  "user-deleted",
+  "password-changed",
+  "sessions-ended",
+  "session-created",
+  "session-ended",
+  "token-revoked",
+]);
+
+/** Routine, and too many to be stored. */
+export const onlyLogged: ReadonlySet<AuditEvent> = new Set(["session-refreshed", "refresh-token-repeated"]);
+
+/** Anybody can cause these in any number, so only a limited number is stored (writer.ts). */
+export const refusals: ReadonlySet<AuditEvent> = new Set([
+  "password-refused",
+  "throttled",
+  "token-refused",
+  "scope-refused",
+  "refresh-refused",
+]);
 
 export type AuditDetails = {
   userId?: string | undefined;
