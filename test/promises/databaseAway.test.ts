@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { connect as connectTo, noTimeLimits } from "../../src/database/connect.ts";
 import { openDatabase } from "../../src/database/database.ts";
+import { sendSignal } from "../../src/database/embedded/commands.ts";
 import { isOutage } from "../../src/database/errors.ts";
 import { createWriteCheck } from "../../src/database/writeCheck.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -191,13 +192,13 @@ test("silent connections are closed: the next requests get new ones", async () =
   await checks(10);
   const silent = await backends();
   expect(silent.length).toBeGreaterThan(0);
-  for (const pid of silent) process.kill(pid, "SIGSTOP");
+  for (const pid of silent) sendSignal(pid, "SIGSTOP"); // one may have ended meanwhile
   try {
     for (const { status } of await checks(10)) expect([200, 503]).toContain(status);
     await expectBack();
     for (const { status } of await checks(10)) expect(status).toBe(200);
   } finally {
-    for (const pid of silent) process.kill(pid, "SIGCONT");
+    for (const pid of silent) sendSignal(pid, "SIGCONT");
   }
 });
 
