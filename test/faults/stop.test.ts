@@ -121,7 +121,8 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
     const lock = await open(join(dataDir, "postgres.lock"), "w");
     const start = new AbortController();
     const creating = createCluster(cluster, lock, start.signal);
-    while (!(await readdir(join(dataDir, "postgres.new")).catch(() => [])).includes("PG_VERSION")) await sleep(5);
+    while (!(await readdir(dataDir)).includes("postgres.new")) await sleep(5);
+    while (!(await readdir(join(dataDir, "postgres.new"))).includes("PG_VERSION")) await sleep(5);
     start.abort(new Error("cancelled"));
     await expect(creating).rejects.toThrow("cancelled");
     await lock.close();
