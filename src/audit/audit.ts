@@ -53,6 +53,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "sessions-ended",
   "session-created",
   "session-ended",
+  "refresh-token-reused",
   "token-revoked",
 ]);
 
@@ -68,18 +69,19 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "refresh-refused",
 ]);
 
+/**
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `passwordEpoch`
+ * numbers the changes of a user's password. `scope`: the scopes that were missing, or those that were granted.
+ */
+export const auditDetails = ["userId", "sessionId", "keyId", "passwordEpoch", "reason", "limit", "scope"] as const;
+
 export type AuditDetails = {
-  userId?: string | undefined;
-  sessionId?: string | undefined;
-  /** The key's `kid`. */
-  keyId?: string | undefined;
-  /** Numbers the changes of a user's password. */
-  passwordEpoch?: number | undefined;
-  reason?: string;
-  /** The scopes that were missing. */
-  scope?: string;
-  limit?: string;
+  [Name in (typeof auditDetails)[number]]?: (Name extends "passwordEpoch" ? number : string) | undefined;
 };
+
+/** @returns only the members that may be recorded: the argument can be a principal, for example */
+export const recordable = (details: AuditDetails): AuditDetails =>
+  Object.fromEntries(auditDetails.flatMap((name) => (details[name] === undefined ? [] : [[name, details[name]]])));
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */
 export type Audit = (event: AuditEvent, details: AuditDetails) => void;

@@ -1,6 +1,6 @@
 /** What is stored about an event. */
 import { currentRequest } from "../requestContext.ts";
-import type { AuditDetails, AuditEvent } from "./audit.ts";
+import { type AuditDetails, type AuditEvent, recordable } from "./audit.ts";
 
 /** Who acts, and from where. The members are columns of `audit_events`. */
 export type AuditContext = {
@@ -8,14 +8,14 @@ export type AuditContext = {
   actor_name: string | null;
   address: string | null;
   request_id: string | null;
+  /** Members in snake_case. */
+  details: Record<string, string>;
 };
 
 export type AuditRow = AuditContext & {
   occurred_at: string;
   event: AuditEvent;
   subject_id: string | null;
-  /** Members in snake_case. */
-  details: Record<string, string>;
 };
 
 /** The name of the actor of a command. */
@@ -27,7 +27,7 @@ export function actAsCommand(name: string): void {
 }
 
 /** The context of an event that happens now: the request and its principal. */
-export function auditContext(): AuditContext {
+export function auditContext(details: Omit<AuditDetails, "userId"> = {}): AuditContext {
   const request = currentRequest();
   const principal = request?.principal;
   return {
@@ -35,25 +35,23 @@ export function auditContext(): AuditContext {
     actor_name: principal?.username ?? (request ? null : commandActor),
     address: request?.address ?? null,
     request_id: request?.id ?? null,
-  };
-}
-
-/** @param now the time of the database */
-export function auditRow(event: AuditEvent, { userId, ...details }: AuditDetails, now: Date): AuditRow {
-  const context = auditContext();
-  return {
-    ...context,
-    // During a sign-in, there is no principal yet. The user is the one who acts, if the password was right.
-    actor_id: context.actor_id ?? (selfAuthenticating.has(event) ? (userId ?? null) : null),
-    occurred_at: now.toISOString(),
-    event,
-    subject_id: userId ?? null,
     details: Object.fromEntries(
-      Object.entries(details).flatMap(([name, value]) =>
-        value === undefined ? [] : [[name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), String(value)]],
-      ),
+      Object.entries(recordable(details)).map(([name, value]) => [snakeCase(name), String(value)]),
     ),
   };
 }
 
-const selfAuthenticating: ReadonlySet<AuditEvent> = new Set(["password-accepted"]);
+const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** @param now the time of the database */
+export function auditRow(event: AuditEvent, { userId, ...details }: AuditDetails, now: Date): AuditRow {
+  const context = auditContext(details);
+  return {
+    ...context,
+    // During a sign-in, there is no principal yet.
+    actor_id: context.actor_id ?? (event === "password-accepted" ? (userId ?? null) : null),
+    occurred_at: now.toISOString(),
+    event,
+    subject_id: userId ?? null,
+  };
+}

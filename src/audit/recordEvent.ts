@@ -8,19 +8,23 @@ export const auditParameter = json<AuditContext>();
 
 type RecordOptions = {
   event: AuditEvent;
-  /** The table or CTE with one row for each event. */
-  from: string;
-  /** SQL of the id of the user whom the event is about, as a uuid. */
+  /** The table or CTE with one row for each event. If absent, there is one event. */
+  from?: string;
+  /** SQL of the id of the user whom the event is about, as a uuid. By default, it is that of `from`. */
   subject?: string;
-  /** SQL of the user's name. By default, it is looked up: it must be that of a row that exists before the statement. */
+  /** SQL of the user's name. By default, it is that of the user before the statement. */
   subjectName?: string;
   /** SQL of a jsonb object of strings. */
   details?: string;
 };
 
-/** SQL that stores one event for each row of `from`, as a CTE of the statement, which has the parameter `:audit`. */
-export const recordEvent = ({ event, from, subject = "id", subjectName, details = "'{}'" }: RecordOptions): string =>
-  `INSERT INTO audit_events (event, actor_id, actor_name, subject_id, subject_name, address, request_id, details)
-    SELECT '${event}', context.actor_id, context.actor_name, subject.id, ${subjectName ?? "(SELECT username FROM users WHERE users.id = subject.id)"},
-      context.address, context.request_id, ${details}
-    FROM ${from}, LATERAL (SELECT ${subject} AS id) AS subject, json_populate_record(NULL::audit_events, :audit) AS context`;
+/** SQL that stores the event, as a CTE of the statement that makes the change, which has the parameter `:audit`. */
+export function recordEvent(options: RecordOptions): string {
+  const { event, from, subject = `${from}.id`, subjectName, details = "'{}'" } = options;
+  const name = subjectName ?? "(SELECT username FROM users WHERE users.id = subject.id)";
+  return `INSERT INTO audit_events (event, actor_id, actor_name, subject_id, subject_name, address, request_id, details)
+    SELECT '${event}', context.actor_id, context.actor_name, subject.id, ${name}, context.address, context.request_id,
+      coalesce(context.details, '{}') || ${details}
+    FROM ${from === undefined ? "" : `${from}, `}json_populate_record(NULL::audit_events, :audit) AS context,
+      LATERAL (SELECT ${subject} AS id) AS subject`;
+}

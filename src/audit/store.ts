@@ -1,7 +1,6 @@
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import { bigint, integer, json, jsonb, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
-import type { AuditRow } from "./auditRow.ts";
 import type { AuditStore } from "./storeTypes.ts";
 
 const insertEvents = statement({
@@ -11,7 +10,7 @@ const insertEvents = statement({
     FROM json_populate_recordset(NULL::audit_events, :rows)
     LEFT JOIN users AS actor ON actor.id = actor_id::uuid
     LEFT JOIN users AS subject ON subject.id = subject_id::uuid`,
-  parameters: { rows: json<readonly AuditRow[]>() },
+  parameters: { rows: json<string>() },
 });
 
 /** Planned for its values: the filters that are NULL must not keep an index from being used. */
@@ -49,7 +48,7 @@ const findEvents = statement({
 
 export const auditStore = (database: Database): AuditStore => ({
   async insertAll(rows) {
-    await database.write((knex) => insertEvents.count(knex, { rows }));
+    await database.write((knex) => insertEvents.count(knex, { rows: JSON.stringify(rows) }));
   },
   list: (filter, limit, before) => database.read((knex) => findEvents.rows(knex, { ...filter, limit, before })),
 });

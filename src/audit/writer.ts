@@ -54,7 +54,7 @@ export function startAuditWriter({ store, clock, onError }: Parts): AuditWriter 
     dropped: () => dropped,
     async close() {
       await poller.close();
-      await flush();
+      await flush().catch(onError);
     },
   };
 }

@@ -1,9 +1,13 @@
 /** Opens the database for a command, while services may be running. */
 import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
+import { actAsCommand } from "../audit/auditRow.ts";
+import { auditStore } from "../audit/store.ts";
+import { startAuditWriter } from "../audit/writer.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
@@ -46,11 +50,27 @@ export async function withDatabase(
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });
+    actAsCommand(operatorName());
+    const writer = startAuditWriter({ store: auditStore(database), clock: () => new Date(), onError: () => {} });
+    const logEvent = auditLog(log);
+    const audit: Audit = (event, details) => {
+      logEvent(event, details);
+      writer.store(event, details);
+    };
+    await use({ database, atomically: (change) => atomically(unlimited, change), audit }).finally(writer.close);
   } finally {
     await unlimited.destroy();
     await database.close();
     await postgres.close();
+  }
+}
+
+/** The user of the operating system, as the actor of audit events. */
+function operatorName(): string {
+  try {
+    return `command line (${userInfo().username})`;
+  } catch {
+    return "command line"; // a container can run under a uid without a name
   }
 }
 
