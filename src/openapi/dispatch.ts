@@ -6,7 +6,7 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
-import { type Authenticator, authenticate } from "./guard.ts";
+import { type Authenticator, authorize } from "./guard.ts";
 import { needsNegotiation, negotiate, requireAcceptable } from "./negotiation.ts";
 import type { ProblemWriter, TransportHeaders } from "./problemWriter.ts";
 import { createResponse, type HandlerReply, send } from "./response.ts";
@@ -54,7 +54,7 @@ function operationServer(parts: DispatchParts): Serve {
     const handle = () => {
       context.operation = operation;
       if (operation.method !== "get") requireSameSite(request);
-      return follow(authenticate(operation, request.headers.authorization, authenticator), callHandler);
+      return follow(authorize(operation, request.headers.authorization, authenticator), callHandler);
     };
     const callHandler = (principal: Principal | undefined) => {
       context.principal = principal;
