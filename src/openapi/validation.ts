@@ -42,6 +42,7 @@ export function requestValidator(contract: Contract) {
     formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
   });
 
+  const validate = inOrder(validators);
   const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
   const readers = new Map(types.map((type) => [type, bodyReader(type)]));
 
@@ -54,7 +55,7 @@ export function requestValidator(contract: Contract) {
     requireDeclaredQuery(operation, request);
     requireCanonicalScalars(operation, request);
     if (reader) requireRepresentableNumbers(request.body);
-    for (const validator of validators) await run(validator, request, response);
+    await run(validate, request, response);
     // The validator finds the operation by itself. If it found another one, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
     if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
@@ -139,13 +140,21 @@ function isDeclaredType(header: string | undefined, type: string): boolean {
   }
 }
 
+/** One middleware that runs several, without a promise for each. */
+const inOrder = (middlewares: readonly RequestHandler[]): RequestHandler =>
+  middlewares.reduceRight<RequestHandler>(
+    (rest, middleware) => (request, response, next) =>
+      middleware(request, response, (error?: unknown) =>
+        error === undefined ? rest(request, response, next) : next(error),
+      ),
+    (_request, _response, next) => next(),
+  );
+
 /** Runs a middleware. The promise rejects with the problem that its error stands for. */
 function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const next = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-    Promise.resolve(middleware(request, response, next)).catch(reject);
-  }).catch((error: unknown) => {
-    throw asProblem(error, request.body);
+    const next = (error?: unknown) => (error === undefined ? resolve() : reject(asProblem(error, request.body)));
+    (async () => middleware(request, response, next))().catch(next);
   });
 }
 
