@@ -12,9 +12,12 @@ import { openForMigration } from "../database/pool.ts";
 import { requireUsableSchema } from "../database/schema.ts";
 import { StartError } from "../errors.ts";
 import { auditLog } from "../observability/log.ts";
+import type { Run } from "./arguments.ts";
 
 /** What a command works with. */
 export type Tools = {
+  config: Config;
+  log: Logger;
   database: Database;
   /** Runs a change in a transaction without a time limit. @throws {StartError} if a lock is not granted in time */
   atomically<T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T>;
@@ -24,14 +27,16 @@ export type Tools = {
 /**
  * Opens the database, and closes it after `use`.
  * @param options.migrates applies missing migrations; otherwise they are an error
- * @throws {StartError}
  */
-export async function withDatabase(
-  config: Config,
-  log: Logger,
-  use: (tools: Tools) => Promise<void>,
-  { migrates = false } = {},
-): Promise<void> {
+export const withDatabase =
+  (use: (tools: Tools) => Promise<void>, { migrates = false } = {}): Run =>
+  (config, log) =>
+    openAndClose({ config, log, migrates }, use);
+
+type Opening = { config: Config; log: Logger; migrates: boolean };
+
+/** @throws {StartError} if the database cannot be used */
+async function openAndClose({ config, log, migrates }: Opening, use: (tools: Tools) => Promise<void>): Promise<void> {
   const { databaseUrl, dataDir } = config;
   // A command never creates a database: it would not be that of the service.
   if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
@@ -46,7 +51,8 @@ export async function withDatabase(
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });
+    const audit = auditLog(log);
+    await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit });
   } finally {
     await unlimited.destroy();
     await database.close();

@@ -33,14 +33,28 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(version.stdout[0]).toMatch(/^\d+\.\d+\.\d+$/);
   });
 
-  test.each([[["dance"]], [["serve", "twice"]], [["--surprise"]], [["__proto__"]]])(
-    "%j is a wrong usage: exit status 64",
-    async (args) => {
-      const program = runProgram(args, {});
-      expect(await program.exit).toBe(64);
-      expect(program.stderr.join("\n")).toContain("latchkey --help");
-    },
-  );
+  test.each([
+    [["dance"], "Unknown command 'dance'. See latchkey --help."],
+    [["serve", "twice"], "Expected 0 arguments but got 1. See latchkey serve --help."],
+    [["--surprise"], "Unknown option '--surprise'. See latchkey --help."],
+    [["__proto__"], "Unknown command '__proto__'. See latchkey --help."],
+    [["worker", "1"], "Only the service runs workers"],
+    [["user", "unlock", "miguel"], "Did you mean users? See latchkey --help."],
+    [["users", "unlok", "miguel"], "Unknown command 'unlok'. Did you mean unlock? See latchkey users --help."],
+    [["sessions", "end", "--usr", "miguel"], "Did you mean --user? See latchkey sessions end --help."],
+    [["users"], "Which command? latchkey users "],
+  ])("%j is a wrong usage: exit status 64, and a hint", async (args, hint) => {
+    const program = runProgram(args, {});
+    expect(await program.exit).toBe(64);
+    expect(program.stderr.join("\n")).toContain(hint);
+    expect(program.stdout).toEqual([]);
+  });
+
+  test("a wrong usage does not repeat what may be a password", async () => {
+    const program = runProgram(["users", "set-password", "miguel", "hunter2"], {});
+    expect(await program.exit).toBe(64);
+    expect(program.stderr.join("\n")).not.toMatch(/miguel|hunter2/);
+  });
 
   test("wrong settings: exit status 78, each named, no secret repeated", async () => {
     const program = runProgram([], {

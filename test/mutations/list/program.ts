@@ -28,7 +28,7 @@ export const program: readonly Mutation[] = [
   },
   {
     name: "keys rotate works with a wrong SECRET_KEY",
-    file: "src/cli/keys.ts",
+    file: "src/cli/signingKeys.ts",
     find: "rotationSeconds, log }: KeyTools): Promise<void> {\n  await requireSecretKey(store, seal);",
     replace: "rotationSeconds, log }: KeyTools): Promise<void> {",
     test: "test/promises/keyRotation.test.ts",
