@@ -51,14 +51,14 @@ const entries: Record<string, CommandEntry> = {
   },
   users: {
     ...tool,
-    summary: "Set passwords and unlock accounts.",
+    summary: "Administer users.",
     examples: ["users set-password miguel", "users unlock miguel"],
     define: async () => (await import("./users.ts")).defineUsers,
   },
   sessions: {
     ...tool,
-    summary: "End sessions and tokens, of a user or of all users.",
-    examples: ["sessions end --user miguel"],
+    summary: "List sessions, and end one, those of a user, or all.",
+    examples: ["sessions list --user miguel", "sessions end --user miguel"],
     define: async () => (await import("./sessions.ts")).defineSessions,
   },
   "signing-keys": signingKeys,

@@ -1,5 +1,6 @@
 /** Opens the database for a command, while services may be running. */
 import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
@@ -33,6 +34,15 @@ export const withDatabase =
   (config, log) =>
     openAndClose({ config, log, migrates }, use);
 
+/** Who runs the command, for audit events. */
+function commandActor(): string {
+  try {
+    return `command line (${userInfo().username})`;
+  } catch {
+    return `command line (uid ${process.getuid?.()})`; // the system does not know the user, such as in a container
+  }
+}
+
 type Opening = { config: Config; log: Logger; migrates: boolean };
 
 /** @throws {StartError} if the database cannot be used */
@@ -51,7 +61,7 @@ async function openAndClose({ config, log, migrates }: Opening, use: (tools: Too
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    const audit = auditLog(log);
+    const audit = auditLog(log.child({ actor: commandActor() }));
     await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit });
   } finally {
     await unlimited.destroy();

@@ -1,26 +1,90 @@
-/** `latchkey sessions`: ends the sessions and tokens of all users, or of one. */
+/** `latchkey sessions`: lists the sessions of a user; ends a session, those of a user, or all. */
 import { StartError } from "../errors.ts";
+import { sessionId, userId } from "../identifiers.ts";
+import { sessionStore } from "../sessions/store.ts";
+import type { Session } from "../sessions/storeTypes.ts";
 import { canonicalUsername } from "../users/username.ts";
-import { usernameOf } from "./account.ts";
+import { findUser, isUuid, noUser, usernameOf } from "./account.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, endUser } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { counted, printLine } from "./output.ts";
+import { optionTexts, pages, parseLimit } from "./paging.ts";
+import { printRows } from "./results.ts";
 
 export const defineSessions: Define = (sessions, execute) => {
   sessions
+    .command("list")
+    .description("List the sessions of a user, newest first. Times of use are rounded to hours.")
+    .requiredOption("--user <name>", optionTexts.name)
+    .option("--limit <number>", optionTexts.limit, parseLimit)
+    .option("--after <id>", optionTexts.after)
+    .option("--json", optionTexts.json)
+    .addHelpText("after", examples("sessions list --user miguel", "sessions list --user miguel --json"))
+    .action(async (options) => {
+      if (options.after !== undefined && !isUuid(options.after))
+        throw wrongUsage("sessions list", "The value of --after is not the id of a session.");
+      await execute(withDatabase((tools) => list(tools, options)));
+    });
+
+  sessions
     .command("end")
     .description("End sessions and their tokens. Every instance rejects them within a second.")
-    .option("--all", "of all users")
-    .option("--user <name>", "of the user with this name or id")
-    .addHelpText("after", examples("sessions end --user miguel", "sessions end --all"))
-    .action(async ({ all = false, user }) => {
-      if (all === (user !== undefined))
-        throw wrongUsage("sessions end", "Which sessions? latchkey sessions end --all, or --user NAME.");
-      await execute(withDatabase((tools) => (user === undefined ? endAll(tools) : endOf(tools, user))));
+    .argument("[id]", "the id of one session")
+    .option("--user <name>", "all sessions of the user with this name or id")
+    .option("--all", "all sessions of all users")
+    .addHelpText(
+      "after",
+      examples("sessions end 0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90", "sessions end --user miguel", "sessions end --all"),
+    )
+    .action(async (id, { all = false, user }) => {
+      if (Number(all) + Number(user !== undefined) + Number(id !== undefined) !== 1)
+        throw wrongUsage("sessions end", "Which sessions? latchkey sessions end ID, --all, or --user NAME.");
+      if (id !== undefined && !isUuid(id)) throw wrongUsage("sessions end", "The argument is not the id of a session.");
+      await execute(
+        withDatabase((tools) => {
+          if (id !== undefined) return endOne(tools, id);
+          return user === undefined ? endAll(tools) : endOf(tools, user);
+        }),
+      );
     });
 };
+
+type ListOptions = { user: string; limit?: number; after?: string; json?: true };
+
+async function list({ database }: Tools, { user: name, limit, after, json }: ListOptions): Promise<void> {
+  const user = await findUser(database, name);
+  const store = sessionStore(database);
+  const read = async (limit: number, after: string | undefined) => {
+    const found = await store.list(userId(user.id), limit + 1, after);
+    const items = found.slice(0, limit).map(toRow);
+    return { items, next: found.length > limit ? items.at(-1)?.id : undefined };
+  };
+  await printRows(pages(read, { limit, after }), {
+    columns: ["id", "created_at", "last_used_at", "expires_at", "address", "user_agent"],
+    json,
+    none: `${user.username} has no sessions.`,
+  });
+}
+
+const toRow = ({ id, createdAt, lastUsedAt, expiresAt, userAgent, address }: Session) => ({
+  id,
+  created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
+  expires_at: expiresAt.toISOString(),
+  user_agent: userAgent,
+  address,
+});
+
+async function endOne({ database, audit }: Tools, id: string): Promise<void> {
+  const store = sessionStore(database);
+  const session = await store.find(sessionId(id), 0);
+  if (!session || !(await store.end(session.userId, sessionId(id))))
+    throw new StartError(`There is no session ${id} that has not ended.`);
+  audit("session-ended", { userId: session.userId, sessionId: id, reason: "operator" });
+  printLine("Ended the session, and every token of it.");
+}
 
 async function endAll({ atomically, audit }: Tools): Promise<void> {
   const ended = await atomically(endEverything);
@@ -28,10 +92,11 @@ async function endAll({ atomically, audit }: Tools): Promise<void> {
   printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
 }
 
-async function endOf({ database, atomically, audit }: Tools, name: string): Promise<void> {
+/** Ends every session and every token of a user. */
+export async function endOf({ database, atomically, audit }: Tools, name: string): Promise<void> {
   const username = canonicalUsername(await usernameOf(database, name));
   const ended = username && (await atomically((transaction) => endUser(transaction, username)));
-  if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
+  if (!ended) throw noUser(name);
   audit("sessions-ended", { userId: ended.userId, reason: "operator" });
   printLine(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
 }

@@ -17,6 +17,7 @@ import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { counted, printLine } from "./output.ts";
+import { optionTexts } from "./paging.ts";
 import { printRows } from "./results.ts";
 
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
@@ -35,7 +36,7 @@ export const defineSigningKeys: Define = (signingKeys, execute) => {
   signingKeys
     .command("list")
     .description("List the signing keys with their states: next, signing, retired or revoked.")
-    .option("--json", "print one JSON object per key")
+    .option("--json", optionTexts.json)
     .addHelpText("after", examples(`${name} list`, `${name} list --json`))
     .action(async ({ json }) => {
       // Scripts read the lines that the former name prints.

@@ -1,5 +1,5 @@
 /** The program from outside: start, refusal to start, stop, and what it stores. */
-import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import pg from "pg";
@@ -133,6 +133,22 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(await program.exit).toBe(69);
     expect(program.stderr).toEqual([expect.stringContaining(`There is no database in ${DATA_DIR}.`)]);
     await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
+  });
+
+  test("serve loads neither the library for commands nor the one for tables", async () => {
+    const folder = await temporaryFolder();
+    const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, NODE_V8_COVERAGE: folder };
+    const program = runProgram(["serve"], settings);
+    await program.url;
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+    const files = await readdir(folder);
+    const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
+    const loaded = texts.flatMap((text) => JSON.parse(text).result as { url: string }[]).map(({ url }) => url);
+    expect(loaded).toContainEqual(expect.stringContaining("node_modules/express/"));
+    expect(loaded.filter((url) => /node_modules\/(@commander-js|commander|table|string-width)\//.test(url))).toEqual(
+      [],
+    );
   });
 
   test("SIGUSR1 opens no debugger", async () => {

@@ -1,5 +1,5 @@
 /** What the verbs of `latchkey users` have in common. */
-import { InputError, StartError } from "../../errors.ts";
+import { InputError } from "../../errors.ts";
 import { passwordHasher } from "../../passwords/hashing.ts";
 import { passwordPolicy } from "../../passwords/policy.ts";
 import { Problem } from "../../problems/problems.ts";
@@ -28,8 +28,6 @@ export async function openUsers({ config, log, database, audit }: Tools): Promis
     audit,
   });
 }
-
-export const noUser = (name: string) => new StartError(`There is no user ${JSON.stringify(name)}.`);
 
 /** @throws {InputError} if the password is not accepted; otherwise the error itself */
 export function explainPassword(error: unknown): never {

@@ -2,18 +2,18 @@
 import { readSecretKeys } from "../../tokens/secretKey.ts";
 import { userStore } from "../../users/store.ts";
 import { canonicalUsername, nobody } from "../../users/username.ts";
-import { unlockAccount, usernameOf } from "../account.ts";
+import { noUser, unlockAccount, usernameOf } from "../account.ts";
 import type { Define } from "../arguments.ts";
 import { withDatabase } from "../database.ts";
 import { examples } from "../help.ts";
 import { printLine } from "../output.ts";
-import { noUser } from "./accounts.ts";
+import { optionTexts } from "../paging.ts";
 
 export const defineUnlock: Define = (users, execute) => {
   users
     .command("unlock")
     .description("Reset the counts of wrong passwords that prevent the user from signing in.")
-    .argument("<name>", "username or user id")
+    .argument("<name>", optionTexts.name)
     .addHelpText("after", examples("users unlock miguel"))
     .action((name) =>
       execute(
