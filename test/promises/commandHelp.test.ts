@@ -1,4 +1,5 @@
 /** The help of every command. */
+import { readFile } from "node:fs/promises";
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { describe, expect, test } from "vitest";
 import { createProgram } from "../../src/cli/commandLine.ts";
@@ -48,6 +49,13 @@ describe("latchkey COMMAND --help", () => {
       );
     }
   });
+});
+
+test("docs/command-line.md lists every command", async () => {
+  const chapter = await readFile("docs/command-line.md", "utf8");
+  const verbs = all.filter(([name, { commands }]) => commands.length === 0 && !name.startsWith("keys "));
+  for (const [name] of verbs)
+    expect(chapter).toMatch(new RegExp(`^\\| \`latchkey ${name}(\`| [^|]*\`) \\| [^|]+ \\|$`, "m"));
 });
 
 test("latchkey help COMMAND is latchkey COMMAND --help", { timeout: 30_000 }, async () => {
