@@ -16,9 +16,12 @@ import { openForMigration } from "../database/pool.ts";
 import { requireUsableSchema } from "../database/schema.ts";
 import { StartError } from "../errors.ts";
 import { auditLog } from "../observability/log.ts";
+import type { Run } from "./arguments.ts";
 
 /** What a command works with. */
 export type Tools = {
+  config: Config;
+  log: Logger;
   database: Database;
   /** Runs a change in a transaction without a time limit. @throws {StartError} if a lock is not granted in time */
   atomically<T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T>;
@@ -28,14 +31,25 @@ export type Tools = {
 /**
  * Opens the database, and closes it after `use`.
  * @param options.migrates applies missing migrations; otherwise they are an error
- * @throws {StartError}
  */
-export async function withDatabase(
-  config: Config,
-  log: Logger,
-  use: (tools: Tools) => Promise<void>,
-  { migrates = false } = {},
-): Promise<void> {
+export const withDatabase =
+  (use: (tools: Tools) => Promise<void>, { migrates = false } = {}): Run =>
+  (config, log) =>
+    openAndClose({ config, log, migrates }, use);
+
+/** Who runs the command, for audit events. */
+function commandActor(): string {
+  try {
+    return `command line (${userInfo().username})`;
+  } catch {
+    return `command line (uid ${process.getuid?.()})`; // the system does not know the user, such as in a container
+  }
+}
+
+type Opening = { config: Config; log: Logger; migrates: boolean };
+
+/** @throws {StartError} if the database cannot be used */
+async function openAndClose({ config, log, migrates }: Opening, use: (tools: Tools) => Promise<void>): Promise<void> {
   const { databaseUrl, dataDir } = config;
   // A command never creates a database: it would not be that of the service.
   if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
@@ -50,27 +64,21 @@ export async function withDatabase(
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    actAsCommand(operatorName());
+    const actor = commandActor();
+    actAsCommand(actor);
     const writer = startAuditWriter({ store: auditStore(database), clock: () => new Date(), onError: () => {} });
-    const logEvent = auditLog(log);
+    const logEvent = auditLog(log.child({ actor }));
     const audit: Audit = (event, details) => {
       logEvent(event, details);
       writer.store(event, details);
     };
-    await use({ database, atomically: (change) => atomically(unlimited, change), audit }).finally(writer.close);
+    await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit }).finally(
+      writer.close,
+    );
   } finally {
     await unlimited.destroy();
     await database.close();
     await postgres.close();
-  }
-}
-
-/** The user of the operating system, as the actor of audit events. */
-function operatorName(): string {
-  try {
-    return `command line (${userInfo().username})`;
-  } catch {
-    return "command line"; // a container can run under a uid without a name
   }
 }
 
