@@ -1,6 +1,6 @@
 /** argon2 (RFC 9106) of other variants and with several lanes, in the PHC string format, and with the prefixes of Django and LDAP. */
 import { verify } from "@node-rs/argon2";
-import { decodeBase64, grouped, type HashReader, malformed, tooExpensive, wholeNumber } from "./foreignHash.ts";
+import { decodeUnpaddedBase64, grouped, type HashReader, malformed, tooExpensive, wholeNumber } from "./foreignHash.ts";
 
 const maxMemoryMiB = 256;
 /** Of memory in MiB times passes. Takes about a second. */
@@ -25,6 +25,6 @@ export const readArgon2: HashReader = (text) => {
 };
 
 function isSized(text: string | undefined, minBytes: number, maxBytes: number): boolean {
-  const length = text?.includes("=") ? undefined : decodeBase64(text)?.length;
+  const length = decodeUnpaddedBase64(text)?.length;
   return length !== undefined && length >= minBytes && length <= maxBytes;
 }

@@ -37,20 +37,19 @@ export const wholeNumber = (text: string | undefined): number =>
 
 export const grouped = (number: number) => number.toLocaleString("en-US");
 
-/**
- * Decodes base64 with or without padding.
- * @returns `undefined` unless the text is the canonical encoding of some bytes: decoders accept much more
- */
+/** @returns `undefined` unless the text is the canonical base64 of some bytes, with padding. Decoders accept much more. */
 export function decodeBase64(text: string | undefined): Buffer | undefined {
-  if (text === undefined) return undefined;
-  const bytes = Buffer.from(text, "base64");
-  const encoded = bytes.toString("base64");
-  return text === encoded || text === encoded.replace(/=+$/, "") ? bytes : undefined;
+  const bytes = Buffer.from(text ?? "", "base64");
+  return text === bytes.toString("base64") ? bytes : undefined;
 }
 
-/** Decodes the base64 of passlib, which has `.` instead of `+` and no padding. */
+/** The same without padding. */
+export const decodeUnpaddedBase64 = (text: string | undefined): Buffer | undefined =>
+  text === undefined || text.includes("=") ? undefined : decodeBase64(text.padEnd(Math.ceil(text.length / 4) * 4, "="));
+
+/** The same with `.` instead of `+`, as passlib writes it. */
 export const decodeAdaptedBase64 = (text: string | undefined): Buffer | undefined =>
-  text === undefined || /[+=]/.test(text) ? undefined : decodeBase64(text.replaceAll(".", "+"));
+  text?.includes("+") ? undefined : decodeUnpaddedBase64(text?.replaceAll(".", "+"));
 
 /** @returns `undefined` unless the text is lower-case hexadecimal */
 export const decodeHex = (text: string | undefined): Buffer | undefined =>

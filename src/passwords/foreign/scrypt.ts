@@ -1,9 +1,9 @@
 /** scrypt (RFC 7914), as Django, Werkzeug and passlib write it. firebase.ts has the variant of Firebase. */
 import { type ScryptOptions, scrypt } from "node:crypto";
 import {
-  decodeAdaptedBase64,
   decodeBase64,
   decodeHex,
+  decodeUnpaddedBase64,
   type ForeignHash,
   grouped,
   type HashReader,
@@ -21,8 +21,10 @@ const maxMemoryMiB = 128;
 /** Of N·r·p. Takes about a second. */
 const maxWork = 2 ** 21;
 const maxSaltBytes = 1024;
-/** Django and Werkzeug derive 64 bytes, passlib 32. */
-const maxKeyBytes = 64;
+/** The length of the key. */
+const djangoBytes = 64;
+const werkzeugBytes = 64;
+const passlibBytes = 32;
 
 /** @returns why scrypt with these parameters is not computed; `undefined` if it is */
 export function refuseScrypt(form: string, { N, r, p }: ScryptCost): RefusedHash | undefined {
@@ -55,7 +57,7 @@ const readDjango: HashReader = (text) => {
   const form = "scrypt (Django)";
   const [, N, salt = "", r, p, key, ...more] = text.split("$");
   if (more.length > 0) return malformed(form);
-  return check(form, { cost: [N, r, p], salt: Buffer.from(salt), key: decodeBase64(key) });
+  return check(form, { cost: [N, r, p], salt: Buffer.from(salt), key: decodeBase64(key), length: djangoBytes });
 };
 
 /** `scrypt:32768:8:1$SALT$HEX`. The salt is text. */
@@ -65,34 +67,31 @@ const readWerkzeug: HashReader = (text) => {
   const [method = "", salt = "", key, ...more] = text.split("$");
   const [, N, r, p, ...rest] = method.split(":");
   if (more.length > 0 || rest.length > 0) return malformed(form);
-  return check(form, { cost: [N, r, p], salt: Buffer.from(salt), key: decodeHex(key) });
+  return check(form, { cost: [N, r, p], salt: Buffer.from(salt), key: decodeHex(key), length: werkzeugBytes });
 };
 
 /** `$scrypt$ln=16,r=8,p=1$SALT$KEY` */
 const readPasslib: HashReader = (text) => {
   if (!text.startsWith("$scrypt$")) return undefined;
   const form = "scrypt (passlib)";
-  const [, ln, r, p, salt, key] =
-    /^\$scrypt\$ln=([1-9]\d?),r=(\d+),p=(\d+)\$([./A-Za-z0-9+]+)\$([./A-Za-z0-9+]+)$/.exec(text) ?? [];
+  const [, ln, r, p, salt, key] = /^\$scrypt\$ln=([1-9]\d?),r=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(text) ?? [];
   if (ln === undefined) return malformed(form);
-  // Versions of passlib differ in the alphabet.
-  const decode = (field = "") => decodeBase64(field) ?? decodeAdaptedBase64(field);
-  return check(form, { cost: [String(2 ** Number(ln)), r, p], salt: decode(salt), key: decode(key) });
+  const parts = { salt: decodeUnpaddedBase64(salt), key: decodeUnpaddedBase64(key), length: passlibBytes };
+  return check(form, { cost: [String(2 ** Number(ln)), r, p], ...parts });
 };
 
-type Parts = { cost: (string | undefined)[]; salt: Buffer | undefined; key: Buffer | undefined };
+type Parts = { cost: (string | undefined)[]; salt: Buffer | undefined; key: Buffer | undefined; length: number };
 
-function check(form: string, { cost: texts, salt, key }: Parts): ForeignHash | RefusedHash {
+function check(form: string, { cost: texts, salt, key, length }: Parts): ForeignHash | RefusedHash {
   const [N = Number.NaN, r = Number.NaN, p = Number.NaN] = texts.map(wholeNumber);
   const cost = { N, r, p };
-  if (!salt || salt.length > maxSaltBytes || !key || key.length < 16 || key.length > maxKeyBytes)
-    return malformed(form);
+  if (!salt || salt.length > maxSaltBytes || key?.length !== length) return malformed(form);
   return (
     refuseScrypt(form, cost) ?? {
       form,
       parameters: describeScrypt(cost),
       work: N * r * p,
-      matches: async (password) => isEqual(await deriveScrypt(password, { salt, length: key.length, cost }), key),
+      matches: async (password) => isEqual(await deriveScrypt(password, { salt, length, cost }), key),
     }
   );
 }
