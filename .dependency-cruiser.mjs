@@ -7,7 +7,8 @@ const layers = {
   start: "^src/(start\\.ts$|start/)",
   process: "^src/process/",
   app: "^src/(app|operations|authenticator|warmUp)\\.ts$",
-  domain: "^src/(users|sessions|tokens|passwords|throttling|revocations|audit|unicode|resource|documentation|health)/",
+  domain:
+    "^src/(access|apiKeys|users|sessions|tokens|passwords|throttling|revocations|audit|unicode|resource|documentation|health)/",
   openapi: "^src/openapi/",
   infrastructure: "^src/(http|database|observability)/",
   base: "^src/((requestContext|principal|identifiers|networks|errors)\\.ts$|problems/|config/|lib/)",

@@ -664,7 +664,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -689,6 +689,11 @@ export interface components {
             /** @description The invalid parts of the request. */
             errors?: components["schemas"]["RequestError"][];
             reason?: components["schemas"]["PasswordRefusal"];
+            /**
+             * @description The scopes that the operation requires and the request does not have, separated by spaces.
+             * @example users:read
+             */
+            scope?: string;
         };
         /**
          * @description Why a new password was not accepted.
@@ -879,6 +884,40 @@ export interface components {
                     type?: "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused";
                     /** @constant */
                     status?: 401;
+                };
+            };
+        };
+        /** @description The user or the credential does not have a scope that the operation requires. `scope` names it (RFC 6750, section 3.1). */
+        InsufficientScope: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/insufficient-scope";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
+        /** @description The user or the credential does not have a scope that the operation requires (RFC 6750, section 3.1), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        Forbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/insufficient-scope" | "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
                 };
             };
         };
@@ -1122,6 +1161,11 @@ export interface components {
         /** @description The authentication schemes of the operation, one challenge per header line (RFC 9110, section 11.6.1). If a token was rejected, the Bearer challenge contains `error="invalid_token"` (RFC 6750, section 3). If `Sec-Fetch-Dest` shows that a script on a web page made the request, the Basic challenge is omitted, because the browser would open its login dialog. If it was the only challenge, `Password` replaces it. Browsers ignore this scheme; clients still send the username and password with `Basic`. */
         "WWW-Authenticate": string;
         /**
+         * @description The scopes that the operation requires (RFC 6750, section 3.1). Present if one of them is missing.
+         * @example Bearer realm="latchkey", error="insufficient_scope", scope="users:read"
+         */
+        ScopeChallenge: string;
+        /**
          * @description Seconds to wait before retrying the request.
          * @example 2
          */
@@ -1235,7 +1279,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["CrossSiteRequest"];
+            403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1383,6 +1427,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -1435,7 +1480,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["CrossSiteRequest"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -1459,7 +1504,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["CrossSiteRequest"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];

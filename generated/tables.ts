@@ -1,6 +1,47 @@
 // Generated from the migrations by `npm run generate:schema`. Do not edit.
 import type { Knex } from "knex";
 
+export type ApiKeySecretsRow = {
+  digest: Buffer;
+  key_id: string;
+  last_four: string;
+  created_at: Date;
+  expires_at: Date | null;
+  last_used_at: Date | null;
+  last_used_network: string | null;
+};
+
+export type ApiKeysRow = {
+  id: string;
+  user_id: string;
+  name: string;
+  scopes: string[];
+  created_at: Date;
+  expires_at: Date | null;
+};
+
+export type ApisRow = {
+  audience: string;
+  name: string;
+  scopes: unknown;
+  token_ttl_seconds: number | null;
+  created_at: Date;
+  updated_at: Date;
+};
+
+export type AuditEventsRow = {
+  id: string;
+  occurred_at: Date;
+  event: string;
+  actor_id: string | null;
+  actor_name: string | null;
+  subject_id: string | null;
+  subject_name: string | null;
+  address: string | null;
+  request_id: string | null;
+  details: unknown;
+};
+
 export type EpochFloorRow = {
   only_row: boolean;
   minimum_epoch: number;
@@ -29,6 +70,14 @@ export type RevocationsRow = {
   is_unique: boolean;
 };
 
+export type RolesRow = {
+  name: string;
+  description: string;
+  scopes: string[];
+  created_at: Date;
+  updated_at: Date;
+};
+
 export type SessionsRow = {
   id: string;
   user_id: string;
@@ -48,6 +97,8 @@ export type SessionsRow = {
   rotations: string[];
   listed_used_at: Date | null;
   listed_idle_expires_at: Date | null;
+  audience: string | null;
+  scopes: string[] | null;
 };
 
 export type SigningKeysRow = {
@@ -70,6 +121,11 @@ export type TokenLifetimesRow = {
   issued_until: Date;
 };
 
+export type UserRolesRow = {
+  user_id: string;
+  role: string;
+};
+
 export type UsersRow = {
   id: string;
   username: string;
@@ -77,6 +133,8 @@ export type UsersRow = {
   token_epoch: number;
   created_at: Date;
   password_epoch: number;
+  blocked_at: Date | null;
+  version: number;
 };
 
 type Optional<Row, Names extends keyof Row> = Omit<Row, Names> & Partial<Pick<Row, Names>>;
@@ -84,14 +142,20 @@ type Optional<Row, Names extends keyof Row> = Omit<Row, Names> & Partial<Pick<Ro
 /** Types the query builder of Knex. */
 declare module "knex/types/tables.js" {
   interface Tables {
+    api_key_secrets: Knex.CompositeTableType<ApiKeySecretsRow, Optional<ApiKeySecretsRow, "created_at" | "expires_at" | "last_used_at" | "last_used_network">>;
+    api_keys: Knex.CompositeTableType<ApiKeysRow, Optional<ApiKeysRow, "created_at" | "expires_at">>;
+    apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "created_at" | "updated_at">>;
+    audit_events: Knex.CompositeTableType<AuditEventsRow, Optional<AuditEventsRow, "id" | "occurred_at" | "actor_id" | "actor_name" | "subject_id" | "subject_name" | "address" | "request_id" | "details">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
     password_failures: Knex.CompositeTableType<PasswordFailuresRow, PasswordFailuresRow>;
     revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
-    sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at">>;
+    roles: Knex.CompositeTableType<RolesRow, Optional<RolesRow, "description" | "scopes" | "created_at" | "updated_at">>;
+    sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at" | "audience" | "scopes">>;
     signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at">>;
     throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
     token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
-    users: Knex.CompositeTableType<UsersRow, Optional<UsersRow, "token_epoch" | "created_at" | "password_epoch">>;
+    user_roles: Knex.CompositeTableType<UserRolesRow, UserRolesRow>;
+    users: Knex.CompositeTableType<UsersRow, Optional<UsersRow, "token_epoch" | "created_at" | "password_epoch" | "blocked_at" | "version">>;
   }
 }

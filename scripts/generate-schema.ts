@@ -113,6 +113,7 @@ function typeOf(type: string): string {
     "character varying": "string",
     bytea: "Buffer",
     "timestamp with time zone": "Date",
+    jsonb: "unknown",
   };
   const found = known[type];
   if (found === undefined) throw new Error(`scripts/generate-schema.ts does not know the type ${type}`);

@@ -10,6 +10,7 @@ import { postmanCollection } from "./postman.ts";
 const source = await readFile("openapi.yaml", "utf8");
 const contract = parse(source) as {
   paths: Record<string, Record<string, { operationId?: string; security?: unknown }>>;
+  components: { securitySchemes: { oauth2: { flows: Record<string, { scopes: Record<string, string> }> } } };
 };
 const notice = "// Generated from openapi.yaml by `npm run generate`. Do not edit.\n";
 
@@ -17,6 +18,7 @@ const files = {
   "generated/openapi.ts":
     notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false })),
   "generated/security.ts": notice + security(),
+  "generated/scopes.ts": notice + scopes(),
   "generated/postman.json": await postmanCollection(contract),
   "generated/bearer.ts": notice + bearer(),
 };
@@ -38,6 +40,18 @@ function security(): string {
     Object.values(item).map((operation) => `  ${operation.operationId}: ${JSON.stringify(operation.security)},\n`),
   );
   return `/** Which credentials each operation takes: alternatives of scheme and scopes. */\nexport const security = {\n${lines.join("")}} as const;\n`;
+}
+
+/** The scopes of this service, with their descriptions. */
+function scopes(): string {
+  const described = Object.assign(
+    {},
+    ...Object.values(contract.components.securitySchemes.oauth2.flows).map(({ scopes }) => scopes),
+  );
+  const lines = Object.entries(described).map(
+    ([name, description]) => `  ${JSON.stringify(name)}: ${JSON.stringify(description)},\n`,
+  );
+  return `/** The scopes of this service, with their descriptions. */\nexport const scopes = {\n${lines.join("")}} as const;\n\nexport type Scope = keyof typeof scopes;\n`;
 }
 
 /** The client sends its token only to these operations. */

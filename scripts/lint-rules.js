@@ -4,6 +4,7 @@ export default () => ({
   rules: {
     oas3: {
       "everything-is-used": everythingIsUsed,
+      "scopes-are-described": scopesAreDescribed,
       "schemas-are-described": schemasAreDescribed,
       "answers-are-declared": answersAreDeclared,
       "values-are-bounded": valuesAreBounded,
@@ -28,10 +29,15 @@ function everythingIsUsed() {
       visit(root.paths);
       for (const { security = root.security ?? [], tags = [] } of operationsOf(root)) {
         for (const scheme of security.flatMap(Object.keys)) used.add(`#/components/securitySchemes/${scheme}`);
+        for (const scope of security.flatMap(Object.values).flat()) used.add(`scope ${scope}`);
         for (const tag of tags) used.add(`tag ${tag}`);
       }
       const reportUnused = (name, ...path) =>
         report({ message: `${name} is never used.`, location: location.child(path) });
+      for (const [scheme, flow, scope] of describedScopes(root)) {
+        if (used.has(`scope ${scope}`)) used.add(`#/components/securitySchemes/${scheme}`);
+        else reportUnused(scope, "components", "securitySchemes", scheme, "flows", flow, "scopes", scope);
+      }
       for (const [section, components] of Object.entries(root.components ?? {})) {
         for (const name of Object.keys(components)) {
           if (!used.has(`#/components/${section}/${name}`)) reportUnused(name, "components", section, name);
@@ -43,6 +49,38 @@ function everythingIsUsed() {
     },
   };
 }
+
+/** Every scope that an operation requires is described once, in an oauth2 scheme. */
+function scopesAreDescribed() {
+  return {
+    Root(root, { location, report }) {
+      const described = describedScopes(root).map(([, , scope]) => scope);
+      for (const [scheme, flow, scope] of describedScopes(root)) {
+        if (described.indexOf(scope) !== described.lastIndexOf(scope)) {
+          const path = ["components", "securitySchemes", scheme, "flows", flow, "scopes", scope];
+          report({ message: `${scope} is described twice.`, location: location.child(path) });
+        }
+      }
+      for (const [path, item] of Object.entries(root.paths ?? {})) {
+        for (const method of methods) {
+          for (const scope of (item[method]?.security ?? []).flatMap(Object.values).flat()) {
+            if (described.includes(scope)) continue;
+            const where = location.child(["paths", path, method, "security"]);
+            report({ message: `The scope ${scope} is not described in an oauth2 scheme.`, location: where });
+          }
+        }
+      }
+    },
+  };
+}
+
+/** The scopes of the oauth2 schemes: scheme, flow and scope. */
+const describedScopes = (root) =>
+  Object.entries(root.components?.securitySchemes ?? {}).flatMap(([scheme, { flows }]) =>
+    Object.entries(flows ?? {}).flatMap(([flow, { scopes }]) =>
+      Object.keys(scopes ?? {}).map((scope) => [scheme, flow, scope]),
+    ),
+  );
 
 const methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 const operationsOf = ({ paths }) =>
@@ -92,6 +130,7 @@ function answersAreDeclared() {
         ["it has a body", operation.requestBody, ["408", "413", "415"]],
         ["its response has a media type", hasContent, ["406"]],
         ["pages of other origins must not change anything", key !== "get", ["403"]],
+        ["it requires scopes", (operation.security ?? []).flatMap(Object.values).flat().length > 0, ["403"]],
         ["its response has an ETag", hasETag, ["304"]],
         ["it requires credentials", schemes.length > 0, ["401", "500", "503"]],
         ["passwords can be guessed", schemes.includes("basicAuth"), ["429"]],

@@ -36,7 +36,7 @@ type Parameter = { key: string; value: string; disabled?: boolean };
 type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
 
 /** The variables of each security scheme. */
-const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"] };
+const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"], apiKeyAuth: ["key"] };
 type Scheme = keyof typeof credentials;
 
 /** The variables at the start of a run. Responses set the others. */

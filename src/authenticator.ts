@@ -1,4 +1,5 @@
 /** Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list. */
+import type { Access } from "./access/rights.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { TokenPrincipal } from "./principal.ts";
@@ -9,13 +10,14 @@ import type { AccessTokens } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
+  access: Pick<Access, "missingScopes">;
   users: Pick<Users, "signIn">;
   tokens: Pick<AccessTokens, "verify">;
   revocations: Pick<Revocations, "check">;
   audit: Audit;
 };
 
-export function createAuthenticator({ users, tokens, revocations, audit }: Parts): Authenticator {
+export function createAuthenticator({ access, users, tokens, revocations, audit }: Parts): Authenticator {
   const auditRefusal = (error: unknown, principal?: TokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
       audit("token-refused", { userId: principal?.userId, reason: error.slug });
@@ -45,6 +47,15 @@ export function createAuthenticator({ users, tokens, revocations, audit }: Parts
       return verified instanceof Promise
         ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
         : requireUnrevoked(verified);
+    },
+    apiKey() {
+      throw new Problem("invalid-token");
+    },
+    missingScopes: access.missingScopes,
+    refuse({ userId }, missing) {
+      const scope = missing.join(" ");
+      audit("scope-refused", { userId, scope });
+      throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The authenticated caller of an operation. */
-import type { CanonicalUsername, KeyId, SessionId, TokenId, UserId } from "./identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, KeyId, SessionId, TokenId, UserId } from "./identifiers.ts";
 
-export type Principal = PasswordPrincipal | TokenPrincipal;
+export type Principal = PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal;
 
 /** The user that the credentials identify. */
 export type Caller = {
@@ -34,4 +34,13 @@ export type TokenPrincipal = Caller & {
   /** `sid` of the token; `undefined` for a token without a session. */
   sessionId: SessionId | undefined;
   expiresAt: Date;
+  /** The scopes that the token is limited to; `undefined`: all that the user has. */
+  scopes: ReadonlySet<string> | undefined;
+};
+
+export type ApiKeyPrincipal = Caller & {
+  proof: "api-key";
+  apiKeyId: ApiKeyId;
+  /** The scopes that the key is limited to. */
+  scopes: ReadonlySet<string>;
 };

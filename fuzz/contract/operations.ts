@@ -47,6 +47,8 @@ export type Operation = {
   path: string;
   /** The accepted credentials. None if everyone may call. */
   schemes: ("basic" | "bearer")[];
+  /** The scopes that it requires. */
+  scopes: string[];
   parameters: Parameter[];
   /** `examples` are complete bodies. */
   body: { type: string; schema: Schema; examples: unknown[] } | undefined;
@@ -145,7 +147,9 @@ export function readApi(file: string): Api {
         id: operation.operationId,
         method: method.toUpperCase(),
         path,
-        schemes: operation.security.map(schemeOf),
+        // A token and an API key are sent with the same scheme. The requirement {} names none.
+        schemes: [...new Set(operation.security.filter((one) => Object.keys(one).length > 0).map(schemeOf))],
+        scopes: Object.values(operation.security.at(-1) ?? {}).flat(),
         parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
           ...parameter,
           examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],

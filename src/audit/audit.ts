@@ -16,6 +16,8 @@ export const auditEvents = {
   "token-issued": "A token was issued for a password.",
   "token-refused":
     "A token was rejected. `reason` is the problem: `invalid-token`, `token-expired` or `token-revoked`.",
+  "scope-refused":
+    "A request with valid credentials was rejected, because the user or the credential does not have `scope`.",
   "token-revoked": "A token without a session was revoked by its holder.",
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
@@ -48,6 +50,8 @@ export type AuditDetails = {
   /** Numbers the changes of a user's password. */
   passwordEpoch?: number | undefined;
   reason?: string;
+  /** The scopes that were missing. */
+  scope?: string;
   limit?: string;
 };
 

@@ -1,9 +1,10 @@
 /** SQL types of columns that contain identifiers. */
-import type { CanonicalUsername, Network, RevocationSubject, SessionId, UserId } from "../identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, Network, RevocationSubject, SessionId, UserId } from "../identifiers.ts";
 import { narrowed, text, uuid } from "./sqlTypes.ts";
 
 export const userId = narrowed<UserId>(uuid);
 export const sessionId = narrowed<SessionId>(uuid);
+export const apiKeyId = narrowed<ApiKeyId>(uuid);
 export const username = narrowed<CanonicalUsername>(text);
 export const network = narrowed<Network>(text);
 export const revocationSubject = narrowed<RevocationSubject>(text);

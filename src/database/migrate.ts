@@ -16,6 +16,7 @@ import * as guesses from "./migrations/0008-guesses.ts";
 import * as ownSchema from "./migrations/0009-own-schema.ts";
 import * as tokenLifetimes from "./migrations/0010-token-lifetimes.ts";
 import * as signIn from "./migrations/0011-sign-in.ts";
+import * as accessControl from "./migrations/0012-access-control.ts";
 import { requireTrustedOwners, requireUsableSchema, schemaName, selectSchema } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
@@ -33,6 +34,7 @@ const migrations = new Map<string, Migration>([
   ["0009-own-schema", ownSchema],
   ["0010-token-lifetimes", tokenLifetimes],
   ["0011-sign-in", signIn],
+  ["0012-access-control", accessControl],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

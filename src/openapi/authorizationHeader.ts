@@ -49,3 +49,6 @@ const malformed = (what: string) => invalidRequest({ header: "Authorization", de
  * longer than the contract allows for usernames. Such a name cannot be registered.
  */
 export const hasTokenShape = (username: string): boolean => /^eyJ[^.]*\./.test(username) || username.length > 256;
+
+/** Whether a credential is meant to be an API key. Such a name cannot be registered. */
+export const hasApiKeyShape = (credential: string): boolean => /^lk_[\w-]{32,}$/.test(credential);

@@ -4,11 +4,11 @@
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
-import type { PasswordPrincipal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../principal.ts";
 import type { EncodedBody } from "./encodedBody.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
-export type Scheme = "basicAuth" | "bearerAuth";
+export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth";
 
 /** The argument of a handler. All of it is validated. */
 export type Call<Id extends OperationId> = {
@@ -41,7 +41,21 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
   ? undefined
   :
       | ("basicAuth" extends SchemeOf<Id> ? PasswordPrincipal : never)
-      | ("bearerAuth" extends SchemeOf<Id> ? TokenPrincipal : never);
+      | ("bearerAuth" extends SchemeOf<Id> ? TokenPrincipal : never)
+      | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
+      | (IsOptional<Id> extends true ? undefined : never);
+/** The requirement `{}`: the operation also serves requests without credentials. */
+type IsOptional<Id extends OperationId> = true extends (
+  (typeof security)[Id][number] extends infer Requirement
+    ? Requirement extends unknown
+      ? keyof Requirement extends never
+        ? true
+        : false
+      : never
+    : never
+)
+  ? true
+  : false;
 
 type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody: { content: infer Content } }
   ? Content[keyof Content]

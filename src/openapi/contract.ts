@@ -1,5 +1,6 @@
 /** Loads openapi.yaml, checks that this program can serve it, and computes what dispatch needs for each operation. */
 import { readFile } from "node:fs/promises";
+import { scopes as describedScopes } from "../../generated/scopes.ts";
 import { security } from "../../generated/security.ts";
 import { exitStatus, FatalError } from "../errors.ts";
 import { basePath } from "../http/basePath.ts";
@@ -31,6 +32,10 @@ export type Operation = {
   /** As in the contract: `/api/users/{id}`. */
   path: string;
   schemes: readonly Scheme[];
+  /** Whether it also serves requests without credentials, and without the required scopes. */
+  isOptional: boolean;
+  /** The scopes that it requires, with each of its schemes. */
+  scopes: readonly string[];
   /** Names of the query parameters. */
   query: ReadonlySet<string>;
   /** Parameters that are numbers or booleans. */
@@ -157,7 +162,7 @@ function bindOperation(
     id,
     method,
     path,
-    schemes: operation.security.map((requirement) => schemeOf(requirement, where)),
+    ...guarded(operation.security, where),
     query: new Set(parameters.filter(({ in: location }) => location === "query").map(({ name }) => name)),
     scalars: parameters.flatMap(({ name, in: location, schema }) => {
       const type = scalarTypeOf(document, schema);
@@ -195,14 +200,26 @@ function typesOf(document: OpenApiDocument, schema: OpenApiSchema | Reference | 
 /** All bodies are UTF-8. */
 export const inUtf8 = (contentType: string): string => `${contentType}; charset=utf-8`;
 
-/** The guard supports alternatives of one scheme each, without scopes. */
-function schemeOf(requirement: Record<string, string[]>, where: string): Scheme {
-  const [[scheme, scopes] = ["", []], ...others] = Object.entries(requirement);
-  if (others.length > 0 || scopes.length > 0 || (scheme !== "basicAuth" && scheme !== "bearerAuth")) {
-    throw new ContractError(`${where}: the guard cannot check ${JSON.stringify(requirement)}.`);
-  }
-  return scheme;
+/** The guard supports alternatives of one scheme each, all with the same scopes, and `{}`. */
+function guarded(
+  security: Record<string, string[]>[],
+  where: string,
+): Pick<Operation, "schemes" | "scopes" | "isOptional"> {
+  const alternatives = security.filter((requirement) => Object.keys(requirement).length > 0);
+  const scopes = Object.values(alternatives[0] ?? {})[0] ?? [];
+  const schemes = alternatives.map((requirement) => {
+    const [[scheme, ownScopes] = ["", []], ...others] = Object.entries(requirement);
+    if (others.length > 0 || !isScheme(scheme) || ownScopes.join() !== scopes.join()) {
+      throw new ContractError(`${where}: the guard cannot check ${JSON.stringify(requirement)}.`);
+    }
+    return scheme;
+  });
+  const unknown = scopes.filter((scope) => !Object.hasOwn(describedScopes, scope));
+  if (unknown.length > 0) throw new ContractError(`${where}: the scope ${unknown.join()} is not described.`);
+  return { schemes, scopes, isOptional: alternatives.length < security.length };
 }
+
+const isScheme = (name: string): name is Scheme => ["basicAuth", "bearerAuth", "apiKeyAuth"].includes(name);
 
 function declared(document: OpenApiDocument, response: OpenApiResponse, where: string): DeclaredResponse {
   const own = response.headers ?? {};

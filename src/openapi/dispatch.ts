@@ -5,7 +5,7 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
-import { type Authenticator, authenticate } from "./guard.ts";
+import { type Authenticator, authorize } from "./guard.ts";
 import { needsNegotiation, negotiate, requireAcceptable } from "./negotiation.ts";
 import type { ProblemWriter, TransportHeaders } from "./problemWriter.ts";
 import { createResponse, type HandlerReply, send } from "./response.ts";
@@ -52,8 +52,8 @@ function operationServer(parts: DispatchParts): Serve {
     const context = requestContext();
     context.operation = operation;
     if (operation.method !== "get") requireSameSite(request);
-    const authenticated = authenticate(operation, request.headers.authorization, authenticator);
-    const principal = authenticated instanceof Promise ? await authenticated : authenticated;
+    const authorized = authorize(operation, request.headers.authorization, authenticator);
+    const principal = authorized instanceof Promise ? await authorized : authorized;
     context.principal = principal;
     requireAcceptable(operation, request);
     // The validator does not support HEAD. Node has already decided that this response has no body.

@@ -1,48 +1,97 @@
 /**
- * Authenticates requests. Only the `security` that the contract declares for an operation decides who may call it. If it is not
- * met, the response is a problem with the challenges of the operation.
+ * Authenticates and authorizes requests. Only the `security` that the contract declares for an operation decides who may call it.
+ * If it is not met, the response is a problem with the challenges of the operation.
  */
-import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
+import { type Credentials, hasApiKeyShape, hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
-/** Verifies credentials. For a token that was verified before, the result is not a promise. */
+/** Verifies credentials and rights. What is known already is returned without a promise. */
 export type Authenticator = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
   password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
   token(token: string): TokenPrincipal | Promise<TokenPrincipal>;
+  /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
+  apiKey(key: string): ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
+  /** @returns those of the scopes that the user or the credential does not have */
+  missingScopes(principal: Principal, scopes: readonly string[]): readonly string[] | Promise<readonly string[]>;
+  /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
+  refuse(principal: Principal, missing: readonly string[]): never;
 };
 
 /**
- * Authenticates a request for an operation. If `bearerAuth` is declared, a token is also accepted in place of the Basic
- * username, with any password. If `basicAuth` is declared alone, only a password is accepted.
- * @returns `undefined` for an open operation, whose credentials are ignored
- * @throws {Problem} a 401, or `invalid-request` for a malformed header
+ * Authenticates a request for an operation, and requires its scopes. If `bearerAuth` or `apiKeyAuth` is declared, a token or an
+ * API key is also accepted in place of the Basic username, with any password. If `basicAuth` is declared alone, only a password
+ * is accepted.
+ * @returns `undefined` for an open operation, whose credentials are ignored, and if credentials are optional and absent or
+ * without the scopes
+ * @throws {Problem} a 401, `insufficient-scope`, or `invalid-request` for a malformed header
  */
-export function authenticate(
-  { schemes }: Operation,
+export function authorize(
+  operation: Operation,
   authorization: string | undefined,
   authenticator: Authenticator,
-): Principal | undefined | Promise<Principal> {
-  if (schemes.length === 0) return undefined;
-  const credentials = parseAuthorization(authorization);
-  const acceptsToken = schemes.includes("bearerAuth");
-  const acceptsPassword = schemes.includes("basicAuth");
+): Principal | undefined | Promise<Principal | undefined> {
+  const { schemes, scopes, isOptional } = operation;
+  if (schemes.length === 0 || (isOptional && authorization === undefined)) return undefined;
+  const authenticated = authenticate(schemes, parseAuthorization(authorization), authenticator);
+  if (scopes.length === 0) return authenticated;
+  return authenticated instanceof Promise
+    ? authenticated.then((principal) => withScopes(operation, principal, authenticator))
+    : withScopes(operation, authenticated, authenticator);
+}
 
-  if (credentials?.scheme === "bearer" && acceptsToken) return authenticator.token(credentials.token);
+function withScopes(
+  { scopes, isOptional }: Operation,
+  principal: Principal,
+  authenticator: Authenticator,
+): Principal | undefined | Promise<Principal | undefined> {
+  const decide = (missing: readonly string[]): Principal | undefined => {
+    if (missing.length === 0) return principal;
+    return isOptional ? undefined : authenticator.refuse(principal, missing);
+  };
+  const missing = authenticator.missingScopes(principal, scopes);
+  return missing instanceof Promise ? missing.then(decide) : decide(missing);
+}
+
+function authenticate(
+  schemes: readonly Scheme[],
+  credentials: Credentials | undefined,
+  authenticator: Authenticator,
+): Principal | Promise<Principal> {
+  if (credentials?.scheme === "bearer" && acceptsBearer(schemes)) {
+    return verifyBearer(schemes, credentials.token, authenticator);
+  }
   if (credentials?.scheme === "basic") {
     const { username, password } = credentials;
-    if (hasTokenShape(username) && acceptsToken) return authenticator.token(username);
-    if (hasTokenShape(username)) throw new Problem("invalid-credentials", { detail: passwordRequired });
-    if (acceptsPassword) return authenticator.password(username, password);
+    if (hasTokenShape(username) || hasApiKeyShape(username)) return verifyBearer(schemes, username, authenticator);
+    if (schemes.includes("basicAuth")) return authenticator.password(username, password);
   }
   throw new Problem("authentication-required");
 }
 
-const passwordRequired = "This operation requires the username and the password. A token is not enough.";
+const acceptsBearer = (schemes: readonly Scheme[]) => schemes.includes("bearerAuth") || schemes.includes("apiKeyAuth");
+
+/** Verifies a token or an API key, if the operation accepts it. */
+function verifyBearer(
+  schemes: readonly Scheme[],
+  credential: string,
+  authenticator: Authenticator,
+): Principal | Promise<Principal> {
+  const isApiKey = hasApiKeyShape(credential);
+  if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth")) {
+    throw new Problem("invalid-credentials", { detail: refusals[isApiKey ? "apiKey" : "token"] });
+  }
+  return isApiKey ? authenticator.apiKey(credential) : authenticator.token(credential);
+}
+
+const refusals = {
+  token: "This operation requires the username and the password. A token is not enough.",
+  apiKey: "This operation does not accept an API key.",
+};
 
 /**
  * The challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of the operation. Scripts in a browser get no Basic
@@ -53,14 +102,19 @@ const passwordRequired = "This operation requires the username and the password.
  */
 export function challenges({ schemes }: Operation, { slug }: Problem, destination: string | undefined): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
+  const offersBasic = schemes.includes("basicAuth");
   // An operation without security can reject a token in the body, as a refresh does.
-  const offered: readonly Scheme[] = schemes.length > 0 ? schemes : ["bearerAuth"];
+  const offersBearer = acceptsBearer(schemes) || schemes.length === 0;
   const bearer = `Bearer realm="latchkey"${description ? `, error="invalid_token", error_description="${description}"` : ""}`;
   if (destination === undefined || destination === "document") {
-    return offered.map((scheme) => (scheme === "basicAuth" ? 'Basic realm="latchkey", charset="UTF-8"' : bearer));
+    return [...(offersBasic ? ['Basic realm="latchkey", charset="UTF-8"'] : []), ...(offersBearer ? [bearer] : [])];
   }
-  return [offered.includes("bearerAuth") ? bearer : 'Password realm="latchkey"'];
+  return [offersBearer ? bearer : 'Password realm="latchkey"'];
 }
+
+/** The challenge of a 403 for missing scopes (RFC 6750, section 3.1). */
+export const scopeChallenge = (scope: string): string =>
+  `Bearer realm="latchkey", error="insufficient_scope", scope="${scope}"`;
 
 const tokenProblems = {
   "invalid-token": "The token is not valid",

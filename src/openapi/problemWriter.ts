@@ -4,7 +4,7 @@ import { securityHeaders } from "../http/securityHeaders.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { inUtf8, type Operation } from "./contract.ts";
-import { challenges } from "./guard.ts";
+import { challenges, scopeChallenge } from "./guard.ts";
 import { joinHeaders, type OutgoingResponse, send } from "./response.ts";
 import type { ResponseCheck } from "./responseCheck.ts";
 
@@ -64,7 +64,8 @@ const problemHeaders: readonly string[] = [
 const unavailableSeconds = 2;
 
 /** The headers of RFC 9110 and draft-ietf-httpapi-ratelimit-headers. */
-function headersOf({ status, allow, rateLimit }: Problem): Record<string, string> {
+function headersOf({ status, allow, rateLimit, scope }: Problem): Record<string, string> {
+  if (scope) return { "WWW-Authenticate": scopeChallenge(scope) };
   if (allow) return { Allow: allow.join(", ") };
   if (rateLimit) {
     const { name, quota, windowSeconds, retryAfterSeconds } = rateLimit;

@@ -77,6 +77,14 @@ export const problems = {
     remedy:
       "If the page may use the API, add its origin to CORS_ORIGINS. If it is a page of this service behind a proxy, set PUBLIC_URL and make the proxy forward the Host header.",
   },
+  "insufficient-scope": {
+    status: 403,
+    title: "Insufficient scope",
+    meaning:
+      "The credentials are valid, but the operation requires a scope that the user does not have, or that the token or API key is not allowed to use. scope names it.",
+    remedy:
+      "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
+  },
   "not-found": {
     status: 404,
     title: "Not found",
@@ -190,6 +198,8 @@ type ProblemMembers = {
   detail?: string;
   errors?: [RequestError, ...RequestError[]];
   reason?: PasswordRefusal;
+  /** The scopes that are missing, separated by spaces, for `insufficient-scope`. */
+  scope?: string;
   /** The methods of the path, for `method-not-allowed`. */
   allow?: readonly string[];
   /** For `too-many-requests`. */
@@ -216,6 +226,10 @@ export class Problem extends Error {
     return this.#members.allow;
   }
 
+  get scope(): string | undefined {
+    return this.#members.scope;
+  }
+
   get rateLimit(): RateLimit | undefined {
     return this.#members.rateLimit;
   }
@@ -225,7 +239,7 @@ export class Problem extends Error {
    * @param base the path of `PUBLIC_URL`. `type` is a relative reference (RFC 9457, section 3.1.1)
    */
   body(requestId: string, base = ""): ProblemBody {
-    const { detail, errors, reason } = this.#members;
+    const { detail, errors, reason, scope } = this.#members;
     return {
       type: `${base}/problems/${this.slug}` as ProblemBody["type"],
       title: problems[this.slug].title,
@@ -234,6 +248,7 @@ export class Problem extends Error {
       instance: `urn:uuid:${requestId}`,
       ...(errors && { errors }),
       ...(reason && { reason }),
+      ...(scope && { scope }),
     };
   }
 }

@@ -65,6 +65,13 @@ export type Revocations = {
    * `maxStalenessMs` or since `reload`, so that this instance cannot tell
    */
   check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
+  /** @throws {Problem} `revocations-stale`, as `check` does: for credentials and rights that are cached (cache.ts) */
+  requireCurrent(): void;
+  /**
+   * Calls the listener with the subject of each entry that is read or applied, and with `undefined` if entries may have been
+   * missed.
+   */
+  onEntry(listener: (subject: string | undefined) => void): void;
   /** Stores an entry and enforces it. */
   revoke(entry: Revocation): Promise<void>;
   /** Reads new entries now. */
@@ -92,6 +99,9 @@ type RevocationOptions = {
 
 const intervalMs = 1_000;
 
+/** Far below `clockMarginSeconds`, for which the database keeps every entry at least. */
+const maxReadGapMs = 60_000;
+
 /**
  * Loads the list, and keeps it up to date until `close`.
  * @throws {Problem} `database-unavailable`
@@ -99,11 +109,17 @@ const intervalMs = 1_000;
 export async function watchRevocations(options: RevocationOptions): Promise<Revocations> {
   const { store, maxStalenessMs, clock, onError } = options;
   const memory = createRevocationMemory();
-  const addAll = (entries: Revocation[]) => entries.forEach(memory.add);
+  const listeners: ((subject: string | undefined) => void)[] = [];
+  const add = (entry: Revocation): void => {
+    memory.add(entry);
+    for (const listener of listeners) listener(entry.subject);
+  };
+  const addAll = (entries: Revocation[]) => entries.forEach(add);
 
   /** When the list was last known to be complete (`performance.now()`). */
   let completeAtMs = performance.now();
   let cursor = await store.readAll(addAll);
+  let readAtMs = completeAtMs;
   let mustReload = false;
   /** The number of calls of `reload`, and the number at the last complete read. In between, entries may be missing. */
   let reloads = 0;
@@ -137,6 +153,10 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     try {
       const next = readsAll ? undefined : await store.readSince(cursor, addAll);
       cursor = next ?? (await store.readAll(addAll));
+      // Another server may lack what was read. After a long pause, entries may have been removed before they were read.
+      const isGap = next === undefined || performance.now() - readAtMs > maxReadGapMs;
+      if (isGap) for (const listener of listeners) listener(undefined);
+      readAtMs = performance.now();
     } catch (error) {
       mustReload ||= readsAll;
       throw error;
@@ -147,8 +167,13 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
   };
   const poller = startPoller({ task: read, intervalMs, retry: { firstMs: 250, maxMs: intervalMs }, onError });
 
+  const requireCurrent = (): void => {
+    const isIncomplete = completeReloads !== reloads;
+    if (isIncomplete || performance.now() - completeAtMs > maxStalenessMs) throw new Problem("revocations-stale");
+  };
+
   return {
-    apply: memory.add,
+    apply: add,
     wake: poller.wake,
     reload() {
       mustReload = true;
@@ -156,16 +181,17 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       serverCheckStartedMs = -Infinity;
       poller.wake();
     },
+    requireCurrent,
+    onEntry: (listener) => void listeners.push(listener),
     check({ tokenId, sessionId, userId, keyId, epoch }) {
       for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
         if (subject !== undefined && epoch < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
       }
-      const isIncomplete = completeReloads !== reloads;
-      if (isIncomplete || performance.now() - completeAtMs > maxStalenessMs) throw new Problem("revocations-stale");
+      requireCurrent();
     },
     async revoke(entry) {
       await store.insert(entry);
-      memory.add(entry);
+      add(entry);
     },
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,
     size: memory.size,

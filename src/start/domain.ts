@@ -1,7 +1,10 @@
 /** Users, sessions, rate limits, and the cleanup of expired rows. */
+import { type Access, createAccess } from "../access/rights.ts";
+import { rightsStore } from "../access/store.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
+import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -20,7 +23,7 @@ import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-export type Domain = { hasher: PasswordHasher; users: Users; sessions: Sessions };
+export type Domain = { access: Access; hasher: PasswordHasher; users: Users; sessions: Sessions };
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
@@ -29,7 +32,11 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   const users = createUserAccounts(context, { ...earlier, hasher });
   const sessions = createUserSessions(context, { ...earlier, users });
   openCleanup(context, earlier.storage);
-  return { hasher, users, sessions };
+  const access = createAccess({
+    store: rightsStore(outsideRequests(earlier.storage.database)),
+    revocations: earlier.keys.revocations,
+  });
+  return { access, hasher, users, sessions };
 }
 
 function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {

@@ -78,7 +78,11 @@ async function collectServices(
 /** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
 async function createWarmApp(
   { config, log }: StartContext,
-  { observability: { metrics, tracing, audit }, keys: { tokens, revocations }, domain: { users } }: EarlierStages,
+  {
+    observability: { metrics, tracing, audit },
+    keys: { tokens, revocations },
+    domain: { users, access },
+  }: EarlierStages,
   { contract, services }: { contract: Contract; services: HandlerDependencies },
 ): Promise<Express> {
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
@@ -88,7 +92,7 @@ async function createWarmApp(
   const api = createApi({
     contract,
     handlers: handlers(services),
-    authenticator: createAuthenticator({ users, tokens, revocations, audit }),
+    authenticator: createAuthenticator({ access, users, tokens, revocations, audit }),
     config,
     check,
   });

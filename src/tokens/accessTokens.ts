@@ -98,6 +98,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         userId: sub,
         username,
         epoch,
+        scopes: undefined,
       } as const;
       // Frozen, because all requests with this token share it.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };

@@ -6,7 +6,7 @@ import { type Networks, unknownNetwork } from "../networks.ts";
 import { hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
-import type { Caller, PasswordPrincipal, Principal } from "../principal.ts";
+import type { Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/counters.ts";
@@ -154,7 +154,7 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
    * @throws {Problem} for a token: `token-revoked` if the user was deleted; for a password: `invalid-credentials` if the user
    * was deleted or the password changed
    */
-  async function signOutEverywhere(principal: Principal): Promise<void> {
+  async function signOutEverywhere(principal: PasswordPrincipal | TokenPrincipal): Promise<void> {
     // A token that was revoked meanwhile must not end sessions that began later.
     const revocation =
       principal.proof === "token"
@@ -252,4 +252,4 @@ function requireAccepted<Text extends string>(enforced: { text: Text } | { refus
 
 /** For credentials that were valid when the request began. */
 const credentialsNoLongerValid = ({ proof }: Principal) =>
-  new Problem(proof === "token" ? "token-revoked" : "invalid-credentials");
+  new Problem(proof === "password" ? "invalid-credentials" : "token-revoked");

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.ts";
-import type { PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
+import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
 import { Problem, problems } from "../../src/problems/problems.ts";
 
 const user = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", username: "miguel", created_at: "2026-11-23T09:30:00.000Z" };
@@ -45,7 +45,8 @@ export const unknownProblem = () => new Problem("bad-mood");
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const assertType = <_ extends true>() => {};
 assertType<Equal<Call<"deleteUser">["principal"], PasswordPrincipal>>();
-assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipal>>();
+assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal>>();
+assertType<Equal<Call<"listSessions">["principal"], PasswordPrincipal | TokenPrincipal>>();
 assertType<Equal<Call<"createUser">["principal"], undefined>>();
 assertType<Equal<Reply<"deleteUser">["status"], 204>>();
 

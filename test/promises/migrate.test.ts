@@ -223,12 +223,12 @@ describe("tables that another role has made", () => {
     await expectRefused(administrator(url), belongs("schema latchkey"), [["migrate"]]);
 
     await query(administrator(url), `ALTER SCHEMA latchkey OWNER TO ${nameIn(url)}`);
-    await expectRefused(url, belongs("table latchkey.epoch_floor"), [[]]);
+    await expectRefused(url, belongs("table latchkey.api_key_secrets"), [[]]);
     // The schema's owner becomes a member of the tables' owner, and so owns them.
     await query(inject("postgres"), `GRANT ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(inject("postgres"), `REVOKE ${mallory} FROM ${nameIn(url)}`);
-    await expect(migrateOnce(url)).rejects.toThrow(`The table latchkey.epoch_floor belongs to the role ${mallory}, `);
+    await expect(migrateOnce(url)).rejects.toThrow(`The table latchkey.api_key_secrets belongs to the role ${mallory}, `);
     await query(administrator(url), `REASSIGN OWNED BY ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(

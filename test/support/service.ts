@@ -32,6 +32,8 @@ export type TestService = {
   register(username?: string): Promise<{ id: string; username: string }>;
   /** Issues a token for a registered user. */
   token(username: string): Promise<string>;
+  /** Registers a user with the role administrator. Returns its Basic credentials. */
+  administrator(username?: string): Promise<[string, string]>;
   /** Runs SQL on this service's database. */
   sql(text: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
   /** Advances the service's clock. */
@@ -94,18 +96,24 @@ export async function startTestService(
   afterTest(close);
 
   let users = 0;
+  const register = async (username = `user${++users}`) => {
+    const request = { json: { username, password } };
+    let answer = await send("POST", "/api/users", request);
+    // On a busy machine, the first hash of a service can take longer than a request may wait.
+    for (let tries = 1; tries < 10 && answer.problem === "overloaded"; tries += 1) {
+      answer = await send("POST", "/api/users", request);
+    }
+    return created(answer);
+  };
   return {
     url: service.url,
     databaseUrl: url,
     send,
-    async register(username = `user${++users}`) {
-      const request = { json: { username, password } };
-      let answer = await send("POST", "/api/users", request);
-      // On a busy machine, the first hash of a service can take longer than a request may wait.
-      for (let tries = 1; tries < 10 && answer.problem === "overloaded"; tries += 1) {
-        answer = await send("POST", "/api/users", request);
-      }
-      return created(answer);
+    register,
+    async administrator(username = "administrator") {
+      const { id } = await register(username);
+      await query(url, "INSERT INTO user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
+      return [username, password];
     },
     async token(username) {
       const answer = await send("GET", "/api/token", { basic: [username, password] });

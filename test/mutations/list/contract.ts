@@ -109,7 +109,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "a token is accepted although the operation requires the password",
     file: "src/openapi/guard.ts",
-    find: 'credentials?.scheme === "bearer" && acceptsToken',
+    find: 'credentials?.scheme === "bearer" && acceptsBearer(schemes)',
     replace: 'credentials?.scheme === "bearer"',
     test: "test/operations/deleteUser.test.ts",
     only: "401 for a token",
@@ -117,15 +117,15 @@ export const contract: readonly Mutation[] = [
   {
     name: "a token as the Basic username is accepted although the operation requires the password",
     file: "src/openapi/guard.ts",
-    find: "if (hasTokenShape(username) && acceptsToken) return",
-    replace: "if (hasTokenShape(username)) return",
+    find: 'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
+    replace: "if (false)",
     test: "test/operations/deleteUser.test.ts",
     only: "401 for a token",
   },
   {
     name: "a password is accepted although the operation requires a token",
     file: "src/openapi/guard.ts",
-    find: "if (acceptsPassword) return",
+    find: 'if (schemes.includes("basicAuth")) return',
     replace: "return",
     test: "test/operations/revokeToken.test.ts",
     only: "401 for a password",

@@ -96,6 +96,37 @@ export function bearerCases({ service, operation: { method }, target }: Operatio
   };
 }
 
+/** 403: the operation requires scopes, which an ordinary user does not have. */
+export function scopeCases({
+  service,
+  operation: { method, scopes, statuses, schemes },
+  target,
+  request,
+}: OperationUnderTest): CasesByStatus {
+  const isOptional = schemes.length === 0 || !statuses.includes(401);
+  if (isOptional) return {};
+  const scope = scopes.join(" ");
+  return {
+    403: {
+      "for a user without the scope, which the problem and the challenge name": async () => {
+        const { username } = await service.register();
+        const sent = withoutCredentials(await request());
+        for (const credentials of [
+          { basic: [username, password] as [string, string] },
+          { bearer: await service.token(username) },
+        ]) {
+          const answer = await service.send(method, target, { ...sent, ...credentials });
+          expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope" });
+          expect(answer.json.scope).toBe(scope);
+          expect(answer.header("www-authenticate")).toBe(
+            `Bearer realm="latchkey", error="insufficient_scope", scope="${scope}"`,
+          );
+        }
+      },
+    },
+  };
+}
+
 /** 429: passwords cannot be guessed. */
 export function guessingCases({ service, operation: { method }, target, request }: OperationUnderTest): CasesByStatus {
   return {

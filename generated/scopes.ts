@@ -1,0 +1,8 @@
+// Generated from openapi.yaml by `npm run generate`. Do not edit.
+/** The scopes of this service, with their descriptions. */
+export const scopes = {
+  "account:read": "See your own sessions and API keys.",
+  "account:write": "Change your own password, sessions and API keys.",
+} as const;
+
+export type Scope = keyof typeof scopes;

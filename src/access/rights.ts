@@ -1,0 +1,79 @@
+/**
+ * What a request may do: its user has rights, which the roles determine, and its credential has scopes, which limit them. Both
+ * must contain a scope. The rights of a user are read from the database once, and again after a change.
+ */
+import type { UserId } from "../identifiers.ts";
+import type { Principal } from "../principal.ts";
+import { revocableCache } from "../revocations/cache.ts";
+import type { Revocations } from "../revocations/revocations.ts";
+
+/** The role that has every scope, whatever is stored. */
+export const administrator = "administrator";
+/** The role of every user. */
+export const defaultRole = "default";
+
+/** The subject of the revocation entry that every change of a user's roles writes. */
+export const rightsSubject = (userId: UserId) => `rights:${userId}` as const;
+/** The subject of the revocation entry that every change of a role's scopes writes. */
+export const roleSubject = (role: string) => `role:${role}` as const;
+
+/** What a user may do. */
+export type Rights = {
+  /** Without `default`, which every user has. */
+  roles: readonly string[];
+  /** The scopes of all roles, those of `default` included. An administrator has every scope, whether or not it is listed. */
+  scopes: ReadonlySet<string>;
+  isAdministrator: boolean;
+};
+
+export type RightsStore = {
+  /** @returns the rights of `default` if there is no such user */
+  findRights(userId: UserId): Promise<Rights>;
+};
+
+export type Access = {
+  rightsOf(userId: UserId): Rights | Promise<Rights>;
+  /**
+   * @returns those of the scopes that the user or the credential does not have
+   * @throws {Problem} `revocations-stale`, `database-unavailable`
+   */
+  missingScopes(principal: Principal, scopes: readonly string[]): readonly string[] | Promise<readonly string[]>;
+};
+
+type Parts = { store: RightsStore; revocations: Pick<Revocations, "onEntry" | "requireCurrent"> };
+
+/** The cache keeps the rights of at least this number of users. */
+const maxUsers = 10_000;
+
+export function createAccess({ store, revocations }: Parts): Access {
+  const cache = revocableCache<Rights>({
+    revocations,
+    load: (userId) => store.findRights(userId as UserId),
+    subjectsOf: (userId, { roles }) => [rightsSubject(userId as UserId), ...[defaultRole, ...roles].map(roleSubject)],
+    maxSize: maxUsers,
+  });
+  return {
+    rightsOf: cache.get,
+    missingScopes(principal, scopes) {
+      const allowed = credentialScopes(principal);
+      const excluded = allowed === undefined ? [] : scopes.filter((scope) => !allowed.has(scope));
+      if (excluded.length > 0 || scopes.every(isOfEveryUser)) return excluded;
+      revocations.requireCurrent();
+      const rights = cache.get(principal.userId);
+      return rights instanceof Promise
+        ? rights.then((loaded) => missingRights(loaded, scopes))
+        : missingRights(rights, scopes);
+    },
+  };
+}
+
+/** Whether every user has a scope, for the user's own account. */
+const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:");
+
+/** @returns those of the scopes that a user with these rights does not have */
+export const missingRights = ({ scopes, isAdministrator }: Rights, wanted: readonly string[]): readonly string[] =>
+  isAdministrator ? [] : wanted.filter((scope) => !isOfEveryUser(scope) && !scopes.has(scope));
+
+/** @returns the scopes that the credential is limited to; `undefined` if it has no limit */
+export const credentialScopes = (principal: Principal): ReadonlySet<string> | undefined =>
+  principal.proof === "password" ? undefined : principal.scopes;

@@ -1,0 +1,95 @@
+/**
+ * A cache of rows that decide about requests, such as the rights of a user. Every change of such a row writes an entry into the
+ * revocation list (revoke.ts), in the same statement. So each instance forgets the row within a second, and reads it again when
+ * it is needed.
+ */
+import QuickLRU from "quick-lru";
+import { runOutsideRequest } from "../requestContext.ts";
+import type { Revocations } from "./revocations.ts";
+
+export type RevocableCache<Value> = {
+  /**
+   * Without a promise if the value is in memory.
+   * @throws {Problem} `database-unavailable`
+   */
+  get(key: string): Value | Promise<Value>;
+  /** The number of values in memory. */
+  size(): number;
+};
+
+type CacheOptions<Value> = {
+  revocations: Pick<Revocations, "onEntry">;
+  /** Reads a value that is not in memory. */
+  load(key: string): Promise<Value>;
+  /** The subjects whose entries make the value outdated. */
+  subjectsOf(key: string, value: Value): readonly string[];
+  /** The cache keeps at least this number of recently used values, and at most twice as many. */
+  maxSize: number;
+};
+
+type Load<Value> = { key: string; value: Promise<Value>; changedSubjects: Set<string>; isOutdated: boolean };
+
+export function revocableCache<Value extends object>(options: CacheOptions<Value>): RevocableCache<Value> {
+  const { revocations, load, subjectsOf, maxSize } = options;
+  const keysBySubject = new Map<string, Set<string>>();
+  /** All that are in progress, and of these the ones that a request may wait for. */
+  const loads = new Set<Load<Value>>();
+  const currentLoads = new Map<string, Load<Value>>();
+
+  const unlink = (key: string, value: Value): void => {
+    for (const subject of subjectsOf(key, value)) {
+      const keys = keysBySubject.get(subject);
+      keys?.delete(key);
+      if (keys?.size === 0) keysBySubject.delete(subject);
+    }
+  };
+  const values = new QuickLRU<string, Value>({ maxSize, onEviction: unlink });
+
+  const remember = (key: string, value: Value): void => {
+    values.set(key, value);
+    for (const subject of subjectsOf(key, value)) {
+      const keys = keysBySubject.get(subject) ?? new Set();
+      keysBySubject.set(subject, keys.add(key));
+    }
+  };
+
+  revocations.onEntry((subject) => {
+    // A load that has begun may have read the row before the change. No later request waits for it.
+    currentLoads.clear();
+    if (subject === undefined) {
+      for (const loading of loads) loading.isOutdated = true;
+      values.clear();
+      keysBySubject.clear();
+      return;
+    }
+    for (const { changedSubjects } of loads) changedSubjects.add(subject);
+    for (const key of [...(keysBySubject.get(subject) ?? [])]) {
+      const value = values.peek(key);
+      values.delete(key);
+      if (value !== undefined) unlink(key, value);
+    }
+  });
+
+  const begin = (key: string): Promise<Value> => {
+    // Not the request that needs the value first, because others may wait for it too.
+    const value = runOutsideRequest(() => load(key));
+    const loading: Load<Value> = { key, value, changedSubjects: new Set(), isOutdated: false };
+    loads.add(loading);
+    currentLoads.set(key, loading);
+    const end = () => {
+      loads.delete(loading);
+      if (currentLoads.get(key) === loading) currentLoads.delete(key);
+    };
+    value.then((loaded) => {
+      const isChanged = subjectsOf(key, loaded).some((subject) => loading.changedSubjects.has(subject));
+      if (!loading.isOutdated && !isChanged) remember(key, loaded);
+      end();
+    }, end);
+    return value;
+  };
+
+  return {
+    get: (key) => values.get(key) ?? currentLoads.get(key)?.value ?? begin(key),
+    size: () => values.size,
+  };
+}
