@@ -195,3 +195,8 @@ function costOf(stored: string): HashCost | undefined {
   const cost = { memoryKiB: Number(memory), passes: Number(passes) };
   return cost.memoryKiB <= maxCost.memoryKiB && cost.passes <= maxCost.passes ? cost : undefined;
 }
+
+/** Whether a hash is one that this service makes at the given cost. */
+export function isOurs(stored: string, { memoryKiB, passes }: HashCost): boolean {
+  return stored.startsWith(`$argon2id$v=19$m=${memoryKiB},t=${passes},p=1$`);
+}

@@ -12,7 +12,7 @@ import { readShaCrypt } from "./shaCrypt.ts";
 const maxLength = 4096;
 
 const readers: readonly HashReader[] = [
-  readArgon2,
+  (text) => readArgon2(text),
   readBcrypt,
   readFirebase,
   readLdap,
