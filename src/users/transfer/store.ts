@@ -15,18 +15,19 @@ const listRoleNames = statement({
   columns: { name: text },
 });
 
-/** Roles are given by user id, because two rows may have the same name, and only one of them is inserted. */
+/** The first of two rows with one name is inserted. Roles are given by user id, so that it does not get those of the second. */
 const insertUsers = statement({
   name: "insert-users",
   sql: `WITH given AS (
-      SELECT * FROM unnest(:ids, :usernames, :passwordHashes, :createdAt, :blocked)
-        AS given (id, username, password_hash, created_at, is_blocked)
+      SELECT * FROM unnest(:ids, :usernames, :passwordHashes, :createdAt, :blocked) WITH ORDINALITY
+        AS given (id, username, password_hash, created_at, is_blocked, position)
     ), inserted AS (
       INSERT INTO users (id, username, password_hash, created_at, blocked_at)
       SELECT id, username, password_hash, coalesce(created_at::timestamptz, now()), CASE WHEN is_blocked THEN now() END
       FROM given WHERE NOT EXISTS (
         SELECT FROM revocations
         WHERE is_unique AND subject = given.id::text AND minimum_epoch = :maxEpoch AND expires_at > now())
+      ORDER BY position
       ON CONFLICT DO NOTHING
       RETURNING id, username
     ), granted AS (
@@ -58,7 +59,7 @@ const findUsers = statement({
 const readUsers = statement({
   name: "read-users-to-export",
   sql: `SELECT id, username, password_hash,
-      to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.US"Z"') AS created_at,
       blocked_at IS NOT NULL AS blocked,
       ARRAY(SELECT role FROM user_roles WHERE user_id = users.id ORDER BY role COLLATE "C") AS roles
     FROM users WHERE id > :after ORDER BY id LIMIT ${pageSize}`,
