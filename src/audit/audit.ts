@@ -11,6 +11,9 @@ export const auditEvents = {
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
+  "users-imported":
+    "An operator imported users from a file. `imported`, `existing` and `refused` are the numbers of its users.",
+  "users-exported": "An operator exported `users` users with their password hashes.",
   throttled:
     "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
@@ -53,6 +56,11 @@ export type AuditDetails = {
   /** The scopes that were missing. */
   scope?: string;
   limit?: string;
+  /** The numbers of users of an import or export. */
+  imported?: number;
+  existing?: number;
+  refused?: number;
+  users?: number;
 };
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */

@@ -10,11 +10,15 @@ import { memberNames } from "./userRow.ts";
 type Parsed = { record: string[]; raw: string; info: { lines: number } };
 
 /**
- * A line with another number of fields is refused, and the next one is read.
+ * Reads a file. A line with another number of fields is refused, and the next one is read.
  * @throws {InputError} if the header has an unknown column or lacks one that every user needs, and at quotes that are wrong,
  * because it is unknown where the next line begins
+ * @param onHeader is called with the first line
  */
-export async function* readCsv(input: AsyncIterable<Buffer>): AsyncGenerator<Entry> {
+export async function* readCsv(
+  input: AsyncIterable<Buffer>,
+  onHeader: (text: string) => void = () => {},
+): AsyncGenerator<Entry> {
   const options = { bom: true, info: true, raw: true, skip_empty_lines: true, relax_column_count: true } as const;
   const parser = parse({ ...options, max_record_size: maxEntryBytes });
   // An error of the input ends the parser as well.
@@ -23,9 +27,13 @@ export async function* readCsv(input: AsyncIterable<Buffer>): AsyncGenerator<Ent
   try {
     for await (const parsed of source.pipe(parser)) {
       const { record: fields, raw, info }: Parsed = parsed;
-      if (!header) requireColumns(fields);
-      else yield { line: info.lines, text: raw.replace(/\r?\n$/, ""), ...toRecord(header, fields) };
-      header ??= fields;
+      const text = raw.replace(/\r?\n$/, "");
+      if (header) yield { line: info.lines, text, ...toRecord(header, fields) };
+      else {
+        requireColumns(fields);
+        header = fields;
+        onHeader(text);
+      }
     }
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;

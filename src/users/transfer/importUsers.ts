@@ -24,12 +24,10 @@ const batchSize = 500;
 
 /**
  * Existing users stay as they are. A user exists if the name is the same, and the id as well if the file has one.
- * @param signal stops the import after a batch
  */
 export async function importUsers(
   entries: AsyncIterable<Entry>,
   { store, known, onRefused, onProgress }: ImportParts,
-  signal?: AbortSignal,
 ): Promise<ImportCounts> {
   const counts: ImportCounts = { imported: 0, existing: 0, refused: 0 };
   /** A user without an id in the file gets a higher one. */
@@ -60,7 +58,6 @@ export async function importUsers(
     if (batch.length < batchSize) continue;
     await insertBatch(batch);
     batch = [];
-    if (signal?.aborted) return counts;
   }
   if (batch.length > 0) await insertBatch(batch);
   return counts;

@@ -1,5 +1,6 @@
 /** What an import would do, without writing anything. */
 import type { ForeignHash } from "../../passwords/foreign/foreignHash.ts";
+import type { ImportedHash } from "../../passwords/foreign/importedHash.ts";
 import type { Entry } from "./entry.ts";
 import { type ImportCounts, type ImportParts, readEntry } from "./importUsers.ts";
 import type { UserRow } from "./userRow.ts";
@@ -9,6 +10,8 @@ export type FormSummary = {
   users: number;
   /** The hash that takes the longest to check; `undefined` if no password matches. */
   costliest: ForeignHash | undefined;
+  /** That hash, as it would be stored. */
+  stored: string;
 };
 
 export type Rehearsal = {
@@ -47,7 +50,7 @@ export async function rehearseImport(
       onRefused(entry, row.refusal);
       continue;
     }
-    summarize(forms, row.hash.hash);
+    summarize(forms, row.hash);
     if (watched.has(row.username)) hashes.set(row.username, row.hash.stored);
     batch.push(row);
     if (batch.length < batchSize) continue;
@@ -58,10 +61,9 @@ export async function rehearseImport(
   return { counts, forms: [...forms.values()].toSorted((one, other) => other.users - one.users), hashes };
 }
 
-function summarize(forms: Map<string, FormSummary>, hash: ForeignHash | undefined): void {
+function summarize(forms: Map<string, FormSummary>, { hash, stored }: ImportedHash): void {
   const form = hash?.form ?? "no password";
-  const summary = forms.get(form) ?? { form, users: 0, costliest: hash };
-  summary.users += 1;
-  if (hash && hash.work > (summary.costliest?.work ?? 0)) summary.costliest = hash;
-  forms.set(form, summary);
+  const summary = forms.get(form) ?? { form, users: 0, costliest: hash, stored };
+  const isCostlier = hash !== undefined && hash.work > (summary.costliest?.work ?? 0);
+  forms.set(form, { ...summary, users: summary.users + 1, ...(isCostlier && { costliest: hash, stored }) });
 }
