@@ -14,6 +14,9 @@ export const auditEvents = {
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
+  "users-imported":
+    "An operator imported users from a file. `imported`, `existing` and `refused` are the numbers of its users.",
+  "users-exported": "An operator exported `users` users with their password hashes.",
   throttled:
     "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
@@ -70,14 +73,18 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
 ]);
 
 /**
- * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `passwordEpoch`
- * numbers the changes of a user's password. `scope`: the scopes that were missing, or those that were granted.
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
+ * scopes that were missing.
  */
-export const auditDetails = ["userId", "sessionId", "keyId", "passwordEpoch", "reason", "limit", "scope"] as const;
+const textDetails = ["userId", "sessionId", "keyId", "reason", "limit", "scope"] as const;
+/** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
+const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
 
 export type AuditDetails = {
-  [Name in (typeof auditDetails)[number]]?: (Name extends "passwordEpoch" ? number : string) | undefined;
-};
+  [Name in (typeof textDetails)[number]]?: string | undefined;
+} & { [Name in (typeof numberDetails)[number]]?: number | undefined };
+
+const auditDetails = [...textDetails, ...numberDetails];
 
 /** @returns only the members that may be recorded: the argument can be a principal, for example */
 export const recordable = (details: AuditDetails): AuditDetails =>
