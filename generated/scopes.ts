@@ -3,6 +3,8 @@
 export const scopes = {
   "account:read": "See your own sessions and API keys.",
   "account:write": "Change your own password, sessions and API keys.",
+  "users:read": "See other users.",
+  "users:write": "Change other users.",
 } as const;
 
 export type Scope = keyof typeof scopes;

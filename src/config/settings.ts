@@ -165,6 +165,11 @@ export const settings = {
     ...between(1, 10_000),
     help: "Maximum number of sessions of a user. A new one ends the oldest.",
   },
+  API_KEYS_PER_USER: {
+    fallback: "50",
+    ...between(1, 10_000),
+    help: "Maximum number of API keys of a user, expired ones included.",
+  },
   REVOCATION_STALENESS_SECONDS: {
     fallback: "5",
     ...between(2, 300),
