@@ -49,7 +49,12 @@ describe("a contract", () => {
       "security:\n        - basicAuth: []\n        - bearerAuth: []",
       "security:\n        - bearerAuth: []",
     ],
-    ["security opened by hand", "security:\n        - basicAuth: []\n        - bearerAuth: []", "security: []"],
+    [
+      "security opened by hand",
+      "security:\n        - basicAuth: []\n        - bearerAuth: []\n        - apiKeyAuth: []",
+      "security: []",
+    ],
+    ["another scope than the generated one", "- bearerAuth: [account:read]", "- bearerAuth: [account:write]"],
     ["a method that is not bound", "  /livez:\n    get:", "  /livez:\n    trace:"],
     ["two media types for one body", "text/html:", "text/plain: {}\n            text/html:"],
     ["a reference that leads nowhere", "#/components/responses/Health", "#/components/responses/Wealth"],
