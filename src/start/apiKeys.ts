@@ -1,4 +1,5 @@
 /** API keys: their management, their verification, and the record of their last use. */
+import { missingToAdminister } from "../access/administration.ts";
 import type { Access } from "../access/rights.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { collectLastUses } from "../apiKeys/lastUses.ts";
@@ -6,6 +7,7 @@ import { apiKeyStore } from "../apiKeys/store.ts";
 import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import type { Principal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
@@ -24,15 +26,19 @@ export function openApiKeys(
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
   });
   lifecycle.add("background", "API keys", lastUses.close);
+  const refuseMissing = ({ userId }: Principal, missing: readonly string[]): void => {
+    const scope = missing.join(" ");
+    if (missing.length === 0) return;
+    audit("scope-refused", { userId, scope });
+    throw new Problem("insufficient-scope", { scope });
+  };
   return {
     apiKeys: createApiKeys({
       store,
-      requireScopes: async (principal, scopes) => {
-        const missing = await access.missingScopes(principal, scopes);
-        const scope = missing.join(" ");
-        if (missing.length > 0) throw new Problem("insufficient-scope", { scope });
-      },
-      requireAdministrable: async () => {},
+      requireScopes: async (principal, scopes) =>
+        refuseMissing(principal, await access.missingScopes(principal, scopes)),
+      requireAdministrable: async (principal, userId) =>
+        refuseMissing(principal, await missingToAdminister(access, principal, userId)),
       enforce: revocations.apply,
       clock,
       audit,

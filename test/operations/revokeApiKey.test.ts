@@ -53,7 +53,8 @@ describeOperation("revokeApiKey", {
         ["nothing", ""],
       ],
       async (_label, key) => {
-        expect(await revoke(key)).toMatchObject({ status: 400, json: { errors: [{ pointer: "#/key" }] } });
+        const { status, json } = await revoke(key);
+        expect([status, json.errors[0].pointer]).toEqual([400, "#/key"]);
       },
     ),
   },
