@@ -25,7 +25,7 @@ export const auditEvents = {
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`).",
+    "A user ended a session or revoked one of its tokens, or an operator ended it (`reason`: `operator`), or the session was the oldest of too many (`too-many`).",
   "sessions-ended":
     "A user signed out everywhere, or an operator ended the user's sessions (`reason`: `operator`). All tokens and sessions of the user were revoked.",
   "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",

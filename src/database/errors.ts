@@ -57,6 +57,9 @@ export const isConnectionRejected = (error: unknown): boolean => matches(error, 
 export const isWriteRejected = (error: unknown): boolean =>
   error instanceof Error && (isReadOnlyServer(error) || matches(error, /^(?:53100|42501)$/, /^$/));
 
+/** Whether other transactions hold the locks that a statement needs: lock not available, or deadlock. */
+export const isLockConflict = (error: unknown): boolean => matches(error, /^(?:55P03|40P01)$/, /^$/);
+
 /** @returns `warn` without outages, whose beginning and end `openPools` logs */
 export const unlessOutage =
   (warn: (error: unknown) => void) =>

@@ -6,7 +6,7 @@ import { StartError } from "../errors.ts";
 import { createLifecycle, type Lifecycle } from "../lib/lifecycle.ts";
 import type { DatabaseAddress } from "./connect.ts";
 import { findRunningPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
-import { isConnectionRejected, isOutage, UnsuitableDatabaseError } from "./errors.ts";
+import { isConnectionRejected, isLockConflict, isOutage, UnsuitableDatabaseError } from "./errors.ts";
 import { migrate, missingMigrations } from "./migrate.ts";
 import { openForMigration } from "./pool.ts";
 import { requireSessionPooling } from "./poolerMode.ts";
@@ -69,7 +69,8 @@ export async function openMigratedPostgres(config: Config, log: Logger, lifecycl
 }
 
 /**
- * Applies the missing migrations, and waits for a database that does not respond yet.
+ * Applies the missing migrations. Waits for a database that does not respond yet, and for tables that others have locked, as
+ * happens while the previous version serves.
  * @returns the names of the applied migrations
  * @throws {StartError}
  */
@@ -95,7 +96,8 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
       if (isFinal || Date.now() > deadline) {
         throw new StartError(`The database of DATABASE_URL cannot be used: ${message}.`, { cause: error });
       }
-      if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");
+      if (attempt === 0 && isLockConflict(error)) log.info({ reason: message }, "the migrations wait for a lock");
+      else if (attempt === 0) log.warn({ reason: message }, "the database does not answer yet");
       await sleep(500);
     } finally {
       await knex.destroy();

@@ -28,14 +28,7 @@ export function openPools(
   log: Logger,
   observe?: QueryObserver | undefined,
 ): Pools {
-  const unavailable = new Set<"background" | "commitProbe">();
-  const onChange = (pool: "background" | "commitProbe") => (error: unknown) => {
-    const wasUnavailable = unavailable.size > 0;
-    if (error === undefined) unavailable.delete(pool);
-    else unavailable.add(pool);
-    if (unavailable.size > 0 && !wasUnavailable) log.warn({ reason: (error as Error).message }, "the database is away");
-    if (unavailable.size === 0 && wasUnavailable) log.info("the database is back");
-  };
+  const outages = outageLog(log);
   const listeners: Listener[] = [];
   const renew = (): void => {
     for (const connections of [database, background, commitProbe, ...listeners]) connections.renew();
@@ -44,7 +37,7 @@ export function openPools(
   const shared = { abandonedQueries: trackAbandonedQueries(address), onServerUnusable: renew };
   const database = openDatabase(address, poolMax, { ...shared, observe });
   const openSingle = (pool: "background" | "commitProbe") =>
-    outsideRequests(openDatabase(address, 1, { ...shared, onChange: onChange(pool) }));
+    outsideRequests(openDatabase(address, 1, { ...shared, onChange: outages.record(pool) }));
   const background = openSingle("background");
   const commitProbe = openSingle("commitProbe");
   return {
@@ -54,8 +47,41 @@ export function openPools(
     listen: (channel, wake) => void listeners.push(listenTo(address, channel, wake)),
     renew,
     async close() {
+      outages.close();
       const closing = [database, background, commitProbe, ...listeners].map(({ close }) => close());
       for (const result of await Promise.allSettled(closing)) if (result.status === "rejected") throw result.reason;
     },
+  };
+}
+
+/**
+ * How long the database must be unavailable before that is logged. A single failure is no outage: queries of a process that was
+ * busy or suspended time out too.
+ */
+const outageAfterMs = 1_000;
+
+/** Logs the beginning and end of outages. */
+function outageLog(log: Logger) {
+  const unavailable = new Set<string>();
+  let isAway = false;
+  let timer: NodeJS.Timeout | undefined;
+  const begin = (error: unknown): void => {
+    isAway = true;
+    log.warn({ reason: (error as Error).message }, "the database is away");
+  };
+  const end = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (isAway) log.info("the database is back");
+    isAway = false;
+  };
+  return {
+    record: (pool: string) => (error: unknown) => {
+      if (error === undefined) unavailable.delete(pool);
+      else unavailable.add(pool);
+      if (unavailable.size === 0) end();
+      else timer ??= setTimeout(begin, outageAfterMs, error).unref();
+    },
+    close: () => clearTimeout(timer),
   };
 }

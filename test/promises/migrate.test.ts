@@ -1,5 +1,8 @@
+import pg from "pg";
+import { pino } from "pino";
 import { describe, expect, inject, test } from "vitest";
 import { applyMigrations, migrate, migrationNames } from "../../src/database/migrate.ts";
+import { migrateWithTimeout } from "../../src/database/openPostgres.ts";
 import { openForMigration } from "../../src/database/pool.ts";
 import { createDatabaseOfRole } from "../support/previousVersion.ts";
 import { runProgram } from "../support/process.ts";
@@ -50,6 +53,29 @@ test("a database migrated further by a newer version is left unchanged", async (
   const service = await startTestService();
   await service.sql("INSERT INTO migrations (name, batch, migration_time) VALUES ('9999-newer', 2, now())");
   expect(await migrateOnce(service.databaseUrl)).toEqual([]);
+});
+
+test("migrations wait for a table that another session has locked, which is no warning", async () => {
+  const url = await createDatabaseOfRole();
+  await migrateAsBefore(url);
+  const backup = new pg.Client(url);
+  await backup.connect();
+  await backup.query("BEGIN; SELECT FROM users");
+  const lines: { level: number; msg: string }[] = [];
+  let waits = () => {};
+  const waiting = new Promise<void>((resolve) => (waits = resolve));
+  const write = (line: string) => {
+    lines.push(JSON.parse(line));
+    if (line.includes("wait")) waits();
+  };
+  const migrated = migrateWithTimeout(url, pino({}, { write }));
+  await waiting;
+  await backup.end();
+  expect(await migrated).toEqual(migrationNames.slice(8));
+  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+    [30, "the migrations wait for a lock"],
+    [30, "migrated"],
+  ]);
 });
 
 /** Objects of other programs in `public`, with Knex' own migrations. */
@@ -228,7 +254,9 @@ describe("tables that another role has made", () => {
     await query(inject("postgres"), `GRANT ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(inject("postgres"), `REVOKE ${mallory} FROM ${nameIn(url)}`);
-    await expect(migrateOnce(url)).rejects.toThrow(`The table latchkey.api_key_secrets belongs to the role ${mallory}, `);
+    await expect(migrateOnce(url)).rejects.toThrow(
+      `The table latchkey.api_key_secrets belongs to the role ${mallory}, `,
+    );
     await query(administrator(url), `REASSIGN OWNED BY ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(

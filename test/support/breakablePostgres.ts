@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
 import { superuser } from "../../src/database/embedded/roles.ts";
 import { afterTest } from "./afterTest.ts";
+import { freeze, thaw } from "./frozenProcesses.ts";
 import { query, urlOf } from "./service.ts";
 
 export type BreakablePostgres = {
@@ -33,17 +34,14 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
   await chmod(dataDir, 0o755);
   let postgres = await startEmbeddedPostgres({ dataDir, parameters });
   let frozen: number[] = [];
-  const signal = (pids: number[], name: NodeJS.Signals) => {
-    for (const pid of pids) process.kill(pid, name);
-  };
-  const thaw = () => signal(frozen.splice(0), "SIGCONT");
+  const thawAll = () => thaw(frozen.splice(0));
   const postmaster = async () =>
     Number.parseInt(await readFile(join(postgres.dataDirectory, "postmaster.pid"), "utf8"), 10);
   const start = async () => {
     postgres = await startEmbeddedPostgres({ dataDir, parameters });
   };
   afterTest(async () => {
-    thaw();
+    thawAll();
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
   });
@@ -52,15 +50,9 @@ export async function startBreakablePostgres(parameters: Record<string, string> 
     administrator: { ...postgres.connection, user: superuser },
     url: urlOf(postgres.connection),
     async freeze() {
-      // The postmaster first, so that it starts no new processes.
-      const pid = await postmaster();
-      signal([pid], "SIGSTOP");
-      frozen = [pid];
-      const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim().split(" ").map(Number);
-      signal(children, "SIGSTOP");
-      frozen.push(...children);
+      frozen = await freeze(await postmaster());
     },
-    thaw,
+    thaw: thawAll,
     stop: () => postgres.stop(),
     async crash() {
       process.kill(await postmaster(), "SIGQUIT");

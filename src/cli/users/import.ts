@@ -29,7 +29,10 @@ export const defineImport: Define = (users, execute) => {
     .option("--errors <file>", "write the refused lines to a new file")
     .option("--json", "print JSON, also on a terminal")
     .addHelpText("after", explanation)
-    .addHelpText("after", examples("users import users.ndjson --dry-run", "users import users.csv --errors refused.csv"))
+    .addHelpText(
+      "after",
+      examples("users import users.ndjson --dry-run", "users import users.csv --errors refused.csv"),
+    )
     .action(async (file, { dryRun, checkPassword = [], ...options }) => {
       if (checkPassword.length > 0 && !dryRun) throw new UsageError("Use --check-password with --dry-run.");
       if (checkPassword.length > 0 && file === "-")

@@ -17,7 +17,10 @@ export async function rehearse(
 ): Promise<void> {
   const { config, log } = tools;
   const passwords = names.length === 0 ? [] : await readPasswords(names.map((name) => `Password of ${name}: `));
-  const users = names.map((name, index) => ({ name: canonicalUsername(name) ?? name, password: passwords[index] ?? "" }));
+  const users = names.map((name, index) => ({
+    name: canonicalUsername(name) ?? name,
+    password: passwords[index] ?? "",
+  }));
   const opened = await openImport(tools, file, options);
   const { counts, forms, hashes } = await rehearseImport(
     opened.entries,
@@ -43,7 +46,9 @@ export async function rehearse(
     const stored = hashes.get(name);
     const matches = stored !== undefined && (await hasher.verify(stored, password)).matches;
     if (!matches) wrong += 1;
-    printMessage(`${name}: ${stored === undefined ? "not in the file" : `the password ${matches ? "matches" : "does not match"}`}.`);
+    printMessage(
+      `${name}: ${stored === undefined ? "not in the file" : `the password ${matches ? "matches" : "does not match"}`}.`,
+    );
   }
   requireNoneRefused(counts);
   if (wrong > 0) throw new InputError(`${counted(wrong, "password")} could not be confirmed.`);

@@ -53,7 +53,8 @@ export async function clusterExists({ path, binaries }: Cluster): Promise<boolea
 const asNobody = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
 
 /**
- * Creates the cluster under a temporary name, then renames it, so that a cluster with the final name is complete.
+ * Creates the cluster under a temporary name, then renames it, so that a cluster with the final name is complete. If it is
+ * cancelled, no cluster is left, or a complete one.
  * @param postgresLock inherited by the processes of Postgres
  * @throws {EmbeddedPostgresError}
  */
@@ -69,9 +70,9 @@ export async function createCluster(
   const options = { account, cwd: draft, handles: [postgresLock.fd], cancelled };
   const [program, ...rest] = [...(accountName() ? [] : asNobody), binaries.initdb, ...args] as [string, ...string[]];
   const { code, output } = await run(program, rest, options);
-  if (code !== 0) await removeFolder(draft);
-  cancelled?.throwIfAborted();
   if (code !== 0) {
+    await removeFolder(draft);
+    cancelled?.throwIfAborted();
     const reason = accountName()
       ? ""
       : ` The user ${process.getuid?.()} has no entry in /etc/passwd, which initdb needs.`;
@@ -84,4 +85,5 @@ export async function createCluster(
   const folder = await open(dataDir);
   await folder.sync(); // makes the new name durable; initdb has synced the contents
   await folder.close();
+  cancelled?.throwIfAborted(); // initdb had done its work when the signal arrived
 }

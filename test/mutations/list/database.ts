@@ -12,6 +12,22 @@ export const database: readonly Mutation[] = [
     only: "a role without the function",
   },
   {
+    name: "a single failed query is logged as an outage",
+    file: "src/database/pools.ts",
+    find: "const outageAfterMs = 1_000;",
+    replace: "const outageAfterMs = 0;",
+    test: "test/promises/databaseAway.test.ts",
+    only: "because this process was busy",
+  },
+  {
+    name: "a migration that waits for a lock is a warning",
+    file: "src/database/openPostgres.ts",
+    find: "if (attempt === 0 && isLockConflict(error)) log.info(",
+    replace: "if (attempt === 0 && isLockConflict(error)) log.warn(",
+    test: "test/promises/migrate.test.ts",
+    only: "wait for a table that another session has locked",
+  },
+  {
     name: "a slow response sets the clock",
     file: "src/database/clock.ts",
     find: "if (known && receivedMs - sentMs > maxResponseMs) return;",
