@@ -12,8 +12,8 @@ export const auditEvents = {
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
   "users-imported":
-    "An operator imported users from a file. `imported`, `existing` and `refused` are the numbers of its users.",
-  "users-exported": "An operator exported `users` users with their password hashes.",
+    "An operator imported users from a file. `users` has their numbers: `imported`, `existing` and `refused`.",
+  "users-exported": "An operator exported all users with their password hashes. `users.exported` is their number.",
   throttled:
     "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
@@ -57,10 +57,7 @@ export type AuditDetails = {
   scope?: string;
   limit?: string;
   /** The numbers of users of an import or export. */
-  imported?: number;
-  existing?: number;
-  refused?: number;
-  users?: number;
+  users?: { imported: number; existing: number; refused: number } | { exported: number };
 };
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */

@@ -95,9 +95,9 @@ export function reportProblem(problem: Problem): void {
 /** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` except `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
+  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit, users }) => {
     const request = currentRequest();
     const req = request && { id: request.id, address: request.address };
-    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, auditMessage);
+    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, users, req }, auditMessage);
   };
 }
