@@ -49,7 +49,7 @@ describe("latchkey users import", { timeout: 90_000 }, () => {
       "latchkey: 2 lines were refused.",
     ]);
     expect(first.events).toEqual([
-      expect.objectContaining({ event: "users-imported", users: { imported: 2, existing: 0, refused: 2 } }),
+      expect.objectContaining({ event: "users-imported", imported: 2, existing: 0, refused: 2 }),
     ]);
     expect(JSON.stringify(first)).not.toMatch(/SSHA|XsTLJ0|saltsalt/);
     expect(await readFile(errors, "utf8")).toBe(`${users[1]}\n${users[3]}\n`);
@@ -123,7 +123,7 @@ describe("latchkey users import", { timeout: 90_000 }, () => {
     while ((await query(url, "SELECT FROM latchkey.users")).length < 500);
     child.kill("SIGINT");
     expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(130);
-    expect(messages).toContain('"users":{"imported":500,"existing":0,"refused":0}');
+    expect(messages).toContain('"imported":500,"existing":0,"refused":0');
     expect(messages).toContain("Interrupted after 500 users. Repeat the command to continue.");
     const file = await write("interrupted.ndjson", rows.join("\n"));
     const { stdout } = await run(["users", "import", file], { url });
@@ -149,7 +149,7 @@ describe("latchkey users export", { timeout: 90_000 }, () => {
       const exported = await run(["users", "export", "--output", first]);
       expect(exported).toMatchObject({ status: 0, stdout: "" });
       expect(exported.messages).toEqual(["Exported 3 users with their password hashes: keep the export secret."]);
-      expect(exported.events).toEqual([expect.objectContaining({ event: "users-exported", users: { exported: 3 } })]);
+      expect(exported.events).toEqual([expect.objectContaining({ event: "users-exported", users: 3 })]);
       expect((await stat(first)).mode & 0o777).toBe(0o600);
 
       const url = await createDatabase();

@@ -44,7 +44,7 @@ async function runExport({ database, audit }: Tools, { format, output }: ExportO
     else await writeFile(source, output);
   } finally {
     // Also after an error: what was written until then is known.
-    audit("users-exported", { users: { exported: users }, reason: "operator" });
+    audit("users-exported", { users, reason: "operator" });
   }
   printMessage(`Exported ${counted(users, "user")} with their password hashes: keep the export secret.`);
 }

@@ -61,7 +61,7 @@ async function runImport(tools: Tools, file: string, options: ImportOptions): Pr
   } finally {
     opened.close();
     // Also after an error: what was imported until then remains.
-    tools.audit("users-imported", { users: counts, reason: "operator" });
+    tools.audit("users-imported", { ...counts, reason: "operator" });
   }
   await printObject(counts, options.json);
   requireNoneRefused(counts);
