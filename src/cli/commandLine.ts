@@ -77,7 +77,11 @@ function explain({ code, message }: CommanderError, program: CommandUnknownOpts,
       path.join(" "),
       `Which command? latchkey ${path.join(" ")} ${command.commands.map((verb) => verb.name()).join("|")}.`,
     );
-  const [sentence = "", suggestion = ""] = message.replace(/^error: /, "").split("\n");
+  const [sentence = "", suggestion = ""] = message
+    .replace(/^error: /, "")
+    .replace(/ argument '.*' is invalid/s, " has a wrong value")
+    .replace(/^command-argument value '.*' is invalid for (argument '\w+')/s, "$1 has a wrong value")
+    .split("\n");
   const text = `${sentence.charAt(0).toUpperCase()}${sentence.slice(1).replace(/\.$/, "")}.`;
   return wrongUsage(path.join(" "), `${text}${suggestion && ` ${suggestion.replace(/^\((.*)\)$/, "$1")}`}`);
 }
