@@ -1,4 +1,7 @@
-/** Audit events. The log has one line per event, without any secret. */
+/**
+ * Audit events: who did what, from where. The log has one line per event. The table `audit_events` has a row, except for routine
+ * events. Neither contains a secret.
+ */
 
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
@@ -42,18 +45,43 @@ export const auditEvents = {
 
 export type AuditEvent = keyof typeof auditEvents;
 
+/** Changes, whose statements store the event themselves (recordEvent.ts): both are committed, or neither. */
+export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
+  "user-registered",
+  "user-deleted",
+  "password-changed",
+  "sessions-ended",
+  "session-created",
+  "session-ended",
+  "refresh-token-reused",
+  "token-revoked",
+]);
+
+/** Routine, and too many to be stored. */
+export const onlyLogged: ReadonlySet<AuditEvent> = new Set(["session-refreshed", "refresh-token-repeated"]);
+
+/** Anybody can cause these in any number, so only a limited number is stored (writer.ts). */
+export const refusals: ReadonlySet<AuditEvent> = new Set([
+  "password-refused",
+  "throttled",
+  "token-refused",
+  "scope-refused",
+  "refresh-refused",
+]);
+
+/**
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `passwordEpoch`
+ * numbers the changes of a user's password. `scope`: the scopes that were missing, or those that were granted.
+ */
+export const auditDetails = ["userId", "sessionId", "keyId", "passwordEpoch", "reason", "limit", "scope"] as const;
+
 export type AuditDetails = {
-  userId?: string | undefined;
-  sessionId?: string | undefined;
-  /** The key's `kid`. */
-  keyId?: string | undefined;
-  /** Numbers the changes of a user's password. */
-  passwordEpoch?: number | undefined;
-  reason?: string;
-  /** The scopes that were missing. */
-  scope?: string;
-  limit?: string;
+  [Name in (typeof auditDetails)[number]]?: (Name extends "passwordEpoch" ? number : string) | undefined;
 };
+
+/** @returns only the members that may be recorded: the argument can be a principal, for example */
+export const recordable = (details: AuditDetails): AuditDetails =>
+  Object.fromEntries(auditDetails.flatMap((name) => (details[name] === undefined ? [] : [[name, details[name]]])));
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */
 export type Audit = (event: AuditEvent, details: AuditDetails) => void;

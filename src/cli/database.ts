@@ -5,6 +5,9 @@ import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
+import { actAsCommand } from "../audit/auditRow.ts";
+import { auditStore } from "../audit/store.ts";
+import { startAuditWriter } from "../audit/writer.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
@@ -61,8 +64,17 @@ async function openAndClose({ config, log, migrates }: Opening, use: (tools: Too
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    const audit = auditLog(log.child({ actor: commandActor() }));
-    await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit });
+    const actor = commandActor();
+    actAsCommand(actor);
+    const writer = startAuditWriter({ store: auditStore(database), clock: () => new Date(), onError: () => {} });
+    const logEvent = auditLog(log.child({ actor }));
+    const audit: Audit = (event, details) => {
+      logEvent(event, details);
+      writer.store(event, details);
+    };
+    await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit }).finally(
+      writer.close,
+    );
   } finally {
     await unlimited.destroy();
     await database.close();
