@@ -44,7 +44,8 @@ export async function createProgram(
   for (const [name, entry] of commands) {
     if (entry.isHidden && !isLoaded(name)) continue;
     const command = program.command(name, { hidden: entry.isHidden === true }).description(entry.summary);
-    command.helpCommand(false).addHelpText("after", examples(...entry.examples));
+    command.helpCommand(false);
+    if (entry.examples.length > 0) command.addHelpText("after", examples(...entry.examples));
     if (isService(entry)) command.action(async () => execute(entry, (await load(entry.load))([])));
     else if (isLoaded(name)) (await load(entry.define))(command, (run) => execute(entry, run));
   }
