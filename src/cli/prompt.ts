@@ -22,14 +22,11 @@ export async function readNewPassword(): Promise<string> {
   return password;
 }
 
-/** Asks for a secret once, without echo. Without a terminal, reads the first line of standard input. */
-export async function readSecret(question: string): Promise<string> {
-  if (!process.stdin.isTTY) return firstLine(await readInput());
-  const [secret = ""] = await ask([question], { echo: false });
-  return secret;
-}
-
 const firstLine = (text: string): string => text.replace(/\r?\n.*$/s, "");
+
+/** Asks for secrets that exist, without echo. Without a terminal, each is a line of standard input. */
+export const readSecrets = async (questions: readonly string[]): Promise<string[]> =>
+  process.stdin.isTTY ? ask(questions, { echo: false }) : (await readInput()).split(/\r?\n/);
 
 /** @returns standard input without its final line break */
 export async function readInput(): Promise<string> {
