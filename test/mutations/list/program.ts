@@ -45,8 +45,8 @@ export const program: readonly Mutation[] = [
   {
     name: "control characters reach the terminal",
     file: "src/cli/output.ts",
-    find: 'character === "\\n"\n',
-    replace: "character !== undefined\n",
+    find: "const unsafe = /[\\p{Cc}\\p{Cf}",
+    replace: "const unsafe = /[\\p{Cf}",
     test: "test/promises/terminal.test.ts",
     only: "shows control characters",
   },
