@@ -10,7 +10,7 @@ import type { AccessTokens } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
-  access: Pick<Access, "missingScopes">;
+  access: Pick<Access, "missingScopes" | "refuse">;
   users: Pick<Users, "signIn">;
   tokens: Pick<AccessTokens, "verify">;
   revocations: Pick<Revocations, "check">;
@@ -52,10 +52,6 @@ export function createAuthenticator({ access, users, tokens, revocations, audit 
       throw new Problem("invalid-token");
     },
     missingScopes: access.missingScopes,
-    refuse({ userId }, missing) {
-      const scope = missing.join(" ");
-      audit("scope-refused", { userId, scope });
-      throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
-    },
+    refuse: access.refuse,
   };
 }

@@ -1,4 +1,18 @@
 /** The handler of each operation. A missing handler does not compile. */
+import type { Apis } from "./access/apis.ts";
+import type { Grants } from "./access/grants.ts";
+import {
+  createApi,
+  deleteApi,
+  deleteRole,
+  getApi,
+  getRole,
+  listApis,
+  listRoles,
+  putRole,
+  updateApi,
+} from "./access/handlers.ts";
+import type { Roles } from "./access/roles.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
@@ -18,6 +32,9 @@ import type { Users } from "./users/users.ts";
 export type HandlerDependencies = {
   users: Users;
   sessions: Sessions;
+  roles: Roles;
+  apis: Apis;
+  grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -37,7 +54,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   changePassword: changePassword(dependencies.users),
   deleteUser: deleteUser(dependencies.users),
 
-  issueToken: issueToken(dependencies.tokens, dependencies.users, dependencies.audit),
+  issueToken: issueToken(dependencies),
   revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
   getJwks: getJwks(dependencies.keys),
 
@@ -46,6 +63,16 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listSessions: listSessions(dependencies.sessions),
   endSession: endSession(dependencies.sessions),
   endAllSessions: endAllSessions(dependencies.users),
+
+  listRoles: listRoles(dependencies.roles),
+  getRole: getRole(dependencies.roles),
+  putRole: putRole(dependencies.roles, dependencies.publicUrl),
+  deleteRole: deleteRole(dependencies.roles),
+  listApis: listApis(dependencies.apis),
+  createApi: createApi(dependencies.apis, dependencies.publicUrl),
+  getApi: getApi(dependencies.apis),
+  updateApi: updateApi(dependencies.apis),
+  deleteApi: deleteApi(dependencies.apis),
 
   getResource,
 

@@ -19,6 +19,11 @@ export const auditEvents = {
   "scope-refused":
     "A request with valid credentials was rejected, because the user or the credential does not have `scope`.",
   "token-revoked": "A token without a session was revoked by its holder.",
+  "role-changed": "A role was created, or its scopes replaced. `scope` contains the new scopes.",
+  "role-deleted": "A role was deleted, and taken from all users.",
+  "api-created": "An API was registered. `scope` contains its scopes.",
+  "api-changed": "A registered API was changed. `scope` contains its scopes.",
+  "api-deleted": "The registration of an API was deleted.",
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
@@ -50,8 +55,11 @@ export type AuditDetails = {
   /** Numbers the changes of a user's password. */
   passwordEpoch?: number | undefined;
   reason?: string;
-  /** The scopes that were missing. */
-  scope?: string;
+  role?: string;
+  /** Of a registered API, or of a token for one. */
+  audience?: string | undefined;
+  /** The scopes that were missing, or that a role, an API or a token has. */
+  scope?: string | undefined;
   limit?: string;
 };
 

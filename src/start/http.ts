@@ -63,6 +63,9 @@ async function collectServices(
   return {
     users: domain.users,
     sessions: domain.sessions,
+    roles: domain.roles,
+    apis: domain.apis,
+    grants: domain.grants,
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocations: keys.revocations,

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
+import type { TokenGrant } from "../access/grants.ts";
 import {
   keyId,
   type SessionId,
@@ -23,9 +24,13 @@ export type Clock = () => Date;
 /**
  * Issues a prepared token.
  * @param options.sessionId the session that the token ends with, if any
- * @param options.seconds the lifetime, at most `ttlSeconds`, which is the default
+ * @param options.grant what the token is limited to. By default, it is for this service, and has no limit
+ * @param options.seconds the lifetime, at most that of the grant or `ttlSeconds`, which is the default
  */
-export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; seconds?: number }) => Promise<string>;
+export type IssueToken = (
+  caller: Caller,
+  options?: { sessionId?: SessionId; grant?: TokenGrant | undefined; seconds?: number },
+) => Promise<string>;
 
 export type AccessTokens = {
   ttlSeconds: number;
@@ -53,6 +58,9 @@ export const defaultIssuer = "http://127.0.0.1:8080";
 
 /** The default of an earlier version, whose tokens are accepted until they expire. */
 const formerDefaultIssuer = "latchkey";
+
+/** The audiences of tokens that this service accepts, now or with another `PUBLIC_URL`. No API can have one of them. */
+export const ownAudiences = (issuer: string): readonly string[] => [issuer, defaultIssuer, formerDefaultIssuer];
 
 /**
  * The client that a token is issued to (RFC 9068, section 2.2). Any program can get a token with the user's password. The service
@@ -89,7 +97,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         requiredClaims: ["exp", "iat", "jti", "sub"],
         currentDate: clock(),
       });
-      const { jti, sid, sub, username, epoch, iat, exp } = claims.parse(payload);
+      const { jti, sid, sub, username, epoch, iat, exp, scope } = claims.parse(payload);
       const principal = {
         proof: "token",
         tokenId: jti,
@@ -98,7 +106,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         userId: sub,
         username,
         epoch,
-        scopes: undefined,
+        scopes: scope,
       } as const;
       // Frozen, because all requests with this token share it.
       return { principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
@@ -116,12 +124,19 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
       if (!lifetime.isRecordedSince(epochReadAfterMs))
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return ({ userId, username, epoch }, { sessionId, seconds = ttlSeconds } = {}) => {
+      return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
         const { kid, key } = keys.signing();
-        return new SignJWT({ client_id: clientId, username, epoch, ...(sessionId && { sid: sessionId }) })
+        const payload = {
+          client_id: clientId,
+          username,
+          epoch,
+          ...(sessionId && { sid: sessionId }),
+          ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
+        };
+        return new SignJWT(payload)
           .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid })
           .setIssuer(issuer)
-          .setAudience(issuer)
+          .setAudience(grant?.audience ?? issuer)
           .setSubject(userId)
           .setIssuedAt(issuedAt)
           .setExpirationTime(issuedAt + seconds)
@@ -184,6 +199,11 @@ const claims = z.object({
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
   epoch: z.int().nonnegative().max(maxEpoch),
+  /** Empty if the token allows nothing. Absent if it is not limited. */
+  scope: z
+    .string()
+    .transform((text) => new Set(text === "" ? [] : text.split(" ")))
+    .optional(),
 });
 
 const expired = (at: Date, cause?: unknown) =>

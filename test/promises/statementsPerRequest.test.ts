@@ -11,6 +11,7 @@ import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
+import { grantsOn } from "../support/accessControl.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -51,6 +52,7 @@ const newInstance = () =>
       prepare: () => () => Promise.resolve("unused"),
       verify: () => Promise.reject(new Error()),
     },
+    grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
