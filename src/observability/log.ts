@@ -95,9 +95,10 @@ export function reportProblem(problem: Problem): void {
 /** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` except `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
+  return (event, { userId, sessionId, keyId, passwordEpoch, reason, role, audience, scope, limit }) => {
     const request = currentRequest();
     const req = request && { id: request.id, address: request.address };
-    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, auditMessage);
+    const details = { userId, sessionId, keyId, passwordEpoch, reason, role, audience, scope, limit };
+    lines.info({ event, ...details, req }, auditMessage);
   };
 }
