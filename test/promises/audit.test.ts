@@ -96,7 +96,7 @@ test("changes of roles and APIs, and refusals for missing scopes", async () => {
   expectEvents(issued, accepted, { event: "token-issued", audience: "orders", scope: "orders:read" });
   const limited = (await send("GET", "/api/token?scope=roles:write")).json.token;
   const refused = await service.send("DELETE", "/api/roles/clerk", { bearer: limited });
-  expectEvents(refused, { event: "scope-refused", scope: "orders:read" });
+  expectEvents(refused, { event: "scope-refused", scope: "orders:read roles:read" });
   expectEvents(await send("DELETE", "/api/roles/clerk"), accepted, { event: "role-deleted", role: "clerk" });
   expectEvents(await send("DELETE", "/api/apis/orders"), accepted, { event: "api-deleted", audience: "orders" });
 });
