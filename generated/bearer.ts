@@ -8,6 +8,7 @@ export const bearerOperations: readonly string[] = [
   "GET /api/sessions",
   "DELETE /api/sessions",
   "DELETE /api/sessions/{id}",
+  "GET /api/audit-events",
   "GET /api/roles",
   "GET /api/roles/{name}",
   "PUT /api/roles/{name}",

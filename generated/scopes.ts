@@ -7,6 +7,7 @@ export const scopes = {
   "roles:write": "Define and delete roles, and assign them to users.",
   "apis:read": "See registered APIs and their scopes.",
   "apis:write": "Register, change and delete APIs.",
+  "audit:read": "See the audit events of all users.",
 } as const;
 
 export type Scope = keyof typeof scopes;

@@ -14,6 +14,8 @@ import {
 } from "./access/handlers.ts";
 import type { Roles } from "./access/roles.ts";
 import type { Audit } from "./audit/audit.ts";
+import { listAuditEvents } from "./audit/handlers.ts";
+import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
@@ -44,6 +46,7 @@ export type HandlerDependencies = {
   isMigrated(): Promise<boolean>;
   requireWritable: () => Promise<void>;
   audit: Audit;
+  auditEvents: Pick<AuditStore, "list">;
   isStopping(): boolean;
 };
 
@@ -73,6 +76,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getApi: getApi(dependencies.apis),
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
+  listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,
 

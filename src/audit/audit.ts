@@ -1,4 +1,7 @@
-/** Audit events. The log has one line per event, without any secret. */
+/**
+ * Audit events: who did what, from where. The log has one line per event. The table `audit_events` has a row, except for routine
+ * events. Neither contains a secret.
+ */
 
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
@@ -27,7 +30,7 @@ export const auditEvents = {
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`).",
+    "A user ended a session or revoked one of its tokens, or an operator ended it (`reason`: `operator`), or the session was the oldest of too many (`too-many`).",
   "sessions-ended":
     "A user signed out everywhere, or an operator ended the user's sessions (`reason`: `operator`). All tokens and sessions of the user were revoked.",
   "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",
@@ -47,21 +50,54 @@ export const auditEvents = {
 
 export type AuditEvent = keyof typeof auditEvents;
 
+/** Changes, whose statements store the event themselves (recordEvent.ts): both are committed, or neither. */
+export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
+  "user-registered",
+  "user-deleted",
+  "password-changed",
+  "sessions-ended",
+  "session-created",
+  "session-ended",
+  "refresh-token-reused",
+  "token-revoked",
+]);
+
+/** Routine, and too many to be stored. */
+export const onlyLogged: ReadonlySet<AuditEvent> = new Set(["session-refreshed", "refresh-token-repeated"]);
+
+/** Anybody can cause these in any number, so only a limited number is stored (writer.ts). */
+export const refusals: ReadonlySet<AuditEvent> = new Set([
+  "password-refused",
+  "throttled",
+  "token-refused",
+  "scope-refused",
+  "refresh-refused",
+]);
+
+/**
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `passwordEpoch`
+ * numbers the changes of a user's password. `scope`: the scopes that were missing, or those of a role, an API or a token.
+ * `audience`: that of an API, or of a token for one.
+ */
+export const auditDetails = [
+  "userId",
+  "sessionId",
+  "keyId",
+  "passwordEpoch",
+  "reason",
+  "limit",
+  "role",
+  "audience",
+  "scope",
+] as const;
+
 export type AuditDetails = {
-  userId?: string | undefined;
-  sessionId?: string | undefined;
-  /** The key's `kid`. */
-  keyId?: string | undefined;
-  /** Numbers the changes of a user's password. */
-  passwordEpoch?: number | undefined;
-  reason?: string;
-  role?: string;
-  /** Of a registered API, or of a token for one. */
-  audience?: string | undefined;
-  /** The scopes that were missing, or that a role, an API or a token has. */
-  scope?: string | undefined;
-  limit?: string;
+  [Name in (typeof auditDetails)[number]]?: (Name extends "passwordEpoch" ? number : string) | undefined;
 };
+
+/** @returns only the members that may be recorded: the argument can be a principal, for example */
+export const recordable = (details: AuditDetails): AuditDetails =>
+  Object.fromEntries(auditDetails.flatMap((name) => (details[name] === undefined ? [] : [[name, details[name]]])));
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */
 export type Audit = (event: AuditEvent, details: AuditDetails) => void;

@@ -54,7 +54,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endStolenSession: (userId, id) => applyEnd(store.endStolen(userId, id)),
+    endStolenSession: (userId, id, reason) => applyEnd(store.endStolen(userId, id, reason)),
     onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });
@@ -101,7 +101,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const token = parseToken(text);
     const grantOf: GrantOf = async ({ userId, limits }) => grants.grant(userId, await grants.narrow(limits, request));
     try {
-      return await issueTokens(await exchange(token, address, grantOf), issue);
+      return issueTokens(await exchange(token, address, grantOf), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -110,14 +110,14 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     }
   }
 
-  async function issueTokens({ id, secret, grant, tokenGrant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
+  function issueTokens({ id, secret, grant, tokenGrant }: Refreshed, issue: IssueToken): SessionTokens {
     // No token outlives its session.
     const ttlSeconds = tokenGrant?.seconds ?? tokens.ttlSeconds;
     const expiresInSeconds = Math.max(1, Math.min(ttlSeconds, grant.refreshExpiresInSeconds));
     return {
       id,
       userId: grant.userId,
-      accessToken: await issue(grant, { sessionId: id, grant: tokenGrant, seconds: expiresInSeconds }),
+      accessToken: issue(grant, { sessionId: id, grant: tokenGrant, seconds: expiresInSeconds }),
       expiresInSeconds,
       scopes: tokenGrant?.scopes,
       refreshToken: formatToken(id, secret),
