@@ -8,5 +8,6 @@ export const bearerOperations: readonly string[] = [
   "GET /api/sessions",
   "DELETE /api/sessions",
   "DELETE /api/sessions/{id}",
+  "GET /api/audit-events",
   "GET /api/resource",
 ];

@@ -13,6 +13,7 @@ export const security = {
   listSessions: [{"basicAuth":["account:read"]},{"bearerAuth":["account:read"]}],
   endAllSessions: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   endSession: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
+  listAuditEvents: [{"basicAuth":["audit:read"]},{"bearerAuth":["audit:read"]},{"apiKeyAuth":["audit:read"]}],
   getResource: [{"basicAuth":[]},{"bearerAuth":[]},{"apiKeyAuth":[]}],
   getJwks: [],
   getLiveness: [],

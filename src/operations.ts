@@ -1,5 +1,7 @@
 /** The handler of each operation. A missing handler does not compile. */
 import type { Audit } from "./audit/audit.ts";
+import { listAuditEvents } from "./audit/handlers.ts";
+import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
@@ -27,6 +29,7 @@ export type HandlerDependencies = {
   isMigrated(): Promise<boolean>;
   requireWritable: () => Promise<void>;
   audit: Audit;
+  auditEvents: Pick<AuditStore, "list">;
   isStopping(): boolean;
 };
 
@@ -46,6 +49,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listSessions: listSessions(dependencies.sessions),
   endSession: endSession(dependencies.sessions),
   endAllSessions: endAllSessions(dependencies.users),
+
+  listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,
 

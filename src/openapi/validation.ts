@@ -6,6 +6,7 @@ import { isUtf8 } from "node:buffer";
 import { parse as parseContentType } from "content-type";
 import express, { type Request, type RequestHandler, type Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
+import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import type { Contract, Operation } from "./contract.ts";
@@ -18,6 +19,9 @@ const maxChunks = 1_024;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
 
+// The validator compiles the schema of contracts even if it does not validate the contract, in a fifth of the startup time.
+Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
+
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
@@ -26,12 +30,9 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * input it returns no promise.
  */
 export function requestValidator(contract: Contract) {
-  const withInput = new Set(contract.operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
-  const paths = Object.entries(contract.document.paths).filter(([path]) => withInput.has(path));
   const validators = OpenApiValidator.middleware({
-    // A copy, because the validator changes it, and with few paths, because it tries them one after the other.
-    apiSpec: JSON.parse(JSON.stringify({ ...contract.document, paths: Object.fromEntries(paths) })),
-    validateApiSpec: false, // `npm run lint` validates it; here it would take a sixth of the startup time
+    apiSpec: inputOnly(contract),
+    validateApiSpec: false, // `npm run lint` validates it
     validateRequests: { allErrors: true },
     validateResponses: false,
     // The guard authenticates. The validator would turn an outage into a 401.
@@ -65,6 +66,21 @@ export function requestValidator(contract: Contract) {
     requireDeclaredQuery(operation, request);
     return undefined;
   };
+}
+
+/**
+ * The contract without responses, which the validator would compile, and with the paths that have input only, because the validator
+ * tries them one after the other. It is a copy, because the validator changes it.
+ */
+function inputOnly({ document, operations }: Contract) {
+  const withInput = new Set(operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
+  const withoutResponses = (item: object) =>
+    Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, { ...operation, responses: {} }]));
+  const paths = Object.entries(document.paths).flatMap(([path, item]) =>
+    withInput.has(path) ? [[path, withoutResponses(item)]] : [],
+  );
+  const components = { ...document.components, responses: {} };
+  return JSON.parse(JSON.stringify({ ...document, components, paths: Object.fromEntries(paths) }));
 }
 
 /** The validator ignores some names with brackets, such as `?[x]=1`. */

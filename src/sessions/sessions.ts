@@ -50,7 +50,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endStolenSession: (userId, id) => applyEnd(store.endStolen(userId, id)),
+    endStolenSession: (userId, id, reason) => applyEnd(store.endStolen(userId, id, reason)),
     onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });

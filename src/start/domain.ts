@@ -117,9 +117,10 @@ function createUserSessions(
   });
 }
 
-function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+function openCleanup({ config, log, lifecycle }: StartContext, { database }: Storage): void {
   const cleanup = startCleanup(
     database,
+    config.auditRetentionDays,
     (deleted) => log.info({ deleted }, "deleted expired rows"),
     unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
   );

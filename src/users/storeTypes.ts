@@ -29,6 +29,8 @@ export type UserStore = {
     epoch: number;
     passwordHash: string;
     network: Network | null;
+    /** Why, if it is not the user's own change. For the audit event. */
+    reason?: string;
   }): Promise<Revocation | undefined>;
   /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;

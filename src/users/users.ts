@@ -140,6 +140,7 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
       epoch: account.tokenEpoch,
       passwordHash,
       network: null,
+      reason: "operator",
     });
     // A concurrent request changed the password.
     if (!revocation) return setPassword(name, password);
