@@ -59,6 +59,7 @@ async function restoreWith(
     revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
     ended: await endEverything(transaction, history?.highestEpoch),
     networks: await forgetFamiliarNetworks.count(transaction),
+    keySecrets: await endKeySecrets.count(transaction),
     deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
     disabled: history
       ? await disableChangedPasswords.rows(transaction, {
@@ -82,6 +83,7 @@ type Result = {
   newKeyId: string;
   ended: Ended;
   networks: number;
+  keySecrets: number;
   deleted: User[];
   disabled: User[];
   allDisabled: number;
@@ -97,6 +99,7 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
   printLine(`${counted(result.revoked.length, "signing key")}: revoked. The new one is ${result.newKeyId}.`);
   printLine(`${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}: ended, with every token.`);
   printLine(`${counted(result.networks, "familiar network")}: forgotten.`);
+  printLine(`${counted(result.keySecrets, "secret")} of API keys: ended. A rotation gives a key a new one.`);
   if (result.droppedLines > 0) {
     printLine(
       `The log lacks ${counted(result.droppedLines, "line")} that could not be written. They may have contained`,
@@ -126,6 +129,12 @@ const forgetFamiliarNetworks = statement({
   name: "forget-familiar-networks",
   sql: "DELETE FROM familiar_networks",
 });
+
+/**
+ * The backup may contain keys that were deleted since, and secrets that were rotated. The keys stay, so that their owners need
+ * not remember names and scopes.
+ */
+const endKeySecrets = statement({ name: "end-api-key-secrets", sql: "DELETE FROM api_key_secrets" });
 
 /**
  * If a change in the log is missing in the database, the password is an older one. `endEverything` has raised every
