@@ -50,6 +50,13 @@ const lockOwner = statement({
   parameters: { userId, isToken: boolean, epoch: integer },
 });
 
+const countKeys = statement({
+  name: "count-api-keys",
+  sql: "SELECT count(*)::integer AS count FROM api_keys WHERE user_id = :userId",
+  parameters: { userId },
+  columns: { count: integer },
+});
+
 const insertKey = statement({
   name: "insert-api-key",
   sql: `WITH inserted AS (
@@ -214,8 +221,11 @@ const bytesOf = (digest: ApiKeyDigest): Buffer => Buffer.from(digest, "latin1");
 
 export function apiKeyStore(database: Database): ApiKeyStore {
   return {
-    insert: ({ userId, ...owner }, key, { digest, lastFour }, limit) =>
-      database.write((knex) =>
+    async insert({ userId, ...owner }, key, { digest, lastFour }, limit) {
+      // Without a lock, so that many attempts beyond the limit do not wait for each other.
+      const { count } = await database.read((knex) => countKeys.one(knex, { userId }));
+      if (count >= limit) return "too-many";
+      return database.write((knex) =>
         knex.transaction(async (transaction) => {
           if ((await lockOwner.count(transaction, { userId, ...owner })) === 0) return undefined;
           const values = { ...key, userId, limit, digest: bytesOf(digest), lastFour };
@@ -225,7 +235,8 @@ export function apiKeyStore(database: Database): ApiKeyStore {
           const unused = { expiresAt: null, lastUsedAt: null, lastUsedNetwork: null };
           return { ...key, scopes: [...key.scopes], createdAt, secrets: [{ lastFour, createdAt, ...unused }] };
         }),
-      ),
+      );
+    },
 
     list: async (userId, limit, after) =>
       (await database.read((knex) => listKeys.rows(knex, { userId, limit, after: after ?? null }))).map(toKey),
