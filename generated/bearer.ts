@@ -10,6 +10,7 @@ export const bearerOperations: readonly string[] = [
   "GET /api/sessions",
   "DELETE /api/sessions",
   "DELETE /api/sessions/{id}",
+  "GET /api/audit-events",
   "POST /api/api-keys",
   "GET /api/api-keys",
   "GET /api/api-keys/{id}",

@@ -200,6 +200,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List audit events
+         * @description Returns audit events, newest first. Events are kept for `AUDIT_RETENTION_DAYS`. An event of a change is stored with the change, others within a second. To find out why a request was refused, look for its `X-Request-Id`.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/api-keys": {
         parameters: {
             query?: never;
@@ -919,6 +939,71 @@ export interface components {
             };
         } & {
             [key: string]: unknown;
+        };
+        /** @description A page of audit events. */
+        AuditEventPage: {
+            /** @description The events, newest first. */
+            events: components["schemas"]["AuditEvent"][];
+            /**
+             * @description The value of `after` for the next page. `null` on the last page.
+             * @example 1042
+             */
+            next: string | null;
+        };
+        /** @description Something that happened. */
+        AuditEvent: {
+            /**
+             * @description Increases with each event.
+             * @example 1043
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            occurred_at: string;
+            /**
+             * @description The name of the event. RUNBOOK.md explains each.
+             * @example password-refused
+             */
+            event: string;
+            actor: components["schemas"]["Person"];
+            subject: components["schemas"]["Person"];
+            /**
+             * @description The IP address of the client. `null` for the command line and for background tasks.
+             * @example 192.0.2.7
+             */
+            address: string | null;
+            /**
+             * Format: uuid
+             * @description The `X-Request-Id` of the request. `null` outside of requests.
+             * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+             */
+            request_id: string | null;
+            /**
+             * @description More about the event, by name.
+             * @example {
+             *       "reason": "wrong-password"
+             *     }
+             */
+            details: {
+                [key: string]: string;
+            };
+        };
+        /** @description Who caused an event, or the user that it is about, as they were called then. `null` if unknown. An operator at the command line has a name and no id. */
+        Person: {
+            /**
+             * Format: uuid
+             * @description The user's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string | null;
+            /**
+             * @description The user's name.
+             * @example miguel
+             */
+            name: string | null;
         };
         /** @description The details of an error (RFC 9457). */
         Problem: {
@@ -1911,6 +1996,66 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only events about this user.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                subject_id?: string;
+                /**
+                 * @description Only events that this user caused.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                actor_id?: string;
+                /**
+                 * @description Only events with this name.
+                 * @example password-refused
+                 */
+                event?: string;
+                /**
+                 * @description Only events of the request with this `X-Request-Id`.
+                 * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+                 */
+                request_id?: string;
+                /**
+                 * @description The maximum number of events to return.
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 1042
+                 */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

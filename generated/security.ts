@@ -15,6 +15,7 @@ export const security = {
   listSessions: [{"basicAuth":["account:read"]},{"bearerAuth":["account:read"]}],
   endAllSessions: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   endSession: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
+  listAuditEvents: [{"basicAuth":["audit:read"]},{"bearerAuth":["audit:read"]},{"apiKeyAuth":["audit:read"]}],
   createApiKey: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   listApiKeys: [{"basicAuth":["account:read"]},{"bearerAuth":["account:read"]}],
   revokeApiKey: [],

@@ -12,6 +12,8 @@ import {
   updateApiKey,
 } from "./apiKeys/handlers.ts";
 import type { Audit } from "./audit/audit.ts";
+import { listAuditEvents } from "./audit/handlers.ts";
+import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
@@ -40,6 +42,7 @@ export type HandlerDependencies = {
   isMigrated(): Promise<boolean>;
   requireWritable: () => Promise<void>;
   audit: Audit;
+  auditEvents: Pick<AuditStore, "list">;
   isStopping(): boolean;
 };
 
@@ -69,6 +72,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeApiKey: revokeApiKey(dependencies.apiKeys),
   listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
   deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
+
+  listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,
 

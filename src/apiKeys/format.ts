@@ -42,6 +42,9 @@ export function parseKey(text: string): ApiKeyDigest | undefined {
   return checked <= largest && checksum(checked) === text.slice(checkedLength) ? digestOf(text) : undefined;
 }
 
+/** The form in which Postgres stores a digest. */
+export const digestBytes = (digest: ApiKeyDigest): Buffer => Buffer.from(digest, "latin1");
+
 // Not an argon2 hash: nobody can guess 256 random bits, and each request needs the digest.
 function digestOf(text: string): ApiKeyDigest {
   return hash("sha256", text, "binary");

@@ -2,7 +2,7 @@
 import { type Access, createAccess } from "../access/rights.ts";
 import { rightsStore } from "../access/store.ts";
 import type { ApiKeys } from "../apiKeys/apiKeys.ts";
-import type { VerifyApiKey } from "../apiKeys/verification.ts";
+import type { VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -127,9 +127,10 @@ function createUserSessions(
   });
 }
 
-function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+function openCleanup({ config, log, lifecycle }: StartContext, { database }: Storage): void {
   const cleanup = startCleanup(
     database,
+    config.auditRetentionDays,
     (deleted) => log.info({ deleted }, "deleted expired rows"),
     unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
   );

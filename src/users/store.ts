@@ -1,3 +1,5 @@
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { apiKeyId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
@@ -17,9 +19,11 @@ const insertUser = statement({
       RETURNING id, username, created_at
     ), remembered AS (
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
+    ), audited AS (
+      ${recordEvent({ event: "user-registered", from: "inserted", subjectName: "username" })}
     )
     SELECT id, username, created_at AS "createdAt" FROM inserted`,
-  parameters: { id: userId, username, passwordHash: text, network, key: text },
+  parameters: { id: userId, username, passwordHash: text, network, key: text, audit: auditParameter },
   columns: userColumns,
 });
 
@@ -71,9 +75,15 @@ const changePassword = statement({
       SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
       WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
+    ), audited AS (
+      ${recordEvent({
+        event: "password-changed",
+        from: "changed",
+        details: "jsonb_build_object('password_epoch', token_epoch::text)",
+      })}
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer, passwordHash: text },
+  parameters: { id: userId, epoch: integer, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -85,8 +95,11 @@ const forgetOtherNetworks = statement({
 
 const deleteApiKeys = statement({
   name: "delete-api-keys-of-user",
-  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
-  parameters: { id: userId },
+  sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
+      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}
+    )
+    SELECT id FROM deleted`,
+  parameters: { id: userId, audit: auditParameter },
   columns: { id: apiKeyId },
 });
 
@@ -102,9 +115,9 @@ const raiseEpoch = statement({
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -112,9 +125,9 @@ const raiseEpochAbove = statement({
   name: "end-epoch",
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -126,9 +139,9 @@ const upgradeHash = statement({
 
 const deleteUser = statement({
   name: "delete-user",
-  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id)
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id), audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
     ${revoke({ from: "deleted" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -136,7 +149,7 @@ export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
       try {
-        return await database.write((knex) => insertUser.one(knex, user));
+        return await database.write((knex) => insertUser.one(knex, { ...user, audit: auditContext() }));
       } catch (error) {
         // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
@@ -150,23 +163,25 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: ({ network, keepApiKeys, ...change }) =>
+    changePassword: ({ network, keepApiKeys, reason, ...change }) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          const revocation = await changePassword.first(transaction, change);
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
           if (!revocation) return undefined;
           // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
           await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id });
+          const audit = auditContext({ reason: "password-changed" });
+          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id, audit });
           return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
         }),
       ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
-    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
-    raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),
+    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch, audit: auditContext() })),
+    raiseEpochAbove: (id, epoch) =>
+      database.write((knex) => raiseEpochAbove.first(knex, { id, epoch, audit: auditContext() })),
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },
-    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch })),
+    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() })),
   };
 }

@@ -37,6 +37,8 @@ export type UserStore = {
     passwordHash: string;
     network: Network | null;
     keepApiKeys: boolean;
+    /** Why, if it is not the user's own change. For the audit event. */
+    reason?: string;
   }): Promise<PasswordChange | undefined>;
   /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;

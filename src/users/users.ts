@@ -158,6 +158,7 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
       passwordHash,
       network: null,
       keepApiKeys,
+      reason: "operator",
     });
     // A concurrent request changed the password.
     if (!change) return setPassword(name, password, keepApiKeys);

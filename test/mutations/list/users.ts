@@ -205,9 +205,9 @@ export const users: readonly Mutation[] = [
   {
     name: "a password change keeps a network that was remembered while it waited",
     file: "src/users/store.ts",
-    find: "const revocation = await changePassword.first(transaction, change);",
+    find: "const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });",
     replace: `await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const revocation = await changePassword.first(transaction, change);
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
           if (revocation) return revocation;`,
     test: "test/promises/replacedPassword.test.ts",
     only: "is forgotten by a password change",
