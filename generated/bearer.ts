@@ -10,12 +10,12 @@ export const bearerOperations: readonly string[] = [
   "GET /api/sessions",
   "DELETE /api/sessions",
   "DELETE /api/sessions/{id}",
-  "GET /api/audit-events",
   "POST /api/api-keys",
   "GET /api/api-keys",
   "GET /api/api-keys/{id}",
   "PATCH /api/api-keys/{id}",
   "DELETE /api/api-keys/{id}",
   "POST /api/api-keys/{id}/rotations",
+  "GET /api/audit-events",
   "GET /api/resource",
 ];

@@ -200,26 +200,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/audit-events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List audit events
-         * @description Returns audit events, newest first. Events are kept for `AUDIT_RETENTION_DAYS`. An event of a change is stored with the change, others within a second. To find out why a request was refused, look for its `X-Request-Id`.
-         */
-        get: operations["listAuditEvents"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/api-keys": {
         parameters: {
             query?: never;
@@ -306,6 +286,26 @@ export interface paths {
          * @description Adds a new secret to the key: another `lk_…` with the same id, scopes and expiry. The previous secret is accepted for `overlap_seconds` more, but not after the key has expired. A key has at most two secrets: if one is already about to end, it ends at once. Each scope of the key must be one that the user and the credential of this request have. This response is the only one that contains the new secret.
          */
         post: operations["rotateApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List audit events
+         * @description Returns audit events, newest first. Events are kept for `AUDIT_RETENTION_DAYS`. An event of a change is stored with the change, others within a second. To find out why a request was refused, look for its `X-Request-Id`.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2001,66 +2001,6 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listAuditEvents: {
-        parameters: {
-            query?: {
-                /**
-                 * @description Only events about this user.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
-                 */
-                subject_id?: string;
-                /**
-                 * @description Only events that this user caused.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
-                 */
-                actor_id?: string;
-                /**
-                 * @description Only events with this name.
-                 * @example password-refused
-                 */
-                event?: string;
-                /**
-                 * @description Only events of the request with this `X-Request-Id`.
-                 * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
-                 */
-                request_id?: string;
-                /**
-                 * @description The maximum number of events to return.
-                 * @example 50
-                 */
-                limit?: number;
-                /**
-                 * @description The `next` of the previous page.
-                 * @example 1042
-                 */
-                after?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of events. */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["NoStore"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditEventPage"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["InsufficientScope"];
-            406: components["responses"]["NotAcceptable"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
     listApiKeys: {
         parameters: {
             query?: {
@@ -2253,6 +2193,66 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only events about this user.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                subject_id?: string;
+                /**
+                 * @description Only events that this user caused.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                actor_id?: string;
+                /**
+                 * @description Only events with this name.
+                 * @example password-refused
+                 */
+                event?: string;
+                /**
+                 * @description Only events of the request with this `X-Request-Id`.
+                 * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+                 */
+                request_id?: string;
+                /**
+                 * @description The maximum number of events to return.
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 1042
+                 */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

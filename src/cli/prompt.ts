@@ -21,6 +21,10 @@ export async function readNewPassword(): Promise<string> {
   return password;
 }
 
+/** Asks for passwords that are to be checked, without echo. Without a terminal, each is a line of standard input. */
+export const readPasswords = async (questions: readonly string[]): Promise<string[]> =>
+  process.stdin.isTTY ? ask(questions, { echo: false }) : (await readInput()).split(/\r?\n/);
+
 /** @returns standard input without its final line break */
 export async function readInput(): Promise<string> {
   try {
