@@ -3,6 +3,9 @@
 export const scopes = {
   "account:read": "See your own sessions and API keys.",
   "account:write": "Change your own password, sessions and API keys.",
+  "audit:read": "See the audit events of all users.",
+  "users:read": "See other users.",
+  "users:write": "Change other users.",
 } as const;
 
 export type Scope = keyof typeof scopes;

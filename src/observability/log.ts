@@ -6,7 +6,7 @@ import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { Request, Response } from "express";
 import { type Logger, pino, symbols } from "pino";
-import type { Audit } from "../audit/audit.ts";
+import { type Audit, recordable } from "../audit/audit.ts";
 import type { Problem, ProblemSlug } from "../problems/problems.ts";
 import { currentRequest, type RequestContext, requestContext } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
@@ -123,9 +123,9 @@ export function reportProblem(problem: Problem): void {
 /** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` except `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
+  return (event, details) => {
     const request = currentRequest();
     const req = request && { id: request.id, address: request.address };
-    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, auditMessage);
+    lines.info({ event, ...recordable(details), req }, auditMessage);
   };
 }

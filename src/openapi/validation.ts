@@ -23,6 +23,16 @@ const maxErrors = 20;
 Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const dateTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+
+/** A date-time of RFC 3339 that `Date` can represent: no 30 February, which it takes for March, and no leap second. */
+function isDateTime(value: string): boolean {
+  const [, day = ""] = dateTime.exec(value) ?? [];
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return (
+    !Number.isNaN(Date.parse(value)) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
+  );
+}
 
 /**
  * Reads and validates the request of an operation. The validated body is in `request.body`, the parameters are in
@@ -44,10 +54,14 @@ export function requestValidator(contract: Contract): RequestValidator {
     // The guard authenticates. The validator would turn an outage into a 401.
     validateSecurity: false,
     fileUploader: false,
-    // The validator's own pattern accepts `urn:uuid:…`, which Postgres rejects.
-    formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
+    // The validator's own patterns accept `urn:uuid:…`, which Postgres rejects, and dates that do not exist.
+    formats: {
+      uuid: { type: "string", validate: (value: string) => uuid.test(value) },
+      "date-time": { type: "string", validate: isDateTime },
+    },
   });
 
+  const validate = inOrder(validators);
   const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
   const readers = new Map(types.map((type) => [type, bodyReader(type)]));
 
@@ -60,7 +74,7 @@ export function requestValidator(contract: Contract): RequestValidator {
     requireDeclaredQuery(operation, request);
     requireCanonicalScalars(operation, request);
     if (reader) requireRepresentableNumbers(request.body);
-    for (const validator of validators) await run(validator, request, response);
+    await run(validate, request, response);
     // The validator finds the operation by itself. If it found another one, nothing has been validated.
     const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
     if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
@@ -145,13 +159,21 @@ function isDeclaredType(header: string | undefined, type: string): boolean {
   }
 }
 
+/** One middleware that runs several, without a promise for each. */
+const inOrder = (middlewares: readonly RequestHandler[]): RequestHandler =>
+  middlewares.reduceRight<RequestHandler>(
+    (rest, middleware) => (request, response, next) =>
+      middleware(request, response, (error?: unknown) =>
+        error === undefined ? rest(request, response, next) : next(error),
+      ),
+    (_request, _response, next) => next(),
+  );
+
 /** Runs a middleware. The promise rejects with the problem that its error stands for. */
 function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const next = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-    Promise.resolve(middleware(request, response, next)).catch(reject);
-  }).catch((error: unknown) => {
-    throw asProblem(error, request.body);
+    const next = (error?: unknown) => (error === undefined ? resolve() : reject(asProblem(error, request.body)));
+    (async () => middleware(request, response, next))().catch(next);
   });
 }
 

@@ -1,6 +1,8 @@
 /** Users, sessions, rate limits, and the cleanup of expired rows. */
 import { type Access, createAccess } from "../access/rights.ts";
 import { rightsStore } from "../access/store.ts";
+import type { ApiKeys } from "../apiKeys/apiKeys.ts";
+import type { VerifyApiKey } from "../apiKeys/verification.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -18,12 +20,20 @@ import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
+import { openApiKeys } from "./apiKeys.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-export type Domain = { access: Access; hasher: PasswordHasher; users: Users; sessions: Sessions };
+export type Domain = {
+  access: Access;
+  hasher: PasswordHasher;
+  users: Users;
+  sessions: Sessions;
+  apiKeys: ApiKeys;
+  verifyApiKey: VerifyApiKey;
+};
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
@@ -36,7 +46,7 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
     store: rightsStore(outsideRequests(earlier.storage.database)),
     revocations: earlier.keys.revocations,
   });
-  return { access, hasher, users, sessions };
+  return { access, hasher, users, sessions, ...openApiKeys(context, { ...earlier, access }) };
 }
 
 function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {
@@ -117,9 +127,10 @@ function createUserSessions(
   });
 }
 
-function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+function openCleanup({ config, log, lifecycle }: StartContext, { database }: Storage): void {
   const cleanup = startCleanup(
     database,
+    config.auditRetentionDays,
     (deleted) => log.info({ deleted }, "deleted expired rows"),
     unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
   );

@@ -1,10 +1,11 @@
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
+import { apiKeyId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
 import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
-import type { Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./storeTypes.ts";
@@ -18,9 +19,11 @@ const insertUser = statement({
       RETURNING id, username, created_at
     ), remembered AS (
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
+    ), audited AS (
+      ${recordEvent({ event: "user-registered", from: "inserted", subjectName: "username" })}
     )
     SELECT id, username, created_at AS "createdAt" FROM inserted`,
-  parameters: { id: userId, username, passwordHash: text, network, key: text },
+  parameters: { id: userId, username, passwordHash: text, network, key: text, audit: auditParameter },
   columns: userColumns,
 });
 
@@ -72,9 +75,15 @@ const changePassword = statement({
       SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
       WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
+    ), audited AS (
+      ${recordEvent({
+        event: "password-changed",
+        from: "changed",
+        details: "jsonb_build_object('password_epoch', token_epoch::text)",
+      })}
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer, passwordHash: text },
+  parameters: { id: userId, epoch: integer, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -82,6 +91,13 @@ const forgetOtherNetworks = statement({
   name: "forget-other-networks",
   sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network IS DISTINCT FROM :network",
   parameters: { id: userId, network: nullable(network) },
+});
+
+const deleteApiKeys = statement({
+  name: "delete-api-keys-of-user",
+  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
+  parameters: { id: userId },
+  columns: { id: apiKeyId },
 });
 
 const findEpoch = statement({
@@ -96,9 +112,9 @@ const raiseEpoch = statement({
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -106,9 +122,9 @@ const raiseEpochAbove = statement({
   name: "end-epoch",
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -120,9 +136,9 @@ const upgradeHash = statement({
 
 const deleteUser = statement({
   name: "delete-user",
-  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id)
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id), audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
     ${revoke({ from: "deleted" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -130,7 +146,7 @@ export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
       try {
-        return await database.write((knex) => insertUser.one(knex, user));
+        return await database.write((knex) => insertUser.one(knex, { ...user, audit: auditContext() }));
       } catch (error) {
         // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
@@ -144,21 +160,24 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: ({ network, ...change }): Promise<Revocation | undefined> =>
+    changePassword: ({ network, keepApiKeys, reason, ...change }) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          const revocation = await changePassword.first(transaction, change);
-          // A separate statement sees the networks that were remembered while changePassword waited for the user's row.
-          if (revocation) await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          return revocation;
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
+          if (!revocation) return undefined;
+          // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
+          await forgetOtherNetworks.count(transaction, { id: change.id, network });
+          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id });
+          return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
         }),
       ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
-    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
-    raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),
+    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch, audit: auditContext() })),
+    raiseEpochAbove: (id, epoch) =>
+      database.write((knex) => raiseEpochAbove.first(knex, { id, epoch, audit: auditContext() })),
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },
-    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch })),
+    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() })),
   };
 }
