@@ -1,5 +1,9 @@
-/** Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list. */
+/**
+ * Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list, API keys
+ * against the stored digests.
+ */
 import type { Access } from "./access/rights.ts";
+import type { VerifyApiKey } from "./apiKeys/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { TokenPrincipal } from "./principal.ts";
@@ -10,14 +14,15 @@ import type { AccessTokens } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
-  access: Pick<Access, "missingScopes">;
+  access: Pick<Access, "missingScopes" | "refuse">;
   users: Pick<Users, "signIn">;
   tokens: Pick<AccessTokens, "verify">;
+  verifyApiKey: VerifyApiKey;
   revocations: Pick<Revocations, "check">;
   audit: Audit;
 };
 
-export function createAuthenticator({ access, users, tokens, revocations, audit }: Parts): Authenticator {
+export function createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }: Parts): Authenticator {
   const auditRefusal = (error: unknown, principal?: TokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
       audit("token-refused", { userId: principal?.userId, reason: error.slug });
@@ -48,14 +53,8 @@ export function createAuthenticator({ access, users, tokens, revocations, audit 
         ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
         : requireUnrevoked(verified);
     },
-    apiKey() {
-      throw new Problem("invalid-token");
-    },
+    apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
-    refuse({ userId }, missing) {
-      const scope = missing.join(" ");
-      audit("scope-refused", { userId, scope });
-      throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
-    },
+    refuse: access.refuse,
   };
 }

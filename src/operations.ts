@@ -1,4 +1,30 @@
 /** The handler of each operation. A missing handler does not compile. */
+import type { Apis } from "./access/apis.ts";
+import type { Grants } from "./access/grants.ts";
+import {
+  createApi,
+  deleteApi,
+  deleteRole,
+  getApi,
+  getRole,
+  listApis,
+  listRoles,
+  putRole,
+  updateApi,
+} from "./access/handlers.ts";
+import type { Roles } from "./access/roles.ts";
+import type { ApiKeys } from "./apiKeys/apiKeys.ts";
+import {
+  createApiKey,
+  deleteApiKey,
+  deleteUserApiKey,
+  getApiKey,
+  listApiKeys,
+  listUserApiKeys,
+  revokeApiKey,
+  rotateApiKey,
+  updateApiKey,
+} from "./apiKeys/handlers.ts";
 import type { Audit } from "./audit/audit.ts";
 import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
@@ -20,6 +46,10 @@ import type { Users } from "./users/users.ts";
 export type HandlerDependencies = {
   users: Users;
   sessions: Sessions;
+  apiKeys: ApiKeys;
+  roles: Roles;
+  apis: Apis;
+  grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -40,7 +70,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   changePassword: changePassword(dependencies.users),
   deleteUser: deleteUser(dependencies.users),
 
-  issueToken: issueToken(dependencies.tokens, dependencies.users, dependencies.audit),
+  issueToken: issueToken(dependencies),
   revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
   getJwks: getJwks(dependencies.keys),
 
@@ -50,6 +80,25 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   endSession: endSession(dependencies.sessions),
   endAllSessions: endAllSessions(dependencies.users),
 
+  createApiKey: createApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  listApiKeys: listApiKeys(dependencies.apiKeys),
+  getApiKey: getApiKey(dependencies.apiKeys),
+  updateApiKey: updateApiKey(dependencies.apiKeys),
+  deleteApiKey: deleteApiKey(dependencies.apiKeys),
+  rotateApiKey: rotateApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  revokeApiKey: revokeApiKey(dependencies.apiKeys),
+  listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
+  deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
+
+  listRoles: listRoles(dependencies.roles),
+  getRole: getRole(dependencies.roles),
+  putRole: putRole(dependencies.roles, dependencies.publicUrl),
+  deleteRole: deleteRole(dependencies.roles),
+  listApis: listApis(dependencies.apis),
+  createApi: createApi(dependencies.apis, dependencies.publicUrl),
+  getApi: getApi(dependencies.apis),
+  updateApi: updateApi(dependencies.apis),
+  deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,

@@ -25,6 +25,11 @@ export const auditEvents = {
   "scope-refused":
     "A request with valid credentials was rejected, because the user or the credential does not have `scope`.",
   "token-revoked": "A token without a session was revoked by its holder.",
+  "role-changed": "A role was created, or its scopes replaced. `scope` contains the new scopes.",
+  "role-deleted": "A role was deleted, and taken from all users.",
+  "api-created": "An API was registered. `scope` contains its scopes.",
+  "api-changed": "A registered API was changed. `scope` contains its scopes.",
+  "api-deleted": "The registration of an API was deleted.",
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
@@ -40,6 +45,15 @@ export const auditEvents = {
     "A refresh token was used again after the grace period (`reason`: `too-late`) or from another network (`another-network`): someone may have a copy. The session was revoked. Networks that became familiar only through refreshes were removed.",
   "refresh-token-ahead":
     "A refresh token is newer than its row in the database: a failover lost a committed transaction. The session continues.",
+  "api-key-created": "A user or an operator created an API key.",
+  "api-key-changed": "The name, the scopes or the expiry of an API key was changed.",
+  "api-key-rotated": "An API key got a new secret.",
+  "api-key-deleted":
+    "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed (`reason`: `password-changed`).",
+  "api-key-revoked":
+    "Someone reported a leaked API key. `found`: whether it was valid and was deleted. If not, there is no `userId`.",
+  "api-key-refused":
+    "An API key was rejected. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -74,17 +88,31 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
 
 /**
  * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
- * scopes that were missing.
+ * scopes that were missing, or those of a role, an API or a token. `audience`: that of an API, or of a token for one.
  */
-const textDetails = ["userId", "sessionId", "keyId", "reason", "limit", "scope"] as const;
+const textDetails = [
+  "userId",
+  "sessionId",
+  "keyId",
+  "apiKeyId",
+  "reason",
+  "limit",
+  "role",
+  "audience",
+  "scope",
+] as const;
+/** `found`: whether what a request names exists. */
+const flagDetails = ["found"] as const;
 /** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
 const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
 
 export type AuditDetails = {
   [Name in (typeof textDetails)[number]]?: string | undefined;
-} & { [Name in (typeof numberDetails)[number]]?: number | undefined };
+} & { [Name in (typeof numberDetails)[number]]?: number | undefined } & {
+  [Name in (typeof flagDetails)[number]]?: boolean | undefined;
+};
 
-const auditDetails = [...textDetails, ...numberDetails];
+const auditDetails = [...textDetails, ...flagDetails, ...numberDetails];
 
 /** @returns only the members that may be recorded: the argument can be a principal, for example */
 export const recordable = (details: AuditDetails): AuditDetails =>

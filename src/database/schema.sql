@@ -12,6 +12,7 @@ CREATE TABLE api_key_secrets (
   CONSTRAINT api_key_secrets_pkey PRIMARY KEY (digest),
   CONSTRAINT api_key_secrets_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE
 );
+CREATE INDEX api_key_secrets_expires_at_idx ON api_key_secrets USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX api_key_secrets_key_id_idx ON api_key_secrets USING btree (key_id);
 
 CREATE TABLE api_keys (
@@ -31,6 +32,7 @@ CREATE TABLE apis (
   name text NOT NULL,
   scopes jsonb NOT NULL DEFAULT '[]'::jsonb,
   token_ttl_seconds integer,
+  version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT apis_pkey PRIMARY KEY (audience)
@@ -99,6 +101,7 @@ CREATE TABLE roles (
   name text NOT NULL,
   description text NOT NULL DEFAULT ''::text,
   scopes text[] NOT NULL DEFAULT '{}'::text[],
+  version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT roles_pkey PRIMARY KEY (name)
