@@ -86,6 +86,27 @@ test("each event is logged with its request, user and reason", async () => {
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
 });
 
+test("changes of roles and APIs, and refusals for missing scopes", async () => {
+  const basic = await service.administrator("overseer");
+  const send = async (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const accepted = { event: "password-accepted" };
+  const scopes = [{ name: "orders:read", description: "" }];
+  const created = await send("POST", "/api/apis", { audience: "orders", name: "Orders", scopes });
+  expectEvents(created, accepted, { event: "api-created", audience: "orders", scope: "orders:read" });
+  const renamed = await send("PATCH", "/api/apis/orders", { name: "All orders" });
+  expectEvents(renamed, accepted, { event: "api-changed", audience: "orders", scope: "orders:read" });
+  const defined = await send("PUT", "/api/roles/clerk", { scopes: ["roles:read", "orders:read"] });
+  expectEvents(defined, accepted, { event: "role-changed", role: "clerk", scope: "orders:read roles:read" });
+  const issued = await send("GET", "/api/token?audience=orders&scope=orders:read");
+  expectEvents(issued, accepted, { event: "token-issued", audience: "orders", scope: "orders:read" });
+  const limited = (await send("GET", "/api/token?scope=roles:write")).json.token;
+  const refused = await service.send("DELETE", "/api/roles/clerk", { bearer: limited });
+  expectEvents(refused, { event: "scope-refused", scope: "orders:read roles:read" });
+  expectEvents(await send("DELETE", "/api/roles/clerk"), accepted, { event: "role-deleted", role: "clerk" });
+  expectEvents(await send("DELETE", "/api/apis/orders"), accepted, { event: "api-deleted", audience: "orders" });
+});
+
 test("a request without the scope is logged", async () => {
   const { id: userId, username } = await service.register();
   const refused = await service.send("GET", "/api/audit-events", { basic: [username, password] });
@@ -183,9 +204,10 @@ test("an urgent line is in the pipe when the call returns, with those before it"
 });
 
 test("an event is written before the response, so that SIGKILL does not lose it", async () => {
-  const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
+  const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, PASSWORD_BLOCKLIST: "off" };
+  const program = runProgram([], settings);
   const send = createClient(await program.url);
-  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  expect((await send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(201);
   const json = { current_password: password, new_password: "staple horse correct" };
   expect((await send("PUT", "/api/users/me/password", { basic: ["miguel", password], json })).status).toBe(204);
   program.process.kill("SIGKILL");
