@@ -3,11 +3,20 @@
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
   "user-registered": "A user registered.",
-  "user-deleted": "A user deleted their account, or `latchkey restore` deleted it again (`reason`: `restored`).",
+  "user-created":
+    "An administrator created a user, with the roles in `roles`. `reason`: `administrator` or `operator`.",
+  "user-blocked":
+    "An administrator blocked a user: the password is rejected, and all tokens, sessions and API keys were revoked. `reason`: `administrator` or `operator`.",
+  "user-unblocked": "An administrator unblocked a user. `reason`: `administrator` or `operator`.",
+  "roles-changed":
+    "An administrator changed the roles of a user to those in `roles`. `reason`: `administrator` or `operator`.",
+  "user-deleted":
+    "A user deleted their account, an administrator or operator deleted it (`reason`: `administrator` or `operator`), or `latchkey restore` deleted it again (`restored`).",
   "password-accepted": "A request with a username and the right password, for any operation.",
-  "password-refused": "A request with a username and a wrong password. `reason`: `unknown-user` or `wrong-password`.",
+  "password-refused":
+    "A request with a username and a wrong password. `reason`: `unknown-user`, `wrong-password` or `blocked`.",
   "password-changed":
-    "A user changed the password, or an operator set it (`reason`: `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` increases with each change.",
+    "A user changed the password, or an administrator or operator set it (`reason`: `administrator` or `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` increases with each change.",
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
@@ -22,9 +31,9 @@ export const auditEvents = {
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`).",
+    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`), or an administrator ended it (`administrator`).",
   "sessions-ended":
-    "A user signed out everywhere, or an operator ended the user's sessions (`reason`: `operator`). All tokens and sessions of the user were revoked.",
+    "A user signed out everywhere, or an administrator or operator ended the user's sessions (`reason`: `administrator` or `operator`). All tokens and sessions of the user were revoked.",
   "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",
   "refresh-refused":
     "A refresh token was rejected. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
@@ -52,6 +61,8 @@ export type AuditDetails = {
   reason?: string;
   /** The scopes that were missing. */
   scope?: string;
+  /** The names of the roles, separated by spaces. */
+  roles?: string;
   limit?: string;
 };
 

@@ -8,12 +8,13 @@ import { InputError, StartError } from "../errors.ts";
 import { passwordHasher } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
-import { throttleKeys } from "../throttling/keys.ts";
-import { noThrottle } from "../throttling/throttling.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
+import { policyEnforcer } from "../users/acceptance.ts";
+import { operator } from "../users/administration/actor.ts";
+import { createAdministration } from "../users/administration/administration.ts";
+import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { canonicalUsername, nobody } from "../users/username.ts";
-import { createUsers } from "../users/users.ts";
 import { unlockAccount, usernameOf } from "./account.ts";
 import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
@@ -31,22 +32,19 @@ type Action = (name: string, tools: Tools, service: { config: Config; log: Logge
 
 const actions: Record<string, Action> = {
   async "set-password"(name, { database, audit }, { config, log }) {
-    const keys = throttleKeys((await readSecretKeys(config)).counting);
     const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
       log.warn(message),
     );
-    const store = userStore(database);
-    const users = createUsers({
-      store,
+    const administration = createAdministration({
+      store: administrationStore(database),
       hasher,
-      policy: passwordPolicy(config),
-      throttle: noThrottle(hasher.schedule, store.findAccount),
-      networkKey: (username, network) => keys.knownNetworks(username, network)[0],
+      enforcePolicy: policyEnforcer(passwordPolicy(config)),
       enforce: () => {}, // the running instances read the revocation
-      clock: () => new Date(),
       audit,
     });
-    if (!(await users.setPassword(name, await readPassword()).catch(explain))) throw noUser(name);
+    const user = await administration.find(name);
+    if (!user) throw noUser(name);
+    await administration.setPassword(user.id, await readPassword(), operator).catch(explain);
     await unlockAccount(database, (await readSecretKeys(config)).counting, name);
     printLine("The password is set. Every session and every token of the user has ended.");
   },

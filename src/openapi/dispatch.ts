@@ -55,13 +55,15 @@ function operationServer(parts: DispatchParts): Serve {
     const authorized = authorize(operation, request.headers.authorization, authenticator);
     const principal = authorized instanceof Promise ? await authorized : authorized;
     context.principal = principal;
+    context.hasCredentials = request.headers.authorization !== undefined;
     requireAcceptable(operation, request);
     // The validator does not support HEAD. Node has already decided that this response has no body.
     if (request.method === "HEAD") request.method = "GET";
     const validated = validate(operation, request, response);
     if (validated !== undefined) await validated;
     const query = operation.query.size > 0 ? request.query : {};
-    const handled = handlers[operation.id]({ body: request.body, path: request.params, query, principal });
+    const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
+    const handled = handlers[operation.id]({ body: request.body, path: request.params, query, header, principal });
     const reply = handled instanceof Promise ? await handled : handled;
     const declared = operation.responses.get(reply.status) as DeclaredResponse;
     const selected = needsNegotiation(operation, declared)
@@ -80,6 +82,10 @@ function operationServer(parts: DispatchParts): Serve {
     handle(operation, request, response).catch((error: unknown) => writeProblem(error, response, operation));
   };
 }
+
+/** The declared header parameters of a request, under their names in the contract. */
+const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
+  Object.fromEntries(headers.map((name) => [name, request.headers[name.toLowerCase()]]));
 
 /** Operations whose path has no parameters, by path and method. */
 function operationsByFixedPath({ operations }: Contract): Map<string, Map<string, Operation>> {
@@ -123,4 +129,4 @@ const fixedFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.
  */
 type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] };
 type AnyHandler = { handle(call: { [Name in CallMember]: unknown }): HandlerReply | Promise<HandlerReply> };
-type CallMember = "body" | "path" | "query" | "principal";
+type CallMember = "body" | "path" | "query" | "header" | "principal";

@@ -116,6 +116,19 @@ export const problems = {
     meaning: "Another user has this username. Usernames are compared without regard to case and Unicode normalization.",
     remedy: "Choose another username.",
   },
+  "last-administrator": {
+    status: 409,
+    title: "The last administrator",
+    meaning:
+      "The user is the last one with the role administrator who is not blocked. The service did not block or delete the user, and did not take away the role, because nobody could administer it any more.",
+    remedy: "Give the role administrator to another user first.",
+  },
+  "precondition-failed": {
+    status: 412,
+    title: "Precondition failed",
+    meaning: "The object has changed since the request with the ETag that If-Match names. The service changed nothing.",
+    remedy: "Get the object again, decide again, and send its new ETag.",
+  },
   "payload-too-large": {
     status: 413,
     title: "The request body is too large",

@@ -16,6 +16,9 @@ import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
+import { policyEnforcer } from "../users/acceptance.ts";
+import { type Administration, createAdministration } from "../users/administration/administration.ts";
+import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
 import type { StartContext } from "./context.ts";
@@ -23,20 +26,26 @@ import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-export type Domain = { access: Access; hasher: PasswordHasher; users: Users; sessions: Sessions };
+export type Domain = {
+  access: Access;
+  hasher: PasswordHasher;
+  users: Users;
+  administration: Administration;
+  sessions: Sessions;
+};
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
 export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
-  const users = createUserAccounts(context, { ...earlier, hasher });
+  const { users, administration } = createUserAccounts(context, { ...earlier, hasher });
   const sessions = createUserSessions(context, { ...earlier, users });
   openCleanup(context, earlier.storage);
   const access = createAccess({
     store: rightsStore(outsideRequests(earlier.storage.database)),
     revocations: earlier.keys.revocations,
   });
-  return { access, hasher, users, sessions };
+  return { access, hasher, users, administration, sessions };
 }
 
 function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {
@@ -52,7 +61,7 @@ function createHasher({ config, log }: StartContext, { metrics, tracing }: Obser
 function createUserAccounts(
   { config, log }: StartContext,
   { observability, storage, keys, hasher }: EarlierStages & { hasher: PasswordHasher },
-): Users {
+): Pick<Domain, "users" | "administration"> {
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = reportStuckDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
@@ -66,16 +75,20 @@ function createUserAccounts(
         clock: storage.clock,
       })
     : noThrottle(schedule, store.findAccount);
-  return createUsers({
-    store,
+  const parts = {
     hasher: { ...hasher, schedule },
-    policy: passwordPolicy(config),
+    enforcePolicy: policyEnforcer(passwordPolicy(config)),
+    enforce: keys.revocations.apply,
+    audit: observability.audit,
+  };
+  const users = createUsers({
+    ...parts,
+    store,
     throttle,
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
-    enforce: keys.revocations.apply,
     clock: storage.clock,
-    audit: observability.audit,
   });
+  return { users, administration: createAdministration({ ...parts, store: administrationStore(storage.database) }) };
 }
 
 /** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */

@@ -2,33 +2,40 @@ import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
-import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import { arrayOf, boolean, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./storeTypes.ts";
 
-const userColumns = { id: userId, username, createdAt: timestamptz };
-
 const insertUser = statement({
   name: "insert-user",
   sql: `WITH inserted AS (
       INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash)
-      RETURNING id, username, created_at
+      RETURNING id, username, created_at, version
     ), remembered AS (
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
     )
-    SELECT id, username, created_at AS "createdAt" FROM inserted`,
+    SELECT id, username, created_at AS "createdAt", version FROM inserted`,
   parameters: { id: userId, username, passwordHash: text, network, key: text },
-  columns: userColumns,
+  columns: { id: userId, username, createdAt: timestamptz, version: integer },
 });
 
 const findUser = statement({
   name: "find-user",
-  sql: `SELECT id, username, created_at AS "createdAt" FROM users WHERE id = :id`,
+  sql: `SELECT id, username, created_at AS "createdAt", blocked_at IS NOT NULL AS "isBlocked", version,
+      ARRAY(SELECT role FROM user_roles WHERE user_id = users.id ORDER BY role) AS roles
+    FROM users WHERE id = :id`,
   parameters: { id: userId },
-  columns: userColumns,
+  columns: {
+    id: userId,
+    username,
+    createdAt: timestamptz,
+    isBlocked: boolean,
+    version: integer,
+    roles: arrayOf(text),
+  },
 });
 
 const findAccount = statement({
@@ -80,8 +87,8 @@ const changePassword = statement({
 
 const forgetOtherNetworks = statement({
   name: "forget-other-networks",
-  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network IS DISTINCT FROM :network",
-  parameters: { id: userId, network: nullable(network) },
+  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network <> :network",
+  parameters: { id: userId, network },
 });
 
 const findEpoch = statement({
@@ -130,7 +137,8 @@ export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
       try {
-        return await database.write((knex) => insertUser.one(knex, user));
+        const inserted = await database.write((knex) => insertUser.one(knex, user));
+        return { ...inserted, isBlocked: false, roles: [] };
       } catch (error) {
         // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
@@ -159,6 +167,12 @@ export function userStore(database: Database): UserStore {
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },
-    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch })),
+    async delete(id, epoch) {
+      try {
+        return await database.write((knex) => deleteUser.first(knex, { id, epoch }));
+      } catch (error) {
+        throw violates(error, "last_administrator") ? new Problem("last-administrator") : error;
+      }
+    },
   };
 }

@@ -254,7 +254,9 @@ describe("tables that another role has made", () => {
     await query(inject("postgres"), `GRANT ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(inject("postgres"), `REVOKE ${mallory} FROM ${nameIn(url)}`);
-    await expect(migrateOnce(url)).rejects.toThrow(`The table latchkey.api_key_secrets belongs to the role ${mallory}, `);
+    await expect(migrateOnce(url)).rejects.toThrow(
+      `The table latchkey.api_key_secrets belongs to the role ${mallory}, `,
+    );
     await query(administrator(url), `REASSIGN OWNED BY ${mallory} TO ${nameIn(url)}`);
     expect(await migrateOnce(url)).toEqual([]);
     await query(

@@ -9,6 +9,7 @@ import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { policyEnforcer } from "../../src/users/acceptance.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -30,7 +31,7 @@ let now = new Date(1_800_000_000_000);
 const users = createUsers({
   store: userStore(database),
   hasher,
-  policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+  enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
   throttle: createThrottle({
     limits,
     store: attemptStore(database),

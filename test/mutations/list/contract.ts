@@ -5,7 +5,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "a problem has a status that the contract does not declare for it",
     file: "src/problems/problems.ts",
-    find: "status: 409,",
+    find: "status: 413,",
     replace: "status: 410,",
     test: "test/promises/binding.test.ts",
     only: "the one status that the contract",

@@ -1,0 +1,220 @@
+import type { Knex } from "knex";
+import { userId, username } from "../../database/columns.ts";
+import type { Database } from "../../database/database.ts";
+import { violates } from "../../database/errors.ts";
+import { statement } from "../../database/sql.ts";
+import { arrayOf, boolean, integer, json, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
+import type { UserId } from "../../identifiers.ts";
+import { Problem } from "../../problems/problems.ts";
+import type { Revocation } from "../../revocations/revocations.ts";
+import { revocationColumns, revoke } from "../../revocations/revoke.ts";
+import type { User } from "../storeTypes.ts";
+import {
+  type AdministeredUser,
+  type AdministrationStore,
+  type Decision,
+  type Role,
+  UnknownRole,
+} from "./storeTypes.ts";
+
+const selectedUser = `id, username, created_at AS "createdAt", blocked_at IS NOT NULL AS "isBlocked", version,
+    ARRAY(SELECT role FROM user_roles WHERE user_id = users.id ORDER BY role) AS roles`;
+const userColumns = {
+  id: userId,
+  username,
+  createdAt: timestamptz,
+  isBlocked: boolean,
+  version: integer,
+  roles: arrayOf(text),
+};
+
+/**
+ * The order is that of users_username_prefix_idx, whatever the collation of the database. It is planned anew for each run,
+ * because each filter has its own index.
+ */
+const listUsers = statement({
+  name: "list-users",
+  sql: `SELECT ${selectedUser} FROM users
+    WHERE (:username IS NULL OR username = :username)
+      AND (:pattern IS NULL OR username LIKE :pattern)
+      AND (:after IS NULL OR username ~>~ :after)
+      AND (:isBlocked IS NULL OR (blocked_at IS NOT NULL) = :isBlocked)
+      AND (:role IS NULL OR EXISTS (SELECT FROM user_roles WHERE user_id = users.id AND role = :role))
+    ORDER BY username USING ~<~ LIMIT :limit`,
+  parameters: {
+    username: nullable(username),
+    pattern: nullable(text),
+    after: nullable(text),
+    isBlocked: nullable(boolean),
+    role: nullable(text),
+    limit: integer,
+  },
+  columns: userColumns,
+  replan: true,
+});
+
+const findUser = statement({
+  name: "find-administered-user",
+  sql: `SELECT ${selectedUser}, (
+      SELECT coalesce(json_agg(json_build_object('name', name, 'scopes', scopes)), '[]')
+      FROM user_roles JOIN roles ON name = role WHERE user_id = users.id
+    ) AS "assignedRoles"
+    FROM users WHERE id = :id`,
+  parameters: { id: userId },
+  columns: { ...userColumns, assignedRoles: json<Role[]>() },
+});
+
+const findRoles = statement({
+  name: "find-roles-by-name",
+  sql: "SELECT name, scopes FROM roles WHERE name = ANY(:names)",
+  parameters: { names: arrayOf(text) },
+  columns: { name: text, scopes: arrayOf(text) },
+});
+
+const createUser = statement({
+  name: "create-user",
+  sql: `WITH inserted AS (
+      INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash)
+      RETURNING id, username, created_at, version
+    ), assigned AS (
+      INSERT INTO user_roles (user_id, role) SELECT id, unnest(:roles) FROM inserted
+    )
+    SELECT id, username, created_at AS "createdAt", version FROM inserted`,
+  parameters: { id: userId, username, passwordHash: text, roles: arrayOf(text) },
+  columns: { id: userId, username, createdAt: timestamptz, version: integer },
+});
+
+/** Later statements of the transaction see what was committed while this one waited. */
+const lockUser = statement({
+  name: "lock-administered-user",
+  sql: "SELECT FROM users WHERE id = :id FOR NO KEY UPDATE",
+  parameters: { id: userId },
+});
+
+/** The password epoch makes sign-ins fail that have verified the password already. */
+const blockUser = statement({
+  name: "block-user",
+  sql: `WITH changed AS (
+      UPDATE users
+      SET blocked_at = now(), token_epoch = token_epoch + 1, password_epoch = token_epoch + 1, version = version + 1
+      WHERE id = :id AND blocked_at IS NULL
+      RETURNING id, token_epoch
+    ), ended AS (
+      DELETE FROM api_keys USING changed WHERE user_id = changed.id
+    )
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: userId },
+  columns: revocationColumns,
+});
+
+const unblockUser = statement({
+  name: "unblock-user",
+  sql: "UPDATE users SET blocked_at = NULL, version = version + 1 WHERE id = :id AND blocked_at IS NOT NULL",
+  parameters: { id: userId },
+});
+
+const setRoles = statement({
+  name: "set-roles",
+  sql: `WITH removed AS (
+      DELETE FROM user_roles WHERE user_id = :id AND role <> ALL(:roles)
+    ), added AS (
+      INSERT INTO user_roles (user_id, role) SELECT :id, unnest(:roles) ON CONFLICT DO NOTHING
+    ), changed AS (
+      UPDATE users SET version = version + 1 WHERE id = :id RETURNING id
+    )
+    ${revoke({ from: "changed", subject: "'rights:' || id" })}`,
+  parameters: { id: userId, roles: arrayOf(text) },
+  columns: revocationColumns,
+});
+
+const setPassword = statement({
+  name: "set-password",
+  sql: `WITH changed AS (
+      UPDATE users
+      SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
+      WHERE id = :id
+      RETURNING id, token_epoch
+    ), forgotten AS (
+      DELETE FROM familiar_networks WHERE user_id = :id
+    )
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: userId, passwordHash: text },
+  columns: revocationColumns,
+});
+
+const signOut = statement({
+  name: "sign-out-user",
+  sql: `WITH changed AS (UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id RETURNING id, token_epoch)
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  parameters: { id: userId },
+  columns: revocationColumns,
+});
+
+const deleteUser = statement({
+  name: "delete-administered-user",
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id RETURNING id) ${revoke({ from: "deleted" })}`,
+  parameters: { id: userId },
+  columns: revocationColumns,
+});
+
+export function administrationStore(database: Database): AdministrationStore {
+  /** Locks the user, decides, and makes the change, in one transaction. */
+  const changeLocked = async <Result>(
+    id: UserId,
+    decide: Decision,
+    change: (transaction: Knex.Transaction, user: AdministeredUser) => Promise<Result>,
+  ): Promise<Result | undefined> => {
+    try {
+      return await database.write((knex) =>
+        knex.transaction(async (transaction) => {
+          if ((await lockUser.count(transaction, { id })) === 0) return undefined;
+          const user = await findUser.one(transaction, { id });
+          decide(user);
+          return change(transaction, user);
+        }),
+      );
+    } catch (error) {
+      throw violates(error, "last_administrator") ? new Problem("last-administrator") : unknownRole(error);
+    }
+  };
+
+  return {
+    list(filter, limit, after) {
+      const { username = null, usernamePrefix, isBlocked = null, role = null } = filter;
+      const pattern = usernamePrefix === undefined ? null : `${usernamePrefix.replace(/[\\%_]/g, "\\$&")}%`;
+      const values = { username, pattern, isBlocked, role, limit, after: after ?? null };
+      return database.read((knex) => listUsers.rows(knex, values));
+    },
+    find: (id) => database.read((knex) => findUser.first(knex, { id })),
+    findRoles: (names) => database.read((knex) => findRoles.rows(knex, { names })),
+
+    async create(user) {
+      try {
+        const created = await database.write((knex) => createUser.one(knex, user));
+        return { ...created, isBlocked: false, roles: user.roles.toSorted() };
+      } catch (error) {
+        throw violates(error, "users_username_key") ? new Problem("username-taken") : unknownRole(error);
+      }
+    },
+
+    change: (id, { isBlocked, roles }, decide) =>
+      changeLocked(id, decide, async (transaction, before) => {
+        const revocations: (Revocation | undefined)[] = [];
+        if (isBlocked === true) revocations.push(await blockUser.first(transaction, { id }));
+        if (isBlocked === false) await unblockUser.count(transaction, { id });
+        if (roles && isOtherSet(roles, before.roles))
+          revocations.push(await setRoles.first(transaction, { id, roles }));
+        const after: User = await findUser.one(transaction, { id });
+        return { before, after, revocations: revocations.filter((entry) => entry !== undefined) };
+      }),
+    setPassword: (id, passwordHash, decide) =>
+      changeLocked(id, decide, (transaction) => setPassword.one(transaction, { id, passwordHash })),
+    signOut: (id, decide) => changeLocked(id, decide, (transaction) => signOut.one(transaction, { id })),
+    delete: (id, decide) => changeLocked(id, decide, (transaction) => deleteUser.one(transaction, { id })),
+  };
+}
+
+const isOtherSet = (a: readonly string[], b: readonly string[]): boolean =>
+  new Set(a).size !== b.length || b.some((item) => !a.includes(item));
+
+const unknownRole = (error: unknown): unknown => (violates(error, "user_roles_role_fkey") ? new UnknownRole() : error);

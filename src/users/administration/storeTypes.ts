@@ -1,0 +1,64 @@
+/** The types of the administration's store. */
+import type { CanonicalUsername, UserId } from "../../identifiers.ts";
+import type { Revocation } from "../../revocations/revocations.ts";
+import type { User } from "../storeTypes.ts";
+
+export type Role = { name: string; scopes: string[] };
+
+/** A user, with the scopes of the assigned roles. */
+export type AdministeredUser = User & { assignedRoles: Role[] };
+
+/** Which users to list. All of them must match. */
+export type UserFilter = {
+  username?: CanonicalUsername | undefined;
+  /** In the form that is stored. */
+  usernamePrefix?: string | undefined;
+  isBlocked?: boolean | undefined;
+  role?: string | undefined;
+};
+
+export type UserChange = { isBlocked?: boolean | undefined; roles?: readonly string[] | undefined };
+
+/**
+ * Decides about a change of a user who is locked until the change is committed, so that nothing else changes the user or the
+ * roles meanwhile. Throws to prevent the change.
+ */
+export type Decision = (user: AdministeredUser) => void;
+
+/**
+ * Methods with a decision return `undefined` if there is no such user. They throw the problem `last-administrator` if no
+ * administrator would be left. Each method may throw the problem `database-unavailable`.
+ */
+export type AdministrationStore = {
+  /** At most `limit` users in the order of their names, by code point. With `after`, those behind this name. */
+  list(filter: UserFilter, limit: number, after: string | undefined): Promise<User[]>;
+  find(id: UserId): Promise<AdministeredUser | undefined>;
+  /** The roles that exist, among those with the given names. */
+  findRoles(names: readonly string[]): Promise<Role[]>;
+  /** @throws {Problem} `username-taken`, and `UnknownRole` */
+  create(user: {
+    id: UserId;
+    username: CanonicalUsername;
+    passwordHash: string;
+    roles: readonly string[];
+  }): Promise<User>;
+  /**
+   * Blocks or unblocks the user, and replaces the assigned roles. Blocking deletes the API keys. Raises the version if
+   * anything changes.
+   * @returns the user before and after the change, and the revocations, which are stored in the same transaction
+   * @throws {UnknownRole}
+   */
+  change(
+    id: UserId,
+    change: UserChange,
+    decide: Decision,
+  ): Promise<{ before: User; after: User; revocations: Revocation[] } | undefined>;
+  /** Sets the hash, revokes all tokens, and forgets all known networks. */
+  setPassword(id: UserId, passwordHash: string, decide: Decision): Promise<Revocation | undefined>;
+  /** Revokes all tokens and sessions. */
+  signOut(id: UserId, decide: Decision): Promise<Revocation | undefined>;
+  delete(id: UserId, decide: Decision): Promise<Revocation | undefined>;
+};
+
+/** A role was deleted after it was found. */
+export class UnknownRole extends Error {}
