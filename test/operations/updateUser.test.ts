@@ -46,18 +46,14 @@ describeOperation("updateUser", {
         });
       },
     },
-    412: each(
-      "for If-Match: %s",
-      [['"0"'], ['W/"1"'], ["1"], ["x"], ['"1", "2", "3"']],
-      async (ifMatch) => {
-        const { id } = await service.register();
-        await patch({ blocked: true }, {}, id);
-        await patch({ blocked: false }, {}, id);
-        await patch({ blocked: true }, {}, id);
-        const answer = await patch({ blocked: true }, { "if-match": ifMatch }, id);
-        expect(answer).toMatchObject({ status: 412, problem: "precondition-failed" });
-      },
-    ),
+    412: each("for If-Match: %s", [['"0"'], ['W/"1"'], ["1"], ["x"], ['"1", "2", "3"']], async (ifMatch) => {
+      const { id } = await service.register();
+      await patch({ blocked: true }, {}, id);
+      await patch({ blocked: false }, {}, id);
+      await patch({ blocked: true }, {}, id);
+      const answer = await patch({ blocked: true }, { "if-match": ifMatch }, id);
+      expect(answer).toMatchObject({ status: 412, problem: "precondition-failed" });
+    }),
   },
 });
 void password;
