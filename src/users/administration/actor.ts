@@ -50,9 +50,15 @@ export async function actorOf(
  */
 export function missingScopes({ scopes }: Actor, roles: readonly Role[]): string[] {
   if (scopes === undefined) return [];
-  const wanted = roles.flatMap((role) => (role.name === administrator ? Object.keys(ownScopes) : role.scopes));
-  const missing = [...new Set(wanted)].filter((scope) => !scopes.has(scope) && !scope.startsWith("account:"));
-  // An administrator has more than any list of scopes.
   const isAdministrator = roles.some(({ name }) => name === administrator);
-  return isAdministrator && missing.length === 0 ? Object.keys(ownScopes) : missing;
+  const wanted = roles.flatMap((role) => role.scopes).filter(isGranted);
+  const missing = [...new Set([...(isAdministrator ? grantedScopes : []), ...wanted])].filter(
+    (scope) => !scopes.has(scope),
+  );
+  // An administrator has more than any list of scopes.
+  return isAdministrator && missing.length === 0 ? grantedScopes : missing;
 }
+
+/** Whether a scope is granted by a role. Every user has the others. */
+const isGranted = (scope: string): boolean => !scope.startsWith("account:");
+const grantedScopes = Object.keys(ownScopes).filter(isGranted);

@@ -28,27 +28,36 @@ const userColumns = {
   roles: arrayOf(text),
 };
 
-/**
- * The order is that of users_username_prefix_idx, whatever the collation of the database. It is planned anew for each run,
- * because each filter has its own index.
- */
-const listUsers = statement({
-  name: "list-users",
-  sql: `SELECT ${selectedUser} FROM users
+/** The order is that of users_username_prefix_idx, whatever the collation of the database. */
+const selectPage = (condition: string) => `SELECT ${selectedUser} FROM users
     WHERE (:username IS NULL OR username = :username)
       AND (:pattern IS NULL OR username LIKE :pattern)
       AND (:after IS NULL OR username ~>~ :after)
       AND (:isBlocked IS NULL OR (blocked_at IS NOT NULL) = :isBlocked)
-      AND (:role IS NULL OR EXISTS (SELECT FROM user_roles WHERE user_id = users.id AND role = :role))
-    ORDER BY username USING ~<~ LIMIT :limit`,
-  parameters: {
-    username: nullable(username),
-    pattern: nullable(text),
-    after: nullable(text),
-    isBlocked: nullable(boolean),
-    role: nullable(text),
-    limit: integer,
-  },
+      ${condition}
+    ORDER BY username USING ~<~ LIMIT :limit`;
+const pageParameters = {
+  username: nullable(username),
+  pattern: nullable(text),
+  after: nullable(text),
+  isBlocked: nullable(boolean),
+  limit: integer,
+};
+
+// Both are planned anew for each run, because each filter has its own index.
+const listUsers = statement({
+  name: "list-users",
+  sql: selectPage(""),
+  parameters: pageParameters,
+  columns: userColumns,
+  replan: true,
+});
+
+/** A statement of its own: with `:role IS NULL OR EXISTS …`, Postgres would look for the role of every user. */
+const listUsersWithRole = statement({
+  name: "list-users-with-role",
+  sql: selectPage("AND EXISTS (SELECT FROM user_roles WHERE user_id = users.id AND role = :role)"),
+  parameters: { ...pageParameters, role: text },
   columns: userColumns,
   replan: true,
 });
@@ -180,10 +189,12 @@ export function administrationStore(database: Database): AdministrationStore {
 
   return {
     list(filter, limit, after) {
-      const { username = null, usernamePrefix, isBlocked = null, role = null } = filter;
+      const { username = null, usernamePrefix, isBlocked = null, role } = filter;
       const pattern = usernamePrefix === undefined ? null : `${usernamePrefix.replace(/[\\%_]/g, "\\$&")}%`;
-      const values = { username, pattern, isBlocked, role, limit, after: after ?? null };
-      return database.read((knex) => listUsers.rows(knex, values));
+      const values = { username, pattern, isBlocked, limit, after: after ?? null };
+      return database.read((knex) =>
+        role === undefined ? listUsers.rows(knex, values) : listUsersWithRole.rows(knex, { ...values, role }),
+      );
     },
     find: (id) => database.read((knex) => findUser.first(knex, { id })),
     findRoles: (names) => database.read((knex) => findRoles.rows(knex, { names })),
