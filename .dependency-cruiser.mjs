@@ -66,7 +66,10 @@ export default {
       name: "domain-is-plain-functions",
       comment: "The rules of a domain folder use no Express, no SQL and no log, not even their types.",
       severity: "error",
-      from: { path: layers.domain, pathNot: "/(store|handlers)\\.ts$|^src/revocations/revoke\\.ts$" },
+      from: {
+        path: layers.domain,
+        pathNot: "/(store|handlers)\\.ts$|^src/(revocations/revoke|audit/recordEvent)\\.ts$",
+      },
       to: { path: "node_modules/(express|knex|pg|pino|@types/express)|^src/(database|observability)/" },
     },
     {

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 import { progress } from "./test/support/progress.ts";
 
@@ -5,8 +6,21 @@ import { progress } from "./test/support/progress.ts";
 const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
 /**
- * The tests of `npm test`, in groups one after the other. Tests with time bounds run one file at a time; the others keep two
- * cores busy. The configurations of the slower kinds of tests are in their folders.
+ * Tests that run alone, because others at the same time would change what they measure: those that read the time, memory or CPU
+ * time, and those whose requests need all cores.
+ */
+const alone = [
+  ...readdirSync("test/promises")
+    .map((name) => `test/promises/${name}`)
+    .filter((file) => /performance\.now\(|memoryUsage\(|cpuUsage\(/.test(readFileSync(file, "utf8"))),
+  ...["clocks", "fairConnections", "fairEstimates", "metrics", "passwordRaces", "refreshNeverRaces"].map(
+    (name) => `test/promises/${name}.test.ts`,
+  ),
+];
+
+/**
+ * The tests of `npm test`, in groups one after the other. Tests that measure run one file at a time; the others keep two cores
+ * busy. Most files share the modules that their worker has loaded: they have no state in common but that of their databases. The configurations of the slower kinds of tests are in their folders.
  */
 export default defineConfig({
   plugins: [progress()],
@@ -20,7 +34,6 @@ export default defineConfig({
         test: {
           name: "operations",
           include: ["test/operations/*.test.ts"],
-          // The files have no state in common but that of their databases: a worker loads the service once.
           isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -40,10 +53,15 @@ export default defineConfig({
         test: {
           name: "promises",
           include: ["test/promises/*.test.ts"],
-          exclude: last,
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          exclude: [...alone, ...last],
+          isolate: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
         },
+      },
+      {
+        extends: true,
+        test: { name: "alone", include: alone, isolate: false, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       { extends: true, test: { name: "last", include: last, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],

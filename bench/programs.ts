@@ -1,4 +1,5 @@
 /** The measured programs: how each is started, and which requests it gets. README.md says how they differ. */
+import { pathToFileURL } from "node:url";
 import { compiled } from "./context.ts";
 import { password } from "./database.ts";
 import type { HttpRequest } from "./load/protocol.ts";
@@ -12,7 +13,7 @@ export type Program = {
   settings?: Record<string, string>;
   workloads: Workload[];
   hasDatabase?: true;
-  /** Whether its database has the schema and users of Latchkey before it starts. */
+  /** Whether its database has the schema, users and sessions of Latchkey before it starts. */
   isLatchkey?: true;
   /** Whether it is left out if it starts no second process. */
   needsWorkers?: true;
@@ -58,6 +59,22 @@ export const latchkey: Program = {
   expectedBody: /Hello/,
 };
 
+const withoutHash = {
+  ...latchkey.settings,
+  NODE_OPTIONS: `--import ${pathToFileURL(compiled("programs/no-hash"))}`,
+};
+
+const bare: Program = {
+  name: "node:http, pg, jose",
+  script: compiled("programs/bare"),
+  workloads: ["sign-in", "refresh"],
+  hasDatabase: true,
+  isLatchkey: true,
+  signIn: latchkeySignIn,
+  check: () => get("/"),
+  expectedBody: /token/,
+};
+
 const betterAuth: Program = {
   name: "better-auth",
   script: compiled("programs/better-auth"),
@@ -94,7 +111,17 @@ export const programs: Program[] = [
     check: () => get("/"),
     expectedBody: /true/,
   },
+  { ...bare, name: "node:http", workloads: ["refresh"], settings: { LEAVE_OUT: "sql, signature" } },
+  { ...bare, name: "node:http, pg", workloads: ["refresh"], settings: { LEAVE_OUT: "signature" } },
+  bare,
   latchkey,
+  { ...latchkey, name: "Latchkey without the hash", settings: withoutHash, workloads: ["sign-in"] },
+  {
+    ...latchkey,
+    name: "Latchkey without the hash, THROTTLE=on",
+    settings: { ...withoutHash, THROTTLE: "on", THROTTLE_REGISTRATIONS: "1000000" },
+    workloads: ["sign-in"],
+  },
   {
     ...latchkey,
     name: "Latchkey, WORKERS=2",

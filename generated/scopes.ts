@@ -3,8 +3,9 @@
 export const scopes = {
   "account:read": "See your own sessions and API keys.",
   "account:write": "Change your own password, sessions and API keys.",
-  "users:read": "See all users, their roles and their sessions.",
-  "users:write": "Create, block and delete users, set their passwords, and end their sessions.",
+  "audit:read": "See the audit events of all users.",
+  "users:read": "See all users, their roles, sessions and API keys.",
+  "users:write": "Create, block and delete users, set their passwords, and end their sessions and API keys.",
 } as const;
 
 export type Scope = keyof typeof scopes;

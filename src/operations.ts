@@ -1,6 +1,20 @@
 /** The handler of each operation. A missing handler does not compile. */
 import type { Access } from "./access/rights.ts";
+import type { ApiKeys } from "./apiKeys/apiKeys.ts";
+import {
+  createApiKey,
+  deleteApiKey,
+  deleteUserApiKey,
+  getApiKey,
+  listApiKeys,
+  listUserApiKeys,
+  revokeApiKey,
+  rotateApiKey,
+  updateApiKey,
+} from "./apiKeys/handlers.ts";
 import type { Audit } from "./audit/audit.ts";
+import { listAuditEvents } from "./audit/handlers.ts";
+import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
@@ -31,6 +45,7 @@ export type HandlerDependencies = {
   users: Users;
   administration: Administration;
   sessions: Sessions;
+  apiKeys: ApiKeys;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -41,6 +56,7 @@ export type HandlerDependencies = {
   isMigrated(): Promise<boolean>;
   requireWritable: () => Promise<void>;
   audit: Audit;
+  auditEvents: Pick<AuditStore, "list">;
   isStopping(): boolean;
 };
 
@@ -68,6 +84,18 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listSessions: listSessions(dependencies.sessions),
   endSession: endSession(dependencies.sessions),
   endAllSessions: endAllSessions(dependencies.users),
+
+  createApiKey: createApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  listApiKeys: listApiKeys(dependencies.apiKeys),
+  getApiKey: getApiKey(dependencies.apiKeys),
+  updateApiKey: updateApiKey(dependencies.apiKeys),
+  deleteApiKey: deleteApiKey(dependencies.apiKeys),
+  rotateApiKey: rotateApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  revokeApiKey: revokeApiKey(dependencies.apiKeys),
+  listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
+  deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
+
+  listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,
 

@@ -1,9 +1,10 @@
-/** Starts the service in stages: observability, storage, keys, domain, HTTP. Each stage is a file in start/. */
+/** Starts the service in stages: observability, storage, audit events, keys, domain, HTTP. Each stage is a file in start/. */
 import type { Logger } from "pino";
 import type { Config } from "./config/config.ts";
 import { checkAddresses } from "./http/addresses.ts";
 import { readCertificate } from "./http/tls.ts";
 import { createLifecycle } from "./lib/lifecycle.ts";
+import { openAudit } from "./start/audit.ts";
 import type { LocalService, StartContext, StartOptions } from "./start/context.ts";
 import { openDomain } from "./start/domain.ts";
 import { openHttp } from "./start/http.ts";
@@ -24,9 +25,10 @@ export async function startService(config: Config, log: Logger, options: StartOp
     if (!worker) await checkAddresses(config); // before a database is created
     const observability = await openObservability(context);
     const storage = await openStorage(context, observability);
+    const auditEvents = openAudit(context, { observability, storage });
     const keys = await openKeys(context, { observability, storage });
     const domain = await openDomain(context, { observability, storage, keys });
-    const http = await openHttp(context, { certificate, observability, storage, keys, domain });
+    const http = await openHttp(context, { certificate, observability, storage, auditEvents, keys, domain });
     return {
       ...http,
       close: lifecycle.close,

@@ -1,4 +1,7 @@
-/** Audit events. The log has one line per event, without any secret. */
+/**
+ * Audit events: who did what, from where. The log has one line per event. The table `audit_events` has a row, except for routine
+ * events. Neither contains a secret.
+ */
 
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
@@ -20,6 +23,9 @@ export const auditEvents = {
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
+  "users-imported":
+    "An operator imported users from a file. `imported`, `existing` and `refused` are the numbers of its users.",
+  "users-exported": "An operator exported `users` users with their password hashes.",
   throttled:
     "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
@@ -31,7 +37,7 @@ export const auditEvents = {
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A user ended a session or revoked one of its tokens, or the session was the oldest of too many (`reason`: `too-many`), or an administrator ended it (`administrator`).",
+    "A user ended a session or revoked one of its tokens, an administrator or operator ended it (`reason`: `administrator` or `operator`), or the session was the oldest of too many (`too-many`).",
   "sessions-ended":
     "A user signed out everywhere, or an administrator or operator ended the user's sessions (`reason`: `administrator` or `operator`). All tokens and sessions of the user were revoked.",
   "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",
@@ -43,6 +49,15 @@ export const auditEvents = {
     "A refresh token was used again after the grace period (`reason`: `too-late`) or from another network (`another-network`): someone may have a copy. The session was revoked. Networks that became familiar only through refreshes were removed.",
   "refresh-token-ahead":
     "A refresh token is newer than its row in the database: a failover lost a committed transaction. The session continues.",
+  "api-key-created": "A user or an operator created an API key.",
+  "api-key-changed": "The name, the scopes or the expiry of an API key was changed.",
+  "api-key-rotated": "An API key got a new secret.",
+  "api-key-deleted":
+    "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed or the user was blocked (`reason`: `password-changed` or `user-blocked`).",
+  "api-key-revoked":
+    "Someone reported a leaked API key. `found`: whether it was valid and was deleted. If not, there is no `userId`.",
+  "api-key-refused":
+    "An API key was rejected. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -51,20 +66,55 @@ export const auditEvents = {
 
 export type AuditEvent = keyof typeof auditEvents;
 
+/** Changes, whose statements store the event themselves (recordEvent.ts): both are committed, or neither. */
+export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
+  "user-registered",
+  "user-created",
+  "user-blocked",
+  "user-unblocked",
+  "roles-changed",
+  "user-deleted",
+  "password-changed",
+  "sessions-ended",
+  "session-created",
+  "session-ended",
+  "refresh-token-reused",
+  "token-revoked",
+]);
+
+/** Routine, and too many to be stored. */
+export const onlyLogged: ReadonlySet<AuditEvent> = new Set(["session-refreshed", "refresh-token-repeated"]);
+
+/** Anybody can cause these in any number, so only a limited number is stored (writer.ts). */
+export const refusals: ReadonlySet<AuditEvent> = new Set([
+  "password-refused",
+  "throttled",
+  "token-refused",
+  "scope-refused",
+  "refresh-refused",
+]);
+
+/**
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
+ * scopes that were missing. `roles`: the names of the roles, separated by spaces.
+ */
+const textDetails = ["userId", "sessionId", "keyId", "apiKeyId", "reason", "limit", "scope", "roles"] as const;
+/** `found`: whether what a request names exists. */
+const flagDetails = ["found"] as const;
+/** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
+const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
+
 export type AuditDetails = {
-  userId?: string | undefined;
-  sessionId?: string | undefined;
-  /** The key's `kid`. */
-  keyId?: string | undefined;
-  /** Numbers the changes of a user's password. */
-  passwordEpoch?: number | undefined;
-  reason?: string;
-  /** The scopes that were missing. */
-  scope?: string;
-  /** The names of the roles, separated by spaces. */
-  roles?: string;
-  limit?: string;
+  [Name in (typeof textDetails)[number]]?: string | undefined;
+} & { [Name in (typeof numberDetails)[number]]?: number | undefined } & {
+  [Name in (typeof flagDetails)[number]]?: boolean | undefined;
 };
+
+const auditDetails = [...textDetails, ...flagDetails, ...numberDetails];
+
+/** @returns only the members that may be recorded: the argument can be a principal, for example */
+export const recordable = (details: AuditDetails): AuditDetails =>
+  Object.fromEntries(auditDetails.flatMap((name) => (details[name] === undefined ? [] : [[name, details[name]]])));
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */
 export type Audit = (event: AuditEvent, details: AuditDetails) => void;

@@ -1,16 +1,22 @@
-/** What a command is, and how it reads its arguments. */
-import { type ParseArgsConfig, parseArgs } from "node:util";
+/** What a command is. The library for commands is not loaded here, because `latchkey serve` does not need it. */
+import type { Command } from "@commander-js/extra-typings";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import { UsageError } from "../errors.ts";
 import type { Log } from "../observability/log.ts";
 import type { UncaughtErrorHandler } from "../process/uncaughtErrors.ts";
 
-/** Parses its arguments. @throws {UsageError} */
-export type Command = (args: string[]) => Run;
-
 /** Runs a command whose arguments were parsed. */
 export type Run = (config: Config, log: Logger, program: ProgramContext) => Promise<void>;
+
+/** Reads the settings, opens the log, and runs a command. */
+export type Execute = (run: Run) => Promise<void>;
+
+/** Declares the verbs of a command, with their arguments, options, help and actions. */
+export type Define = (command: Command, execute: Execute) => void;
+
+/** A command that serves. It has operands at most. @throws {UsageError} */
+export type ServiceCommand = (operands: string[]) => Run;
 
 /** What the commands that serve need from the program. */
 export type ProgramContext = Pick<Log, "print" | "dropped"> & {
@@ -19,30 +25,6 @@ export type ProgramContext = Pick<Log, "print" | "dropped"> & {
   isNpmScript: boolean;
 };
 
-/** A command without arguments. */
-export const withoutArguments =
-  (run: Run): Command =>
-  (args) => {
-    if (args.length > 0) throw unknownCommand(args);
-    return run;
-  };
-
-/** The message repeats two words at most: what follows may be a password. */
-export const unknownCommand = (args: string[]) =>
-  new UsageError(
-    `There is no command "${args.slice(0, 2).join(" ")}", or not with these arguments. See latchkey --help.`,
-  );
-
-type Options = NonNullable<ParseArgsConfig["options"]>;
-type Arguments<Own extends Options> = ReturnType<
-  typeof parseArgs<{ args: string[]; options: Own; allowPositionals: true }>
->;
-
-/** @throws {UsageError} */
-export function parseArguments<const Own extends Options>(args: string[], options: Own): Arguments<Own> {
-  try {
-    return parseArgs({ args, options, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split(". ")[0]}. See latchkey --help.`);
-  }
-}
+/** A wrong usage of a command, such as `users create`, whose help explains the right one. */
+export const wrongUsage = (command: string, message: string) =>
+  new UsageError(`${message} See latchkey ${command}${command && " "}--help.`);

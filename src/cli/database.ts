@@ -1,9 +1,13 @@
 /** Opens the database for a command, while services may be running. */
 import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Knex } from "knex";
 import type { Logger } from "pino";
 import type { Audit } from "../audit/audit.ts";
+import { actAsCommand } from "../audit/auditRow.ts";
+import { auditStore } from "../audit/store.ts";
+import { startAuditWriter } from "../audit/writer.ts";
 import type { Config } from "../config/config.ts";
 import { type Database, openDatabase } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
@@ -12,9 +16,12 @@ import { openForMigration } from "../database/pool.ts";
 import { requireUsableSchema } from "../database/schema.ts";
 import { StartError } from "../errors.ts";
 import { auditLog } from "../observability/log.ts";
+import type { Run } from "./arguments.ts";
 
 /** What a command works with. */
 export type Tools = {
+  config: Config;
+  log: Logger;
   database: Database;
   /** Runs a change in a transaction without a time limit. @throws {StartError} if a lock is not granted in time */
   atomically<T>(change: (transaction: Knex.Transaction) => Promise<T>): Promise<T>;
@@ -24,14 +31,25 @@ export type Tools = {
 /**
  * Opens the database, and closes it after `use`.
  * @param options.migrates applies missing migrations; otherwise they are an error
- * @throws {StartError}
  */
-export async function withDatabase(
-  config: Config,
-  log: Logger,
-  use: (tools: Tools) => Promise<void>,
-  { migrates = false } = {},
-): Promise<void> {
+export const withDatabase =
+  (use: (tools: Tools) => Promise<void>, { migrates = false } = {}): Run =>
+  (config, log) =>
+    openAndClose({ config, log, migrates }, use);
+
+/** Who runs the command, for audit events. */
+function commandActor(): string {
+  try {
+    return `command line (${userInfo().username})`;
+  } catch {
+    return `command line (uid ${process.getuid?.()})`; // the system does not know the user, such as in a container
+  }
+}
+
+type Opening = { config: Config; log: Logger; migrates: boolean };
+
+/** @throws {StartError} if the database cannot be used */
+async function openAndClose({ config, log, migrates }: Opening, use: (tools: Tools) => Promise<void>): Promise<void> {
   const { databaseUrl, dataDir } = config;
   // A command never creates a database: it would not be that of the service.
   if (databaseUrl === undefined && !existsSync(join(dataDir, "postgres")))
@@ -46,7 +64,17 @@ export async function withDatabase(
       if (!(await isMigrated(database)))
         throw new StartError("The database lacks migrations: run latchkey migrate first.");
     }
-    await use({ database, atomically: (change) => atomically(unlimited, change), audit: auditLog(log) });
+    const actor = commandActor();
+    actAsCommand(actor);
+    const writer = startAuditWriter({ store: auditStore(database), clock: () => new Date(), onError: () => {} });
+    const logEvent = auditLog(log.child({ actor }));
+    const audit: Audit = (event, details) => {
+      logEvent(event, details);
+      writer.store(event, details);
+    };
+    await use({ config, log, database, atomically: (change) => atomically(unlimited, change), audit }).finally(
+      writer.close,
+    );
   } finally {
     await unlimited.destroy();
     await database.close();

@@ -1,8 +1,8 @@
 /** `latchkey migrate`: applies the missing migrations. */
 import { migrateWithTimeout, openPostgres } from "../database/openPostgres.ts";
-import { withoutArguments } from "./arguments.ts";
+import type { Run } from "./arguments.ts";
 
-export const migrate = withoutArguments(async (config, log) => {
+export const migrate = (): Run => async (config, log) => {
   const postgres = await openPostgres(config, log);
   try {
     const applied = await migrateWithTimeout(postgres.address, log);
@@ -10,4 +10,4 @@ export const migrate = withoutArguments(async (config, log) => {
   } finally {
     await postgres.close();
   }
-});
+};

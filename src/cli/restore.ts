@@ -6,8 +6,8 @@ import { UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
-import { type Command, parseArguments, type Run } from "./arguments.ts";
-import { readAuditLog } from "./auditLog.ts";
+import type { Define } from "./arguments.ts";
+import { type AuditHistory, readAuditLog } from "./auditLog.ts";
 import { assumeLongestLifetime, type Ended, endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
@@ -24,51 +24,58 @@ To set a new password for a user whose password is disabled, run latchkey users 
 
 type PasswordChoice = { reason: "audit-log"; files: string[] } | { reason: "end-passwords" | "keep-passwords" };
 
-export const restore: Command = (args) => {
-  const { positionals, values } = parseArguments(args, {
-    "audit-log": { type: "string", multiple: true },
-    "end-passwords": { type: "boolean" },
-    "keep-passwords": { type: "boolean" },
-  });
-  const choices: PasswordChoice[] = [];
-  if (values["audit-log"]) choices.push({ reason: "audit-log", files: values["audit-log"] });
-  if (values["end-passwords"]) choices.push({ reason: "end-passwords" });
-  if (values["keep-passwords"]) choices.push({ reason: "keep-passwords" });
-  const [choice] = choices;
-  if (!choice || choices.length > 1 || positionals.length > 0) throw new UsageError(explanation);
-  return restoreWith(choice);
+export const defineRestore: Define = (restore, execute) => {
+  restore
+    .option(
+      "--audit-log <file...>",
+      "disable the passwords and delete the users that this log says; repeat it for each file",
+    )
+    .option("--end-passwords", "disable every password")
+    .option("--keep-passwords", "keep the old passwords valid")
+    .addHelpText("before", `${explanation}\n`)
+    .action(async ({ auditLog: files, endPasswords, keepPasswords }) => {
+      const choices: PasswordChoice[] = [];
+      if (files) choices.push({ reason: "audit-log", files });
+      if (endPasswords) choices.push({ reason: "end-passwords" });
+      if (keepPasswords) choices.push({ reason: "keep-passwords" });
+      const [choice] = choices;
+      if (!choice || choices.length > 1) throw new UsageError(explanation);
+      await execute(async (...context) => {
+        const history = choice.reason === "audit-log" ? await readAuditLog(choice.files) : undefined;
+        await withDatabase((tools) => restoreWith(tools, choice, history), { migrates: true })(...context);
+      });
+    });
 };
 
-const restoreWith =
-  (choice: PasswordChoice): Run =>
-  async (config, log) => {
-    const history = choice.reason === "audit-log" ? await readAuditLog(choice.files) : undefined;
-    const revokeAll = async ({ atomically, audit }: Tools) => {
-      const seal = createSeal((await readSecretKeys(config)).sealing);
-      const keys = [await makeKey(seal), await makeKey(seal)] as const;
-      const done = await atomically(async (transaction) => ({
-        lifetimes: await assumeLongestLifetime(transaction),
-        revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
-        ended: await endEverything(transaction, history?.highestEpoch),
-        networks: await forgetFamiliarNetworks.count(transaction),
-        deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
-        disabled: history
-          ? await disableChangedPasswords.rows(transaction, {
-              ids: [...history.passwordEpochs.keys()],
-              epochs: [...history.passwordEpochs.values()],
-            })
-          : [],
-        allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
-      }));
-      for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
-      audit("all-sessions-ended", {});
-      for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
-      for (const { id } of done.disabled) audit("password-disabled", { userId: id });
-      audit("database-restored", { reason: choice.reason });
-      printResult(choice, { ...done, newKeyId: keys[0].kid, droppedLines: history?.droppedLines ?? 0 });
-    };
-    await withDatabase(config, log, revokeAll, { migrates: true });
-  };
+async function restoreWith(
+  { config, atomically, audit }: Tools,
+  choice: PasswordChoice,
+  history: AuditHistory | undefined,
+): Promise<void> {
+  const seal = createSeal((await readSecretKeys(config)).sealing);
+  const keys = [await makeKey(seal), await makeKey(seal)] as const;
+  const done = await atomically(async (transaction) => ({
+    lifetimes: await assumeLongestLifetime(transaction),
+    revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
+    ended: await endEverything(transaction, history?.highestEpoch),
+    networks: await forgetFamiliarNetworks.count(transaction),
+    keySecrets: await endKeySecrets.count(transaction),
+    deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+    disabled: history
+      ? await disableChangedPasswords.rows(transaction, {
+          ids: [...history.passwordEpochs.keys()],
+          epochs: [...history.passwordEpochs.values()],
+        })
+      : [],
+    allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
+  }));
+  for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
+  audit("all-sessions-ended", {});
+  for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
+  for (const { id } of done.disabled) audit("password-disabled", { userId: id });
+  audit("database-restored", { reason: choice.reason });
+  printResult(choice, { ...done, newKeyId: keys[0].kid, droppedLines: history?.droppedLines ?? 0 });
+}
 
 type User = { id: string; username: string };
 type Result = {
@@ -76,6 +83,7 @@ type Result = {
   newKeyId: string;
   ended: Ended;
   networks: number;
+  keySecrets: number;
   deleted: User[];
   disabled: User[];
   allDisabled: number;
@@ -91,6 +99,7 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
   printLine(`${counted(result.revoked.length, "signing key")}: revoked. The new one is ${result.newKeyId}.`);
   printLine(`${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}: ended, with every token.`);
   printLine(`${counted(result.networks, "familiar network")}: forgotten.`);
+  printLine(`${counted(result.keySecrets, "secret")} of API keys: ended. A rotation gives a key a new one.`);
   if (result.droppedLines > 0) {
     printLine(
       `The log lacks ${counted(result.droppedLines, "line")} that could not be written. They may have contained`,
@@ -120,6 +129,12 @@ const forgetFamiliarNetworks = statement({
   name: "forget-familiar-networks",
   sql: "DELETE FROM familiar_networks",
 });
+
+/**
+ * The backup may contain keys that were deleted since, and secrets that were rotated. The keys stay, so that their owners need
+ * not remember names and scopes.
+ */
+const endKeySecrets = statement({ name: "end-api-key-secrets", sql: "DELETE FROM api_key_secrets" });
 
 /**
  * If a change in the log is missing in the database, the password is an older one. `endEverything` has raised every

@@ -5,11 +5,11 @@ import type { Config } from "../config/config.ts";
 import { exitStatus } from "../errors.ts";
 import { letNewSpaceGrow } from "../process/newSpace.ts";
 import { createShutdown, type Service, stopOnSignals, stopWithNpm } from "../process/shutdown.ts";
-import { type ProgramContext, withoutArguments } from "./arguments.ts";
+import type { ProgramContext, Run } from "./arguments.ts";
 import { load } from "./loading.ts";
 import { loadDictionaries, unlessStopped } from "./starting.ts";
 
-export const serve = withoutArguments(async (config, log, program) => {
+export const serve = (): Run => async (config, log, program) => {
   const shutdown = createShutdown({
     graceSeconds: config.shutdownGraceSeconds,
     hasEmbeddedPostgres: config.databaseUrl === undefined,
@@ -40,7 +40,7 @@ export const serve = withoutArguments(async (config, log, program) => {
     process.exitCode = exitStatus.unavailable;
     return shutdown.stop(reason);
   });
-});
+};
 
 type ServeContext = { config: Config; log: Logger; program: ProgramContext };
 

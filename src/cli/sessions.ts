@@ -1,35 +1,102 @@
-/** `latchkey sessions end`: ends the sessions and tokens of all users, or of one. */
-import { StartError, UsageError } from "../errors.ts";
+/** `latchkey sessions`: lists the sessions of a user; ends a session, those of a user, or all. */
+import { StartError } from "../errors.ts";
+import { sessionId, userId } from "../identifiers.ts";
+import { sessionStore } from "../sessions/store.ts";
+import type { Session } from "../sessions/storeTypes.ts";
 import { canonicalUsername } from "../users/username.ts";
-import { usernameOf } from "./account.ts";
-import { type Command, parseArguments, type Run, unknownCommand } from "./arguments.ts";
+import { findUser, isUuid, noUser, usernameOf } from "./account.ts";
+import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, endUser } from "./bulkRevocation.ts";
-import { withDatabase } from "./database.ts";
+import { type Tools, withDatabase } from "./database.ts";
+import { examples } from "./help.ts";
 import { counted, printLine } from "./output.ts";
+import { optionTexts, pages, parseLimit } from "./paging.ts";
+import { printRows } from "./results.ts";
 
-export const sessions: Command = (args) => {
-  const { positionals, values } = parseArguments(args, { all: { type: "boolean" }, user: { type: "string" } });
-  if (positionals.join(" ") !== "end") throw unknownCommand(["sessions", ...args]);
-  const { all = false, user } = values;
-  if (all === (user !== undefined))
-    throw new UsageError("Which sessions? latchkey sessions end --all, or --user NAME.");
-  return user === undefined ? endAll : endOf(user);
+export const defineSessions: Define = (sessions, execute) => {
+  sessions
+    .command("list")
+    .description("List the sessions of a user, newest first. Times of use are rounded to hours.")
+    .requiredOption("--user <name>", optionTexts.name)
+    .option("--limit <number>", optionTexts.limit, parseLimit)
+    .option("--after <id>", optionTexts.after)
+    .option("--json", optionTexts.json)
+    .addHelpText("after", examples("sessions list --user miguel", "sessions list --user miguel --json"))
+    .action(async (options) => {
+      if (options.after !== undefined && !isUuid(options.after))
+        throw wrongUsage("sessions list", "The value of --after is not the id of a session.");
+      await execute(withDatabase((tools) => list(tools, options)));
+    });
+
+  sessions
+    .command("end")
+    .description("End sessions and their tokens. Every instance rejects them within a second.")
+    .argument("[id]", "the id of one session")
+    .option("--user <name>", "all sessions of the user with this name or id")
+    .option("--all", "all sessions of all users")
+    .addHelpText(
+      "after",
+      examples("sessions end 0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90", "sessions end --user miguel", "sessions end --all"),
+    )
+    .action(async (id, { all = false, user }) => {
+      if (Number(all) + Number(user !== undefined) + Number(id !== undefined) !== 1)
+        throw wrongUsage("sessions end", "Which sessions? latchkey sessions end ID, --all, or --user NAME.");
+      if (id !== undefined && !isUuid(id)) throw wrongUsage("sessions end", "The argument is not the id of a session.");
+      await execute(
+        withDatabase((tools) => {
+          if (id !== undefined) return endOne(tools, id);
+          return user === undefined ? endAll(tools) : endOf(tools, user);
+        }),
+      );
+    });
 };
 
-const endAll: Run = (config, log) =>
-  withDatabase(config, log, async ({ atomically, audit }) => {
-    const ended = await atomically(endEverything);
-    audit("all-sessions-ended", {});
-    printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
-  });
+type ListOptions = { user: string; limit?: number; after?: string; json?: true };
 
-const endOf =
-  (name: string): Run =>
-  (config, log) =>
-    withDatabase(config, log, async ({ database, atomically, audit }) => {
-      const username = canonicalUsername(await usernameOf(database, name));
-      const ended = username && (await atomically((transaction) => endUser(transaction, username)));
-      if (!ended) throw new StartError(`There is no user ${JSON.stringify(name)}.`);
-      audit("sessions-ended", { userId: ended.userId, reason: "operator" });
-      printLine(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
-    });
+async function list({ database }: Tools, { user: name, limit, after, json }: ListOptions): Promise<void> {
+  const user = await findUser(database, name);
+  const store = sessionStore(database);
+  const read = async (limit: number, after: string | undefined) => {
+    const found = await store.list(userId(user.id), limit + 1, after);
+    const items = found.slice(0, limit).map(toRow);
+    return { items, next: found.length > limit ? items.at(-1)?.id : undefined };
+  };
+  await printRows(pages(read, { limit, after }), {
+    columns: ["id", "created_at", "last_used_at", "expires_at", "address", "user_agent"],
+    json,
+    none: `${user.username} has no sessions.`,
+  });
+}
+
+const toRow = ({ id, createdAt, lastUsedAt, expiresAt, userAgent, address }: Session) => ({
+  id,
+  created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
+  expires_at: expiresAt.toISOString(),
+  user_agent: userAgent,
+  address,
+});
+
+async function endOne({ database, audit }: Tools, id: string): Promise<void> {
+  const store = sessionStore(database);
+  const session = await store.find(sessionId(id), 0);
+  if (!session || !(await store.end(session.userId, sessionId(id))))
+    throw new StartError(`There is no session ${id} that has not ended.`);
+  audit("session-ended", { userId: session.userId, sessionId: id, reason: "operator" });
+  printLine("Ended the session, and every token of it.");
+}
+
+async function endAll({ atomically, audit }: Tools): Promise<void> {
+  const ended = await atomically(endEverything);
+  audit("all-sessions-ended", {});
+  printLine(`Ended ${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}, and every token.`);
+}
+
+/** Ends every session and every token of a user. */
+export async function endOf({ database, atomically, audit }: Tools, name: string): Promise<void> {
+  const username = canonicalUsername(await usernameOf(database, name));
+  const ended = username && (await atomically((transaction) => endUser(transaction, username)));
+  if (!ended) throw noUser(name);
+  audit("sessions-ended", { userId: ended.userId, reason: "operator" });
+  printLine(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);
+}

@@ -5,12 +5,11 @@ import { letNewSpaceGrow } from "../process/newSpace.ts";
 import { createShutdown } from "../process/shutdown.ts";
 import { joinPrimary, serveForPrimary } from "../process/worker.ts";
 import { startService } from "../start.ts";
-import { type Command, unknownCommand } from "./arguments.ts";
+import { type ServiceCommand, wrongUsage } from "./arguments.ts";
 import { loadDictionaries, unlessStopped } from "./starting.ts";
 
-export const worker: Command = (args) => {
-  const [number] = args;
-  if (!cluster.isWorker || number === undefined || args.length > 1) throw unknownCommand(["worker", ...args]);
+export const worker: ServiceCommand = ([number]) => {
+  if (!cluster.isWorker) throw wrongUsage("", "Only the service runs workers: set WORKERS.");
   return async (config, log, { uncaughtErrors, dropped }) => {
     const role = await joinPrimary(config, Number(number));
     const ownLog = log.child({ worker: role.number });

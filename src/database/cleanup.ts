@@ -2,10 +2,12 @@
  * Deletes rows that are no longer needed, in small batches. At most one instance cleans up a table at a time. A batch waits for
  * no row lock, and holds its own only briefly.
  */
+import type { Knex } from "knex";
 import { startPoller } from "../lib/poller.ts";
 import type { Database } from "./database.ts";
 import { tryCleanupLock } from "./locks.ts";
 import { statement } from "./sql.ts";
+import { integer } from "./sqlTypes.ts";
 
 const intervalMs = 60_000;
 const retry = { firstMs: intervalMs, maxMs: 10 * intervalMs };
@@ -40,6 +42,8 @@ const expiredRows: readonly { table: string; condition: string }[] = [
   { table: "sessions", condition: "idle_expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "ended_at < now() - interval '1 day' AND tokens_expire_at < now()" },
+  // A day after the overlap of a rotation. Until then, the audit log says that the secret was rotated, not that it is unknown.
+  { table: "api_key_secrets", condition: "expires_at < now() - interval '1 day'" },
   // The next key has been signing for longer than any token's lifetime, so every token of this key has expired.
   {
     table: "signing_keys",
@@ -49,24 +53,40 @@ const expiredRows: readonly { table: string; condition: string }[] = [
   },
 ];
 
-const cleanups = expiredRows.map(({ table, condition }, index) => ({
-  table,
-  deleteBatch: statement({
+type Cleanup = { table: string; deleteBatch(transaction: Knex.Transaction): Promise<number> };
+
+const cleanups = expiredRows.map(({ table, condition }, index): Cleanup => {
+  const deleteExpired = statement({
     name: `clean-up-${table}-${index}`,
     sql: `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
       SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
-  }),
-}));
+  });
+  return { table, deleteBatch: (transaction) => deleteExpired.count(transaction) };
+});
+
+/** By id, which is the order of the times. */
+const deleteOldEvents = statement({
+  name: "clean-up-audit-events",
+  sql: `DELETE FROM audit_events WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM audit_events WHERE id IN (SELECT id FROM audit_events ORDER BY id LIMIT ${batchSize})
+      AND occurred_at < now() - make_interval(days => :days) FOR UPDATE SKIP LOCKED))`,
+  parameters: { days: integer },
+});
 
 /**
  * Runs one cleanup.
+ * @param auditRetentionDays days for which audit events are kept
  * @returns the number of deleted rows by table; none for a table that another instance is cleaning up
  * @throws the first error, after the other tables were cleaned up
  */
-export async function cleanUp(database: Database): Promise<Record<string, number>> {
+export async function cleanUp(database: Database, auditRetentionDays = 365): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {};
   const errors: unknown[] = [];
-  for (const cleanup of cleanups) {
+  const ofEvents: Cleanup = {
+    table: "audit_events",
+    deleteBatch: (transaction) => deleteOldEvents.count(transaction, { days: auditRetentionDays }),
+  };
+  for (const cleanup of [...cleanups, ofEvents]) {
     const { table } = cleanup;
     try {
       const count = await deleteRows(database, cleanup);
@@ -79,13 +99,13 @@ export async function cleanUp(database: Database): Promise<Record<string, number
   return deleted;
 }
 
-async function deleteRows(database: Database, { table, deleteBatch }: (typeof cleanups)[number]): Promise<number> {
+async function deleteRows(database: Database, { table, deleteBatch }: Cleanup): Promise<number> {
   let total = 0;
   for (let batch = 0; batch < maxBatches; batch += 1) {
     const deleted = await database.write((knex) =>
       knex.transaction(async (transaction) => {
         if (!(await tryCleanupLock(transaction, table))) return 0;
-        return deleteBatch.count(transaction);
+        return deleteBatch(transaction);
       }),
     );
     total += deleted;
@@ -100,12 +120,13 @@ async function deleteRows(database: Database, { table, deleteBatch }: (typeof cl
  */
 export function startCleanup(
   database: Database,
+  auditRetentionDays: number,
   onDeleted: (deleted: Record<string, number>) => void,
   onError: (error: unknown) => void,
 ): { close(): Promise<void> } {
   return startPoller({
     async task() {
-      const deleted = await cleanUp(database);
+      const deleted = await cleanUp(database, auditRetentionDays);
       if (Object.keys(deleted).length > 0) onDeleted(deleted);
     },
     intervalMs,

@@ -12,6 +12,7 @@ CREATE TABLE api_key_secrets (
   CONSTRAINT api_key_secrets_pkey PRIMARY KEY (digest),
   CONSTRAINT api_key_secrets_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE
 );
+CREATE INDEX api_key_secrets_expires_at_idx ON api_key_secrets USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX api_key_secrets_key_id_idx ON api_key_secrets USING btree (key_id);
 
 CREATE TABLE api_keys (
@@ -51,7 +52,6 @@ CREATE TABLE audit_events (
 );
 CREATE INDEX audit_events_actor_id_idx ON audit_events USING btree (actor_id, id) WHERE (actor_id IS NOT NULL);
 CREATE INDEX audit_events_event_idx ON audit_events USING btree (event, id);
-CREATE INDEX audit_events_occurred_at_idx ON audit_events USING brin (occurred_at);
 CREATE INDEX audit_events_request_id_idx ON audit_events USING btree (request_id) WHERE (request_id IS NOT NULL);
 CREATE INDEX audit_events_subject_id_idx ON audit_events USING btree (subject_id, id) WHERE (subject_id IS NOT NULL);
 

@@ -94,14 +94,14 @@ export function statement<const Parameters extends Types = {}, const Columns ext
     text,
     parameters,
     columns,
-    rows: async (knex, ...values) => (await run(knex, values)).rows,
-    first: async (knex, ...values) => (await run(knex, values)).rows[0],
+    rows: (knex, ...values) => run(knex, values).then(({ rows }) => rows),
+    first: (knex, ...values) => run(knex, values).then(({ rows }) => rows[0]),
     async one(knex, ...values) {
       const [row, ...more] = (await run(knex, values)).rows;
       if (!row || more.length > 0) throw new Error(`the statement ${name} did not return exactly one row`);
       return row;
     },
-    count: async (knex, ...values) => (await run(knex, values)).rowCount ?? 0,
+    count: (knex, ...values) => run(knex, values).then(({ rowCount }) => rowCount ?? 0),
   };
 }
 
@@ -128,17 +128,18 @@ type Connection<R extends pg.QueryResultRow> = {
  * Runs a query on a connection of Knex, or on the connection of the transaction. It does not use `knex.raw`, which cannot name a
  * prepared statement, and which adds the SQL to error messages.
  */
-async function query<R extends pg.QueryResultRow>(knex: Knex, config: pg.QueryConfig): Promise<pg.QueryResult<R>> {
-  // After a transaction has ended, others may use its connection.
-  if (isTransaction(knex) && knex.isCompleted()) throw new Error("the transaction has ended");
-  const connection: Connection<R> = await knex.client.acquireConnection();
-  try {
-    return await new Promise((resolve, reject) => {
-      connection.query(config, (error, result) => (error ? reject(error) : resolve(result)));
-    });
-  } finally {
-    await knex.client.releaseConnection(connection);
-  }
+function query<R extends pg.QueryResultRow>(knex: Knex, config: pg.QueryConfig): Promise<pg.QueryResult<R>> {
+  return new Promise((resolve, reject) => {
+    // After a transaction has ended, others may use its connection.
+    if (isTransaction(knex) && knex.isCompleted()) throw new Error("the transaction has ended");
+    const run = (connection: Connection<R>): void =>
+      connection.query(config, (error, result) => {
+        knex.client.releaseConnection(connection);
+        if (error) reject(error);
+        else resolve(result);
+      });
+    knex.client.acquireConnection().then(run).catch(reject);
+  });
 }
 
 const isTransaction = (knex: Knex): knex is Knex.Transaction => "isCompleted" in knex;

@@ -28,6 +28,8 @@ export const snapshot = typeNamed<string>("pg_snapshot");
 /** `T` is the type that the statement builds with `json_build_object` or `json_agg`. No test can check it. */
 export const json = <T>(): SqlType<T> => typeNamed<T>("json");
 
+export const jsonb = <T>(): SqlType<T> => typeNamed<T>("jsonb");
+
 export const nullable = <T>(type: SqlType<T>): SqlType<T | null> => ({ ...type, isNullable: true });
 
 export const arrayOf = <T>(type: SqlType<T>): SqlType<T[]> => typeNamed<T[]>(`${type.name}[]`);

@@ -13,7 +13,8 @@ const earlierResponsesTimeoutMs = 10_000;
 
 type RequestAndResponse = { request: IncomingMessage; response: ServerResponse };
 type Connection = {
-  unfinished: Set<ServerResponse>;
+  /** In the order of their requests. There is rarely more than one. */
+  unfinished: ServerResponse[];
   latest?: RequestAndResponse;
   /** Requests that arrived after the last one that gets a response. */
   ignored: number;
@@ -41,13 +42,16 @@ export function serveRequests(
   connections: ReadonlySet<Socket>,
   refuse: Refuse,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
-): (socket: Socket) => ReadonlySet<ServerResponse> {
+): (socket: Socket) => readonly ServerResponse[] {
   const known = new WeakMap<Socket, Connection>();
   /** Requests whose body is late or malformed. Each later chunk is another error. */
   const failed = new WeakSet<IncomingMessage>();
   const connectionOf = (socket: Socket): Connection => {
-    const connection = known.get(socket) ?? { unfinished: new Set(), ignored: 0 };
-    known.set(socket, connection);
+    let connection = known.get(socket);
+    if (!connection) {
+      connection = { unfinished: [], ignored: 0 };
+      known.set(socket, connection);
+    }
     return connection;
   };
 
@@ -62,9 +66,9 @@ export function serveRequests(
     }
     const { unfinished } = connection;
     connection.latest = { request, response };
-    unfinished.add(response);
-    response.on("close", () => unfinished.delete(response));
-    if (unfinished.size > maxPipelined) return void socket.destroy();
+    unfinished.push(response);
+    response.on("close", () => remove(unfinished, response));
+    if (unfinished.length > maxPipelined) return void socket.destroy();
     // The upgrade is ignored (RFC 9110, section 7.8). Node drops the rest of the packet, and would parse the next packet, which
     // may be the rest of a body, as a request.
     if (request.headers.upgrade !== undefined) closeAfter(response);
@@ -93,28 +97,38 @@ export function serveRequests(
   function refuseInOrder(socket: Socket, code: string, method?: string): void {
     if (closing.has(socket)) return;
     closing.add(socket);
-    const newest = [...connectionOf(socket).unfinished].at(-1);
+    const newest = connectionOf(socket).unfinished.at(-1);
     afterResponse(socket, newest, () => refuse(socket, code, method));
   }
 
   /** The body of the newest request cannot be read, or has not arrived in time. */
-  function failBody(socket: Socket, unfinished: Set<ServerResponse>, latest: RequestAndResponse, code: string): void {
+  function failBody(
+    socket: Socket,
+    unfinished: readonly ServerResponse[],
+    latest: RequestAndResponse,
+    code: string,
+  ): void {
     const { request, response } = latest;
     if (failed.has(request)) return;
     failed.add(request);
-    const isFinished = !unfinished.has(response);
+    const isFinished = !unfinished.includes(response);
     closeAfter(response);
     if (isFinished) return void socket.destroy();
     if (response.headersSent) return;
     // The body reader responds, in the order of the requests.
     if (request.listenerCount("error") > 0) return void request.emit("error", problemOf(code));
-    const before = [...unfinished].at(-2);
+    const before = unfinished.at(-2);
     afterResponse(socket, before, () => {
       if (!response.headersSent) refuse(socket, code, request.method);
     });
   }
 
   return (socket) => connectionOf(socket).unfinished;
+}
+
+function remove<Item>(items: Item[], item: Item): void {
+  const index = items.indexOf(item);
+  if (index >= 0) items.splice(index, 1);
 }
 
 /** Calls `next` when a response, and so all earlier ones, have been written. Closes the connection if that takes too long. */

@@ -90,7 +90,7 @@ export async function listen(app: Express, options: ServerOptions, log: Logger):
     drain() {
       isDraining = true;
       for (const socket of connections) {
-        const newest = [...unfinished(socket)].at(-1);
+        const newest = unfinished(socket).at(-1);
         if (newest && !newest.headersSent) closeAfter(newest);
       }
     },
@@ -142,14 +142,14 @@ async function acceptAll(server: Server): Promise<void> {
 /** Closes connections whose clients do not read their responses, which would stay in memory. */
 function resetSlowReaders(
   connections: ReadonlySet<Socket>,
-  unfinished: (socket: Socket) => ReadonlySet<unknown>,
+  unfinished: (socket: Socket) => readonly unknown[],
 ): NodeJS.Timeout {
   const waits = new WeakMap<Socket, { written: number; seconds: number }>();
   return setInterval(() => {
     for (const socket of connections) {
       const { written, seconds } = waits.get(socket) ?? { written: 0, seconds: 0 };
       // A chunk is written when the previous one has been read, or is in the buffer of the kernel.
-      const isDone = unfinished(socket).size === 0;
+      const isDone = unfinished(socket).length === 0;
       const isWaiting = socket.bytesWritten === written && (isDone ? seconds > 0 : socket.writableLength > 0);
       // The seconds of a response add up, so that reading a little now and then does not extend them.
       const spent = isWaiting ? seconds + 1 : isDone ? 0 : seconds;

@@ -5,8 +5,8 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { Request, Response } from "express";
-import { type Logger, pino } from "pino";
-import type { Audit } from "../audit/audit.ts";
+import { type Logger, pino, symbols } from "pino";
+import { type Audit, recordable } from "../audit/audit.ts";
 import type { Problem, ProblemSlug } from "../problems/problems.ts";
 import { currentRequest, type RequestContext, requestContext } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
@@ -14,6 +14,7 @@ import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from 
 
 /** Audit events are written at once: `latchkey restore` needs them, and the process may be killed next. */
 const auditMessage = "audit";
+const auditEnd = `"msg":"${auditMessage}"}\n`;
 
 /** A planned shutdown is not logged as an error. */
 const planned: ProblemSlug = "shutting-down";
@@ -38,10 +39,7 @@ export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
     notices.warn({ dropped }, "log lines were dropped: they could not be written");
   });
   const stream = {
-    [Symbol.for("pino.metadata")]: true, // pino sets `lastMsg` before each line
-    lastMsg: "",
-    write: (line: string) =>
-      destination.write(format ? format(line) : line, { isUrgent: stream.lastMsg === auditMessage }),
+    write: (line: string) => destination.write(format ? format(line) : line, { isUrgent: line.endsWith(auditEnd) }),
   };
   const log = pino({ level, serializers: { err: (error: unknown) => describeError(error) } }, stream);
   const notices = level === "silent" ? log : log.child({}, { level: "warn" });
@@ -64,6 +62,7 @@ export function printFatal(message: string): void {
 
 /** @returns a function that logs a request when its response was sent or its connection was closed */
 export function requestLog(log: Logger): (context: RequestContext, request: Request, response: Response) => void {
+  const writeLine = requestLineWriter(log);
   return (context, request, response) => {
     const { method } = request; // dispatch turns a HEAD into a GET
     response.on("close", () => {
@@ -75,12 +74,41 @@ export function requestLog(log: Logger): (context: RequestContext, request: Requ
         trace_id: traceId,
         // Without a response there is no status, although Node has a default.
         res: { status: response.headersSent ? response.statusCode : undefined },
-        err: cause && describeError(cause), // independent of the log's serializers
         responseTime: Math.round(performance.now() - startedAt),
       };
       const end = !response.writableFinished ? "aborted" : cause ? "errored" : "completed";
-      log[cause ? "error" : "info"](line, `request ${end}`);
+      // Independent of the log's serializers.
+      if (cause) log.error({ ...line, err: describeError(cause) }, `request ${end}`);
+      else writeLine(line, `request ${end}`);
     });
+  };
+}
+
+type RequestLine = {
+  req: { id: string; method: string; address: string | undefined };
+  operation: string | undefined;
+  problem: string | undefined;
+  trace_id: string | undefined;
+  res: { status: number | undefined };
+  responseTime: number;
+};
+
+/**
+ * Writes the line that `log.info` would write, in a fifth of its time, which would be a twentieth of that of a token check. No
+ * value needs to be escaped: the parser knows all methods, addresses are IP addresses, and the other strings are from here.
+ */
+function requestLineWriter(log: Logger): (line: RequestLine, message: string) => void {
+  const stream: { write(line: string): void } = Reflect.get(log, symbols.streamSym);
+  const bindings = Object.entries(log.bindings()).map(([name, value]) => `,"${name}":${JSON.stringify(value)}`);
+  const fixed = bindings.join("");
+  const member = (name: string, value: string | undefined) => (value === undefined ? "" : `,"${name}":"${value}"`);
+  return ({ req, operation, problem, trace_id, res, responseTime }, message) => {
+    if (!log.isLevelEnabled("info")) return;
+    stream.write(
+      `{"level":30,"time":${Date.now()}${fixed},"req":{"id":"${req.id}","method":"${req.method}"${member("address", req.address)}}` +
+        `${member("operation", operation)}${member("problem", problem)}${member("trace_id", trace_id)}` +
+        `,"res":{${res.status === undefined ? "" : `"status":${res.status}`}},"responseTime":${responseTime},"msg":"${message}"}\n`,
+    );
   };
 }
 
@@ -95,9 +123,9 @@ export function reportProblem(problem: Problem): void {
 /** Writes audit events to the log, one line with `event` each, at every `LOG_LEVEL` except `silent`. */
 export function auditLog(log: Logger): Audit {
   const lines = log.level === "silent" ? log : log.child({}, { level: "info" });
-  return (event, { userId, sessionId, keyId, passwordEpoch, reason, limit }) => {
+  return (event, details) => {
     const request = currentRequest();
     const req = request && { id: request.id, address: request.address };
-    lines.info({ event, userId, sessionId, keyId, passwordEpoch, reason, limit, req }, auditMessage);
+    lines.info({ event, ...recordable(details), req }, auditMessage);
   };
 }

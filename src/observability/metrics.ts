@@ -19,6 +19,7 @@ export type Gauges = {
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
   revocations(): { stalenessSeconds: number; size: number };
+  auditEventsDropped(): number;
 };
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -120,7 +121,7 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
     /** Registers the gauges. */
-    registerGauges({ operations, connections, hashing, database, revocations }: Gauges): void {
+    registerGauges({ operations, connections, hashing, database, revocations, auditEventsDropped }: Gauges): void {
       // Otherwise a counter would start at 1, and an alert on its increase would miss the first error.
       for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
@@ -148,6 +149,12 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         () => revocations().stalenessSeconds,
       );
       gauge("latchkey_revocations", "Revocations in memory.", () => revocations().size);
+      registerCount(
+        registry,
+        "latchkey_audit_events_dropped_total",
+        "Audit events that are in the log and were not stored: too many refusals, or no database for too long.",
+        auditEventsDropped,
+      );
     },
   };
 }
@@ -174,14 +181,23 @@ function registerWorkers(registry: Registry, serving: () => number): { ended: Co
   };
 }
 
-function registerDroppedLogLines(registry: Registry, dropped: () => number): void {
+const registerDroppedLogLines = (registry: Registry, dropped: () => number): void =>
+  registerCount(
+    registry,
+    "latchkey_log_lines_dropped_total",
+    "Log lines, including audit events, that were dropped because they could not be written.",
+    dropped,
+  );
+
+/** Registers a counter whose value is kept elsewhere. */
+function registerCount(registry: Registry, name: string, help: string, read: () => number): void {
   new Counter({
-    name: "latchkey_log_lines_dropped_total",
-    help: "Log lines, including audit events, that were dropped because they could not be written.",
+    name,
+    help,
     registers: [registry],
     collect() {
       this.reset();
-      this.inc(dropped());
+      this.inc(read());
     },
   });
 }

@@ -1,6 +1,7 @@
 /** Serves the operations of the contract, and nothing else. */
 import { type Request, type RequestHandler, type Response, Router } from "express";
 import type { CrossSiteCheck } from "../http/crossSite.ts";
+import type { Principal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
@@ -47,45 +48,61 @@ function operationServer(parts: DispatchParts): Serve {
   const handlers: AnyHandlers = parts.handlers;
   const validate = requestValidator(contract);
 
-  // An `await` costs a microsecond even if its operand is not a promise, as in most token checks.
-  const handle = async (operation: Operation, request: Request, response: Response): Promise<void> => {
-    const context = requestContext();
-    context.operation = operation;
-    if (operation.method !== "get") requireSameSite(request);
-    const authorized = authorize(operation, request.headers.authorization, authenticator);
-    const principal = authorized instanceof Promise ? await authorized : authorized;
-    context.principal = principal;
-    context.hasCredentials = request.headers.authorization !== undefined;
-    requireAcceptable(operation, request);
-    // The validator does not support HEAD. Node has already decided that this response has no body.
-    if (request.method === "HEAD") request.method = "GET";
-    const validated = validate(operation, request, response);
-    if (validated !== undefined) await validated;
-    const query = operation.query.size > 0 ? request.query : {};
-    const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
-    const handled = handlers[operation.id]({ body: request.body, path: request.params, query, header, principal });
-    const reply = handled instanceof Promise ? await handled : handled;
-    const declared = operation.responses.get(reply.status) as DeclaredResponse;
-    const selected = needsNegotiation(operation, declared)
-      ? await negotiate(operation, reply, { request, response })
-      : reply;
-    const outgoing = createResponse(operation.responses.get(selected.status) as DeclaredResponse, selected, [
-      ...transportHeaders(request),
-      "X-Request-Id",
-      context.id,
-    ]);
-    if (!check(response, outgoing)) throw new Error(`the response of ${operation.id} violates the contract`);
-    send(response, outgoing);
-  };
-
   return (operation, request, response) => {
-    handle(operation, request, response).catch((error: unknown) => writeProblem(error, response, operation));
+    const context = requestContext();
+
+    const handle = () => {
+      context.operation = operation;
+      if (operation.method !== "get") requireSameSite(request);
+      return follow(authorize(operation, request.headers.authorization, authenticator), callHandler);
+    };
+    const callHandler = (principal: Principal | undefined) => {
+      context.principal = principal;
+      context.hasCredentials = request.headers.authorization !== undefined;
+      requireAcceptable(operation, request);
+      // The validator does not support HEAD. Node has already decided that this response has no body.
+      if (request.method === "HEAD") request.method = "GET";
+      return follow(validate(operation, request, response), () => {
+        const query = operation.query.size > 0 ? request.query : {};
+        const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
+        const call = { body: request.body, path: request.params, query, header, principal };
+        return follow(handlers[operation.id](call), selectRepresentation);
+      });
+    };
+    const selectRepresentation = (reply: HandlerReply) => {
+      const declared = operation.responses.get(reply.status) as DeclaredResponse;
+      if (!needsNegotiation(operation, declared)) return respond(reply);
+      return negotiate(operation, reply, { request, response }).then(respond);
+    };
+    const respond = (reply: HandlerReply) => {
+      const declared = operation.responses.get(reply.status) as DeclaredResponse;
+      const common = [...transportHeaders(request), "X-Request-Id", context.id];
+      const outgoing = createResponse(declared, reply, common);
+      if (!check(response, outgoing)) throw new Error(`the response of ${operation.id} violates the contract`);
+      send(response, outgoing);
+    };
+    const respondToError = (error: unknown) => writeProblem(error, response, operation);
+
+    try {
+      handle()?.catch(respondToError);
+    } catch (error) {
+      respondToError(error);
+    }
   };
 }
 
 /** The declared header parameters of a request, under their names in the contract. */
 const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
   Object.fromEntries(headers.map((name) => [name, request.headers[name.toLowerCase()]]));
+
+/**
+ * Calls `next` with a value, at once if it is not a promise, as in most token checks: an `async` function takes a twentieth of
+ * their time.
+ */
+const follow = <Value, Result>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Result | Promise<Result>,
+): Result | Promise<Result> => (value instanceof Promise ? value.then(next) : next(value));
 
 /** Operations whose path has no parameters, by path and method. */
 function operationsByFixedPath({ operations }: Contract): Map<string, Map<string, Operation>> {

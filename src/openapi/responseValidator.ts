@@ -51,6 +51,7 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
   const ajv = addFormats(new Ajv2020({ strict: false, allErrors: true, validateSchema: false }));
   ajv.addSchema(document, "contract");
   const validators = new Map<string, ValidateFunction>();
+  const found = new Map<string, Resolved>();
   const responses = new Map(
     Object.entries(document.paths).flatMap(([path, item]) =>
       Object.entries(item).map(([method, { operationId }]) => [
@@ -120,6 +121,8 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
 
   /** Finds the value of a JSON Pointer, and follows the references on the way. */
   function find(pointer: string): Resolved | undefined {
+    const known = found.get(pointer);
+    if (known) return known;
     let resolved: Resolved = { pointer: "#", value: document };
     for (const step of pointer.slice(2).split("/")) {
       const value = resolved.value[unescapeStep(step)] as Json | undefined;
@@ -129,6 +132,7 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
       if (!next) return undefined;
       resolved = next;
     }
+    found.set(pointer, resolved);
     return resolved;
   }
 }

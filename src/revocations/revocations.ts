@@ -53,7 +53,7 @@ export type RevocationStore = {
    * not see what is revoked elsewhere.
    */
   isCurrent(cursor: string): Promise<boolean>;
-  /** Stores an entry. */
+  /** Stores the entry of a token that its holder revokes, and the audit event. */
   insert(entry: Revocation): Promise<void>;
 };
 
@@ -72,7 +72,7 @@ export type Revocations = {
    * missed.
    */
   onEntry(listener: (subject: string | undefined) => void): void;
-  /** Stores an entry and enforces it. */
+  /** Revokes the token of the current request: stores the entry with its audit event, and enforces it. */
   revoke(entry: Revocation): Promise<void>;
   /** Reads new entries now. */
   wake(): void;

@@ -1,3 +1,5 @@
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { revocationSubject } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
@@ -64,8 +66,9 @@ const findNewRevocations = statement({
 
 const insertRevocation = statement({
   name: "insert-revocation",
-  sql: revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" }),
-  parameters: revocationColumns,
+  sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: "context.actor_id::uuid" })})
+    ${revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" })}`,
+  parameters: { ...revocationColumns, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -133,7 +136,8 @@ export function revocationStore(
     },
 
     async insert({ subject, minimumEpoch, expiresAt }) {
-      await requestDatabase.write((knex) => insertRevocation.count(knex, { subject, minimumEpoch, expiresAt }));
+      const entry = { subject, minimumEpoch, expiresAt, audit: auditContext() };
+      await requestDatabase.write((knex) => insertRevocation.count(knex, entry));
     },
   };
 }

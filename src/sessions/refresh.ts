@@ -23,7 +23,7 @@ type Parts = {
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
   /** Ends a session, revokes its tokens, and forgets the networks that only refreshes have made known. */
-  endStolenSession(userId: UserId, id: SessionId): Promise<unknown>;
+  endStolenSession(userId: UserId, id: SessionId, reason: string): Promise<unknown>;
   onNetworkChange(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
   audit: Audit;
 };
@@ -115,7 +115,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
       const reason = reuseReason(state, networkOf(address));
       if (reason) {
         parts.audit("refresh-token-reused", { sessionId: id, userId, reason });
-        await parts.endStolenSession(userId, id);
+        await parts.endStolenSession(userId, id, reason);
         throw new Problem("token-reused");
       }
       const secret =

@@ -50,7 +50,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
-    endStolenSession: (userId, id) => applyEnd(store.endStolen(userId, id)),
+    endStolenSession: (userId, id, reason) => applyEnd(store.endStolen(userId, id, reason)),
     onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
   });
@@ -80,7 +80,7 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
     try {
-      return await issueTokens(await exchange(token, address), issue);
+      return issueTokens(await exchange(token, address), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -89,13 +89,13 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     }
   }
 
-  async function issueTokens({ id, secret, grant }: Refreshed, issue: IssueToken): Promise<SessionTokens> {
+  function issueTokens({ id, secret, grant }: Refreshed, issue: IssueToken): SessionTokens {
     // No token outlives its session.
     const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds));
     return {
       id,
       userId: grant.userId,
-      accessToken: await issue(grant, { sessionId: id, seconds: expiresInSeconds }),
+      accessToken: issue(grant, { sessionId: id, seconds: expiresInSeconds }),
       expiresInSeconds,
       refreshToken: formatToken(id, secret),
       refreshExpiresInSeconds: grant.refreshExpiresInSeconds,

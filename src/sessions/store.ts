@@ -1,3 +1,6 @@
+import type { AuditEvent } from "../audit/audit.ts";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
@@ -19,6 +22,9 @@ const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
 const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
 
+const sessionDetails = (id: string) => `jsonb_build_object('session_id', ${id})`;
+const tooManyDetails = "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')";
+
 /**
  * Creates a session and ends the oldest ones beyond the limit. It locks the user, so that concurrent sign-ins of the same user
  * wait for each other, and for a deletion or the end of all sessions. end_oldest_sessions() sees what was committed meanwhile.
@@ -39,6 +45,10 @@ const createSession = statement({
              now() + make_interval(secs => :tokens), :userAgent, :address
       FROM owner WHERE (SELECT count(*) FROM ended) >= 0
       RETURNING *
+    ), audited AS (
+      ${recordEvent({ event: "session-created", from: "sessions", subject: "user_id", details: sessionDetails("sessions.id") })}
+    ), audited_ended AS (
+      ${recordEvent({ event: "session-ended", from: "ended", subject: ":userId", details: tooManyDetails })}
     )
     SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
     FROM sessions JOIN owner ON owner.id = user_id`,
@@ -54,6 +64,7 @@ const createSession = statement({
     tokens: integer,
     userAgent: nullable(text),
     address: nullable(text),
+    audit: auditParameter,
   },
   columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
 });
@@ -174,17 +185,24 @@ const listSessions = statement({
   },
 });
 
-const endSession = statement({
-  name: "end-session",
-  sql: `WITH ended AS (
-      UPDATE sessions SET ended_at = now() FROM users
-      WHERE sessions.id = :id AND user_id = :userId AND ${ofUser}
-      RETURNING sessions.id, tokens_expire_at
-    )
-    ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`,
-  parameters: { id: sessionId, userId },
-  columns: revocationColumns,
-});
+/** A statement that ends a session, and stores the event. */
+const ending = (name: string, event: AuditEvent) =>
+  statement({
+    name,
+    sql: `WITH ended AS (
+        UPDATE sessions SET ended_at = now() FROM users
+        WHERE sessions.id = :id AND user_id = :userId AND ${ofUser}
+        RETURNING sessions.id, tokens_expire_at
+      ), audited AS (
+        ${recordEvent({ event, from: "ended", subject: ":userId", details: sessionDetails("ended.id") })}
+      )
+      ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`,
+    parameters: { id: sessionId, userId, audit: auditParameter },
+    columns: revocationColumns,
+  });
+
+const endSession = ending("end-session", "session-ended");
+const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
 
 const lockUser = statement({
   name: "lock-user",
@@ -212,6 +230,7 @@ export function sessionStore(database: Database): SessionStore {
         tokens: tokensLiveFor(tokenSeconds),
         userAgent: userAgent ?? null,
         address: address ?? null,
+        audit: auditContext(),
       };
       const row = await database.write((knex) => createSession.first(knex, values));
       if (!row) return undefined;
@@ -246,14 +265,14 @@ export function sessionStore(database: Database): SessionStore {
     list: (userId, limit, cursor) =>
       database.read((knex) => listSessions.rows(knex, { userId, limit, cursor: cursor ?? null })),
 
-    end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId })),
+    end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 
-    endStolen: (userId, id) =>
+    endStolen: (userId, id, reason) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
           // Locks the user first, as a deletion does, so that the two cannot deadlock.
           await lockUser.count(transaction, { userId });
-          const revocation = await endSession.first(transaction, { id, userId });
+          const revocation = await endStolenSession.first(transaction, { id, userId, audit: auditContext({ reason }) });
           // A separate statement sees the network that a refresh added while endSession waited for its lock.
           await forgetRefreshNetworks.count(transaction, { userId });
           return revocation;

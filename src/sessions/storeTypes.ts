@@ -84,6 +84,9 @@ export type SessionStore = {
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, stored in the same transaction */
   end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
-  /** Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them. */
-  endStolen(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /**
+   * Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them.
+   * @param reason why the token is regarded as stolen, for the audit event
+   */
+  endStolen(userId: UserId, id: SessionId, reason: string): Promise<Revocation | undefined>;
 };

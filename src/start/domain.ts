@@ -1,6 +1,8 @@
 /** Users, sessions, rate limits, and the cleanup of expired rows. */
 import { type Access, createAccess } from "../access/rights.ts";
 import { rightsStore } from "../access/store.ts";
+import type { ApiKeys } from "../apiKeys/apiKeys.ts";
+import type { VerifyApiKey } from "../apiKeys/verification.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -21,6 +23,7 @@ import { type Administration, createAdministration } from "../users/administrati
 import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
+import { openApiKeys } from "./apiKeys.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -32,6 +35,8 @@ export type Domain = {
   users: Users;
   administration: Administration;
   sessions: Sessions;
+  apiKeys: ApiKeys;
+  verifyApiKey: VerifyApiKey;
 };
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
@@ -45,7 +50,8 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
     store: rightsStore(outsideRequests(earlier.storage.database)),
     revocations: earlier.keys.revocations,
   });
-  return { access, hasher, users, administration, sessions };
+  const apiKeys = openApiKeys(context, { ...earlier, access, administration });
+  return { access, hasher, users, administration, sessions, ...apiKeys };
 }
 
 function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {
@@ -130,9 +136,10 @@ function createUserSessions(
   });
 }
 
-function openCleanup({ log, lifecycle }: StartContext, { database }: Storage): void {
+function openCleanup({ config, log, lifecycle }: StartContext, { database }: Storage): void {
   const cleanup = startCleanup(
     database,
+    config.auditRetentionDays,
     (deleted) => log.info({ deleted }, "deleted expired rows"),
     unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
   );

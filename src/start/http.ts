@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
 import { createApi, createApp } from "../app.ts";
+import type { AuditStore } from "../audit/storeTypes.ts";
 import { createAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
@@ -26,7 +27,13 @@ import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
 
-type EarlierStages = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
+type EarlierStages = {
+  observability: Observability;
+  storage: Storage;
+  auditEvents: Pick<AuditStore, "list">;
+  keys: Keys;
+  domain: Domain;
+};
 
 /** @throws {ContractError | StartError} */
 export async function openHttp(
@@ -57,7 +64,7 @@ export async function openHttp(
 
 async function collectServices(
   { config }: StartContext,
-  { observability, storage, keys, domain }: EarlierStages,
+  { observability, storage, auditEvents, keys, domain }: EarlierStages,
   { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   return {
@@ -65,6 +72,7 @@ async function collectServices(
     users: domain.users,
     administration: domain.administration,
     sessions: domain.sessions,
+    apiKeys: domain.apiKeys,
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocations: keys.revocations,
@@ -74,6 +82,7 @@ async function collectServices(
     isMigrated: () => isMigrated(storage.database),
     requireWritable: createWriteCheck(outsideRequests(storage.database)),
     audit: observability.audit,
+    auditEvents,
     isStopping,
   };
 }
@@ -84,7 +93,7 @@ async function createWarmApp(
   {
     observability: { metrics, tracing, audit },
     keys: { tokens, revocations },
-    domain: { users, access },
+    domain: { users, access, verifyApiKey },
   }: EarlierStages,
   { contract, services }: { contract: Contract; services: HandlerDependencies },
 ): Promise<Express> {
@@ -95,7 +104,7 @@ async function createWarmApp(
   const api = createApi({
     contract,
     handlers: handlers(services),
-    authenticator: createAuthenticator({ access, users, tokens, revocations, audit }),
+    authenticator: createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }),
     config,
     check,
   });
@@ -129,15 +138,17 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability: { metrics }, storage, keys: { revocations }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
+  const { metrics } = observability;
   if (!metrics) return;
   metrics.registerGauges({
     operations: contract.operations.filter(({ responses }) => responses.has(500)).map(({ id }) => id),
     connections: server.connections,
     hashing: domain.hasher.load,
     database: storage.database.load,
+    auditEventsDropped: () => observability.auditWriter.current?.dropped() ?? 0,
     revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
   });
   const { metricsHost, metricsPort } = config;

@@ -1,5 +1,6 @@
 /** Metrics, traces and the audit log. */
 import type { Audit } from "../audit/audit.ts";
+import type { AuditWriter } from "../audit/writer.ts";
 import { version } from "../lib/package.ts";
 import { loadTracing } from "../observability/loadTracing.ts";
 import { auditLog } from "../observability/log.ts";
@@ -9,6 +10,8 @@ import type { StartContext } from "./context.ts";
 
 export type Observability = {
   audit: Audit;
+  /** Where events are stored, besides the log. Set once there is a database. */
+  auditWriter: { current: AuditWriter | undefined };
   /** Absent without `METRICS_PORT`. */
   metrics: Metrics | undefined;
   /** Absent without `OTEL_EXPORTER_OTLP_ENDPOINT`. */
@@ -22,11 +25,14 @@ export async function openObservability(context: StartContext): Promise<Observab
   const tracing = await startTracing(context);
   if (tracing) lifecycle.add("background", "traces", tracing.close);
   const writeAudit = auditLog(log);
+  const auditWriter: Observability["auditWriter"] = { current: undefined };
   return {
     metrics,
     tracing,
+    auditWriter,
     audit(event, details) {
       writeAudit(event, details);
+      auditWriter.current?.store(event, details);
       metrics?.audited(event, details);
     },
   };

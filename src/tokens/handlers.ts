@@ -12,7 +12,7 @@ export const issueToken =
     const issue = tokens.prepare(principal.epochReadAfterMs ?? performance.now());
     // The user id may have changed: the user may have been deleted and have registered again.
     const current = await users.withCurrentEpoch(principal);
-    const token = await issue(current);
+    const token = issue(current);
     audit("token-issued", { userId: current.userId });
     return { status: 200, body: { token, duration: tokens.ttlSeconds } };
   };

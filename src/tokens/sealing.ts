@@ -1,6 +1,6 @@
 /** Encrypts the private keys that the database stores: as a JWE (RFC 7516) under a key that is derived from `SECRET_KEY`. */
 
-import { hkdfSync } from "node:crypto";
+import { createPrivateKey, hkdfSync, type KeyObject } from "node:crypto";
 import {
   CompactEncrypt,
   type CryptoKey,
@@ -59,7 +59,7 @@ export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
 /** The signing keys cannot be opened: they were sealed under another `SECRET_KEY`. */
 export class SealedKeysError extends ConfigError {}
 
-export type OpenedKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: CryptoKey };
+export type OpenedKey = StoredKey & { publicJwk: PublicJwk; publicKey: CryptoKey; privateKey: KeyObject };
 
 /**
  * Opens a stored key. If it was sealed under an earlier `SECRET_KEY`, seals it again. The public key is derived from the sealed
@@ -74,7 +74,9 @@ export async function openKey(stored: StoredKey, seal: Seal, store: SigningKeySt
   });
   if (isOld) await store.reseal({ kid, privateJwe: await seal.seal(kid, privateJwk) });
   const publicJwk = publicHalf(kid, privateJwk);
-  return { ...stored, publicJwk, publicKey: await importKey(publicJwk), privateKey: await importKey(privateJwk) };
+  // An import takes as long as a signature, so each key is imported once.
+  const publicKey = (await importJWK(publicJwk, "EdDSA")) as CryptoKey;
+  return { ...stored, publicJwk, publicKey, privateKey: createPrivateKey({ key: privateJwk, format: "jwk" }) };
 }
 
 /** @throws {SealedKeysError} if a key that may sign cannot be opened. The service could not open a new key either. */
@@ -98,6 +100,3 @@ const publicHalf = (kid: string, { x = "" }: JWK): PublicJwk => ({
   kid,
   x,
 });
-
-/** An import takes as long as a signature, so each key is imported once. */
-const importKey = async (jwk: JWK) => (await importJWK(jwk, "EdDSA")) as CryptoKey;

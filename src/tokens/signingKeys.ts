@@ -2,6 +2,7 @@
  * The Ed25519 keys that sign and verify tokens. They are stored encrypted in the database, published as a JWK Set, and rotated
  * while the service runs. A key stays published until the last token that it signed has expired.
  */
+import type { KeyObject } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CryptoKey } from "jose";
 import { startPoller } from "../lib/poller.ts";
@@ -12,7 +13,7 @@ import type { SigningKeyStore } from "./storeTypes.ts";
 
 export type SigningKeys = {
   /** The key for new tokens. @throws {Problem} `overloaded` if no key can be opened */
-  signing(): { kid: string; key: CryptoKey };
+  signing(): { kid: string; key: KeyObject };
   /**
    * The public key, and whether it is revoked. An unknown key is looked up in the database, for at most 100 ms.
    * @throws {Problem} `database-unavailable` if the database did not respond in that time

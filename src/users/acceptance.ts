@@ -1,7 +1,7 @@
 /** Whether a new username and a new password are accepted. */
 import type { CanonicalUsername } from "../identifiers.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
-import { hasTokenShape } from "../openapi/authorizationHeader.ts";
+import { hasApiKeyShape, hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
@@ -13,8 +13,11 @@ const estimateTimeoutMs = 500;
 const maxEstimates = 64;
 
 /** @throws {Problem} `invalid-request` */
-export const acceptUsername = (name: string): CanonicalUsername =>
-  requireAccepted(hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name), "#/username");
+export function acceptUsername(name: string): CanonicalUsername {
+  const isCredential = hasTokenShape(name) || hasApiKeyShape(name);
+  const accepted = isCredential ? { refusal: "looks like a token or an API key" } : newUsername(name);
+  return requireAccepted(accepted, "#/username");
+}
 
 /**
  * @returns the form in which the password is hashed

@@ -1,10 +1,11 @@
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
+import { apiKeyId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, boolean, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
-import type { Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./storeTypes.ts";
@@ -16,9 +17,11 @@ const insertUser = statement({
       RETURNING id, username, created_at, version
     ), remembered AS (
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
+    ), audited AS (
+      ${recordEvent({ event: "user-registered", from: "inserted", subjectName: "username" })}
     )
     SELECT id, username, created_at AS "createdAt", version FROM inserted`,
-  parameters: { id: userId, username, passwordHash: text, network, key: text },
+  parameters: { id: userId, username, passwordHash: text, network, key: text, audit: auditParameter },
   columns: { id: userId, username, createdAt: timestamptz, version: integer },
 });
 
@@ -79,9 +82,15 @@ const changePassword = statement({
       SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
       WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
+    ), audited AS (
+      ${recordEvent({
+        event: "password-changed",
+        from: "changed",
+        details: "jsonb_build_object('password_epoch', token_epoch::text)",
+      })}
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer, passwordHash: text },
+  parameters: { id: userId, epoch: integer, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -89,6 +98,13 @@ const forgetOtherNetworks = statement({
   name: "forget-other-networks",
   sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network <> :network",
   parameters: { id: userId, network },
+});
+
+const deleteApiKeys = statement({
+  name: "delete-api-keys-of-user",
+  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
+  parameters: { id: userId },
+  columns: { id: apiKeyId },
 });
 
 const findEpoch = statement({
@@ -103,9 +119,9 @@ const raiseEpoch = statement({
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id AND password_epoch <= :epoch
       RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -113,9 +129,9 @@ const raiseEpochAbove = statement({
   name: "end-epoch",
   sql: `WITH changed AS (
       UPDATE users SET token_epoch = greatest(token_epoch, :epoch + 1) WHERE id = :id RETURNING id, token_epoch
-    )
+    ), audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -127,9 +143,10 @@ const upgradeHash = statement({
 
 const deleteUser = statement({
   name: "delete-user",
-  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id)
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id),
+    audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
     ${revoke({ from: "deleted" })}`,
-  parameters: { id: userId, epoch: integer },
+  parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -137,7 +154,7 @@ export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
       try {
-        const inserted = await database.write((knex) => insertUser.one(knex, user));
+        const inserted = await database.write((knex) => insertUser.one(knex, { ...user, audit: auditContext() }));
         return { ...inserted, isBlocked: false, roles: [] };
       } catch (error) {
         // The constraint decides which one of several concurrent registrations gets the name.
@@ -152,24 +169,27 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: ({ network, ...change }): Promise<Revocation | undefined> =>
+    changePassword: ({ network, keepApiKeys, ...change }) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          const revocation = await changePassword.first(transaction, change);
-          // A separate statement sees the networks that were remembered while changePassword waited for the user's row.
-          if (revocation) await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          return revocation;
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });
+          if (!revocation) return undefined;
+          // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
+          await forgetOtherNetworks.count(transaction, { id: change.id, network });
+          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id });
+          return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
         }),
       ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,
-    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch })),
-    raiseEpochAbove: (id, epoch) => database.write((knex) => raiseEpochAbove.first(knex, { id, epoch })),
+    raiseEpoch: (id, epoch) => database.write((knex) => raiseEpoch.first(knex, { id, epoch, audit: auditContext() })),
+    raiseEpochAbove: (id, epoch) =>
+      database.write((knex) => raiseEpochAbove.first(knex, { id, epoch, audit: auditContext() })),
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },
     async delete(id, epoch) {
       try {
-        return await database.write((knex) => deleteUser.first(knex, { id, epoch }));
+        return await database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() }));
       } catch (error) {
         throw violates(error, "last_administrator") ? new Problem("last-administrator") : error;
       }

@@ -1,6 +1,12 @@
 /** Users and their passwords: registration, sign-in, password changes, deletion. */
 import { v7 as uuidv7 } from "uuid";
-import { type CanonicalUsername, type Network, type SessionId, userId as toUserId } from "../identifiers.ts";
+import {
+  type CanonicalUsername,
+  type Network,
+  type SessionId,
+  userId as toUserId,
+  type UserId,
+} from "../identifiers.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import type { Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -8,7 +14,7 @@ import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import { acceptPassword, acceptUsername, type EnforcePolicy } from "./acceptance.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
-import type { KnownNetwork, User } from "./storeTypes.ts";
+import type { KnownNetwork, PasswordChange, User } from "./storeTypes.ts";
 import { canonicalUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
@@ -79,13 +85,18 @@ export function createUsers({ enforcePolicy, enforce, clock, networkKey, ...part
   }
 
   /**
-   * Changes the password, and revokes all tokens of the user.
+   * Changes the password, revokes all tokens of the user, and deletes the API keys unless they are kept.
    * @throws {Problem} `invalid-credentials` for a wrong current password, also if another change came first;
    * `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(
     caller: Caller,
-    { current, next, networks }: { current: string; next: string; networks: Networks },
+    {
+      current,
+      next,
+      networks,
+      keepApiKeys,
+    }: { current: string; next: string; networks: Networks; keepApiKeys: boolean },
   ): Promise<void> {
     const accepted = acceptPassword(next, "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is wrong." });
@@ -95,12 +106,17 @@ export function createUsers({ enforcePolicy, enforce, clock, networkKey, ...part
     const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
-    const revocation = await withCurrentPassword(confirmed, ({ epoch }) =>
-      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),
+    const change = await withCurrentPassword(confirmed, ({ epoch }) =>
+      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0], keepApiKeys }),
     );
-    if (!revocation) throw wrong;
+    if (!change) throw wrong;
+    completeChange(userId, change);
+  }
+
+  function completeChange(userId: UserId, { revocation, deletedApiKeys }: PasswordChange, reason?: string): void {
     enforce(revocation);
-    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch });
+    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch, ...(reason && { reason }) });
+    for (const apiKeyId of deletedApiKeys) audit("api-key-deleted", { userId, apiKeyId, reason: "password-changed" });
   }
 
   /**

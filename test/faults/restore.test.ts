@@ -195,7 +195,7 @@ test("one of the password options is required, and the log is validated", async 
     [[], 64, "--keep-passwords"],
     [["--keep-passwords", "--end-passwords"], 64, "Choose what happens to passwords"],
     [["--audit-log", empty, "--keep-passwords"], 64, "Choose what happens to passwords"],
-    [["now"], 64, "Choose what happens to passwords"],
+    [["now"], 64, "Expected 0 arguments"],
     [["--audit-log"], 64, "--audit-log"],
     [["--audit-log", join(folder, "missing")], 65, "cannot be read"],
     [["--audit-log", empty], 65, "no audit event"],

@@ -71,7 +71,6 @@ export async function openLane(): Promise<Lane> {
 async function start(folder: string): Promise<ChildProcess> {
   const child = fork(join(import.meta.dirname, "lane.ts"), {
     cwd: folder,
-    env: { ...process.env, TEST_PASSWORD_BLOCKLIST: "off" },
     execArgv: ["--import", import.meta.resolve("tsx")],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });

@@ -2,9 +2,9 @@ import { hash } from "@node-rs/argon2";
 import { expect } from "vitest";
 import { sendRaw } from "../support/client.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
-import { password, startTestService } from "../support/service.ts";
+import { password, realHashes, startTestService } from "../support/service.ts";
 
-const service = await startTestService();
+const service = await startTestService({ ...realHashes, PASSWORD_BLOCKLIST: "on" });
 const administrator = await service.administrator();
 const register = (username: unknown, secret: unknown = password) =>
   service.send("POST", "/api/users", { json: { username, password: secret } });

@@ -20,7 +20,7 @@ const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
     return { id: operation.operationId, label, source, status };
   }),
 );
-const service = await startTestService({ PASSWORD_BLOCKLIST: "off" });
+const service = await startTestService();
 const folder = await temporaryFolder();
 // curl prints the status only if it is told to.
 await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');

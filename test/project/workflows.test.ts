@@ -66,7 +66,7 @@ test("every workflow runs to its end, and leaves no data behind", { timeout: 60_
 });
 
 test("an unexpected response fails its own step only", { timeout: 60_000 }, async () => {
-  const service = await startTestService({ PASSWORD_BLOCKLIST: "off", REFRESH_GRACE_SECONDS: "300" });
+  const service = await startTestService({ REFRESH_GRACE_SECONDS: "300" });
   const { exitCode, walked } = await walk(service.url, "without-blocklist.json");
   expect(exitCode).toBe(1);
   expect(failures(walked)).toEqual([

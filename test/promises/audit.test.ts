@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
-import { auditEvents } from "../../src/audit/audit.ts";
+import { auditEvents, recordable } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import { createClient, type Received } from "../support/client.ts";
@@ -78,6 +78,13 @@ test("each event is logged with its request, user and reason", async () => {
   await service.register("leaver");
   const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
+});
+
+test("a request without the scope is logged", async () => {
+  const { id: userId, username } = await service.register();
+  const refused = await service.send("GET", "/api/audit-events", { basic: [username, password] });
+  const expected = { event: "scope-refused", userId, scope: "audit:read" };
+  expectEvents(refused, { event: "password-accepted", userId }, expected);
 });
 
 test("refresh events: refreshed, repeated, reused, ahead", async () => {
@@ -177,6 +184,11 @@ test("an event within a request has its id and address; one that serves everybod
     undefined,
     undefined,
   ]);
+});
+
+test("an event has only the members that may be recorded", () => {
+  const principal = { userId: "1", sessionId: "2", epoch: 3, tokenId: "4" };
+  expect(recordable(principal)).toEqual({ userId: "1", sessionId: "2" });
 });
 
 test("every event was observed, and RUNBOOK.md explains it", () => {

@@ -1,5 +1,5 @@
 /** The program from outside: start, refusal to start, stop, and what it stores. */
-import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import pg from "pg";
@@ -33,14 +33,28 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(version.stdout[0]).toMatch(/^\d+\.\d+\.\d+$/);
   });
 
-  test.each([[["dance"]], [["serve", "twice"]], [["--surprise"]], [["__proto__"]]])(
-    "%j is a wrong usage: exit status 64",
-    async (args) => {
-      const program = runProgram(args, {});
-      expect(await program.exit).toBe(64);
-      expect(program.stderr.join("\n")).toContain("latchkey --help");
-    },
-  );
+  test.each([
+    [["dance"], "Unknown command 'dance'. See latchkey --help."],
+    [["serve", "twice"], "Expected 0 arguments but got 1. See latchkey serve --help."],
+    [["--surprise"], "Unknown option '--surprise'. See latchkey --help."],
+    [["__proto__"], "Unknown command '__proto__'. See latchkey --help."],
+    [["worker", "1"], "Only the service runs workers"],
+    [["user", "unlock", "miguel"], "Did you mean users? See latchkey --help."],
+    [["users", "unlok", "miguel"], "Unknown command 'unlok'. Did you mean unlock? See latchkey users --help."],
+    [["sessions", "end", "--usr", "miguel"], "Did you mean --user? See latchkey sessions end --help."],
+    [["users"], "Which command? latchkey users "],
+  ])("%j is a wrong usage: exit status 64, and a hint", async (args, hint) => {
+    const program = runProgram(args, {});
+    expect(await program.exit).toBe(64);
+    expect(program.stderr.join("\n")).toContain(hint);
+    expect(program.stdout).toEqual([]);
+  });
+
+  test("a wrong usage does not repeat what may be a password", async () => {
+    const program = runProgram(["users", "set-password", "miguel", "hunter2"], {});
+    expect(await program.exit).toBe(64);
+    expect(program.stderr.join("\n")).not.toMatch(/miguel|hunter2/);
+  });
 
   test("wrong settings: exit status 78, each named, no secret repeated", async () => {
     const program = runProgram([], {
@@ -119,6 +133,22 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(await program.exit).toBe(69);
     expect(program.stderr).toEqual([expect.stringContaining(`There is no database in ${DATA_DIR}.`)]);
     await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
+  });
+
+  test("serve loads neither the library for commands nor the one for tables", async () => {
+    const folder = await temporaryFolder();
+    const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, NODE_V8_COVERAGE: folder };
+    const program = runProgram(["serve"], settings);
+    await program.url;
+    program.process.kill("SIGTERM");
+    expect(await program.exit).toBe(0);
+    const files = await readdir(folder);
+    const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
+    const loaded = texts.flatMap((text) => JSON.parse(text).result as { url: string }[]).map(({ url }) => url);
+    expect(loaded).toContainEqual(expect.stringContaining("node_modules/express/"));
+    expect(loaded.filter((url) => /node_modules\/(@commander-js|commander|table|string-width)\//.test(url))).toEqual(
+      [],
+    );
   });
 
   test("SIGUSR1 opens no debugger", async () => {

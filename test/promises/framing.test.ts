@@ -5,9 +5,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { basicAuthorization, ca, sendRaw } from "../support/client.ts";
-import { password, startTestService } from "../support/service.ts";
+import { password, realHashes, startTestService } from "../support/service.ts";
 
-const service = await startTestService();
+const service = await startTestService(realHashes);
 const overTls = await startTestService({
   TLS_CERT: "test/support/certificates/one.cert.pem",
   TLS_KEY: "test/support/certificates/one.key.pem",

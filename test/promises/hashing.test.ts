@@ -3,9 +3,9 @@ import { hash } from "@node-rs/argon2";
 import pg from "pg";
 import { describe, expect, test, vi } from "vitest";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
-import { password, startTestService } from "../support/service.ts";
+import { password, realHashes, startTestService } from "../support/service.ts";
 
-const service = await startTestService();
+const service = await startTestService(realHashes);
 const signIn = (username: string, secret: string) =>
   service.send("GET", "/api/resource", { basic: [username, secret] });
 /** The hashing work of a request, in KiB times passes. */

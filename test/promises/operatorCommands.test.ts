@@ -5,6 +5,7 @@ import { password, secretKey, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const { send } = service;
+const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
 for (const name of ["miguel", "susan"]) await service.register(name);
 const begin = async (username: string) =>
   (await send("POST", "/api/sessions", { basic: [username, password] })).json.refresh_token as string;
@@ -14,10 +15,55 @@ const statusOf = async (username: string) =>
 
 /** Runs a command and expects success. @returns its output */
 async function run(...args: string[]): Promise<string[]> {
-  const program = runProgram(args, { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey });
+  const program = runProgram(args, settings);
   expect(await program.exit, program.stderr.join("\n")).toBe(0);
   return program.stdout;
 }
+
+/** Runs a command that lists. @returns the objects that it prints */
+async function list(...args: string[]): Promise<Record<string, unknown>[]> {
+  return (await run(...args)).map((line) => JSON.parse(line));
+}
+
+test("sessions list has the live sessions of a user, page by page, and says when there are more", async () => {
+  const tokens = [await begin("susan"), await begin("susan"), await begin("susan")];
+  const all = await list("sessions", "list", "--user", "susan");
+  expect(all).toHaveLength(3);
+  expect(all.map(({ id }) => id)).toEqual(
+    all
+      .map(({ id }) => id)
+      .sort()
+      .reverse(),
+  );
+  expect(all[0]).toMatchObject({ address: "127.0.0.1", expires_at: expect.stringMatching(/Z$/) });
+  const program = runProgram(["sessions", "list", "--user", "susan", "--limit", "2"], settings);
+  expect(await program.exit).toBe(0);
+  expect(program.stdout.map((line) => JSON.parse(line))).toEqual(all.slice(0, 2));
+  expect(program.stderr).toEqual([`There are more. Continue with --after '${all[1]?.["id"]}'.`]);
+  expect(await list("sessions", "list", "--user", "susan", "--after", String(all[1]?.["id"]))).toEqual(all.slice(2));
+
+  expect(await run("sessions", "end", String(all[0]?.["id"]))).toEqual(["Ended the session, and every token of it."]);
+  expect((await refresh(tokens[2] ?? "")).problem).toBe("token-revoked");
+  expect((await refresh(tokens[0] ?? "")).status).toBe(200);
+  expect((await list("sessions", "list", "--user", "susan")).map(({ id }) => id)).toEqual(
+    all.slice(1).map(({ id }) => id),
+  );
+  const again = runProgram(["sessions", "end", String(all[0]?.["id"])], settings);
+  expect(await again.exit).toBe(69);
+});
+
+test("users sign-out ends the sessions of a user, and names who did it in the audit log", async () => {
+  const session = await begin("susan");
+  const program = runProgram(["users", "sign-out", "susan"], settings);
+  expect(await program.exit).toBe(0);
+  expect((await refresh(session)).problem).toBe("token-revoked");
+  const [event] = program.stderr.map((line) => JSON.parse(line));
+  expect(event).toMatchObject({
+    event: "sessions-ended",
+    reason: "operator",
+    actor: expect.stringMatching(/^command line \(.+\)$/),
+  });
+});
 
 test("sessions end --user ends the sessions of that user, not of others, and keeps the password", async () => {
   const [miguel, susan] = [await begin("miguel"), await begin("susan")];

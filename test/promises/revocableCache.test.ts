@@ -9,7 +9,11 @@ function cacheOfRows({ maxSize = 100 } = {}) {
   let notify: (subject: string | undefined) => void = () => {};
   const reads: { key: string; end: (row: Row) => void; fail: (error: Error) => void }[] = [];
   const cache = revocableCache<Row>({
-    revocations: { onEntry: (listener) => void (notify = listener) },
+    revocations: {
+      onEntry(listener) {
+        notify = listener;
+      },
+    },
     load: (key) => new Promise((end, fail) => reads.push({ key, end, fail })),
     subjectsOf: (key) => [`row:${key}`, "every row"],
     maxSize,

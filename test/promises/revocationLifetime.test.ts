@@ -21,8 +21,6 @@ import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
 
-/** Registrations do not wait for an estimate of the password. */
-const quick = { PASSWORD_BLOCKLIST: "off" };
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
 const signOut = async (service: TestService, username: string) =>
   expect((await service.send("DELETE", "/api/sessions", { basic: [username, password] })).status).toBe(204);
@@ -118,7 +116,7 @@ describe("with a lifetime of 600 seconds, ten million sign-outs a day of differe
 });
 
 test("the same user signing out again and again is one entry, in the table and in memory", async () => {
-  const service = await startTestService(quick);
+  const service = await startTestService();
   const { id, username } = await service.register();
   const tokens: string[] = [];
   for (let round = 0; round < 3; round += 1) {
@@ -126,7 +124,7 @@ test("the same user signing out again and again is one entry, in the table and i
     await signOut(service, username);
     expect(await entriesOf(service, id)).toHaveLength(1);
   }
-  const restarted = await startTestService(quick, service.databaseUrl);
+  const restarted = await startTestService({}, service.databaseUrl);
   for (const bearer of tokens)
     for (const instance of [service, restarted])
       expect((await instance.send("GET", "/api/resource", { bearer })).problem).toBe("token-revoked");
@@ -143,13 +141,13 @@ test("the same user signing out again and again is one entry, in the table and i
 
 describe("an entry outlives the tokens", () => {
   test("of an instance with a longer TOKEN_TTL_SECONDS, also after it was lowered", async () => {
-    const here = await startTestService(quick);
+    const here = await startTestService();
     const { id, username } = await here.register();
     await signOut(here, username);
     expect((await entriesOf(here, id))[0]?.left).toBeLessThan(600 + 300 + 120 + 1);
 
     // A rolling update raises the lifetime on one instance.
-    const longer = await startTestService({ ...quick, TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
+    const longer = await startTestService({ TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
     const claims = claimsOf(await longer.token(username));
     await here.sql("DELETE FROM revocations");
     await signOut(here, username);
@@ -190,7 +188,7 @@ describe("an entry outlives the tokens", () => {
   });
 
   test("that were issued after a backup was made, once it is restored", async () => {
-    const service = await startTestService(quick);
+    const service = await startTestService();
     await service.close();
     const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
     expect(await runProgram(["restore", "--keep-passwords"], settings).exit).toBe(0);
@@ -326,15 +324,15 @@ test("a token that is issued late expires as if it had been issued when its epoc
   });
   const issue = tokens.prepare(performance.now());
   nowMs += 3_600_000; // the process was frozen
-  const claims = claimsOf(await issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
+  const claims = claimsOf(issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
   expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });
 });
 
 test("an instance issues no token before its lifetime is recorded", async () => {
-  const here = await startTestService(quick);
+  const here = await startTestService();
   const { username } = await here.register();
   await here.sql("ALTER TABLE token_lifetimes RENAME TO token_lifetimes_gone");
-  const there = await startTestService({ ...quick, TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
+  const there = await startTestService({ TOKEN_TTL_SECONDS: "7200" }, here.databaseUrl);
   const signIns: [string, string][] = [
     ["GET", "/api/token"],
     ["POST", "/api/sessions"],

@@ -181,7 +181,7 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
     store: sessionStore(database),
     tokens: {
       ttlSeconds: 600,
-      prepare: () => () => Promise.resolve("unused"),
+      prepare: () => () => "unused",
       verify: () => Promise.reject(new Error()),
     },
     secrets: refreshSecrets([secretKey]),

@@ -49,7 +49,7 @@ const newInstance = () =>
     store: sessionStore(database),
     tokens: {
       ttlSeconds: 600,
-      prepare: () => () => Promise.resolve("unused"),
+      prepare: () => () => "unused",
       verify: () => Promise.reject(new Error()),
     },
     secrets: refreshSecrets([secretKey]),

@@ -21,6 +21,7 @@ import {
   startTestService,
   type TestService,
   toNextWindowSeconds,
+  workOfHash,
 } from "../support/service.ts";
 
 /** Low limits, and a trusted proxy that forwards addresses. guessLimits.test.ts tests the defaults. */
@@ -91,7 +92,7 @@ describe("of many concurrent guesses on two instances, exactly as many as allowe
     );
     expect([...new Set(statusesOf(guesses))].sort()).toEqual([401, 429]);
     expect(lookedAt(guesses)).toBe(limit);
-    expect(service.hashingWork() + second.hashingWork() - before).toBe(limit * 19_456 * 2);
+    expect(service.hashingWork() + second.hashingWork() - before).toBe(limit * workOfHash);
   });
 });
 

@@ -24,6 +24,13 @@ const highLimits = {
   THROTTLE_REGISTRATIONS: "10000",
 };
 
+/** Far below what the settings allow. Few tests depend on the cost of a hash, but most wait for it: those set `realHashes`. */
+const cheapHashes = { argon2MemoryKib: 1024, argon2Passes: 1 };
+/** What `hashingWork` counts for each of them. */
+export const workOfHash = cheapHashes.argon2MemoryKib * cheapHashes.argon2Passes;
+/** Settings for a test that depends on the cost: the defaults. */
+export const realHashes = { ARGON2_MEMORY_KIB: "19456", ARGON2_PASSES: "2" };
+
 export type TestService = {
   url: string;
   databaseUrl: string;
@@ -72,18 +79,18 @@ export async function startTestService(
   const database = new URL(url).pathname.slice(1);
   let offsetMs = 0;
   const log: string[] = [];
+  const config = readConfig({
+    PORT: "0",
+    DATABASE_URL: url,
+    SECRET_KEY: secretKey,
+    DATABASE_POOL_MAX: "5",
+    CONTRACT_CHECK: "enforce",
+    ...highLimits,
+    PASSWORD_BLOCKLIST: "off", // loading the dictionaries takes longer than most tests
+    ...settings,
+  });
   const service = await startService(
-    readConfig({
-      PORT: "0",
-      DATABASE_URL: url,
-      SECRET_KEY: secretKey,
-      DATABASE_POOL_MAX: "5",
-      CONTRACT_CHECK: "enforce",
-      ...highLimits,
-      // `npm run mutate` turns the dictionaries off, because loading them takes longer than most tests.
-      PASSWORD_BLOCKLIST: process.env["TEST_PASSWORD_BLOCKLIST"] ?? "on",
-      ...settings,
-    }),
+    "ARGON2_MEMORY_KIB" in settings ? config : { ...config, ...cheapHashes },
     pino({ level: "info" }, { write: (line) => void log.push(line) }),
     { clockOffsetMs: () => offsetMs },
   );
@@ -135,11 +142,11 @@ export async function startTestService(
       }
     },
     async withBrokenTables(test) {
-      await query(url, "ALTER TABLE users RENAME TO users_gone");
+      await query(url, renameTables("", "_gone"));
       try {
         await test();
       } finally {
-        await query(url, "ALTER TABLE users_gone RENAME TO users");
+        await query(url, renameTables("_gone", ""));
       }
     },
     close,
@@ -174,6 +181,10 @@ export async function holdLocks({ databaseUrl, sql }: TestService, text: string,
     },
   };
 }
+
+/** Every operation needs one of these tables. */
+const renameTables = (from: string, to: string): string =>
+  ["users", "api_key_secrets"].map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`).join(";");
 
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
 

@@ -118,6 +118,7 @@ export async function up(knex: Knex): Promise<void> {
       last_used_network text
     );
     CREATE INDEX api_key_secrets_key_id_idx ON api_key_secrets (key_id);
+    CREATE INDEX api_key_secrets_expires_at_idx ON api_key_secrets (expires_at) WHERE expires_at IS NOT NULL;
 
     -- Actor and subject are stored by id and by name, and refer to no row: the events outlive the user.
     CREATE TABLE audit_events (
@@ -135,6 +136,5 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, id) WHERE subject_id IS NOT NULL;
     CREATE INDEX audit_events_actor_id_idx ON audit_events (actor_id, id) WHERE actor_id IS NOT NULL;
     CREATE INDEX audit_events_event_idx ON audit_events (event, id);
-    CREATE INDEX audit_events_request_id_idx ON audit_events (request_id) WHERE request_id IS NOT NULL;
-    CREATE INDEX audit_events_occurred_at_idx ON audit_events USING brin (occurred_at);`);
+    CREATE INDEX audit_events_request_id_idx ON audit_events (request_id) WHERE request_id IS NOT NULL;`);
 }

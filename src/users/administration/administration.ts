@@ -13,6 +13,7 @@ import { type Actor, missingScopes } from "./actor.ts";
 import {
   type AdministrationStore,
   type Decision,
+  type LockedChange,
   type Role,
   UnknownRole,
   type UserChange,
@@ -76,7 +77,7 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
     const roles = user.roles && user.roles.length > 0 ? await grantable(user.roles, actor) : [];
     const passwordHash = await hash(password, username, actor);
     const values = { id: toUserId(uuidv7()), username, passwordHash, roles: roles.map(({ name }) => name) };
-    const created = await store.create(values).catch(explainUnknownRole);
+    const created = await store.create({ ...values, reason: actor.reason }).catch(explainUnknownRole);
     record("user-created", created.id, actor, rolesOf(created));
     return created;
   }
@@ -99,52 +100,65 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
       requireScopes(missingScopes(actor, user.assignedRoles), actor);
     };
     const names = roles?.map(({ name }) => name);
-    const changed = await store.change(id, { ...wanted, roles: names }, decide).catch(explainUnknownRole);
+    const changed = await store
+      .change({ ...wanted, id, roles: names, decide, reason: actor.reason })
+      .catch(explainUnknownRole);
     if (!changed) return notFound();
-    const { before, after, revocations } = changed;
+    const { before, after, revocations, deletedApiKeys } = changed;
     for (const revocation of revocations) enforce(revocation);
+    for (const apiKeyId of deletedApiKeys) audit("api-key-deleted", { userId: id, apiKeyId, reason: "user-blocked" });
     if (before.isBlocked !== after.isBlocked) record(after.isBlocked ? "user-blocked" : "user-unblocked", id, actor);
     if (before.roles.join() !== after.roles.join()) record("roles-changed", id, actor, rolesOf(after));
     return after;
   }
 
   /**
-   * Sets a password without the current one. Revokes all tokens and sessions of the user, and forgets all known networks.
+   * Sets a password without the current one. Revokes all tokens and sessions of the user, forgets all known networks, and
+   * deletes the API keys unless they are kept.
    * @throws {Problem} `not-found`, `invalid-request`, `password-refused`, `insufficient-scope`, `overloaded`
    */
-  async function setPassword(id: UserId, newPassword: string, actor: Actor): Promise<void> {
+  async function setPassword(
+    id: UserId,
+    { newPassword, keepApiKeys = false }: { newPassword: string; keepApiKeys?: boolean | undefined },
+    actor: Actor,
+  ): Promise<void> {
     const password = acceptPassword(newPassword, "#/new_password");
     const { username } = await requireAuthority(id, actor);
     const passwordHash = await hash(password, username, actor);
-    const revocation = (await store.setPassword(id, passwordHash, authority(actor))) ?? notFound();
+    const change = { ...administered(id, actor), passwordHash, keepApiKeys };
+    const { revocation, deletedApiKeys } = (await store.setPassword(change)) ?? notFound();
     enforce(revocation);
     record("password-changed", id, actor, { passwordEpoch: revocation.minimumEpoch });
+    for (const apiKeyId of deletedApiKeys) {
+      audit("api-key-deleted", { userId: id, apiKeyId, reason: "password-changed" });
+    }
   }
 
   /** @throws {Problem} `not-found`, `insufficient-scope`, `last-administrator` */
   async function remove(id: UserId, actor: Actor): Promise<void> {
-    enforce((await store.delete(id, authority(actor))) ?? notFound());
+    enforce((await store.delete(administered(id, actor))) ?? notFound());
     record("user-deleted", id, actor);
   }
 
   /** Ends all sessions and revokes all tokens of a user. @throws {Problem} `not-found`, `insufficient-scope` */
   async function signOut(id: UserId, actor: Actor): Promise<void> {
-    enforce((await store.signOut(id, authority(actor))) ?? notFound());
+    enforce((await store.signOut(administered(id, actor))) ?? notFound());
     record("sessions-ended", id, actor);
   }
 
   /** Requires that the actor may change the user. @throws {Problem} `not-found`, `insufficient-scope` */
   async function requireAuthority(id: UserId, actor: Actor): Promise<User> {
     const user = (await store.find(id)) ?? notFound();
-    authority(actor)(user);
+    requireScopes(missingScopes(actor, user.assignedRoles), actor);
     return user;
   }
 
-  /** Decides whether the actor has all rights of a user. */
-  const authority =
-    (actor: Actor): Decision =>
-    ({ assignedRoles }) =>
-      requireScopes(missingScopes(actor, assignedRoles), actor);
+  /** A change that requires all rights of the user. */
+  const administered = (id: UserId, actor: Actor): LockedChange => ({
+    id,
+    decide: ({ assignedRoles }) => requireScopes(missingScopes(actor, assignedRoles), actor),
+    reason: actor.reason,
+  });
 
   /**
    * @returns the roles with these names, which the actor may assign

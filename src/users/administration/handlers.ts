@@ -33,7 +33,8 @@ export const updateUser =
 export const setUserPassword =
   ({ administration, access }: Parts): Handler<"setUserPassword"> =>
   async ({ principal, path, body }) => {
-    await administration.setPassword(idIn(path), body.new_password, await actorFor(access, principal));
+    const { new_password: newPassword, keep_api_keys: keepApiKeys } = body;
+    await administration.setPassword(idIn(path), { newPassword, keepApiKeys }, await actorFor(access, principal));
     return { status: 204 };
   };
 

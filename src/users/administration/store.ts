@@ -1,18 +1,18 @@
 import type { Knex } from "knex";
-import { userId, username } from "../../database/columns.ts";
+import { type AuditContext, auditContext } from "../../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
+import { apiKeyId, userId, username } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { violates } from "../../database/errors.ts";
 import { statement } from "../../database/sql.ts";
 import { arrayOf, boolean, integer, json, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
 import type { UserId } from "../../identifiers.ts";
 import { Problem } from "../../problems/problems.ts";
-import type { Revocation } from "../../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
-import type { User } from "../storeTypes.ts";
 import {
   type AdministeredUser,
   type AdministrationStore,
-  type Decision,
+  type LockedChange,
   type Role,
   UnknownRole,
 } from "./storeTypes.ts";
@@ -87,9 +87,11 @@ const createUser = statement({
       RETURNING id, username, created_at, version
     ), assigned AS (
       INSERT INTO user_roles (user_id, role) SELECT id, unnest(:roles) FROM inserted
+    ), audited AS (
+      ${recordEvent({ event: "user-created", from: "inserted", subjectName: "username" })}
     )
     SELECT id, username, created_at AS "createdAt", version FROM inserted`,
-  parameters: { id: userId, username, passwordHash: text, roles: arrayOf(text) },
+  parameters: { id: userId, username, passwordHash: text, roles: arrayOf(text), audit: auditParameter },
   columns: { id: userId, username, createdAt: timestamptz, version: integer },
 });
 
@@ -108,18 +110,21 @@ const blockUser = statement({
       SET blocked_at = now(), token_epoch = token_epoch + 1, password_epoch = token_epoch + 1, version = version + 1
       WHERE id = :id AND blocked_at IS NULL
       RETURNING id, token_epoch
-    ), ended AS (
-      DELETE FROM api_keys USING changed WHERE user_id = changed.id
+    ), audited AS (
+      ${recordEvent({ event: "user-blocked", from: "changed" })}
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId },
+  parameters: { id: userId, audit: auditParameter },
   columns: revocationColumns,
 });
 
 const unblockUser = statement({
   name: "unblock-user",
-  sql: "UPDATE users SET blocked_at = NULL, version = version + 1 WHERE id = :id AND blocked_at IS NOT NULL",
-  parameters: { id: userId },
+  sql: `WITH changed AS (
+      UPDATE users SET blocked_at = NULL, version = version + 1 WHERE id = :id AND blocked_at IS NOT NULL RETURNING id
+    )
+    ${recordEvent({ event: "user-unblocked", from: "changed" })}`,
+  parameters: { id: userId, audit: auditParameter },
 });
 
 const setRoles = statement({
@@ -130,9 +135,11 @@ const setRoles = statement({
       INSERT INTO user_roles (user_id, role) SELECT :id, unnest(:roles) ON CONFLICT DO NOTHING
     ), changed AS (
       UPDATE users SET version = version + 1 WHERE id = :id RETURNING id
+    ), audited AS (
+      ${recordEvent({ event: "roles-changed", from: "changed" })}
     )
     ${revoke({ from: "changed", subject: "'rights:' || id" })}`,
-  parameters: { id: userId, roles: arrayOf(text) },
+  parameters: { id: userId, roles: arrayOf(text), audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -145,33 +152,48 @@ const setPassword = statement({
       RETURNING id, token_epoch
     ), forgotten AS (
       DELETE FROM familiar_networks WHERE user_id = :id
+    ), audited AS (
+      ${recordEvent({
+        event: "password-changed",
+        from: "changed",
+        details: "jsonb_build_object('password_epoch', token_epoch::text)",
+      })}
     )
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId, passwordHash: text },
+  parameters: { id: userId, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
 const signOut = statement({
   name: "sign-out-user",
-  sql: `WITH changed AS (UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id RETURNING id, token_epoch)
+  sql: `WITH changed AS (UPDATE users SET token_epoch = token_epoch + 1 WHERE id = :id RETURNING id, token_epoch),
+    audited AS (${recordEvent({ event: "sessions-ended", from: "changed" })})
     ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
-  parameters: { id: userId },
+  parameters: { id: userId, audit: auditParameter },
   columns: revocationColumns,
 });
 
 const deleteUser = statement({
   name: "delete-administered-user",
-  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id RETURNING id) ${revoke({ from: "deleted" })}`,
-  parameters: { id: userId },
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id RETURNING id),
+    audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
+    ${revoke({ from: "deleted" })}`,
+  parameters: { id: userId, audit: auditParameter },
   columns: revocationColumns,
+});
+
+const deleteApiKeys = statement({
+  name: "delete-administered-api-keys",
+  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
+  parameters: { id: userId },
+  columns: { id: apiKeyId },
 });
 
 export function administrationStore(database: Database): AdministrationStore {
   /** Locks the user, decides, and makes the change, in one transaction. */
   const changeLocked = async <Result>(
-    id: UserId,
-    decide: Decision,
-    change: (transaction: Knex.Transaction, user: AdministeredUser) => Promise<Result>,
+    { id, decide, reason }: LockedChange,
+    change: (transaction: Knex.Transaction, values: ChangeValues, user: AdministeredUser) => Promise<Result>,
   ): Promise<Result | undefined> => {
     try {
       return await database.write((knex) =>
@@ -179,13 +201,15 @@ export function administrationStore(database: Database): AdministrationStore {
           if ((await lockUser.count(transaction, { id })) === 0) return undefined;
           const user = await findUser.one(transaction, { id });
           decide(user);
-          return change(transaction, user);
+          return change(transaction, { id, audit: auditContext({ reason }) }, user);
         }),
       );
     } catch (error) {
       throw violates(error, "last_administrator") ? new Problem("last-administrator") : unknownRole(error);
     }
   };
+  const deleteKeys = async (transaction: Knex.Transaction, id: UserId) =>
+    (await deleteApiKeys.rows(transaction, { id })).map((key) => key.id);
 
   return {
     list(filter, limit, after) {
@@ -199,31 +223,48 @@ export function administrationStore(database: Database): AdministrationStore {
     find: (id) => database.read((knex) => findUser.first(knex, { id })),
     findRoles: (names) => database.read((knex) => findRoles.rows(knex, { names })),
 
-    async create(user) {
+    async create({ reason, ...user }) {
+      const roles = user.roles.toSorted();
       try {
-        const created = await database.write((knex) => createUser.one(knex, user));
-        return { ...created, isBlocked: false, roles: user.roles.toSorted() };
+        const audit = auditContext({ reason, roles: roles.join(" ") });
+        return {
+          ...(await database.write((knex) => createUser.one(knex, { ...user, audit }))),
+          isBlocked: false,
+          roles,
+        };
       } catch (error) {
         throw violates(error, "users_username_key") ? new Problem("username-taken") : unknownRole(error);
       }
     },
 
-    change: (id, { isBlocked, roles }, decide) =>
-      changeLocked(id, decide, async (transaction, before) => {
-        const revocations: (Revocation | undefined)[] = [];
-        if (isBlocked === true) revocations.push(await blockUser.first(transaction, { id }));
-        if (isBlocked === false) await unblockUser.count(transaction, { id });
-        if (roles && isOtherSet(roles, before.roles))
-          revocations.push(await setRoles.first(transaction, { id, roles }));
-        const after: User = await findUser.one(transaction, { id });
-        return { before, after, revocations: revocations.filter((entry) => entry !== undefined) };
+    change: ({ isBlocked, roles, ...locked }) =>
+      changeLocked(locked, async (transaction, values, before) => {
+        const blocked = isBlocked === true ? await blockUser.first(transaction, values) : undefined;
+        const deletedApiKeys = blocked ? await deleteKeys(transaction, locked.id) : [];
+        if (isBlocked === false) await unblockUser.count(transaction, values);
+        const changed =
+          roles && isOtherSet(roles, before.roles)
+            ? await setRoles.first(transaction, {
+                ...values,
+                roles,
+                audit: auditContext({ reason: locked.reason, roles: roles.toSorted().join(" ") }),
+              })
+            : undefined;
+        const after = await findUser.one(transaction, { id: locked.id });
+        const revocations = [blocked, changed].filter((entry) => entry !== undefined);
+        return { before, after, revocations, deletedApiKeys };
       }),
-    setPassword: (id, passwordHash, decide) =>
-      changeLocked(id, decide, (transaction) => setPassword.one(transaction, { id, passwordHash })),
-    signOut: (id, decide) => changeLocked(id, decide, (transaction) => signOut.one(transaction, { id })),
-    delete: (id, decide) => changeLocked(id, decide, (transaction) => deleteUser.one(transaction, { id })),
+    setPassword: ({ passwordHash, keepApiKeys, ...locked }) =>
+      changeLocked(locked, async (transaction, values) => {
+        const revocation = await setPassword.one(transaction, { ...values, passwordHash });
+        return { revocation, deletedApiKeys: keepApiKeys ? [] : await deleteKeys(transaction, locked.id) };
+      }),
+    signOut: (locked) => changeLocked(locked, (transaction, values) => signOut.one(transaction, values)),
+    delete: (locked) => changeLocked(locked, (transaction, values) => deleteUser.one(transaction, values)),
   };
 }
+
+type ChangeValues = { id: UserId; audit: AuditContext };
 
 const isOtherSet = (a: readonly string[], b: readonly string[]): boolean =>
   new Set(a).size !== b.length || b.some((item) => !a.includes(item));

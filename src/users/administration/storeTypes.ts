@@ -1,7 +1,7 @@
 /** The types of the administration's store. */
-import type { CanonicalUsername, UserId } from "../../identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, UserId } from "../../identifiers.ts";
 import type { Revocation } from "../../revocations/revocations.ts";
-import type { User } from "../storeTypes.ts";
+import type { PasswordChange, User } from "../storeTypes.ts";
 
 export type Role = { name: string; scopes: string[] };
 
@@ -25,9 +25,13 @@ export type UserChange = { isBlocked?: boolean | undefined; roles?: readonly str
  */
 export type Decision = (user: AdministeredUser) => void;
 
+/** A change of a user. `reason`: who makes it, for the audit event. */
+export type LockedChange = { id: UserId; decide: Decision; reason: string };
+
 /**
- * Methods with a decision return `undefined` if there is no such user. They throw the problem `last-administrator` if no
- * administrator would be left. Each method may throw the problem `database-unavailable`.
+ * A change and its audit events are stored in one transaction, with the revocations that it requires. It returns `undefined`
+ * if there is no such user, and throws the problem `last-administrator` if no administrator would be left. Each method may
+ * throw the problem `database-unavailable`.
  */
 export type AdministrationStore = {
   /** At most `limit` users in the order of their names, by code point. With `after`, those behind this name. */
@@ -41,23 +45,23 @@ export type AdministrationStore = {
     username: CanonicalUsername;
     passwordHash: string;
     roles: readonly string[];
+    reason: string;
   }): Promise<User>;
   /**
    * Blocks or unblocks the user, and replaces the assigned roles. Blocking deletes the API keys. Raises the version if
    * anything changes.
-   * @returns the user before and after the change, and the revocations, which are stored in the same transaction
    * @throws {UnknownRole}
    */
   change(
-    id: UserId,
-    change: UserChange,
-    decide: Decision,
-  ): Promise<{ before: User; after: User; revocations: Revocation[] } | undefined>;
-  /** Sets the hash, revokes all tokens, and forgets all known networks. */
-  setPassword(id: UserId, passwordHash: string, decide: Decision): Promise<Revocation | undefined>;
+    change: LockedChange & UserChange,
+  ): Promise<{ before: User; after: User; revocations: Revocation[]; deletedApiKeys: ApiKeyId[] } | undefined>;
+  /** Sets the hash, revokes all tokens, forgets all known networks, and deletes the API keys unless they are kept. */
+  setPassword(
+    change: LockedChange & { passwordHash: string; keepApiKeys: boolean },
+  ): Promise<PasswordChange | undefined>;
   /** Revokes all tokens and sessions. */
-  signOut(id: UserId, decide: Decision): Promise<Revocation | undefined>;
-  delete(id: UserId, decide: Decision): Promise<Revocation | undefined>;
+  signOut(change: LockedChange): Promise<Revocation | undefined>;
+  delete(change: LockedChange): Promise<Revocation | undefined>;
 };
 
 /** A role was deleted after it was found. */

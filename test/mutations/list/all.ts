@@ -1,5 +1,6 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
+import { access } from "./access.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
@@ -16,6 +17,7 @@ import { users } from "./users.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
+  ...access,
   ...requests,
   ...documentation,
   ...http,

@@ -77,7 +77,7 @@ export const http: readonly Mutation[] = [
   {
     name: "the number of pipelined requests is not limited",
     file: "src/http/requests.ts",
-    find: "unfinished.size > maxPipelined",
+    find: "unfinished.length > maxPipelined",
     replace: "false",
     test: "test/promises/framing.test.ts",
     only: "a few pipelined requests are answered in order",

@@ -78,8 +78,8 @@ export const requests: readonly Mutation[] = [
   {
     name: "the cause of a 500 is logged without filtering",
     file: "src/observability/log.ts",
-    find: "err: cause && describeError(cause),",
-    replace: "err: cause && `${cause.message}`,",
+    find: "err: describeError(cause)",
+    replace: "err: cause.message",
     test: "test/promises/secrets.test.ts",
     only: "planted everywhere",
   },

@@ -53,8 +53,8 @@ export const users: readonly Mutation[] = [
   {
     name: "a token can be registered as a username",
     file: "src/users/acceptance.ts",
-    find: 'hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name)',
-    replace: "newUsername(name)",
+    find: "const isCredential = hasTokenShape(name) || hasApiKeyShape(name);",
+    replace: "const isCredential = hasApiKeyShape(name);",
     test: "test/operations/createUser.test.ts",
     only: "400 for a username",
   },
@@ -205,9 +205,9 @@ export const users: readonly Mutation[] = [
   {
     name: "a password change keeps a network that was remembered while it waited",
     file: "src/users/store.ts",
-    find: "const revocation = await changePassword.first(transaction, change);",
+    find: "const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });",
     replace: `await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const revocation = await changePassword.first(transaction, change);
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });
           if (revocation) return revocation;`,
     test: "test/promises/replacedPassword.test.ts",
     only: "is forgotten by a password change",

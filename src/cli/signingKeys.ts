@@ -1,5 +1,4 @@
-/** `latchkey keys`: lists, rotates and revokes the signing keys. */
-import type { Logger } from "pino";
+/** `latchkey signing-keys`, formerly `latchkey keys`: lists, rotates and revokes the signing keys. */
 import { daySeconds } from "../config/values.ts";
 import { StartError } from "../errors.ts";
 import {
@@ -13,35 +12,61 @@ import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/seal
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
 import type { SigningKeyStore, StoredKey } from "../tokens/storeTypes.ts";
-import { type Command, parseArguments, unknownCommand } from "./arguments.ts";
+import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
+import { examples } from "./help.ts";
 import { counted, printLine } from "./output.ts";
+import { optionTexts } from "./paging.ts";
+import { printRows } from "./results.ts";
 
-type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; log: Logger; rotationSeconds: number };
+type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
 
-export const keys: Command = (args) => {
-  const [verb = "", kid = ""] = args;
-  // One id in 64 begins with a hyphen and would be parsed as an option.
-  const separated = isKeyId(kid) ? [verb, "--", ...args.slice(1)] : args;
-  const { positionals, values } = parseArguments(separated, { all: { type: "boolean" } });
-  const run = actionOf(positionals, values.all === true);
-  if (!run) throw unknownCommand(["keys", ...args]);
-  return (config, log) =>
-    withDatabase(config, log, async (tools) => {
-      const store = signingKeyStore(tools.database);
-      const seal = createSeal((await readSecretKeys(config)).sealing);
-      await run({ ...tools, store, seal, log, rotationSeconds: config.keyRotationDays * daySeconds });
+export const defineSigningKeys: Define = (signingKeys, execute) => {
+  const name = signingKeys.name();
+  const run = (use: (tools: KeyTools) => Promise<void>) =>
+    execute(
+      withDatabase(async (tools) => {
+        const store = signingKeyStore(tools.database);
+        const seal = createSeal((await readSecretKeys(tools.config)).sealing);
+        await use({ ...tools, store, seal, rotationSeconds: tools.config.keyRotationDays * daySeconds });
+      }),
+    );
+
+  signingKeys
+    .command("list")
+    .description("List the signing keys with their states: next, signing, retired or revoked.")
+    .option("--json", optionTexts.json)
+    .addHelpText("after", examples(`${name} list`, `${name} list --json`))
+    .action(async ({ json }) => {
+      // Scripts read the lines that the former name prints.
+      const printsLines = name === "keys" && !json && !process.stdout.isTTY;
+      await run(printsLines ? printLines : (tools) => list(tools, json));
+    });
+
+  signingKeys
+    .command("rotate")
+    .description(
+      "Rotate the signing key: the next key signs once it has been published for six minutes. Prints its id.",
+    )
+    .addHelpText("after", examples(`${name} rotate`))
+    .action(() => run(rotate));
+
+  signingKeys
+    .command("revoke")
+    .description("Revoke a stolen key and all its tokens. The next key signs at once.")
+    .argument("[kid]", "the id of the key")
+    .option("--all", "revoke all keys, tokens and sessions, after SECRET_KEY was stolen and changed")
+    .addHelpText(
+      "after",
+      examples(`${name} revoke 0YkE8mVJ9fqlXx0T1R4pZ5cUe3w7sHn2aGdKbQiLoNM`, `${name} revoke --all`),
+    )
+    .action(async (kid, { all = false }) => {
+      if (all === (kid !== undefined))
+        throw wrongUsage(`${name} revoke`, `Which keys? latchkey ${name} revoke KID, or --all.`);
+      await run(kid === undefined ? revokeAll : (tools) => revoke(tools, kid));
     });
 };
-
-function actionOf([verb, kid, ...rest]: string[], all: boolean): ((tools: KeyTools) => Promise<void>) | undefined {
-  if (rest.length > 0 || (all && verb !== "revoke")) return undefined;
-  if (verb === "list" && kid === undefined) return list;
-  if (verb === "rotate" && kid === undefined) return rotate;
-  if (verb !== "revoke" || all === (kid !== undefined)) return undefined;
-  return kid === undefined ? revokeAll : (tools) => revoke(tools, kid);
-}
 
 /** @returns whether SECRET_KEY decrypts every key that is not revoked; false if there is no such key */
 async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolean> {
@@ -52,7 +77,20 @@ async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolea
   );
 }
 
-const isKeyId = (text: string) => /^[\w-]{43}$/.test(text);
+async function list({ store, seal }: KeyTools, json: true | undefined): Promise<void> {
+  await requireSecretKey(store, seal);
+  const keys = (await statesOf(store)).map(({ kid, state, at, createdAt }) => ({
+    kid,
+    state,
+    since: at.toISOString(),
+    published_at: createdAt.toISOString(),
+  }));
+  await printRows([keys], {
+    columns: ["kid", "state", "since", "published_at"],
+    json,
+    none: "There is no signing key.",
+  });
+}
 
 const texts: Record<KeyState["state"], string> = {
   next: "next, signs from",
@@ -62,7 +100,7 @@ const texts: Record<KeyState["state"], string> = {
 };
 
 /** The times are in UTC, by the clock of the database. */
-async function list({ store, seal }: KeyTools): Promise<void> {
+async function printLines({ store, seal }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
   for (const { kid, state, at, createdAt } of await statesOf(store))
     printLine(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}`);

@@ -1,0 +1,57 @@
+/** What is stored about an event. */
+import { currentRequest } from "../requestContext.ts";
+import { type AuditDetails, type AuditEvent, recordable } from "./audit.ts";
+
+/** Who acts, and from where. The members are columns of `audit_events`. */
+export type AuditContext = {
+  actor_id: string | null;
+  actor_name: string | null;
+  address: string | null;
+  request_id: string | null;
+  /** Members in snake_case. */
+  details: Record<string, string>;
+};
+
+export type AuditRow = AuditContext & {
+  occurred_at: string;
+  event: AuditEvent;
+  subject_id: string | null;
+};
+
+/** The name of the actor of a command. */
+let commandActor: string | null = null;
+
+/** From now on, events outside of requests are those of a person at the command line. @param name of the person */
+export function actAsCommand(name: string): void {
+  commandActor = name;
+}
+
+/** The context of an event that happens now: the request and its principal. */
+export function auditContext(details: Omit<AuditDetails, "userId"> = {}): AuditContext {
+  const request = currentRequest();
+  const principal = request?.principal;
+  return {
+    actor_id: principal?.userId ?? null,
+    actor_name: principal?.username ?? (request ? null : commandActor),
+    address: request?.address ?? null,
+    request_id: request?.id ?? null,
+    details: Object.fromEntries(
+      Object.entries(recordable(details)).map(([name, value]) => [snakeCase(name), String(value)]),
+    ),
+  };
+}
+
+const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** @param now the time of the database */
+export function auditRow(event: AuditEvent, { userId, ...details }: AuditDetails, now: Date): AuditRow {
+  const context = auditContext(details);
+  return {
+    ...context,
+    // During a sign-in, there is no principal yet.
+    actor_id: context.actor_id ?? (event === "password-accepted" ? (userId ?? null) : null),
+    occurred_at: now.toISOString(),
+    event,
+    subject_id: userId ?? null,
+  };
+}

@@ -1,0 +1,76 @@
+/** Every command. Each one is a file of this folder, which is loaded only when the command runs. */
+import type { Define, ServiceCommand } from "./arguments.ts";
+
+type Entry = {
+  /** For `latchkey --help`. */
+  summary: string;
+  examples: readonly string[];
+  /** The file descriptor of the log. A command that prints a result logs to standard error. */
+  logTo: 1 | 2;
+  /** Whether misspelled settings are logged. A worker has the environment of its primary. */
+  checksSpelling: boolean;
+  isHidden?: true;
+};
+
+/** A command that serves starts without the library for commands: it has no options. */
+export type ServiceEntry = Entry & { operands: number; load(): Promise<ServiceCommand> };
+export type ToolEntry = Entry & { define(): Promise<Define> };
+export type CommandEntry = ServiceEntry | ToolEntry;
+
+const service = { logTo: 1, checksSpelling: true, operands: 0 } as const;
+const tool = { logTo: 2, checksSpelling: false } as const;
+
+const signingKeys: ToolEntry = {
+  ...tool,
+  summary: "List, rotate and revoke the keys that sign tokens (formerly keys).",
+  examples: ["signing-keys list", "signing-keys rotate"],
+  define: async () => (await import("./signingKeys.ts")).defineSigningKeys,
+};
+
+const entries: Record<string, CommandEntry> = {
+  serve: {
+    ...service,
+    summary: "Apply missing migrations, then serve (the default).",
+    examples: ["serve"],
+    load: async () => (await import("./serve.ts")).serve,
+  },
+  worker: {
+    ...service,
+    operands: 1,
+    checksSpelling: false,
+    isHidden: true,
+    summary: "Serve as one of WORKERS.",
+    examples: [],
+    load: async () => (await import("./worker.ts")).worker,
+  },
+  migrate: {
+    ...service,
+    summary: "Apply missing migrations.",
+    examples: ["migrate"],
+    load: async () => (await import("./migrate.ts")).migrate,
+  },
+  users: {
+    ...tool,
+    summary: "Administer users.",
+    examples: ["users set-password miguel", "users unlock miguel"],
+    define: async () => (await import("./users.ts")).defineUsers,
+  },
+  sessions: {
+    ...tool,
+    summary: "List sessions, and end one, those of a user, or all.",
+    examples: ["sessions list --user miguel", "sessions end --user miguel"],
+    define: async () => (await import("./sessions.ts")).defineSessions,
+  },
+  "signing-keys": signingKeys,
+  keys: { ...signingKeys, isHidden: true },
+  restore: {
+    ...tool,
+    summary: "Revoke again what was revoked since the backup, after a backup was restored.",
+    examples: ["restore --audit-log latchkey.log", "restore --end-passwords"],
+    define: async () => (await import("./restore.ts")).defineRestore,
+  },
+};
+
+export const commands: ReadonlyMap<string, CommandEntry> = new Map(Object.entries(entries));
+
+export const isService = (entry: CommandEntry): entry is ServiceEntry => "operands" in entry;

@@ -1,0 +1,34 @@
+/** `latchkey users unlock`: lets a user sign in again after too many wrong passwords. */
+import { readSecretKeys } from "../../tokens/secretKey.ts";
+import { userStore } from "../../users/store.ts";
+import { canonicalUsername, nobody } from "../../users/username.ts";
+import { noUser, unlockAccount, usernameOf } from "../account.ts";
+import type { Define } from "../arguments.ts";
+import { withDatabase } from "../database.ts";
+import { examples } from "../help.ts";
+import { printLine } from "../output.ts";
+import { optionTexts } from "../paging.ts";
+
+export const defineUnlock: Define = (users, execute) => {
+  users
+    .command("unlock")
+    .description("Reset the counts of wrong passwords that prevent the user from signing in.")
+    .argument("<name>", optionTexts.name)
+    .addHelpText("after", examples("users unlock miguel"))
+    .action((name) =>
+      execute(
+        withDatabase(async ({ config, database, audit }) => {
+          const username = await usernameOf(database, name);
+          const account = await userStore(database).findAccount({ username: canonicalUsername(username) ?? nobody });
+          if (!account) throw noUser(name);
+          const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, username);
+          if (isUnlocked) audit("account-unlocked", { userId: account.id });
+          printLine(
+            isUnlocked
+              ? "The counts of wrong passwords are reset. An instance may still reject attempts for two seconds."
+              : "No wrong passwords are counted for this user.",
+          );
+        }),
+      ),
+    );
+};

@@ -1,0 +1,138 @@
+/** Audit events are stored: those of changes with the change, others within a second. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
+import { auditStore } from "../../src/audit/store.ts";
+import { startAuditWriter } from "../../src/audit/writer.ts";
+import { openDatabase } from "../../src/database/database.ts";
+import { afterTest } from "../support/afterTest.ts";
+import type { Received } from "../support/client.ts";
+import { password, startTestService } from "../support/service.ts";
+
+const service = await startTestService({ REFRESH_GRACE_SECONDS: "0", SESSIONS_PER_USER: "1" });
+const storedFor = ({ header }: Received) =>
+  service.sql("SELECT * FROM audit_events WHERE request_id = $1 ORDER BY id", [header("x-request-id")]);
+const loggedFor = ({ header }: Received) =>
+  service.log.map((line) => JSON.parse(line)).filter(({ event, req }) => event && req?.id === header("x-request-id"));
+const seen = new Set<AuditEvent>();
+
+/** The events of changes are stored before the response, once each. */
+async function expectStored(answer: Received, subject: { id: string; name: string }, actorId: string | null) {
+  const changes = loggedFor(answer).filter(({ event }) => storedWithChange.has(event));
+  expect(changes.length).toBeGreaterThan(0);
+  const rows = (await storedFor(answer)).filter(({ event }) => storedWithChange.has(event as AuditEvent));
+  expect(rows.map(({ event }) => event).sort()).toEqual(changes.map(({ event }) => event).sort());
+  for (const row of rows) {
+    expect(row).toMatchObject({ subject_id: subject.id, subject_name: subject.name, actor_id: actorId });
+    expect(row["address"]).toBe("127.0.0.1");
+    seen.add(row["event"] as AuditEvent);
+  }
+}
+
+test("the event of a change is stored with the change", async () => {
+  const registered = await service.send("POST", "/api/users", { json: { username: "miguel", password } });
+  const { id } = registered.json;
+  const miguel = { id, name: "miguel" };
+  await expectStored(registered, miguel, null);
+  const basic: [string, string] = ["miguel", password];
+  const session = await service.send("POST", "/api/sessions", { basic });
+  await expectStored(session, miguel, id);
+  const next = await service.send("POST", "/api/sessions", { basic });
+  await expectStored(next, miguel, id);
+  const { refresh_token } = next.json;
+  await service.send("POST", "/api/token", { json: { refresh_token } });
+  const reused = await service.send("POST", "/api/token", { json: { refresh_token } });
+  expect(reused.problem).toBe("token-reused");
+  await expectStored(reused, miguel, null);
+  const third = (await service.send("POST", "/api/sessions", { basic })).json;
+  await expectStored(await service.send("DELETE", `/api/sessions/${third.id}`, { basic }), miguel, id);
+  const bearer = await service.token("miguel");
+  await expectStored(await service.send("DELETE", "/api/token", { bearer }), miguel, id);
+  const changed = { current_password: password, new_password: "staple horse correct" };
+  await expectStored(await service.send("PUT", "/api/users/me/password", { basic, json: changed }), miguel, id);
+  const renewed: [string, string] = ["miguel", changed.new_password];
+  await expectStored(await service.send("DELETE", "/api/sessions", { basic: renewed }), miguel, id);
+  const bearerToEnd = (await service.send("GET", "/api/token", { basic: renewed })).json.token;
+  await expectStored(await service.send("DELETE", "/api/sessions", { bearer: bearerToEnd }), miguel, id);
+  await expectStored(await service.send("DELETE", "/api/users/me", { basic: renewed }), miguel, id);
+});
+
+test("a change whose event cannot be stored is not made", async () => {
+  await service.sql("ALTER TABLE audit_events RENAME TO audit_events_gone");
+  const refused = await service.send("POST", "/api/users", { json: { username: "unrecorded", password } });
+  await service.sql("ALTER TABLE audit_events_gone RENAME TO audit_events");
+  expect(refused.status).toBe(500);
+  expect(await service.sql("SELECT FROM users WHERE username = 'unrecorded'")).toEqual([]);
+});
+
+test("other events are stored within a second, also after an outage", async () => {
+  const { id } = await service.register("later");
+  const find = () =>
+    service.sql("SELECT * FROM audit_events WHERE event = 'password-refused' AND subject_id = $1", [id]);
+  await service.send("GET", "/api/resource", { basic: ["later", "wrong password"] });
+  await expect
+    .poll(find, { timeout: 1_500 })
+    .toMatchObject([{ subject_name: "later", details: { reason: "wrong-password" } }]);
+  await service.sql("ALTER TABLE audit_events RENAME TO audit_events_gone");
+  await service.send("GET", "/api/resource", { basic: ["later", "wrong password"] });
+  await sleep(1_000); // the writer fails at least once
+  await service.sql("ALTER TABLE audit_events_gone RENAME TO audit_events");
+  await expect.poll(find, { timeout: 10_000 }).toHaveLength(2);
+});
+
+test("a shutdown stores what is waiting", async () => {
+  const other = await startTestService({}, service.databaseUrl);
+  const refused = await other.send("GET", "/api/resource", { basic: ["nobody", "wrong password"] });
+  await other.close();
+  expect(await storedFor(refused)).toMatchObject([{ event: "password-refused", subject_id: null }]);
+});
+
+test("a flood of refusals is stored in part only, and other events are not affected", async () => {
+  const batches: number[] = [];
+  const stored = new Map<string, number>();
+  const writer = startAuditWriter({
+    store: {
+      async insertAll(rows) {
+        batches.push(rows.length);
+        for (const { event } of rows) stored.set(event, (stored.get(event) ?? 0) + 1);
+      },
+    },
+    clock: () => new Date(),
+    onError: () => {},
+  });
+  for (let count = 0; count < 5_000; count += 1) writer.store("token-refused", { reason: "invalid-token" });
+  for (let count = 0; count < 2_000; count += 1) writer.store("password-accepted", {});
+  await writer.close();
+  expect(stored.get("token-refused")).toBeGreaterThanOrEqual(1_000);
+  expect(stored.get("token-refused")).toBeLessThan(1_100);
+  expect(stored.get("password-accepted")).toBe(2_000);
+  expect(writer.dropped()).toBe(5_000 - (stored.get("token-refused") ?? 0));
+  expect(Math.max(...batches)).toBeLessThanOrEqual(500);
+});
+
+test("a user's last events are found by an index, among many of others", async () => {
+  const database = openDatabase(service.databaseUrl, 1);
+  afterTest(() => database.close());
+  await service.sql(
+    `INSERT INTO audit_events (event, subject_id, actor_id, request_id)
+     SELECT 'password-accepted', 'user ' || n % 2000, 'user ' || n % 2000, gen_random_uuid() FROM generate_series(1, 100000) n`,
+  );
+  await service.sql("ANALYZE audit_events");
+  const explain = async (column: string, value: string) => {
+    const rows = await service.sql(
+      `EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM audit_events WHERE ${column} = $1 ORDER BY id DESC LIMIT 50`,
+      [value],
+    );
+    return JSON.stringify(rows[0]);
+  };
+  for (const column of ["subject_id", "actor_id"]) {
+    expect(await explain(column, "user 7")).toContain(`audit_events_${column}_idx`);
+  }
+  const filter = { subjectId: "user 7", actorId: null, event: null, requestId: null };
+  const events = await auditStore(database).list(filter, 20, null);
+  expect(events).toHaveLength(20);
+});
+
+test("each event of a change was observed", () => {
+  expect([...seen].sort()).toEqual([...storedWithChange].sort());
+});
