@@ -1,5 +1,20 @@
 /** The handler of each operation. A missing handler does not compile. */
+
+import type { Apis } from "./access/apis.ts";
+import type { Grants } from "./access/grants.ts";
+import {
+  createApi,
+  deleteApi,
+  deleteRole,
+  getApi,
+  getRole,
+  listApis,
+  listRoles,
+  putRole,
+  updateApi,
+} from "./access/handlers.ts";
 import type { Access } from "./access/rights.ts";
+import type { Roles } from "./access/roles.ts";
 import type { ApiKeys } from "./apiKeys/apiKeys.ts";
 import {
   createApiKey,
@@ -46,6 +61,9 @@ export type HandlerDependencies = {
   administration: Administration;
   sessions: Sessions;
   apiKeys: ApiKeys;
+  roles: Roles;
+  apis: Apis;
+  grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -75,7 +93,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   endUserSessions: endUserSessions(dependencies),
   endUserSession: endUserSession(dependencies),
 
-  issueToken: issueToken(dependencies.tokens, dependencies.users, dependencies.audit),
+  issueToken: issueToken(dependencies),
   revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
   getJwks: getJwks(dependencies.keys),
 
@@ -95,6 +113,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
   deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
 
+  listRoles: listRoles(dependencies.roles),
+  getRole: getRole(dependencies.roles),
+  putRole: putRole(dependencies.roles, dependencies.publicUrl),
+  deleteRole: deleteRole(dependencies.roles),
+  listApis: listApis(dependencies.apis),
+  createApi: createApi(dependencies.apis, dependencies.publicUrl),
+  getApi: getApi(dependencies.apis),
+  updateApi: updateApi(dependencies.apis),
+  deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,

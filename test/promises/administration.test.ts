@@ -315,7 +315,7 @@ describe("rights", () => {
     const missing = async (rights: Partial<Rights>, scopes: string[] | undefined, role: Role) =>
       missingScopes(
         await actorOf(
-          { rightsOf: () => ({ roles: [], scopes: new Set(), isAdministrator: false, ...rights }) },
+          { rightsOf: () => ({ roles: [], scopes: new Set(), isAdministrator: false, epochs: {}, ...rights }) },
           principal(scopes),
           networks,
         ),

@@ -3,7 +3,7 @@
  * themselves.
  */
 import { scopes as ownScopes } from "../../../generated/scopes.ts";
-import { type Access, administrator, credentialScopes } from "../../access/rights.ts";
+import { type Access, administrator, credentialScopes, isOfEveryUser } from "../../access/rights.ts";
 import type { UserId } from "../../identifiers.ts";
 import { type Networks, unknownNetwork } from "../../networks.ts";
 import type { Principal } from "../../principal.ts";
@@ -59,6 +59,6 @@ export function missingScopes({ scopes }: Actor, roles: readonly Role[]): string
   return isAdministrator && missing.length === 0 ? grantedScopes : missing;
 }
 
-/** Whether a scope is granted by a role. Every user has the others. */
-const isGranted = (scope: string): boolean => !scope.startsWith("account:");
+/** Whether a user needs a role for the scope. */
+const isGranted = (scope: string): boolean => !isOfEveryUser(scope);
 const grantedScopes = Object.keys(ownScopes).filter(isGranted);

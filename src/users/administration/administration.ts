@@ -1,6 +1,7 @@
 /** What administrators, and the operator on the command line, do with the accounts of others. */
 import { v7 as uuidv7 } from "uuid";
 import { defaultRole } from "../../access/rights.ts";
+import { scopesInProblem } from "../../access/scopes.ts";
 import type { Audit, AuditDetails, AuditEvent } from "../../audit/audit.ts";
 import { type CanonicalUsername, userId as toUserId, type UserId } from "../../identifiers.ts";
 import type { PasswordHasher } from "../../passwords/hashing.ts";
@@ -186,7 +187,7 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
   /** @throws {Problem} `insufficient-scope` */
   function requireScopes(missing: readonly string[], { userId }: Actor): void {
     if (missing.length === 0) return;
-    const scope = missing.slice(0, maxNamedScopes).join(" ");
+    const scope = scopesInProblem(missing);
     audit("scope-refused", { userId, scope });
     throw new Problem("insufficient-scope", { scope, detail: `The caller does not have: ${scope}.` });
   }
@@ -196,9 +197,6 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
 
   return { list, find, read, create, change, setPassword, remove, signOut, requireAuthority };
 }
-
-/** A problem names at most so many scopes, because a challenge has a limited length. */
-const maxNamedScopes = 7;
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 

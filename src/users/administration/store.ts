@@ -127,18 +127,23 @@ const unblockUser = statement({
   parameters: { id: userId, audit: auditParameter },
 });
 
+/** A token with scopes names the version of the rights that it was issued for. If no role is removed, it stays valid. */
 const setRoles = statement({
   name: "set-roles",
   sql: `WITH removed AS (
-      DELETE FROM user_roles WHERE user_id = :id AND role <> ALL(:roles)
+      DELETE FROM user_roles WHERE user_id = :id AND role <> ALL(:roles) RETURNING role
     ), added AS (
       INSERT INTO user_roles (user_id, role) SELECT :id, unnest(:roles) ON CONFLICT DO NOTHING
     ), changed AS (
-      UPDATE users SET version = version + 1 WHERE id = :id RETURNING id
+      UPDATE users SET version = version + 1 WHERE id = :id RETURNING id, version
     ), audited AS (
       ${recordEvent({ event: "roles-changed", from: "changed" })}
     )
-    ${revoke({ from: "changed", subject: "'rights:' || id" })}`,
+    ${revoke({
+      from: "changed",
+      subject: "'rights:' || id",
+      minimumEpoch: "CASE WHEN EXISTS (SELECT FROM removed) THEN version ELSE 0 END",
+    })}`,
   parameters: { id: userId, roles: arrayOf(text), audit: auditParameter },
   columns: revocationColumns,
 });
