@@ -164,12 +164,12 @@ const findSession = statement({
     generation: integer,
     digest: bytea,
     address: nullable(text),
+    ...limitColumns,
     isEnded: boolean,
     isExpired: boolean,
     secondsSinceUse: nullable(double),
     usedAtSecond: nullable(text),
     rotation: nullable(text),
-    ...limitColumns,
   },
 });
 
@@ -195,9 +195,9 @@ const listSessions = statement({
     createdAt: timestamptz,
     userAgent: nullable(text),
     address: nullable(text),
+    ...limitColumns,
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
-    ...limitColumns,
   },
 });
 
