@@ -36,7 +36,7 @@ export interface paths {
         post?: never;
         /**
          * Delete the current user
-         * @description Deletes the user's account. Requires the password. Revokes all tokens and sessions of the user. The username becomes available again. This cannot be undone.
+         * @description Deletes the user's account. Requires the password. Revokes all tokens, sessions and API keys of the user. The username becomes available again. This cannot be undone.
          */
         delete: operations["deleteUser"];
         options?: never;
@@ -54,7 +54,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Revokes all tokens and sessions of the user, including this request's token. A wrong `current_password` returns a 401 `invalid-credentials`.
+         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`.
          */
         put: operations["changePassword"];
         post?: never;
@@ -79,6 +79,46 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of a user
+         * @description Returns the API keys of any user, like `GET /api/api-keys`.
+         */
+        get: operations["listUserApiKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/api-keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API key of a user
+         * @description Revokes an API key of any user. If the user has a scope that the user or the credential of this request does not have, the response is a 403 that names it.
+         */
+        delete: operations["deleteUserApiKey"];
         options?: never;
         head?: never;
         patch?: never;
@@ -132,7 +172,7 @@ export interface paths {
         post: operations["createSession"];
         /**
          * Sign out everywhere
-         * @description Revokes every session and token of the user, including this request's token (log out on all devices).
+         * @description Revokes every session and token of the user, including this request's token (log out on all devices). API keys remain valid.
          */
         delete: operations["endAllSessions"];
         options?: never;
@@ -155,6 +195,98 @@ export interface paths {
          * @description Ends a session of the current user and revokes its tokens.
          */
         delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your API keys
+         * @description Returns the API keys of the current user, newest first, with the last use of each secret. The keys themselves are not returned.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Create an API key
+         * @description Creates a key for a program, such as a cron job. The key works like a token of the current user that is limited to its scopes, until it expires or is deleted. It cannot change the password, delete the user, or manage API keys. Each scope must be one that the user and the credential of this request have. A user has at most `API_KEYS_PER_USER` keys. This response is the only one that contains the key: the service stores a digest.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a leaked API key
+         * @description Deletes the API key that the body contains, whoever owns it: for finders of a leaked key and for secret scanners. This instance rejects it immediately, every other instance within a second. The response is the same for a key that does not exist, has expired, or was deleted. A text that is not a key returns a 400.
+         */
+        post: operations["revokeApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an API key
+         * @description Returns an API key of the current user, with the last use of each secret. The key itself is not returned.
+         */
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API key
+         * @description Revokes an API key of the current user. This instance rejects it immediately, every other instance within a second.
+         */
+        delete: operations["deleteApiKey"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an API key
+         * @description Changes the members that the body contains. New scopes must be ones that the user and the credential of this request have. So must the key's scopes if the key is to expire later. This instance applies the change immediately, every other instance within a second.
+         */
+        patch: operations["updateApiKey"];
+        trace?: never;
+    };
+    "/api/api-keys/{id}/rotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate an API key
+         * @description Adds a new secret to the key: another `lk_…` with the same id, scopes and expiry. The previous secret is accepted for `overlap_seconds` more, but not after the key has expired. A key has at most two secrets: if one is already about to end, it ends at once. Each scope of the key must be one that the user and the credential of this request have. This response is the only one that contains the new secret.
+         */
+        post: operations["rotateApiKey"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -508,6 +640,11 @@ export interface components {
              */
             current_password: string;
             new_password: components["schemas"]["NewPassword"];
+            /**
+             * @description Whether the user's API keys remain valid. By default, they are deleted: someone who knows the old password may have created one.
+             * @example false
+             */
+            keep_api_keys?: boolean;
         };
         /** @description A registered user. */
         User: {
@@ -813,6 +950,132 @@ export interface components {
              */
             next: string | null;
         };
+        /** @description The API key to create. */
+        NewApiKey: {
+            name: components["schemas"]["ApiKeyName"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            expires_at?: components["schemas"]["ApiKeyExpiry"];
+        };
+        /** @description The members of an API key to change. */
+        ApiKeyChange: {
+            name?: components["schemas"]["ApiKeyName"];
+            scopes?: components["schemas"]["ApiKeyScopes"];
+            expires_at?: components["schemas"]["ApiKeyExpiry"];
+        };
+        /** @description How to rotate an API key. */
+        ApiKeyRotation: {
+            /**
+             * @description Seconds for which the previous secret is still accepted. 0 ends it at once.
+             * @example 3600
+             */
+            overlap_seconds: number;
+        };
+        /** @description The API key to revoke. */
+        ApiKeyRevocation: {
+            key: components["schemas"]["ApiKeyText"];
+        };
+        /**
+         * @description A name that tells the keys of a user apart. It need not be unique.
+         * @example nightly backup
+         */
+        ApiKeyName: string;
+        /** @description The scopes to which the key is limited: those of this service or of a registered API. A key without scopes is accepted by operations that require none, such as `GET /api/resource`. */
+        ApiKeyScopes: string[];
+        /**
+         * Format: date-time
+         * @description When the key expires. If it is null, the key does not expire. That is the default.
+         * @example 2027-11-23T09:30:00.000Z
+         */
+        ApiKeyExpiry: string | null;
+        /**
+         * Format: password
+         * @description The key: `lk_`, 43 base62 digits (256 random bits) and 6 base62 digits (the CRC-32 of the 46 characters before them). The digits are `0`-`9`, `A`-`Z`, `a`-`z`, the most significant first.
+         * @example lk_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3TQtQq
+         */
+        ApiKeyText: string;
+        /** @description An API key, without the key itself. */
+        ApiKey: {
+            /**
+             * Format: uuid
+             * @description The key's id, a UUIDv7.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            name: components["schemas"]["ApiKeyName"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            expires_at: components["schemas"]["ApiKeyExpiry"];
+            /** @description The secret, and the previous one during the overlap after a rotation, newest first. None if the database was restored from a backup since the last rotation. */
+            secrets: components["schemas"]["ApiKeySecret"][];
+        };
+        /** @description An API key with the key itself, which no other response contains. */
+        CreatedApiKey: {
+            /**
+             * Format: uuid
+             * @description The key's id, a UUIDv7.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            name: components["schemas"]["ApiKeyName"];
+            key: components["schemas"]["ApiKeyText"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            expires_at: components["schemas"]["ApiKeyExpiry"];
+            /** @description The new secret, and the previous one during the overlap after a rotation. */
+            secrets: components["schemas"]["ApiKeySecret"][];
+        };
+        /** @description One of the secrets with which an API key is accepted. */
+        ApiKeySecret: {
+            /**
+             * @description The last four characters of the secret.
+             * @example QtQq
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The end of the overlap after a rotation. Null for the newest secret, which ends with its key.
+             * @example null
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A page of API keys. */
+        ApiKeyPage: {
+            /** @description The keys, newest first. */
+            api_keys: components["schemas"]["ApiKey"][];
+            /**
+             * Format: uuid
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
         /** @description The protected resource. */
         Resource: {
             /**
@@ -1026,7 +1289,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1102,6 +1365,44 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["User"];
+            };
+        };
+        /** @description The API key. */
+        ApiKey: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKey"];
+            };
+        };
+        /** @description The API key, with its new secret. */
+        ApiKeyCreated: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                /**
+                 * @description The key's path.
+                 * @example /api/api-keys/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                Location: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["CreatedApiKey"];
+            };
+        };
+        /** @description A page of API keys. */
+        ApiKeyPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyPage"];
             };
         };
         /** @description Success, without a body. */
@@ -1411,6 +1712,22 @@ export interface components {
                 };
             };
         };
+        /** @description The user has as many API keys as `API_KEYS_PER_USER` allows, expired ones included. */
+        TooManyApiKeys: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/too-many-api-keys";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
         /** @description The body is larger than 16 KiB. */
         PayloadTooLarge: {
             headers: {
@@ -1530,7 +1847,28 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /**
+         * @description The key's id.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        ApiKeyId: string;
+        /**
+         * @description The user's id.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        ApiKeyUserId: string;
+        /**
+         * @description The maximum number of API keys to return.
+         * @example 20
+         */
+        ApiKeyLimit: number;
+        /**
+         * @description The `next` of the previous page.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        ApiKeyAfter: string;
+    };
     requestBodies: never;
     headers: {
         /**
@@ -1719,6 +2057,73 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUserApiKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of API keys to return.
+                 * @example 20
+                 */
+                limit?: components["parameters"]["ApiKeyLimit"];
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: components["parameters"]["ApiKeyAfter"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyUserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKeyPage"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteUserApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyUserId"];
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -1934,6 +2339,203 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApiKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of API keys to return.
+                 * @example 20
+                 */
+                limit?: components["parameters"]["ApiKeyLimit"];
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: components["parameters"]["ApiKeyAfter"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKeyPage"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ApiKeyCreated"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["TooManyApiKeys"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRevocation"];
+            };
+        };
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["CrossSiteRequest"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKey"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ApiKey"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotation"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ApiKeyCreated"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

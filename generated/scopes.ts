@@ -8,6 +8,8 @@ export const scopes = {
   "apis:read": "See registered APIs and their scopes.",
   "apis:write": "Register, change and delete APIs.",
   "audit:read": "See the audit events of all users.",
+  "users:read": "See other users.",
+  "users:write": "Change other users.",
 } as const;
 
 export type Scope = keyof typeof scopes;

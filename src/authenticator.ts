@@ -1,5 +1,9 @@
-/** Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list. */
+/**
+ * Verifies credentials: passwords against the users, tokens by their signature, their claims and the revocation list, API keys
+ * against the stored digests.
+ */
 import type { Access } from "./access/rights.ts";
+import type { VerifyApiKey } from "./apiKeys/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { TokenPrincipal } from "./principal.ts";
@@ -13,11 +17,12 @@ type Parts = {
   access: Pick<Access, "missingScopes" | "refuse">;
   users: Pick<Users, "signIn">;
   tokens: Pick<AccessTokens, "verify">;
+  verifyApiKey: VerifyApiKey;
   revocations: Pick<Revocations, "check">;
   audit: Audit;
 };
 
-export function createAuthenticator({ access, users, tokens, revocations, audit }: Parts): Authenticator {
+export function createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }: Parts): Authenticator {
   const auditRefusal = (error: unknown, principal?: TokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
       audit("token-refused", { userId: principal?.userId, reason: error.slug });
@@ -48,9 +53,7 @@ export function createAuthenticator({ access, users, tokens, revocations, audit 
         ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
         : requireUnrevoked(verified);
     },
-    apiKey() {
-      throw new Problem("invalid-token");
-    },
+    apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
     refuse: access.refuse,
   };

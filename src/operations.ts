@@ -13,6 +13,18 @@ import {
   updateApi,
 } from "./access/handlers.ts";
 import type { Roles } from "./access/roles.ts";
+import type { ApiKeys } from "./apiKeys/apiKeys.ts";
+import {
+  createApiKey,
+  deleteApiKey,
+  deleteUserApiKey,
+  getApiKey,
+  listApiKeys,
+  listUserApiKeys,
+  revokeApiKey,
+  rotateApiKey,
+  updateApiKey,
+} from "./apiKeys/handlers.ts";
 import type { Audit } from "./audit/audit.ts";
 import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
@@ -34,6 +46,7 @@ import type { Users } from "./users/users.ts";
 export type HandlerDependencies = {
   users: Users;
   sessions: Sessions;
+  apiKeys: ApiKeys;
   roles: Roles;
   apis: Apis;
   grants: Grants;
@@ -66,6 +79,16 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listSessions: listSessions(dependencies.sessions),
   endSession: endSession(dependencies.sessions),
   endAllSessions: endAllSessions(dependencies.users),
+
+  createApiKey: createApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  listApiKeys: listApiKeys(dependencies.apiKeys),
+  getApiKey: getApiKey(dependencies.apiKeys),
+  updateApiKey: updateApiKey(dependencies.apiKeys),
+  deleteApiKey: deleteApiKey(dependencies.apiKeys),
+  rotateApiKey: rotateApiKey(dependencies.apiKeys, dependencies.publicUrl),
+  revokeApiKey: revokeApiKey(dependencies.apiKeys),
+  listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
+  deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
 
   listRoles: listRoles(dependencies.roles),
   getRole: getRole(dependencies.roles),

@@ -14,6 +14,9 @@ export const auditEvents = {
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
+  "users-imported":
+    "An operator imported users from a file. `imported`, `existing` and `refused` are the numbers of its users.",
+  "users-exported": "An operator exported `users` users with their password hashes.",
   throttled:
     "A sign-in or a registration was rejected because of too many attempts. `limit` names the limit. `userId` is present only if the user was already authenticated.",
   "token-issued": "A token was issued for a password.",
@@ -42,6 +45,15 @@ export const auditEvents = {
     "A refresh token was used again after the grace period (`reason`: `too-late`) or from another network (`another-network`): someone may have a copy. The session was revoked. Networks that became familiar only through refreshes were removed.",
   "refresh-token-ahead":
     "A refresh token is newer than its row in the database: a failover lost a committed transaction. The session continues.",
+  "api-key-created": "A user or an operator created an API key.",
+  "api-key-changed": "The name, the scopes or the expiry of an API key was changed.",
+  "api-key-rotated": "An API key got a new secret.",
+  "api-key-deleted":
+    "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed (`reason`: `password-changed`).",
+  "api-key-revoked":
+    "Someone reported a leaked API key. `found`: whether it was valid and was deleted. If not, there is no `userId`.",
+  "api-key-refused":
+    "An API key was rejected. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -75,25 +87,32 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
 ]);
 
 /**
- * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `passwordEpoch`
- * numbers the changes of a user's password. `scope`: the scopes that were missing, or those of a role, an API or a token.
- * `audience`: that of an API, or of a token for one.
+ * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
+ * scopes that were missing, or those of a role, an API or a token. `audience`: that of an API, or of a token for one.
  */
-export const auditDetails = [
+const textDetails = [
   "userId",
   "sessionId",
   "keyId",
-  "passwordEpoch",
+  "apiKeyId",
   "reason",
   "limit",
   "role",
   "audience",
   "scope",
 ] as const;
+/** `found`: whether what a request names exists. */
+const flagDetails = ["found"] as const;
+/** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
+const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
 
 export type AuditDetails = {
-  [Name in (typeof auditDetails)[number]]?: (Name extends "passwordEpoch" ? number : string) | undefined;
+  [Name in (typeof textDetails)[number]]?: string | undefined;
+} & { [Name in (typeof numberDetails)[number]]?: number | undefined } & {
+  [Name in (typeof flagDetails)[number]]?: boolean | undefined;
 };
+
+const auditDetails = [...textDetails, ...flagDetails, ...numberDetails];
 
 /** @returns only the members that may be recorded: the argument can be a principal, for example */
 export const recordable = (details: AuditDetails): AuditDetails =>

@@ -1,4 +1,6 @@
 /** `latchkey restore`: after a backup was restored, revokes again what was revoked since the backup was made. */
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { daySeconds } from "../config/values.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
@@ -59,7 +61,13 @@ async function restoreWith(
     revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
     ended: await endEverything(transaction, history?.highestEpoch),
     networks: await forgetFamiliarNetworks.count(transaction),
-    deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+    keySecrets: await endKeySecrets.count(transaction),
+    deleted: history
+      ? await deleteUsersAgain.rows(transaction, {
+          ids: [...history.deleted],
+          audit: auditContext({ reason: "restored" }),
+        })
+      : [],
     disabled: history
       ? await disableChangedPasswords.rows(transaction, {
           ids: [...history.passwordEpochs.keys()],
@@ -82,6 +90,7 @@ type Result = {
   newKeyId: string;
   ended: Ended;
   networks: number;
+  keySecrets: number;
   deleted: User[];
   disabled: User[];
   allDisabled: number;
@@ -97,6 +106,7 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
   printLine(`${counted(result.revoked.length, "signing key")}: revoked. The new one is ${result.newKeyId}.`);
   printLine(`${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}: ended, with every token.`);
   printLine(`${counted(result.networks, "familiar network")}: forgotten.`);
+  printLine(`${counted(result.keySecrets, "secret")} of API keys: ended. A rotation gives a key a new one.`);
   if (result.droppedLines > 0) {
     printLine(
       `The log lacks ${counted(result.droppedLines, "line")} that could not be written. They may have contained`,
@@ -117,8 +127,13 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
 
 const deleteUsersAgain = statement({
   name: "delete-users-again",
-  sql: "DELETE FROM users USING unnest(:ids) AS deleted (id) WHERE users.id = deleted.id RETURNING users.id, username",
-  parameters: { ids: arrayOf(uuid) },
+  sql: `WITH deleted AS (
+      DELETE FROM users USING unnest(:ids) AS wanted (id) WHERE users.id = wanted.id RETURNING users.id, username
+    ), audited AS (
+      ${recordEvent({ event: "user-deleted", from: "deleted", subjectName: "deleted.username" })}
+    )
+    SELECT id, username FROM deleted`,
+  parameters: { ids: arrayOf(uuid), audit: auditParameter },
   columns: { id: uuid, username: text },
 });
 
@@ -126,6 +141,12 @@ const forgetFamiliarNetworks = statement({
   name: "forget-familiar-networks",
   sql: "DELETE FROM familiar_networks",
 });
+
+/**
+ * The backup may contain keys that were deleted since, and secrets that were rotated. The keys stay, so that their owners need
+ * not remember names and scopes.
+ */
+const endKeySecrets = statement({ name: "end-api-key-secrets", sql: "DELETE FROM api_key_secrets" });
 
 /**
  * If a change in the log is missing in the database, the password is an older one. `endEverything` has raised every

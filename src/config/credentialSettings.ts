@@ -37,6 +37,11 @@ export const credentialSettings = {
     ...between(1, 3_650),
     help: "Days for which audit events are kept in the database. The log is not affected.",
   },
+  API_KEYS_PER_USER: {
+    fallback: "50",
+    ...between(1, 10_000),
+    help: "Maximum number of API keys of a user, expired ones included.",
+  },
   REVOCATION_STALENESS_SECONDS: {
     fallback: "5",
     ...between(2, 300),

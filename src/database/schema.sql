@@ -12,6 +12,7 @@ CREATE TABLE api_key_secrets (
   CONSTRAINT api_key_secrets_pkey PRIMARY KEY (digest),
   CONSTRAINT api_key_secrets_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE
 );
+CREATE INDEX api_key_secrets_expires_at_idx ON api_key_secrets USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX api_key_secrets_key_id_idx ON api_key_secrets USING btree (key_id);
 
 CREATE TABLE api_keys (

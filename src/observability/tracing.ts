@@ -97,8 +97,7 @@ export function startTracing(warn: (code: unknown) => void): Tracing {
     hashing: (hasher) => ({
       ...hasher,
       hash: (password, deadline) => inSpan("hash password", () => hasher.hash(password, deadline)),
-      verify: (stored, password, deadline) =>
-        inSpan("verify password", () => hasher.verify(stored, password, deadline)),
+      verify: (stored, typed, deadline) => inSpan("verify password", () => hasher.verify(stored, typed, deadline)),
     }),
 
     async close() {

@@ -10,8 +10,9 @@ export type Credentials = { scheme: "basic"; username: string; password: string 
  * rejected here
  */
 export function parseAuthorization(header: string | undefined): Credentials | undefined {
-  // The most common case, without the slower pattern.
-  if (header?.startsWith("Bearer ey")) return { scheme: "bearer", token: header.slice("Bearer ".length) };
+  // The most common cases, without the slower pattern.
+  if (header?.startsWith("Bearer ey") || header?.startsWith("Bearer lk_"))
+    return { scheme: "bearer", token: header.slice("Bearer ".length) };
   const [, scheme = "", value = ""] = /^([!#$%&'*+.^_`|~\w-]+)(?: +(.*))?$/.exec(header ?? "") ?? [];
   switch (scheme.toLowerCase()) {
     case "basic":

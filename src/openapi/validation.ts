@@ -23,6 +23,16 @@ const maxErrors = 20;
 Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const dateTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+
+/** A date-time of RFC 3339 that `Date` can represent: no 30 February, which it takes for March, and no leap second. */
+function isDateTime(value: string): boolean {
+  const [, day = ""] = dateTime.exec(value) ?? [];
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return (
+    !Number.isNaN(Date.parse(value)) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
+  );
+}
 
 /**
  * @returns a function that reads and validates the request of an operation. The validated body is in `request.body`, the
@@ -38,8 +48,11 @@ export function requestValidator(contract: Contract) {
     // The guard authenticates. The validator would turn an outage into a 401.
     validateSecurity: false,
     fileUploader: false,
-    // The validator's own pattern accepts `urn:uuid:…`, which Postgres rejects.
-    formats: { uuid: { type: "string", validate: (value: string) => uuid.test(value) } },
+    // The validator's own patterns accept `urn:uuid:…`, which Postgres rejects, and dates that do not exist.
+    formats: {
+      uuid: { type: "string", validate: (value: string) => uuid.test(value) },
+      "date-time": { type: "string", validate: isDateTime },
+    },
   });
 
   const validate = inOrder(validators);

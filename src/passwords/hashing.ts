@@ -1,6 +1,7 @@
 /**
  * Password hashes: argon2id in the PHC string format. Few are computed at a time, so that they do not starve the rest of the
  * process. A wrong password always takes the same work, so that the response time does not reveal whether a user exists.
+ * The hashes of other programs (foreign/) are replaced at the first sign-in. Until then, a check takes their work as well.
  */
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
@@ -8,13 +9,17 @@ import { hash as argon2, verify as argon2Verify } from "@node-rs/argon2";
 import pLimit from "p-limit";
 import { fairQueue, type Turn } from "../lib/fairQueue.ts";
 import { Problem } from "../problems/problems.ts";
+import { currentRequest } from "../requestContext.ts";
+import { readForeignHash } from "./foreign/foreign.ts";
+import type { ForeignHash } from "./foreign/foreignHash.ts";
+import { canonicalPassword } from "./policy.ts";
 
 /** The cost of one hash (RFC 9106): memory in KiB, and passes over it. One lane. */
 export type HashCost = { memoryKiB: number; passes: number };
 
 export type Verification = {
   matches: boolean;
-  /** The password hashed at the current cost, if it matches and the stored hash has another cost. */
+  /** The password hashed at the current cost, if it matches and the stored hash has another cost or form. */
   upgraded?: string;
 };
 
@@ -31,12 +36,13 @@ export type PasswordHasher = {
    */
   hash(password: string, deadline?: number): Promise<string>;
   /**
-   * Compares a password with a stored hash. Without a hash (there is no such user) or without a password (the text cannot be
-   * one), it takes the same work and nothing matches.
+   * Compares a password with a stored hash. Without a hash (there is no such user), or if the text cannot be a password, it takes
+   * the same work and nothing matches. A foreign hash takes this work and its own.
+   * @param typed is compared in its canonical form, and with a foreign hash also as it is
    * @param deadline the latest start, on the clock of `performance.now()`
    * @throws {Problem} `overloaded`
    */
-  verify(stored: string | undefined, password: string | undefined, deadline?: number): Promise<Verification>;
+  verify(stored: string | undefined, typed: string, deadline?: number): Promise<Verification>;
   /** All work so far, in KiB times passes. Unlike time, a test can compare it exactly. */
   workDone(): number;
   /** How many hashes are being computed, and how many tasks wait. */
@@ -53,6 +59,8 @@ export type ScheduledTurn = Omit<Turn, "deadline"> & { deadline?: number };
 export type HashingObserver = {
   /** Called as a computation begins, with its cost. */
   computing?: (cost: HashCost) => void;
+  /** Called as a check of a foreign hash begins. */
+  checkingForeign?: (hash: ForeignHash) => void;
   /** Called with the seconds for which a password waited for its turn. */
   waited?: ((seconds: number) => void) | undefined;
 };
@@ -63,6 +71,8 @@ const maxConcurrent = 2;
 const slotsPerHash = 3;
 /** Waiting tasks per concurrent hash. At about 40 hashes per second and core, more could not be served in time. */
 const maxWaitingPerHash = 32;
+/** Foreign hashes can take two seconds each. One at a time uses one thread, so that one of libuv's pool stays free for jose. */
+const maxConcurrentForeign = 1;
 /** How long a task may wait. The client gets a response within a second. */
 export const queueTimeoutMs = 700;
 /** No setting allows a higher cost. Somebody may have stored such a hash to overload the service. */
@@ -108,12 +118,19 @@ export function passwordHasher(
 
   const impossible = randomBytes(32).toString("base64");
 
+  const foreign = pLimit(maxConcurrentForeign);
+  /** The tasks of foreign hashes take some of the slots. The others stay free for users who have a hash of ours. */
+  const maxForeign = (slotsPerHash - 1) * concurrency;
+
   return {
     schedule,
     hash: (password, deadline) => queued(() => compute(password, cost), deadline),
-    verify: (stored, password, deadline) =>
-      queued(async () => {
-        const storedCost = stored === undefined ? undefined : costOf(stored);
+    verify(stored, typed, deadline) {
+      const password = canonicalPassword(typed);
+      const storedCost = stored === undefined ? undefined : costOf(stored);
+      const foreignHash = stored === undefined || storedCost ? undefined : readForeignHash(stored);
+      if (foreignHash && "matches" in foreignHash) return verifyForeign(foreignHash, { typed, password }, deadline);
+      return queued(async () => {
         if (stored !== undefined && stored !== disabledPassword && !storedCost)
           warn("A stored password hash is not one of ours, or costs too much; refused.");
         if (stored === undefined || !storedCost) {
@@ -126,10 +143,37 @@ export function passwordHasher(
         if (matches) return { matches, upgraded: await compute(password, cost) };
         await computeDifference(storedCost);
         return { matches };
-      }, deadline),
+      }, deadline);
+    },
     workDone: () => work,
-    load: () => ({ running: limit.activeCount, waiting: queue.waiting() + limit.pendingCount }),
+    load: () => ({
+      running: limit.activeCount + foreign.activeCount,
+      waiting: queue.waiting() + limit.pendingCount + foreign.pendingCount,
+    }),
   };
+
+  /**
+   * Computes a hash of ours first, also for a wrong password: so a check is never cheaper than for an unknown user. Then it checks
+   * the password in its canonical form, and as it was typed if that differs: the other program may not have normalized it.
+   */
+  async function verifyForeign(
+    hash: ForeignHash,
+    { typed, password }: { typed: string; password: string | undefined },
+    deadline = performance.now() + queueTimeoutMs,
+  ): Promise<Verification> {
+    if (foreign.activeCount + foreign.pendingCount >= maxForeign) throw new Problem("overloaded");
+    return foreign(async () => {
+      const ours = await queued(() => compute(password ?? impossible, cost), deadline);
+      if (password === undefined) return { matches: false };
+      const began = performance.now();
+      observer.checkingForeign?.(hash);
+      const matches = (await hash.matches(password)) || (typed !== password && (await hash.matches(typed)));
+      // A slow hash leaves the database its time.
+      const request = currentRequest();
+      if (request) request.deadline += performance.now() - began;
+      return matches ? { matches, upgraded: ours } : { matches };
+    });
+  }
 
   /**
    * Makes a wrong password take as long for a hash with an old, lower cost as for any other. The work of argon2 is memory times
@@ -150,4 +194,9 @@ function costOf(stored: string): HashCost | undefined {
   const [, memory, passes] = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=1\$/.exec(stored) ?? [];
   const cost = { memoryKiB: Number(memory), passes: Number(passes) };
   return cost.memoryKiB <= maxCost.memoryKiB && cost.passes <= maxCost.passes ? cost : undefined;
+}
+
+/** Whether a hash is one that this service makes at the given cost. */
+export function isOurs(stored: string, { memoryKiB, passes }: HashCost): boolean {
+  return stored.startsWith(`$argon2id$v=19$m=${memoryKiB},t=${passes},p=1$`);
 }

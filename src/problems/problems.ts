@@ -131,6 +131,12 @@ export const problems = {
     meaning: "Another user has this username. Usernames are compared without regard to case and Unicode normalization.",
     remedy: "Choose another username.",
   },
+  "too-many-api-keys": {
+    status: 409,
+    title: "Too many API keys",
+    meaning: "The user has as many API keys as the service allows. Expired keys count until they are deleted.",
+    remedy: "Delete a key that is no longer used: GET /api/api-keys shows when each was last used.",
+  },
   "audience-taken": {
     status: 409,
     title: "The audience is taken",

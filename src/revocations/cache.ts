@@ -5,7 +5,7 @@
  */
 import QuickLRU from "quick-lru";
 import { runOutsideRequest } from "../requestContext.ts";
-import type { Revocations } from "./revocations.ts";
+import { everybody, type Revocations } from "./revocations.ts";
 
 export type RevocableCache<Value> = {
   /**
@@ -56,7 +56,8 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   revocations.onEntry((subject) => {
     // A load that has begun may have read the row before the change. No later request waits for it.
     currentLoads.clear();
-    if (subject === undefined) {
+    // `latchkey restore` ends what every user has, with one entry.
+    if (subject === undefined || subject === everybody) {
       for (const loading of loads) loading.isOutdated = true;
       values.clear();
       keysBySubject.clear();

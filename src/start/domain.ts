@@ -4,6 +4,8 @@ import { createGrants, type Grants } from "../access/grants.ts";
 import { type Access, createAccess } from "../access/rights.ts";
 import { createRoles, type Roles } from "../access/roles.ts";
 import { apiStore, rightsStore, roleStore } from "../access/store.ts";
+import type { ApiKeys } from "../apiKeys/apiKeys.ts";
+import type { VerifyApiKey } from "../apiKeys/verification.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -22,6 +24,7 @@ import { createThrottle, noThrottle, type Throttle } from "../throttling/throttl
 import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
+import { openApiKeys } from "./apiKeys.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -29,7 +32,13 @@ import type { Storage } from "./storage.ts";
 
 type AccessControl = { access: Access; grants: Grants; roles: Roles; apis: Apis };
 
-export type Domain = AccessControl & { hasher: PasswordHasher; users: Users; sessions: Sessions };
+export type Domain = AccessControl & {
+  hasher: PasswordHasher;
+  users: Users;
+  sessions: Sessions;
+  apiKeys: ApiKeys;
+  verifyApiKey: VerifyApiKey;
+};
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
@@ -39,7 +48,8 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   const accessControl = createAccessControl(context, earlier);
   const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
   openCleanup(context, earlier.storage);
-  return { ...accessControl, hasher, users, sessions };
+  const keys = openApiKeys(context, { ...earlier, access: accessControl.access });
+  return { ...accessControl, hasher, users, sessions, ...keys };
 }
 
 function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {

@@ -70,6 +70,7 @@ async function collectServices(
   return {
     users: domain.users,
     sessions: domain.sessions,
+    apiKeys: domain.apiKeys,
     roles: domain.roles,
     apis: domain.apis,
     grants: domain.grants,
@@ -92,7 +93,7 @@ async function createWarmApp(
   {
     observability: { metrics, tracing, audit },
     keys: { tokens, revocations },
-    domain: { users, access },
+    domain: { users, access, verifyApiKey },
   }: EarlierStages,
   { contract, services }: { contract: Contract; services: HandlerDependencies },
 ): Promise<Express> {
@@ -103,7 +104,7 @@ async function createWarmApp(
   const api = createApi({
     contract,
     handlers: handlers(services),
-    authenticator: createAuthenticator({ access, users, tokens, revocations, audit }),
+    authenticator: createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }),
     config,
     check,
   });

@@ -23,8 +23,8 @@ export const getCurrentUser =
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
   async ({ principal, body }) => {
-    const passwords = { current: body.current_password, next: body.new_password };
-    await users.changePassword(principal, { ...passwords, networks: clientNetworks() });
+    const { current_password: current, new_password: next, keep_api_keys: keepApiKeys = false } = body;
+    await users.changePassword(principal, { current, next, keepApiKeys, networks: clientNetworks() });
     return { status: 204 };
   };
 

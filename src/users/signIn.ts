@@ -5,7 +5,6 @@
 import type { Audit } from "../audit/audit.ts";
 import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
-import { canonicalPassword } from "../passwords/policy.ts";
 import type { PasswordPrincipal } from "../principal.ts";
 import { Throttled } from "../throttling/limits.ts";
 import type { Account, AccountReference } from "../throttling/storeTypes.ts";
@@ -28,7 +27,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
     const startedAt = performance.now();
     const { account, result, currentEpoch } = await throttle
       .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
-        const verification = await hasher.verify(account?.passwordHash, canonicalPassword(password), deadline);
+        const verification = await hasher.verify(account?.passwordHash, password, deadline);
         return verification.matches ? verification : undefined;
       })
       .catch(auditThrottled("id" in reference ? reference.id : undefined));
@@ -82,7 +81,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
     const { name, reference, password, networks } = guess;
     const account = await store.findAccount(reference);
     const { matches } = await hasher.schedule({ account: name, networks }, (deadline) =>
-      hasher.verify(account?.passwordHash, canonicalPassword(password), deadline),
+      hasher.verify(account?.passwordHash, password, deadline),
     );
     return account && matches ? principalOf(account, guess) : undefined;
   }

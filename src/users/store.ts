@@ -1,12 +1,11 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { apiKeyId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
 import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
-import type { Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./storeTypes.ts";
@@ -94,6 +93,13 @@ const forgetOtherNetworks = statement({
   parameters: { id: userId, network: nullable(network) },
 });
 
+const deleteApiKeys = statement({
+  name: "delete-api-keys-of-user",
+  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
+  parameters: { id: userId },
+  columns: { id: apiKeyId },
+});
+
 const findEpoch = statement({
   name: "find-epoch",
   sql: `SELECT token_epoch AS epoch FROM users WHERE id = :id AND password_epoch <= :epoch`,
@@ -154,13 +160,15 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: ({ network, reason, ...change }): Promise<Revocation | undefined> =>
+    changePassword: ({ network, keepApiKeys, reason, ...change }) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
           const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
-          // A separate statement sees the networks that were remembered while changePassword waited for the user's row.
-          if (revocation) await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          return revocation;
+          if (!revocation) return undefined;
+          // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
+          await forgetOtherNetworks.count(transaction, { id: change.id, network });
+          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id });
+          return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
         }),
       ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,

@@ -1,5 +1,5 @@
 /** The types of the user store. */
-import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 
@@ -7,6 +7,13 @@ export type User = { id: UserId; username: CanonicalUsername; createdAt: Date };
 
 /** A network that is known to an account. `key` identifies the pair of account and network in a sign-in. */
 export type KnownNetwork = { network: Network; key: string };
+
+/** What a change of the password ends. */
+export type PasswordChange = {
+  /** The revocation of the tokens of lower epochs, and the entry that makes instances forget the user's API keys. */
+  revocation: Revocation;
+  deletedApiKeys: ApiKeyId[];
+};
 
 /** Each method may throw the problem `database-unavailable`. */
 export type UserStore = {
@@ -20,9 +27,9 @@ export type UserStore = {
    */
   rememberNetwork(refresh: { userId: UserId; sessionId: SessionId } & KnownNetwork): Promise<void>;
   /**
-   * Unless the password was changed after the given epoch: sets the hash, raises the epoch, and forgets all known networks
-   * except the given one.
-   * @returns the revocation of the tokens of lower epochs, from the same transaction; `undefined` if nothing was changed
+   * Unless the password was changed after the given epoch: sets the hash, raises the epoch, forgets all known networks
+   * except the given one, and deletes the API keys unless they are kept. All in one transaction.
+   * @returns `undefined` if nothing was changed
    */
   changePassword(change: {
     id: UserId;
@@ -31,7 +38,8 @@ export type UserStore = {
     network: Network | null;
     /** Why, if it is not the user's own change. For the audit event. */
     reason?: string;
-  }): Promise<Revocation | undefined>;
+    keepApiKeys: boolean;
+  }): Promise<PasswordChange | undefined>;
   /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;
   /**

@@ -1,9 +1,15 @@
 /** Users and their passwords: registration, sign-in, password changes, deletion. */
 import { v7 as uuidv7 } from "uuid";
-import { type CanonicalUsername, type Network, type SessionId, userId as toUserId } from "../identifiers.ts";
+import {
+  type CanonicalUsername,
+  type Network,
+  type SessionId,
+  userId as toUserId,
+  type UserId,
+} from "../identifiers.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
-import { hasTokenShape } from "../openapi/authorizationHeader.ts";
+import { hasApiKeyShape, hasTokenShape } from "../openapi/authorizationHeader.ts";
 import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
@@ -12,7 +18,7 @@ import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import type { Client } from "../throttling/counters.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
-import type { KnownNetwork, User } from "./storeTypes.ts";
+import type { KnownNetwork, PasswordChange, User } from "./storeTypes.ts";
 import { canonicalUsername, newUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
@@ -47,8 +53,9 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, networks: Networks): Promise<User> {
+    const isCredential = hasTokenShape(name) || hasApiKeyShape(name);
     const username = requireAccepted(
-      hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name),
+      isCredential ? { refusal: "looks like a token or an API key" } : newUsername(name),
       "#/username",
     );
     const accepted = requireAccepted(newPassword(password), "#/password");
@@ -98,13 +105,18 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
   }
 
   /**
-   * Changes the password, and revokes all tokens of the user.
+   * Changes the password, revokes all tokens of the user, and deletes the API keys unless they are kept.
    * @throws {Problem} `invalid-credentials` for a wrong current password, also if another change came first;
    * `invalid-request`, `password-refused`, `too-many-requests`, `overloaded`
    */
   async function changePassword(
     caller: Caller,
-    { current, next, networks }: { current: string; next: string; networks: Networks },
+    {
+      current,
+      next,
+      networks,
+      keepApiKeys,
+    }: { current: string; next: string; networks: Networks; keepApiKeys: boolean },
   ): Promise<void> {
     const accepted = requireAccepted(newPassword(next), "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is wrong." });
@@ -114,39 +126,43 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
     const turn = { networks, account: username };
     await enforcePolicy(accepted, turn);
     const passwordHash = await hasher.schedule(turn, (deadline) => hasher.hash(accepted, deadline));
-    const revocation = await withCurrentPassword(confirmed, ({ epoch }) =>
-      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),
+    const change = await withCurrentPassword(confirmed, ({ epoch }) =>
+      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0], keepApiKeys }),
     );
-    if (!revocation) throw wrong;
+    if (!change) throw wrong;
+    completeChange(userId, change);
+  }
+
+  function completeChange(userId: UserId, { revocation, deletedApiKeys }: PasswordChange, reason?: string): void {
     enforce(revocation);
-    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch });
+    audit("password-changed", { userId, passwordEpoch: revocation.minimumEpoch, ...(reason && { reason }) });
+    for (const apiKeyId of deletedApiKeys) audit("api-key-deleted", { userId, apiKeyId, reason: "password-changed" });
   }
 
   /**
-   * Sets a password without the current one, for the operator. Revokes all tokens of the user, and forgets all known
-   * networks.
+   * Sets a password without the current one, for the operator. Revokes all tokens of the user, forgets all known networks, and
+   * deletes the API keys unless they are kept.
    * @returns whether there is such a user
    * @throws {Problem} `invalid-request`, `password-refused`, `overloaded`
    */
-  async function setPassword(name: string, password: string): Promise<boolean> {
+  async function setPassword(name: string, password: string, keepApiKeys = false): Promise<boolean> {
     const username = canonicalUsername(name);
     const account = username === undefined ? undefined : await store.findAccount({ username });
     if (!account) return false;
     const accepted = requireAccepted(newPassword(password), "#/password");
     await enforcePolicy(accepted, { networks: [unknownNetwork], account: account.username });
     const passwordHash = await hasher.hash(accepted);
-    const revocation = await store.changePassword({
+    const change = await store.changePassword({
       id: account.id,
       epoch: account.tokenEpoch,
       passwordHash,
       network: null,
       reason: "operator",
+      keepApiKeys,
     });
     // A concurrent request changed the password.
-    if (!revocation) return setPassword(name, password);
-    enforce(revocation);
-    const passwordEpoch = revocation.minimumEpoch;
-    audit("password-changed", { userId: account.id, passwordEpoch, reason: "operator" });
+    if (!change) return setPassword(name, password, keepApiKeys);
+    completeChange(account.id, change, "operator");
     return true;
   }
 

@@ -67,7 +67,13 @@ beforeEach(async () => {
   audited = [];
 });
 const change = async (next: string, network: Networks = home) =>
-  store.changePassword({ id: user.id, epoch: 0, passwordHash: await hasher.hash(next), network: network[0] });
+  store.changePassword({
+    id: user.id,
+    epoch: 0,
+    passwordHash: await hasher.hash(next),
+    network: network[0],
+    keepApiKeys: false,
+  });
 const knownNetworks = async () =>
   (await sql("SELECT network FROM familiar_networks WHERE user_id = $1 ORDER BY network", [user.id])).map(
     ({ network }) => network,
@@ -146,7 +152,7 @@ describe.each(rememberings)("the network of %s", (by, remember) => {
 
   test("is not remembered during a password change", async () => {
     const passwordChange = await openTransaction((on) =>
-      userStore(on).changePassword({ id: user.id, epoch: 0, passwordHash: "-", network: home[0] }),
+      userStore(on).changePassword({ id: user.id, epoch: 0, passwordHash: "-", network: home[0], keepApiKeys: false }),
     );
     const remembered = remember(database, session);
     // A sign-in must not wait. No request waits for the network of a refresh.

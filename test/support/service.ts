@@ -142,11 +142,11 @@ export async function startTestService(
       }
     },
     async withBrokenTables(test) {
-      await query(url, "ALTER TABLE users RENAME TO users_gone");
+      await query(url, renameTables("", "_gone"));
       try {
         await test();
       } finally {
-        await query(url, "ALTER TABLE users_gone RENAME TO users");
+        await query(url, renameTables("_gone", ""));
       }
     },
     close,
@@ -181,6 +181,10 @@ export async function holdLocks({ databaseUrl, sql }: TestService, text: string,
     },
   };
 }
+
+/** Every operation needs one of these tables. */
+const renameTables = (from: string, to: string): string =>
+  ["users", "api_key_secrets"].map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`).join(";");
 
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
 

@@ -106,6 +106,7 @@ export async function up(knex: Knex): Promise<void> {
       last_used_network text
     );
     CREATE INDEX api_key_secrets_key_id_idx ON api_key_secrets (key_id);
+    CREATE INDEX api_key_secrets_expires_at_idx ON api_key_secrets (expires_at) WHERE expires_at IS NOT NULL;
 
     -- Actor and subject are stored by id and by name, and refer to no row: the events outlive the user.
     CREATE TABLE audit_events (

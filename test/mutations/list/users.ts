@@ -53,8 +53,8 @@ export const users: readonly Mutation[] = [
   {
     name: "a token can be registered as a username",
     file: "src/users/users.ts",
-    find: 'hasTokenShape(name) ? { refusal: "looks like a token" } : newUsername(name)',
-    replace: "newUsername(name)",
+    find: "const isCredential = hasTokenShape(name) || hasApiKeyShape(name);",
+    replace: "const isCredential = hasApiKeyShape(name);",
     test: "test/operations/createUser.test.ts",
     only: "400 for a username",
   },

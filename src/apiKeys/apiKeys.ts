@@ -1,0 +1,214 @@
+/** API keys: how they are created, changed, rotated and revoked. verification.ts checks them. */
+import { v7 as uuidv7 } from "uuid";
+import { scopes as ownScopes } from "../../generated/scopes.ts";
+import type { Audit } from "../audit/audit.ts";
+import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
+import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import { invalidRequest, Problem } from "../problems/problems.ts";
+import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
+import { withCurrentPassword } from "../users/currentPassword.ts";
+import { newSecret, parseKey } from "./format.ts";
+import type { ApiKey, ApiKeyChange, ApiKeyStore, Owner } from "./storeTypes.ts";
+
+/** Who manages keys: their owner, or an operator of the command line, who may grant every scope. */
+export type KeyManager = PasswordPrincipal | TokenPrincipal | { proof: "operator"; userId: UserId };
+
+export type NewApiKey = { name: string; scopes: readonly string[]; expiresAt: Date | null };
+
+/** A key with its text, which is not stored. */
+export type CreatedApiKey = ApiKey & { key: string };
+
+export type ApiKeyPage = { keys: ApiKey[]; next: ApiKeyId | undefined };
+
+export type ApiKeys = ReturnType<typeof createApiKeys>;
+
+type Parts = {
+  store: ApiKeyStore;
+  /** @throws {Problem} `insufficient-scope` if the user or the credential does not have one of the scopes */
+  requireScopes(principal: Principal, scopes: readonly string[]): Promise<void>;
+  /** @throws {Problem} `insufficient-scope` if the user has a scope that the principal does not have */
+  requireAdministrable(principal: Principal, userId: UserId): Promise<void>;
+  /** Applies a revocation on this instance at once. Other instances read it from the revocation list. */
+  enforce(revocation: Revocation): void;
+  /** The time of the database. */
+  clock: () => Date;
+  audit: Audit;
+  /** The maximum number of keys of a user. */
+  keysPerUser: number;
+};
+
+/** A change fails only if concurrent requests change the scopes of the key each time. */
+const maxAttempts = 5;
+
+export function createApiKeys({ store, enforce, clock, audit, keysPerUser, ...parts }: Parts) {
+  /**
+   * @throws {Problem} `invalid-request`, `insufficient-scope`, `too-many-api-keys`; `invalid-credentials` or `token-revoked` if
+   * the credential of the manager is no longer valid
+   */
+  async function create(manager: KeyManager, { name, scopes, expiresAt }: NewApiKey): Promise<CreatedApiKey> {
+    requireName(name);
+    requireFuture(expiresAt);
+    await requireKnown(scopes);
+    await requireScopes(manager, scopes);
+    const id = apiKeyId(uuidv7());
+    const secret = newSecret();
+    const key = await asOwner(manager, (owner) =>
+      store.insert(owner, { id, name, scopes, expiresAt }, secret, keysPerUser),
+    );
+    if (key === "too-many")
+      throw new Problem("too-many-api-keys", { detail: `A user may have at most ${keysPerUser} API keys.` });
+    audit("api-key-created", { userId: manager.userId, apiKeyId: id });
+    return { ...key, key: secret.text };
+  }
+
+  /** A page of a user's keys, and the id after which the next page begins. */
+  async function list(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
+    const found = await store.list(userId, limit + 1, after);
+    const keys = found.slice(0, limit);
+    return { keys, next: found.length > limit ? keys.at(-1)?.id : undefined };
+  }
+
+  /** @throws {Problem} `not-found` */
+  async function find(userId: UserId, id: ApiKeyId): Promise<ApiKey> {
+    const key = await store.find(userId, id);
+    if (!key) throw new Problem("not-found");
+    return key;
+  }
+
+  /**
+   * The manager needs new scopes of the key, and all of its scopes to let it expire later.
+   * @throws {Problem} `invalid-request`, `insufficient-scope`, `not-found`
+   */
+  async function update(manager: KeyManager, id: ApiKeyId, change: ApiKeyChange): Promise<ApiKey> {
+    const { userId } = manager;
+    if (change.name !== undefined) requireName(change.name);
+    requireFuture(change.expiresAt ?? null);
+    await requireKnown(change.scopes ?? []);
+    return withSeenKey(userId, id, async (key) => {
+      const isGrant = change.scopes !== undefined || expiresLater(key, change);
+      if (isGrant) await requireScopes(manager, change.scopes ?? key.scopes);
+      const revocation = await store.update({ userId, ...key }, change);
+      if (!revocation) return undefined;
+      enforce(revocation);
+      audit("api-key-changed", { userId, apiKeyId: id });
+      return find(userId, id);
+    });
+  }
+
+  /**
+   * Adds a secret. The previous one is accepted for `overlapSeconds` more, at most until the key expires.
+   * @throws {Problem} `insufficient-scope`, `not-found`; `invalid-credentials` or `token-revoked` if the credential of the manager
+   * is no longer valid
+   */
+  async function rotate(manager: KeyManager, id: ApiKeyId, overlapSeconds: number): Promise<CreatedApiKey> {
+    const { userId } = manager;
+    const secret = newSecret();
+    return withSeenKey(userId, id, async ({ scopes }) => {
+      await requireScopes(manager, scopes);
+      const rotated = await asOwner(manager, (owner) =>
+        store.rotate(owner, { id, userId, scopes }, secret, overlapSeconds),
+      );
+      if (rotated === "changed") return undefined;
+      enforce(rotated.revocation);
+      audit("api-key-rotated", { userId, apiKeyId: id });
+      return { ...rotated.key, key: secret.text };
+    });
+  }
+
+  /** @throws {Problem} `not-found` */
+  async function remove(userId: UserId, id: ApiKeyId): Promise<void> {
+    const revocation = await store.delete(userId, id);
+    if (!revocation) throw new Problem("not-found");
+    enforce(revocation);
+    audit("api-key-deleted", { userId, apiKeyId: id });
+  }
+
+  /** Lists the keys of another user. @throws {Problem} `not-found` */
+  async function listOfUser(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
+    const page = await list(userId, limit, after);
+    if (page.keys.length === 0 && !(await store.hasUser(userId))) throw new Problem("not-found");
+    return page;
+  }
+
+  /** Deletes a key of another user. @throws {Problem} `not-found`, `insufficient-scope` */
+  async function removeOfUser(caller: Principal, userId: UserId, id: ApiKeyId): Promise<void> {
+    await parts.requireAdministrable(caller, userId);
+    await remove(userId, id);
+  }
+
+  /**
+   * Deletes the key with this text, whoever owns it. Nothing tells the caller whether there was one.
+   * @throws {Problem} `invalid-request` for a text that cannot be a key
+   */
+  async function revoke(text: string): Promise<void> {
+    const digest = parseKey(text);
+    if (digest === undefined) throw invalidRequest({ pointer: "#/key", detail: "is not an API key" });
+    const deleted = await store.deleteByDigest(digest);
+    if (deleted) enforce(deleted.revocation);
+    audit("api-key-revoked", { userId: deleted?.userId, apiKeyId: deleted?.id, found: deleted !== undefined });
+  }
+
+  /** Makes a change, which returns `undefined` if the credential of the manager is no longer valid. */
+  async function asOwner<Result>(
+    manager: KeyManager,
+    change: (owner: Owner) => Promise<Result | undefined>,
+  ): Promise<Result> {
+    const { userId, proof } = manager;
+    if (proof === "operator") {
+      const result = await change({ userId, epoch: maxEpoch, isToken: false });
+      if (result === undefined) throw new Problem("not-found");
+      return result;
+    }
+    const isToken = proof === "token";
+    const changeAs = ({ epoch }: { epoch: number }) => change({ userId, epoch, isToken });
+    const result = await (isToken ? changeAs(manager) : withCurrentPassword(manager, changeAs));
+    if (result === undefined) throw new Problem(isToken ? "token-revoked" : "invalid-credentials");
+    return result;
+  }
+
+  /** Makes a change that depends on the scopes of a key, and returns `undefined` if a concurrent request has changed them. */
+  async function withSeenKey<Result>(
+    userId: UserId,
+    id: ApiKeyId,
+    change: (key: ApiKey) => Promise<Result | undefined>,
+  ): Promise<Result> {
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+      const result = await change(await find(userId, id));
+      if (result !== undefined) return result;
+    }
+    throw new Problem("overloaded");
+  }
+
+  async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
+    if (manager.proof !== "operator") await parts.requireScopes(manager, scopes);
+  }
+
+  async function requireKnown(scopes: readonly string[]): Promise<void> {
+    const others = scopes.filter((scope) => !Object.hasOwn(ownScopes, scope));
+    const [unknown] = others.length > 0 ? await store.findUnregistered(others) : [];
+    if (unknown === undefined) return;
+    const pointer = `#/scopes/${scopes.indexOf(unknown)}`;
+    throw invalidRequest({ pointer, detail: "is not a scope of this service or of a registered API" });
+  }
+
+  function requireFuture(expiresAt: Date | null): void {
+    if (expiresAt !== null && expiresAt <= clock())
+      throw invalidRequest({ pointer: "#/expires_at", detail: "is not in the future" });
+  }
+
+  return { create, list, find, update, rotate, remove, listOfUser, removeOfUser, revoke };
+}
+
+const expiresLater = (key: ApiKey, { expiresAt }: ApiKeyChange): boolean =>
+  expiresAt !== undefined && key.expiresAt !== null && (expiresAt === null || expiresAt > key.expiresAt);
+
+/** Characters that change or break a line in a log, a table or a terminal, and those that are no text. */
+const unprintable = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\uFFFD]/u;
+
+function requireName(name: string): void {
+  if (unprintable.test(name) || name.trim() !== name)
+    throw invalidRequest({
+      pointer: "#/name",
+      detail: "has a character that cannot be displayed, or a space at an end",
+    });
+}
