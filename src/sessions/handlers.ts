@@ -69,7 +69,7 @@ const represent = (session: Session, current: boolean): components["schemas"]["S
   expires_at: session.expiresAt.toISOString(),
   user_agent: session.userAgent,
   address: session.address,
-  audience: session.limits.audience ?? null,
-  scope: session.limits.scopes?.join(" ") ?? null,
+  audience: session.audience,
+  scope: session.scopes?.join(" ") ?? null,
   current,
 });
