@@ -72,6 +72,11 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "session-ended",
   "refresh-token-reused",
   "token-revoked",
+  "role-changed",
+  "role-deleted",
+  "api-created",
+  "api-changed",
+  "api-deleted",
 ]);
 
 /** Routine, and too many to be stored. */

@@ -7,8 +7,6 @@ import { apiKeyStore } from "../apiKeys/store.ts";
 import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
-import type { Principal } from "../principal.ts";
-import { Problem } from "../problems/problems.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -26,19 +24,14 @@ export function openApiKeys(
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
   });
   lifecycle.add("background", "API keys", lastUses.close);
-  const refuseMissing = ({ userId }: Principal, missing: readonly string[]): void => {
-    const scope = missing.join(" ");
-    if (missing.length === 0) return;
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope });
-  };
   return {
     apiKeys: createApiKeys({
       store,
-      requireScopes: async (principal, scopes) =>
-        refuseMissing(principal, await access.missingScopes(principal, scopes)),
-      requireAdministrable: async (principal, userId) =>
-        refuseMissing(principal, await missingToAdminister(access, principal, userId)),
+      requireScopes: access.requireScopes,
+      async requireAdministrable(principal, userId) {
+        const missing = await missingToAdminister(access, principal, userId);
+        if (missing.length > 0) access.refuse(principal, missing);
+      },
       enforce: revocations.apply,
       clock,
       audit,
