@@ -6,9 +6,11 @@ import { contract } from "./contract.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
 import { http } from "./http.ts";
+import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
@@ -18,6 +20,7 @@ import { users } from "./users.ts";
 export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
+  ...rights,
   ...requests,
   ...documentation,
   ...http,
@@ -25,6 +28,7 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...imports,
   ...keys,
   ...database,
   ...settings,
