@@ -13,9 +13,16 @@ const alone = [
   ...readdirSync("test/promises")
     .map((name) => `test/promises/${name}`)
     .filter((file) => /performance\.now\(|memoryUsage\(|cpuUsage\(/.test(readFileSync(file, "utf8"))),
-  ...["clocks", "fairConnections", "fairEstimates", "metrics", "passwordRaces", "refreshNeverRaces"].map(
-    (name) => `test/promises/${name}.test.ts`,
-  ),
+  ...[
+    "clocks",
+    "fairConnections",
+    "fairEstimates",
+    "guessLimits",
+    "metrics",
+    "passwordRaces",
+    "refreshNeverRaces",
+    "throttling",
+  ].map((name) => `test/promises/${name}.test.ts`),
 ];
 
 /**

@@ -133,13 +133,13 @@ export interface paths {
         };
         /**
          * Get a token
-         * @description Requires the password, so that a leaked token cannot be used to get another one. The token is a signed JWT (RFC 9068) with the user's id. It expires after `duration` seconds. Its `iss` and `aud` are the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). Its `client_id` is `latchkey`.
+         * @description Requires the password, so that a leaked token cannot be used to get another one. The token is a signed JWT (RFC 9068) with the user's id. It expires after `duration` seconds. Its `iss` and `aud` are the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). Its `client_id` is `latchkey`. With `audience`, the token is for that API and has its `aud`. With `scope` or another API's `audience`, the token is limited: its `scope` contains the scopes that the user has of those requested.
          */
         get: operations["issueToken"];
         put?: never;
         /**
          * Refresh a session
-         * @description Returns a new access token and a new refresh token. The refresh token is the credential, and it works once. A client that lost the response, or has several tabs, may send the same refresh token again within a few seconds (`REFRESH_GRACE_SECONDS`) and gets the same new refresh token. A use after that, or from another network, is treated as theft: the service revokes the session and all its tokens.
+         * @description Returns a new access token and a new refresh token. The refresh token is the credential, and it works once. A client that lost the response, or has several tabs, may send the same refresh token again within a few seconds (`REFRESH_GRACE_SECONDS`) and gets the same new refresh token. A use after that, or from another network, is treated as theft: the service revokes the session and all its tokens. `audience` and `scope` limit the new access token further than the session is limited, and never less. They do not change the session. A request that asks for more uses no refresh token.
          */
         post: operations["refreshToken"];
         /**
@@ -167,7 +167,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Starts a session (log in). Returns an access token, which expires soon, and a refresh token, which gets the next access token until the session is idle for too long or reaches its maximum lifetime. A user has at most `SESSIONS_PER_USER` sessions: a new one ends the oldest. Requires the password.
+         * @description Starts a session (log in). Returns an access token, which expires soon, and a refresh token, which gets the next access token until the session is idle for too long or reaches its maximum lifetime. A user has at most `SESSIONS_PER_USER` sessions: a new one ends the oldest. Requires the password. The body is optional. It limits the session, and all its tokens, to an API or to scopes.
          */
         post: operations["createSession"];
         /**
@@ -310,6 +310,106 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List roles
+         * @description Returns the roles in the order of their names.
+         */
+        get: operations["listRoles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/roles/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a role
+         * @description Returns a role and its scopes.
+         */
+        get: operations["getRole"];
+        /**
+         * Define a role
+         * @description Creates a role, or replaces its description and its scopes. Every scope must be one of this service or of a registered API. Requires every scope that the role gets, and every scope that it had: nobody grants or changes more than they have. The change holds on this instance immediately, on every other one within a second. Every user has the role `default`.
+         */
+        put: operations["putRole"];
+        post?: never;
+        /**
+         * Delete a role
+         * @description Deletes a role, and takes it from all users. Requires every scope of the role. `administrator` and `default` cannot be deleted.
+         */
+        delete: operations["deleteRole"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List APIs
+         * @description Returns the registered APIs in the order of their audiences.
+         */
+        get: operations["listApis"];
+        put?: never;
+        /**
+         * Register an API
+         * @description Registers an API of another service, so that users can get tokens for it. Its scopes can be given to roles. A scope must not have the name of a scope of this service. If two APIs have a scope of the same name, a role with that scope allows it in both.
+         */
+        post: operations["createApi"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis/{audience}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an API
+         * @description Returns a registered API and its scopes.
+         */
+        get: operations["getApi"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API
+         * @description Ends the registration. No more tokens are issued for the API, and sessions that are limited to it cannot be refreshed. Roles keep the names of its scopes, which no longer have an effect.
+         */
+        delete: operations["deleteApi"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an API
+         * @description Changes the members that the body contains. `scopes` replaces all scopes. If it removes a scope, no new token contains that scope, and the tokens that were issued before are revoked for services that follow the revocation list.
+         */
+        patch: operations["updateApi"];
         trace?: never;
     };
     "/api/resource": {
@@ -578,10 +678,17 @@ export interface components {
              * @example 600
              */
             duration: number;
+            /**
+             * @description The scopes that the token is limited to, those that the user does not have left out. Empty if none is left. Absent if the token is not limited.
+             * @example orders:read
+             */
+            scope?: string;
         };
-        /** @description The refresh token to use. */
+        /** @description The refresh token to use, and what the new access token is limited to. */
         Refresh: {
             refresh_token: components["schemas"]["RefreshToken"];
+            audience?: components["schemas"]["Audience"];
+            scope?: components["schemas"]["ScopeList"];
         };
         /**
          * Format: password
@@ -613,6 +720,11 @@ export interface components {
              * @example 600
              */
             expires_in: number;
+            /**
+             * @description The scopes that the access token is limited to, those that the user does not have left out. Empty if none is left. Absent if the token is not limited.
+             * @example orders:read
+             */
+            scope?: string;
             refresh_token: components["schemas"]["RefreshToken"];
             /**
              * @description Seconds until the session ends unless it is refreshed.
@@ -668,10 +780,175 @@ export interface components {
              */
             address: string | null;
             /**
+             * @description The API that the session is limited to. Null if it is not limited.
+             * @example null
+             */
+            audience: string | null;
+            /**
+             * @description The scopes that the session is limited to, separated by spaces. Null if it is not limited.
+             * @example null
+             */
+            scope: string | null;
+            /**
              * @description Whether this request's token belongs to this session.
              * @example true
              */
             current: boolean;
+        };
+        /**
+         * @description The name of a scope: printable ASCII characters without space, quotation mark and backslash (RFC 6749, section 3.3).
+         * @example orders:read
+         */
+        ScopeName: string;
+        /**
+         * @description Scopes, separated by single spaces (RFC 6749, section 3.3). Their order has no meaning.
+         * @example orders:read
+         */
+        ScopeList: string;
+        /**
+         * @description Identifies an API: the `aud` of its tokens. A URI without a fragment (RFC 8707), or a plain identifier such as `orders`.
+         * @example https://orders.example/v1
+         */
+        Audience: string;
+        /** @description What the session is limited to. `scope` without `audience` contains scopes of this service. Without both, the session is not limited: its tokens are for this service, and a refresh can name any API. */
+        SessionRequest: {
+            audience?: components["schemas"]["Audience"];
+            scope?: components["schemas"]["ScopeList"];
+        };
+        /**
+         * @description The name of a role.
+         * @example order-clerk
+         */
+        RoleName: string;
+        /** @description A role without its name. */
+        RoleDefinition: {
+            /**
+             * @description What the role is for. By default empty.
+             * @example Handles orders.
+             */
+            description?: string;
+            /**
+             * @description The scopes of the role, each once.
+             * @example [
+             *       "orders:read",
+             *       "orders:write"
+             *     ]
+             */
+            scopes: components["schemas"]["ScopeName"][];
+        };
+        /** @description A named set of scopes. */
+        Role: {
+            name: components["schemas"]["RoleName"];
+            /**
+             * @description What the role is for.
+             * @example Handles orders.
+             */
+            description: string;
+            /**
+             * @description The scopes of the role. Empty for `administrator`, which has every scope.
+             * @example [
+             *       "orders:read",
+             *       "orders:write"
+             *     ]
+             */
+            scopes: components["schemas"]["ScopeName"][];
+            /**
+             * @description Whether the role cannot be deleted.
+             * @example false
+             */
+            built_in: boolean;
+            /**
+             * Format: date-time
+             * @description When the role was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the role was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A page of roles. */
+        RolePage: {
+            /** @description The roles, in the order of their names. */
+            roles: components["schemas"]["Role"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description A scope of an API. */
+        ApiScope: {
+            name: components["schemas"]["ScopeName"];
+            /**
+             * @description What the scope allows.
+             * @example See orders.
+             */
+            description: string;
+        };
+        /** @description The scopes of an API. Each name occurs once. */
+        ApiScopes: components["schemas"]["ApiScope"][];
+        /**
+         * @description Seconds until a token for the API expires. At most `TOKEN_TTL_SECONDS`, which is also the default: a greater value has the effect of `TOKEN_TTL_SECONDS`.
+         * @example 300
+         */
+        TokenLifetime: number | null;
+        /** @description The API to register. */
+        NewApi: {
+            audience: components["schemas"]["Audience"];
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name: string;
+            scopes: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+        };
+        /** @description The members to change. */
+        ApiChange: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name?: string;
+            scopes?: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+        };
+        /** @description A registered API. */
+        Api: {
+            audience: components["schemas"]["Audience"];
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name: string;
+            scopes: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds: components["schemas"]["TokenLifetime"];
+            /**
+             * Format: date-time
+             * @description When the API was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the API was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A page of APIs. */
+        ApiPage: {
+            /** @description The APIs, in the order of their audiences. */
+            apis: components["schemas"]["Api"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
         };
         /** @description The API key to create. */
         NewApiKey: {
@@ -703,7 +980,7 @@ export interface components {
          */
         ApiKeyName: string;
         /** @description The scopes to which the key is limited: those of this service or of a registered API. A key without scopes is accepted by operations that require none, such as `GET /api/resource`. */
-        ApiKeyScopes: string[];
+        ApiKeyScopes: components["schemas"]["ScopeName"][];
         /**
          * Format: date-time
          * @description When the key expires. If it is null, the key does not expire. That is the default.
@@ -1012,7 +1289,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/too-many-api-keys" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1205,6 +1482,22 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed or does not match the contract, or it asks for an API or for scopes that do not exist, or that exceed the limits of the session. */
+        InvalidTokenRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target";
+                    /** @constant */
+                    status?: 400;
+                };
+            };
+        };
         /** @description The credentials are missing or not accepted. */
         Unauthorized: {
             headers: {
@@ -1382,6 +1675,38 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @constant */
                     type?: "/problems/username-taken";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The service itself needs this role. `administrator` cannot be changed, and neither built-in role can be deleted. */
+        BuiltInRole: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/built-in-role";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description Another API has this audience, or it is that of this service. */
+        AudienceTaken: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/audience-taken";
                     /** @constant */
                     status?: 409;
                 };
@@ -1806,7 +2131,18 @@ export interface operations {
     };
     issueToken: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The API that the token is for. By default, this service.
+                 * @example https://orders.example/v1
+                 */
+                audience?: components["schemas"]["Audience"];
+                /**
+                 * @description The scopes that the token is limited to, separated by single spaces (RFC 6749, section 3.3). By default, all that the user has.
+                 * @example orders:read
+                 */
+                scope?: components["schemas"]["ScopeList"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1824,7 +2160,7 @@ export interface operations {
                     "application/json": components["schemas"]["Token"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidTokenRequest"];
             401: components["responses"]["PasswordRequired"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
@@ -1856,7 +2192,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionTokens"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidTokenRequest"];
             401: components["responses"]["RefreshRefused"];
             403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
@@ -1931,7 +2267,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
         responses: {
             /** @description The session and its tokens. */
             201: {
@@ -1949,10 +2289,13 @@ export interface operations {
                     "application/json": components["schemas"]["SessionTokens"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidTokenRequest"];
             401: components["responses"]["PasswordRequired"];
             403: components["responses"]["CrossSiteRequest"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -2253,6 +2596,353 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of roles to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example order-clerk
+                 */
+                after?: components["schemas"]["RoleName"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of roles. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolePage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example order-clerk
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The role. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example order-clerk
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleDefinition"];
+            };
+        };
+        responses: {
+            /** @description The role was replaced. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            /** @description The role was created. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The role's path.
+                     * @example /api/roles/order-clerk
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["BuiltInRole"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example order-clerk
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["BuiltInRole"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApis: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of APIs to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example https://orders.example/v1
+                 */
+                after?: components["schemas"]["Audience"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of APIs. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApi"];
+            };
+        };
+        responses: {
+            /** @description The API was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The API's path.
+                     * @example /api/apis/https%3A%2F%2Forders.example%2Fv1
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["AudienceTaken"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The API. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiChange"];
+            };
+        };
+        responses: {
+            /** @description The changed API. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -3,6 +3,10 @@
 export const scopes = {
   "account:read": "See your own sessions and API keys.",
   "account:write": "Change your own password, sessions and API keys.",
+  "roles:read": "See roles and their scopes.",
+  "roles:write": "Define and delete roles, and assign them to users.",
+  "apis:read": "See registered APIs and their scopes.",
+  "apis:write": "Register, change and delete APIs.",
   "audit:read": "See the audit events of all users.",
   "users:read": "See all users, their roles, sessions and API keys.",
   "users:write": "Create, block and delete users, set their passwords, and end their sessions and API keys.",

@@ -14,7 +14,7 @@ import type { AccessTokens } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
-  access: Pick<Access, "missingScopes">;
+  access: Pick<Access, "missingScopes" | "refuse">;
   users: Pick<Users, "signIn">;
   tokens: Pick<AccessTokens, "verify">;
   verifyApiKey: VerifyApiKey;
@@ -55,10 +55,6 @@ export function createAuthenticator({ access, users, tokens, verifyApiKey, revoc
     },
     apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
-    refuse({ userId }, missing) {
-      const scope = missing.join(" ");
-      audit("scope-refused", { userId, scope });
-      throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
-    },
+    refuse: access.refuse,
   };
 }

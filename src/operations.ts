@@ -1,4 +1,18 @@
 /** The handler of each operation. A missing handler does not compile. */
+import type { Apis } from "./access/apis.ts";
+import type { Grants } from "./access/grants.ts";
+import {
+  createApi,
+  deleteApi,
+  deleteRole,
+  getApi,
+  getRole,
+  listApis,
+  listRoles,
+  putRole,
+  updateApi,
+} from "./access/handlers.ts";
+import type { Roles } from "./access/roles.ts";
 import type { ApiKeys } from "./apiKeys/apiKeys.ts";
 import {
   createApiKey,
@@ -33,6 +47,9 @@ export type HandlerDependencies = {
   users: Users;
   sessions: Sessions;
   apiKeys: ApiKeys;
+  roles: Roles;
+  apis: Apis;
+  grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
@@ -53,7 +70,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   changePassword: changePassword(dependencies.users),
   deleteUser: deleteUser(dependencies.users),
 
-  issueToken: issueToken(dependencies.tokens, dependencies.users, dependencies.audit),
+  issueToken: issueToken(dependencies),
   revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
   getJwks: getJwks(dependencies.keys),
 
@@ -73,6 +90,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listUserApiKeys: listUserApiKeys(dependencies.apiKeys),
   deleteUserApiKey: deleteUserApiKey(dependencies.apiKeys),
 
+  listRoles: listRoles(dependencies.roles),
+  getRole: getRole(dependencies.roles),
+  putRole: putRole(dependencies.roles, dependencies.publicUrl),
+  deleteRole: deleteRole(dependencies.roles),
+  listApis: listApis(dependencies.apis),
+  createApi: createApi(dependencies.apis, dependencies.publicUrl),
+  getApi: getApi(dependencies.apis),
+  updateApi: updateApi(dependencies.apis),
+  deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
 
   getResource,

@@ -1,27 +1,28 @@
 /** Nobody administers a user who may do more. */
-import { scopes as ownScopes } from "../../generated/scopes.ts";
-import type { UserId } from "../identifiers.ts";
-import { userId } from "../identifiers.ts";
+import { type UserId, userId } from "../identifiers.ts";
 import type { Principal } from "../principal.ts";
 import type { Access } from "./rights.ts";
+import { allOwnScopes } from "./scopes.ts";
 
 /** Has the rights of every user, and no others. */
 const nobody = userId("00000000-0000-0000-0000-000000000000");
 
 /**
- * @returns the scopes of a user that the principal does not have. Those of every user do not count
- * @throws {Problem} `revocations-stale`, `database-unavailable`
+ * Requires each scope that a user has, except those of every user.
+ * @throws {Problem} `insufficient-scope`, `revocations-stale`, `database-unavailable`
  */
-export async function missingToAdminister(
-  access: Pick<Access, "rightsOf" | "missingScopes">,
+export async function requireAdministrable(
+  access: Pick<Access, "rightsOf" | "requireScopes" | "refuse">,
   principal: Principal,
   id: UserId,
-): Promise<readonly string[]> {
+): Promise<void> {
   const [user, everyone] = await Promise.all([access.rightsOf(id), access.rightsOf(nobody)]);
-  const allOwn = Object.keys(ownScopes);
-  const scopes = user.isAdministrator ? allOwn : [...user.scopes].filter((scope) => !everyone.scopes.has(scope));
-  const missing = await access.missingScopes(principal, scopes);
+  const scopes = user.isAdministrator ? allOwnScopes : [...user.scopes];
+  await access.requireScopes(
+    principal,
+    scopes.filter((scope) => !everyone.scopes.has(scope)),
+  );
   // An administrator has more than any list of scopes.
-  const isAboveAll = user.isAdministrator && !(await access.rightsOf(principal.userId)).isAdministrator;
-  return missing.length === 0 && isAboveAll ? allOwn : missing;
+  const isAbove = user.isAdministrator && !(await access.rightsOf(principal.userId)).isAdministrator;
+  if (isAbove) access.refuse(principal, allOwnScopes);
 }

@@ -2,10 +2,13 @@
  * What a request may do: its user has rights, which the roles determine, and its credential has scopes, which limit them. Both
  * must contain a scope. The rights of a user are read from the database once, and again after a change.
  */
+import type { Audit } from "../audit/audit.ts";
 import type { UserId } from "../identifiers.ts";
 import type { Principal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
+import { isOwnScope, scopesInProblem } from "./scopes.ts";
 
 /** The role that has every scope, whatever is stored. */
 export const administrator = "administrator";
@@ -24,6 +27,11 @@ export type Rights = {
   /** The scopes of all roles, those of `default` included. An administrator has every scope, whether or not it is listed. */
   scopes: ReadonlySet<string>;
   isAdministrator: boolean;
+  /**
+   * The versions of the roles and of their assignment, by the subjects of their revocation entries. A token with these scopes
+   * contains them, so that the revocation list can revoke it when the user loses a scope.
+   */
+  epochs: Readonly<Record<string, number>>;
 };
 
 export type RightsStore = {
@@ -38,37 +46,62 @@ export type Access = {
    * @throws {Problem} `revocations-stale`, `database-unavailable`
    */
   missingScopes(principal: Principal, scopes: readonly string[]): readonly string[] | Promise<readonly string[]>;
+  /**
+   * For scopes that the contract does not declare, because they depend on the request.
+   * @throws {Problem} `insufficient-scope`, `revocations-stale`, `database-unavailable`
+   */
+  requireScopes(principal: Principal, scopes: readonly string[]): Promise<void>;
+  /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
+  refuse(principal: Principal, missing: readonly string[]): never;
 };
 
-type Parts = { store: RightsStore; revocations: Pick<Revocations, "onEntry" | "requireCurrent"> };
+type Parts = {
+  store: RightsStore;
+  revocations: Pick<Revocations, "onEntry" | "requireCurrent">;
+  audit: Audit;
+};
 
 /** The cache keeps the rights of at least this number of users. */
 const maxUsers = 10_000;
 
-export function createAccess({ store, revocations }: Parts): Access {
+export function createAccess({ store, revocations, audit }: Parts): Access {
   const cache = revocableCache<Rights>({
     revocations,
     load: (userId) => store.findRights(userId as UserId),
     subjectsOf: (userId, { roles }) => [rightsSubject(userId as UserId), ...[defaultRole, ...roles].map(roleSubject)],
     maxSize: maxUsers,
   });
+
+  const missingScopes: Access["missingScopes"] = (principal, scopes) => {
+    const allowed = credentialScopes(principal);
+    const excluded = allowed === undefined ? [] : scopes.filter((scope) => !allowed.has(scope));
+    if (excluded.length > 0 || scopes.every(isOfEveryUser)) return excluded;
+    revocations.requireCurrent();
+    const rights = cache.get(principal.userId);
+    return rights instanceof Promise
+      ? rights.then((loaded) => missingRights(loaded, scopes))
+      : missingRights(rights, scopes);
+  };
+
+  const refuse: Access["refuse"] = ({ userId }, missing) => {
+    const scope = scopesInProblem(missing);
+    audit("scope-refused", { userId, scope });
+    throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+  };
+
   return {
     rightsOf: cache.get,
-    missingScopes(principal, scopes) {
-      const allowed = credentialScopes(principal);
-      const excluded = allowed === undefined ? [] : scopes.filter((scope) => !allowed.has(scope));
-      if (excluded.length > 0 || scopes.every(isOfEveryUser)) return excluded;
-      revocations.requireCurrent();
-      const rights = cache.get(principal.userId);
-      return rights instanceof Promise
-        ? rights.then((loaded) => missingRights(loaded, scopes))
-        : missingRights(rights, scopes);
+    missingScopes,
+    refuse,
+    async requireScopes(principal, scopes) {
+      const missing = await missingScopes(principal, scopes);
+      if (missing.length > 0) refuse(principal, missing);
     },
   };
 }
 
-/** Whether every user has a scope, for the user's own account. */
-const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:");
+/** Whether every user has a scope, for the user's own account. An API may have a scope with such a prefix. */
+const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:") && isOwnScope(scope);
 
 /** @returns those of the scopes that a user with these rights does not have */
 export const missingRights = ({ scopes, isAdministrator }: Rights, wanted: readonly string[]): readonly string[] =>

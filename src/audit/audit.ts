@@ -25,6 +25,11 @@ export const auditEvents = {
   "scope-refused":
     "A request with valid credentials was rejected, because the user or the credential does not have `scope`.",
   "token-revoked": "A token without a session was revoked by its holder.",
+  "role-changed": "A role was created, or its scopes replaced. `scope` contains the new scopes.",
+  "role-deleted": "A role was deleted, and taken from all users.",
+  "api-created": "An API was registered. `scope` contains its scopes.",
+  "api-changed": "A registered API was changed. `scope` contains its scopes.",
+  "api-deleted": "The registration of an API was deleted.",
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
@@ -88,9 +93,19 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
 
 /**
  * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
- * scopes that were missing.
+ * scopes that were missing, or those of a role, an API or a token. `audience`: that of an API, or of a token for one.
  */
-const textDetails = ["userId", "sessionId", "keyId", "apiKeyId", "reason", "limit", "scope"] as const;
+const textDetails = [
+  "userId",
+  "sessionId",
+  "keyId",
+  "apiKeyId",
+  "reason",
+  "limit",
+  "role",
+  "audience",
+  "scope",
+] as const;
 /** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
 const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
 

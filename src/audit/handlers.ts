@@ -14,10 +14,10 @@ export const listAuditEvents =
     const found = await store.list(filter, limit + 1, after ?? null);
     const events = found.slice(0, limit);
     const next = found.length > limit ? (events.at(-1)?.id ?? null) : null;
-    return { status: 200, body: { events: events.map(toEvent), next } };
+    return { status: 200, body: { events: events.map(representEvent), next } };
   };
 
-const toEvent = (row: StoredEvent): components["schemas"]["AuditEvent"] => ({
+export const representEvent = (row: StoredEvent): components["schemas"]["AuditEvent"] => ({
   id: row.id,
   occurred_at: row.occurredAt.toISOString(),
   event: row.event,

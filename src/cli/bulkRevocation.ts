@@ -1,5 +1,7 @@
 /** Revokes the credentials of many users at once: sessions, tokens, signing keys. Each function is part of a transaction. */
 import type { Knex } from "knex";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { lockUntilCommit } from "../database/locks.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { double, integer, text, uuid } from "../database/sqlTypes.ts";
@@ -47,11 +49,13 @@ const revokeUser = statement({
       SELECT count(*)::integer AS sessions FROM ${liveSessions} AND username = :username
     ), changed AS (
       UPDATE users SET token_epoch = token_epoch + 1 WHERE username = :username RETURNING id, token_epoch
+    ), audited AS (
+      ${recordEvent({ event: "sessions-ended", from: "changed" })}
     ), revoked AS (
       ${revoke({ from: "changed", minimumEpoch: "token_epoch", commitSeconds })}
     )
     SELECT id AS "userId", sessions FROM changed, live`,
-  parameters: { username: text },
+  parameters: { username: text, audit: auditParameter },
   columns: { userId: uuid, sessions: integer },
 });
 
@@ -110,7 +114,7 @@ export async function endUser(
   transaction: Knex.Transaction,
   username: string,
 ): Promise<RowOf<typeof revokeUser> | undefined> {
-  return revokeUser.first(transaction, { username });
+  return revokeUser.first(transaction, { username, audit: auditContext({ reason: "operator" }) });
 }
 
 /**

@@ -44,7 +44,8 @@ export async function createProgram(
   for (const [name, entry] of commands) {
     if (entry.isHidden && !isLoaded(name)) continue;
     const command = program.command(name, { hidden: entry.isHidden === true }).description(entry.summary);
-    command.helpCommand(false).addHelpText("after", examples(...entry.examples));
+    command.helpCommand(false);
+    if (entry.examples.length > 0) command.addHelpText("after", examples(...entry.examples));
     if (isService(entry)) command.action(async () => execute(entry, (await load(entry.load))([])));
     else if (isLoaded(name)) (await load(entry.define))(command, (run) => execute(entry, run));
   }
@@ -77,7 +78,11 @@ function explain({ code, message }: CommanderError, program: CommandUnknownOpts,
       path.join(" "),
       `Which command? latchkey ${path.join(" ")} ${command.commands.map((verb) => verb.name()).join("|")}.`,
     );
-  const [sentence = "", suggestion = ""] = message.replace(/^error: /, "").split("\n");
+  const [sentence = "", suggestion = ""] = message
+    .replace(/^error: /, "")
+    .replace(/ argument '.*' is invalid/s, " has a wrong value")
+    .replace(/^command-argument value '.*' is invalid for (argument '\w+')/s, "$1 has a wrong value")
+    .split("\n");
   const text = `${sentence.charAt(0).toUpperCase()}${sentence.slice(1).replace(/\.$/, "")}.`;
   return wrongUsage(path.join(" "), `${text}${suggestion && ` ${suggestion.replace(/^\((.*)\)$/, "$1")}`}`);
 }

@@ -61,6 +61,12 @@ const entries: Record<string, CommandEntry> = {
     examples: ["sessions list --user miguel", "sessions end --user miguel"],
     define: async () => (await import("./sessions.ts")).defineSessions,
   },
+  audit: {
+    ...tool,
+    summary: "List audit events, newest first.",
+    examples: [],
+    define: async () => (await import("./audit.ts")).defineAudit,
+  },
   "signing-keys": signingKeys,
   keys: { ...signingKeys, isHidden: true },
   restore: {

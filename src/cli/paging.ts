@@ -1,5 +1,4 @@
 /** Reads long lists in pages. */
-import { InvalidArgumentError } from "@commander-js/extra-typings";
 import { printMessage } from "./output.ts";
 
 /** `next`: the `--after` of the next page; `undefined` if there is none. */
@@ -26,18 +25,3 @@ export async function* pages<Item>(
   } while (cursor !== undefined && left > 0);
   if (cursor !== undefined) printMessage(`There are more. Continue with --after '${cursor}'.`);
 }
-
-/** The value of `--limit`. */
-export function parseLimit(text: string): number {
-  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (limit < 1) throw new InvalidArgumentError("Allowed: a whole number from 1 to 999999999.");
-  return limit;
-}
-
-/** The descriptions of options that many commands have. */
-export const optionTexts = {
-  json: "print JSON, one object per line",
-  limit: "print no more than this number",
-  after: "continue after a list that --limit has ended",
-  name: "username or user id",
-};

@@ -2,12 +2,13 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { InputError, UsageError } from "../errors.ts";
+import { InputError } from "../errors.ts";
+import { wrongUsage } from "./arguments.ts";
 
 /** @throws {UsageError} if the password is not on standard input and nobody can be asked for it */
-export function requirePasswordSource(passwordStdin: true | undefined): void {
+export function requirePasswordSource(command: string, passwordStdin: true | undefined): void {
   if (!passwordStdin && !process.stdin.isTTY)
-    throw new UsageError("There is no terminal to ask for the password. Write it to standard input: --password-stdin.");
+    throw wrongUsage(command, "There is no terminal to ask for the password. Use --password-stdin.");
 }
 
 /**
@@ -15,14 +16,16 @@ export function requirePasswordSource(passwordStdin: true | undefined): void {
  * @throws {InputError} if it is entered differently the second time, or is not UTF-8
  */
 export async function readNewPassword(): Promise<string> {
-  if (!process.stdin.isTTY) return (await readInput()).replace(/\r?\n.*$/s, "");
+  if (!process.stdin.isTTY) return firstLine(await readInput());
   const [password = "", repeated] = await ask(["Password: ", "Password again: "], { echo: false });
   if (password !== repeated) throw new InputError("The two passwords differ.");
   return password;
 }
 
-/** Asks for passwords that are to be checked, without echo. Without a terminal, each is a line of standard input. */
-export const readPasswords = async (questions: readonly string[]): Promise<string[]> =>
+const firstLine = (text: string): string => text.replace(/\r?\n.*$/s, "");
+
+/** Asks for secrets that exist, without echo. Without a terminal, each is a line of standard input. */
+export const readSecrets = async (questions: readonly string[]): Promise<string[]> =>
   process.stdin.isTTY ? ask(questions, { echo: false }) : (await readInput()).split(/\r?\n/);
 
 /** @returns standard input without its final line break */
@@ -30,13 +33,14 @@ export async function readInput(): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(await buffer(process.stdin)).replace(/\r?\n$/, "");
   } catch {
-    throw new InputError("The password on standard input is not UTF-8.");
+    throw new InputError("Standard input is not UTF-8.");
   }
 }
 
 /** @throws {UsageError} if the option `--yes` is missing and nobody can be asked */
-export function requireConfirmation(yes: true | undefined): void {
-  if (!yes && !process.stdin.isTTY) throw new UsageError("There is no terminal to ask for confirmation. Use --yes.");
+export function requireConfirmation(command: string, yes: true | undefined): void {
+  if (!yes && !process.stdin.isTTY)
+    throw wrongUsage(command, "There is no terminal to ask for confirmation. Use --yes.");
 }
 
 /** @throws {InputError} unless the person enters `y` or `yes` */

@@ -1,4 +1,6 @@
 /** `latchkey restore`: after a backup was restored, revokes again what was revoked since the backup was made. */
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { daySeconds } from "../config/values.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
@@ -60,7 +62,12 @@ async function restoreWith(
     ended: await endEverything(transaction, history?.highestEpoch),
     networks: await forgetFamiliarNetworks.count(transaction),
     keySecrets: await endKeySecrets.count(transaction),
-    deleted: history ? await deleteUsersAgain.rows(transaction, { ids: [...history.deleted] }) : [],
+    deleted: history
+      ? await deleteUsersAgain.rows(transaction, {
+          ids: [...history.deleted],
+          audit: auditContext({ reason: "restored" }),
+        })
+      : [],
     disabled: history
       ? await disableChangedPasswords.rows(transaction, {
           ids: [...history.passwordEpochs.keys()],
@@ -120,8 +127,13 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
 
 const deleteUsersAgain = statement({
   name: "delete-users-again",
-  sql: "DELETE FROM users USING unnest(:ids) AS deleted (id) WHERE users.id = deleted.id RETURNING users.id, username",
-  parameters: { ids: arrayOf(uuid) },
+  sql: `WITH deleted AS (
+      DELETE FROM users USING unnest(:ids) AS wanted (id) WHERE users.id = wanted.id RETURNING users.id, username
+    ), audited AS (
+      ${recordEvent({ event: "user-deleted", from: "deleted", subjectName: "deleted.username" })}
+    )
+    SELECT id, username FROM deleted`,
+  parameters: { ids: arrayOf(uuid), audit: auditParameter },
   columns: { id: uuid, username: text },
 });
 

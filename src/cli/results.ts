@@ -1,25 +1,25 @@
 /** Prints what a command lists or shows: a table on a terminal, JSON elsewhere and with `--json`. */
 import { escapeControls, printMessage, printText } from "./output.ts";
-import type { Row } from "./table.ts";
+import type { Column } from "./table.ts";
 
-type Options<Member extends string> = {
-  /** The members in a table, in this order. JSON has all members. */
-  columns: readonly Member[];
+type Options<Row> = {
+  /** The columns of a table, or the lines of an object. JSON has all members. */
+  columns: readonly Column<Row>[];
   json: true | undefined;
 };
 
-/** Any number of rows, in parts. */
+/** Any number of items, in parts. */
 type Pages<Item> = AsyncIterable<readonly Item[]> | Iterable<readonly Item[]>;
 
 const isTable = (json: true | undefined): boolean => process.stdout.isTTY && !json;
 
 /**
- * Prints rows page by page, so that any number of rows needs little memory.
+ * Prints rows page by page, so that any number of rows needs little memory. Rows are objects as in the API.
  * @param options.none what to say if there are no rows and a person reads
  */
-export async function printRows<Member extends string>(
-  pages: Pages<Row & Record<Member, unknown>>,
-  { columns, json, none }: Options<Member> & { none: string },
+export async function printRows<Row extends object>(
+  pages: Pages<Row>,
+  { columns, json, none }: Options<Row> & { none: string },
 ): Promise<void> {
   let count = 0;
   for await (const rows of pages) {
@@ -29,18 +29,23 @@ export async function printRows<Member extends string>(
   if (count === 0 && isTable(json)) printMessage(none);
 }
 
-/** Prints one object: on a terminal, a line for each member. */
-export async function printObject(row: Row, json?: true): Promise<void> {
-  const { formatObject } = isTable(json) ? await import("./table.ts") : { formatObject: undefined };
-  await printText(formatObject ? formatObject(row) : toJson(row));
+/** Prints one object as in the API: on a terminal, a line for each column, which are the members by default. */
+export async function printObject<Row extends object>(
+  row: Row,
+  json?: true,
+  columns: readonly Column<Row>[] = Object.keys(row).map((member) => member as keyof Row & string),
+): Promise<void> {
+  if (!isTable(json)) return void (await printText(toJson(row)));
+  const { formatObject } = await import("./table.ts");
+  await printText(formatObject(row, columns));
 }
 
 /** @returns whether something still reads */
-async function printPage(rows: readonly Row[], { columns, json }: Options<string>): Promise<boolean> {
+async function printPage<Row extends object>(rows: readonly Row[], { columns, json }: Options<Row>): Promise<boolean> {
   if (!isTable(json)) return printText(rows.map(toJson).join(""));
   const { formatTable } = await import("./table.ts");
   return printText(formatTable(rows, { columns, width: process.stdout.columns || 80 }));
 }
 
 /** JSON may contain every character that is unsafe on a terminal as an escape. */
-const toJson = (row: Row): string => `${escapeControls(JSON.stringify(row))}\n`;
+const toJson = (row: object): string => `${escapeControls(JSON.stringify(row))}\n`;

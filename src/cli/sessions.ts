@@ -4,13 +4,14 @@ import { sessionId, userId } from "../identifiers.ts";
 import { sessionStore } from "../sessions/store.ts";
 import type { Session } from "../sessions/storeTypes.ts";
 import { canonicalUsername } from "../users/username.ts";
-import { findUser, isUuid, noUser, usernameOf } from "./account.ts";
+import { findUser, noUser, usernameOf } from "./account.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, endUser } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
+import { optionTexts, parseId, parseLimit } from "./options.ts";
 import { counted, printLine } from "./output.ts";
-import { optionTexts, pages, parseLimit } from "./paging.ts";
+import { pages } from "./paging.ts";
 import { printRows } from "./results.ts";
 
 export const defineSessions: Define = (sessions, execute) => {
@@ -19,19 +20,15 @@ export const defineSessions: Define = (sessions, execute) => {
     .description("List the sessions of a user, newest first. Times of use are rounded to hours.")
     .requiredOption("--user <name>", optionTexts.name)
     .option("--limit <number>", optionTexts.limit, parseLimit)
-    .option("--after <id>", optionTexts.after)
+    .option("--after <id>", optionTexts.after, parseId)
     .option("--json", optionTexts.json)
     .addHelpText("after", examples("sessions list --user miguel", "sessions list --user miguel --json"))
-    .action(async (options) => {
-      if (options.after !== undefined && !isUuid(options.after))
-        throw wrongUsage("sessions list", "The value of --after is not the id of a session.");
-      await execute(withDatabase((tools) => list(tools, options)));
-    });
+    .action((options) => execute(withDatabase((tools) => list(tools, options))));
 
   sessions
     .command("end")
     .description("End sessions and their tokens. Every instance rejects them within a second.")
-    .argument("[id]", "the id of one session")
+    .argument("[id]", "the id of one session", parseId)
     .option("--user <name>", "all sessions of the user with this name or id")
     .option("--all", "all sessions of all users")
     .addHelpText(
@@ -41,7 +38,6 @@ export const defineSessions: Define = (sessions, execute) => {
     .action(async (id, { all = false, user }) => {
       if (Number(all) + Number(user !== undefined) + Number(id !== undefined) !== 1)
         throw wrongUsage("sessions end", "Which sessions? latchkey sessions end ID, --all, or --user NAME.");
-      if (id !== undefined && !isUuid(id)) throw wrongUsage("sessions end", "The argument is not the id of a session.");
       await execute(
         withDatabase((tools) => {
           if (id !== undefined) return endOne(tools, id);

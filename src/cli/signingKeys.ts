@@ -16,8 +16,8 @@ import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, replaceKeys } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
+import { optionTexts } from "./options.ts";
 import { counted, printLine } from "./output.ts";
-import { optionTexts } from "./paging.ts";
 import { printRows } from "./results.ts";
 
 type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; rotationSeconds: number };

@@ -3,8 +3,8 @@ import stringWidth from "string-width";
 import { getBorderCharacters, table } from "table";
 import { escapeControls } from "./output.ts";
 
-/** An object as in the API: `snake_case` members, times in ISO 8601. */
-export type Row = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+/** A member of the row, or a title with what the column has. */
+export type Column<Row> = (keyof Row & string) | readonly [title: string, value: (row: Row) => unknown];
 
 /** Spaces between two columns. */
 const gap = 2;
@@ -15,20 +15,20 @@ const narrowest = 12;
  * A line for each row, below a line with the names of the columns. If a line does not fit the width, long texts are wrapped at
  * spaces. Ids and times are not cut: if even they do not fit, each row becomes a block of lines.
  */
-export function formatTable(
+export function formatTable<Row>(
   rows: readonly Row[],
-  { columns, width }: { columns: readonly string[]; width: number },
+  { columns, width }: { columns: readonly Column<Row>[]; width: number },
 ): string {
-  const cells = [columns.map(title), ...rows.map((row) => columns.map((column) => text(row[column])))];
+  const cells = [columns.map(title), ...rows.map((row) => columns.map((column) => cell(row, column)))];
   const natural = columns.map((_, index) => Math.max(...cells.map((line) => stringWidth(line[index] ?? ""))));
   const minimum = columns.map((_, index) => Math.max(...cells.map((line) => longestWord(line[index] ?? ""))));
   const widths = fit(natural, minimum, width);
   return widths ? draw(cells, widths) : rows.map((row) => formatObject(row, columns)).join("\n");
 }
 
-/** A line for each member. */
-export function formatObject(row: Row, members: readonly string[] = Object.keys(row)): string {
-  return draw(members.map((member) => [title(member), text(row[member])]));
+/** A line for each column. */
+export function formatObject<Row>(row: Row, columns: readonly Column<Row>[]): string {
+  return draw(columns.map((column) => [title(column), cell(row, column)]));
 }
 
 function draw(cells: string[][], widths?: number[]): string {
@@ -59,10 +59,14 @@ function fit(natural: number[], minimum: number[], available: number): number[] 
 
 const longestWord = (text: string): number => Math.max(...text.split(" ").map((word) => stringWidth(word)));
 
-const title = (member: string): string => member.replaceAll("_", " ").toUpperCase();
+const title = <Row>(column: Column<Row>): string =>
+  (typeof column === "string" ? column : column[0]).replaceAll("_", " ").toUpperCase();
 
-function text(value: Row[string] | undefined): string {
-  if (value === null || value === undefined) return "-";
+const cell = <Row>(row: Row, column: Column<Row>): string =>
+  escapeControls(text(typeof column === "string" ? row[column] : column[1](row))).replaceAll("\n", "\\n");
+
+function text(value: unknown): string {
+  if (value === null || value === undefined || value === "") return "-";
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return escapeControls(typeof value === "object" ? value.join(" ") : String(value)).replaceAll("\n", "\\n");
+  return Array.isArray(value) ? value.map(text).join(" ") || "-" : String(value);
 }

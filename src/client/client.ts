@@ -1,8 +1,17 @@
 /** The Latchkey client: typed calls of every operation, and a session that refreshes itself. For browsers and Node.js. */
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import { bearerOperations } from "../../generated/bearer.ts";
-import type { paths } from "../../generated/openapi.ts";
-import { problemIn, type Result, requireLatchkeyResponse, type Slug, slugOf, withContractType } from "./problems.ts";
+import type { components, paths } from "../../generated/openapi.ts";
+import {
+  ProblemError,
+  type ProblemOf,
+  problemIn,
+  type Result,
+  requireLatchkeyResponse,
+  type Slug,
+  slugOf,
+  withContractType,
+} from "./problems.ts";
 import { globalFetch, hardened, isBelow, withoutRedirects } from "./requests.ts";
 import { type Fetch, isSafe, type RetryBounds, retrying, unlessAborted } from "./retry.ts";
 import { createSessions, inMemory, type RefreshRefusal, type Session, type TokenStorage } from "./session.ts";
@@ -28,6 +37,11 @@ export type LatchkeyOptions = {
   /** Stores the refresh token. Tabs with the same storage share the session. Default: memory. */
   storage?: TokenStorage | undefined;
   /**
+   * Called once for each session that this client uses: after `signIn` and `signUp`, and when a session of the storage was
+   * refreshed for the first time. Not called for a page that finds no session.
+   */
+  onSignedIn?: (() => void) | undefined;
+  /**
    * Called once for each session that ends: with the problem if the service ended it, and without one after signing out, here
    * or in another tab, or if another tab has signed in. Not called for a session that `signIn` replaces.
    */
@@ -44,6 +58,15 @@ export type LatchkeyOptions = {
  */
 export type LatchkeyClient = Client<paths> & {
   /**
+   * Registers a user and signs in.
+   * @returns the user; or the problem of the registration or, if the user was created and cannot sign in now, of the sign-in
+   */
+  signUp(
+    username: string,
+    password: string,
+    signal?: AbortSignal | null,
+  ): Promise<Result<"createUser"> | Extract<Result<"createSession">, { error: object }>>;
+  /**
    * Starts a session, and sends its token with later calls. An earlier session of this client or its storage is replaced and
    * then revoked. If the revocation fails, `signIn` still succeeds. The old session then remains until it expires or its user
    * ends it (`DELETE /api/sessions`).
@@ -59,7 +82,22 @@ export type LatchkeyClient = Client<paths> & {
     newPassword: string,
     signal?: AbortSignal | null,
   ): Promise<Result<"changePassword">>;
+  /** Whether there is a session, in this client or its storage. Sends no request: the service may have ended it. */
+  isSignedIn(): Promise<boolean>;
+  /**
+   * The current user, as the service knows it now; `undefined` if nobody is signed in.
+   * @throws {ProblemError} if the service cannot respond now
+   */
+  user(signal?: AbortSignal | null): Promise<User | undefined>;
+  /**
+   * An access token that is still valid, for requests to other services; `undefined` if nobody is signed in. Ask for it before
+   * each request: it is refreshed when it has expired.
+   * @throws {ProblemError} if the service cannot refresh it now
+   */
+  accessToken(signal?: AbortSignal | null): Promise<string | undefined>;
 };
+
+export type User = components["schemas"]["User"];
 
 /** Problems after which a request is sent again with a new token. */
 const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"];
@@ -67,6 +105,7 @@ const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"
 export function createLatchkeyClient({
   baseUrl,
   storage = inMemory(),
+  onSignedIn = () => {},
   onSignedOut = () => {},
   retry: { tries = 3, withinSeconds = 10 } = {},
   fetch: ownFetch = globalFetch,
@@ -82,6 +121,7 @@ export function createLatchkeyClient({
     retryingFetch: sender(ownFetch, () => true), // a repeated refresh returns the same successor
     storage,
     storageKey: `latchkey ${baseUrl}`,
+    onSignedIn,
     onSignedOut,
   });
   const api = createClient<paths>({ baseUrl });
@@ -120,17 +160,25 @@ export function createLatchkeyClient({
     };
   }
 
+  async function signIn(username: string, password: string, signal: AbortSignal | null = null) {
+    // With CORS_ORIGINS=*, a page of another origin may sign in only with this type, which forms cannot send.
+    const headers = {
+      Authorization: basicAuthorization(username, password),
+      "Content-Type": "application/json",
+    };
+    const result = await anonymous.POST("/api/sessions", { headers, signal });
+    if (result.data) await sessions.begin(result.data);
+    return result;
+  }
+
   return {
     ...callsWith(sessions.current),
-    async signIn(username, password, signal = null) {
-      // With CORS_ORIGINS=*, a page of another origin may sign in only with this type, which forms cannot send.
-      const headers = {
-        Authorization: basicAuthorization(username, password),
-        "Content-Type": "application/json",
-      };
-      const result = await anonymous.POST("/api/sessions", { headers, signal });
-      if (result.data) await sessions.begin(result.data);
-      return result;
+    signIn,
+    async signUp(username, password, signal = null) {
+      const created = await anonymous.POST("/api/users", { body: { username, password }, signal });
+      if (created.error) return created;
+      const session = await signIn(username, password, signal);
+      return session.error ? session : created;
     },
     async signOut(signal = null) {
       const session = sessions.current();
@@ -152,6 +200,21 @@ export function createLatchkeyClient({
       const result = await callsWith(() => session).PUT("/api/users/me/password", { body, signal });
       if (!result.error) await sessions.forget(session);
       return result;
+    },
+    isSignedIn: sessions.exists,
+    async user(signal = null) {
+      if (!(await sessions.exists())) return undefined;
+      const session = sessions.current();
+      const { data, error, response } = await callsWith(() => session).GET("/api/users/me", { signal });
+      if (error && response.status !== 401) throw new ProblemError(error, response);
+      return data;
+    },
+    async accessToken(signal = null) {
+      const renewed = sessions.token(sessions.current());
+      const token = await (signal ? unlessAborted(renewed, signal) : renewed);
+      if (typeof token !== "function") return token;
+      const response = token();
+      throw new ProblemError((await response.clone().json()) as ProblemOf<"refreshToken">, response);
     },
   };
 }

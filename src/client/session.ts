@@ -39,6 +39,8 @@ type SessionParts = {
   storage: TokenStorage;
   /** The key of the refresh token in the storage. */
   storageKey: string;
+  /** Called once for each session that is used. */
+  onSignedIn: () => void;
   /** Called once for each session that ends. */
   onSignedOut: (refusal?: RefreshRefusal) => void;
 };
@@ -46,7 +48,7 @@ type SessionParts = {
 /** A refresh may be repeated for this time (the default of `REFRESH_GRACE_SECONDS`). */
 const refreshTimeoutMs = 10_000;
 
-export function createSessions({ api, retryingFetch, storage, storageKey, onSignedOut }: SessionParts) {
+export function createSessions({ api, retryingFetch, storage, storageKey, onSignedIn, onSignedOut }: SessionParts) {
   let current: Session | undefined = { id: undefined };
   let lastStep: Promise<unknown> = Promise.resolve();
 
@@ -66,6 +68,7 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
       return before;
     });
     const isStored = stored !== null && sessionIdOf(stored) === replaced?.id;
+    onSignedIn();
     // A failure does not matter: an old session that cannot be ended expires.
     await Promise.allSettled([
       end(replaced?.access?.token, isStored ? stored : null),
@@ -120,6 +123,7 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
       await forget(session); // another tab has signed out or signed in
       return undefined;
     }
+    const isFound = session.id === undefined;
     session.id = sessionIdOf(refreshToken);
     const { data, error, response } = await sendRefresh(refreshToken, AbortSignal.timeout(refreshTimeoutMs));
     const isStored = await inTurn(async () => {
@@ -132,7 +136,10 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
     });
     // Meanwhile this tab or another one signed in or out, or refreshed: the stored token decides.
     if (!isStored) return refresh(session);
-    if (data) return data.access_token;
+    if (data) {
+      if (isFound) onSignedIn();
+      return data.access_token;
+    }
     if (!isRefusal(error)) return () => new Response(JSON.stringify(error), response);
     await forget(session, error);
     return undefined;
@@ -141,7 +148,9 @@ export function createSessions({ api, retryingFetch, storage, storageKey, onSign
   const sendRefresh = (refreshToken: string, signal: AbortSignal) =>
     api.POST("/api/token", { body: { refresh_token: refreshToken }, fetch: retryingFetch, signal });
 
-  return { current: () => current, begin, forget, token, renew };
+  const exists = async (): Promise<boolean> => current !== undefined && (await storage.getItem(storageKey)) !== null;
+
+  return { current: () => current, exists, begin, forget, token, renew };
 }
 
 type Locks = { request<T>(name: string, task: () => Promise<T>): Promise<T> };

@@ -32,6 +32,7 @@ CREATE TABLE apis (
   name text NOT NULL,
   scopes jsonb NOT NULL DEFAULT '[]'::jsonb,
   token_ttl_seconds integer,
+  version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT apis_pkey PRIMARY KEY (audience)
@@ -100,6 +101,7 @@ CREATE TABLE roles (
   name text NOT NULL,
   description text NOT NULL DEFAULT ''::text,
   scopes text[] NOT NULL DEFAULT '{}'::text[],
+  version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT roles_pkey PRIMARY KEY (name)

@@ -6,7 +6,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, write as startWrit
 import { isatty } from "node:tty";
 
 export type LogDestination = {
-  /** Takes one line with its line feed. Never throws, and returns before the line is written. Urgent lines are not collected first. */
+  /** Takes one line with its line feed. Never throws or blocks. Urgent lines are not collected first. */
   write(line: string, options?: { isUrgent?: boolean }): void;
   /** The number of lines that were dropped since the start. */
   dropped(): number;
@@ -39,7 +39,12 @@ type Writing = { rest: Buffer; lines: number; isWithinLine: boolean };
  * @param report is called once writing works again. It writes a line with the number of lines dropped since the last report
  */
 export function createLogDestination(fd: number, report: (dropped: number) => void): LogDestination {
-  const chunkBytes = statOf(fd).isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
+  const stat = statOf(fd);
+  const chunkBytes = stat.isFIFO() ? maxPipeWriteBytes : maxWriteBytes;
+  // A write to a file can block, so that it needs a thread, which may be hashing passwords. A pipe or socket gets an urgent line
+  // before the response is sent, unless its reader is slow.
+  const neverBlocks = stat.isFIFO() || stat.isSocket();
+  let isReaderSlow = false;
   const queue: Chunk[] = [];
   let bufferedBytes = 0;
   let current: Writing | undefined;
@@ -80,15 +85,33 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   }
 
   function writeNext(): void {
-    if (flushDeadline !== undefined && performance.now() >= flushDeadline) return void end();
-    if (!takeNext()) return void finishRound();
-    state = "writing";
-    startWrite(fd, current?.rest ?? Buffer.alloc(0), (error, count) => {
-      const failure = advance(error, count);
-      if (failure === "full") waitForReader();
-      else if (failure) fail();
-      else writeNext();
-    });
+    do {
+      if (flushDeadline !== undefined && performance.now() >= flushDeadline) return void end();
+      if (!takeNext()) return void finishRound();
+      state = "writing";
+      if (!neverBlocks || isReaderSlow) {
+        startWrite(fd, current?.rest ?? Buffer.alloc(0), (error, count) => {
+          if (hasAdvanced(error, count)) writeNext();
+        });
+        return;
+      }
+    } while (hasAdvanced(...writeNow()));
+  }
+
+  function writeNow(): [error: NodeJS.ErrnoException | null, count: number] {
+    try {
+      return [null, writeSync(fd, current?.rest ?? Buffer.alloc(0))];
+    } catch (error) {
+      return [error as NodeJS.ErrnoException, 0];
+    }
+  }
+
+  /** Records the result of a write. @returns whether the next one can follow at once */
+  function hasAdvanced(error: NodeJS.ErrnoException | null, count: number): boolean {
+    const failure = advance(error, count);
+    if (failure === "full") waitForReader();
+    else if (failure) fail();
+    return failure === undefined;
   }
 
   /** Takes the next chunk, unless one is being written. @returns whether there is something to write */
@@ -116,6 +139,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
   /** Everything has been written, including the last report. */
   function finishRound(): void {
     state = "idle";
+    isReaderSlow = false;
     flushDeadline = undefined;
     dropped.confirmed = dropped.reported;
     reportDropped();
@@ -132,6 +156,7 @@ export function createLogDestination(fd: number, report: (dropped: number) => vo
 
   function waitForReader(): void {
     state = "full";
+    isReaderSlow = true;
     retry = setTimeout(writeNext, pauseMs);
     if (flushDeadline === undefined) retry.unref();
     pauseMs = Math.min(pauseMs * 2, fullRetryMs[1]);

@@ -59,7 +59,9 @@ type IsOptional<Id extends OperationId> = true extends (
 
 type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody: { content: infer Content } }
   ? Content[keyof Content]
-  : undefined;
+  : operations[Id] extends { requestBody?: { content: infer Content } }
+    ? Content[keyof Content] | undefined
+    : undefined;
 type Parameters<Id extends OperationId, Location extends "path" | "query"> = Exclude<
   operations[Id]["parameters"][Location],
   undefined

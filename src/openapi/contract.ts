@@ -42,6 +42,8 @@ export type Operation = {
   scalars: readonly ScalarParameter[];
   /** Media type of the request body; `undefined` without a body. */
   requestType: string | undefined;
+  /** Whether a request without a body is invalid. */
+  isBodyRequired: boolean;
   /** Whether a request has parameters or a body. */
   hasInput: boolean;
   responses: ReadonlyMap<number, DeclaredResponse>;
@@ -78,7 +80,7 @@ type OpenApiSchema = {
   anyOf?: (OpenApiSchema | Reference)[];
   oneOf?: (OpenApiSchema | Reference)[];
 };
-type OpenApiBody = { content?: Record<string, unknown> };
+type OpenApiBody = { required?: boolean; content?: Record<string, unknown> };
 type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
 type OpenApiHeader = { schema?: { const?: string } };
 type Reference = { $ref: string };
@@ -170,6 +172,7 @@ function bindOperation(
       return type ? { name, location: location as ParameterLocation, type, isList } : [];
     }),
     requestType: body && onlyMediaType(body, where),
+    isBodyRequired: body?.required ?? false,
     hasInput: body !== undefined || parameters.length > 0,
     responses: new Map(
       Object.entries(operation.responses).map(([status, response]) => [

@@ -60,7 +60,8 @@ export function requestValidator(contract: Contract) {
   const readers = new Map(types.map((type) => [type, bodyReader(type)]));
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
-    const reader = operation.requestType && readers.get(operation.requestType);
+    const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
+    const reader = isRead ? readers.get(operation.requestType ?? "") : undefined;
     if (reader) await run(reader, request, response);
     // The validator compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones,
     // or a client could fill the memory.

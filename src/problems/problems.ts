@@ -29,6 +29,21 @@ export const problems = {
     remedy:
       "Correct what errors lists: each entry names a part of the request and says what is wrong. Repeating the same request fails again.",
   },
+  "invalid-scope": {
+    status: 400,
+    title: "The scope is not valid",
+    meaning:
+      "The requested scope is malformed, repeats a name, contains a scope that the API does not have, or exceeds the scopes of the session. The service did nothing.",
+    remedy:
+      "Separate scopes by single spaces. Ask only for scopes of the API, and of the session. Scopes that the user does not have may be requested: they are left out.",
+  },
+  "invalid-target": {
+    status: 400,
+    title: "The audience is not valid",
+    meaning:
+      "No API with this audience is registered, or the session is limited to another one. The service did nothing.",
+    remedy: "Use the audience exactly as it is registered, or start a session for this API.",
+  },
   "authentication-required": {
     status: 401,
     title: "Credentials are required",
@@ -121,6 +136,19 @@ export const problems = {
     title: "Too many API keys",
     meaning: "The user has as many API keys as the service allows. Expired keys count until they are deleted.",
     remedy: "Delete a key that is no longer used: GET /api/api-keys shows when each was last used.",
+  },
+  "audience-taken": {
+    status: 409,
+    title: "The audience is taken",
+    meaning: "Another API has this audience, or it is an audience of this service itself.",
+    remedy: "Choose another audience, or change the registered API.",
+  },
+  "built-in-role": {
+    status: 409,
+    title: "The role is built in",
+    meaning:
+      "The service itself needs this role: administrator cannot be changed, and neither administrator nor default can be deleted.",
+    remedy: "Define a role of your own, or remove the scopes of default.",
   },
   "payload-too-large": {
     status: 413,

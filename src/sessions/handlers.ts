@@ -10,9 +10,9 @@ import type { Session } from "./storeTypes.ts";
 /** @param publicUrl the prefix of the `Location` header; empty for a path on this host */
 export const createSession =
   (sessions: Sessions, publicUrl = ""): Handler<"createSession"> =>
-  async ({ principal }) => {
+  async ({ principal, body }) => {
     const { address, userAgent } = requestContext();
-    const tokens = await sessions.create(principal, { address, userAgent });
+    const tokens = await sessions.create(principal, { address, userAgent }, body);
     const headers = { Location: `${publicUrl}/api/sessions/${tokens.id}` };
     return { status: 201, headers, body: representTokens(tokens) };
   };
@@ -21,7 +21,7 @@ export const refreshToken =
   (sessions: Sessions): Handler<"refreshToken"> =>
   async ({ body }) => ({
     status: 200,
-    body: representTokens(await sessions.refresh(body.refresh_token, requestContext().address)),
+    body: representTokens(await sessions.refresh(body.refresh_token, requestContext().address, body)),
   });
 
 export const listSessions =
@@ -57,6 +57,7 @@ const representTokens = (tokens: SessionTokens): components["schemas"]["SessionT
   access_token: tokens.accessToken,
   token_type: "Bearer",
   expires_in: tokens.expiresInSeconds,
+  ...(tokens.scopes && { scope: tokens.scopes.join(" ") }),
   refresh_token: tokens.refreshToken,
   refresh_expires_in: tokens.refreshExpiresInSeconds,
 });
@@ -68,5 +69,7 @@ const represent = (session: Session, current: boolean): components["schemas"]["S
   expires_at: session.expiresAt.toISOString(),
   user_agent: session.userAgent,
   address: session.address,
+  audience: session.limits.audience ?? null,
+  scope: session.limits.scopes?.join(" ") ?? null,
   current,
 });

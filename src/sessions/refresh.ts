@@ -2,22 +2,27 @@
  * Refresh token rotation. Each token works once and has exactly one successor, even if requests are concurrent. If a used token
  * is sent again later, or from another network, it is a copy: the session ends.
  */
+import type { TokenGrant } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { Network, SessionId, UserId } from "../identifiers.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { digestOf, type PresentedToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { SessionGrant, SessionState, SessionStore, SessionTimes } from "./storeTypes.ts";
+import type { SessionConstants, SessionGrant, SessionState, SessionStore, SessionTimes } from "./storeTypes.ts";
 
 /** `secret`: of the next refresh token. */
-export type Refreshed = { id: SessionId; secret: string; grant: SessionGrant };
+type Exchanged = { id: SessionId; secret: string; grant: SessionGrant };
+export type Refreshed = Exchanged & { tokenGrant: TokenGrant | undefined };
+
+/** Decides what the next access token contains, before the refresh token is used. @throws {Problem} if it asks for too much */
+export type GrantOf = (session: SessionConstants) => Promise<TokenGrant | undefined>;
 
 type Parts = {
   store: SessionStore;
   secrets: RefreshSecrets;
-  /** Seeds by session, which never change. If the seed is known, one statement exchanges a token. */
-  seeds: Pick<Map<string, Uint8Array>, "get" | "set">;
+  /** By session. If they are known, one statement exchanges a token. */
+  constants: Pick<Map<string, SessionConstants>, "get" | "set">;
   times: SessionTimes;
   tokenSeconds: number;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
@@ -34,25 +39,44 @@ const maxAttempts = 10;
 const maxCommitSeconds = 300;
 
 /**
- * @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`, `token-reused`
+ * @returns a function that exchanges a refresh token. It throws `invalid-token`, `token-expired`, `token-revoked`,
+ * `token-reused`, and what `grantOf` throws
  */
-export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...parts }: Parts) {
-  async function exchange(token: PresentedToken | undefined, address: string | undefined): Promise<Refreshed> {
+export function createRefresh({ store, secrets, constants, times, tokenSeconds, ...parts }: Parts) {
+  async function exchange(
+    token: PresentedToken | undefined,
+    address: string | undefined,
+    grantOf: GrantOf,
+  ): Promise<Refreshed> {
     if (!token) throw new Problem("invalid-token");
-    const seed = seeds.get(token.sessionId);
+    const session = constants.get(token.sessionId);
     // The digest is not enough: with a retired key and the seed, others can derive the token as well.
-    if (seed && !secrets.isGenuine(token, seed)) throw new Problem("invalid-token");
-    return (seed && (await rotate(token, seed, address))) ?? exchangeUnexpected(token, address);
+    if (session && !secrets.isGenuine(token, session.seed)) throw new Problem("invalid-token");
+    if (session) {
+      const tokenGrant = await grantOf(session);
+      const exchanged = await rotate(token, session.seed, address);
+      if (exchanged) return { ...exchanged, tokenGrant };
+    }
+    const { sessionId, generation } = token;
+    const state = await store.find(sessionId, generation);
+    if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
+    const { userId, limits } = state;
+    // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
+    const found = { userId, limits, seed: Uint8Array.from(state.seed) };
+    constants.set(sessionId, found);
+    requireLive(state);
+    const tokenGrant = await grantOf(found);
+    return { ...(await exchangeUnexpected(token, state, address)), tokenGrant };
   }
 
-  /** Exchanges a token that may not be the expected one, or whose seed is not in memory. */
-  async function exchangeUnexpected(token: PresentedToken, address: string | undefined): Promise<Refreshed> {
-    const { sessionId, generation, secret } = token;
-    let state = await store.find(sessionId, generation);
-    if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
-    // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
-    seeds.set(sessionId, Uint8Array.from(state.seed));
-    requireLive(state);
+  /** Exchanges a token that may not be the expected one, or whose session was not in memory. */
+  async function exchangeUnexpected(
+    token: PresentedToken,
+    found: SessionState,
+    address: string | undefined,
+  ): Promise<Exchanged> {
+    const { generation, secret } = token;
+    let state = found;
     if (generation > state.generation) state = await catchUp(token, state, address);
     if (digestOf(secret).equals(state.digest)) {
       const refreshed = await rotate(token, state.seed, address);
@@ -87,7 +111,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
     { sessionId: id, generation, secret: presented }: PresentedToken,
     seed: Uint8Array,
     address: string | undefined,
-  ): Promise<Refreshed | undefined> {
+  ): Promise<Exchanged | undefined> {
     const network = networkOf(address);
     const secret = secrets.derive(id, seed, generation + 1);
     const digests = { digest: digestOf(presented), nextDigest: digestOf(secret) };
@@ -104,7 +128,7 @@ export function createRefresh({ store, secrets, seeds, times, tokenSeconds, ...p
    * Exchanges a token that was used before. Within the grace period the client gets the same successor again: the response may
    * have been lost, or another tab may have come first. Otherwise somebody has a copy of the token, and the session ends.
    */
-  async function repeat(token: PresentedToken, first: SessionState, address: string | undefined): Promise<Refreshed> {
+  async function repeat(token: PresentedToken, first: SessionState, address: string | undefined): Promise<Exchanged> {
     const { sessionId: id, generation } = token;
     let state = first;
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {

@@ -1,6 +1,7 @@
 /** Sessions: a user stays signed in for longer than the lifetime of an access token. */
 import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
+import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
@@ -8,9 +9,9 @@ import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
-import { createRefresh, type Refreshed } from "./refresh.ts";
+import { createRefresh, type GrantOf, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Device, Session, SessionStore, SessionTimes } from "./storeTypes.ts";
+import type { Device, Session, SessionConstants, SessionStore, SessionTimes } from "./storeTypes.ts";
 
 /** The tokens that a client receives. */
 export type SessionTokens = {
@@ -20,6 +21,8 @@ export type SessionTokens = {
   refreshToken: string;
   refreshExpiresInSeconds: number;
   expiresInSeconds: number;
+  /** The scopes that the access token is limited to; `undefined` without a limit. */
+  scopes: readonly string[] | undefined;
 };
 
 export type Sessions = ReturnType<typeof createSessions>;
@@ -27,6 +30,7 @@ export type Sessions = ReturnType<typeof createSessions>;
 type Parts = {
   store: SessionStore;
   tokens: AccessTokens;
+  grants: Grants;
   secrets: RefreshSecrets;
   times: SessionTimes;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
@@ -38,15 +42,15 @@ type Parts = {
   audit: Audit;
 };
 
-/** The number of sessions whose seeds are kept in memory. */
-const maxSeeds = 10_000;
+/** The number of sessions whose constants are kept in memory. */
+const maxConstants = 10_000;
 
-export function createSessions({ store, tokens, secrets, times, enforce, audit, ...parts }: Parts) {
-  const seeds = new QuickLRU<string, Uint8Array>({ maxSize: maxSeeds });
+export function createSessions({ store, tokens, grants, secrets, times, enforce, audit, ...parts }: Parts) {
+  const constants = new QuickLRU<string, SessionConstants>({ maxSize: maxConstants });
   const exchange = createRefresh({
     store,
     secrets,
-    seeds,
+    constants,
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
@@ -55,32 +59,49 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     audit,
   });
 
-  /** @throws {Problem} `invalid-credentials` if the password was changed meanwhile */
-  async function create(principal: PasswordPrincipal, device: Device): Promise<SessionTokens> {
+  /**
+   * @param request what all tokens of the session are limited to
+   * @throws {Problem} `invalid-credentials` if the password was changed meanwhile; `invalid-target`, `invalid-scope`
+   */
+  async function create(
+    principal: PasswordPrincipal,
+    device: Device,
+    request: TokenRequest = {},
+  ): Promise<SessionTokens> {
+    const limits = await grants.narrow(unlimited, request);
     const issue = tokens.prepare(performance.now());
     const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
-      store.insert({ id, seed, digest: digestOf(secret), ...device, userId, epoch }, times, tokens.ttlSeconds),
+      store.insert({ id, seed, digest: digestOf(secret), limits, ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
     if (!inserted) throw new Problem("invalid-credentials");
-    seeds.set(id, seed);
     const { userId } = inserted.grant;
+    constants.set(id, { userId, seed, limits });
     audit("session-created", { userId, sessionId: id });
     for (const revocation of inserted.ended) {
       enforce(revocation);
       audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
-    return issueTokens({ id, secret, grant: inserted.grant }, issue);
+    const tokenGrant = await grants.grant(userId, limits);
+    return issueTokens({ id, secret, grant: inserted.grant, tokenGrant }, issue);
   }
 
-  /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused` */
-  async function refresh(text: string, address: string | undefined): Promise<SessionTokens> {
+  /**
+   * @param request what the next access token is limited to. It cannot exceed the limits of the session
+   * @throws {Problem} `invalid-token`, `token-expired`, `token-revoked`, `token-reused`, `invalid-target`, `invalid-scope`
+   */
+  async function refresh(
+    text: string,
+    address: string | undefined,
+    request: TokenRequest = {},
+  ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
+    const grantOf: GrantOf = async ({ userId, limits }) => grants.grant(userId, await grants.narrow(limits, request));
     try {
-      return issueTokens(await exchange(token, address), issue);
+      return issueTokens(await exchange(token, address, grantOf), issue);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -89,14 +110,16 @@ export function createSessions({ store, tokens, secrets, times, enforce, audit, 
     }
   }
 
-  function issueTokens({ id, secret, grant }: Refreshed, issue: IssueToken): SessionTokens {
+  function issueTokens({ id, secret, grant, tokenGrant }: Refreshed, issue: IssueToken): SessionTokens {
     // No token outlives its session.
-    const expiresInSeconds = Math.max(1, Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds));
+    const ttlSeconds = tokenGrant?.seconds ?? tokens.ttlSeconds;
+    const expiresInSeconds = Math.max(1, Math.min(ttlSeconds, grant.refreshExpiresInSeconds));
     return {
       id,
       userId: grant.userId,
-      accessToken: issue(grant, { sessionId: id, seconds: expiresInSeconds }),
+      accessToken: issue(grant, { sessionId: id, grant: tokenGrant, seconds: expiresInSeconds }),
       expiresInSeconds,
+      scopes: tokenGrant?.scopes,
       refreshToken: formatToken(id, secret),
       refreshExpiresInSeconds: grant.refreshExpiresInSeconds,
     };

@@ -1,10 +1,22 @@
+import type { TokenLimits } from "../access/grants.ts";
 import type { AuditEvent } from "../audit/audit.ts";
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
-import { boolean, bytea, double, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
+import {
+  arrayOf,
+  boolean,
+  bytea,
+  double,
+  integer,
+  json,
+  nullable,
+  text,
+  timestamptz,
+  uuid,
+} from "../database/sqlTypes.ts";
 import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import type { SessionStore } from "./storeTypes.ts";
@@ -21,6 +33,7 @@ const ofUser = `${live} AND users.id = user_id AND token_epoch = user_epoch`;
 const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
 const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
+const limitColumns = { audience: nullable(text), scopes: nullable(arrayOf(text)) };
 
 const sessionDetails = (id: string) => `jsonb_build_object('session_id', ${id})`;
 const tooManyDetails = "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')";
@@ -39,10 +52,10 @@ const createSession = statement({
       ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}
     ), sessions AS (
       INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
-                            listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address)
+                            listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address, audience, scopes)
       SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
              now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
-             now() + make_interval(secs => :tokens), :userAgent, :address
+             now() + make_interval(secs => :tokens), :userAgent, :address, :audience, :scopes
       FROM owner WHERE (SELECT count(*) FROM ended) >= 0
       RETURNING *
     ), audited AS (
@@ -64,6 +77,7 @@ const createSession = statement({
     tokens: integer,
     userAgent: nullable(text),
     address: nullable(text),
+    ...limitColumns,
     audit: auditParameter,
   },
   columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
@@ -133,7 +147,7 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address,
+  sql: `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
@@ -155,12 +169,13 @@ const findSession = statement({
     secondsSinceUse: nullable(double),
     usedAtSecond: nullable(text),
     rotation: nullable(text),
+    ...limitColumns,
   },
 });
 
 const listSessions = statement({
   name: "list-sessions",
-  sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address,
+  sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address, audience, scopes,
            greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
            least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
     FROM sessions JOIN users ON users.id = user_id
@@ -182,6 +197,7 @@ const listSessions = statement({
     address: nullable(text),
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
+    ...limitColumns,
   },
 });
 
@@ -216,14 +232,22 @@ const forgetRefreshNetworks = statement({
   parameters: { userId },
 });
 
+const limitsOf = ({ audience, scopes }: RowLimits): TokenLimits => ({
+  audience: audience ?? undefined,
+  scopes: scopes ?? undefined,
+});
+type RowLimits = { audience: string | null; scopes: string[] | null };
+
 /** The time until instances with a slow clock consider a token expired, too. */
 const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
   return {
-    async insert({ address, userAgent, ...session }, times, tokenSeconds) {
+    async insert({ address, userAgent, limits, ...session }, times, tokenSeconds) {
       const values = {
         ...session,
+        audience: limits.audience ?? null,
+        scopes: limits.scopes ?? null,
         kept: times.sessionsPerUser - 1,
         idle: times.idleSeconds,
         lifetime: times.lifetimeSeconds,
@@ -256,14 +280,18 @@ export function sessionStore(database: Database): SessionStore {
     async find(id, generation) {
       const row = await database.read((knex) => findSession.first(knex, { id, presented: generation }));
       if (!row) return undefined;
-      const { usedAtSecond, rotation, ...state } = row;
+      const { usedAtSecond, rotation, audience, scopes, ...state } = row;
       const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
       // If recent_rotations has another time, an earlier version made that rotation in another transaction.
-      return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
+      const made = rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network };
+      return { ...state, limits: limitsOf({ audience, scopes }), rotation: made };
     },
 
-    list: (userId, limit, cursor) =>
-      database.read((knex) => listSessions.rows(knex, { userId, limit, cursor: cursor ?? null })),
+    async list(userId, limit, cursor) {
+      const page = { userId, limit, cursor: cursor ?? null };
+      const rows = await database.read((knex) => listSessions.rows(knex, page));
+      return rows.map(({ audience, scopes, ...session }) => ({ ...session, limits: limitsOf({ audience, scopes }) }));
+    },
 
     end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 

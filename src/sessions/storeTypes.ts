@@ -1,4 +1,5 @@
 /** The types of the session store. */
+import type { TokenLimits } from "../access/grants.ts";
 import type { Network, SessionId, UserId } from "../identifiers.ts";
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
@@ -13,12 +14,17 @@ export type Session = {
   userAgent: string | null;
   /** Of the last refresh. */
   address: string | null;
+  limits: TokenLimits;
 };
+
+/** What never changes in a session. */
+export type SessionConstants = { userId: UserId; seed: Uint8Array; limits: TokenLimits };
 
 /** The state of a session that a refresh needs, from one snapshot of the database. */
 export type SessionState = {
   userId: UserId;
   seed: Buffer;
+  limits: TokenLimits;
   generation: number;
   digest: Buffer;
   /** The client address of the last rotation. */
@@ -57,7 +63,8 @@ export type SessionStore = {
    * password was changed after the given epoch, or the user was deleted
    */
   insert(
-    session: { id: SessionId; seed: Buffer; digest: Buffer } & Device & Pick<Caller, "userId" | "epoch">,
+    session: { id: SessionId; seed: Buffer; digest: Buffer; limits: TokenLimits } & Device &
+      Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;

@@ -1,6 +1,7 @@
 /** API keys: their management, their verification, and the record of their last use. */
-import { missingToAdminister } from "../access/administration.ts";
+import { requireAdministrable } from "../access/administration.ts";
 import type { Access } from "../access/rights.ts";
+import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
 import { collectLastUses } from "../apiKeys/verification/lastUses.ts";
@@ -8,8 +9,6 @@ import { verificationStore } from "../apiKeys/verification/store.ts";
 import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
-import type { Principal } from "../principal.ts";
-import { Problem } from "../problems/problems.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -26,19 +25,12 @@ export function openApiKeys(
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
   });
   lifecycle.add("background", "API keys", lastUses.close);
-  const refuseMissing = ({ userId }: Principal, missing: readonly string[]): void => {
-    const scope = missing.join(" ");
-    if (missing.length === 0) return;
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope });
-  };
   return {
     apiKeys: createApiKeys({
       store: apiKeyStore(database),
-      requireScopes: async (principal, scopes) =>
-        refuseMissing(principal, await access.missingScopes(principal, scopes)),
-      requireAdministrable: async (principal, userId) =>
-        refuseMissing(principal, await missingToAdminister(access, principal, userId)),
+      access,
+      requireAdministrable: (principal, userId) => requireAdministrable(access, principal, userId),
+      findApiScopes: roleStore(database).findApiScopes,
       enforce: revocations.apply,
       clock,
       audit,

@@ -1,6 +1,9 @@
 /** Users, sessions, rate limits, and the cleanup of expired rows. */
+import { type Apis, createApis } from "../access/apis.ts";
+import { createGrants, type Grants } from "../access/grants.ts";
 import { type Access, createAccess } from "../access/rights.ts";
-import { rightsStore } from "../access/store.ts";
+import { createRoles, type Roles } from "../access/roles.ts";
+import { apiStore, rightsStore, roleStore } from "../access/store.ts";
 import type { ApiKeys } from "../apiKeys/apiKeys.ts";
 import type { VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import type { Config } from "../config/config.ts";
@@ -18,6 +21,7 @@ import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
+import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
 import { openApiKeys } from "./apiKeys.ts";
@@ -26,8 +30,9 @@ import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-export type Domain = {
-  access: Access;
+type AccessControl = { access: Access; grants: Grants; roles: Roles; apis: Apis };
+
+export type Domain = AccessControl & {
   hasher: PasswordHasher;
   users: Users;
   sessions: Sessions;
@@ -40,13 +45,29 @@ type EarlierStages = { observability: Observability; storage: Storage; keys: Key
 export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
   const users = createUserAccounts(context, { ...earlier, hasher });
-  const sessions = createUserSessions(context, { ...earlier, users });
+  const accessControl = createAccessControl(context, earlier);
+  const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
   openCleanup(context, earlier.storage);
-  const access = createAccess({
-    store: rightsStore(outsideRequests(earlier.storage.database)),
-    revocations: earlier.keys.revocations,
-  });
-  return { access, hasher, users, sessions, ...openApiKeys(context, { ...earlier, access }) };
+  const keys = openApiKeys(context, { ...earlier, access: accessControl.access });
+  return { ...accessControl, hasher, users, sessions, ...keys };
+}
+
+function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
+  const { audit } = observability;
+  const { revocations } = keys;
+  const { database } = storage;
+  // What is cached is read for all requests that need it.
+  const forCaches = outsideRequests(database);
+  const issuer = config.publicUrl ?? defaultIssuer;
+  const access = createAccess({ store: rightsStore(forCaches), revocations, audit });
+  const ttlSeconds = config.tokenTtlSeconds;
+  const changes = { enforce: revocations.apply, audit };
+  return {
+    access,
+    grants: createGrants({ store: apiStore(forCaches), access, revocations, issuer, ttlSeconds }),
+    roles: createRoles({ store: roleStore(database), access, ...changes }),
+    apis: createApis({ store: apiStore(database), ownAudiences: ownAudiences(issuer), ...changes }),
+  };
 }
 
 function createHasher({ config, log }: StartContext, { metrics, tracing }: Observability): PasswordHasher {
@@ -107,11 +128,12 @@ const limitsOf = (config: Config): Limits => ({
 
 function createUserSessions(
   { config }: StartContext,
-  { observability, storage, keys, users }: EarlierStages & { users: Users },
+  { observability, storage, keys, users, grants }: EarlierStages & { users: Users; grants: Grants },
 ): Sessions {
   return createSessions({
     store: sessionStore(storage.database),
     tokens: keys.tokens,
+    grants,
     secrets: refreshSecrets(keys.secretKeys.sealing),
     times: {
       idleSeconds: config.sessionIdleDays * daySeconds,

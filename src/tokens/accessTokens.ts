@@ -3,6 +3,7 @@ import { type KeyObject, randomUUID, sign } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
+import type { TokenGrant } from "../access/grants.ts";
 import {
   keyId,
   type SessionId,
@@ -23,9 +24,13 @@ export type Clock = () => Date;
 /**
  * Issues a prepared token.
  * @param options.sessionId the session that the token ends with, if any
- * @param options.seconds the lifetime, at most `ttlSeconds`, which is the default
+ * @param options.grant what the token is limited to. By default, it is for this service, and has no limit
+ * @param options.seconds the lifetime, at most that of the grant or `ttlSeconds`, which is the default
  */
-export type IssueToken = (caller: Caller, options?: { sessionId?: SessionId; seconds?: number }) => string;
+export type IssueToken = (
+  caller: Caller,
+  options?: { sessionId?: SessionId; grant?: TokenGrant | undefined; seconds?: number },
+) => string;
 
 export type AccessTokens = {
   ttlSeconds: number;
@@ -53,6 +58,9 @@ export const defaultIssuer = "http://127.0.0.1:8080";
 
 /** The default of an earlier version, whose tokens are accepted until they expire. */
 const formerDefaultIssuer = "latchkey";
+
+/** The audiences of tokens that this service accepts, now or with another `PUBLIC_URL`. No API can have one of them. */
+export const ownAudiences = (issuer: string): readonly string[] => [issuer, defaultIssuer, formerDefaultIssuer];
 
 /**
  * The client that a token is issued to (RFC 9068, section 2.2). Any program can get a token with the user's password. The service
@@ -90,7 +98,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         requiredClaims: ["exp", "iat", "jti", "sub"],
         currentDate: clock(),
       });
-      const { jti, sid, sub, username, epoch, iat, exp } = claims.parse(payload);
+      const { jti, sid, sub, username, epoch, iat, exp, scope } = claims.parse(payload);
       const principal = {
         proof: "token",
         tokenId: jti,
@@ -99,7 +107,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         userId: sub,
         username,
         epoch,
-        scopes: undefined,
+        scopes: scope,
       } as const;
       // Frozen, because all requests with this token share it.
       return { token, principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
@@ -117,7 +125,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
       if (!lifetime.isRecordedSince(epochReadAfterMs))
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
-      return ({ userId, username, epoch }, { sessionId, seconds = ttlSeconds } = {}) => {
+      return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
         const { kid, key } = keys.signing();
         const claims = {
           client_id: clientId,
@@ -125,11 +133,12 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
           epoch,
           sid: sessionId,
           iss: issuer,
-          aud: issuer,
+          aud: grant?.audience ?? issuer,
           sub: userId,
           iat: issuedAt,
           exp: issuedAt + seconds,
           jti: randomUUID(),
+          ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
         };
         return signToken({ alg: "EdDSA", typ: "at+jwt", kid }, claims, key);
       };
@@ -200,6 +209,11 @@ const claims = z.object({
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
   epoch: z.int().nonnegative().max(maxEpoch),
+  /** Empty if the token allows nothing. Absent if it is not limited. */
+  scope: z
+    .string()
+    .transform((text) => new Set(text === "" ? [] : text.split(" ")))
+    .optional(),
 });
 
 const expired = (at: Date, cause?: unknown) =>

@@ -1,3 +1,4 @@
+import { type Grants, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { SessionId, UserId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
@@ -6,15 +7,26 @@ import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import type { SigningKeys } from "./signingKeys.ts";
 
+type IssueTokenParts = {
+  tokens: AccessTokens;
+  users: Pick<Users, "withCurrentEpoch">;
+  grants: Grants;
+  audit: Audit;
+};
+
 export const issueToken =
-  (tokens: AccessTokens, users: Pick<Users, "withCurrentEpoch">, audit: Audit): Handler<"issueToken"> =>
-  async ({ principal }) => {
+  ({ tokens, users, grants, audit }: IssueTokenParts): Handler<"issueToken"> =>
+  async ({ principal, query }) => {
     const issue = tokens.prepare(principal.epochReadAfterMs ?? performance.now());
+    const limits = await grants.narrow(unlimited, query ?? {});
     // The user id may have changed: the user may have been deleted and have registered again.
     const current = await users.withCurrentEpoch(principal);
-    const token = issue(current);
-    audit("token-issued", { userId: current.userId });
-    return { status: 200, body: { token, duration: tokens.ttlSeconds } };
+    const grant = await grants.grant(current.userId, limits);
+    const token = issue(current, { grant });
+    const scope = grant?.scopes.join(" ");
+    audit("token-issued", { userId: current.userId, audience: grant?.audience, scope });
+    const duration = grant?.seconds ?? tokens.ttlSeconds;
+    return { status: 200, body: { token, duration, ...(scope !== undefined && { scope }) } };
   };
 
 /** @param endSession ends a session, and revokes its tokens */

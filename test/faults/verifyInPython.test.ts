@@ -53,3 +53,38 @@ print(json.dumps(results))
     "InvalidSignatureError",
   ]);
 });
+
+test("a token for an API is verified by its audience and its scope", async () => {
+  const guide = await readFile("docs/access-control.md", "utf8");
+  const [, code = ""] = /```python\n([\s\S]+?)```/.exec(guide) ?? [];
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const service = await startTestService({ PORT: String(port), PUBLIC_URL: url });
+  const basic = await service.administrator();
+  const { id } = (await service.send("GET", "/api/users/me", { basic })).json;
+  const scopes = ["orders:read", "orders:write"].map((name) => ({ name, description: "" }));
+  const api = { audience: "https://orders.example/v1", name: "Orders", scopes };
+  expect((await service.send("POST", "/api/apis", { basic, json: api })).status).toBe(201);
+  const token = async (query: string) => (await service.send("GET", `/api/token?${query}`, { basic })).json.token;
+
+  const folder = await temporaryFolder();
+  const script = `${code.replaceAll(sampleOrigin, url)}
+
+import json, sys
+results = []
+for token in sys.argv[1:]:
+    try:
+        results.append(user_with_scope(token, "orders:write"))
+    except (jwt.PyJWTError, PermissionError) as error:
+        results.append(type(error).__name__)
+print(json.dumps(results))
+`;
+  await writeFile(join(folder, "verify.py"), script);
+  const tokens = [
+    await token(`audience=${api.audience}&scope=orders:write`),
+    await token(`audience=${api.audience}&scope=orders:read`),
+    await token("scope=account:read"),
+  ];
+  const { stdout } = await promisify(execFile)(python, [join(folder, "verify.py"), ...tokens]);
+  expect(JSON.parse(stdout)).toEqual([{ id, username: "administrator" }, "PermissionError", "InvalidAudienceError"]);
+});

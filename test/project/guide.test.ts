@@ -82,6 +82,34 @@ test("the guide's JavaScript accepts a token, and rejects one of another issuer,
   await expect(userOf([header, claims, signature].join("."))).rejects.toThrow("signature verification failed");
 });
 
+test("the guide's JavaScript for an API accepts a token with its audience and the scope, and no other", async () => {
+  const guide = await readFile("docs/access-control.md", "utf8");
+  const [, code = ""] = /```ts\n([\s\S]+?)```/.exec(guide) ?? [];
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const service = await startTestService({ PORT: String(port), PUBLIC_URL: url, PASSWORD_BLOCKLIST: "off" });
+  const basic = await service.administrator();
+  const { id } = (await service.send("GET", "/api/users/me", { basic })).json;
+  // The bodies of the guide.
+  const [api, role] = [...guide.matchAll(/-d '(\{[\s\S]+?\})'/g)].map(([, body = ""]) => JSON.parse(body));
+  expect((await service.send("POST", "/api/apis", { basic, json: api })).status).toBe(201);
+  expect((await service.send("PUT", "/api/roles/order-clerk", { basic, json: role })).status).toBe(201);
+  const token = async (query: string) => (await service.send("GET", `/api/token?${query}`, { basic })).json.token;
+  const audience = "audience=https://orders.example/v1";
+
+  const file = join(import.meta.dirname, `verifyScopeInJavaScript-${port}.ts`);
+  afterTest(() => rm(file));
+  await writeFile(file, code.replaceAll(sampleOrigin, url));
+  const { userWithScope } = await import(/* @vite-ignore */ pathToFileURL(file).href);
+  const reading = await token(`${audience}&scope=orders:read`);
+  expect(await userWithScope(reading, "orders:read")).toEqual({ id, username: "administrator" });
+  await expect(userWithScope(reading, "orders:write")).rejects.toThrow("The scope orders:write is missing.");
+  expect(await userWithScope(await token(audience), "orders:write")).toMatchObject({ id });
+  const forLatchkey = await token("scope=account:read");
+  await expect(userWithScope(forLatchkey, "account:read")).rejects.toThrow('unexpected "aud" claim value');
+  await expect(userWithScope(await token(""), "orders:read")).rejects.toThrow('missing required "scope" claim');
+});
+
 test("every log message in RUNBOOK.md is in the source", async () => {
   const files = await readdir("src", { recursive: true, withFileTypes: true });
   const sources = files.filter((file) => file.isFile()).map(({ parentPath, name }) => readFile(join(parentPath, name)));

@@ -1,13 +1,19 @@
 /** The audit log has one line per event, and no secrets. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { pbkdf2 } from "node:crypto";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { auditEvents, recordable } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
+import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import { createClient, type Received } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const service = await startTestService({ REFRESH_GRACE_SECONDS: "0", THROTTLE_ACCOUNT_ADDRESS: "2" });
 const eventsOf = ({ header }: Received) =>
@@ -78,6 +84,27 @@ test("each event is logged with its request, user and reason", async () => {
   await service.register("leaver");
   const deleted = await service.send("DELETE", "/api/users/me", { basic: ["leaver", password] });
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
+});
+
+test("changes of roles and APIs, and refusals for missing scopes", async () => {
+  const basic = await service.administrator("overseer");
+  const send = async (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const accepted = { event: "password-accepted" };
+  const scopes = [{ name: "orders:read", description: "" }];
+  const created = await send("POST", "/api/apis", { audience: "orders", name: "Orders", scopes });
+  expectEvents(created, accepted, { event: "api-created", audience: "orders", scope: "orders:read" });
+  const renamed = await send("PATCH", "/api/apis/orders", { name: "All orders" });
+  expectEvents(renamed, accepted, { event: "api-changed", audience: "orders", scope: "orders:read" });
+  const defined = await send("PUT", "/api/roles/clerk", { scopes: ["roles:read", "orders:read"] });
+  expectEvents(defined, accepted, { event: "role-changed", role: "clerk", scope: "orders:read roles:read" });
+  const issued = await send("GET", "/api/token?audience=orders&scope=orders:read");
+  expectEvents(issued, accepted, { event: "token-issued", audience: "orders", scope: "orders:read" });
+  const limited = (await send("GET", "/api/token?scope=roles:write")).json.token;
+  const refused = await service.send("DELETE", "/api/roles/clerk", { bearer: limited });
+  expectEvents(refused, { event: "scope-refused", scope: "orders:read roles:read" });
+  expectEvents(await send("DELETE", "/api/roles/clerk"), accepted, { event: "role-deleted", role: "clerk" });
+  expectEvents(await send("DELETE", "/api/apis/orders"), accepted, { event: "api-deleted", audience: "orders" });
 });
 
 test("a request without the scope is logged", async () => {
@@ -159,10 +186,28 @@ test.each([
   expect(lines.length).toBe(count);
 });
 
+test("an urgent line is in the pipe when the call returns, with those before it", async () => {
+  const pipe = join(await temporaryFolder(), "pipe");
+  execFileSync("mkfifo", [pipe]);
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  const writer = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+  const log = createLogDestination(writer, () => {});
+  // Occupies all threads, as hashes do.
+  const busy = Promise.all(Array.from({ length: 8 }, () => promisify(pbkdf2)("x", "y", 100_000, 64, "sha512")));
+  log.write("collected\n");
+  log.write("urgent\n", { isUrgent: true });
+  const bytes = Buffer.alloc(100);
+  expect(bytes.toString("utf8", 0, readSync(reader, bytes))).toBe("collected\nurgent\n");
+  await busy;
+  closeSync(reader);
+  closeSync(writer);
+});
+
 test("an event is written before the response, so that SIGKILL does not lose it", async () => {
-  const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
+  const settings = { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey, PASSWORD_BLOCKLIST: "off" };
+  const program = runProgram([], settings);
   const send = createClient(await program.url);
-  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  expect((await send("POST", "/api/users", { json: { username: "miguel", password } })).status).toBe(201);
   const json = { current_password: password, new_password: "staple horse correct" };
   expect((await send("PUT", "/api/users/me/password", { basic: ["miguel", password], json })).status).toBe(204);
   program.process.kill("SIGKILL");

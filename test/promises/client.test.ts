@@ -464,6 +464,76 @@ describe("trying again", () => {
   });
 });
 
+describe("the current user and token", () => {
+  test("signUp registers and signs in, and both ends of a session are reported once", async () => {
+    let begun = 0;
+    const { latchkey, ended, items } = open({ onSignedIn: () => (begun += 1) });
+    expect(await latchkey.isSignedIn()).toBe(false);
+    expect(await latchkey.user()).toBeUndefined();
+    expect(await latchkey.accessToken()).toBeUndefined();
+
+    const { username } = unwrap(await latchkey.signUp("newcomer", password));
+    expect(username).toBe("newcomer");
+    expect(await latchkey.isSignedIn()).toBe(true);
+    expect(await latchkey.user()).toMatchObject({ username: "newcomer" });
+    expect(begun).toBe(1);
+
+    // Another client with the same storage continues the session.
+    let found = 0;
+    const other = open({ items, onSignedIn: () => (found += 1) });
+    expect(await other.latchkey.isSignedIn()).toBe(true);
+    expect(found).toBe(0);
+    expect(await other.latchkey.user()).toMatchObject({ username: "newcomer" });
+    await other.latchkey.user();
+    expect(found).toBe(1);
+
+    await latchkey.signOut();
+    expect(await latchkey.isSignedIn()).toBe(false);
+    expect([begun, ended]).toEqual([1, [undefined]]);
+    expect(await other.latchkey.user()).toBeUndefined();
+  });
+
+  test("signUp returns the problem of the registration, and starts no session", async () => {
+    const { username } = await service.register();
+    const { latchkey, sent } = open();
+    const { error } = await latchkey.signUp(username, password);
+    expect(error?.type).toBe("/problems/username-taken");
+    expect(sent).toEqual(["POST /api/users"]);
+    expect(await latchkey.isSignedIn()).toBe(false);
+  });
+
+  test("accessToken gives a valid token, and refreshes an expired one", async () => {
+    const { latchkey, sent } = await openSignedIn();
+    const token = await latchkey.accessToken();
+    expect(await latchkey.accessToken()).toBe(token);
+    expect(sent).toEqual([]);
+    expect((await service.send("GET", "/api/resource", { bearer: token ?? "" })).status).toBe(200);
+  });
+
+  test("accessToken throws if the service cannot refresh now, and the session continues", async () => {
+    const { username } = await service.register();
+    let isAway = false;
+    const unavailable = async () =>
+      new Response(
+        JSON.stringify({ type: "/problems/overloaded", title: "overloaded", status: 503, instance: "urn:uuid:0" }),
+        {
+          status: 503,
+          headers: { "Content-Type": "application/problem+json", "Retry-After": "100" },
+        },
+      );
+    const answering: Answering = (request) => (isAway && isRefresh(request) ? unavailable() : network(request));
+    const { latchkey, items, ended } = open({ answering });
+    unwrap(await latchkey.signIn(username, password));
+    isAway = true;
+    const other = open({ answering, items });
+    const thrown = await other.latchkey.accessToken().catch((error: unknown) => error);
+    expect(thrown).toMatchObject({ name: "ProblemError", slug: "overloaded", retryAfterSeconds: 100 });
+    expect([ended, other.ended]).toEqual([[], []]);
+    isAway = false;
+    expect(await other.latchkey.accessToken()).toEqual(expect.any(String));
+  });
+});
+
 describe("a response that is not Latchkey's", () => {
   test.each([
     ["a proxy's 502", html(502), "GET /livez was answered with 502, text/html: <h1>A proxy</h1>"],

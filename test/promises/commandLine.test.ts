@@ -50,9 +50,17 @@ describe("latchkey", { timeout: 60_000 }, () => {
     expect(program.stdout).toEqual([]);
   });
 
-  test("a wrong usage does not repeat what may be a password", async () => {
-    const program = runProgram(["users", "set-password", "miguel", "hunter2"], {});
+  test.each([
+    [["users", "set-password", "miguel", "hunter2"], "Too many arguments"],
+    [
+      ["sessions", "end", "hunter2"],
+      "Argument 'id' has a wrong value. It is not a UUID. See latchkey sessions end --help",
+    ],
+    [["sessions", "list", "--user", "miguel", "--limit", "hunter2"], "Option '--limit <number>' has a wrong value."],
+  ])("%j: a wrong usage does not repeat what may be a secret", async (args, said) => {
+    const program = runProgram(args, {});
     expect(await program.exit).toBe(64);
+    expect(program.stderr.join("\n")).toContain(said);
     expect(program.stderr.join("\n")).not.toMatch(/miguel|hunter2/);
   });
 

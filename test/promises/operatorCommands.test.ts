@@ -20,6 +20,12 @@ async function run(...args: string[]): Promise<string[]> {
   return program.stdout;
 }
 
+/** Events are stored within a second. */
+async function untilStored<Item>(read: () => Promise<Item[]>, count: number): Promise<Item[]> {
+  const found = await read();
+  return found.length >= count ? found : untilStored(read, count);
+}
+
 /** Runs a command that lists. @returns the objects that it prints */
 async function list(...args: string[]): Promise<Record<string, unknown>[]> {
   return (await run(...args)).map((line) => JSON.parse(line));
@@ -52,6 +58,28 @@ test("sessions list has the live sessions of a user, page by page, and says when
   expect(await again.exit).toBe(69);
 });
 
+test("audit lists events about a user, by event and by request, page by page, newest first", async () => {
+  const { id, username } = await service.register("auditor");
+  const refused = await send("GET", "/api/resource", { basic: [username, "a wrong password"] });
+  const requestId = refused.header("x-request-id") ?? "";
+  await run("users", "sign-out", username);
+  const events = await untilStored(async () => list("audit", "--user", username), 3);
+  expect(events.map(({ event }) => event)).toEqual(["sessions-ended", "password-refused", "user-registered"]);
+  expect(events[0]).toMatchObject({
+    subject: { id, name: username },
+    actor: { id: null, name: expect.stringMatching(/^command line \(.+\)$/) },
+    details: { reason: "operator" },
+  });
+  expect(await list("audit", "--request-id", requestId)).toEqual([events[1]]);
+  expect(await list("audit", "--user", id, "--event", "user-registered")).toEqual([events[2]]);
+  expect(await list("audit", "--user", id, "--since", String(events[1]?.["occurred_at"]))).toEqual(events.slice(0, 2));
+  expect(await list("audit", "--user", id, "--since", "2999-01-01")).toEqual([]);
+  const program = runProgram(["audit", "--user", id, "--limit", "1"], settings);
+  expect(await program.exit).toBe(0);
+  expect(program.stderr).toEqual([`There are more. Continue with --after '${events[0]?.["id"]}'.`]);
+  expect(await list("audit", "--user", id, "--after", String(events[0]?.["id"]))).toEqual(events.slice(1));
+});
+
 test("users sign-out ends the sessions of a user, and names who did it in the audit log", async () => {
   const session = await begin("susan");
   const program = runProgram(["users", "sign-out", "susan"], settings);
@@ -76,7 +104,7 @@ test("sessions end --user ends the sessions of that user, not of others, and kee
 test("restore --end-passwords disables every password, and ends every session", async () => {
   const session = await begin("susan");
   expect(await statusOf("miguel")).toBe(200);
-  expect(await run("restore", "--end-passwords")).toContain("2 passwords: disabled.");
+  expect(await run("restore", "--end-passwords")).toContain("3 passwords: disabled.");
   for (const name of ["miguel", "susan"]) expect(await statusOf(name)).toBe(401);
   expect((await refresh(session)).problem).toBe("token-revoked");
 });

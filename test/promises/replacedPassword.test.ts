@@ -1,7 +1,9 @@
 /** A password that was replaced during the sign-in is refused, and makes no network known. */
+
 import type { Knex } from "knex";
 import { v7 as uuidv7 } from "uuid";
 import { beforeEach, describe, expect, test } from "vitest";
+import { unlimited } from "../../src/access/grants.ts";
 import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
 import { type Database, openDatabase } from "../../src/database/database.ts";
 import { type SessionId, sessionId, type UserId } from "../../src/identifiers.ts";
@@ -131,7 +133,7 @@ describe.each(rememberings)("the network of %s", (by, remember) => {
     session = sessionId(uuidv7());
     const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
     await sessionStore(database).insert(
-      { id: session, userId: user.id, epoch: 0, ...secrets, address: home[0], userAgent: undefined },
+      { id: session, userId: user.id, epoch: 0, ...secrets, limits: unlimited, address: home[0], userAgent: undefined },
       { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
       600,
     );

@@ -7,6 +7,7 @@ import { openDatabase } from "../../src/database/database.ts";
 import { applyMigrations, migrate, migrationNames } from "../../src/database/migrate.ts";
 import { openForMigration } from "../../src/database/pool.ts";
 import { storedUsername, userId } from "../../src/identifiers.ts";
+import type { PasswordPrincipal } from "../../src/principal.ts";
 import { createRevocationMemory } from "../../src/revocations/memory.ts";
 import { watchRevocations } from "../../src/revocations/revocations.ts";
 import { revoke } from "../../src/revocations/revoke.ts";
@@ -17,6 +18,7 @@ import { recordSeconds, recordTokenLifetime } from "../../src/tokens/lifetime.ts
 import { createSeal } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore, tokenLifetimeStore } from "../../src/tokens/store.ts";
+import { grantsOn } from "../support/accessControl.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService, type TestService } from "../support/service.ts";
@@ -267,7 +269,7 @@ describe("a token is issued only if its lifetime has been recorded since", () =>
   test("before its epoch was read", async () => {
     const keys = await createSigningKeys();
     const epochReadAfterMs = performance.now();
-    const { lifetime } = await recordedLifetime();
+    const { url, lifetime } = await recordedLifetime();
     const tokens = accessTokens({
       keys,
       issuer: "https://latchkey.example",
@@ -276,7 +278,8 @@ describe("a token is issued only if its lifetime has been recorded since", () =>
       clock: () => new Date(),
     });
     const caller = { userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 };
-    const handler = issueToken(tokens, { withCurrentEpoch: (principal) => Promise.resolve(principal) }, () => {});
+    const users = { withCurrentEpoch: (principal: PasswordPrincipal) => Promise.resolve(principal) };
+    const handler = issueToken({ tokens, users, grants: grantsOn(openedDatabase(url)), audit: () => {} });
     const issue = async (epochReadAfterMs: number | undefined) => {
       const verifyAgain = () => Promise.resolve(undefined);
       const principal = { ...caller, proof: "password", epochReadAfterMs, verifyAgain } as const;

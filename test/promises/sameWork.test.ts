@@ -1,5 +1,7 @@
 /** A guess causes the same work whether or not the user exists: the same statements, equally often. */
+
 import { expect, test } from "vitest";
+import { unlimited } from "../../src/access/grants.ts";
 import type { AuditDetails, AuditEvent } from "../../src/audit/audit.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { sessionId } from "../../src/identifiers.ts";
@@ -123,8 +125,9 @@ test("a network where a live session is used becomes known", async () => {
   for (let n = 0; n < 12; n += 1) await workOf("roamer", stranger());
   const train = networkOf("203.0.113.3");
   const id = sessionId("01890000-0000-7000-8000-000000000001");
+  const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
   const inserted = await sessionStore(database).insert(
-    { id, userId, epoch: 0, seed: Buffer.alloc(32), digest: Buffer.alloc(32), address: train, userAgent: undefined },
+    { id, userId, epoch: 0, ...secrets, limits: unlimited, address: train, userAgent: undefined },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );

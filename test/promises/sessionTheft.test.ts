@@ -8,6 +8,7 @@ import { refreshSecrets } from "../../src/sessions/refreshSecrets.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import { sessionStore } from "../../src/sessions/store.ts";
 import { userStore } from "../../src/users/store.ts";
+import { grantsOn } from "../support/accessControl.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
 
@@ -184,6 +185,7 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
       prepare: () => () => "unused",
       verify: () => Promise.reject(new Error()),
     },
+    grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,

@@ -1,5 +1,8 @@
-/** A sign-in from a known network takes two statements, and a refresh one. */
+/** A sign-in from a known network takes two statements, and a refresh one. Rights and APIs are read once. */
 import { expect, test } from "vitest";
+import { unlimited } from "../../src/access/grants.ts";
+import { createAccess } from "../../src/access/rights.ts";
+import { apiStore, rightsStore } from "../../src/access/store.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { networksOf } from "../../src/networks.ts";
 import { passwordHasher } from "../../src/passwords/hashing.ts";
@@ -11,6 +14,7 @@ import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
+import { grantsOn } from "../support/accessControl.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -51,6 +55,7 @@ const newInstance = () =>
       prepare: () => () => "unused",
       verify: () => Promise.reject(new Error()),
     },
+    grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
@@ -111,4 +116,38 @@ test("a refresh takes one; the first one of a session on another instance finds 
   expect(await statementsOf(refresh(other))).toEqual(["find-session", "rotate-session"]);
   expect(await statementsOf(refresh(other))).toEqual(["rotate-session"]);
   expect(await statementsOf(refresh())).toEqual(["rotate-session"]);
+});
+
+test("the check of scopes takes one for the first request of a user, and none afterwards", async () => {
+  const access = createAccess({
+    store: rightsStore(database),
+    revocations: { onEntry: () => {}, requireCurrent: () => {} },
+    audit: () => {},
+  });
+  const principal = await signIn();
+  const check = async (scope: string) => access.missingScopes(principal, [scope]);
+  expect(await statementsOf(() => check("account:read"))).toEqual([]);
+  expect(await statementsOf(() => check("roles:read"))).toEqual(["find-rights"]);
+  for (const scope of ["roles:read", "apis:write"]) expect(await statementsOf(() => check(scope))).toEqual([]);
+});
+
+test("a token for an API takes two for the first one of a user, and none afterwards", async () => {
+  const scopes = [{ name: "orders:read", description: "" }];
+  await apiStore(database).insert({ audience: "orders", name: "Orders", scopes, tokenTtlSeconds: null });
+  const grants = grantsOn(database);
+  const { userId } = await signIn();
+  const grant = async () => grants.grant(userId, await grants.narrow(unlimited, { audience: "orders" }));
+  expect(await statementsOf(grant)).toEqual(["find-api", "find-rights"]);
+  expect(await statementsOf(grant)).toEqual([]);
+});
+
+test("the refresh of a limited session takes one, also if it limits the token further", async () => {
+  const limits = { audience: "orders", scope: "orders:read" };
+  let { refreshToken } = await sessions.create(await signIn(), device, limits);
+  for (const request of [{}, limits]) {
+    const refresh = async () => {
+      ({ refreshToken } = await sessions.refresh(refreshToken, home[0], request));
+    };
+    expect(await statementsOf(refresh)).toEqual(["rotate-session"]);
+  }
 });

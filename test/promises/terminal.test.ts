@@ -90,7 +90,7 @@ describe("a password", { timeout: 30_000 }, () => {
 });
 
 describe("a table", () => {
-  const columns = ["id", "name", "roles", "blocked"];
+  const columns = ["id", "name", "roles", "blocked"] as const;
   const id = "0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90";
 
   test("shows control characters, and characters that reorder text, as escapes", () => {

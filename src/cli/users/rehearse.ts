@@ -5,7 +5,7 @@ import { type FormSummary, rehearseImport } from "../../users/transfer/rehearsal
 import { canonicalUsername } from "../../users/username.ts";
 import type { Tools } from "../database.ts";
 import { counted, printMessage } from "../output.ts";
-import { readPasswords } from "../prompt.ts";
+import { readSecrets } from "../prompt.ts";
 import { printRows } from "../results.ts";
 import { type ImportOptions, openImport, requireNoneRefused } from "./importFile.ts";
 
@@ -16,7 +16,7 @@ export async function rehearse(
   { names, ...options }: ImportOptions & { names: readonly string[] },
 ): Promise<void> {
   const { config, log } = tools;
-  const passwords = names.length === 0 ? [] : await readPasswords(names.map((name) => `Password of ${name}: `));
+  const passwords = names.length === 0 ? [] : await readSecrets(names.map((name) => `Password of ${name}: `));
   const users = names.map((name, index) => ({
     name: canonicalUsername(name) ?? name,
     password: passwords[index] ?? "",

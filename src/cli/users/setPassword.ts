@@ -4,8 +4,8 @@ import { noUser, unlockAccount, usernameOf } from "../account.ts";
 import type { Define } from "../arguments.ts";
 import { withDatabase } from "../database.ts";
 import { examples } from "../help.ts";
+import { optionTexts } from "../options.ts";
 import { printLine } from "../output.ts";
-import { optionTexts } from "../paging.ts";
 import { readInput, readNewPassword } from "../prompt.ts";
 import { explainPassword, openUsers } from "./accounts.ts";
 

@@ -2,7 +2,7 @@
 import type { Define } from "../arguments.ts";
 import { withDatabase } from "../database.ts";
 import { examples } from "../help.ts";
-import { optionTexts } from "../paging.ts";
+import { optionTexts } from "../options.ts";
 import { endOf } from "../sessions.ts";
 
 export const defineSignOut: Define = (users, execute) => {

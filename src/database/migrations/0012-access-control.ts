@@ -29,6 +29,9 @@ export async function up(knex: Knex): Promise<void> {
       name text PRIMARY KEY,
       description text NOT NULL DEFAULT '',
       scopes text[] NOT NULL DEFAULT '{}',
+      -- Drawn anew by each change. Tokens for other services contain it, so that the revocation list can end those that were
+      -- issued before a change. A sequence, so that a role that is deleted and created again never has an earlier number.
+      version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
       updated_at timestamptz NOT NULL DEFAULT now()
     );
@@ -69,6 +72,8 @@ export async function up(knex: Knex): Promise<void> {
       -- [{"name": …, "description": …}]
       scopes jsonb NOT NULL DEFAULT '[]',
       token_ttl_seconds integer,
+      -- As in roles.
+      version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
       updated_at timestamptz NOT NULL DEFAULT now()
     );

@@ -5,8 +5,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "a problem has a status that the contract does not declare for it",
     file: "src/problems/problems.ts",
-    find: "status: 409,",
-    replace: "status: 410,",
+    find: 'status: 409,\n    title: "The username is taken"',
+    replace: 'status: 410,\n    title: "The username is taken"',
     test: "test/promises/binding.test.ts",
     only: "the one status that the contract",
   },

@@ -19,6 +19,14 @@ export const program: readonly Mutation[] = [
     only: "ran for a minute",
   },
   {
+    name: "an audit event waits for a thread",
+    file: "src/observability/logDestination.ts",
+    find: "const neverBlocks = stat.isFIFO() || stat.isSocket();",
+    replace: "const neverBlocks = false;",
+    test: "test/promises/audit.test.ts",
+    only: "an urgent line is in the pipe",
+  },
+  {
     name: "users unlock resets no counts",
     file: "src/throttling/store.ts",
     find: "AND (SELECT count(*) FROM counted) >= 0",
@@ -37,8 +45,8 @@ export const program: readonly Mutation[] = [
   {
     name: "control characters reach the terminal",
     file: "src/cli/output.ts",
-    find: 'character === "\\n"\n',
-    replace: "character !== undefined\n",
+    find: "const unsafe = /[\\p{Cc}\\p{Cf}",
+    replace: "const unsafe = /[\\p{Cf}",
     test: "test/promises/terminal.test.ts",
     only: "shows control characters",
   },

@@ -5,8 +5,8 @@ export const sessions: readonly Mutation[] = [
   {
     name: "an access token can expire later than its session",
     file: "src/sessions/sessions.ts",
-    find: "Math.min(tokens.ttlSeconds, grant.refreshExpiresInSeconds)",
-    replace: "tokens.ttlSeconds",
+    find: "Math.min(ttlSeconds, grant.refreshExpiresInSeconds)",
+    replace: "ttlSeconds",
     test: "test/operations/refreshToken.test.ts",
     only: "expires with its session at the latest",
   },
@@ -109,7 +109,7 @@ export const sessions: readonly Mutation[] = [
   {
     name: "the first refresh of a session queries the session again",
     file: "src/sessions/sessions.ts",
-    find: "    seeds.set(id, seed);\n",
+    find: "    constants.set(id, { userId, seed, limits });\n",
     replace: "",
     test: "test/promises/statementsPerRequest.test.ts",
     only: "a refresh takes one",

@@ -320,9 +320,9 @@ export const tokens: readonly Mutation[] = [
   {
     name: "a token that is issued late is valid longer than its revocation is kept",
     file: "src/tokens/accessTokens.ts",
-    find: "sessionId, seconds = ttlSeconds } = {}) => {",
+    find: "seconds = grant?.seconds ?? ttlSeconds } = {}) => {",
     replace:
-      "sessionId, seconds = ttlSeconds } = {}) => {\n        const issuedAt = Math.floor(clock().getTime() / 1000);",
+      "seconds = grant?.seconds ?? ttlSeconds } = {}) => {\n        const issuedAt = Math.floor(clock().getTime() / 1000);",
     test: "test/promises/revocationLifetime.test.ts",
     only: "that is issued late",
   },

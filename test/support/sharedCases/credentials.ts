@@ -127,6 +127,29 @@ export function scopeCases({
   };
 }
 
+/** 403: the credential is limited to other scopes, whatever its user may do. */
+export function limitedTokenCases({
+  service,
+  operation: { method, scopes },
+  target,
+  request,
+}: OperationUnderTest): CasesByStatus {
+  return {
+    403: {
+      "for a token that is limited to another scope, as Bearer and as the Basic username": async () => {
+        const { basic, ...rest } = await withPassword(service, await request());
+        const other = ["account:read", "account:write"].find((scope) => !scopes.includes(scope));
+        const { token } = (await service.send("GET", `/api/token?scope=${other}`, { basic: basic ?? ["", ""] })).json;
+        for (const credentials of [{ bearer: token }, { basic: [token, "unused"] as [string, string] }]) {
+          const answer = await service.send(method, target, { ...rest, ...credentials });
+          expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope" });
+          expect(answer.json.scope).toBe(scopes.join(" "));
+        }
+      },
+    },
+  };
+}
+
 /** 429: passwords cannot be guessed. */
 export function guessingCases({ service, operation: { method }, target, request }: OperationUnderTest): CasesByStatus {
   return {

@@ -2,7 +2,14 @@
 import { type Cases, type CasesByStatus, mergeCases, type OperationUnderTest } from "../cases.ts";
 import { bodyCases } from "./bodies.ts";
 import { acceptCases, conditionalCases, unconditionalCases } from "./content.ts";
-import { basicCases, basicOrBearerCases, bearerCases, guessingCases, scopeCases } from "./credentials.ts";
+import {
+  basicCases,
+  basicOrBearerCases,
+  bearerCases,
+  guessingCases,
+  limitedTokenCases,
+  scopeCases,
+} from "./credentials.ts";
 import { databaseAwayCases, internalErrorCases } from "./faults.ts";
 import { crossSiteCases, headCases, invalidRequestCases, methodCases } from "./requests.ts";
 
@@ -21,6 +28,7 @@ export function sharedCases(tested: OperationUnderTest): { byStatus: CasesByStat
     takesBasic && has(429) && guessingCases(tested),
     has(403) && method !== "GET" && crossSiteCases(tested),
     tested.operation.scopes.some((scope) => !scope.startsWith("account:")) && scopeCases(tested),
+    tested.operation.scopes.length > 0 && takesBasic && takesBearer && limitedTokenCases(tested),
     has(406) && acceptCases(tested),
     has(304) ? conditionalCases(tested) : has(406) && unconditionalCases(tested),
     has(413) && bodyCases(tested),

@@ -1,0 +1,110 @@
+/** The APIs of other services, for which users get tokens (RFC 6749: resource servers). */
+import type { Audit } from "../audit/audit.ts";
+import { invalidRequest, Problem } from "../problems/problems.ts";
+import type { Revocation } from "../revocations/revocations.ts";
+import { isOwnScope } from "./scopes.ts";
+
+/** The subject of the revocation entry that every change of an API writes. */
+export const apiSubject = (audience: string) => `api:${audience}` as const;
+
+export type ApiScope = { name: string; description: string };
+
+export type ApiDefinition = {
+  audience: string;
+  /** For people. */
+  name: string;
+  scopes: ApiScope[];
+  /** `null`: the default of the service. */
+  tokenTtlSeconds: number | null;
+};
+
+export type Api = ApiDefinition & {
+  /** Drawn anew by each change. */
+  version: number;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+/** What is absent stays as it is. */
+export type ApiChange = Partial<Omit<ApiDefinition, "audience">>;
+
+export type ApiStore = {
+  /** In the order of their audiences. */
+  list(limit: number, after: string | undefined): Promise<Api[]>;
+  find(audience: string): Promise<Api | undefined>;
+  /** @returns `undefined` if there is such an API */
+  insert(api: ApiDefinition): Promise<Api | undefined>;
+  /** @returns the API and the revocation from the same transaction; `undefined` if there is no such API */
+  update(audience: string, change: ApiChange): Promise<{ api: Api; changed: Revocation } | undefined>;
+  /** @returns the revocation from the same transaction; `undefined` if there is no such API */
+  delete(audience: string): Promise<Revocation | undefined>;
+};
+
+export type Apis = ReturnType<typeof createApis>;
+
+type Parts = {
+  store: ApiStore;
+  /** The audiences of this service itself. */
+  ownAudiences: readonly string[];
+  /** Applies a revocation on this instance at once. */
+  enforce(revocation: Revocation): void;
+  audit: Audit;
+};
+
+export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
+  /** A page of APIs, and the audience after which the next page begins. */
+  async function list(limit: number, after?: string): Promise<{ apis: Api[]; next: string | undefined }> {
+    const found = await store.list(limit + 1, after);
+    const apis = found.slice(0, limit);
+    return { apis, next: found.length > limit ? apis.at(-1)?.audience : undefined };
+  }
+
+  /** @throws {Problem} `not-found` */
+  async function find(audience: string): Promise<Api> {
+    const api = await store.find(audience);
+    if (!api) throw new Problem("not-found");
+    return api;
+  }
+
+  /** @throws {Problem} `audience-taken`, `invalid-request` for scopes that an API cannot have */
+  async function create(definition: ApiDefinition): Promise<Api> {
+    const { audience, scopes } = definition;
+    requireScopes(scopes);
+    const api = ownAudiences.includes(audience) ? undefined : await store.insert(definition);
+    if (!api) throw new Problem("audience-taken");
+    audit("api-created", { audience, scope: namesOf(scopes).join(" ") });
+    return api;
+  }
+
+  /** @throws {Problem} `not-found`, `invalid-request` for scopes that an API cannot have */
+  async function update(audience: string, change: ApiChange): Promise<Api> {
+    if (change.scopes) requireScopes(change.scopes);
+    const updated = await store.update(audience, change);
+    if (!updated) throw new Problem("not-found");
+    enforce(updated.changed);
+    audit("api-changed", { audience, scope: namesOf(updated.api.scopes).join(" ") });
+    return updated.api;
+  }
+
+  /** @throws {Problem} `not-found` */
+  async function remove(audience: string): Promise<void> {
+    const changed = await store.delete(audience);
+    if (!changed) throw new Problem("not-found");
+    enforce(changed);
+    audit("api-deleted", { audience });
+  }
+
+  return { list, find, create, update, remove };
+}
+
+const namesOf = (scopes: readonly ApiScope[]): string[] => scopes.map(({ name }) => name);
+
+/** A role with a scope must not allow something else than its name says: scopes of this service are not those of an API. */
+function requireScopes(scopes: readonly ApiScope[]): void {
+  const names = namesOf(scopes);
+  for (const [index, name] of names.entries()) {
+    const pointer = `#/scopes/${index}/name`;
+    if (isOwnScope(name)) throw invalidRequest({ pointer, detail: `${name} is a scope of this service` });
+    if (names.indexOf(name) < index) throw invalidRequest({ pointer, detail: `${name} occurs twice` });
+  }
+}

@@ -1,0 +1,144 @@
+/** Roles: named sets of scopes. */
+import type { Audit } from "../audit/audit.ts";
+import type { Principal } from "../principal.ts";
+import { Problem, type RequestError } from "../problems/problems.ts";
+import type { Revocation } from "../revocations/revocations.ts";
+import { type Access, administrator, defaultRole } from "./rights.ts";
+import { isOwnScope } from "./scopes.ts";
+
+export type Role = {
+  name: string;
+  description: string;
+  /** In alphabetical order. */
+  scopes: string[];
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+/** A new role, or what replaces an existing one. */
+export type RoleDefinition = Pick<Role, "name" | "description" | "scopes">;
+
+export type RoleStore = {
+  /** In the order of their names. */
+  list(limit: number, after: string | undefined): Promise<Role[]>;
+  find(name: string): Promise<Role | undefined>;
+  /** @returns `undefined` if there is such a role */
+  insert(role: RoleDefinition): Promise<Role | undefined>;
+  /**
+   * Replaces a role that has exactly the expected scopes.
+   * @returns the role and the revocation from the same transaction; `undefined` if there is no such role
+   */
+  replace(role: RoleDefinition, expectedScopes: string[]): Promise<{ role: Role; changed: Revocation } | undefined>;
+  /** Deletes a role that has exactly the expected scopes. Its users lose it. @returns the revocation */
+  delete(name: string, expectedScopes: string[]): Promise<Revocation | undefined>;
+  /** @returns those of the scopes that a registered API has */
+  findApiScopes(scopes: string[]): Promise<string[]>;
+};
+
+/** Who changes a role. The operator, at the command line, may grant every scope. */
+export type Editor = Principal | "operator";
+
+export type Roles = ReturnType<typeof createRoles>;
+
+type Parts = {
+  store: RoleStore;
+  access: Pick<Access, "requireScopes">;
+  /** Applies a revocation on this instance at once. */
+  enforce(revocation: Revocation): void;
+  audit: Audit;
+};
+
+export const isBuiltIn = (role: string): boolean => role === administrator || role === defaultRole;
+
+/** An attempt fails only if a concurrent request changes the role first. */
+const maxAttempts = 5;
+
+export function createRoles({ store, access, enforce, audit }: Parts) {
+  /** A page of roles, and the name after which the next page begins. */
+  async function list(limit: number, after?: string): Promise<{ roles: Role[]; next: string | undefined }> {
+    const found = await store.list(limit + 1, after);
+    const roles = found.slice(0, limit);
+    return { roles, next: found.length > limit ? roles.at(-1)?.name : undefined };
+  }
+
+  /** @throws {Problem} `not-found` */
+  async function find(name: string): Promise<Role> {
+    const role = await store.find(name);
+    if (!role) throw new Problem("not-found");
+    return role;
+  }
+
+  /**
+   * Creates a role, or replaces it.
+   * @throws {Problem} `built-in-role`, `invalid-request` for an unknown scope, `insufficient-scope` if the editor does not have
+   * a scope that the role gets or had, `overloaded`
+   */
+  async function put(editor: Editor, definition: RoleDefinition): Promise<{ role: Role; isNew: boolean }> {
+    const { name, description } = definition;
+    if (name === administrator) throw new Problem("built-in-role", { detail: "administrator has every scope." });
+    const scopes = [...definition.scopes].sort();
+    const result = await attempt(async () => {
+      const before = await store.find(name);
+      await requireKnown(definition.scopes, before?.scopes ?? []);
+      await requireHeld(editor, new Set([...scopes, ...(before?.scopes ?? [])]));
+      const next = { name, description, scopes };
+      if (before) return store.replace(next, before.scopes);
+      const role = await store.insert(next);
+      return role && { role, changed: undefined };
+    });
+    if (result.changed) enforce(result.changed);
+    audit("role-changed", { role: name, scope: scopes.join(" ") });
+    return { role: result.role, isNew: result.changed === undefined };
+  }
+
+  /**
+   * Deletes a role, and takes it from all users.
+   * @throws {Problem} `built-in-role`, `not-found`, `insufficient-scope` if the editor does not have a scope of the role,
+   * `overloaded`
+   */
+  async function remove(editor: Editor, name: string): Promise<void> {
+    if (isBuiltIn(name)) throw new Problem("built-in-role", { detail: `${name} cannot be deleted.` });
+    const changed = await attempt(async () => {
+      const { scopes } = await find(name);
+      await requireHeld(editor, new Set(scopes));
+      return store.delete(name, scopes);
+    });
+    enforce(changed);
+    audit("role-deleted", { role: name });
+  }
+
+  /** A scope that the role has already may stay, although its API was deleted. */
+  async function requireKnown(wanted: readonly string[], before: readonly string[]): Promise<void> {
+    const others = wanted.filter((scope) => !isOwnScope(scope) && !before.includes(scope));
+    if (others.length === 0) return;
+    const known = await store.findApiScopes(others);
+    const [first, ...more] = others
+      .filter((scope) => !known.includes(scope))
+      .slice(0, maxErrors)
+      .map(
+        (scope): RequestError => ({
+          pointer: `#/scopes/${wanted.indexOf(scope)}`,
+          detail: `${scope} is no scope of this service or of a registered API`,
+        }),
+      );
+    if (first) throw new Problem("invalid-request", { errors: [first, ...more] });
+  }
+
+  async function requireHeld(editor: Editor, scopes: ReadonlySet<string>): Promise<void> {
+    if (editor !== "operator") await access.requireScopes(editor, [...scopes]);
+  }
+
+  return { list, find, put, remove };
+}
+
+/** As many as the contract allows in a problem. */
+const maxErrors = 20;
+
+/** Repeats a change that depends on the current role, until no other change has come first. */
+async function attempt<Result>(change: () => Promise<Result | undefined>): Promise<Result> {
+  for (let attempts = 0; attempts < maxAttempts; attempts += 1) {
+    const result = await change();
+    if (result !== undefined) return result;
+  }
+  throw new Problem("overloaded");
+}
