@@ -8,8 +8,8 @@ export const scopes = {
   "apis:read": "See registered APIs and their scopes.",
   "apis:write": "Register, change and delete APIs.",
   "audit:read": "See the audit events of all users.",
-  "users:read": "See other users.",
-  "users:write": "Change other users.",
+  "users:read": "See all users, their roles, sessions and API keys.",
+  "users:write": "Create, block and delete users, set their passwords, and end their sessions and API keys.",
 } as const;
 
 export type Scope = keyof typeof scopes;

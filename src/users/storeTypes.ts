@@ -36,9 +36,9 @@ export type UserStore = {
     epoch: number;
     passwordHash: string;
     network: Network | null;
+    keepApiKeys: boolean;
     /** Why, if it is not the user's own change. For the audit event. */
     reason?: string;
-    keepApiKeys: boolean;
   }): Promise<PasswordChange | undefined>;
   /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;

@@ -157,8 +157,8 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
       epoch: account.tokenEpoch,
       passwordHash,
       network: null,
-      reason: "operator",
       keepApiKeys,
+      reason: "operator",
     });
     // A concurrent request changed the password.
     if (!change) return setPassword(name, password, keepApiKeys);
