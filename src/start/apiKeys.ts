@@ -1,5 +1,4 @@
 /** API keys: their management, their verification, and the record of their last use. */
-import { missingToAdminister } from "../access/administration.ts";
 import type { Access } from "../access/rights.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
@@ -10,16 +9,31 @@ import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import type { Principal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
+import { clientNetworks } from "../requestContext.ts";
+import { actorOf } from "../users/administration/actor.ts";
+import type { Administration } from "../users/administration/administration.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; access: Access };
+type EarlierParts = {
+  observability: Observability;
+  storage: Storage;
+  keys: Keys;
+  access: Access;
+  administration: Administration;
+};
 
 export function openApiKeys(
   { config, log, lifecycle }: StartContext,
-  { observability: { audit }, storage: { database, clock }, keys: { revocations }, access }: EarlierParts,
+  {
+    observability: { audit },
+    storage: { database, clock },
+    keys: { revocations },
+    access,
+    administration,
+  }: EarlierParts,
 ): { apiKeys: ApiKeys; verifyApiKey: VerifyApiKey } {
   const lastUses = collectLastUses({
     store: verificationStore(outsideRequests(database)),
@@ -38,7 +52,7 @@ export function openApiKeys(
       requireScopes: async (principal, scopes) =>
         refuseMissing(principal, await access.missingScopes(principal, scopes)),
       requireAdministrable: async (principal, userId) =>
-        refuseMissing(principal, await missingToAdminister(access, principal, userId)),
+        void (await administration.requireAuthority(userId, await actorOf(access, principal, clientNetworks()))),
       enforce: revocations.apply,
       clock,
       audit,
