@@ -86,6 +86,23 @@ test("each event is logged with its request, user and reason", async () => {
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
 });
 
+test("what an administrator does is logged, with the user whom it is about", async () => {
+  const basic = await service.administrator("administrating");
+  const send = (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const accepted = { event: "password-accepted" };
+  const created = await send("POST", "/api/users", { username: "administered", password, roles: ["administrator"] });
+  const userId = created.json.id;
+  const reason = "administrator";
+  expectEvents(created, accepted, { event: "user-created", userId, roles: "administrator", reason });
+  const changed = await send("PATCH", `/api/users/${userId}`, { roles: [] });
+  expectEvents(changed, accepted, { event: "roles-changed", userId, roles: "", reason });
+  const blocked = await send("PATCH", `/api/users/${userId}`, { blocked: true });
+  expectEvents(blocked, accepted, { event: "user-blocked", userId, reason });
+  const unblocked = await send("PATCH", `/api/users/${userId}`, { blocked: false });
+  expectEvents(unblocked, accepted, { event: "user-unblocked", userId, reason });
+});
+
 test("changes of roles and APIs, and refusals for missing scopes", async () => {
   const basic = await service.administrator("overseer");
   const send = async (method: string, target: string, json?: object) =>
