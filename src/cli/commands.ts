@@ -51,8 +51,8 @@ const entries: Record<string, CommandEntry> = {
   },
   users: {
     ...tool,
-    summary: "Administer users.",
-    examples: ["users set-password miguel", "users unlock miguel"],
+    summary: "Create, list, block and delete users; passwords and roles; import and export.",
+    examples: ["users list --prefix mi", "users create susan --role administrator", "users block miguel"],
     define: async () => (await import("./users.ts")).defineUsers,
   },
   sessions: {
