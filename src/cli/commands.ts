@@ -61,6 +61,18 @@ const entries: Record<string, CommandEntry> = {
     examples: ["sessions list --user miguel", "sessions end --user miguel"],
     define: async () => (await import("./sessions.ts")).defineSessions,
   },
+  roles: {
+    ...tool,
+    summary: "List, set and delete roles, which are sets of scopes.",
+    examples: ["roles list", "roles set support users:read"],
+    define: async () => (await import("./roles.ts")).defineRoles,
+  },
+  apis: {
+    ...tool,
+    summary: "Register the APIs of other services, for which users get tokens.",
+    examples: ["apis list"],
+    define: async () => (await import("./apis.ts")).defineApis,
+  },
   "api-keys": {
     ...tool,
     summary: "Create, list, rotate and revoke the API keys of users.",

@@ -130,10 +130,10 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     };
   }
 
-  /** Ends a session of the user, and revokes its tokens. @returns whether there was such a live session */
-  async function end(userId: UserId, id: SessionId): Promise<boolean> {
+  /** Ends a session of a user, and revokes its tokens. `reason`: who ended it instead of the user. @returns whether there was such a live session */
+  async function end(userId: UserId, id: SessionId, reason?: "administrator" | "operator"): Promise<boolean> {
     const hasEnded = await applyEnd(store.end(userId, id));
-    if (hasEnded) audit("session-ended", { userId, sessionId: id });
+    if (hasEnded) audit("session-ended", { userId, sessionId: id, ...(reason && { reason }) });
     return hasEnded;
   }
 
@@ -146,7 +146,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
 
   /** A page of the user's live sessions, and the cursor of the next page. */
   async function list(
-    { userId }: Caller,
+    { userId }: Pick<Caller, "userId">,
     limit: number,
     cursor: string | undefined,
   ): Promise<{ sessions: Session[]; nextCursor: string | undefined }> {

@@ -59,7 +59,62 @@ test("api-keys: create, list, show, rotate, revoke by id and by text", { timeout
   await soon(() => resource(lost["key"]), 401);
 });
 
+test("roles: set, list, show, delete, beside a running service", { timeout: 60_000 }, async () => {
+  const { username } = await service.register();
+  const events = () => send("GET", "/api/audit-events", { basic: [username, password] });
+  expect((await events()).status).toBe(403);
+  expect(await object(["roles", "set", "default", "audit:read"])).toMatchObject({
+    scopes: ["audit:read"],
+    built_in: true,
+  });
+  await soon(events, 200);
+  expect(await object(["roles", "set", "default", "--none"])).toMatchObject({
+    scopes: [],
+    description: "The role of every user.",
+  });
+  await soon(events, 403);
+
+  await object(["roles", "set", "auditor", "audit:read", "account:read", "--description", "Reads events."]);
+  const auditor = { name: "auditor", scopes: ["account:read", "audit:read"], description: "Reads events." };
+  expect(await object(["roles", "show", "auditor"])).toMatchObject(auditor);
+  const { objects } = await run(["roles", "list"]);
+  expect(objects.map(({ name }) => name)).toEqual(["administrator", "auditor", "default"]);
+  expect(await run(["roles", "delete", "auditor"])).toMatchObject({
+    status: 64,
+    stderr: expect.stringContaining("Use --yes."),
+  });
+  expect(await run(["roles", "delete", "auditor", "--yes"])).toMatchObject({ stdout: ["Deleted the role auditor."] });
+  expect((await run(["roles", "show", "auditor"])).status).toBe(69);
+});
+
+test("apis: create, list, show, update, delete, beside a running service", { timeout: 60_000 }, async () => {
+  const { username } = await service.register();
+  const audience = "https://orders.example.com";
+  const token = () =>
+    send("GET", `/api/token?audience=${encodeURIComponent(audience)}`, { basic: [username, password] });
+  expect((await token()).problem).toBe("invalid-target");
+  const scopes = [{ name: "orders:read", description: "See = read orders." }];
+  const given = ["--name", "Orders", "--scope", "orders:read=See = read orders.", "--token-lifetime", "60"];
+  const created = await object(["apis", "create", audience, ...given]);
+  expect(created).toMatchObject({ audience, name: "Orders", scopes, token_lifetime_seconds: 60 });
+  await soon(token, 200);
+  const updated = await object(["apis", "update", audience, "--token-lifetime", "30"]);
+  expect(updated).toMatchObject({ name: "Orders", scopes, token_lifetime_seconds: 30 });
+  expect(await object(["apis", "show", audience])).toEqual(updated);
+  expect((await run(["apis", "list"])).objects).toEqual([updated]);
+  expect((await run(["apis", "delete", audience, "--yes"])).status).toBe(0);
+  await soon(token, 400);
+});
+
 test.each([
+  [["roles", "set", "Auditor", "audit:read"], 65, "must match pattern"],
+  [["roles", "set", "auditor", "everything"], 65, "scopes: everything is no scope"],
+  [["roles", "set", "auditor"], 64, "SCOPE..., or --none"],
+  [["roles", "set", "administrator", "--none"], 65, "administrator has every scope"],
+  [["roles", "delete", "default", "--yes"], 65, "default cannot be deleted"],
+  [["apis", "update", "https://orders.example.com"], 64, "Give at least one option"],
+  [["apis", "create", "x", "--name", "X", "--scope", "x"], 64, "It must be NAME=DESCRIPTION"],
+  [["apis", "create", "x", "--name", "X", "--scope", "audit:read=x"], 65, "audit:read is a scope of this service"],
   [["api-keys", "create", "--user", "nobody", "--name", "cron"], 69, 'There is no user "nobody".'],
   [["api-keys", "create", "--user", "nobody", "--name", "x".repeat(65)], 65, "name: must NOT have more than"],
   [["api-keys", "create", "--user", "nobody", "--name", "x", "--scope", "a b"], 65, "scopes 0: must match pattern"],

@@ -13,6 +13,7 @@ import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { policyEnforcer } from "../../src/users/acceptance.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -43,7 +44,7 @@ const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
         return verification;
       },
     },
-    policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+    enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
     throttle: createThrottle({
       limits,
       store: attemptStore(database),
