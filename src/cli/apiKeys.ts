@@ -1,6 +1,7 @@
 /** `latchkey api-keys`: the API keys of a user. */
 
 import type { components } from "../../generated/openapi.ts";
+import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { representApiKey } from "../apiKeys/handlers.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
@@ -23,8 +24,9 @@ const openApiKeys = ({ config, database, audit }: Tools): ApiKeys =>
   createApiKeys({
     store: apiKeyStore(database),
     // An operator may grant every scope, and administer every user.
-    requireScopes: async () => {},
+    access: { requireScopes: async () => {} },
     requireAdministrable: async () => {},
+    findApiScopes: roleStore(database).findApiScopes,
     enforce: () => {}, // the running instances read the revocation
     clock: () => new Date(),
     audit,
