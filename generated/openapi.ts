@@ -7,11 +7,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List users
+         * @description Returns users in the order of their usernames, by code point. Several filters must all match. To get all users, repeat the request with `after` set to the `next` of the previous page, until `next` is null.
+         */
+        get: operations["listUsers"];
         put?: never;
         /**
          * Register a user
-         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username.
+         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username. Requires no credentials, unless `REGISTRATION` is `closed`. With the scope `users:write`, an administrator creates the user: the limit on registrations does not apply, and `roles` assigns roles. That requires `roles:write` as well, and every scope of these roles.
          */
         post: operations["createUser"];
         delete?: never;
@@ -36,7 +40,7 @@ export interface paths {
         post?: never;
         /**
          * Delete the current user
-         * @description Deletes the user's account. Requires the password. Revokes all tokens, sessions and API keys of the user. The username becomes available again. This cannot be undone.
+         * @description Deletes the user's account. Requires the password. Revokes all tokens, sessions and API keys of the user. The username becomes available again. This cannot be undone. The last administrator cannot be deleted.
          */
         delete: operations["deleteUser"];
         options?: never;
@@ -73,12 +77,84 @@ export interface paths {
         };
         /**
          * Get a user by id
-         * @description Users can get only themselves. The id of another user returns a 404, like an unknown id.
+         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id.
          */
         get: operations["getUser"];
         put?: never;
         post?: never;
+        /**
+         * Delete a user
+         * @description Deletes the user's account, and revokes all tokens, sessions and API keys. The username becomes available again. This cannot be undone. The last administrator cannot be deleted. Requires every scope of the user's roles.
+         */
+        delete: operations["deleteUserById"];
+        options?: never;
+        head?: never;
+        /**
+         * Block a user or change the roles
+         * @description Changes the members that the request contains. Blocking rejects the user's password, as if there were no such user, and ends all tokens, sessions and API keys, on every instance within a second. Unblocking accepts the password again, and restores nothing else. `roles` replaces all assigned roles, and requires the scope `roles:write` as well. No caller can assign a role with a scope that the caller does not have, or change a user who has such a role. The last administrator who is not blocked stays an administrator.
+         */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/api/users/{id}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set a user's password
+         * @description Sets the password without the current one. Revokes all tokens and sessions of the user, deletes the API keys unless `keep_api_keys` is true, and forgets the networks from which the user signed in. A blocked user stays blocked. Requires every scope of the user's roles.
+         */
+        put: operations["setUserPassword"];
+        post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a user's sessions
+         * @description Returns the active sessions of a user, newest first.
+         */
+        get: operations["listUserSessions"];
+        put?: never;
+        post?: never;
+        /**
+         * Sign a user out everywhere
+         * @description Revokes every session and token of the user. The password and the API keys stay valid. Requires every scope of the user's roles.
+         */
+        delete: operations["endUserSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session of a user
+         * @description Ends one session of a user and revokes its tokens. Requires every scope of the user's roles.
+         */
+        delete: operations["endUserSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -624,6 +700,32 @@ export interface components {
              */
             username: string;
             password: components["schemas"]["NewPassword"];
+            roles?: components["schemas"]["AssignedRoles"];
+        };
+        /**
+         * @description The names of the roles, without `default`, which every user has.
+         * @example [
+         *       "administrator"
+         *     ]
+         */
+        AssignedRoles: components["schemas"]["RoleName"][];
+        /** @description What to change. */
+        UserChange: {
+            /**
+             * @description Whether the user is blocked.
+             * @example true
+             */
+            blocked?: boolean;
+            roles?: components["schemas"]["AssignedRoles"];
+        };
+        /** @description The new password. */
+        PasswordReplacement: {
+            new_password: components["schemas"]["NewPassword"];
+            /**
+             * @description Whether the user's API keys remain valid. By default, they are deleted.
+             * @example false
+             */
+            keep_api_keys?: boolean;
         };
         /**
          * Format: password
@@ -665,6 +767,33 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             created_at: string;
+            /**
+             * @description Whether the user's credentials are rejected.
+             * @example false
+             */
+            blocked: boolean;
+            roles: components["schemas"]["AssignedRoles"];
+        };
+        /** @description A page of users. */
+        UserPage: {
+            /** @description The users, in the order of their usernames. */
+            users: components["schemas"]["User"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description A page of sessions. */
+        UserSessionPage: {
+            /** @description The sessions, newest first. */
+            sessions: components["schemas"]["Session"][];
+            /**
+             * Format: uuid
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
         };
         /** @description A token and its lifetime. */
         Token: {
@@ -1289,7 +1418,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1361,6 +1490,7 @@ export interface components {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["NoStore"];
+                ETag: components["headers"]["UserETag"];
                 [name: string]: unknown;
             };
             content: {
@@ -1680,6 +1810,38 @@ export interface components {
                 };
             };
         };
+        /** @description The user is the last administrator who is not blocked. Without one, nobody could administer the service. */
+        LastAdministrator: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/last-administrator";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The object has changed since the `ETag` in `If-Match`. The service changed nothing. */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/precondition-failed";
+                    /** @constant */
+                    status?: 412;
+                };
+            };
+        };
         /** @description The service itself needs this role. `administrator` cannot be changed, and neither built-in role can be deleted. */
         BuiltInRole: {
             headers: {
@@ -1849,15 +2011,15 @@ export interface components {
     };
     parameters: {
         /**
+         * @description The user's id.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        UserId: string;
+        /**
          * @description The key's id.
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
          */
         ApiKeyId: string;
-        /**
-         * @description The user's id.
-         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
-         */
-        ApiKeyUserId: string;
         /**
          * @description The maximum number of API keys to return.
          * @example 20
@@ -1897,6 +2059,11 @@ export interface components {
          */
         ETag: string;
         /**
+         * @description Identifies this state of the user, for `If-Match` (RFC 9110, section 8.8.3). Blocking and roles change it.
+         * @example "3"
+         */
+        UserETag: string;
+        /**
          * @description The response depends on `Accept-Encoding` and, if `CORS_ORIGINS` is set, on `Origin`.
          * @example Accept-Encoding
          */
@@ -1933,6 +2100,66 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listUsers: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The user with this name, in any case and Unicode normalization. No user has an invalid name.
+                 * @example miguel
+                 */
+                username?: string;
+                /**
+                 * @description Users whose normalized name begins with this text. It has no wildcards.
+                 * @example mi
+                 */
+                username_prefix?: string;
+                /**
+                 * @description Only users who are blocked, or only users who are not.
+                 * @example false
+                 */
+                blocked?: boolean;
+                /**
+                 * @description Users to whom this role is assigned. The role `default` is assigned to nobody, because every user has it.
+                 * @example administrator
+                 */
+                role?: components["schemas"]["RoleName"];
+                /**
+                 * @description The maximum number of users to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example miguel
+                 */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of users. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     createUser: {
         parameters: {
             query?: never;
@@ -1963,7 +2190,8 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidRequest"];
-            403: components["responses"]["CrossSiteRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["UsernameTaken"];
@@ -2006,6 +2234,7 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["PasswordRequired"];
             403: components["responses"]["CrossSiteRequest"];
+            409: components["responses"]["LastAdministrator"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -2046,7 +2275,7 @@ export interface operations {
                  * @description The user's id.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
-                id: string;
+                id: components["parameters"]["UserId"];
             };
             cookie?: never;
         };
@@ -2057,6 +2286,208 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteUserById: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["LastAdministrator"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Changes the user only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "3"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["User"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["LastAdministrator"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setUserPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordReplacement"];
+            };
+        };
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PasswordRefused"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUserSessions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of sessions to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sessions. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSessionPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endUserSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endUserSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+                /**
+                 * @description The session's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -2082,7 +2513,7 @@ export interface operations {
                  * @description The user's id.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
-                id: components["parameters"]["ApiKeyUserId"];
+                id: components["parameters"]["UserId"];
             };
             cookie?: never;
         };
@@ -2108,7 +2539,7 @@ export interface operations {
                  * @description The user's id.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
-                id: components["parameters"]["ApiKeyUserId"];
+                id: components["parameters"]["UserId"];
                 /**
                  * @description The key's id.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b

@@ -1,11 +1,18 @@
 // Generated from openapi.yaml by `npm run generate`. Do not edit.
 /** Which credentials each operation takes: alternatives of scheme and scopes. */
 export const security = {
-  createUser: [],
+  listUsers: [{"basicAuth":["users:read"]},{"bearerAuth":["users:read"]},{"apiKeyAuth":["users:read"]}],
+  createUser: [{},{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
   getCurrentUser: [{"basicAuth":[]},{"bearerAuth":[]},{"apiKeyAuth":[]}],
   deleteUser: [{"basicAuth":[]}],
   changePassword: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   getUser: [{"basicAuth":[]},{"bearerAuth":[]},{"apiKeyAuth":[]}],
+  updateUser: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
+  deleteUserById: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
+  setUserPassword: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
+  listUserSessions: [{"basicAuth":["users:read"]},{"bearerAuth":["users:read"]},{"apiKeyAuth":["users:read"]}],
+  endUserSessions: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
+  endUserSession: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
   listUserApiKeys: [{"basicAuth":["users:read"]},{"bearerAuth":["users:read"]},{"apiKeyAuth":["users:read"]}],
   deleteUserApiKey: [{"basicAuth":["users:write"]},{"bearerAuth":["users:write"]},{"apiKeyAuth":["users:write"]}],
   issueToken: [{"basicAuth":[]}],

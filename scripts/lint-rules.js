@@ -123,7 +123,10 @@ function answersAreDeclared() {
       const hasContent = Object.entries(operation.responses).some(
         ([status, response]) => status.startsWith("2") && target(response)?.content,
       );
-      const hasETag = Object.values(operation.responses).some((response) => target(response)?.headers?.ETag);
+      // The ETag of a response that no cache may store is for If-Match.
+      const hasETag = Object.values(operation.responses)
+        .map((response) => target(response)?.headers)
+        .some((headers) => headers?.ETag && target(headers["Cache-Control"])?.schema?.const !== "no-store");
       const schemes = (operation.security ?? []).flatMap(Object.keys);
       const reasons = [
         ["every request can be invalid", true, ["400"]],

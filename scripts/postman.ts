@@ -15,7 +15,7 @@ type Contract = {
 type Operation = {
   operationId: string;
   tags: string[];
-  security: object[];
+  security: Record<string, string[]>[];
   parameters?: { name: string; in: string; required?: boolean; example?: unknown }[];
   responses: Record<string, Answer>;
 };
@@ -36,11 +36,16 @@ type Parameter = { key: string; value: string; disabled?: boolean };
 type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
 
 /** The variables of each security scheme. */
-const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"], apiKeyAuth: ["key"] };
+const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"], apiKeyAuth: ["key"] } as const;
 type Scheme = keyof typeof credentials;
 
 /** The variables at the start of a run. Responses set the others. */
-const initial: Record<string, string> = { baseUrl: "http://127.0.0.1:8080", password: "correct horse battery" };
+const initial: Record<string, string> = {
+  baseUrl: "http://127.0.0.1:8080",
+  password: "correct horse battery",
+  administrator: "administrator",
+  administrator_password: "correct horse battery",
+};
 
 /** @param openapi the parsed contract @returns the collection as JSON */
 export async function postmanCollection(openapi: object): Promise<string> {
@@ -131,16 +136,36 @@ function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[]
 /** @returns `undefined` if the variables of the credentials are not known yet */
 function authOf(step: Step, known: Set<string>): object | undefined {
   const { security } = step.operation;
-  if (security.length === 0) return { type: "noauth" };
+  // The requirement {} makes credentials optional.
+  if (security.length === 0 || security.some(isEmpty)) return { type: "noauth" };
+  if (isAdministrative(step)) return basicAuth("administrator", "administrator_password");
   // Prefer a token. Requests that may revoke tokens use the password, which remains valid.
   const preferred: Scheme[] = isEnding(step) ? ["basicAuth", "bearerAuth"] : ["bearerAuth", "basicAuth"];
   const scheme = preferred.find(
     (name) => security.some((accepted) => name in accepted) && credentials[name].every((part) => known.has(part)),
   );
   if (!scheme) return undefined;
-  const type = scheme === "basicAuth" ? "basic" : "bearer";
-  return { type, [type]: credentials[scheme].map((key) => ({ key, value: `{{${key}}}`, type: "string" })) };
+  if (scheme === "basicAuth") return basicAuth(...credentials[scheme]);
+  return { type: "bearer", bearer: [{ key: "token", value: `{{${credentials[scheme][0]}}}`, type: "string" }] };
 }
+
+const basicAuth = (username: string, password: string): object => ({
+  type: "basic",
+  basic: [
+    { key: "username", value: `{{${username}}}`, type: "string" },
+    { key: "password", value: `{{${password}}}`, type: "string" },
+  ],
+});
+
+const isEmpty = (requirement: object): boolean => Object.keys(requirement).length === 0;
+
+/** Whether a request needs the rights of an administrator: a scope that not every user has. */
+const isAdministrative = ({ operation: { security } }: Step): boolean =>
+  !security.some(isEmpty) &&
+  security
+    .flatMap(Object.values)
+    .flat()
+    .some((scope) => !scope.startsWith("account:"));
 
 function itemOf(step: Step, known: Set<string>): object {
   const { path, operation, item, takes } = step;

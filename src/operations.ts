@@ -1,4 +1,5 @@
 /** The handler of each operation. A missing handler does not compile. */
+
 import type { Apis } from "./access/apis.ts";
 import type { Grants } from "./access/grants.ts";
 import {
@@ -12,6 +13,7 @@ import {
   putRole,
   updateApi,
 } from "./access/handlers.ts";
+import type { Access } from "./access/rights.ts";
 import type { Roles } from "./access/roles.ts";
 import type { ApiKeys } from "./apiKeys/apiKeys.ts";
 import {
@@ -39,12 +41,24 @@ import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
 import { getJwks, issueToken, revokeToken } from "./tokens/handlers.ts";
 import type { SigningKeys } from "./tokens/signingKeys.ts";
+import type { Administration } from "./users/administration/administration.ts";
+import {
+  deleteUserById,
+  endUserSession,
+  endUserSessions,
+  listUserSessions,
+  listUsers,
+  setUserPassword,
+  updateUser,
+} from "./users/administration/handlers.ts";
 import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
 import type { Users } from "./users/users.ts";
 
 /** What the handlers depend on. */
 export type HandlerDependencies = {
+  access: Access;
   users: Users;
+  administration: Administration;
   sessions: Sessions;
   apiKeys: ApiKeys;
   roles: Roles;
@@ -56,6 +70,7 @@ export type HandlerDependencies = {
   /** `undefined` with `DOCUMENTATION=off`. */
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
+  isRegistrationOpen: boolean;
   isMigrated(): Promise<boolean>;
   requireWritable: () => Promise<void>;
   audit: Audit;
@@ -64,11 +79,19 @@ export type HandlerDependencies = {
 };
 
 export const handlers = (dependencies: HandlerDependencies): Handlers => ({
-  createUser: createUser(dependencies.users, dependencies.publicUrl),
-  getUser: getUser(dependencies.users),
+  createUser: createUser(dependencies),
+  getUser: getUser(dependencies),
   getCurrentUser: getCurrentUser(dependencies.users),
   changePassword: changePassword(dependencies.users),
   deleteUser: deleteUser(dependencies.users),
+
+  listUsers: listUsers(dependencies.administration),
+  updateUser: updateUser(dependencies),
+  setUserPassword: setUserPassword(dependencies),
+  deleteUserById: deleteUserById(dependencies),
+  listUserSessions: listUserSessions(dependencies.administration, dependencies.sessions),
+  endUserSessions: endUserSessions(dependencies),
+  endUserSession: endUserSession(dependencies),
 
   issueToken: issueToken(dependencies),
   revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),

@@ -45,9 +45,9 @@ export type Operation = {
   /** In upper case. */
   method: string;
   path: string;
-  /** The accepted credentials. None if everyone may call. */
+  /** The accepted credentials. None if everyone may call, with or without credentials. */
   schemes: ("basic" | "bearer")[];
-  /** The scopes that it requires. */
+  /** The scopes that it requires. None if everyone may call. */
   scopes: string[];
   parameters: Parameter[];
   /** `examples` are complete bodies. */
@@ -139,6 +139,9 @@ export function readApi(file: string): Api {
     Object.entries(item).map(([method, operation]): Operation => {
       const [type, body] = schemaOf(follow(operation.requestBody ?? {})) ?? [];
       const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
+      // The requirement {} makes credentials optional. A token and an API key are sent with the same scheme.
+      const isOptional = operation.security.some((one) => Object.keys(one).length === 0);
+      const required = isOptional ? [] : operation.security;
       const given = successes.flatMap(([, response]) => {
         const [mediaType = "", { schema } = { schema: {} }] = schemaOf(follow(response)) ?? [];
         return mediaType.endsWith("json") ? membersOf(schema) : [];
@@ -147,9 +150,8 @@ export function readApi(file: string): Api {
         id: operation.operationId,
         method: method.toUpperCase(),
         path,
-        // A token and an API key are sent with the same scheme. The requirement {} names none.
-        schemes: [...new Set(operation.security.filter((one) => Object.keys(one).length > 0).map(schemeOf))],
-        scopes: Object.values(operation.security.at(-1) ?? {}).flat(),
+        schemes: [...new Set(required.map(schemeOf))],
+        scopes: Object.values(required.at(-1) ?? {}).flat(),
         parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
           ...parameter,
           examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],

@@ -101,7 +101,7 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
 }
 
 /** Whether every user has a scope, for the user's own account. An API may have a scope with such a prefix. */
-const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:") && isOwnScope(scope);
+export const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:") && isOwnScope(scope);
 
 /** @returns those of the scopes that a user with these rights does not have */
 export const missingRights = ({ scopes, isAdministrator }: Rights, wanted: readonly string[]): readonly string[] =>

@@ -6,11 +6,20 @@
 /** Every event and its meaning. The names are stable, because alerts depend on them. */
 export const auditEvents = {
   "user-registered": "A user registered.",
-  "user-deleted": "A user deleted their account, or `latchkey restore` deleted it again (`reason`: `restored`).",
+  "user-created":
+    "An administrator created a user, with the roles in `roles`. `reason`: `administrator` or `operator`.",
+  "user-blocked":
+    "An administrator blocked a user: the password is rejected, and all tokens, sessions and API keys were revoked. `reason`: `administrator` or `operator`.",
+  "user-unblocked": "An administrator unblocked a user. `reason`: `administrator` or `operator`.",
+  "roles-changed":
+    "An administrator changed the roles of a user to those in `roles`. `reason`: `administrator` or `operator`.",
+  "user-deleted":
+    "A user deleted their account, an administrator or operator deleted it (`reason`: `administrator` or `operator`), or `latchkey restore` deleted it again (`restored`).",
   "password-accepted": "A request with a username and the right password, for any operation.",
-  "password-refused": "A request with a username and a wrong password. `reason`: `unknown-user` or `wrong-password`.",
+  "password-refused":
+    "A request with a username and a wrong password. `reason`: `unknown-user`, `wrong-password` or `blocked`.",
   "password-changed":
-    "A user changed the password, or an operator set it (`reason`: `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` increases with each change.",
+    "A user changed the password, or an administrator or operator set it (`reason`: `administrator` or `operator`). All tokens and sessions of the user were revoked. `passwordEpoch` increases with each change.",
   "password-disabled":
     "`latchkey restore` disabled a password that had been changed after the backup. An operator has to set a new one.",
   "account-unlocked": "An operator reset the counts of wrong passwords for a user.",
@@ -33,9 +42,9 @@ export const auditEvents = {
   "session-created": "A user signed in and started a session.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
-    "A user ended a session or revoked one of its tokens, or an operator ended it (`reason`: `operator`), or the session was the oldest of too many (`too-many`).",
+    "A user ended a session or revoked one of its tokens, an administrator or operator ended it (`reason`: `administrator` or `operator`), or the session was the oldest of too many (`too-many`).",
   "sessions-ended":
-    "A user signed out everywhere, or an operator ended the user's sessions (`reason`: `operator`). All tokens and sessions of the user were revoked.",
+    "A user signed out everywhere, or an administrator or operator ended the user's sessions (`reason`: `administrator` or `operator`). All tokens and sessions of the user were revoked.",
   "all-sessions-ended": "An operator revoked all tokens and sessions of all users.",
   "refresh-refused":
     "A refresh token was rejected. `reason` is the problem: `invalid-token`, `token-expired`, `token-revoked` or `token-reused`.",
@@ -49,7 +58,7 @@ export const auditEvents = {
   "api-key-changed": "The name, the scopes or the expiry of an API key was changed.",
   "api-key-rotated": "An API key got a new secret.",
   "api-key-deleted":
-    "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed (`reason`: `password-changed`).",
+    "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed or the user was blocked (`reason`: `password-changed` or `user-blocked`).",
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
@@ -64,6 +73,10 @@ export type AuditEvent = keyof typeof auditEvents;
 /** Changes, whose statements store the event themselves (recordEvent.ts): both are committed, or neither. */
 export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "user-registered",
+  "user-created",
+  "user-blocked",
+  "user-unblocked",
+  "roles-changed",
   "user-deleted",
   "password-changed",
   "sessions-ended",
@@ -71,6 +84,11 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "session-ended",
   "refresh-token-reused",
   "token-revoked",
+  "role-changed",
+  "role-deleted",
+  "api-created",
+  "api-changed",
+  "api-deleted",
   "api-key-created",
   "api-key-changed",
   "api-key-rotated",
@@ -93,7 +111,8 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
 
 /**
  * What else is recorded about an event. `userId`: the user that it is about. `keyId`: the `kid` of a signing key. `scope`: the
- * scopes that were missing, or those of a role, an API or a token. `audience`: that of an API, or of a token for one.
+ * scopes that were missing, or those of a role, an API or a token. `audience`: that of an API, or of a token for one. `roles`:
+ * the names of the roles of a user, separated by spaces.
  */
 const textDetails = [
   "userId",
@@ -103,6 +122,7 @@ const textDetails = [
   "reason",
   "limit",
   "role",
+  "roles",
   "audience",
   "scope",
 ] as const;

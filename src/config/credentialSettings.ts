@@ -1,7 +1,15 @@
 /** The settings of credentials: tokens, sessions, passwords and the limits on attempts. */
+import { z } from "zod";
 import { between, commaSeparated, onOrOff, type Setting } from "./values.ts";
 
 export const credentialSettings = {
+  REGISTRATION: {
+    fallback: "open",
+    critical: true,
+    allowed: "open or closed",
+    help: "Whether everyone can register. If it is closed, only administrators create users.",
+    schema: z.enum(["open", "closed"]),
+  },
   KEY_ROTATION_DAYS: {
     fallback: "30",
     ...between(1, 365),

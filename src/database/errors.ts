@@ -67,10 +67,10 @@ export const unlessOutage =
     if (!(error instanceof Problem && error.slug === "database-unavailable")) warn(error);
   };
 
-/** Whether a row violates the named unique constraint (SQLSTATE 23505). */
+/** Whether a change violates the named constraint (SQLSTATE class 23), or a trigger that raises its violation. */
 export function violates(error: unknown, constraint: string): boolean {
-  const { code, constraint: violated } = error as { code?: string; constraint?: string };
-  return code === "23505" && violated === constraint;
+  const { code = "", constraint: violated } = error as { code?: string; constraint?: string };
+  return code.startsWith("23") && violated === constraint;
 }
 
 function matches(error: unknown, codes: RegExp, messages: RegExp): boolean {

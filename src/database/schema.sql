@@ -183,6 +183,7 @@ CREATE TABLE users (
   CONSTRAINT users_pkey PRIMARY KEY (id),
   CONSTRAINT users_username_key UNIQUE (username)
 );
+CREATE INDEX users_blocked_idx ON users USING btree (username text_pattern_ops) WHERE (blocked_at IS NOT NULL);
 CREATE INDEX users_username_prefix_idx ON users USING btree (username text_pattern_ops);
 CREATE TRIGGER users_last_administrator AFTER UPDATE OF blocked_at ON users FOR EACH ROW WHEN (((old.blocked_at IS NULL) AND (new.blocked_at IS NOT NULL))) EXECUTE FUNCTION require_administrator();
 
@@ -219,6 +220,22 @@ AS $function$
         END IF;
       END $function$;
 
+CREATE OR REPLACE FUNCTION find_sign_in_account(wanted_name text, wanted_id uuid)
+ RETURNS TABLE(id uuid, username text, password_hash text, token_epoch integer)
+ LANGUAGE plpgsql
+ STABLE ROWS 1
+AS $function$
+      #variable_conflict use_column
+      BEGIN
+        IF wanted_id IS NULL THEN
+          RETURN QUERY SELECT id, username, CASE WHEN blocked_at IS NULL THEN password_hash END, token_epoch FROM users
+            WHERE username = wanted_name;
+        ELSE
+          RETURN QUERY SELECT id, username, CASE WHEN blocked_at IS NULL THEN password_hash END, token_epoch FROM users
+            WHERE id = wanted_id;
+        END IF;
+      END $function$;
+
 CREATE OR REPLACE FUNCTION first_token_epoch()
  RETURNS integer
  LANGUAGE sql
@@ -239,8 +256,9 @@ CREATE OR REPLACE FUNCTION require_administrator()
  LANGUAGE plpgsql
 AS $function$
       BEGIN
-        IF TG_TABLE_NAME = 'users' AND NOT EXISTS (
-          SELECT FROM user_roles WHERE user_id = NEW.id AND role = 'administrator') THEN RETURN NULL;
+        IF TG_TABLE_NAME = 'users' THEN
+          IF NOT EXISTS (SELECT FROM user_roles WHERE user_id = NEW.id AND role = 'administrator') THEN RETURN NULL;
+          END IF;
         END IF;
         PERFORM FROM roles WHERE name = 'administrator' FOR NO KEY UPDATE;
         IF NOT EXISTS (

@@ -57,7 +57,10 @@ type Declaration<Parameters extends Types, Columns extends Types> = {
   parameters?: Parameters;
   /** The columns of the result, by name. None for a statement that returns no rows. */
   columns?: Columns;
-  /** Plans each run anew. For a table that grows so quickly that a prepared plan is wrong until the next ANALYZE. */
+  /**
+   * Plans each run anew. For a table that grows so quickly that a prepared plan is wrong until the next ANALYZE, and for
+   * conditions that have different indexes.
+   */
   replan?: boolean;
 };
 

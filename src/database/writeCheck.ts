@@ -37,7 +37,11 @@ const writtenTables = [
   "token_lifetimes",
 ];
 
-const calledFunctions = ["find_account(text,uuid)", "end_oldest_sessions(uuid,integer,integer)"];
+const calledFunctions = [
+  "find_account(text,uuid)",
+  "find_sign_in_account(text,uuid)",
+  "end_oldest_sessions(uuid,integer,integer)",
+];
 
 /** Makes Postgres write a temporary file of about 300 kB, which fails on a full disk, and delete it again. */
 const writeTemporaryFile =

@@ -15,6 +15,8 @@ export type Call<Id extends OperationId> = {
   body: RequestBody<Id>;
   path: Parameters<Id, "path">;
   query: Parameters<Id, "query">;
+  /** The declared header parameters, under their names in the contract. */
+  header: Parameters<Id, "header">;
   principal: PrincipalOf<Id>;
 };
 
@@ -23,10 +25,9 @@ export type Call<Id extends OperationId> = {
  * operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
-  [Status in SuccessStatus<Id>]: { status: Status } & HeadersPart<operations[Id]["responses"][Status]> &
-    (304 extends keyof operations[Id]["responses"]
-      ? { body: EncodedBody }
-      : BodyPart<operations[Id]["responses"][Status]>);
+  [Status in SuccessStatus<Id>]: { status: Status } & (304 extends keyof operations[Id]["responses"]
+    ? HeadersPart<operations[Id]["responses"][Status], "ETag"> & { body: EncodedBody }
+    : HeadersPart<operations[Id]["responses"][Status]> & BodyPart<operations[Id]["responses"][Status]>);
 }[SuccessStatus<Id>];
 
 export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
@@ -62,7 +63,7 @@ type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody:
   : operations[Id] extends { requestBody?: { content: infer Content } }
     ? Content[keyof Content] | undefined
     : undefined;
-type Parameters<Id extends OperationId, Location extends "path" | "query"> = Exclude<
+type Parameters<Id extends OperationId, Location extends "path" | "query" | "header"> = Exclude<
   operations[Id]["parameters"][Location],
   undefined
 >;
@@ -70,15 +71,15 @@ type Parameters<Id extends OperationId, Location extends "path" | "query"> = Exc
 type SuccessStatus<Id extends OperationId> = keyof operations[Id]["responses"] & (200 | 201 | 202 | 204);
 
 /** The headers that a handler has to return: not those that the contract fixes with `const`, the request id or negotiation. */
-type HeadersPart<Response> = Response extends { headers: infer Declared }
-  ? keyof HandlersHeaders<Declared> extends never
+type HeadersPart<Response, Negotiated extends string = never> = Response extends { headers: infer Declared }
+  ? keyof HandlersHeaders<Declared, Negotiated> extends never
     ? { headers?: never }
-    : { headers: HandlersHeaders<Declared> }
+    : { headers: HandlersHeaders<Declared, Negotiated> }
   : never;
-type HandlersHeaders<Declared> = {
+type HandlersHeaders<Declared, Negotiated extends string> = {
   [Name in keyof Declared as string extends Name
     ? never
-    : Name extends "X-Request-Id" | "ETag" | "Vary" | "Content-Encoding"
+    : Name extends "X-Request-Id" | "Vary" | "Content-Encoding" | Negotiated
       ? never
       : IsLiteral<Declared[Name]> extends true
         ? never

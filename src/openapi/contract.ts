@@ -38,6 +38,8 @@ export type Operation = {
   scopes: readonly string[];
   /** Names of the query parameters. */
   query: ReadonlySet<string>;
+  /** Names of the header parameters. */
+  headers: readonly string[];
   /** Parameters that are numbers or booleans. */
   scalars: readonly ScalarParameter[];
   /** Media type of the request body; `undefined` without a body. */
@@ -165,7 +167,8 @@ function bindOperation(
     method,
     path,
     ...guarded(operation.security, where),
-    query: new Set(parameters.filter(({ in: location }) => location === "query").map(({ name }) => name)),
+    query: new Set(namesIn(parameters, "query")),
+    headers: namesIn(parameters, "header"),
     scalars: parameters.flatMap(({ name, in: location, schema }) => {
       const type = scalarTypeOf(document, schema);
       const isList = typesOf(document, schema).includes("array");
@@ -182,6 +185,9 @@ function bindOperation(
     ),
   };
 }
+
+const namesIn = (parameters: OpenApiParameter[], location: ParameterLocation): string[] =>
+  parameters.filter((parameter) => parameter.in === location).map(({ name }) => name);
 
 /** @returns `undefined` for a value that may be a string */
 function scalarTypeOf(

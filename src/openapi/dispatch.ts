@@ -58,12 +58,14 @@ function operationServer(parts: DispatchParts): Serve {
     };
     const callHandler = (principal: Principal | undefined) => {
       context.principal = principal;
+      context.hasCredentials = request.headers.authorization !== undefined;
       requireAcceptable(operation, request);
       // The validator does not support HEAD. Node has already decided that this response has no body.
       if (request.method === "HEAD") request.method = "GET";
       return follow(validate(operation, request, response), () => {
         const query = operation.query.size > 0 ? request.query : {};
-        const call = { body: request.body, path: request.params, query, principal };
+        const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
+        const call = { body: request.body, path: request.params, query, header, principal };
         return follow(handlers[operation.id](call), selectRepresentation);
       });
     };
@@ -88,6 +90,10 @@ function operationServer(parts: DispatchParts): Serve {
     }
   };
 }
+
+/** The declared header parameters of a request, under their names in the contract. */
+const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
+  Object.fromEntries(headers.map((name) => [name, request.headers[name.toLowerCase()]]));
 
 /**
  * Calls `next` with a value, at once if it is not a promise, as in most token checks: an `async` function takes a twentieth of
@@ -140,4 +146,4 @@ const fixedFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.
  */
 type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] };
 type AnyHandler = { handle(call: { [Name in CallMember]: unknown }): HandlerReply | Promise<HandlerReply> };
-type CallMember = "body" | "path" | "query" | "principal";
+type CallMember = "body" | "path" | "query" | "header" | "principal";

@@ -137,6 +137,19 @@ export const problems = {
     meaning: "The user has as many API keys as the service allows. Expired keys count until they are deleted.",
     remedy: "Delete a key that is no longer used: GET /api/api-keys shows when each was last used.",
   },
+  "last-administrator": {
+    status: 409,
+    title: "The last administrator",
+    meaning:
+      "The user is the last one with the role administrator who is not blocked. The service did not block or delete the user, and did not take away the role, because nobody could administer it any more.",
+    remedy: "Give the role administrator to another user first.",
+  },
+  "precondition-failed": {
+    status: 412,
+    title: "Precondition failed",
+    meaning: "The object has changed since the request with the ETag that If-Match names. The service changed nothing.",
+    remedy: "Get the object again, decide again, and send its new ETag.",
+  },
   "audience-taken": {
     status: 409,
     title: "The audience is taken",

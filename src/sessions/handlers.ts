@@ -32,7 +32,7 @@ export const listSessions =
     return {
       status: 200,
       body: {
-        sessions: page.sessions.map((session) => represent(session, session.id === current)),
+        sessions: page.sessions.map((session) => representSession(session, session.id === current)),
         next_cursor: page.nextCursor ?? null,
       },
     };
@@ -62,14 +62,14 @@ const representTokens = (tokens: SessionTokens): components["schemas"]["SessionT
   refresh_expires_in: tokens.refreshExpiresInSeconds,
 });
 
-const represent = (session: Session, current: boolean): components["schemas"]["Session"] => ({
+export const representSession = (session: Session, current: boolean): components["schemas"]["Session"] => ({
   id: session.id,
   created_at: session.createdAt.toISOString(),
   last_used_at: session.lastUsedAt.toISOString(),
   expires_at: session.expiresAt.toISOString(),
   user_agent: session.userAgent,
   address: session.address,
-  audience: session.limits.audience ?? null,
-  scope: session.limits.scopes?.join(" ") ?? null,
+  audience: session.audience,
+  scope: session.scopes?.join(" ") ?? null,
   current,
 });

@@ -74,11 +74,15 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
-      store.insert({ id, seed, digest: digestOf(secret), limits, ...device, userId, epoch }, times, tokens.ttlSeconds),
+      store.insert(
+        { id, seed, digest: digestOf(secret), ...limits, ...device, userId, epoch },
+        times,
+        tokens.ttlSeconds,
+      ),
     );
     if (!inserted) throw new Problem("invalid-credentials");
     const { userId } = inserted.grant;
-    constants.set(id, { userId, seed, limits });
+    constants.set(id, { userId, seed, ...limits });
     audit("session-created", { userId, sessionId: id });
     for (const revocation of inserted.ended) {
       enforce(revocation);
@@ -99,7 +103,8 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
   ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
-    const grantOf: GrantOf = async ({ userId, limits }) => grants.grant(userId, await grants.narrow(limits, request));
+    const grantOf: GrantOf = async ({ userId, ...limits }) =>
+      grants.grant(userId, await grants.narrow(limits, request));
     try {
       return issueTokens(await exchange(token, address, grantOf), issue);
     } catch (error) {
@@ -125,10 +130,10 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     };
   }
 
-  /** Ends a session of the user, and revokes its tokens. @returns whether there was such a live session */
-  async function end(userId: UserId, id: SessionId): Promise<boolean> {
+  /** Ends a session of a user, and revokes its tokens. `reason`: who ended it instead of the user. @returns whether there was such a live session */
+  async function end(userId: UserId, id: SessionId, reason?: "administrator" | "operator"): Promise<boolean> {
     const hasEnded = await applyEnd(store.end(userId, id));
-    if (hasEnded) audit("session-ended", { userId, sessionId: id });
+    if (hasEnded) audit("session-ended", { userId, sessionId: id, ...(reason && { reason }) });
     return hasEnded;
   }
 
@@ -141,7 +146,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
 
   /** A page of the user's live sessions, and the cursor of the next page. */
   async function list(
-    { userId }: Caller,
+    { userId }: Pick<Caller, "userId">,
     limit: number,
     cursor: string | undefined,
   ): Promise<{ sessions: Session[]; nextCursor: string | undefined }> {

@@ -1,5 +1,4 @@
 /** API keys: their management, their verification, and the record of their last use. */
-import { requireAdministrable } from "../access/administration.ts";
 import type { Access } from "../access/rights.ts";
 import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
@@ -9,16 +8,31 @@ import { verificationStore } from "../apiKeys/verification/store.ts";
 import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import { clientNetworks } from "../requestContext.ts";
+import { actorOf } from "../users/administration/actor.ts";
+import type { Administration } from "../users/administration/administration.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; access: Access };
+type EarlierParts = {
+  observability: Observability;
+  storage: Storage;
+  keys: Keys;
+  access: Access;
+  administration: Administration;
+};
 
 export function openApiKeys(
   { config, log, lifecycle }: StartContext,
-  { observability: { audit }, storage: { database, clock }, keys: { revocations }, access }: EarlierParts,
+  {
+    observability: { audit },
+    storage: { database, clock },
+    keys: { revocations },
+    access,
+    administration,
+  }: EarlierParts,
 ): { apiKeys: ApiKeys; verifyApiKey: VerifyApiKey } {
   const lastUses = collectLastUses({
     store: verificationStore(outsideRequests(database)),
@@ -29,7 +43,8 @@ export function openApiKeys(
     apiKeys: createApiKeys({
       store: apiKeyStore(database),
       access,
-      requireAdministrable: (principal, userId) => requireAdministrable(access, principal, userId),
+      requireAdministrable: async (principal, userId) =>
+        void (await administration.requireAuthority(userId, await actorOf(access, principal, clientNetworks()))),
       findApiScopes: roleStore(database).findApiScopes,
       enforce: revocations.apply,
       clock,

@@ -22,6 +22,9 @@ import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
 import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
+import { policyEnforcer } from "../users/acceptance.ts";
+import { type Administration, createAdministration } from "../users/administration/administration.ts";
+import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
 import { openApiKeys } from "./apiKeys.ts";
@@ -35,6 +38,7 @@ type AccessControl = { access: Access; grants: Grants; roles: Roles; apis: Apis 
 export type Domain = AccessControl & {
   hasher: PasswordHasher;
   users: Users;
+  administration: Administration;
   sessions: Sessions;
   apiKeys: ApiKeys;
   verifyApiKey: VerifyApiKey;
@@ -44,12 +48,12 @@ type EarlierStages = { observability: Observability; storage: Storage; keys: Key
 
 export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
-  const users = createUserAccounts(context, { ...earlier, hasher });
+  const { users, administration } = createUserAccounts(context, { ...earlier, hasher });
   const accessControl = createAccessControl(context, earlier);
   const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
   openCleanup(context, earlier.storage);
-  const keys = openApiKeys(context, { ...earlier, access: accessControl.access });
-  return { ...accessControl, hasher, users, sessions, ...keys };
+  const keys = openApiKeys(context, { ...earlier, access: accessControl.access, administration });
+  return { ...accessControl, hasher, users, administration, sessions, ...keys };
 }
 
 function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
@@ -83,7 +87,7 @@ function createHasher({ config, log }: StartContext, { metrics, tracing }: Obser
 function createUserAccounts(
   { config, log }: StartContext,
   { observability, storage, keys, hasher }: EarlierStages & { hasher: PasswordHasher },
-): Users {
+): Pick<Domain, "users" | "administration"> {
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = reportStuckDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
@@ -97,16 +101,20 @@ function createUserAccounts(
         clock: storage.clock,
       })
     : noThrottle(schedule, store.findAccount);
-  return createUsers({
-    store,
+  const parts = {
     hasher: { ...hasher, schedule },
-    policy: passwordPolicy(config),
+    enforcePolicy: policyEnforcer(passwordPolicy(config)),
+    enforce: keys.revocations.apply,
+    audit: observability.audit,
+  };
+  const users = createUsers({
+    ...parts,
+    store,
     throttle,
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
-    enforce: keys.revocations.apply,
     clock: storage.clock,
-    audit: observability.audit,
   });
+  return { users, administration: createAdministration({ ...parts, store: administrationStore(storage.database) }) };
 }
 
 /** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */

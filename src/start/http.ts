@@ -82,7 +82,9 @@ async function collectServices(
   { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   return {
+    access: domain.access,
     users: domain.users,
+    administration: domain.administration,
     sessions: domain.sessions,
     apiKeys: domain.apiKeys,
     roles: domain.roles,
@@ -93,6 +95,7 @@ async function collectServices(
     revocations: keys.revocations,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
+    isRegistrationOpen: config.registration === "open",
     isMigrated: () => isMigrated(storage.database),
     requireWritable: createWriteCheck(outsideRequests(storage.database)),
     audit: observability.audit,

@@ -22,7 +22,7 @@ const rememberAgainAfter = "1 day";
 const commitLater = "set_config('synchronous_commit', 'off', true)";
 
 /**
- * Only an admitted attempt calls find_account(), so that a rejected attempt does the same work whether or not the user exists.
+ * Only an admitted attempt calls find_sign_in_account(), so that a rejected attempt does the same work whether or not the user exists.
  *
  * The WHERE clauses of the two upserts decide, not the counts that the statement read before. So the limits also hold for
  * concurrent attempts.
@@ -70,7 +70,7 @@ const beginSignIn = statement({
         (SELECT allowed.failures - previous.under_previous_keys FROM allowed, previous)
     RETURNING key
   ), account AS MATERIALIZED (
-    SELECT * FROM find_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)
+    SELECT * FROM find_sign_in_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)
   )
   SELECT is_known AS "isKnownNetwork", is_recent AS "isRecentlyUsedNetwork", is_below_limits AS "isBelowLimits",
          ARRAY(SELECT key::text FROM reserved) AS reserved, EXISTS (SELECT FROM admitted) AS "isAdmitted",
@@ -235,6 +235,7 @@ export function attemptStore(database: Database): AttemptStore {
       return {
         ...begun,
         account: isFound ? { id, username, passwordHash, tokenEpoch } : undefined,
+        blockedId: passwordHash === null ? (id ?? undefined) : undefined,
         counts: begun.counts ?? {},
         failuresExpireAtMs: begun.failuresExpireAtMs ?? 0,
       };

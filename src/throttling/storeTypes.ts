@@ -41,8 +41,10 @@ export type StartedAttempt = {
   reserved: string[];
   /** Whether all counters and the failure count were incremented. Only then may the password be checked. */
   isAdmitted: boolean;
-  /** Looked up only for an admitted attempt. `undefined` if there is no such user. */
+  /** Looked up only for an admitted attempt. `undefined` if there is no such user, or the user is blocked. */
   account: Account | undefined;
+  /** The user's id, if the account is blocked. */
+  blockedId: UserId | undefined;
   /** The counts by key, for an attempt that is not below the limits. A missing counter is zero. */
   counts: Record<string, Count>;
   /** Consecutive wrong passwords before this attempt, and when they expire. */

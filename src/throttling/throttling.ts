@@ -6,6 +6,7 @@
  * in counters.ts, the SQL in store.ts. SECURITY.md has a table of the limits and their costs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { UserId } from "../identifiers.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
 import {
@@ -31,6 +32,8 @@ export type PasswordCheck<Result> = (account: Account | undefined, deadline: num
 
 export type CheckedPassword<Result> = {
   account: Account | undefined;
+  /** The user's id, if the account is blocked: like that of an unknown user, its password is always wrong. */
+  blockedId?: UserId | undefined;
   /** `undefined` if the password is wrong. */
   result: Result | undefined;
   /** The token epoch after the check. `undefined` if the password was wrong or replaced, or the user was deleted. */
@@ -150,7 +153,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     check: () => Promise<Result | undefined>,
   ): Promise<CheckedPassword<Result>> {
     const { account: accountKey, failureKeys, knownNetworkKeys } = clientKeys;
-    const { account, isRecentlyUsedNetwork, reserved } = started;
+    const { account, blockedId, isRecentlyUsedNetwork, reserved } = started;
     let result: Result | undefined;
     try {
       result = await check();
@@ -165,7 +168,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     }
     if (result === undefined || !account) {
       await store.release({ counters: reserved, failureKeys, outcome: "wrong" });
-      return { account, result: undefined, currentEpoch: undefined };
+      return { account, blockedId, result: undefined, currentEpoch: undefined };
     }
     const { id: userId, tokenEpoch: epoch } = account;
     const currentEpoch = await store.succeed({ counters: reserved, failureKeys, userId, epoch });

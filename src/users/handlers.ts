@@ -1,24 +1,52 @@
-import type { components } from "../../generated/openapi.ts";
+import type { Access } from "../access/rights.ts";
+import { userId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clientNetworks } from "../requestContext.ts";
-import type { User } from "./storeTypes.ts";
+import { Problem } from "../problems/problems.ts";
+import { clientNetworks, requestContext } from "../requestContext.ts";
+import { actorOf } from "./administration/actor.ts";
+import type { Administration } from "./administration/administration.ts";
+import { representUser, userReply } from "./representUser.ts";
 import type { Users } from "./users.ts";
 
-/** @param publicUrl the prefix of the `Location` header; empty for a path on this host */
+type Parts = { users: Users; administration: Administration; access: Access };
+type Registration = Parts & {
+  /** Whether everyone may register. Otherwise administrators create users. */
+  isRegistrationOpen: boolean;
+  /** The prefix of the `Location` header; empty for a path on this host. */
+  publicUrl: string | undefined;
+};
+
 export const createUser =
-  (users: Users, publicUrl = ""): Handler<"createUser"> =>
-  async ({ body }) => {
-    const user = await users.register(body.username, body.password, clientNetworks());
-    return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: represent(user) };
+  ({ users, administration, access, isRegistrationOpen, publicUrl = "" }: Registration): Handler<"createUser"> =>
+  async ({ principal, body }) => {
+    const { username, password, roles = [] } = body;
+    if (!principal && (!isRegistrationOpen || roles.length > 0)) throw administratorRequired();
+    const user = principal
+      ? await administration.create(body, await actorOf(access, principal, clientNetworks()))
+      : await users.register(username, password, clientNetworks());
+    return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: representUser(user) };
   };
 
+/** Without a principal, credentials are absent, or their user or they themselves do not have the scope. */
+function administratorRequired(): Problem {
+  if (!requestContext().hasCredentials) return new Problem("authentication-required");
+  const scope = "users:write";
+  return new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+}
+
 export const getUser =
-  (users: Users): Handler<"getUser"> =>
-  async ({ principal, path }) => ({ status: 200, body: represent(await users.read(principal, path.id)) });
+  ({ users, administration, access }: Parts): Handler<"getUser"> =>
+  async ({ principal, path }) => {
+    const id = userId(path.id.toLowerCase());
+    const isOwn = id === principal.userId;
+    if (!isOwn && (await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");
+    return userReply(isOwn ? await users.readSelf(principal) : await administration.read(id));
+  };
 
 export const getCurrentUser =
   (users: Users): Handler<"getCurrentUser"> =>
-  async ({ principal }) => ({ status: 200, body: represent(await users.readSelf(principal)) });
+  async ({ principal }) =>
+    userReply(await users.readSelf(principal));
 
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
@@ -34,9 +62,3 @@ export const deleteUser =
     await users.remove(principal);
     return { status: 204 };
   };
-
-const represent = ({ id, username, createdAt }: User): components["schemas"]["User"] => ({
-  id,
-  username,
-  created_at: createdAt.toISOString(),
-});

@@ -25,7 +25,7 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
   async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
     const { name, reference, password, networks } = guess;
     const startedAt = performance.now();
-    const { account, result, currentEpoch } = await throttle
+    const { account, blockedId, result, currentEpoch } = await throttle
       .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
         const verification = await hasher.verify(account?.passwordHash, password, deadline);
         return verification.matches ? verification : undefined;
@@ -38,8 +38,8 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
         ? await verifyReplaced(account, guess)
         : principalOf(account, guess, { epoch: currentEpoch, startedAt }));
     if (!principal) {
-      const reason = account ? "wrong-password" : "unknown-user";
-      audit("password-refused", { userId: account?.id, reason });
+      const reason = account ? "wrong-password" : blockedId ? "blocked" : "unknown-user";
+      audit("password-refused", { userId: account?.id ?? blockedId, reason });
       return undefined;
     }
     const { upgraded } = result;

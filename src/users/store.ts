@@ -4,34 +4,41 @@ import { apiKeyId, network, sessionId, userId, username } from "../database/colu
 import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
-import { integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import { arrayOf, boolean, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { Problem } from "../problems/problems.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
 import type { UserStore } from "./storeTypes.ts";
 
-const userColumns = { id: userId, username, createdAt: timestamptz };
-
 const insertUser = statement({
   name: "insert-user",
   sql: `WITH inserted AS (
       INSERT INTO users (id, username, password_hash) VALUES (:id, :username, :passwordHash)
-      RETURNING id, username, created_at
+      RETURNING id, username, created_at, version
     ), remembered AS (
       INSERT INTO familiar_networks (user_id, network, key) SELECT id, :network, :key FROM inserted
     ), audited AS (
       ${recordEvent({ event: "user-registered", from: "inserted", subjectName: "username" })}
     )
-    SELECT id, username, created_at AS "createdAt" FROM inserted`,
+    SELECT id, username, created_at AS "createdAt", version FROM inserted`,
   parameters: { id: userId, username, passwordHash: text, network, key: text, audit: auditParameter },
-  columns: userColumns,
+  columns: { id: userId, username, createdAt: timestamptz, version: integer },
 });
 
 const findUser = statement({
   name: "find-user",
-  sql: `SELECT id, username, created_at AS "createdAt" FROM users WHERE id = :id`,
+  sql: `SELECT id, username, created_at AS "createdAt", blocked_at IS NOT NULL AS "isBlocked", version,
+      ARRAY(SELECT role FROM user_roles WHERE user_id = users.id ORDER BY role) AS roles
+    FROM users WHERE id = :id`,
   parameters: { id: userId },
-  columns: userColumns,
+  columns: {
+    id: userId,
+    username,
+    createdAt: timestamptz,
+    isBlocked: boolean,
+    version: integer,
+    roles: arrayOf(text),
+  },
 });
 
 const findAccount = statement({
@@ -89,8 +96,8 @@ const changePassword = statement({
 
 const forgetOtherNetworks = statement({
   name: "forget-other-networks",
-  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network IS DISTINCT FROM :network",
-  parameters: { id: userId, network: nullable(network) },
+  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network <> :network",
+  parameters: { id: userId, network },
 });
 
 const deleteApiKeys = statement({
@@ -139,7 +146,8 @@ const upgradeHash = statement({
 
 const deleteUser = statement({
   name: "delete-user",
-  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id), audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
+  sql: `WITH deleted AS (DELETE FROM users WHERE id = :id AND password_epoch <= :epoch RETURNING id),
+    audited AS (${recordEvent({ event: "user-deleted", from: "deleted" })})
     ${revoke({ from: "deleted" })}`,
   parameters: { id: userId, epoch: integer, audit: auditParameter },
   columns: revocationColumns,
@@ -149,7 +157,8 @@ export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
       try {
-        return await database.write((knex) => insertUser.one(knex, { ...user, audit: auditContext() }));
+        const inserted = await database.write((knex) => insertUser.one(knex, { ...user, audit: auditContext() }));
+        return { ...inserted, isBlocked: false, roles: [] };
       } catch (error) {
         // The constraint decides which one of several concurrent registrations gets the name.
         throw violates(error, "users_username_key") ? new Problem("username-taken") : error;
@@ -163,10 +172,10 @@ export function userStore(database: Database): UserStore {
     async rememberNetwork(refresh) {
       await database.write((knex) => rememberNetwork.count(knex, refresh));
     },
-    changePassword: ({ network, keepApiKeys, reason, ...change }) =>
+    changePassword: ({ network, keepApiKeys, ...change }) =>
       database.write((knex) =>
         knex.transaction(async (transaction) => {
-          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });
           if (!revocation) return undefined;
           // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
           await forgetOtherNetworks.count(transaction, { id: change.id, network });
@@ -182,6 +191,12 @@ export function userStore(database: Database): UserStore {
     async upgradeHash(id, stored, upgraded) {
       await database.write((knex) => upgradeHash.count(knex, { id, stored, upgraded }));
     },
-    delete: (id, epoch) => database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() })),
+    async delete(id, epoch) {
+      try {
+        return await database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() }));
+      } catch (error) {
+        throw violates(error, "last_administrator") ? new Problem("last-administrator") : error;
+      }
+    },
   };
 }

@@ -3,7 +3,16 @@ import type { ApiKeyId, CanonicalUsername, Network, SessionId, UserId } from "..
 import type { Revocation } from "../revocations/revocations.ts";
 import type { Account, AccountReference } from "../throttling/storeTypes.ts";
 
-export type User = { id: UserId; username: CanonicalUsername; createdAt: Date };
+export type User = {
+  id: UserId;
+  username: CanonicalUsername;
+  createdAt: Date;
+  isBlocked: boolean;
+  /** The names of the assigned roles, in their order: without `default`, which every user has. */
+  roles: string[];
+  /** Increases with each change of `isBlocked` and `roles`. */
+  version: number;
+};
 
 /** A network that is known to an account. `key` identifies the pair of account and network in a sign-in. */
 export type KnownNetwork = { network: Network; key: string };
@@ -35,10 +44,8 @@ export type UserStore = {
     id: UserId;
     epoch: number;
     passwordHash: string;
-    network: Network | null;
+    network: Network;
     keepApiKeys: boolean;
-    /** Why, if it is not the user's own change. For the audit event. */
-    reason?: string;
   }): Promise<PasswordChange | undefined>;
   /** @returns the token epoch; `undefined` if the password was changed after the given epoch, or the user was deleted */
   currentEpoch(id: UserId, epoch: number): Promise<number | undefined>;
@@ -57,6 +64,7 @@ export type UserStore = {
   /**
    * Deletes the user, unless the password was changed after the given epoch.
    * @returns the revocation of all tokens, from the same transaction; `undefined` if nothing was deleted
+   * @throws {Problem} `last-administrator`
    */
   delete(id: UserId, epoch: number): Promise<Revocation | undefined>;
 };

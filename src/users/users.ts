@@ -7,19 +7,15 @@ import {
   userId as toUserId,
   type UserId,
 } from "../identifiers.ts";
-import { fairQueue } from "../lib/fairQueue.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
-import { hasApiKeyShape, hasTokenShape } from "../openapi/authorizationHeader.ts";
-import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
-import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import type { Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
-import { invalidRequest, Problem } from "../problems/problems.ts";
+import { Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
-import type { Client } from "../throttling/counters.ts";
+import { acceptPassword, acceptUsername, type EnforcePolicy } from "./acceptance.ts";
 import { withCurrentPassword } from "./currentPassword.ts";
 import { createSignIn, type SignInParts } from "./signIn.ts";
 import type { KnownNetwork, PasswordChange, User } from "./storeTypes.ts";
-import { canonicalUsername, newUsername, nobody } from "./username.ts";
+import { canonicalUsername, nobody } from "./username.ts";
 
 export type Users = ReturnType<typeof createUsers>;
 
@@ -29,16 +25,12 @@ const deletedConcurrently = Symbol("deleted concurrently");
 export type UsersParts = SignInParts & {
   /** The key of a network that is known to an account. */
   networkKey: (username: CanonicalUsername, network: Network) => string;
-  policy: PasswordPolicy;
+  enforcePolicy: EnforcePolicy;
   /** Applies a revocation on this instance at once. Other instances read it from the revocation list. */
   enforce: (revocation: Revocation) => void;
   /** The time of the database. */
   clock: () => Date;
 };
-
-/** How long a password may wait for its strength estimate, and how many may wait. */
-const estimateTimeoutMs = 500;
-const maxEstimates = 64;
 
 /**
  * The maximum age of the epoch in a new token. A process that was stopped for longer reads the epoch again. It must be far below
@@ -46,19 +38,14 @@ const maxEstimates = 64;
  */
 const maxEpochAgeMs = 5_000;
 
-export function createUsers({ policy, enforce, clock, networkKey, ...parts }: UsersParts) {
+export function createUsers({ enforcePolicy, enforce, clock, networkKey, ...parts }: UsersParts) {
   const { store, hasher, throttle, audit } = parts;
   const { verify, auditThrottled } = createSignIn(parts);
-  const estimates = fairQueue(1, maxEstimates);
 
   /** @throws {Problem} `invalid-request`, `password-refused`, `username-taken`, `too-many-requests`, `overloaded` */
   async function register(name: string, password: string, networks: Networks): Promise<User> {
-    const isCredential = hasTokenShape(name) || hasApiKeyShape(name);
-    const username = requireAccepted(
-      isCredential ? { refusal: "looks like a token or an API key" } : newUsername(name),
-      "#/username",
-    );
-    const accepted = requireAccepted(newPassword(password), "#/password");
+    const username = acceptUsername(name);
+    const accepted = acceptPassword(password, "#/password");
     const attempt = { account: username, networks };
     const user = await throttle
       .registration(attempt, async () => {
@@ -97,13 +84,6 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
     return user;
   }
 
-  /** @throws {Problem} `not-found` if the id is that of another user, or the user was deleted meanwhile */
-  async function read(caller: Caller, id: string): Promise<User> {
-    const user = id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined;
-    if (!user) throw new Problem("not-found");
-    return user;
-  }
-
   /**
    * Changes the password, revokes all tokens of the user, and deletes the API keys unless they are kept.
    * @throws {Problem} `invalid-credentials` for a wrong current password, also if another change came first;
@@ -118,7 +98,7 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
       keepApiKeys,
     }: { current: string; next: string; networks: Networks; keepApiKeys: boolean },
   ): Promise<void> {
-    const accepted = requireAccepted(newPassword(next), "#/new_password");
+    const accepted = acceptPassword(next, "#/new_password");
     const wrong = new Problem("invalid-credentials", { detail: "The current password is wrong." });
     const { userId, username } = caller;
     const confirmed = await verify({ name: username, reference: { id: userId }, password: current, networks });
@@ -140,33 +120,6 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
   }
 
   /**
-   * Sets a password without the current one, for the operator. Revokes all tokens of the user, forgets all known networks, and
-   * deletes the API keys unless they are kept.
-   * @returns whether there is such a user
-   * @throws {Problem} `invalid-request`, `password-refused`, `overloaded`
-   */
-  async function setPassword(name: string, password: string, keepApiKeys = false): Promise<boolean> {
-    const username = canonicalUsername(name);
-    const account = username === undefined ? undefined : await store.findAccount({ username });
-    if (!account) return false;
-    const accepted = requireAccepted(newPassword(password), "#/password");
-    await enforcePolicy(accepted, { networks: [unknownNetwork], account: account.username });
-    const passwordHash = await hasher.hash(accepted);
-    const change = await store.changePassword({
-      id: account.id,
-      epoch: account.tokenEpoch,
-      passwordHash,
-      network: null,
-      keepApiKeys,
-      reason: "operator",
-    });
-    // A concurrent request changed the password.
-    if (!change) return setPassword(name, password, keepApiKeys);
-    completeChange(account.id, change, "operator");
-    return true;
-  }
-
-  /**
    * Ends all sessions and revokes all tokens of the user. Each of several concurrent calls succeeds.
    * @throws {Problem} for a token: `token-revoked` if the user was deleted; for a password: `invalid-credentials` if the user
    * was deleted or the password changed
@@ -184,7 +137,7 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
 
   /**
    * Deletes the user. Each of several concurrent calls succeeds, and one of them writes the audit event.
-   * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
+   * @throws {Problem} `invalid-credentials` if the password was changed meanwhile; `last-administrator`
    */
   async function remove(caller: PasswordPrincipal): Promise<void> {
     const { userId } = caller;
@@ -233,38 +186,16 @@ export function createUsers({ policy, enforce, clock, networkKey, ...parts }: Us
     key: networkKey(username, network),
   });
 
-  /**
-   * Rejects a weak password. An estimate can take 0.25 s, so there is one at a time, in a fair order.
-   * @throws {Problem} `password-refused`, `overloaded`
-   */
-  async function enforcePolicy(password: string, { networks, account }: Client): Promise<void> {
-    if (policy.blocklist) await loadDictionaries();
-    const turn = { networks, account, deadline: performance.now() + estimateTimeoutMs };
-    const reason = await estimates.run(turn, () => checkPolicy(password, account, policy));
-    if (reason) throw new Problem("password-refused", { reason, detail: explainRefusal(reason, policy) });
-  }
-
   return {
     register,
     signIn,
-    read,
     readSelf,
     changePassword,
-    setPassword,
     rememberNetwork,
     signOutEverywhere,
     withCurrentEpoch,
     remove,
   };
-}
-
-/**
- * The detail can contain a character of the input, so it is not logged.
- * @throws {Problem} `invalid-request`
- */
-function requireAccepted<Text extends string>(enforced: { text: Text } | { refusal: string }, pointer: string): Text {
-  if ("text" in enforced) return enforced.text;
-  throw invalidRequest({ pointer, detail: enforced.refusal });
 }
 
 /** For credentials that were valid when the request began. */

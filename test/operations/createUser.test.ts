@@ -5,6 +5,7 @@ import { describeOperation, each } from "../support/describeOperation.ts";
 import { password, realHashes, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ ...realHashes, PASSWORD_BLOCKLIST: "on" });
+const administrator = await service.administrator();
 const register = (username: unknown, secret: unknown = password) =>
   service.send("POST", "/api/users", { json: { username, password: secret } });
 const pointersOf = (errors: { pointer: string }[]) => errors.map(({ pointer }) => pointer).sort();
@@ -24,6 +25,28 @@ describeOperation("createUser", {
         expect(answer.header("location")).toBe(`/api/users/${answer.json.id}`);
         const read = await service.send("GET", String(answer.header("location")), { basic: ["miguel", password] });
         expect(read.json).toEqual(answer.json);
+      },
+      "by an administrator, with roles and without the limit on registrations": async () => {
+        const strict = await startTestService({ THROTTLE_REGISTRATIONS: "1" }, service.databaseUrl);
+        for (const username of ["colleague1", "colleague2"]) {
+          const json = { username, password, roles: ["administrator"] };
+          const answer = await strict.send("POST", "/api/users", { json, basic: administrator });
+          expect(answer).toMatchObject({ status: 201, json: { username, roles: ["administrator"], blocked: false } });
+          const basic: [string, string] = [username, password];
+          expect((await service.send("GET", "/api/users?limit=1", { basic })).status).toBe(200);
+        }
+        // The network of the administrator is not one of the new user.
+        expect(
+          await service.sql(
+            "SELECT 1 FROM familiar_networks JOIN users ON id = user_id WHERE username LIKE 'colleague_' AND NOT by_password",
+          ),
+        ).toEqual([]);
+        await strict.close();
+      },
+      "for a user with credentials, as for everyone": async () => {
+        const basic: [string, string] = [(await service.register()).username, password];
+        const json = { username: "sibling", password, roles: [] };
+        expect(await service.send("POST", "/api/users", { json, basic })).toMatchObject({ status: 201 });
       },
       "and stores the password only as an argon2id hash": async () => {
         await register("hashed", "a password that is looked for");
@@ -58,7 +81,62 @@ describeOperation("createUser", {
         expect((await register(halfwidth)).status).toBe(400);
       },
     },
+    401: {
+      "for roles without credentials, and stores nothing": async () => {
+        const json = { username: "self-made", password, roles: ["administrator"] };
+        const answer = await service.send("POST", "/api/users", { json });
+        expect(answer).toMatchObject({ status: 401, problem: "authentication-required" });
+        expect(answer.headers["www-authenticate"]).toEqual([
+          'Basic realm="latchkey", charset="UTF-8"',
+          'Bearer realm="latchkey"',
+        ]);
+        expect(await isStored("self-made")).toBe(false);
+      },
+      "for invalid credentials, although none are required": async () => {
+        const json = { username: "unproven", password };
+        for (const [credentials, problem] of [
+          [{ basic: ["miguel", "wrong password"] as [string, string] }, "invalid-credentials"],
+          [{ bearer: "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0." }, "invalid-token"],
+        ] as const) {
+          const answer = await service.send("POST", "/api/users", { json, ...credentials });
+          expect(answer).toMatchObject({ status: 401, problem });
+        }
+        expect(await isStored("unproven")).toBe(false);
+      },
+      "if REGISTRATION is closed": async () => {
+        const closed = await startTestService({ REGISTRATION: "closed" }, service.databaseUrl);
+        const create = (username: string, sent: object = {}) =>
+          closed.send("POST", "/api/users", { json: { username, password }, ...sent });
+        expect(await create("outsider")).toMatchObject({ status: 401, problem: "authentication-required" });
+        const basic: [string, string] = [(await service.register()).username, password];
+        expect(await create("outsider", { basic })).toMatchObject({ status: 403, problem: "insufficient-scope" });
+        expect(await isStored("outsider")).toBe(false);
+        expect((await create("insider", { basic: administrator })).status).toBe(201);
+        await closed.close();
+      },
+    },
+    403: {
+      "for roles from a user without the scope, and stores nothing": async () => {
+        const basic: [string, string] = [(await service.register()).username, password];
+        const json = { username: "promoted", password, roles: ["administrator"] };
+        for (const credentials of [{ basic }, { bearer: await service.token(basic[0]) }]) {
+          const answer = await service.send("POST", "/api/users", { json, ...credentials });
+          expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope", json: { scope: "users:write" } });
+        }
+        expect(await isStored("promoted")).toBe(false);
+      },
+    },
     400: {
+      "for a role that does not exist, and default, and stores nothing": async () => {
+        const json = { username: "roleless", password, roles: ["administrator", "default", "pilot"] };
+        const answer = await service.send("POST", "/api/users", { json, basic: administrator });
+        expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+        expect(answer.json.errors).toEqual([
+          { pointer: "#/roles/1", detail: "every user has the role default" },
+          { pointer: "#/roles/2", detail: 'there is no role "pilot"' },
+        ]);
+        expect(await isStored("roleless")).toBe(false);
+      },
       "for a name of a later Unicode version; one that is stored already still signs in": async () => {
         // U+1C89 is of Unicode 16: an earlier version of this service accepted what its Node.js knew.
         const secret = "\u1c89 a\u200db correct horse";

@@ -32,6 +32,16 @@ describeOperation("deleteUser", {
         expect((await service.send("GET", "/api/resource", { bearer })).status).toBe(401);
       },
     },
+    409: {
+      "for the last administrator, who stays one": async () => {
+        const basic = await service.administrator();
+        const answer = await service.send("DELETE", "/api/users/me", { basic });
+        expect(answer).toMatchObject({ status: 409, problem: "last-administrator" });
+        const other = await service.administrator("second-administrator");
+        expect((await service.send("DELETE", "/api/users/me", { basic })).status).toBe(204);
+        expect((await service.send("DELETE", "/api/users/me", { basic: other })).status).toBe(409);
+      },
+    },
     401: {
       "if the password is changed after it was verified": async () => {
         const { id, username } = await service.register();

@@ -9,7 +9,13 @@ import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.t
 import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
 import { Problem, problems } from "../../src/problems/problems.ts";
 
-const user = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", username: "miguel", created_at: "2026-11-23T09:30:00.000Z" };
+const user = {
+  id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b",
+  username: "miguel",
+  created_at: "2026-11-23T09:30:00.000Z",
+  blocked: false,
+  roles: [],
+};
 
 export const right: Pick<Handlers, "createUser" | "deleteUser" | "getResource"> = {
   createUser: ({ body }) => ({ status: 201, headers: { Location: `/api/users/${body.username}` }, body: user }),
@@ -27,6 +33,8 @@ export const wrongStatus: Handler<"getUser"> = () => ({ status: 201, body: user 
 export const returnedProblem: Handler<"getUser"> = () => ({ status: 404 });
 // @ts-expect-error the Location is missing
 export const missingHeader: Handler<"createUser"> = () => ({ status: 201, body: user });
+// @ts-expect-error the ETag is missing, which only a response with a 304 gets from negotiation
+export const missingETag: Handler<"getUser"> = () => ({ status: 200, body: user });
 // @ts-expect-error Cache-Control is fixed by the contract, not set by handlers
 export const fixedHeader: Handler<"getUser"> = () => ({ status: 200, headers: { "Cache-Control": "x" }, body: user });
 // @ts-expect-error a member of the body is missing
@@ -34,7 +42,9 @@ export const wrongBody: Handler<"issueToken"> = () => ({ status: 200, body: { to
 // @ts-expect-error there is no body with 204
 export const needlessBody: Handler<"deleteUser"> = () => ({ status: 204, body: user });
 // @ts-expect-error an open operation has no principal
-export const noPrincipal: Handler<"createUser"> = ({ principal }) => principal.username;
+export const noPrincipal: Handler<"getLiveness"> = ({ principal }) => principal.username;
+// @ts-expect-error the credentials are optional
+export const optionalPrincipal: Handler<"createUser"> = ({ principal }) => principal.username;
 // @ts-expect-error the parameter is not declared
 export const noParameter: Handler<"getUser"> = ({ path }) => path.name;
 // @ts-expect-error the operation has no body
@@ -47,7 +57,8 @@ const assertType = <_ extends true>() => {};
 assertType<Equal<Call<"deleteUser">["principal"], PasswordPrincipal>>();
 assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal>>();
 assertType<Equal<Call<"listSessions">["principal"], PasswordPrincipal | TokenPrincipal>>();
-assertType<Equal<Call<"createUser">["principal"], undefined>>();
+assertType<Equal<Call<"getLiveness">["principal"], undefined>>();
+assertType<Equal<Call<"updateUser">["header"], { "If-Match"?: string }>>();
 assertType<Equal<Reply<"deleteUser">["status"], 204>>();
 
 /** The statuses that the contract gives each problem, in schemas and in examples. */

@@ -13,6 +13,7 @@ import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { policyEnforcer } from "../../src/users/acceptance.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -43,7 +44,7 @@ const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
         return verification;
       },
     },
-    policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+    enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
     throttle: createThrottle({
       limits,
       store: attemptStore(database),
@@ -133,7 +134,7 @@ describe.each(rememberings)("the network of %s", (by, remember) => {
     session = sessionId(uuidv7());
     const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
     await sessionStore(database).insert(
-      { id: session, userId: user.id, epoch: 0, ...secrets, limits: unlimited, address: home[0], userAgent: undefined },
+      { id: session, userId: user.id, epoch: 0, ...secrets, ...unlimited, address: home[0], userAgent: undefined },
       { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
       600,
     );

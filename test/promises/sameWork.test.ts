@@ -11,6 +11,7 @@ import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { policyEnforcer } from "../../src/users/acceptance.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -32,7 +33,7 @@ let now = new Date(1_800_000_000_000);
 const users = createUsers({
   store: userStore(database),
   hasher,
-  policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+  enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
   throttle: createThrottle({
     limits,
     store: attemptStore(database),
@@ -50,11 +51,11 @@ let addresses = 0;
 const stranger = (): Networks => networksOf(`198.51.100.${++addresses}`);
 
 /** The work of one guess: its statements, its problem, and its audit events. */
-async function workOf(username: string, networks: Networks) {
+async function workOf(username: string, networks: Networks, secret = "wrong password") {
   statements = [];
   audited = [];
   const hashed = hasher.workDone();
-  const problem = await users.signIn(username, "wrong password", networks).then(
+  const problem = await users.signIn(username, secret, networks).then(
     () => undefined,
     ({ slug, rateLimit, detail }) => ({ slug, rateLimit, detail }),
   );
@@ -65,8 +66,10 @@ async function workOf(username: string, networks: Networks) {
   return { statements, problem, events, hashed: hasher.workDone() - hashed };
 }
 
-const kinds = ["registered", "unknown", "not a name", "x".repeat(300)];
+const kinds = ["registered", "blocked", "unknown", "not a name", "x".repeat(300)];
 await users.register("registered", password, networksOf("203.0.113.1"));
+const blocked = await users.register("blocked", password, networksOf("203.0.113.4"));
+await database.write((knex) => knex("users").where({ username: "blocked" }).update({ blocked_at: new Date() }));
 
 test("while guesses are evaluated", async () => {
   const networks = stranger();
@@ -77,6 +80,15 @@ test("while guesses are evaluated", async () => {
     expect(hashed).toBe(8192);
   }
   expect(works[0]?.statements.length).toBe(2);
+});
+
+test("with the right password of a blocked user, which only the audit log tells from an unknown user", async () => {
+  const networks = stranger();
+  const [right, unknown] = [await workOf("blocked", networks, password), await workOf("unknown", networks, password)];
+  expect({ ...right, events: [] }).toEqual({ ...unknown, events: [] });
+  const event = (...details: string[][]) => [["password-refused", details]];
+  expect(right.events).toEqual(event(["userId", blocked.id], ["reason", "blocked"]));
+  expect(unknown.events).toEqual(event(["reason", "unknown-user"]));
 });
 
 test("rejected at the address that has guessed", async () => {
@@ -127,7 +139,7 @@ test("a network where a live session is used becomes known", async () => {
   const id = sessionId("01890000-0000-7000-8000-000000000001");
   const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
   const inserted = await sessionStore(database).insert(
-    { id, userId, epoch: 0, ...secrets, limits: unlimited, address: train, userAgent: undefined },
+    { id, userId, epoch: 0, ...secrets, ...unlimited, address: train, userAgent: undefined },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );

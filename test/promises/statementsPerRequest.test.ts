@@ -12,6 +12,7 @@ import { sessionStore } from "../../src/sessions/store.ts";
 import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
+import { policyEnforcer } from "../../src/users/acceptance.ts";
 import { userStore } from "../../src/users/store.ts";
 import { createUsers } from "../../src/users/users.ts";
 import { grantsOn } from "../support/accessControl.ts";
@@ -41,7 +42,7 @@ const attempts = { store: attemptStore(database), keys, schedule: hasher.schedul
 const users = createUsers({
   store: userStore(database),
   hasher,
-  policy: { minimumLength: 8, blocklist: false, contextWords: [] },
+  enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
   throttle: createThrottle({ ...attempts, limits, clock: () => new Date(1_800_000_000_000) }),
   networkKey: (username, network) => keys.knownNetworks(username, network)[0],
   clock: () => new Date(1_800_000_000_000),

@@ -3,28 +3,21 @@ import { InputError } from "../../errors.ts";
 import { passwordHasher } from "../../passwords/hashing.ts";
 import { passwordPolicy } from "../../passwords/policy.ts";
 import { Problem } from "../../problems/problems.ts";
-import { throttleKeys } from "../../throttling/keys.ts";
-import { noThrottle } from "../../throttling/throttling.ts";
-import { readSecretKeys } from "../../tokens/secretKey.ts";
-import { userStore } from "../../users/store.ts";
-import { createUsers, type Users } from "../../users/users.ts";
+import { policyEnforcer } from "../../users/acceptance.ts";
+import { type Administration, createAdministration } from "../../users/administration/administration.ts";
+import { administrationStore } from "../../users/administration/store.ts";
 import type { Tools } from "../database.ts";
 
-/** The users, for an operator: without limits on attempts. */
-export async function openUsers({ config, log, database, audit }: Tools): Promise<Users> {
-  const keys = throttleKeys((await readSecretKeys(config)).counting);
+/** The administration of users, for an operator. */
+export function openAdministration({ config, log, database, audit }: Tools): Administration {
   const hasher = passwordHasher({ memoryKiB: config.argon2MemoryKib, passes: config.argon2Passes }, (message) =>
     log.warn(message),
   );
-  const store = userStore(database);
-  return createUsers({
-    store,
+  return createAdministration({
+    store: administrationStore(database),
     hasher,
-    policy: passwordPolicy(config),
-    throttle: noThrottle(hasher.schedule, store.findAccount),
-    networkKey: (username, network) => keys.knownNetworks(username, network)[0],
+    enforcePolicy: policyEnforcer(passwordPolicy(config)),
     enforce: () => {}, // the running instances read the revocation
-    clock: () => new Date(),
     audit,
   });
 }

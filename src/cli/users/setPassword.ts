@@ -1,13 +1,14 @@
 /** `latchkey users set-password`: for a user who has forgotten the password, or whose account was taken over. */
 import { readSecretKeys } from "../../tokens/secretKey.ts";
-import { noUser, unlockAccount, usernameOf } from "../account.ts";
+import { operator } from "../../users/administration/actor.ts";
+import { noUser, unlockAccount } from "../account.ts";
 import type { Define } from "../arguments.ts";
 import { withDatabase } from "../database.ts";
 import { examples } from "../help.ts";
 import { optionTexts } from "../options.ts";
 import { printLine } from "../output.ts";
 import { readInput, readNewPassword } from "../prompt.ts";
-import { explainPassword, openUsers } from "./accounts.ts";
+import { explainPassword, openAdministration } from "./accounts.ts";
 
 export const defineSetPassword: Define = (users, execute) => {
   users
@@ -19,12 +20,13 @@ export const defineSetPassword: Define = (users, execute) => {
     .action((name, { passwordStdin }) =>
       execute(
         withDatabase(async (tools) => {
-          const username = await usernameOf(tools.database, name);
+          const administration = openAdministration(tools);
+          const user = await administration.find(name);
+          if (!user) throw noUser(name);
           // Without the option, a file of several lines is an error and not a shorter password.
           const password = passwordStdin || process.stdin.isTTY ? await readNewPassword() : await readInput();
-          const accounts = await openUsers(tools);
-          if (!(await accounts.setPassword(username, password).catch(explainPassword))) throw noUser(name);
-          await unlockAccount(tools.database, (await readSecretKeys(tools.config)).counting, username);
+          await administration.setPassword(user.id, { newPassword: password }, operator).catch(explainPassword);
+          await unlockAccount(tools.database, (await readSecretKeys(tools.config)).counting, user.username);
           printLine("The password is set. Every session and every token of the user has ended.");
         }),
       ),

@@ -7,6 +7,7 @@ export async function up(knex: Knex): Promise<void> {
       -- Raised by each change of blocked_at or of the roles. It is the user's ETag.
       ADD COLUMN version integer NOT NULL DEFAULT 1;
     CREATE INDEX users_username_prefix_idx ON users (username text_pattern_ops);
+    CREATE INDEX users_blocked_idx ON users (username text_pattern_ops) WHERE blocked_at IS NOT NULL;
 
     -- A blocked user is like an unknown one: the password is not accepted. An instance of the previous version calls this
     -- function as well.
@@ -21,6 +22,21 @@ export async function up(knex: Knex): Promise<void> {
         ELSE
           RETURN QUERY SELECT id, username, password_hash, token_epoch FROM users
             WHERE id = wanted_id AND blocked_at IS NULL;
+        END IF;
+      END $$;
+
+    -- As find_account, for the audit log: says whether the account is blocked, without its password.
+    CREATE FUNCTION find_sign_in_account(wanted_name text, wanted_id uuid)
+      RETURNS TABLE (id uuid, username text, password_hash text, token_epoch integer)
+      LANGUAGE plpgsql STABLE ROWS 1 AS $$
+      #variable_conflict use_column
+      BEGIN
+        IF wanted_id IS NULL THEN
+          RETURN QUERY SELECT id, username, CASE WHEN blocked_at IS NULL THEN password_hash END, token_epoch FROM users
+            WHERE username = wanted_name;
+        ELSE
+          RETURN QUERY SELECT id, username, CASE WHEN blocked_at IS NULL THEN password_hash END, token_epoch FROM users
+            WHERE id = wanted_id;
         END IF;
       END $$;
 
@@ -50,8 +66,9 @@ export async function up(knex: Knex): Promise<void> {
     -- changes, and a volatile function sees what others committed while it waited.
     CREATE FUNCTION require_administrator() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
       BEGIN
-        IF TG_TABLE_NAME = 'users' AND NOT EXISTS (
-          SELECT FROM user_roles WHERE user_id = NEW.id AND role = 'administrator') THEN RETURN NULL;
+        IF TG_TABLE_NAME = 'users' THEN
+          IF NOT EXISTS (SELECT FROM user_roles WHERE user_id = NEW.id AND role = 'administrator') THEN RETURN NULL;
+          END IF;
         END IF;
         PERFORM FROM roles WHERE name = 'administrator' FOR NO KEY UPDATE;
         IF NOT EXISTS (

@@ -10,6 +10,7 @@ import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
@@ -19,6 +20,7 @@ import { users } from "./users.ts";
 export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
+  ...rights,
   ...requests,
   ...documentation,
   ...http,

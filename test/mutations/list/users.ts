@@ -21,7 +21,7 @@ export const users: readonly Mutation[] = [
   {
     name: "a password change keeps all familiar networks",
     file: "src/users/store.ts",
-    find: "WHERE user_id = :id AND network IS DISTINCT FROM :network",
+    find: "WHERE user_id = :id AND network <> :network",
     replace: "WHERE user_id = :id AND network = :network AND false",
     test: "test/promises/throttling.test.ts",
     only: "is known only where it was changed",
@@ -44,15 +44,15 @@ export const users: readonly Mutation[] = [
   },
   {
     name: "any user can read any user",
-    file: "src/users/users.ts",
-    find: "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
-    replace: "await store.find(toUserId(id))",
+    file: "src/users/handlers.ts",
+    find: '(await access.missingScopes(principal, ["users:read"])).length > 0',
+    replace: "path.id === undefined",
     test: "test/operations/getUser.test.ts",
     only: "for another user's id",
   },
   {
     name: "a token can be registered as a username",
-    file: "src/users/users.ts",
+    file: "src/users/acceptance.ts",
     find: "const isCredential = hasTokenShape(name) || hasApiKeyShape(name);",
     replace: "const isCredential = hasApiKeyShape(name);",
     test: "test/operations/createUser.test.ts",
@@ -165,8 +165,8 @@ export const users: readonly Mutation[] = [
   {
     name: "an attempt that is rejected looks up the user",
     file: "src/throttling/store.ts",
-    find: "find_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)",
-    replace: "find_account(:username, :id)",
+    find: "find_sign_in_account(:username, :id) WHERE EXISTS (SELECT FROM admitted)",
+    replace: "find_sign_in_account(:username, :id)",
     test: "test/promises/throttling.test.ts",
     only: "does not look up the user",
   },
@@ -205,9 +205,9 @@ export const users: readonly Mutation[] = [
   {
     name: "a password change keeps a network that was remembered while it waited",
     file: "src/users/store.ts",
-    find: "const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });",
+    find: "const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });",
     replace: `await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext({ reason }) });
+          const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });
           if (revocation) return revocation;`,
     test: "test/promises/replacedPassword.test.ts",
     only: "is forgotten by a password change",

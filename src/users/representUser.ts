@@ -1,0 +1,18 @@
+import type { components } from "../../generated/openapi.ts";
+import type { User } from "./storeTypes.ts";
+
+/** The body of a response. */
+export const representUser = ({ id, username, createdAt, isBlocked, roles }: User): components["schemas"]["User"] => ({
+  id,
+  username,
+  created_at: createdAt.toISOString(),
+  blocked: isBlocked,
+  roles,
+});
+
+/** A 200 with the user, and the `ETag` for `If-Match`. */
+export const userReply = (user: User) => ({
+  status: 200 as const,
+  headers: { ETag: `"${user.version}"` },
+  body: representUser(user),
+});
