@@ -1,6 +1,7 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
+import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
@@ -30,6 +31,7 @@ export const mutations: readonly Mutation[] = [
   ...tokens,
   ...imports,
   ...keys,
+  ...apiKeys,
   ...database,
   ...settings,
   ...program,
