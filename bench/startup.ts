@@ -7,8 +7,8 @@ import { latchkey } from "./programs.ts";
 /** The figures of each start. The memory is that of one process. */
 export type Startup = { node: string; readyMs: number[]; idleMemoryBytes: number[] };
 
-/** After this time V8 has returned the memory that the start needed. */
-const idleSeconds = 20;
+/** By then the dictionaries have left the memory (after 15 s), and Node 24 has returned it to the system (8 s later). */
+const idleSeconds = 30;
 
 /** Starts Latchkey several times. It is idle after each start in a full run, and after the last one in a quick run. */
 export async function measureStartup({ plan, postgres, progress }: Bench, node: NodeVersion): Promise<Startup> {

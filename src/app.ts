@@ -18,11 +18,13 @@ import { dispatch } from "./openapi/dispatch.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import { problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts";
 import type { ResponseCheck } from "./openapi/responseCheck.ts";
+import type { RequestValidator } from "./openapi/validation.ts";
 import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
 
 type ApiParts = {
   contract: Contract;
   handlers: Handlers;
+  validate: RequestValidator;
   authenticator: Authenticator;
   config: Pick<
     Config,
@@ -39,7 +41,7 @@ export type Api = Pick<ApiParts, "contract" | "config"> & {
   base: string;
 };
 
-export function createApi({ contract, handlers, authenticator, config, check }: ApiParts): Api {
+export function createApi({ contract, handlers, validate, authenticator, config, check }: ApiParts): Api {
   const base = basePath(config.publicUrl);
   const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
   const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
@@ -47,6 +49,7 @@ export function createApi({ contract, handlers, authenticator, config, check }: 
   const serve = dispatch({
     contract,
     handlers,
+    validate,
     authenticator,
     requireSameSite: crossSiteCheck(config.corsOrigins, config.publicUrl),
     check,

@@ -3,7 +3,7 @@
  * against the stored digests.
  */
 import type { Access } from "./access/rights.ts";
-import type { VerifyApiKey } from "./apiKeys/verification.ts";
+import type { VerifyApiKey } from "./apiKeys/verification/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import type { TokenPrincipal } from "./principal.ts";

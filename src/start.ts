@@ -7,7 +7,7 @@ import { createLifecycle } from "./lib/lifecycle.ts";
 import { openAudit } from "./start/audit.ts";
 import type { LocalService, StartContext, StartOptions } from "./start/context.ts";
 import { openDomain } from "./start/domain.ts";
-import { openHttp } from "./start/http.ts";
+import { openContract, openHttp } from "./start/http.ts";
 import { openKeys } from "./start/keys.ts";
 import { openObservability } from "./start/observability.ts";
 import { openStorage } from "./start/storage.ts";
@@ -24,11 +24,22 @@ export async function startService(config: Config, log: Logger, options: StartOp
     const certificate = await readCertificate(config);
     if (!worker) await checkAddresses(config); // before a database is created
     const observability = await openObservability(context);
+    const compiling = openContract(config); // while Postgres starts and responds
+    compiling.catch(() => {}); // reported below, if Postgres can be opened
     const storage = await openStorage(context, observability);
     const auditEvents = openAudit(context, { observability, storage });
     const keys = await openKeys(context, { observability, storage });
     const domain = await openDomain(context, { observability, storage, keys });
-    const http = await openHttp(context, { certificate, observability, storage, auditEvents, keys, domain });
+    const compiled = await compiling;
+    const http = await openHttp(context, {
+      certificate,
+      compiled,
+      observability,
+      storage,
+      auditEvents,
+      keys,
+      domain,
+    });
     return {
       ...http,
       close: lifecycle.close,

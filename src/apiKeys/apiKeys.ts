@@ -144,8 +144,9 @@ export function createApiKeys({ store, enforce, clock, audit, keysPerUser, ...pa
     const digest = parseKey(text);
     if (digest === undefined) throw invalidRequest({ pointer: "#/key", detail: "is not an API key" });
     const deleted = await store.deleteByDigest(digest);
-    if (deleted) enforce(deleted.revocation);
-    audit("api-key-revoked", { userId: deleted?.userId, apiKeyId: deleted?.id, found: deleted !== undefined });
+    if (!deleted) return audit("api-key-refused", { reason: "unknown" });
+    enforce(deleted.revocation);
+    audit("api-key-revoked", { userId: deleted.userId, apiKeyId: deleted.id });
   }
 
   /** Makes a change, which returns `undefined` if the credential of the manager is no longer valid. */

@@ -23,8 +23,11 @@ const checkedLength = "lk_".length + 43;
 
 /** @param random 32 random bytes */
 export function formatKey(random: Buffer): string {
-  const checked = `lk_${base62(BigInt(`0x${random.toString("hex")}`), 43)}`;
-  return checked + checksum(checked);
+  let number = "";
+  for (let rest = BigInt(`0x${random.toString("hex")}`); number.length < 43; rest /= 62n) {
+    number = digits.charAt(Number(rest % 62n)) + number;
+  }
+  return `lk_${number}${checksum(`lk_${number}`)}`;
 }
 
 /** The largest number of 256 bits. 43 digits can express larger ones, which are no keys. */
@@ -42,17 +45,16 @@ export function parseKey(text: string): ApiKeyDigest | undefined {
   return checked <= largest && checksum(checked) === text.slice(checkedLength) ? digestOf(text) : undefined;
 }
 
+/** The form in which Postgres stores a digest. */
+export const digestBytes = (digest: ApiKeyDigest): Buffer => Buffer.from(digest, "latin1");
+
 // Not an argon2 hash: nobody can guess 256 random bits, and each request needs the digest.
 function digestOf(text: string): ApiKeyDigest {
   return hash("sha256", text, "binary");
 }
 
 function checksum(checked: string): string {
-  return base62(BigInt(crc32(checked)), 6);
-}
-
-function base62(value: bigint, length: number): string {
   let text = "";
-  for (let rest = value; text.length < length; rest /= 62n) text = digits[Number(rest % 62n)] + text;
+  for (let rest = crc32(checked); text.length < 6; rest = Math.floor(rest / 62)) text = digits.charAt(rest % 62) + text;
   return text;
 }

@@ -25,7 +25,7 @@ export const getApiKey =
   (keys: ApiKeys): Handler<"getApiKey"> =>
   async ({ principal, path }) => ({
     status: 200,
-    body: represent(await keys.find(principal.userId, keyIdOf(path.id))),
+    body: representApiKey(await keys.find(principal.userId, keyIdOf(path.id))),
   });
 
 export const updateApiKey =
@@ -33,7 +33,7 @@ export const updateApiKey =
   async ({ principal, path, body }) => {
     const { name, scopes, expires_at } = body;
     const change = { name, scopes, ...(expires_at !== undefined && { expiresAt: dateOf(expires_at) }) };
-    return { status: 200, body: represent(await keys.update(principal, keyIdOf(path.id), change)) };
+    return { status: 200, body: representApiKey(await keys.update(principal, keyIdOf(path.id), change)) };
   };
 
 export const deleteApiKey =
@@ -77,15 +77,22 @@ const dateOf = (text: string | null): Date | null => (text === null ? null : new
 const created = ({ key, ...rest }: CreatedApiKey, publicUrl: string) => ({
   status: 201 as const,
   headers: { Location: `${publicUrl}/api/api-keys/${rest.id}` },
-  body: { ...represent(rest), key },
+  body: { ...representApiKey(rest), key },
 });
 
 const representPage = ({ keys, next }: ApiKeyPage): components["schemas"]["ApiKeyPage"] => ({
-  api_keys: keys.map(represent),
+  api_keys: keys.map(representApiKey),
   next: next ?? null,
 });
 
-const represent = ({ id, name, scopes, createdAt, expiresAt, secrets }: ApiKey): components["schemas"]["ApiKey"] => ({
+export const representApiKey = ({
+  id,
+  name,
+  scopes,
+  createdAt,
+  expiresAt,
+  secrets,
+}: ApiKey): components["schemas"]["ApiKey"] => ({
   id,
   name,
   scopes,

@@ -1,10 +1,12 @@
-import { apiKeyId, userId, username } from "../database/columns.ts";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
+import { apiKeyId, userId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { arrayOf, boolean, bytea, integer, json, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
 import { clockMarginSeconds } from "../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
-import type { ApiKeyDigest } from "./format.ts";
+import { digestBytes } from "./format.ts";
 import type { ApiKey, ApiKeyStore } from "./storeTypes.ts";
 
 /** No token depends on the entry. It makes every instance read the key again, for which it has to be kept this long. */
@@ -17,6 +19,8 @@ type StoredSecret = {
   lastUsedAt: string | null;
   lastUsedNetwork: string | null;
 };
+
+const keyDetails = (from: string) => `jsonb_build_object('api_key_id', ${from}.id)`;
 
 const selectedKey = `api_keys.id, api_keys.name, api_keys.scopes, api_keys.created_at AS "createdAt",
   api_keys.expires_at AS "expiresAt",
@@ -50,6 +54,13 @@ const lockOwner = statement({
   parameters: { userId, isToken: boolean, epoch: integer },
 });
 
+const countKeys = statement({
+  name: "count-api-keys",
+  sql: "SELECT count(*)::integer AS count FROM api_keys WHERE user_id = :userId",
+  parameters: { userId },
+  columns: { count: integer },
+});
+
 const insertKey = statement({
   name: "insert-api-key",
   sql: `WITH inserted AS (
@@ -59,6 +70,8 @@ const insertKey = statement({
       RETURNING id, created_at
     ), secret AS (
       INSERT INTO api_key_secrets (digest, key_id, last_four) SELECT :digest, id, :lastFour FROM inserted
+    ), audited AS (
+      ${recordEvent({ event: "api-key-created", from: "inserted", subject: ":userId", details: keyDetails("inserted") })}
     )
     SELECT created_at AS "createdAt" FROM inserted`,
   parameters: {
@@ -70,6 +83,7 @@ const insertKey = statement({
     limit: integer,
     digest: bytea,
     lastFour: text,
+    audit: auditParameter,
   },
   columns: { createdAt: timestamptz },
 });
@@ -97,6 +111,8 @@ const updateKey = statement({
           expires_at = CASE WHEN :setsExpiry THEN :expiresAt ELSE expires_at END
       WHERE id = :id AND user_id = :userId AND scopes = :scopes
       RETURNING id
+    ), audited AS (
+      ${recordEvent({ event: "api-key-changed", from: "changed", subject: ":userId", details: keyDetails("changed") })}
     )
     ${revoke({ from: "changed", expiresAt: entryExpiresAt })}`,
   parameters: {
@@ -107,6 +123,7 @@ const updateKey = statement({
     newScopes: nullable(arrayOf(text)),
     setsExpiry: boolean,
     expiresAt: nullable(timestamptz),
+    audit: auditParameter,
   },
   columns: revocationColumns,
 });
@@ -126,6 +143,8 @@ const rotateKey = statement({
       FROM rotated WHERE key_id = rotated.id AND secret.expires_at IS NULL AND :overlapSeconds > 0
     ), inserted AS (
       INSERT INTO api_key_secrets (digest, key_id, last_four) SELECT :digest, id, :lastFour FROM rotated
+    ), audited AS (
+      ${recordEvent({ event: "api-key-rotated", from: "rotated", subject: ":userId", details: keyDetails("rotated") })}
     )
     ${revoke({ from: "rotated", expiresAt: entryExpiresAt })}`,
   parameters: {
@@ -135,15 +154,18 @@ const rotateKey = statement({
     overlapSeconds: integer,
     digest: bytea,
     lastFour: text,
+    audit: auditParameter,
   },
   columns: revocationColumns,
 });
 
 const deleteKey = statement({
   name: "delete-api-key",
-  sql: `WITH deleted AS (DELETE FROM api_keys WHERE id = :id AND user_id = :userId RETURNING id)
+  sql: `WITH deleted AS (DELETE FROM api_keys WHERE id = :id AND user_id = :userId RETURNING id), audited AS (
+      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":userId", details: keyDetails("deleted") })}
+    )
     ${revoke({ from: "deleted", expiresAt: entryExpiresAt })}`,
-  parameters: { id: apiKeyId, userId },
+  parameters: { id: apiKeyId, userId, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -157,43 +179,12 @@ const deleteKeyByDigest = statement({
       RETURNING key.id, user_id
     ), revoked AS (
       ${revoke({ from: "deleted", expiresAt: entryExpiresAt })}
+    ), audited AS (
+      ${recordEvent({ event: "api-key-revoked", from: "deleted", subject: "deleted.user_id", details: keyDetails("deleted") })}
     )
     SELECT deleted.id, user_id AS "userId", revoked.* FROM deleted, revoked`,
-  parameters: { digest: bytea },
+  parameters: { digest: bytea, audit: auditParameter },
   columns: { id: apiKeyId, userId, ...revocationColumns },
-});
-
-const findKeyByDigest = statement({
-  name: "find-api-key-by-digest",
-  sql: `SELECT key.id, user_id AS "userId", username, token_epoch AS epoch, blocked_at IS NOT NULL AS "isBlocked", scopes,
-      key.expires_at AS "expiresAt", secret.expires_at AS "secretExpiresAt"
-    FROM api_key_secrets AS secret JOIN api_keys AS key ON key.id = key_id JOIN users ON users.id = user_id
-    WHERE digest = :digest`,
-  parameters: { digest: bytea },
-  columns: {
-    id: apiKeyId,
-    userId,
-    username,
-    epoch: integer,
-    isBlocked: boolean,
-    scopes: arrayOf(text),
-    expiresAt: nullable(timestamptz),
-    secretExpiresAt: nullable(timestamptz),
-  },
-});
-
-/** A locked secret is being rotated or recorded by another instance. Its use is recorded a minute later. */
-const recordUses = statement({
-  name: "record-api-key-uses",
-  sql: `UPDATE api_key_secrets AS secret SET last_used_at = used_at, last_used_network = used_network
-    FROM (
-      SELECT digest, used_at, used_network
-      FROM api_key_secrets JOIN unnest(:digests, :times, :networks) AS uses (used, used_at, used_network) ON digest = used
-      WHERE last_used_at IS NULL OR last_used_at < used_at
-      FOR NO KEY UPDATE OF api_key_secrets SKIP LOCKED
-    ) AS uses
-    WHERE secret.digest = uses.digest`,
-  parameters: { digests: arrayOf(bytea), times: arrayOf(timestamptz), networks: arrayOf(nullable(text)) },
 });
 
 const findUnregisteredScopes = statement({
@@ -210,22 +201,24 @@ const findOwner = statement({
   parameters: { userId },
 });
 
-const bytesOf = (digest: ApiKeyDigest): Buffer => Buffer.from(digest, "latin1");
-
 export function apiKeyStore(database: Database): ApiKeyStore {
   return {
-    insert: ({ userId, ...owner }, key, { digest, lastFour }, limit) =>
-      database.write((knex) =>
+    async insert({ userId, ...owner }, key, { digest, lastFour }, limit) {
+      // Without a lock, so that many attempts beyond the limit do not wait for each other.
+      const { count } = await database.read((knex) => countKeys.one(knex, { userId }));
+      if (count >= limit) return "too-many";
+      return database.write((knex) =>
         knex.transaction(async (transaction) => {
           if ((await lockOwner.count(transaction, { userId, ...owner })) === 0) return undefined;
-          const values = { ...key, userId, limit, digest: bytesOf(digest), lastFour };
+          const values = { ...key, userId, limit, digest: digestBytes(digest), lastFour, audit: auditContext() };
           const inserted = await insertKey.first(transaction, values);
           if (!inserted) return "too-many" as const;
           const { createdAt } = inserted;
           const unused = { expiresAt: null, lastUsedAt: null, lastUsedNetwork: null };
           return { ...key, scopes: [...key.scopes], createdAt, secrets: [{ lastFour, createdAt, ...unused }] };
         }),
-      ),
+      );
+    },
 
     list: async (userId, limit, after) =>
       (await database.read((knex) => listKeys.rows(knex, { userId, limit, after: after ?? null }))).map(toKey),
@@ -243,6 +236,7 @@ export function apiKeyStore(database: Database): ApiKeyStore {
           newScopes: scopes ? [...scopes] : null,
           setsExpiry: expiresAt !== undefined,
           expiresAt: expiresAt ?? null,
+          audit: auditContext(),
         }),
       ),
 
@@ -250,31 +244,21 @@ export function apiKeyStore(database: Database): ApiKeyStore {
       database.write((knex) =>
         knex.transaction(async (transaction) => {
           if ((await lockOwner.count(transaction, owner)) === 0) return undefined;
-          const values = { ...key, overlapSeconds, digest: bytesOf(digest), lastFour };
+          const values = { ...key, overlapSeconds, digest: digestBytes(digest), lastFour, audit: auditContext() };
           const revocation = await rotateKey.first(transaction, values);
           if (!revocation) return "changed" as const;
           return { key: toKey(await findKey.one(transaction, key)), revocation };
         }),
       ),
 
-    delete: (userId, id) => database.write((knex) => deleteKey.first(knex, { id, userId })),
+    delete: (userId, id) => database.write((knex) => deleteKey.first(knex, { id, userId, audit: auditContext() })),
 
     async deleteByDigest(digest) {
-      const row = await database.write((knex) => deleteKeyByDigest.first(knex, { digest: bytesOf(digest) }));
+      const values = { digest: digestBytes(digest), audit: auditContext() };
+      const row = await database.write((knex) => deleteKeyByDigest.first(knex, values));
       if (!row) return undefined;
       const { id, userId, ...revocation } = row;
       return { id, userId, revocation };
-    },
-
-    findByDigest: (digest) => database.read((knex) => findKeyByDigest.first(knex, { digest: bytesOf(digest) })),
-
-    async recordUses(uses) {
-      const values = {
-        digests: uses.map(({ digest }) => bytesOf(digest)),
-        times: uses.map(({ at }) => at),
-        networks: uses.map(({ network }) => network),
-      };
-      await database.write((knex) => recordUses.count(knex, values));
     },
 
     findUnregistered: async (scopes) =>

@@ -1,5 +1,5 @@
 /** The types of the store of API keys. */
-import type { ApiKeyId, CanonicalUsername, Network, UserId } from "../identifiers.ts";
+import type { ApiKeyId, UserId } from "../identifiers.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { ApiKeyDigest, NewSecret } from "./format.ts";
 
@@ -24,18 +24,6 @@ export type ApiKey = {
   secrets: ApiKeySecret[];
 };
 
-/** What a check of a key needs. */
-export type StoredKey = {
-  id: ApiKeyId;
-  userId: UserId;
-  username: CanonicalUsername;
-  epoch: number;
-  isBlocked: boolean;
-  scopes: string[];
-  expiresAt: Date | null;
-  secretExpiresAt: Date | null;
-};
-
 /**
  * The owner of a key, who must still be allowed to make it when the statement holds the owner's row: not blocked, and without
  * a newer epoch.
@@ -56,8 +44,6 @@ export type ApiKeyChange = {
 
 /** Identifies a key, and the scopes that the caller was allowed to grant. */
 export type SeenKey = { id: ApiKeyId; userId: UserId; scopes: readonly string[] };
-
-export type LastUse = { digest: ApiKeyDigest; at: Date; network: Network | null };
 
 /** Each method may throw the problem `database-unavailable`. */
 export type ApiKeyStore = {
@@ -91,10 +77,6 @@ export type ApiKeyStore = {
   delete(userId: UserId, id: ApiKeyId): Promise<Revocation | undefined>;
   /** Deletes the key with this secret, if it is valid. */
   deleteByDigest(digest: ApiKeyDigest): Promise<{ id: ApiKeyId; userId: UserId; revocation: Revocation } | undefined>;
-  /** @returns `undefined` if there is no such secret */
-  findByDigest(digest: ApiKeyDigest): Promise<StoredKey | undefined>;
-  /** Records uses, unless a use in the same minute or later is recorded. Does not wait for locked rows. */
-  recordUses(uses: readonly LastUse[]): Promise<void>;
   /** @returns those of the scopes that no registered API has */
   findUnregistered(scopes: readonly string[]): Promise<string[]>;
   hasUser(userId: UserId): Promise<boolean>;

@@ -59,10 +59,9 @@ export const auditEvents = {
   "api-key-rotated": "An API key got a new secret.",
   "api-key-deleted":
     "An API key was deleted: by its owner, by an administrator, by an operator, or because the password was changed or the user was blocked (`reason`: `password-changed` or `user-blocked`).",
-  "api-key-revoked":
-    "Someone reported a leaked API key. `found`: whether it was valid and was deleted. If not, there is no `userId`.",
+  "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
-    "An API key was rejected. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
+    "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -85,6 +84,11 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "session-ended",
   "refresh-token-reused",
   "token-revoked",
+  "api-key-created",
+  "api-key-changed",
+  "api-key-rotated",
+  "api-key-deleted",
+  "api-key-revoked",
 ]);
 
 /** Routine, and too many to be stored. */
@@ -97,6 +101,7 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "token-refused",
   "scope-refused",
   "refresh-refused",
+  "api-key-refused",
 ]);
 
 /**
@@ -116,18 +121,14 @@ const textDetails = [
   "audience",
   "scope",
 ] as const;
-/** `found`: whether what a request names exists. */
-const flagDetails = ["found"] as const;
 /** `passwordEpoch` numbers the changes of a user's password. The others count the users of an import or export. */
 const numberDetails = ["passwordEpoch", "imported", "existing", "refused", "users"] as const;
 
 export type AuditDetails = {
   [Name in (typeof textDetails)[number]]?: string | undefined;
-} & { [Name in (typeof numberDetails)[number]]?: number | undefined } & {
-  [Name in (typeof flagDetails)[number]]?: boolean | undefined;
-};
+} & { [Name in (typeof numberDetails)[number]]?: number | undefined };
 
-const auditDetails = [...textDetails, ...flagDetails, ...numberDetails];
+const auditDetails = [...textDetails, ...numberDetails];
 
 /** @returns only the members that may be recorded: the argument can be a principal, for example */
 export const recordable = (details: AuditDetails): AuditDetails =>

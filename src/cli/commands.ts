@@ -61,6 +61,12 @@ const entries: Record<string, CommandEntry> = {
     examples: ["sessions list --user miguel", "sessions end --user miguel"],
     define: async () => (await import("./sessions.ts")).defineSessions,
   },
+  "api-keys": {
+    ...tool,
+    summary: "Create, list, rotate and revoke the API keys of users.",
+    examples: ["api-keys list --user miguel"],
+    define: async () => (await import("./apiKeys.ts")).defineApiKeys,
+  },
   audit: {
     ...tool,
     summary: "List audit events, newest first.",

@@ -11,11 +11,12 @@ import { needsNegotiation, negotiate, requireAcceptable } from "./negotiation.ts
 import type { ProblemWriter, TransportHeaders } from "./problemWriter.ts";
 import { createResponse, type HandlerReply, send } from "./response.ts";
 import type { ResponseCheck } from "./responseCheck.ts";
-import { requestValidator } from "./validation.ts";
+import type { RequestValidator } from "./validation.ts";
 
 type DispatchParts = {
   contract: Contract;
   handlers: Handlers;
+  validate: RequestValidator;
   authenticator: Authenticator;
   requireSameSite: CrossSiteCheck;
   /** Checks each response before it is sent. */
@@ -44,9 +45,8 @@ export function dispatch(parts: DispatchParts): RequestHandler {
 
 /** @returns a function that serves a request for an operation, and responds with a problem if that fails */
 function operationServer(parts: DispatchParts): Serve {
-  const { contract, authenticator, requireSameSite, check, transportHeaders, writeProblem } = parts;
+  const { validate, authenticator, requireSameSite, check, transportHeaders, writeProblem } = parts;
   const handlers: AnyHandlers = parts.handlers;
-  const validate = requestValidator(contract);
 
   return (operation, request, response) => {
     const context = requestContext();

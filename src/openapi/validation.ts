@@ -35,11 +35,17 @@ function isDateTime(value: string): boolean {
 }
 
 /**
- * @returns a function that reads and validates the request of an operation. The validated body is in `request.body`, the
- * parameters are in `request.params` and `request.query`. It throws a 400, 413 or 415. For an operation without
- * input it returns no promise.
+ * Reads and validates the request of an operation. The validated body is in `request.body`, the parameters are in
+ * `request.params` and `request.query`. For an operation without input it returns no promise.
+ * @throws {Problem} a 400, 413 or 415
  */
-export function requestValidator(contract: Contract) {
+export type RequestValidator = (
+  operation: Operation,
+  request: Request,
+  response: Response,
+) => Promise<void> | undefined;
+
+export function requestValidator(contract: Contract): RequestValidator {
   const validators = OpenApiValidator.middleware({
     apiSpec: inputOnly(contract),
     validateApiSpec: false, // `npm run lint` validates it
@@ -75,7 +81,7 @@ export function requestValidator(contract: Contract) {
     if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
   };
 
-  return (operation: Operation, request: Request, response: Response): Promise<void> | undefined => {
+  return (operation, request, response) => {
     if (operation.hasInput) return validateInput(operation, request, response);
     requireDeclaredQuery(operation, request);
     return undefined;

@@ -31,7 +31,8 @@ type Load<Value> = { key: string; value: Promise<Value>; changedSubjects: Set<st
 
 export function revocableCache<Value extends object>(options: CacheOptions<Value>): RevocableCache<Value> {
   const { revocations, load, subjectsOf, maxSize } = options;
-  const keysBySubject = new Map<string, Set<string>>();
+  /** Most subjects have one key, for which a set would take several times as much memory. */
+  const keysBySubject = new Map<string, string | Set<string>>();
   /** All that are in progress, and of these the ones that a request may wait for. */
   const loads = new Set<Load<Value>>();
   const currentLoads = new Map<string, Load<Value>>();
@@ -39,8 +40,8 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   const unlink = (key: string, value: Value): void => {
     for (const subject of subjectsOf(key, value)) {
       const keys = keysBySubject.get(subject);
-      keys?.delete(key);
-      if (keys?.size === 0) keysBySubject.delete(subject);
+      if (keys instanceof Set) keys.delete(key);
+      if (keys === key || (keys instanceof Set && keys.size === 0)) keysBySubject.delete(subject);
     }
   };
   const values = new QuickLRU<string, Value>({ maxSize, onEviction: unlink });
@@ -48,8 +49,9 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   const remember = (key: string, value: Value): void => {
     values.set(key, value);
     for (const subject of subjectsOf(key, value)) {
-      const keys = keysBySubject.get(subject) ?? new Set();
-      keysBySubject.set(subject, keys.add(key));
+      const keys = keysBySubject.get(subject);
+      if (keys instanceof Set) keys.add(key);
+      else keysBySubject.set(subject, keys === undefined || keys === key ? key : new Set([keys, key]));
     }
   };
 
@@ -64,7 +66,8 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
       return;
     }
     for (const { changedSubjects } of loads) changedSubjects.add(subject);
-    for (const key of [...(keysBySubject.get(subject) ?? [])]) {
+    const keys = keysBySubject.get(subject) ?? [];
+    for (const key of typeof keys === "string" ? [keys] : [...keys]) {
       const value = values.peek(key);
       values.delete(key);
       if (value !== undefined) unlink(key, value);

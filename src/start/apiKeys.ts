@@ -1,9 +1,10 @@
 /** API keys: their management, their verification, and the record of their last use. */
 import type { Access } from "../access/rights.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
-import { collectLastUses } from "../apiKeys/lastUses.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
-import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification.ts";
+import { collectLastUses } from "../apiKeys/verification/lastUses.ts";
+import { verificationStore } from "../apiKeys/verification/store.ts";
+import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import type { Principal } from "../principal.ts";
@@ -34,9 +35,8 @@ export function openApiKeys(
     administration,
   }: EarlierParts,
 ): { apiKeys: ApiKeys; verifyApiKey: VerifyApiKey } {
-  const store = apiKeyStore(database);
   const lastUses = collectLastUses({
-    store: apiKeyStore(outsideRequests(database)),
+    store: verificationStore(outsideRequests(database)),
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
   });
   lifecycle.add("background", "API keys", lastUses.close);
@@ -48,7 +48,7 @@ export function openApiKeys(
   };
   return {
     apiKeys: createApiKeys({
-      store,
+      store: apiKeyStore(database),
       requireScopes: async (principal, scopes) =>
         refuseMissing(principal, await access.missingScopes(principal, scopes)),
       requireAdministrable: async (principal, userId) =>
@@ -58,6 +58,6 @@ export function openApiKeys(
       audit,
       keysPerUser: config.apiKeysPerUser,
     }),
-    verifyApiKey: createApiKeyVerification({ store, revocations, lastUses, clock, audit }),
+    verifyApiKey: createApiKeyVerification({ store: verificationStore(database), revocations, lastUses, clock, audit }),
   };
 }

@@ -17,6 +17,7 @@ import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
+import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { type HandlerDependencies, handlers } from "../operations.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
@@ -35,16 +36,29 @@ type EarlierStages = {
   domain: Domain;
 };
 
-/** @throws {ContractError | StartError} */
+/** The contract, and what is compiled from it. */
+export type CompiledContract = { contract: Contract; validate: RequestValidator };
+
+/** Needs no earlier stage. @throws {ContractError} */
+export async function openContract({ publicUrl }: Config): Promise<CompiledContract> {
+  const contract = await loadContract(packageFile("openapi.yaml"), publicUrl);
+  return { contract, validate: requestValidator(contract) };
+}
+
+/** @throws {StartError} */
 export async function openHttp(
   context: StartContext,
-  { certificate, ...earlier }: EarlierStages & { certificate: Certificate | undefined },
+  {
+    certificate,
+    compiled,
+    ...earlier
+  }: EarlierStages & { certificate: Certificate | undefined; compiled: CompiledContract },
 ): Promise<Http> {
   const { config, log, lifecycle } = context;
-  const contract = await loadContract(packageFile("openapi.yaml"), config.publicUrl);
+  const { contract } = compiled;
   let isStopping = false;
   const services = await collectServices(context, earlier, { contract, isStopping: () => isStopping });
-  const app = await createWarmApp(context, earlier, { contract, services });
+  const app = await createWarmApp(context, earlier, { ...compiled, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
   const options = serverOptions(config, certificate, earlier.observability);
@@ -98,7 +112,7 @@ async function createWarmApp(
     keys: { tokens, revocations },
     domain: { users, access, verifyApiKey },
   }: EarlierStages,
-  { contract, services }: { contract: Contract; services: HandlerDependencies },
+  { contract, validate, services }: CompiledContract & { services: HandlerDependencies },
 ): Promise<Express> {
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
     log.error(fault, "an answer breaks the contract");
@@ -106,6 +120,7 @@ async function createWarmApp(
   });
   const api = createApi({
     contract,
+    validate,
     handlers: handlers(services),
     authenticator: createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }),
     config,

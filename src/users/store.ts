@@ -102,8 +102,11 @@ const forgetOtherNetworks = statement({
 
 const deleteApiKeys = statement({
   name: "delete-api-keys-of-user",
-  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
-  parameters: { id: userId },
+  sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
+      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}
+    )
+    SELECT id FROM deleted`,
+  parameters: { id: userId, audit: auditParameter },
   columns: { id: apiKeyId },
 });
 
@@ -176,7 +179,8 @@ export function userStore(database: Database): UserStore {
           if (!revocation) return undefined;
           // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
           await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id });
+          const audit = auditContext({ reason: "password-changed" });
+          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id, audit });
           return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
         }),
       ),

@@ -217,6 +217,22 @@ test("key events are logged, and commands keep standard output for their result"
   for (const { stderr } of [rotated, revoked]) seen.add(JSON.parse(stderr[0] ?? "{}").event);
 });
 
+test("an import and an export of users are audited, with their numbers", async () => {
+  const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  const exported = runProgram(["users", "export"], settings);
+  expect(await exported.exit).toBe(0);
+  const users = exported.stdout.length;
+  const imported = runProgram(["users", "import", "-"], settings, ".", `${exported.stdout.join("\n")}\n`);
+  expect(await imported.exit).toBe(0);
+  for (const [{ stderr }, expected] of [
+    [exported, { event: "users-exported", users }],
+    [imported, { event: "users-imported", imported: 0, existing: users, refused: 0 }],
+  ] as const) {
+    expect(JSON.parse(stderr[0] ?? "{}")).toMatchObject({ ...expected, reason: "operator" });
+    seen.add(expected.event);
+  }
+});
+
 test.each([
   ["fatal", 1],
   ["silent", 0],

@@ -63,6 +63,15 @@ describe("a token with", () => {
     }
   });
 
+  test("the signature of a token that was verified before is invalid", async () => {
+    expect(await service.send("GET", "/api/resource", { bearer: good })).toMatchObject({ status: 200 });
+    const altered = `${header}.${write({ ...read(payload), username: "admin" })}.${signature}`;
+    for (const bearer of [altered, `x.${signature}`, signature]) {
+      const answer = await service.send("GET", "/api/resource", { bearer });
+      expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
+    }
+  });
+
   test("any altered character is rejected", async () => {
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for (let position = 0; position < good.length; position += 7) {

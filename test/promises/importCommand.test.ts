@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
-import { createDatabase, query, secretKey, startTestService } from "../support/service.ts";
+import { createDatabase, query, realHashes, secretKey, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 import { runOnTerminal } from "../support/terminal.ts";
 
@@ -63,7 +63,7 @@ describe("latchkey users import", { timeout: 90_000 }, () => {
   });
 
   test("lets the imported users sign in with their passwords, except a blocked one", async () => {
-    const service = await startTestService({}, databaseUrl);
+    const service = await startTestService(realHashes, databaseUrl);
     const signIn = (name: string, password: string) =>
       service.send("GET", "/api/resource", { basic: [name, password] }).then(({ status }) => status);
     expect(await signIn("susan", "x")).toBe(200);

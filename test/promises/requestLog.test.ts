@@ -8,7 +8,7 @@ test("the log lines of requests have the format of all other lines", async () =>
   await register("miguel");
   await send("GET", "/api/resource", { bearer: await token("miguel") });
   await send("GET", "/unknown");
-  await vi.waitFor(() => expect(requestLines()).toHaveLength(4));
+  await vi.waitFor(() => expect(requestLines().at(-1)).toContain('"problem":"not-found"'));
 
   for (const line of requestLines()) {
     const { level: _level, time, pid, hostname, msg, ...members } = JSON.parse(line);
@@ -17,7 +17,10 @@ test("the log lines of requests have the format of all other lines", async () =>
     pino({ base: { pid, hostname }, timestamp: () => `,"time":${time}` }, { write }).info(members, msg);
     expect(line).toBe(expected[0]);
   }
-  const [registration, signIn, check, unknown] = requestLines().map((line) => JSON.parse(line));
+  // On a busy machine, registrations and sign-ins are repeated.
+  const [registration, signIn, check, unknown] = requestLines()
+    .filter((line) => !line.includes('"problem":"overloaded"'))
+    .map((line) => JSON.parse(line));
   expect(registration).toMatchObject({ operation: "createUser", res: { status: 201 }, msg: "request completed" });
   expect(signIn).toMatchObject({ operation: "issueToken", res: { status: 200 } });
   expect(check).toMatchObject({

@@ -6,6 +6,7 @@ import { contract } from "./contract.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
 import { http } from "./http.ts";
+import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -25,6 +26,7 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...imports,
   ...keys,
   ...database,
   ...settings,

@@ -99,6 +99,14 @@ export const http: readonly Mutation[] = [
     only: "refuses TLS 1.1",
   },
   {
+    name: "the log line of a request has no problem",
+    file: "src/observability/log.ts",
+    find: 'member("problem", problem)',
+    replace: 'member("problem", undefined)',
+    test: "test/promises/requestLog.test.ts",
+    only: "format",
+  },
+  {
     name: "audit events depend on LOG_LEVEL",
     file: "src/observability/log.ts",
     find: 'const lines = log.level === "silent" ? log : log.child({}, { level: "info" });',

@@ -12,6 +12,14 @@ export const tokens: readonly Mutation[] = [
     only: "for an expired token",
   },
   {
+    name: "a token with the signature of a verified one is accepted",
+    file: "src/tokens/accessTokens.ts",
+    find: "if (known?.token === token) return",
+    replace: "if (known) return",
+    test: "test/promises/forgedTokens.test.ts",
+    only: "verified before",
+  },
+  {
     name: "a token of another type is accepted",
     file: "src/tokens/accessTokens.ts",
     find: 'typ: "at+jwt",\n        required',

@@ -1,8 +1,8 @@
 /** When and from which network each secret of an API key was last used. Collected in memory, and written once a minute. */
-import type { Network } from "../identifiers.ts";
-import { startPoller } from "../lib/poller.ts";
-import type { ApiKeyDigest } from "./format.ts";
-import type { ApiKeyStore, LastUse } from "./storeTypes.ts";
+import type { Network } from "../../identifiers.ts";
+import { startPoller } from "../../lib/poller.ts";
+import type { ApiKeyDigest } from "../format.ts";
+import type { LastUse, VerificationStore } from "./storeTypes.ts";
 
 const minuteMs = 60_000;
 const retry = { firstMs: 5_000, maxMs: minuteMs };
@@ -19,7 +19,7 @@ export type LastUses = {
 };
 
 type Parts = {
-  store: Pick<ApiKeyStore, "recordUses">;
+  store: Pick<VerificationStore, "recordUses">;
   /** Receives errors of the store. Must not throw. */
   onError: (error: unknown) => void;
 };

@@ -1,20 +1,20 @@
 /** Checks API keys: from memory after the first use, until an entry of the revocation list makes the key outdated. */
 import QuickLRU from "quick-lru";
-import type { Audit } from "../audit/audit.ts";
-import { unknownNetwork } from "../networks.ts";
-import type { ApiKeyPrincipal } from "../principal.ts";
-import { Problem, type ProblemSlug } from "../problems/problems.ts";
-import { clientNetworks } from "../requestContext.ts";
-import { revocableCache } from "../revocations/cache.ts";
-import type { Revocations } from "../revocations/revocations.ts";
-import { type ApiKeyDigest, parseKey } from "./format.ts";
+import type { Audit } from "../../audit/audit.ts";
+import { unknownNetwork } from "../../networks.ts";
+import type { ApiKeyPrincipal } from "../../principal.ts";
+import { Problem, type ProblemSlug } from "../../problems/problems.ts";
+import { clientNetworks } from "../../requestContext.ts";
+import { revocableCache } from "../../revocations/cache.ts";
+import type { Revocations } from "../../revocations/revocations.ts";
+import { type ApiKeyDigest, parseKey } from "../format.ts";
 import type { LastUses } from "./lastUses.ts";
-import type { ApiKeyStore, StoredKey } from "./storeTypes.ts";
+import type { StoredKey, VerificationStore } from "./storeTypes.ts";
 
 export type VerifyApiKey = (text: string) => ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
 
 type Parts = {
-  store: Pick<ApiKeyStore, "findByDigest">;
+  store: Pick<VerificationStore, "findByDigest">;
   revocations: Pick<Revocations, "onEntry" | "requireCurrent">;
   lastUses: Pick<LastUses, "record">;
   /** The time of the database. */
