@@ -28,16 +28,36 @@ type Schema = { type?: string | string[]; format?: string; properties?: Record<s
 
 /** The part of Postman's format that this script uses. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
-type Request = { name?: string; method: string; url: Address; body?: { raw?: string } };
+type Request = { name?: string; method: string; url: Address; header?: Parameter[]; body?: { raw?: string } };
 type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
 type Parameter = { key: string; value: string; disabled?: boolean };
 
 /** An operation, its request in the collection, the variables that it needs, and those that its response sets. */
-type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
+type Step = {
+  path: string;
+  operation: Operation;
+  item: Item;
+  takes: string[];
+  gives: string[];
+  /** Creates the object that this step deletes. */
+  creation?: Step | undefined;
+};
 
 /** The variables of each security scheme. */
 const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"], apiKeyAuth: ["key"] } as const;
 type Scheme = keyof typeof credentials;
+
+/**
+ * Requests that delete what another request deletes as well. Each gets an object of its own, which another operation creates
+ * before.
+ */
+const ownObjects: Record<string, string> = {
+  deleteUserById: "createUser",
+  endUserSession: "createSession",
+  deleteUserApiKey: "createApiKey",
+};
+/** The id of that object. */
+const ownObjectId = "own_object_id";
 
 /** The variables at the start of a run. Responses set the others. */
 const initial: Record<string, string> = {
@@ -99,11 +119,16 @@ async function readSteps(contract: Contract): Promise<Step[]> {
   // A value becomes a variable only if one response sets it and another request needs it. Otherwise the example is sent.
   const given = new Set([...Object.keys(initial), ...steps.flatMap(({ gives }) => gives)]);
   const taken = new Set([...Object.values(credentials).flat(), ...steps.flatMap(({ takes }) => takes)]);
-  return steps.map((step) => ({
-    ...step,
-    takes: step.takes.filter((name) => given.has(name)),
-    gives: step.gives.filter((name) => taken.has(name)),
-  }));
+  const connected = steps.map(
+    (step): Step => ({
+      ...step,
+      takes: step.takes.filter((name) => given.has(name)),
+      gives: step.gives.filter((name) => taken.has(name)),
+    }),
+  );
+  const creationFor = ({ operation }: Step) =>
+    connected.find((one) => one.operation.operationId === ownObjects[operation.operationId]);
+  return connected.map((step) => ({ ...step, creation: creationFor(step) }));
 }
 
 const isEnding = ({ item }: Step) => ["PUT", "PATCH", "DELETE"].includes(item.request.method);
@@ -168,40 +193,32 @@ const isAdministrative = ({ operation: { security } }: Step): boolean =>
     .some((scope) => !scope.startsWith("account:"));
 
 function itemOf(step: Step, known: Set<string>): object {
-  const { path, operation, item, takes } = step;
-  const filled = (name: string, variable: string | undefined, example: unknown) => {
-    if (variable === undefined || !takes.includes(variable)) return example;
-    return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
-  };
+  const { path, operation, item, takes, creation } = step;
   const { name: _, body, ...request } = item.request;
-  const members = Object.entries(bodyOf(item)).map(([name, example]) => [
-    name,
-    filled(name, bodyVariable(name), example),
-  ]);
-  const isOptional = (key: string) => !operation.parameters?.some(({ name, required }) => name === key && required);
   return {
     id: operation.operationId,
     name: item.name,
-    event: [{ listen: "test", script: { type: "text/javascript", exec: testsOf(step).split("\n") } }],
+    event: [...(creation ? [script("prerequest", creationOf(creation, known))] : []), script("test", testsOf(step))],
     request: {
       ...request,
+      ...(request.header && { header: request.header.filter(({ key }) => !isConditional(operation, key)) }),
       auth: authOf(step, known),
       url: complete({
         ...request.url,
-        query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
-        variable: request.url.variable.map(({ key, value, ...rest }) => {
+        query: request.url.query.map((parameter) => ({
+          ...parameter,
+          disabled: !isRequired(operation, parameter.key),
+        })),
+        variable: request.url.variable.map(({ key, value, ...rest }, index, { length }) => {
+          if (creation && index === length - 1) return { ...rest, key, value: `{{${ownObjectId}}}` };
           const variable = pathVariable(path, key);
           // If no response sets it, the example of the contract is used.
           const example = takes.includes(variable) && !known.has(variable) ? exampleIn(operation, key, value) : value;
-          return { ...rest, key, value: String(known.has(variable) ? filled(key, variable, value) : example) };
+          const filled = known.has(variable) ? fill(step, known, { name: key, variable, example: value }) : example;
+          return { ...rest, key, value: String(filled) };
         }),
       }),
-      ...(body?.raw && {
-        body: {
-          ...body,
-          raw: isObject(body.raw) ? JSON.stringify(Object.fromEntries(members), undefined, 2) : body.raw,
-        },
-      }),
+      ...(body?.raw && { body: { ...body, raw: filledBody(step, known) } }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,
@@ -218,6 +235,56 @@ const complete = (url: Address): { raw: string } & Address => ({
   raw: new postman.Url({ host: url.host, path: url.path, query: url.query }).toString(),
   ...url,
 });
+
+const isRequired = ({ parameters = [] }: Operation, key: string): boolean =>
+  parameters.some(({ name, required }) => name === key && required);
+
+/** Whether a header is an optional parameter, such as If-Match, whose example does not fit the object of the run. */
+const isConditional = ({ parameters = [] }: Operation, key: string): boolean =>
+  parameters.some(({ name, in: place, required }) => place === "header" && name === key && !required);
+
+type Value = { name: string; variable: string | undefined; example: unknown };
+
+/** Replaces an example by the variable, or makes it unique if the variable is not known yet. */
+function fill({ takes }: Step, known: Set<string>, { name, variable, example }: Value): unknown {
+  if (variable === undefined || !takes.includes(variable)) return example;
+  return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
+}
+
+function filledBody(step: Step, known: Set<string>): string {
+  const { raw = "" } = step.item.request.body ?? {};
+  if (!isObject(raw)) return raw;
+  const members = Object.entries(bodyOf(step.item)).map(([name, example]) => [
+    name,
+    fill(step, known, { name, variable: bodyVariable(name), example }),
+  ]);
+  return JSON.stringify(Object.fromEntries(members), undefined, 2);
+}
+
+const script = (listen: "prerequest" | "test", text: string): object => ({
+  listen,
+  script: { type: "text/javascript", exec: text.split("\n") },
+});
+
+/** The script that creates an object before the request that deletes it. */
+function creationOf(step: Step, known: Set<string>): string {
+  // Without credentials, it is another user that is created.
+  const isOpen = step.operation.security.some(isEmpty);
+  const used = new Set([...known].filter((name) => !isOpen || name !== "username"));
+  const request = {
+    url: `{{baseUrl}}${step.path}`,
+    method: step.item.request.method,
+    header: { "Content-Type": "application/json" },
+    body: { mode: "raw", raw: filledBody(step, used) },
+    auth: isOpen ? { type: "noauth" } : basicAuth(...credentials.basicAuth),
+  };
+  return [
+    `const creation = JSON.parse(pm.variables.replaceIn(${JSON.stringify(JSON.stringify(request))}));`,
+    "pm.sendRequest(creation, (error, response) => {",
+    `  pm.variables.set("${ownObjectId}", error ? "" : response.json().id);`,
+    "});",
+  ].join("\n");
+}
 
 /** The script that runs after the response: it compares the response with the contract, and sets variables. */
 function testsOf({ path, operation, item, gives }: Step): string {
