@@ -1,6 +1,7 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
+import { administration } from "./administration.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
@@ -19,6 +20,7 @@ import { users } from "./users.ts";
 export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
+  ...administration,
   ...requests,
   ...documentation,
   ...http,
