@@ -51,7 +51,7 @@ export type Operation = {
   scopes: string[];
   parameters: Parameter[];
   /** `examples` are complete bodies. */
-  body: { type: string; schema: Schema; examples: unknown[] } | undefined;
+  body: { type: string; isRequired: boolean; schema: Schema; examples: unknown[] } | undefined;
   statuses: number[];
   /** The members of its 2xx responses at any depth, by name and by kind. Later requests use their values. */
   returnedNames: Set<string>;
@@ -74,7 +74,7 @@ type Document = {
   paths: Record<string, Record<string, OpenApiOperation>>;
   components: Record<string, Record<string, unknown>>;
 };
-type Content = { content?: Record<string, MediaType> };
+type Content = { required?: boolean; content?: Record<string, MediaType> };
 type MediaType = { schema: Schema; example?: unknown; examples?: Examples };
 type OpenApiParameter = Omit<Parameter, "examples"> & { example?: unknown; examples?: Examples };
 type OpenApiOperation = {
@@ -137,7 +137,9 @@ export function readApi(file: string): Api {
 
   const operations = Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]): Operation => {
-      const [type, body] = schemaOf(follow(operation.requestBody ?? {})) ?? [];
+      const requestBody = follow(operation.requestBody ?? {});
+      const [type, body] = schemaOf(requestBody) ?? [];
+      const isRequired = requestBody.required ?? false;
       const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
       // The requirement {} makes credentials optional. A token and an API key are sent with the same scheme.
       const isOptional = operation.security.some((one) => Object.keys(one).length === 0);
@@ -156,7 +158,7 @@ export function readApi(file: string): Api {
           ...parameter,
           examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],
         })),
-        body: type && body ? { type, schema: body.schema, examples: valuesOf(body) } : undefined,
+        body: type && body ? { type, isRequired, schema: body.schema, examples: valuesOf(body) } : undefined,
         statuses: Object.keys(operation.responses).map(Number),
         returnedNames: new Set(given),
         returnedKinds: new Set(given.map(kindOf)),

@@ -14,10 +14,12 @@ export function rolesOf(api: Api) {
     return names.every((name) => members.includes(name));
   };
   const takesNothing = ({ body, parameters }: Operation) => body === undefined && parameters.length === 0;
+  const requiresNothing = ({ body, parameters }: Operation) =>
+    !body?.isRequired && parameters.every(({ required }) => !required);
   const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
 
-  const signIn = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
-  const issue = find((one) => takesNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
+  const signIn = find((one) => requiresNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
+  const issue = find((one) => requiresNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
   const self = find(
     (one) =>
       one.method === "GET" && takesNothing(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),

@@ -16,13 +16,13 @@ export type TokenRequest = {
 
 /** What a session or a token may be used for. The rights of the user decide as well, each time that a token is issued. */
 export type TokenLimits = {
-  /** `undefined`: this service, and any API that a refresh names. */
-  audience: string | undefined;
-  /** `undefined`: all that the user has. */
-  scopes: readonly string[] | undefined;
+  /** `null`: this service, and any API that a refresh names. */
+  audience: string | null;
+  /** `null`: all that the user has. */
+  scopes: readonly string[] | null;
 };
 
-export const unlimited: TokenLimits = { audience: undefined, scopes: undefined };
+export const unlimited: TokenLimits = { audience: null, scopes: null };
 
 /** What a limited token contains. */
 export type TokenGrant = {
@@ -79,9 +79,9 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
 
   return {
     async narrow(limits, request) {
-      const audience = request.audience ?? limits.audience ?? (request.scope === undefined ? undefined : issuer);
-      if (audience === undefined) return limits;
-      if (limits.audience !== undefined && audience !== limits.audience) {
+      const audience = request.audience ?? limits.audience ?? (request.scope === undefined ? null : issuer);
+      if (audience === null) return limits;
+      if (limits.audience !== null && audience !== limits.audience) {
         throw new Problem("invalid-target", { detail: `The session is limited to ${limits.audience}.` });
       }
       const hasScope = await scopesOf(audience);
@@ -97,7 +97,7 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
     },
 
     async grant(userId, { audience, scopes }) {
-      if (audience === undefined || (audience === issuer && scopes === undefined)) return undefined;
+      if (audience === null || (audience === issuer && scopes === null)) return undefined;
       revocations.requireCurrent();
       const rights = await access.rightsOf(userId);
       const held = (wanted: readonly string[]) => {

@@ -1,3 +1,6 @@
+import type { AuditEvent } from "../audit/audit.ts";
+import { auditContext } from "../audit/auditRow.ts";
+import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { userId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
@@ -50,6 +53,12 @@ const roleColumns = {
 const roleParameters = { name: text, description: text, scopes: arrayOf(text) };
 const roleChanged = "'role:' || name";
 
+/** No user is the subject of these events. */
+const record = (event: AuditEvent, from: string, details: string): string =>
+  recordEvent({ event, from, subject: "NULL::uuid", details: `jsonb_build_object(${details})` });
+const recordRole = (from: string): string =>
+  record("role-changed", from, `'role', ${from}.name, 'scope', array_to_string(${from}.scopes, ' ')`);
+
 const listRoles = statement({
   name: "list-roles",
   sql: `SELECT ${selectedRole} FROM roles WHERE :after IS NULL OR name > :after ORDER BY name LIMIT :limit`,
@@ -66,9 +75,11 @@ const findRole = statement({
 
 const insertRole = statement({
   name: "insert-role",
-  sql: `INSERT INTO roles (name, description, scopes) VALUES (:name, :description, :scopes)
-    ON CONFLICT DO NOTHING RETURNING ${selectedRole}`,
-  parameters: roleParameters,
+  sql: `WITH created AS (
+      INSERT INTO roles (name, description, scopes) VALUES (:name, :description, :scopes) ON CONFLICT DO NOTHING RETURNING *
+    ), audited AS (${recordRole("created")})
+    SELECT ${selectedRole} FROM created`,
+  parameters: { ...roleParameters, audit: auditParameter },
   columns: roleColumns,
 });
 
@@ -80,17 +91,18 @@ const replaceRole = statement({
       WHERE name = :name AND scopes = :expected RETURNING *
     ), revoked AS (
       ${revoke({ from: "changed", subject: roleChanged, minimumEpoch: "CASE WHEN :expected <@ :scopes THEN 0 ELSE version END" })}
-    )
+    ), audited AS (${recordRole("changed")})
     SELECT ${selectedRole}, revoked.* FROM changed, revoked`,
-  parameters: { ...roleParameters, expected: arrayOf(text) },
+  parameters: { ...roleParameters, expected: arrayOf(text), audit: auditParameter },
   columns: { ...roleColumns, ...revocationColumns },
 });
 
 const deleteRole = statement({
   name: "delete-role",
-  sql: `WITH deleted AS (DELETE FROM roles WHERE name = :name AND scopes = :expected RETURNING name, version)
+  sql: `WITH deleted AS (DELETE FROM roles WHERE name = :name AND scopes = :expected RETURNING name, version),
+      audited AS (${record("role-deleted", "deleted", "'role', deleted.name")})
     ${revoke({ from: "deleted", subject: roleChanged, minimumEpoch: "version + 1" })}`,
-  parameters: { name: text, expected: arrayOf(text) },
+  parameters: { name: text, expected: arrayOf(text), audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -105,14 +117,16 @@ const findApiScopes = statement({
 export const roleStore = (database: Database): RoleStore => ({
   list: (limit, after) => database.read((knex) => listRoles.rows(knex, { limit, after: after ?? null })),
   find: (name) => database.read((knex) => findRole.first(knex, { name })),
-  insert: (role) => database.write((knex) => insertRole.first(knex, role)),
+  insert: (role) => database.write((knex) => insertRole.first(knex, { ...role, audit: auditContext() })),
   async replace(role, expected) {
-    const row = await database.write((knex) => replaceRole.first(knex, { ...role, expected }));
+    const change = { ...role, expected, audit: auditContext() };
+    const row = await database.write((knex) => replaceRole.first(knex, change));
     if (!row) return undefined;
     const { subject, minimumEpoch, expiresAt, ...replaced } = row;
     return { role: replaced, changed: { subject, minimumEpoch, expiresAt } };
   },
-  delete: (name, expected) => database.write((knex) => deleteRole.first(knex, { name, expected })),
+  delete: (name, expected) =>
+    database.write((knex) => deleteRole.first(knex, { name, expected, audit: auditContext() })),
   async findApiScopes(names) {
     const rows = await database.read((knex) => findApiScopes.rows(knex, { names }));
     return rows.flatMap(({ name }) => name ?? []);
@@ -131,6 +145,13 @@ const apiColumns = {
   updatedAt: timestamptz,
 };
 const apiChanged = "'api:' || audience";
+const recordApi = (event: AuditEvent, from: string): string =>
+  record(
+    event,
+    from,
+    `'audience', ${from}.audience, 'scope',
+      array_to_string(ARRAY(SELECT scope ->> 'name' FROM jsonb_array_elements(${from}.scopes) AS scope), ' ')`,
+  );
 
 const listApis = statement({
   name: "list-apis",
@@ -148,9 +169,12 @@ const findApi = statement({
 
 const insertApi = statement({
   name: "insert-api",
-  sql: `INSERT INTO apis (audience, name, scopes, token_ttl_seconds) VALUES (:audience, :name, :scopes::jsonb, :ttl)
-    ON CONFLICT DO NOTHING RETURNING ${selectedApi}`,
-  parameters: { audience: text, name: text, scopes: text, ttl: nullable(integer) },
+  sql: `WITH created AS (
+      INSERT INTO apis (audience, name, scopes, token_ttl_seconds) VALUES (:audience, :name, :scopes::jsonb, :ttl)
+      ON CONFLICT DO NOTHING RETURNING *
+    ), audited AS (${recordApi("api-created", "created")})
+    SELECT ${selectedApi} FROM created`,
+  parameters: { audience: text, name: text, scopes: text, ttl: nullable(integer), audit: auditParameter },
   columns: apiColumns,
 });
 
@@ -168,7 +192,7 @@ const updateApi = statement({
       WHERE NOT scopes @> jsonb_build_array(jsonb_build_object('name', scope -> 'name'))
     ), revoked AS (
       ${revoke({ from: "changed", subject: apiChanged, minimumEpoch: "CASE WHEN EXISTS (SELECT FROM removed) THEN version ELSE 0 END" })}
-    )
+    ), audited AS (${recordApi("api-changed", "changed")})
     SELECT ${selectedApi}, revoked.* FROM changed, revoked`,
   parameters: {
     audience: text,
@@ -176,23 +200,27 @@ const updateApi = statement({
     scopes: nullable(text),
     setsTtl: boolean,
     ttl: nullable(integer),
+    audit: auditParameter,
   },
   columns: { ...apiColumns, ...revocationColumns },
 });
 
 const deleteApi = statement({
   name: "delete-api",
-  sql: `WITH deleted AS (DELETE FROM apis WHERE audience = :audience RETURNING audience, version)
+  sql: `WITH deleted AS (DELETE FROM apis WHERE audience = :audience RETURNING audience, version),
+      audited AS (${record("api-deleted", "deleted", "'audience', deleted.audience")})
     ${revoke({ from: "deleted", subject: apiChanged, minimumEpoch: "version + 1" })}`,
-  parameters: { audience: text },
+  parameters: { audience: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
 export const apiStore = (database: Database): ApiStore => ({
   list: (limit, after) => database.read((knex) => listApis.rows(knex, { limit, after: after ?? null })),
   find: (audience) => database.read((knex) => findApi.first(knex, { audience })),
-  insert: ({ audience, name, scopes, tokenTtlSeconds: ttl }) =>
-    database.write((knex) => insertApi.first(knex, { audience, name, scopes: JSON.stringify(scopes), ttl })),
+  insert({ audience, name, scopes, tokenTtlSeconds: ttl }) {
+    const api = { audience, name, scopes: JSON.stringify(scopes), ttl, audit: auditContext() };
+    return database.write((knex) => insertApi.first(knex, api));
+  },
   async update(audience, { name, scopes, tokenTtlSeconds }) {
     const change = {
       audience,
@@ -200,11 +228,12 @@ export const apiStore = (database: Database): ApiStore => ({
       scopes: scopes ? JSON.stringify(scopes) : null,
       setsTtl: tokenTtlSeconds !== undefined,
       ttl: tokenTtlSeconds ?? null,
+      audit: auditContext(),
     };
     const row: RowOf<typeof updateApi> | undefined = await database.write((knex) => updateApi.first(knex, change));
     if (!row) return undefined;
     const { subject, minimumEpoch, expiresAt, ...api } = row;
     return { api, changed: { subject, minimumEpoch, expiresAt } };
   },
-  delete: (audience) => database.write((knex) => deleteApi.first(knex, { audience })),
+  delete: (audience) => database.write((knex) => deleteApi.first(knex, { audience, audit: auditContext() })),
 });

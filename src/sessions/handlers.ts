@@ -69,7 +69,7 @@ export const representSession = (session: Session, current: boolean): components
   expires_at: session.expiresAt.toISOString(),
   user_agent: session.userAgent,
   address: session.address,
-  audience: session.limits.audience ?? null,
-  scope: session.limits.scopes?.join(" ") ?? null,
+  audience: session.audience,
+  scope: session.scopes?.join(" ") ?? null,
   current,
 });

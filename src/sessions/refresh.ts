@@ -60,9 +60,9 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
     const { sessionId, generation } = token;
     const state = await store.find(sessionId, generation);
     if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
-    const { userId, limits } = state;
+    const { userId, audience, scopes } = state;
     // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
-    const found = { userId, limits, seed: Uint8Array.from(state.seed) };
+    const found = { userId, audience, scopes, seed: Uint8Array.from(state.seed) };
     constants.set(sessionId, found);
     requireLive(state);
     const tokenGrant = await grantOf(found);

@@ -74,11 +74,15 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
-      store.insert({ id, seed, digest: digestOf(secret), limits, ...device, userId, epoch }, times, tokens.ttlSeconds),
+      store.insert(
+        { id, seed, digest: digestOf(secret), ...limits, ...device, userId, epoch },
+        times,
+        tokens.ttlSeconds,
+      ),
     );
     if (!inserted) throw new Problem("invalid-credentials");
     const { userId } = inserted.grant;
-    constants.set(id, { userId, seed, limits });
+    constants.set(id, { userId, seed, ...limits });
     audit("session-created", { userId, sessionId: id });
     for (const revocation of inserted.ended) {
       enforce(revocation);
@@ -99,7 +103,8 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
   ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
-    const grantOf: GrantOf = async ({ userId, limits }) => grants.grant(userId, await grants.narrow(limits, request));
+    const grantOf: GrantOf = async ({ userId, ...limits }) =>
+      grants.grant(userId, await grants.narrow(limits, request));
     try {
       return issueTokens(await exchange(token, address, grantOf), issue);
     } catch (error) {

@@ -1,4 +1,3 @@
-import type { TokenLimits } from "../access/grants.ts";
 import type { AuditEvent } from "../audit/audit.ts";
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
@@ -164,12 +163,12 @@ const findSession = statement({
     generation: integer,
     digest: bytea,
     address: nullable(text),
+    ...limitColumns,
     isEnded: boolean,
     isExpired: boolean,
     secondsSinceUse: nullable(double),
     usedAtSecond: nullable(text),
     rotation: nullable(text),
-    ...limitColumns,
   },
 });
 
@@ -195,9 +194,9 @@ const listSessions = statement({
     createdAt: timestamptz,
     userAgent: nullable(text),
     address: nullable(text),
+    ...limitColumns,
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
-    ...limitColumns,
   },
 });
 
@@ -232,22 +231,14 @@ const forgetRefreshNetworks = statement({
   parameters: { userId },
 });
 
-const limitsOf = ({ audience, scopes }: RowLimits): TokenLimits => ({
-  audience: audience ?? undefined,
-  scopes: scopes ?? undefined,
-});
-type RowLimits = { audience: string | null; scopes: string[] | null };
-
 /** The time until instances with a slow clock consider a token expired, too. */
 const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
 
 export function sessionStore(database: Database): SessionStore {
   return {
-    async insert({ address, userAgent, limits, ...session }, times, tokenSeconds) {
+    async insert({ address, userAgent, ...session }, times, tokenSeconds) {
       const values = {
         ...session,
-        audience: limits.audience ?? null,
-        scopes: limits.scopes ?? null,
         kept: times.sessionsPerUser - 1,
         idle: times.idleSeconds,
         lifetime: times.lifetimeSeconds,
@@ -280,18 +271,14 @@ export function sessionStore(database: Database): SessionStore {
     async find(id, generation) {
       const row = await database.read((knex) => findSession.first(knex, { id, presented: generation }));
       if (!row) return undefined;
-      const { usedAtSecond, rotation, audience, scopes, ...state } = row;
+      const { usedAtSecond, rotation, ...state } = row;
       const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
       // If recent_rotations has another time, an earlier version made that rotation in another transaction.
-      const made = rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network };
-      return { ...state, limits: limitsOf({ audience, scopes }), rotation: made };
+      return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
     },
 
-    async list(userId, limit, cursor) {
-      const page = { userId, limit, cursor: cursor ?? null };
-      const rows = await database.read((knex) => listSessions.rows(knex, page));
-      return rows.map(({ audience, scopes, ...session }) => ({ ...session, limits: limitsOf({ audience, scopes }) }));
-    },
+    list: (userId, limit, cursor) =>
+      database.read((knex) => listSessions.rows(knex, { userId, limit, cursor: cursor ?? null })),
 
     end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 

@@ -5,7 +5,7 @@ import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
 /** A session in the list of its user. Times are rounded to hours, because they must not reveal when a token is used. */
-export type Session = {
+export type Session = TokenLimits & {
   id: SessionId;
   createdAt: Date;
   lastUsedAt: Date;
@@ -14,17 +14,15 @@ export type Session = {
   userAgent: string | null;
   /** Of the last refresh. */
   address: string | null;
-  limits: TokenLimits;
 };
 
 /** What never changes in a session. */
-export type SessionConstants = { userId: UserId; seed: Uint8Array; limits: TokenLimits };
+export type SessionConstants = TokenLimits & { userId: UserId; seed: Uint8Array };
 
 /** The state of a session that a refresh needs, from one snapshot of the database. */
-export type SessionState = {
+export type SessionState = TokenLimits & {
   userId: UserId;
   seed: Buffer;
-  limits: TokenLimits;
   generation: number;
   digest: Buffer;
   /** The client address of the last rotation. */
@@ -63,8 +61,7 @@ export type SessionStore = {
    * password was changed after the given epoch, or the user was deleted
    */
   insert(
-    session: { id: SessionId; seed: Buffer; digest: Buffer; limits: TokenLimits } & Device &
-      Pick<Caller, "userId" | "epoch">,
+    session: { id: SessionId; seed: Buffer; digest: Buffer } & TokenLimits & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;

@@ -1,5 +1,6 @@
 /** API keys: their management, their verification, and the record of their last use. */
 import type { Access } from "../access/rights.ts";
+import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
 import { collectLastUses } from "../apiKeys/verification/lastUses.ts";
@@ -7,8 +8,6 @@ import { verificationStore } from "../apiKeys/verification/store.ts";
 import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
-import type { Principal } from "../principal.ts";
-import { Problem } from "../problems/problems.ts";
 import { clientNetworks } from "../requestContext.ts";
 import { actorOf } from "../users/administration/actor.ts";
 import type { Administration } from "../users/administration/administration.ts";
@@ -40,19 +39,13 @@ export function openApiKeys(
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
   });
   lifecycle.add("background", "API keys", lastUses.close);
-  const refuseMissing = ({ userId }: Principal, missing: readonly string[]): void => {
-    const scope = missing.join(" ");
-    if (missing.length === 0) return;
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope });
-  };
   return {
     apiKeys: createApiKeys({
       store: apiKeyStore(database),
-      requireScopes: async (principal, scopes) =>
-        refuseMissing(principal, await access.missingScopes(principal, scopes)),
+      access,
       requireAdministrable: async (principal, userId) =>
         void (await administration.requireAuthority(userId, await actorOf(access, principal, clientNetworks()))),
+      findApiScopes: roleStore(database).findApiScopes,
       enforce: revocations.apply,
       clock,
       audit,

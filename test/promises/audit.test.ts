@@ -154,6 +154,59 @@ test("a request without the scope is logged", async () => {
   expectEvents(refused, { event: "password-accepted", userId }, expected);
 });
 
+test("each change of an API key, and each refusal, is logged with its owner and its reason", async () => {
+  const { id: userId } = await service.register("machinist");
+  const bearer = await service.token("machinist");
+  const created = await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } });
+  const { id: apiKeyId, key } = created.json;
+  const about = { userId, apiKeyId };
+  expectEvents(created, { event: "api-key-created", ...about });
+  const target = `/api/api-keys/${apiKeyId}`;
+  expectEvents(await service.send("PATCH", target, { bearer, json: { name: "daily" } }), {
+    event: "api-key-changed",
+    ...about,
+  });
+  const rotated = await service.send("POST", `${target}/rotations`, { bearer, json: { overlap_seconds: 0 } });
+  expectEvents(rotated, { event: "api-key-rotated", ...about });
+  const report = (key: string) => service.send("POST", "/api/api-keys/revocations", { json: { key } });
+  expectEvents(await report(rotated.json.key), { event: "api-key-revoked", ...about });
+  expectEvents(await report(rotated.json.key), { event: "api-key-refused", reason: "unknown" });
+  expectEvents(await service.send("GET", "/api/resource", { bearer: key }), {
+    event: "api-key-refused",
+    reason: "unknown",
+  });
+  const other = (await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } })).json;
+  expectEvents(await service.send("DELETE", `/api/api-keys/${other.id}`, { bearer }), {
+    event: "api-key-deleted",
+    userId,
+    apiKeyId: other.id,
+  });
+  const last = (await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } })).json;
+  const json = { current_password: password, new_password: "staple horse correct" };
+  const changed = await service.send("PUT", "/api/users/me/password", { bearer, json });
+  expectEvents(
+    changed,
+    { event: "password-accepted" },
+    { event: "password-changed", userId },
+    { event: "api-key-deleted", userId, apiKeyId: last.id, reason: "password-changed" },
+  );
+  // The table has the same events, stored with their changes.
+  const stored = await service.sql(
+    "SELECT event, details->>'api_key_id' AS key FROM audit_events WHERE subject_id = $1 AND event LIKE 'api-key-%' ORDER BY id",
+    [userId],
+  );
+  expect(stored).toEqual([
+    { event: "api-key-created", key: apiKeyId },
+    { event: "api-key-changed", key: apiKeyId },
+    { event: "api-key-rotated", key: apiKeyId },
+    { event: "api-key-revoked", key: apiKeyId },
+    { event: "api-key-created", key: other.id },
+    { event: "api-key-deleted", key: other.id },
+    { event: "api-key-created", key: last.id },
+    { event: "api-key-deleted", key: last.id },
+  ]);
+});
+
 test("refresh events: refreshed, repeated, reused, ahead", async () => {
   const patient = await startTestService({ SESSIONS_PER_USER: "1" }, service.databaseUrl);
   const told = () => patient.log.map((line) => JSON.parse(line)).filter(({ event }) => event);

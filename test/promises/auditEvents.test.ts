@@ -17,14 +17,19 @@ const loggedFor = ({ header }: Received) =>
 const seen = new Set<AuditEvent>();
 
 /** The events of changes are stored before the response, once each. */
-async function expectStored(answer: Received, subject: { id: string; name: string }, actorId: string | null) {
+async function expectStored(
+  answer: Received,
+  subject: { id: string | null; name: string | null },
+  actorId: string | null,
+  details: object = {},
+) {
   const changes = loggedFor(answer).filter(({ event }) => storedWithChange.has(event));
   expect(changes.length).toBeGreaterThan(0);
   const rows = (await storedFor(answer)).filter(({ event }) => storedWithChange.has(event as AuditEvent));
   expect(rows.map(({ event }) => event).sort()).toEqual(changes.map(({ event }) => event).sort());
   for (const row of rows) {
     expect(row).toMatchObject({ subject_id: subject.id, subject_name: subject.name, actor_id: actorId });
-    expect(row["address"]).toBe("127.0.0.1");
+    expect(row).toMatchObject({ address: "127.0.0.1", details });
     seen.add(row["event"] as AuditEvent);
   }
 }
@@ -55,6 +60,60 @@ test("the event of a change is stored with the change", async () => {
   const bearerToEnd = (await service.send("GET", "/api/token", { basic: renewed })).json.token;
   await expectStored(await service.send("DELETE", "/api/sessions", { bearer: bearerToEnd }), miguel, id);
   await expectStored(await service.send("DELETE", "/api/users/me", { basic: renewed }), miguel, id);
+});
+
+test("the event of a change of a role or an API is stored with the change", async () => {
+  const basic = await service.administrator("overseer");
+  const { id } = (await service.send("GET", "/api/users/me", { basic })).json;
+  const expectChange = async (details: object, method: string, target: string, json?: object) => {
+    const answer = await service.send(method, target, { basic, ...(json && { json }) });
+    await expectStored(answer, { id: null, name: null }, id, details);
+  };
+  const scopes = ["orders:read", "orders:write"].map((name) => ({ name, description: "" }));
+  const orders = { audience: "orders", scope: "orders:read orders:write" };
+  await expectChange(orders, "POST", "/api/apis", { audience: "orders", name: "Orders", scopes });
+  await expectChange({ audience: "orders", scope: "" }, "PATCH", "/api/apis/orders", { scopes: [] });
+  await expectChange({ audience: "orders" }, "DELETE", "/api/apis/orders");
+  await expectChange({ role: "clerk", scope: "" }, "PUT", "/api/roles/clerk", { scopes: [] });
+  const clerk = { role: "clerk", scope: "apis:read roles:read" };
+  await expectChange(clerk, "PUT", "/api/roles/clerk", { scopes: ["roles:read", "apis:read"] });
+  await expectChange({ role: "clerk" }, "DELETE", "/api/roles/clerk");
+});
+
+test("the event of a change of an API key is stored with the change", async () => {
+  const miguel = await service.register("keyholder");
+  const basic: [string, string] = ["keyholder", password];
+  const subject = { id: miguel.id, name: "keyholder" };
+  const send = (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const created = await send("POST", "/api/api-keys", { name: "first", scopes: [] });
+  const { id, key } = created.json;
+  await expectStored(created, subject, miguel.id, { api_key_id: id });
+  await expectStored(await send("PATCH", `/api/api-keys/${id}`, { name: "renamed" }), subject, miguel.id);
+  const rotated = await send("POST", `/api/api-keys/${id}/rotations`, { overlap_seconds: 60 });
+  await expectStored(rotated, subject, miguel.id, { api_key_id: id });
+  const reported = await service.send("POST", "/api/api-keys/revocations", { json: { key } });
+  await expectStored(reported, subject, null, { api_key_id: id });
+  const second = (await send("POST", "/api/api-keys", { name: "second", scopes: [] })).json.id;
+  await expectStored(await send("DELETE", `/api/api-keys/${second}`), subject, miguel.id, { api_key_id: second });
+});
+
+test("the event of an administrator's change is stored with the change", async () => {
+  const basic = await service.administrator("administrating");
+  const actor = (await service.send("GET", "/api/users/me", { basic })).json.id;
+  const send = (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const created = await send("POST", "/api/users", { username: "administered", password, roles: ["administrator"] });
+  const { id } = created.json;
+  const subject = { id, name: "administered" };
+  await expectStored(created, subject, actor);
+  for (const change of [{ roles: [] }, { blocked: true }, { blocked: false }]) {
+    await expectStored(await send("PATCH", `/api/users/${id}`, change), subject, actor);
+  }
+  const json = { new_password: "staple horse correct" };
+  await expectStored(await send("PUT", `/api/users/${id}/password`, json), subject, actor);
+  await expectStored(await send("DELETE", `/api/users/${id}/sessions`), subject, actor);
+  await expectStored(await send("DELETE", `/api/users/${id}`), subject, actor);
 });
 
 test("a change whose event cannot be stored is not made", async () => {

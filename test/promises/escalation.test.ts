@@ -1,13 +1,13 @@
 /** Nobody grants or changes more than they have, whichever way they try. */
 import { describe, expect, test, vi } from "vitest";
-import { setRoles } from "../support/accessControl.ts";
-import { password, startTestService } from "../support/service.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const other = await startTestService({}, service.databaseUrl);
 const admin = await service.administrator();
 const asAdmin = (method: string, target: string, json?: unknown) =>
   service.send(method, target, { basic: admin, json });
+const setRoles = (id: string, roles: string[]) => asAdmin("PATCH", `/api/users/${id}`, { roles });
 const define = (name: string, ...scopes: string[]) => asAdmin("PUT", `/api/roles/${name}`, { scopes });
 await define("manager", "roles:read", "roles:write");
 await define("registrar", "apis:read", "apis:write");
@@ -15,7 +15,7 @@ const withoutScope = (scope: string) => ({ status: 403, problem: "insufficient-s
 
 async function userWith(...roles: string[]) {
   const { id, username } = await service.register();
-  await setRoles(service, id, roles);
+  await setRoles(id, roles);
   const bearer = await service.token(username);
   const put = (name: string, ...scopes: string[]) =>
     service.send("PUT", `/api/roles/${name}`, { bearer, json: { scopes } });
@@ -146,6 +146,21 @@ describe("rights are those of now", () => {
     await define("default");
     for (const { bearer } of [before, after]) expect((await list(bearer)).status).toBe(403);
     await vi.waitFor(async () => expect((await list(before.bearer, other)).status).toBe(403), 1_000);
+  });
+
+  test("a role that gets another scope during a change is changed only by those who have that scope", async () => {
+    for (const change of [
+      () => manager.put("raced", "roles:write"),
+      () => service.send("DELETE", "/api/roles/raced", { bearer: manager.bearer }),
+    ]) {
+      await define("raced", "roles:read");
+      const edit = await holdLocks(service, "UPDATE roles SET scopes = '{apis:write}' WHERE name = 'raced'", []);
+      const changed = change();
+      await edit.untilWaiting(1);
+      await edit.commit();
+      expect(await changed).toMatchObject(withoutScope("apis:write"));
+    }
+    expect((await asAdmin("GET", "/api/roles/raced")).json.scopes).toEqual(["apis:write"]);
   });
 
   test("concurrent edits of a role leave the scopes of one of them, and only a permitted one counts", async () => {

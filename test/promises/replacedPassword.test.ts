@@ -134,7 +134,7 @@ describe.each(rememberings)("the network of %s", (by, remember) => {
     session = sessionId(uuidv7());
     const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
     await sessionStore(database).insert(
-      { id: session, userId: user.id, epoch: 0, ...secrets, limits: unlimited, address: home[0], userAgent: undefined },
+      { id: session, userId: user.id, epoch: 0, ...secrets, ...unlimited, address: home[0], userAgent: undefined },
       { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
       600,
     );

@@ -139,7 +139,7 @@ test("a network where a live session is used becomes known", async () => {
   const id = sessionId("01890000-0000-7000-8000-000000000001");
   const secrets = { seed: Buffer.alloc(32), digest: Buffer.alloc(32) };
   const inserted = await sessionStore(database).insert(
-    { id, userId, epoch: 0, ...secrets, limits: unlimited, address: train, userAgent: undefined },
+    { id, userId, epoch: 0, ...secrets, ...unlimited, address: train, userAgent: undefined },
     { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     600,
   );

@@ -2,6 +2,7 @@
 import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
 import { administration } from "./administration.ts";
+import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
@@ -11,6 +12,7 @@ import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
@@ -20,6 +22,7 @@ import { users } from "./users.ts";
 export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
+  ...rights,
   ...administration,
   ...requests,
   ...documentation,
@@ -30,6 +33,7 @@ export const mutations: readonly Mutation[] = [
   ...tokens,
   ...imports,
   ...keys,
+  ...apiKeys,
   ...database,
   ...settings,
   ...program,
