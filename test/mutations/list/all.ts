@@ -1,6 +1,7 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
+import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...administration,
   ...requests,
   ...documentation,
   ...http,
