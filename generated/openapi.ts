@@ -946,14 +946,14 @@ export interface components {
         };
         /**
          * @description The name of a role.
-         * @example order-clerk
+         * @example support
          */
         RoleName: string;
         /** @description A role without its name. */
         RoleDefinition: {
             /**
              * @description What the role is for. By default empty.
-             * @example Handles orders.
+             * @example Sees users and audit events.
              */
             description?: string;
             /**
@@ -970,7 +970,7 @@ export interface components {
             name: components["schemas"]["RoleName"];
             /**
              * @description What the role is for.
-             * @example Handles orders.
+             * @example Sees users and audit events.
              */
             description: string;
             /**
@@ -3042,7 +3042,7 @@ export interface operations {
                 limit?: number;
                 /**
                  * @description The `next` of the previous page.
-                 * @example order-clerk
+                 * @example support
                  */
                 after?: components["schemas"]["RoleName"];
             };
@@ -3079,7 +3079,7 @@ export interface operations {
             path: {
                 /**
                  * @description The role's name.
-                 * @example order-clerk
+                 * @example support
                  */
                 name: components["schemas"]["RoleName"];
             };
@@ -3115,7 +3115,7 @@ export interface operations {
             path: {
                 /**
                  * @description The role's name.
-                 * @example order-clerk
+                 * @example support
                  */
                 name: components["schemas"]["RoleName"];
             };
@@ -3145,7 +3145,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["NoStore"];
                     /**
                      * @description The role's path.
-                     * @example /api/roles/order-clerk
+                     * @example /api/roles/support
                      */
                     Location: string;
                     [name: string]: unknown;
@@ -3174,7 +3174,7 @@ export interface operations {
             path: {
                 /**
                  * @description The role's name.
-                 * @example order-clerk
+                 * @example support
                  */
                 name: components["schemas"]["RoleName"];
             };

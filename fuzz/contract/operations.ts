@@ -47,11 +47,13 @@ export type Operation = {
   path: string;
   /** The accepted credentials. None if everyone may call, with or without credentials. */
   schemes: ("basic" | "bearer")[];
+  /** Whether it accepts an API key as well, wherever it accepts a token. */
+  acceptsApiKeys: boolean;
   /** The scopes that it requires. None if everyone may call. */
   scopes: string[];
   parameters: Parameter[];
   /** `examples` are complete bodies. */
-  body: { type: string; isRequired: boolean; schema: Schema; examples: unknown[] } | undefined;
+  body: { type: string; schema: Schema; examples: unknown[]; required: boolean } | undefined;
   statuses: number[];
   /** The members of its 2xx responses at any depth, by name and by kind. Later requests use their values. */
   returnedNames: Set<string>;
@@ -81,7 +83,7 @@ type OpenApiOperation = {
   operationId: string;
   security: Record<string, string[]>[];
   parameters?: OpenApiParameter[];
-  requestBody?: Content;
+  requestBody?: Content & { required?: boolean };
   responses: Record<string, Content>;
 };
 
@@ -118,6 +120,9 @@ export function readApi(file: string): Api {
     if (scheme !== "basic" && scheme !== "bearer") throw new Error(`${name}: unsupported security scheme.`);
     return scheme;
   };
+  const isApiKeyScheme = (name: string) =>
+    (document.components["securitySchemes"]?.[name] as { bearerFormat?: string } | undefined)?.bearerFormat ===
+    "API key";
   const schemaOf = (content: Content) => Object.entries(content.content ?? {})[0];
   const valuesOf = ({ example, examples = {} }: { example?: unknown; examples?: Examples }): unknown[] => [
     ...(example !== undefined ? [example] : []),
@@ -139,7 +144,6 @@ export function readApi(file: string): Api {
     Object.entries(item).map(([method, operation]): Operation => {
       const requestBody = follow(operation.requestBody ?? {});
       const [type, body] = schemaOf(requestBody) ?? [];
-      const isRequired = requestBody.required ?? false;
       const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
       // The requirement {} makes credentials optional. A token and an API key are sent with the same scheme.
       const isOptional = operation.security.some((one) => Object.keys(one).length === 0);
@@ -153,12 +157,16 @@ export function readApi(file: string): Api {
         method: method.toUpperCase(),
         path,
         schemes: [...new Set(required.map(schemeOf))],
+        acceptsApiKeys: required.some((one) => Object.keys(one).some(isApiKeyScheme)),
         scopes: Object.values(required.at(-1) ?? {}).flat(),
         parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
           ...parameter,
           examples: [...valuesOf(parameter), ...examplesOf(follow(parameter.schema))],
         })),
-        body: type && body ? { type, isRequired, schema: body.schema, examples: valuesOf(body) } : undefined,
+        body:
+          type && body
+            ? { type, schema: body.schema, examples: valuesOf(body), required: requestBody.required === true }
+            : undefined,
         statuses: Object.keys(operation.responses).map(Number),
         returnedNames: new Set(given),
         returnedKinds: new Set(given.map(kindOf)),
@@ -170,7 +178,7 @@ export function readApi(file: string): Api {
     .sort((a, b) => Number(a.includes("{")) - Number(b.includes("{")))
     .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`) }));
   const takes = (operation: Operation, name: string) =>
-    operation.body !== undefined && name in (follow(operation.body.schema).properties ?? {});
+    operation.body !== undefined && membersOf(operation.body.schema).includes(name);
 
   return {
     contract: document as unknown as Contract,
@@ -189,9 +197,41 @@ export function readApi(file: string): Api {
   };
 }
 
-/** Returns the operations that return values for a member of `taker`, the best match first. */
-export function sourcesOf({ operations }: Api, taker: Operation, name: string): Operation[] {
+/** Whether only some users have the scopes of an operation. Every user has those for the own account. */
+export const needsRights = ({ scopes }: Operation): boolean => scopes.some((scope) => !scope.startsWith("account:"));
+
+/**
+ * Returns the operation that creates what a path parameter refers to: a POST to the collection or a PUT to the item, or the
+ * same for another collection of that name, if this one has none.
+ */
+export function creatorOf({ operations }: Api, { path }: Operation, name: string): Operation | undefined {
+  const at = path.indexOf(`/{${name}}`);
+  if (at < 0) return undefined;
+  const collectionOf = (one: Operation) => (one.method === "PUT" ? one.path.replace(/\/\{\w+\}$/, "") : one.path);
+  const creators = operations.filter(
+    ({ method, statuses }) => ["POST", "PUT"].includes(method) && statuses.includes(201),
+  );
+  const collection = path.slice(0, at);
+  return (
+    creators.find((one) => collectionOf(one) === collection) ??
+    creators.find((one) => collectionOf(one).endsWith(collection.slice(collection.lastIndexOf("/"))))
+  );
+}
+
+/** Whether a parameter should have a value of an earlier response. */
+export const refers = (api: Api, operation: Operation, name: string): boolean =>
+  isReference(name) || creatorOf(api, operation, name) !== undefined;
+
+/**
+ * Returns the operations that return values for a member of `taker`, the best match first. There are none if `taker` itself
+ * creates what the member names.
+ */
+export function sourcesOf(api: Api, taker: Operation, name: string): Operation[] {
+  const { operations } = api;
+  const creator = creatorOf(api, taker, name);
+  if (creator === taker) return [];
   const fitness = (one: Operation) =>
+    (one === creator ? 1000 : 0) +
     (one.returnedNames.has(name) ? 100 : 0) +
     10 * commonSegments(taker, one) -
     one.parameters.length -

@@ -13,19 +13,21 @@ export function rolesOf(api: Api) {
     const members = Object.keys(api.resolve(body?.schema ?? {}).properties ?? {});
     return names.every((name) => members.includes(name));
   };
-  const takesNothing = ({ body, parameters }: Operation) => body === undefined && parameters.length === 0;
-  const requiresNothing = ({ body, parameters }: Operation) =>
-    !body?.isRequired && parameters.every(({ required }) => !required);
+  const isForEveryone = ({ body, parameters, scopes }: Operation) =>
+    !body?.required &&
+    !parameters.some(({ in: place, required }) => required || place === "path") &&
+    scopes.length === 0;
   const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
 
-  const signIn = find((one) => requiresNothing(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
-  const issue = find((one) => requiresNothing(one) && needs(one, "basic") && one.returnedNames.has("token"));
+  const signIn = find((one) => isForEveryone(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
+  const issue = find((one) => isForEveryone(one) && needs(one, "basic") && one.returnedNames.has("token"));
   const self = find(
     (one) =>
-      one.method === "GET" && takesNothing(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),
+      one.method === "GET" && isForEveryone(one) && one.returnedNames.has("username") && needs(one, "basic", "bearer"),
   );
   const anyCaller = find(
-    (one) => one.method === "GET" && takesNothing(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
+    (one) =>
+      one.method === "GET" && isForEveryone(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
   );
   const isEndOf = (path: string | undefined) => (one: Operation) =>
     path !== undefined && one.method === "DELETE" && one.path === path;
@@ -51,6 +53,8 @@ export function rolesOf(api: Api) {
         /^\/\{\w+\}$/.test(one.path.slice(signIn.path.length)) &&
         one.path.startsWith(signIn.path),
     ),
+    /** Creates an API key of the caller. */
+    createKey: find((one) => one.method === "POST" && takes(one, "name", "scopes") && one.returnedNames.has("key")),
     revokeToken: find((one) => isEndOf(issue?.path)(one) && needs(one, "bearer")),
     deleteUser: find(isEndOf(self?.path)),
     /** Returns the public keys. */

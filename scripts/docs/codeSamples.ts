@@ -9,10 +9,10 @@ import { type Call, curl, go, javascript, python, Variable } from "./sampleLangu
 
 /** In the order of the page. */
 const languages = [
-  { lang: "bash", label: "curl", write: curl },
-  { lang: "javascript", label: "JavaScript", write: javascript },
-  { lang: "python", label: "Python", write: python },
-  { lang: "go", label: "Go", write: go },
+  { lang: "bash", label: "curl", write: curl, comment: "#" },
+  { lang: "javascript", label: "JavaScript", write: javascript, comment: "//" },
+  { lang: "python", label: "Python", write: python, comment: "#" },
+  { lang: "go", label: "Go", write: go, comment: "//" },
 ];
 
 export function codeSamples(contract: Contract, method: string, path: string, operation: Operation) {
@@ -24,7 +24,17 @@ export function codeSamples(contract: Contract, method: string, path: string, op
     body: bodyOf(contract, operation),
     answer: answerOf(contract, operation),
   };
-  return languages.map(({ lang, label, write }) => ({ lang, label, source: write(call) }));
+  const scopes = call.credential && scopesOf(operation);
+  return languages.map(({ lang, label, write, comment }) => {
+    const required = scopes && `${comment} Requires the scope ${scopes.join(" and ")}.\n`;
+    return { lang, label, source: `${required ?? ""}${write(call)}` };
+  });
+}
+
+/** Returns the scopes that an operation requires with each of its schemes, if any. */
+function scopesOf({ security }: Operation): string[] | undefined {
+  const scopes = Object.values(security[0] ?? {}).flat();
+  return scopes.length > 0 ? scopes : undefined;
 }
 
 /** The path with the examples of its parameters, and with the required query parameters. */
@@ -42,14 +52,16 @@ function target(contract: Contract, path: string, { parameters = [] }: Operation
   return query.size > 0 ? `${filled}?${query}` : filled;
 }
 
-/** A token if the operation accepts one: programs should prefer it. */
+/** A token if the operation accepts one: programs should prefer it. None if it does not need any. */
 function credentialOf({ security }: Operation): Call["credential"] {
+  if (security.some((accepted) => Object.keys(accepted).length === 0)) return undefined;
   const schemes = security.flatMap(Object.keys);
   return schemes.includes("bearerAuth") ? "token" : schemes.includes("basicAuth") ? "password" : undefined;
 }
 
+/** The example of the body, unless it may be omitted. */
 function bodyOf(contract: Contract, { operationId, requestBody }: Operation): Call["body"] {
-  if (!requestBody) return undefined;
+  if (!requestBody || !resolve(contract, requestBody).required) return undefined;
   const [[type, content] = ["", {}]] = Object.entries(resolve(contract, requestBody).content);
   const example = exampleOf(contract, content);
   if (!/[/+]json$/.test(type) || example === undefined) {

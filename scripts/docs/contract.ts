@@ -18,7 +18,7 @@ export type Operation = {
   tags: [string];
   security: Record<string, string[]>[];
   parameters?: Parameter[];
-  requestBody?: { $ref?: string; content: Content };
+  requestBody?: { $ref?: string; required?: boolean; content: Content };
   responses: Record<string, Response>;
   "x-codeSamples"?: { lang: string; label: string; source: string }[];
 };

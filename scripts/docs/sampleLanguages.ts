@@ -162,6 +162,7 @@ function literal(value: unknown, margin: string, dialect: Dialect): string {
   if (typeof value === "string") return text(value);
   if (Array.isArray(value)) return list[0] + value.map((item) => literal(item, margin, dialect)).join(", ") + list[1];
   if (typeof value !== "object" || value === null) return words[String(value)] ?? String(value);
+  if (Object.keys(value).length === 0) return `${record}}`;
   const names = Object.keys(value).map((name) => `${key(name)}:`);
   const width = dialect.aligned ? Math.max(...names.map(({ length }) => length)) : 0;
   const members = Object.values(value).map(

@@ -120,7 +120,7 @@ describe("users", { timeout: 60_000 }, () => {
       .trim()
       .split("\n")
       .map((line) => line.replace(/^npx latchkey /, "").split(" "));
-    expect(commands).toHaveLength(8);
+    expect(commands).toHaveLength(9);
     let id = "";
     for (const command of commands) {
       const terminal = runOnTerminal(
@@ -128,7 +128,7 @@ describe("users", { timeout: 60_000 }, () => {
         settings,
         { columns: 120 },
       );
-      if (/create susan|set-password/.test(command.join(" "))) {
+      if (/users create|set-password/.test(command.join(" "))) {
         await terminal.type(`${password}\r`, "Password: ");
         await terminal.type(`${password}\r`, "Password again: ");
       }
