@@ -41,7 +41,7 @@ export async function compare(
       const loads: Worker[] = [];
       for (const { program, server } of started.filter(({ program }) => program.workloads.includes(workload))) {
         bench.progress.detail(`${program.name}, preparation`);
-        const load = await startLoad(bench, await prepare(program, server.url, workload, names, bench.sessions));
+        const load = await startLoad(bench, await prepare(program, server.url, workload, names, bench));
         loads.push(load);
         candidates.push({ name: program.name, pid: server.pid, run: load.run });
       }
@@ -60,9 +60,14 @@ export async function compare(
 /** V8 optimizes functions that were called thousands of times. At a hundred sign-ins per second, that takes longer. */
 const warmUpFactor = (workload: Workload) => (workload === "sign-in" ? 4 : 1);
 
-async function start({ postgres }: Bench, node: NodeVersion, program: Program, database: string): Promise<Server> {
+async function start(
+  { postgres, apiKeys }: Bench,
+  node: NodeVersion,
+  program: Program,
+  database: string,
+): Promise<Server> {
   const url = program.isLatchkey
-    ? await postgres.createFilled(database, initialRows)
+    ? await postgres.createFilled(database, { ...initialRows, ...(program.needsApiKeys && { apiKeys }) })
     : program.hasDatabase && (await postgres.create(database));
   return startServer(node.binary, program.script, { ...program.settings, ...(url && { DATABASE_URL: url }) });
 }

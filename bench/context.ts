@@ -15,6 +15,8 @@ export type Bench = {
   users: number;
   /** The number of sessions that are refreshed, in turn. */
   sessions: number;
+  /** The number of API keys that are checked once. */
+  apiKeys: number;
   /** The number of rows that "a million" stands for. */
   million: number;
   progress: Progress;
@@ -28,4 +30,9 @@ export const compiled = (name: string): string => join(import.meta.dirname, "dis
 
 /** Starts a load generator. */
 export const startLoad = ({ node24 }: Bench, spec: LoadSpec): Promise<Worker> =>
-  startWorker(node24, compiled(spec.refreshTokens ? "load/refreshes" : "load/requests"), spec);
+  startWorker(node24, compiled(`load/${kindOf(spec)}`), spec);
+
+const kindOf = ({ refreshTokens, apiKeys }: LoadSpec): string => {
+  if (apiKeys !== undefined) return "firstChecks";
+  return refreshTokens ? "refreshes" : "requests";
+};

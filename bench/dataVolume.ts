@@ -38,7 +38,7 @@ export async function measureDataVolume(
       const loads: Worker[] = [];
       const candidates: Candidate[] = [];
       for (const { name, names, server } of started) {
-        const load = await startLoad(bench, await prepare(latchkey, server.url, workload, names, bench.sessions));
+        const load = await startLoad(bench, await prepare(latchkey, server.url, workload, names, bench));
         loads.push(load);
         candidates.push({ name, pid: server.pid, run: load.run });
       }

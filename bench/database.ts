@@ -8,11 +8,12 @@ import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { superuser } from "../src/database/embedded/roles.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { openForMigration } from "../src/database/pool.ts";
+import { digestOfKey } from "./apiKeys.ts";
 
 export const password = "correct horse battery";
 
 /** The number of rows before the measurement. There is one session per user. */
-export type DataVolume = { users: number; revocations: number };
+export type DataVolume = { users: number; revocations: number; apiKeys?: number };
 
 export type Postgres = {
   /** The process id of the postmaster. */
@@ -69,7 +70,7 @@ export async function startPostgres(): Promise<Postgres> {
 /** SQL for the id of the n-th row: the decimal digits of `n` are its last digits. */
 export const idOf = (n: string) => `('00000000-0000-7000-8000-' || lpad((${n})::text, 12, '0'))::uuid`;
 
-async function fill(url: string, { users, revocations }: DataVolume): Promise<void> {
+async function fill(url: string, { users, revocations, apiKeys = 0 }: DataVolume): Promise<void> {
   const passwordHash = await hash(password, { memoryCost: 19_456, timeCost: 2, parallelism: 1 });
   await query(
     url,
@@ -91,6 +92,22 @@ async function fill(url: string, { users, revocations }: DataVolume): Promise<vo
      SELECT gen_random_uuid(), 2147483647, now() + interval '1 day' FROM generate_series(1, $1::integer)`,
     [revocations],
   );
+  await query(
+    url,
+    `INSERT INTO api_keys (id, user_id, name, scopes)
+     SELECT ${idOf("n")}, ${idOf("n % $2::integer")}, 'key', '{}' FROM generate_series(0, $1::integer - 1) AS n`,
+    [apiKeys, users],
+  );
+  const batchSize = 10_000;
+  for (let first = 0; first < apiKeys; first += batchSize) {
+    const digests = Array.from({ length: Math.min(batchSize, apiKeys - first) }, (_, n) => digestOfKey(first + n));
+    await query(
+      url,
+      `INSERT INTO api_key_secrets (digest, key_id, last_four)
+       SELECT digest, ${idOf("$2::integer + n - 1")}, 'last' FROM unnest($1::bytea[]) WITH ORDINALITY AS secrets (digest, n)`,
+      [digests, first],
+    );
+  }
 }
 
 async function query(database: string | pg.ClientConfig, text: string, values: unknown[] = []) {

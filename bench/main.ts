@@ -18,7 +18,7 @@ import { type BenchmarkReport, type Comparison, isBusy, number, table, targetTab
 import { measureStartup } from "./startup.ts";
 import { targets } from "./targets.ts";
 
-const workloads: Workload[] = ["check", "check-basic", "sign-in", "refresh", "registration"];
+const workloads: Workload[] = ["check", "check-basic", "first-check", "sign-in", "refresh", "registration"];
 const parts = ["startup", ...workloads, "data-volume"] as const;
 type Part = (typeof parts)[number];
 
@@ -57,7 +57,9 @@ process.chdir(join(here, ".."));
 const timeoutMinutes = options.quick ? 10 : 90;
 
 await build({
-  entryPoints: ["programs/*.ts", "load/requests.ts", "load/refreshes.ts"].map((path) => join(here, path)),
+  entryPoints: ["programs/*.ts", "load/requests.ts", "load/refreshes.ts", "load/firstChecks.ts"].map((path) =>
+    join(here, path),
+  ),
   outdir: join(here, "dist"),
   outbase: here,
   bundle: true,
@@ -115,6 +117,7 @@ const bench: Bench = {
     : { rounds: 7, secondsEach: 3, warmUpSeconds: 4 },
   users: options.quick ? 8 : 50,
   sessions: options.quick ? 64 : 256,
+  apiKeys: options.quick ? 60_000 : 400_000,
   million: options.quick ? 100_000 : 1_000_000,
 };
 

@@ -5,7 +5,7 @@ import { password } from "./database.ts";
 import type { HttpRequest } from "./load/protocol.ts";
 
 /** A kind of request that is measured. */
-export type Workload = "check" | "check-basic" | "sign-in" | "refresh" | "registration";
+export type Workload = "check" | "check-basic" | "first-check" | "sign-in" | "refresh" | "registration";
 
 export type Program = {
   name: string;
@@ -15,6 +15,8 @@ export type Program = {
   hasDatabase?: true;
   /** Whether its database has the schema, users and sessions of Latchkey before it starts. */
   isLatchkey?: true;
+  /** Whether its database has API keys before it starts (apiKeys.ts). */
+  needsApiKeys?: true;
   /** Whether it is left out if it starts no second process. */
   needsWorkers?: true;
   register?(username: string): HttpRequest;
@@ -128,6 +130,17 @@ export const programs: Program[] = [
     settings: { ...latchkey.settings, WORKERS: "2" },
     workloads: ["check", "sign-in", "refresh"],
     needsWorkers: true,
+  },
+  {
+    ...latchkey,
+    name: "Latchkey, API key",
+    workloads: ["check", "first-check"],
+    needsApiKeys: true,
+    signIn: (username) => ({
+      ...post("/api/api-keys", { name: "bench", scopes: [] }),
+      headers: { ...json, authorization: basic(username, password) },
+    }),
+    credential: ({ key }) => `Bearer ${key}`,
   },
   betterAuth,
   { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },

@@ -46,6 +46,29 @@ export function targets({ comparisons, startups }: BenchmarkReport): Target[] {
         kind: "at least",
       },
     ]),
+    ...measuredOn("check").map(
+      (node): Target => ({
+        what: `Node ${node}: check, API key / token`,
+        ...figures(rates, result("check", node, "Latchkey, API key"), result("check", node, "Latchkey")),
+        bound: 0.8,
+        kind: "at least",
+      }),
+    ),
+    ...nodes
+      .map((node) => ({ node, first: result("first-check", node, "Latchkey, API key") }))
+      .flatMap(({ node, first }): Target[] =>
+        first
+          ? [
+              {
+                what: `Node ${node}: first-check, per second`,
+                ...figures((one: Result) => one.rates, first),
+                bound: 5_000,
+                kind: "at least",
+                isAbsolute: true,
+              },
+            ]
+          : [],
+      ),
     ...measuredOn("sign-in").flatMap((node): Target[] => [
       beside("sign-in", node, "argon2 alone", 0.9),
       beside("sign-in", node, "better-auth", 5),

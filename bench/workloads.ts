@@ -1,6 +1,7 @@
 /** Prepares the load for a program and a workload. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { request } from "undici";
+import type { Bench } from "./context.ts";
 import { password } from "./database.ts";
 import type { HttpRequest, LoadSpec } from "./load/protocol.ts";
 import { basic, type Program, type Workload } from "./programs.ts";
@@ -9,6 +10,7 @@ import { basic, type Program, type Workload } from "./programs.ts";
 const connections: Record<Workload, number> = {
   check: 16,
   "check-basic": 16,
+  "first-check": 16,
   "sign-in": 8,
   refresh: 16,
   registration: 8,
@@ -20,6 +22,7 @@ export const connectionsOf = (workload: Workload): number => connections[workloa
 export const titles: Record<Workload, string> = {
   check: "Check of a token",
   "check-basic": "Check of a token as Basic username",
+  "first-check": "First check of an API key",
   "sign-in": "Sign-in: password to token",
   refresh: "Refresh",
   registration: "Registration",
@@ -34,18 +37,18 @@ export async function register(program: Program, url: string, names: string[]): 
 /**
  * Signs in, and creates the sessions that a load needs.
  * @param names registered users
- * @param sessions the number of sessions for refreshes
+ * @param counts the numbers of sessions for refreshes, and of API keys in the database
  */
 export async function prepare(
   program: Program,
   url: string,
   workload: Workload,
   names: string[],
-  sessions: number,
+  { sessions, apiKeys }: Pick<Bench, "sessions" | "apiKeys">,
 ): Promise<LoadSpec> {
   return { url, connections: connections[workload], ...(await load()) };
 
-  async function load(): Promise<Pick<LoadSpec, "requests" | "refreshTokens">> {
+  async function load(): Promise<Pick<LoadSpec, "requests" | "refreshTokens" | "apiKeys">> {
     switch (workload) {
       case "check":
         return { requests: await accepted((await credentials()).map(program.check)) };
@@ -53,6 +56,8 @@ export async function prepare(
         const tokens = (await credentials()).map((bearer) => bearer.slice("Bearer ".length));
         return { requests: await accepted(tokens.map((token) => program.check(basic(token, "unused")))) };
       }
+      case "first-check":
+        return { apiKeys };
       case "sign-in":
         return { requests: names.flatMap((name) => program.signIn?.(name) ?? []) };
       case "registration":

@@ -1109,7 +1109,7 @@ export interface components {
          */
         ApiKeyName: string;
         /** @description The scopes to which the key is limited: those of this service or of a registered API. A key without scopes is accepted by operations that require none, such as `GET /api/resource`. */
-        ApiKeyScopes: string[];
+        ApiKeyScopes: components["schemas"]["ScopeName"][];
         /**
          * Format: date-time
          * @description When the key expires. If it is null, the key does not expire. That is the default.

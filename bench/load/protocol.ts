@@ -16,6 +16,8 @@ export type LoadSpec = {
   requests?: HttpRequest[];
   /** The refresh token of each session. Each is used once, then its successor. */
   refreshTokens?: string[];
+  /** The number of API keys (apiKeys.ts). Each is used once. */
+  apiKeys?: number;
 };
 
 export type LoadResult = {

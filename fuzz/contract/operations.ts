@@ -76,14 +76,14 @@ type Document = {
   paths: Record<string, Record<string, OpenApiOperation>>;
   components: Record<string, Record<string, unknown>>;
 };
-type Content = { content?: Record<string, MediaType> };
+type Content = { required?: boolean; content?: Record<string, MediaType> };
 type MediaType = { schema: Schema; example?: unknown; examples?: Examples };
 type OpenApiParameter = Omit<Parameter, "examples"> & { example?: unknown; examples?: Examples };
 type OpenApiOperation = {
   operationId: string;
   security: Record<string, string[]>[];
   parameters?: OpenApiParameter[];
-  requestBody?: Content & { required?: boolean };
+  requestBody?: Content;
   responses: Record<string, Content>;
 };
 

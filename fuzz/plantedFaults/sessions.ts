@@ -85,8 +85,8 @@ export const sessionFaults: PlantedFault[] = [
     /ended by invalid|refresh token returns/,
     [
       "src/sessions/refresh.ts",
-      "if (seed && !secrets.isGenuine(token, seed)) throw",
-      "if (seed && !secrets.isGenuine(token, seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId);\n}\nif (seed && !secrets.isGenuine(token, seed)) throw",
+      "if (session && !secrets.isGenuine(token, session.seed)) throw",
+      "if (session && !secrets.isGenuine(token, session.seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId, 'guess');\n}\nif (session && !secrets.isGenuine(token, session.seed)) throw",
     ],
   ),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [

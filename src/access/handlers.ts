@@ -72,7 +72,13 @@ export const deleteApi =
     return { status: 204 };
   };
 
-const representRole = ({ name, description, scopes, createdAt, updatedAt }: Role): components["schemas"]["Role"] => ({
+export const representRole = ({
+  name,
+  description,
+  scopes,
+  createdAt,
+  updatedAt,
+}: Role): components["schemas"]["Role"] => ({
   name,
   description,
   scopes,
@@ -81,7 +87,7 @@ const representRole = ({ name, description, scopes, createdAt, updatedAt }: Role
   updated_at: updatedAt.toISOString(),
 });
 
-const representApi = (api: Api): components["schemas"]["Api"] => ({
+export const representApi = (api: Api): components["schemas"]["Api"] => ({
   audience: api.audience,
   name: api.name,
   scopes: api.scopes,

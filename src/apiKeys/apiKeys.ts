@@ -1,6 +1,7 @@
 /** API keys: how they are created, changed, rotated and revoked. verification.ts checks them. */
 import { v7 as uuidv7 } from "uuid";
-import { scopes as ownScopes } from "../../generated/scopes.ts";
+import type { Access } from "../access/rights.ts";
+import { isOwnScope } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
@@ -24,10 +25,11 @@ export type ApiKeys = ReturnType<typeof createApiKeys>;
 
 type Parts = {
   store: ApiKeyStore;
-  /** @throws {Problem} `insufficient-scope` if the user or the credential does not have one of the scopes */
-  requireScopes(principal: Principal, scopes: readonly string[]): Promise<void>;
+  access: Pick<Access, "requireScopes">;
   /** @throws {Problem} `insufficient-scope` if the user has a scope that the principal does not have */
   requireAdministrable(principal: Principal, userId: UserId): Promise<void>;
+  /** @returns those of the scopes that a registered API has */
+  findApiScopes(scopes: string[]): Promise<string[]>;
   /** Applies a revocation on this instance at once. Other instances read it from the revocation list. */
   enforce(revocation: Revocation): void;
   /** The time of the database. */
@@ -40,7 +42,7 @@ type Parts = {
 /** A change fails only if concurrent requests change the scopes of the key each time. */
 const maxAttempts = 5;
 
-export function createApiKeys({ store, enforce, clock, audit, keysPerUser, ...parts }: Parts) {
+export function createApiKeys({ store, access, enforce, clock, audit, keysPerUser, ...parts }: Parts) {
   /**
    * @throws {Problem} `invalid-request`, `insufficient-scope`, `too-many-api-keys`; `invalid-credentials` or `token-revoked` if
    * the credential of the manager is no longer valid
@@ -181,12 +183,13 @@ export function createApiKeys({ store, enforce, clock, audit, keysPerUser, ...pa
   }
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
-    if (manager.proof !== "operator") await parts.requireScopes(manager, scopes);
+    if (manager.proof !== "operator") await access.requireScopes(manager, scopes);
   }
 
   async function requireKnown(scopes: readonly string[]): Promise<void> {
-    const others = scopes.filter((scope) => !Object.hasOwn(ownScopes, scope));
-    const [unknown] = others.length > 0 ? await store.findUnregistered(others) : [];
+    const others = scopes.filter((scope) => !isOwnScope(scope));
+    const known = others.length > 0 ? await parts.findApiScopes(others) : [];
+    const unknown = others.find((scope) => !known.includes(scope));
     if (unknown === undefined) return;
     const pointer = `#/scopes/${scopes.indexOf(unknown)}`;
     throw invalidRequest({ pointer, detail: "is not a scope of this service or of a registered API" });

@@ -187,14 +187,6 @@ const deleteKeyByDigest = statement({
   columns: { id: apiKeyId, userId, ...revocationColumns },
 });
 
-const findUnregisteredScopes = statement({
-  name: "find-unregistered-scopes",
-  sql: `SELECT scope FROM unnest(:scopes) AS scope
-    WHERE NOT EXISTS (SELECT FROM apis, jsonb_array_elements(apis.scopes) AS declared WHERE declared->>'name' = scope)`,
-  parameters: { scopes: arrayOf(text) },
-  columns: { scope: text },
-});
-
 const findOwner = statement({
   name: "find-api-key-owner",
   sql: "SELECT FROM users WHERE id = :userId",
@@ -260,9 +252,6 @@ export function apiKeyStore(database: Database): ApiKeyStore {
       const { id, userId, ...revocation } = row;
       return { id, userId, revocation };
     },
-
-    findUnregistered: async (scopes) =>
-      (await database.read((knex) => findUnregisteredScopes.rows(knex, { scopes }))).map(({ scope }) => scope),
 
     hasUser: async (userId) => (await database.read((knex) => findOwner.count(knex, { userId }))) > 0,
   };

@@ -77,7 +77,5 @@ export type ApiKeyStore = {
   delete(userId: UserId, id: ApiKeyId): Promise<Revocation | undefined>;
   /** Deletes the key with this secret, if it is valid. */
   deleteByDigest(digest: ApiKeyDigest): Promise<{ id: ApiKeyId; userId: UserId; revocation: Revocation } | undefined>;
-  /** @returns those of the scopes that no registered API has */
-  findUnregistered(scopes: readonly string[]): Promise<string[]>;
   hasUser(userId: UserId): Promise<boolean>;
 };

@@ -1,12 +1,12 @@
 /** `latchkey api-keys`: the API keys of a user. */
 
 import type { components } from "../../generated/openapi.ts";
+import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { representApiKey } from "../apiKeys/handlers.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
 import { apiKeyId } from "../identifiers.ts";
 import type { User } from "../users/storeTypes.ts";
-import { findUser } from "./account.ts";
 import { type Define, type Execute, wrongUsage } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
@@ -16,6 +16,7 @@ import { printLine, printMessage } from "./output.ts";
 import { pages } from "./paging.ts";
 import { readSecrets } from "./prompt.ts";
 import { printObject, printRows } from "./results.ts";
+import { findUser } from "./users/accounts.ts";
 
 type ApiKey = components["schemas"]["ApiKey"];
 
@@ -23,8 +24,9 @@ const openApiKeys = ({ config, database, audit }: Tools): ApiKeys =>
   createApiKeys({
     store: apiKeyStore(database),
     // An operator may grant every scope, and administer every user.
-    requireScopes: async () => {},
+    access: { requireScopes: async () => {} },
     requireAdministrable: async () => {},
+    findApiScopes: roleStore(database).findApiScopes,
     enforce: () => {}, // the running instances read the revocation
     clock: () => new Date(),
     audit,
@@ -48,7 +50,7 @@ type Action = (keys: ApiKeys, user: User) => Promise<void>;
 
 /** Runs an action for the keys of a user. */
 const withUser = (execute: Execute, name: string, action: Action) =>
-  execute(withDatabase(async (tools) => action(openApiKeys(tools), await findUser(tools.database, name))));
+  execute(withDatabase(async (tools) => action(openApiKeys(tools), await findUser(tools, name))));
 
 export const defineApiKeys: Define = (apiKeys, execute) => {
   apiKeys

@@ -4,13 +4,14 @@ import type { components } from "../../generated/openapi.ts";
 import { auditEvents } from "../audit/audit.ts";
 import { representEvent } from "../audit/handlers.ts";
 import { auditStore } from "../audit/store.ts";
-import { findUser, isUuid } from "./account.ts";
+import { isUuid } from "./account.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { optionTexts, parseLimit, parseTime } from "./options.ts";
 import { pages } from "./paging.ts";
 import { printRows } from "./results.ts";
+import { findUser } from "./users/accounts.ts";
 
 type Event = components["schemas"]["AuditEvent"];
 
@@ -85,4 +86,4 @@ async function list(tools: Tools, { user, actor, event, requestId, since, limit,
 
 /** The events of a deleted user are found by id. @throws {StartError} if there is no user with this name */
 const idOf = async (tools: Tools, nameOrId: string): Promise<string> =>
-  isUuid(nameOrId) ? nameOrId.toLowerCase() : (await findUser(tools.database, nameOrId)).id;
+  isUuid(nameOrId) ? nameOrId.toLowerCase() : (await findUser(tools, nameOrId)).id;

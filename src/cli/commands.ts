@@ -51,8 +51,8 @@ const entries: Record<string, CommandEntry> = {
   },
   users: {
     ...tool,
-    summary: "Administer users.",
-    examples: ["users set-password miguel", "users unlock miguel"],
+    summary: "Create, list, block and delete users; passwords and roles; import and export.",
+    examples: ["users list --prefix mi", "users create susan --role administrator", "users block miguel"],
     define: async () => (await import("./users.ts")).defineUsers,
   },
   sessions: {
@@ -60,6 +60,18 @@ const entries: Record<string, CommandEntry> = {
     summary: "List sessions, and end one, those of a user, or all.",
     examples: ["sessions list --user miguel", "sessions end --user miguel"],
     define: async () => (await import("./sessions.ts")).defineSessions,
+  },
+  roles: {
+    ...tool,
+    summary: "List, set and delete roles, which are sets of scopes.",
+    examples: ["roles list", "roles set support users:read"],
+    define: async () => (await import("./roles.ts")).defineRoles,
+  },
+  apis: {
+    ...tool,
+    summary: "Register the APIs of other services, for which users get tokens.",
+    examples: ["apis list"],
+    define: async () => (await import("./apis.ts")).defineApis,
   },
   "api-keys": {
     ...tool,

@@ -3,8 +3,7 @@ import { StartError } from "../errors.ts";
 import { sessionId, userId } from "../identifiers.ts";
 import { sessionStore } from "../sessions/store.ts";
 import type { Session } from "../sessions/storeTypes.ts";
-import { canonicalUsername } from "../users/username.ts";
-import { findUser, noUser, usernameOf } from "./account.ts";
+import { noUser } from "./account.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { endEverything, endUser } from "./bulkRevocation.ts";
 import { type Tools, withDatabase } from "./database.ts";
@@ -13,6 +12,7 @@ import { optionTexts, parseId, parseLimit } from "./options.ts";
 import { counted, printLine } from "./output.ts";
 import { pages } from "./paging.ts";
 import { printRows } from "./results.ts";
+import { findUser } from "./users/accounts.ts";
 
 export const defineSessions: Define = (sessions, execute) => {
   sessions
@@ -49,9 +49,9 @@ export const defineSessions: Define = (sessions, execute) => {
 
 type ListOptions = { user: string; limit?: number; after?: string; json?: true };
 
-async function list({ database }: Tools, { user: name, limit, after, json }: ListOptions): Promise<void> {
-  const user = await findUser(database, name);
-  const store = sessionStore(database);
+async function list(tools: Tools, { user: name, limit, after, json }: ListOptions): Promise<void> {
+  const user = await findUser(tools, name);
+  const store = sessionStore(tools.database);
   const read = async (limit: number, after: string | undefined) => {
     const found = await store.list(userId(user.id), limit + 1, after);
     const items = found.slice(0, limit).map(toRow);
@@ -89,9 +89,10 @@ async function endAll({ atomically, audit }: Tools): Promise<void> {
 }
 
 /** Ends every session and every token of a user. */
-export async function endOf({ database, atomically, audit }: Tools, name: string): Promise<void> {
-  const username = canonicalUsername(await usernameOf(database, name));
-  const ended = username && (await atomically((transaction) => endUser(transaction, username)));
+export async function endOf(tools: Tools, name: string): Promise<void> {
+  const { atomically, audit } = tools;
+  const { username } = await findUser(tools, name);
+  const ended = await atomically((transaction) => endUser(transaction, username));
   if (!ended) throw noUser(name);
   audit("sessions-ended", { userId: ended.userId, reason: "operator" });
   printLine(`Ended ${counted(ended.sessions, "session")} of ${username}, and every token.`);

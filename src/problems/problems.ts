@@ -32,16 +32,13 @@ export const problems = {
   "invalid-scope": {
     status: 400,
     title: "The scope is not valid",
-    meaning:
-      "The requested scope is malformed, repeats a name, contains a scope that the API does not have, or exceeds the scopes of the session. The service did nothing.",
-    remedy:
-      "Separate scopes by single spaces. Ask only for scopes of the API, and of the session. Scopes that the user does not have may be requested: they are left out.",
+    meaning: "The scope is malformed, names a scope twice or one that the API does not have, or exceeds the session.",
+    remedy: "Separate scopes of the API by single spaces. Those that the user does not have are left out.",
   },
   "invalid-target": {
     status: 400,
     title: "The audience is not valid",
-    meaning:
-      "No API with this audience is registered, or the session is limited to another one. The service did nothing.",
+    meaning: "No API with this audience is registered, or the session is limited to another one.",
     remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
   "authentication-required": {
@@ -159,8 +156,7 @@ export const problems = {
   "built-in-role": {
     status: 409,
     title: "The role is built in",
-    meaning:
-      "The service itself needs this role: administrator cannot be changed, and neither administrator nor default can be deleted.",
+    meaning: "administrator cannot be changed, and neither administrator nor default can be deleted.",
     remedy: "Define a role of your own, or remove the scopes of default.",
   },
   "payload-too-large": {

@@ -1,5 +1,6 @@
 /** API keys: their management, their verification, and the record of their last use. */
 import type { Access } from "../access/rights.ts";
+import { roleStore } from "../access/store.ts";
 import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
 import { collectLastUses } from "../apiKeys/verification/lastUses.ts";
@@ -41,9 +42,10 @@ export function openApiKeys(
   return {
     apiKeys: createApiKeys({
       store: apiKeyStore(database),
-      requireScopes: access.requireScopes,
+      access,
       requireAdministrable: async (principal, userId) =>
         void (await administration.requireAuthority(userId, await actorOf(access, principal, clientNetworks()))),
+      findApiScopes: roleStore(database).findApiScopes,
       enforce: revocations.apply,
       clock,
       audit,

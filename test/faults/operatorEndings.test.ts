@@ -122,7 +122,7 @@ describe("latchkey sessions end", { timeout: 60_000 }, () => {
     [["sessions", "end"], 64, "--all, or --user NAME"],
     [["sessions", "end", "--all", "--user", "miguel"], 64, "--all, or --user NAME"],
     [["sessions", "end", "--everybody"], 64, "--everybody"],
-    [["sessions", "end", "miguel"], 64, "Expected 0 arguments"],
+    [["sessions", "end", "miguel"], 64, "It is not a UUID"],
     [["sessions", "end", "--user", "nobody"], 69, 'no user "nobody"'],
     [["sessions", "end", "--user", "not:a name"], 69, "no user"],
     [["users", "set-password"], 64, "Missing required argument 'name'"],

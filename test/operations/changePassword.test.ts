@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { createKey, use } from "../support/apiKeys.ts";
 import { describeOperation } from "../support/describeOperation.ts";
 import { password, startTestService } from "../support/service.ts";
 
@@ -35,6 +36,22 @@ describeOperation("changePassword", {
           expect(answer).toMatchObject({ status: 401, problem: "token-revoked" });
         }
         expect((await service.send("GET", "/api/resource", { bearer: untouched })).status).toBe(200);
+      },
+      "and deletes the user's API keys, unless they are kept": async () => {
+        for (const [keep_api_keys, result] of [
+          [undefined, "invalid-token"],
+          [false, "invalid-token"],
+          [true, 200],
+        ]) {
+          const { username } = await service.register();
+          const { key } = await createKey(service, username);
+          const json = { current_password: password, new_password: next, keep_api_keys };
+          const changed = await service.send("PUT", "/api/users/me/password", { basic: [username, password], json });
+          expect(changed.status).toBe(204);
+          expect(await use(service, key)).toBe(result);
+          const { json: page } = await service.send("GET", "/api/api-keys", { basic: [username, next] });
+          expect(page.api_keys).toHaveLength(keep_api_keys ? 1 : 0);
+        }
       },
       "to exactly one of two simultaneous changes": async () => {
         const { username } = await service.register();

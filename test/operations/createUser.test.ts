@@ -180,6 +180,8 @@ describeOperation("createUser", {
           ["an emoji", "miguel😀"],
           ["a mix of directions", "miguelאבי"],
           ["the form of a token", "eyJabc.def"],
+          ["the form of an API key", `lk_${"0".repeat(49)}`],
+          ["nearly the form of an API key", `lk_${"-".repeat(32)}`],
         ],
         async (_label, username) => {
           const answer = await register(username);

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { startTestService } from "../support/service.ts";
+import { secretKey, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const readme = await readFile("README.md", "utf8");
@@ -32,7 +32,9 @@ test("the curl session of the README works on a new service", { timeout: 60_000 
   await writeFile(join(home, ".curlrc"), `connect-to = "127.0.0.1:8080:${new URL(service.url).host}"\nshow-error\n`);
   const mark = "-- the next command --";
   const script = steps.map(({ command }) => `${command}\necho; echo '${mark}'`).join("\n");
-  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env: { ...process.env, CURL_HOME: home } });
+  // Commands use the database of the service.
+  const env = { ...process.env, CURL_HOME: home, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env });
 
   const answers = stdout.split(mark).map((text) => text.trim().split(/\r?\n/));
   for (const [index, { command, answer }] of steps.entries()) {

@@ -1,7 +1,9 @@
 /** Commands that administer users and what they have, beside a running service. */
-import { expect, test } from "vitest";
+import { readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
 import { runProgram } from "../support/process.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
+import { runOnTerminal } from "../support/terminal.ts";
 
 const service = await startTestService();
 const { send } = service;
@@ -29,6 +31,147 @@ async function object(args: string[], input?: string): Promise<Record<string, un
 async function soon(request: () => Promise<{ status: number }>, status: number): Promise<void> {
   while ((await request()).status !== status);
 }
+
+describe("users", { timeout: 60_000 }, () => {
+  test("create, list, show and delete", async () => {
+    const created = await object(["users", "create", "Erin", "--password-stdin"], `${password}\n`);
+    expect(created).toMatchObject({ username: "erin", blocked: false, roles: [] });
+    expect((await send("GET", "/api/users/me", { basic: ["erin", password] })).json).toEqual(created);
+    for (const name of ["ERIN", String(created["id"])]) expect(await object(["users", "show", name])).toEqual(created);
+
+    for (const name of ["erik", "eric"]) await service.register(name);
+    const page = await run(["users", "list", "--prefix", "ERI", "--limit", "2"]);
+    expect(page.objects.map(({ username }) => username)).toEqual(["eric", "erik"]);
+    expect(page.stderr).toBe("There are more. Continue with --after 'erik'.");
+    expect((await run(["users", "list", "--prefix", "eri", "--after", "erik"])).objects).toEqual([created]);
+
+    expect((await run(["users", "create", "erin", "--password-stdin"], password)).status).toBe(65);
+    expect(await run(["users", "delete", "erin"])).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining("--yes"),
+    });
+    const { id: userId } = created;
+    const { stdout, stderr } = await run(["users", "delete", "erin", "--yes"]);
+    expect(stdout).toEqual(["Deleted the user erin."]);
+    expect(JSON.parse(stderr)).toMatchObject({ event: "user-deleted", userId, reason: "operator" });
+    expect((await run(["users", "show", "erin"])).status).toBe(69);
+    expect((await send("GET", "/api/users/me", { basic: ["erin", password] })).status).toBe(401);
+    const [deletion] = (await run(["audit", "--user", String(userId), "--limit", "1"])).objects;
+    expect(deletion).toMatchObject({ event: "user-deleted", subject: { id: userId, name: "erin" } });
+  });
+
+  test("block ends tokens, sessions and API keys at a running service; unblock accepts the password", async () => {
+    const { username } = await service.register();
+    const basic: [string, string] = [username, password];
+    const bearer = await service.token(username);
+    const { key } = await object(["api-keys", "create", "--user", username, "--name", "cron"]);
+    const statuses = async () => {
+      const sent = [{ basic }, { bearer }, { bearer: String(key) }];
+      return Promise.all(sent.map(async (with_) => (await send("GET", "/api/resource", with_)).status));
+    };
+    expect(await statuses()).toEqual([200, 200, 200]);
+    expect(await object(["users", "block", username])).toMatchObject({ username, blocked: true });
+    await soon(async () => ({ status: Math.min(...(await statuses())) }), 401);
+    const blocked = (await run(["users", "list", "--blocked"])).objects;
+    expect(blocked.map((user) => user["username"])).toEqual([username]);
+    expect(await object(["users", "unblock", username])).toMatchObject({ blocked: false });
+    expect((await send("GET", "/api/resource", { basic })).status).toBe(200);
+    expect((await send("GET", "/api/resource", { bearer })).status).toBe(401);
+  });
+
+  test("set-roles replaces the roles at a running service; the last administrator stays", async () => {
+    const { username } = await service.register();
+    const events = () => send("GET", "/api/audit-events", { basic: [username, password] });
+    expect((await events()).status).toBe(403);
+    expect(await object(["users", "set-roles", username, "administrator"])).toMatchObject({ roles: ["administrator"] });
+    await soon(events, 200);
+    expect((await run(["users", "list", "--role", "administrator"])).objects).toMatchObject([{ username }]);
+    for (const args of [
+      ["set-roles", username, "--none"],
+      ["block", username],
+      ["delete", username, "--yes"],
+    ])
+      expect((await run(["users", ...args])).status).toBe(65);
+    expect((await events()).status).toBe(200);
+    await object(["users", "create", "heir", "--role", "administrator", "--password-stdin"], password);
+    expect(await object(["users", "set-roles", username, "--none"])).toMatchObject({ roles: [] });
+    await soon(events, 403);
+  });
+
+  test("set-password reaches a blocked user, and ends API keys unless told otherwise", async () => {
+    const { username } = await service.register();
+    const { key } = await object(["api-keys", "create", "--user", username, "--name", "cron"]);
+    const resource = () => send("GET", "/api/resource", { bearer: String(key) });
+    const set = (...options: string[]) =>
+      run(["users", "set-password", username, ...options], "staple horse correct\n");
+    expect((await set("--keep-api-keys")).status).toBe(0);
+    expect((await send("GET", "/api/resource", { basic: [username, "staple horse correct"] })).status).toBe(200);
+    expect((await resource()).status).toBe(200);
+    await object(["users", "block", username]);
+    expect((await set()).status).toBe(0);
+    await object(["users", "unblock", username]);
+    await soon(resource, 401);
+  });
+
+  test("the commands of the README work on a terminal", async () => {
+    const [, block = ""] =
+      /## Administer users\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(await readFile("README.md", "utf8")) ?? [];
+    const commands = block
+      .trim()
+      .split("\n")
+      .map((line) => line.replace(/^npx latchkey /, "").split(" "));
+    expect(commands).toHaveLength(9);
+    let id = "";
+    for (const command of commands) {
+      const terminal = runOnTerminal(
+        command.map((word) => (word === "ID" ? id : word)),
+        settings,
+        { columns: 120 },
+      );
+      if (/users create|set-password/.test(command.join(" "))) {
+        await terminal.type(`${password}\r`, "Password: ");
+        await terminal.type(`${password}\r`, "Password again: ");
+      }
+      expect(await terminal.exit, terminal.screen()).toBe(0);
+      if (command[0] === "api-keys" && command[1] === "list")
+        [id = ""] = /^[0-9a-f-]{36}/m.exec(terminal.screen()) ?? [];
+      if (command.join(" ") === "users list")
+        expect(terminal.screen()).toMatch(/^ID +USERNAME +CREATED AT +BLOCKED +ROLES$/m);
+    }
+  });
+
+  test("delete asks on a terminal, and deletes after yes only", async () => {
+    const { username } = await service.register();
+    const refused = runOnTerminal(["users", "delete", username], settings);
+    await refused.type("\r", "[y/N] ");
+    expect(await refused.exit).toBe(65);
+    expect(refused.screen()).toContain("Nothing was changed.");
+    expect((await run(["users", "show", username])).status).toBe(0);
+    const accepted = runOnTerminal(["users", "delete", username], settings);
+    await accepted.type("y\r", `Delete the user ${username} (`);
+    expect(await accepted.exit).toBe(0);
+    expect((await run(["users", "show", username])).status).toBe(69);
+  });
+
+  test.each([
+    [["create", "a b", "--password-stdin"], 65, "username: "],
+    [["create", "miguel", "--role", "nobody", "--password-stdin"], 65, 'roles: there is no role "nobody"'],
+    [
+      ["create", "miguel", "--role", "nobody", "--role", "default", "--password-stdin"],
+      65,
+      "every user has the role default",
+    ],
+    [["show", "nobody"], 69, 'There is no user "nobody".'],
+    [["block", "nobody"], 69, 'There is no user "nobody".'],
+  ])("%j: exit status %d", async (args, status, said) => {
+    const { stderr, ...outcome } = await run(
+      ["users", ...args],
+      args.includes("--password-stdin") ? password : undefined,
+    );
+    expect(outcome, stderr).toMatchObject({ status, stdout: [] });
+    expect(stderr).toContain(said);
+  });
+});
 
 test("api-keys: create, list, show, rotate, revoke by id and by text", { timeout: 60_000 }, async () => {
   const { username } = await service.register();
@@ -59,12 +202,59 @@ test("api-keys: create, list, show, rotate, revoke by id and by text", { timeout
   await soon(() => resource(lost["key"]), 401);
 });
 
+test("roles: set, list, show, delete, beside a running service", { timeout: 60_000 }, async () => {
+  const { username } = await service.register();
+  const events = () => send("GET", "/api/audit-events", { basic: [username, password] });
+  expect((await events()).status).toBe(403);
+  expect(await object(["roles", "set", "default", "audit:read"])).toMatchObject({
+    scopes: ["audit:read"],
+    built_in: true,
+  });
+  await soon(events, 200);
+  expect(await object(["roles", "set", "default", "--none"])).toMatchObject({
+    scopes: [],
+    description: "The role of every user.",
+  });
+  await soon(events, 403);
+
+  await object(["roles", "set", "auditor", "audit:read", "account:read", "--description", "Reads events."]);
+  const auditor = { name: "auditor", scopes: ["account:read", "audit:read"], description: "Reads events." };
+  expect(await object(["roles", "show", "auditor"])).toMatchObject(auditor);
+  const { objects } = await run(["roles", "list"]);
+  expect(objects.map(({ name }) => name)).toEqual(["administrator", "auditor", "default"]);
+  expect(await run(["roles", "delete", "auditor"])).toMatchObject({
+    status: 64,
+    stderr: expect.stringContaining("Use --yes."),
+  });
+  expect(await run(["roles", "delete", "auditor", "--yes"])).toMatchObject({ stdout: ["Deleted the role auditor."] });
+  expect((await run(["roles", "show", "auditor"])).status).toBe(69);
+});
+
+test("apis: create, list, show, update, delete, beside a running service", { timeout: 60_000 }, async () => {
+  const { username } = await service.register();
+  const audience = "https://orders.example.com";
+  const token = () =>
+    send("GET", `/api/token?audience=${encodeURIComponent(audience)}`, { basic: [username, password] });
+  expect((await token()).problem).toBe("invalid-target");
+  const scopes = [{ name: "orders:read", description: "See = read orders." }];
+  const given = ["--name", "Orders", "--scope", "orders:read=See = read orders.", "--token-lifetime", "60"];
+  const created = await object(["apis", "create", audience, ...given]);
+  expect(created).toMatchObject({ audience, name: "Orders", scopes, token_lifetime_seconds: 60 });
+  await soon(token, 200);
+  const updated = await object(["apis", "update", audience, "--token-lifetime", "30"]);
+  expect(updated).toMatchObject({ name: "Orders", scopes, token_lifetime_seconds: 30 });
+  expect(await object(["apis", "show", audience])).toEqual(updated);
+  expect((await run(["apis", "list"])).objects).toEqual([updated]);
+  expect((await run(["apis", "delete", audience, "--yes"])).status).toBe(0);
+  await soon(token, 400);
+});
+
 test.each([
+  [["roles", "set", "auditor", "everything"], 65, "scopes: everything is no scope"],
+  [["roles", "set", "administrator", "--none"], 65, "administrator has every scope"],
+  [["roles", "delete", "default", "--yes"], 65, "default cannot be deleted"],
+  [["apis", "create", "x", "--name", "X", "--scope", "audit:read=x"], 65, "audit:read is a scope of this service"],
   [["api-keys", "create", "--user", "nobody", "--name", "cron"], 69, 'There is no user "nobody".'],
-  [["api-keys", "create", "--user", "nobody", "--name", "x".repeat(65)], 65, "name: must NOT have more than"],
-  [["api-keys", "create", "--user", "nobody", "--name", "x", "--scope", "a b"], 65, "scopes 0: must match pattern"],
-  [["api-keys", "create", "--user", "nobody", "--name", "x", "--expires-at", "tomorrow"], 64, "It must be a date"],
-  [["api-keys", "revoke", "0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90"], 64, "ID --user NAME, or --key-stdin"],
   [["api-keys", "revoke", "--key-stdin"], 65, "key: is not an API key"],
 ])("%j: exit status %d", { timeout: 30_000 }, async (args, status, said) => {
   const outcome = await run(args, "a text that is no key\n");

@@ -86,6 +86,46 @@ test("each event is logged with its request, user and reason", async () => {
   expectEvents(deleted, { event: "password-accepted" }, { event: "user-deleted" });
 });
 
+test("what an administrator does is logged with the user whom it concerns", async () => {
+  const basic = await service.administrator("warden");
+  const reason = "administrator";
+  const accepted = { event: "password-accepted" };
+  const send = async (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const json = { username: "prisoner", password, roles: ["administrator"] };
+  const created = await send("POST", "/api/users", json);
+  const userId = created.json.id;
+  expectEvents(created, accepted, { event: "user-created", userId, reason, roles: "administrator" });
+  const target = `/api/users/${userId}`;
+  const demoted = await send("PATCH", target, { roles: [] });
+  expectEvents(demoted, accepted, { event: "roles-changed", userId, reason, roles: "" });
+  const { id: sessionId } = (await service.send("POST", "/api/sessions", { basic: ["prisoner", password] })).json;
+  const ended = await send("DELETE", `${target}/sessions/${sessionId}`);
+  expectEvents(ended, accepted, { event: "session-ended", userId, sessionId, reason });
+  expectEvents(await send("DELETE", `${target}/sessions`), accepted, { event: "sessions-ended", userId, reason });
+  await service.sql("INSERT INTO api_keys (id, user_id, name, scopes) VALUES ($1, $1, 'cron', '{}')", [userId]);
+  const blocked = await send("PATCH", target, { blocked: true });
+  const deletedKey = { event: "api-key-deleted", userId, apiKeyId: userId, reason: "user-blocked" };
+  expectEvents(blocked, accepted, deletedKey, { event: "user-blocked", userId, reason });
+  const refused = await service.send("GET", "/api/resource", { basic: ["prisoner", password] });
+  expectEvents(refused, { event: "password-refused", userId, reason: "blocked" });
+  expectEvents(await send("PATCH", target, { blocked: false }), accepted, { event: "user-unblocked", userId, reason });
+  const changed = await send("PUT", `${target}/password`, { new_password: "staple horse correct" });
+  expectEvents(changed, accepted, { event: "password-changed", userId, reason });
+  expect(Number.isInteger(eventsOf(changed)[1]?.passwordEpoch)).toBe(true);
+  expectEvents(await send("DELETE", target), accepted, { event: "user-deleted", userId, reason });
+  // All of them are stored as well, except the sign-ins.
+  const stored = await service.sql(
+    "SELECT event, details, actor_name FROM audit_events WHERE subject_id = $1 ORDER BY id",
+    [userId],
+  );
+  const byWarden = stored.filter(({ actor_name }) => actor_name === "warden").map(({ event }) => event);
+  for (const event of ["user-created", "roles-changed", "user-blocked", "user-unblocked", "user-deleted"]) {
+    expect(byWarden.filter((one) => one === event)).toEqual([event]);
+  }
+  expect(stored.find(({ event }) => event === "user-created")?.["details"]).toEqual({ reason, roles: "administrator" });
+});
+
 test("changes of roles and APIs, and refusals for missing scopes", async () => {
   const basic = await service.administrator("overseer");
   const send = async (method: string, target: string, json?: object) =>
@@ -112,6 +152,59 @@ test("a request without the scope is logged", async () => {
   const refused = await service.send("GET", "/api/audit-events", { basic: [username, password] });
   const expected = { event: "scope-refused", userId, scope: "audit:read" };
   expectEvents(refused, { event: "password-accepted", userId }, expected);
+});
+
+test("each change of an API key, and each refusal, is logged with its owner and its reason", async () => {
+  const { id: userId } = await service.register("machinist");
+  const bearer = await service.token("machinist");
+  const created = await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } });
+  const { id: apiKeyId, key } = created.json;
+  const about = { userId, apiKeyId };
+  expectEvents(created, { event: "api-key-created", ...about });
+  const target = `/api/api-keys/${apiKeyId}`;
+  expectEvents(await service.send("PATCH", target, { bearer, json: { name: "daily" } }), {
+    event: "api-key-changed",
+    ...about,
+  });
+  const rotated = await service.send("POST", `${target}/rotations`, { bearer, json: { overlap_seconds: 0 } });
+  expectEvents(rotated, { event: "api-key-rotated", ...about });
+  const report = (key: string) => service.send("POST", "/api/api-keys/revocations", { json: { key } });
+  expectEvents(await report(rotated.json.key), { event: "api-key-revoked", ...about });
+  expectEvents(await report(rotated.json.key), { event: "api-key-refused", reason: "unknown" });
+  expectEvents(await service.send("GET", "/api/resource", { bearer: key }), {
+    event: "api-key-refused",
+    reason: "unknown",
+  });
+  const other = (await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } })).json;
+  expectEvents(await service.send("DELETE", `/api/api-keys/${other.id}`, { bearer }), {
+    event: "api-key-deleted",
+    userId,
+    apiKeyId: other.id,
+  });
+  const last = (await service.send("POST", "/api/api-keys", { bearer, json: { name: "cron", scopes: [] } })).json;
+  const json = { current_password: password, new_password: "staple horse correct" };
+  const changed = await service.send("PUT", "/api/users/me/password", { bearer, json });
+  expectEvents(
+    changed,
+    { event: "password-accepted" },
+    { event: "password-changed", userId },
+    { event: "api-key-deleted", userId, apiKeyId: last.id, reason: "password-changed" },
+  );
+  // The table has the same events, stored with their changes.
+  const stored = await service.sql(
+    "SELECT event, details->>'api_key_id' AS key FROM audit_events WHERE subject_id = $1 AND event LIKE 'api-key-%' ORDER BY id",
+    [userId],
+  );
+  expect(stored).toEqual([
+    { event: "api-key-created", key: apiKeyId },
+    { event: "api-key-changed", key: apiKeyId },
+    { event: "api-key-rotated", key: apiKeyId },
+    { event: "api-key-revoked", key: apiKeyId },
+    { event: "api-key-created", key: other.id },
+    { event: "api-key-deleted", key: other.id },
+    { event: "api-key-created", key: last.id },
+    { event: "api-key-deleted", key: last.id },
+  ]);
 });
 
 test("refresh events: refreshed, repeated, reused, ahead", async () => {

@@ -80,6 +80,42 @@ test("the event of a change of a role or an API is stored with the change", asyn
   await expectChange({ role: "clerk" }, "DELETE", "/api/roles/clerk");
 });
 
+test("the event of a change of an API key is stored with the change", async () => {
+  const miguel = await service.register("keyholder");
+  const basic: [string, string] = ["keyholder", password];
+  const subject = { id: miguel.id, name: "keyholder" };
+  const send = (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const created = await send("POST", "/api/api-keys", { name: "first", scopes: [] });
+  const { id, key } = created.json;
+  await expectStored(created, subject, miguel.id, { api_key_id: id });
+  await expectStored(await send("PATCH", `/api/api-keys/${id}`, { name: "renamed" }), subject, miguel.id);
+  const rotated = await send("POST", `/api/api-keys/${id}/rotations`, { overlap_seconds: 60 });
+  await expectStored(rotated, subject, miguel.id, { api_key_id: id });
+  const reported = await service.send("POST", "/api/api-keys/revocations", { json: { key } });
+  await expectStored(reported, subject, null, { api_key_id: id });
+  const second = (await send("POST", "/api/api-keys", { name: "second", scopes: [] })).json.id;
+  await expectStored(await send("DELETE", `/api/api-keys/${second}`), subject, miguel.id, { api_key_id: second });
+});
+
+test("the event of an administrator's change is stored with the change", async () => {
+  const basic = await service.administrator("administrating");
+  const actor = (await service.send("GET", "/api/users/me", { basic })).json.id;
+  const send = (method: string, target: string, json?: object) =>
+    service.send(method, target, { basic, ...(json && { json }) });
+  const created = await send("POST", "/api/users", { username: "administered", password, roles: ["administrator"] });
+  const { id } = created.json;
+  const subject = { id, name: "administered" };
+  await expectStored(created, subject, actor);
+  for (const change of [{ roles: [] }, { blocked: true }, { blocked: false }]) {
+    await expectStored(await send("PATCH", `/api/users/${id}`, change), subject, actor);
+  }
+  const json = { new_password: "staple horse correct" };
+  await expectStored(await send("PUT", `/api/users/${id}/password`, json), subject, actor);
+  await expectStored(await send("DELETE", `/api/users/${id}/sessions`), subject, actor);
+  await expectStored(await send("DELETE", `/api/users/${id}`), subject, actor);
+});
+
 test("a change whose event cannot be stored is not made", async () => {
   await service.sql("ALTER TABLE audit_events RENAME TO audit_events_gone");
   const refused = await service.send("POST", "/api/users", { json: { username: "unrecorded", password } });

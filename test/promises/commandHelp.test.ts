@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { describe, expect, test } from "vitest";
-import { createProgram } from "../../src/cli/commandLine.ts";
+import { createProgram, runCommandLine } from "../../src/cli/commandLine.ts";
+import { InputError, UsageError } from "../../src/errors.ts";
 import { runProgram } from "../support/process.ts";
 
 /** The whole program. It parses, and runs nothing. */
@@ -48,6 +49,30 @@ describe("latchkey COMMAND --help", () => {
         { from: "user" },
       );
     }
+  });
+});
+
+describe("without a terminal", () => {
+  test.each([
+    [["users", "create", "miguel"], UsageError, "There is no terminal to ask for the password. Use --password-stdin."],
+    [["users", "delete", "miguel"], UsageError, "There is no terminal to ask for confirmation. Use --yes."],
+    [["users", "set-roles", "miguel"], UsageError, "ROLE..., or --none"],
+    [["users", "list", "--limit", "0"], UsageError, "a whole number from 1"],
+    [["roles", "set", "Auditor", "audit:read"], InputError, "must match pattern"],
+    [["roles", "set", "auditor"], UsageError, "SCOPE..., or --none"],
+    [["apis", "update", "https://orders.example.com"], UsageError, "Give at least one option"],
+    [["apis", "create", "x", "--name", "X", "--scope", "x"], UsageError, "It must be NAME=DESCRIPTION"],
+    [["api-keys", "create", "--user", "x", "--name", "x".repeat(65)], InputError, "name: must NOT have more than"],
+    [["api-keys", "create", "--user", "x", "--name", "x", "--scope", "a b"], InputError, "scopes 0: must match"],
+    [["api-keys", "create", "--user", "x", "--name", "x", "--expires-at", "soon"], UsageError, "It must be a date"],
+    [["api-keys", "revoke", "0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90"], UsageError, "--user NAME, or --key-stdin"],
+    [["audit", "--event", "everything"], UsageError, "There is no event"],
+  ])("%j is rejected before anything runs", async (args, kind, said) => {
+    Object.defineProperty(process.stdin, "isTTY", { value: false, configurable: true });
+    const running = runCommandLine(args, () => Promise.reject(new Error("It runs.")));
+    const error = await running.catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(kind);
+    expect(error).toMatchObject({ message: expect.stringContaining(said) });
   });
 });
 

@@ -1,6 +1,5 @@
 /** Nobody grants or changes more than they have, whichever way they try. */
 import { describe, expect, test, vi } from "vitest";
-import { setRoles } from "../support/accessControl.ts";
 import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -8,6 +7,7 @@ const other = await startTestService({}, service.databaseUrl);
 const admin = await service.administrator();
 const asAdmin = (method: string, target: string, json?: unknown) =>
   service.send(method, target, { basic: admin, json });
+const setRoles = (id: string, roles: string[]) => asAdmin("PATCH", `/api/users/${id}`, { roles });
 const define = (name: string, ...scopes: string[]) => asAdmin("PUT", `/api/roles/${name}`, { scopes });
 await define("manager", "roles:read", "roles:write");
 await define("registrar", "apis:read", "apis:write");
@@ -15,7 +15,7 @@ const withoutScope = (scope: string) => ({ status: 403, problem: "insufficient-s
 
 async function userWith(...roles: string[]) {
   const { id, username } = await service.register();
-  await setRoles(service, id, roles);
+  await setRoles(id, roles);
   const bearer = await service.token(username);
   const put = (name: string, ...scopes: string[]) =>
     service.send("PUT", `/api/roles/${name}`, { bearer, json: { scopes } });

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, query, realHashes, secretKey, startTestService } from "../support/service.ts";
@@ -142,21 +142,29 @@ describe("latchkey users import", { timeout: 90_000 }, () => {
 });
 
 describe("latchkey users export", { timeout: 90_000 }, () => {
+  let url: string;
+  beforeAll(async () => {
+    url = await createDatabase();
+    const other = `{"username":"zoë,","password_hash":"${bcrypt}","roles":["administrator"],"blocked":false}`;
+    const input = `${users[0]}\n${users[2]}\n${other}\n`;
+    expect((await run(["users", "import", "-"], { input, url })).status).toBe(0);
+  }, 60_000);
+
   test.each(["ndjson", "csv"])(
     "of %s, imported into an empty database, is exported as the same bytes",
     async (format) => {
       const [first, second] = [join(folder, `first.${format}`), join(folder, `second.${format}`)];
-      const exported = await run(["users", "export", "--output", first]);
+      const exported = await run(["users", "export", "--output", first], { url });
       expect(exported).toMatchObject({ status: 0, stdout: "" });
       expect(exported.messages).toEqual(["Exported 3 users with their password hashes: keep the export secret."]);
       expect(exported.events).toEqual([expect.objectContaining({ event: "users-exported", users: 3 })]);
       expect((await stat(first)).mode & 0o777).toBe(0o600);
 
-      const url = await createDatabase();
-      expect(await run(["users", "import", first], { url })).toMatchObject({ status: 0, messages: [] });
-      expect(await run(["users", "export", "--output", second], { url })).toMatchObject({ status: 0 });
+      const other = await createDatabase();
+      expect(await run(["users", "import", first], { url: other })).toMatchObject({ status: 0, messages: [] });
+      expect(await run(["users", "export", "--output", second], { url: other })).toMatchObject({ status: 0 });
       expect(await readFile(second, "utf8")).toBe(await readFile(first, "utf8"));
-      const { stdout } = await run(["users", "export", "--format", format], { url });
+      const { stdout } = await run(["users", "export", "--format", format], { url: other });
       expect(`${stdout}\n`).toBe(await readFile(first, "utf8"));
     },
   );

@@ -93,7 +93,7 @@ describe("a user whose hash is foreign", () => {
 
   test("gets a new hash of the whole password from bcrypt, which counts 72 bytes", async () => {
     const password = "0123456789".repeat(8);
-    await insert("long", await bcrypt(password, { cost: 4 }));
+    await insert("long", await bcrypt(password, 4));
     expect((await signIn("long", password)).status).toBe(200);
     expect((await signIn("long", `${password.slice(0, 72)}anything`)).status).toBe(401);
   });
@@ -115,7 +115,7 @@ test.each([
 });
 
 describe("the queue", () => {
-  const slow: Promise<string> = bcrypt("right", { cost: 12 });
+  const slow: Promise<string> = bcrypt("right", 12);
   const hasherWith = (checkingForeign: (hash: ForeignHash) => void = () => {}) =>
     passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {}, { checkingForeign });
   const turn = (network: number, deadline: number) => ({ networks: [`${network}`], account: `${network}`, deadline });

@@ -168,7 +168,7 @@ describe.each(rememberings)("the network of %s", (by, remember) => {
     const changed = change("staple horse correct");
     await untilWaiting(changed);
     await remembering.commit();
-    expect(await changed).toMatchObject({ subject: user.id });
+    expect(await changed).toMatchObject({ revocation: { subject: user.id } });
     expect(await knownNetworks()).toEqual(home);
   });
 });

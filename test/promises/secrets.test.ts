@@ -59,7 +59,10 @@ test("secrets planted everywhere are not in logs, metrics, the database or respo
   // Returned by these two responses, and by nothing else.
   const { token } = (await service.send("GET", "/api/token", { basic })).json;
   const session = (await service.send("POST", "/api/sessions", { basic, headers: { "user-agent": "a browser" } })).json;
+  const created = await service.send("POST", "/api/api-keys", { basic, json: { name: "cron", scopes: [] } });
+  const apiKey: string = created.json.key;
   for (const [name, secret] of Object.entries({
+    apiKey: apiKey.slice(3, -6),
     token: token.split(".")[2],
     accessToken: session.access_token.split(".")[2],
     refreshToken: session.refresh_token.split(".")[1],
@@ -82,6 +85,12 @@ test("secrets planted everywhere are not in logs, metrics, the database or respo
     await send("GET", `/api/token?limit=${plant("parameter")}`, { basic });
     await send("GET", `/api/sessions?cursor=${plant("cursor")}`, { bearer: token });
     await send("GET", "/api/resource", { bearer: plant("bearer") });
+    await send("GET", "/api/resource", { bearer: apiKey });
+    await send("GET", "/api/resource", { basic: [apiKey, "unused"] });
+    await send("GET", "/api/resource", { bearer: `${apiKey.slice(0, -1)}-` });
+    await send("GET", "/api/api-keys", { basic });
+    await send("PATCH", `/api/api-keys/${created.json.id}`, { basic, json: { name: "cron", key: apiKey } });
+    await send("POST", "/api/api-keys/revocations", { json: { key: `${apiKey.slice(0, -1)}-` } });
     await send("GET", "/api/resource", { bearer: `${token.slice(0, -10)}${plant("forged").slice(-10)}` });
     await send("GET", "/api/resource", { basic: [plant("name"), plant("wrong")] });
     await send("GET", "/api/resource", { basic: [token, plant("unused")] });

@@ -1,13 +1,12 @@
 /** `latchkey users unlock`: lets a user sign in again after too many wrong passwords. */
 import { readSecretKeys } from "../../tokens/secretKey.ts";
-import { userStore } from "../../users/store.ts";
-import { canonicalUsername, nobody } from "../../users/username.ts";
-import { noUser, unlockAccount, usernameOf } from "../account.ts";
+import { unlockAccount } from "../account.ts";
 import type { Define } from "../arguments.ts";
 import { withDatabase } from "../database.ts";
 import { examples } from "../help.ts";
 import { optionTexts } from "../options.ts";
 import { printLine } from "../output.ts";
+import { findUser } from "./accounts.ts";
 
 export const defineUnlock: Define = (users, execute) => {
   users
@@ -17,12 +16,11 @@ export const defineUnlock: Define = (users, execute) => {
     .addHelpText("after", examples("users unlock miguel"))
     .action((name) =>
       execute(
-        withDatabase(async ({ config, database, audit }) => {
-          const username = await usernameOf(database, name);
-          const account = await userStore(database).findAccount({ username: canonicalUsername(username) ?? nobody });
-          if (!account) throw noUser(name);
+        withDatabase(async (tools) => {
+          const { id, username } = await findUser(tools, name);
+          const { config, database, audit } = tools;
           const isUnlocked = await unlockAccount(database, (await readSecretKeys(config)).counting, username);
-          if (isUnlocked) audit("account-unlocked", { userId: account.id });
+          if (isUnlocked) audit("account-unlocked", { userId: id });
           printLine(
             isUnlocked
               ? "The counts of wrong passwords are reset. An instance may still reject attempts for two seconds."

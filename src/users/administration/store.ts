@@ -189,8 +189,11 @@ const deleteUser = statement({
 
 const deleteApiKeys = statement({
   name: "delete-administered-api-keys",
-  sql: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
-  parameters: { id: userId },
+  sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
+      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}
+    )
+    SELECT id FROM deleted`,
+  parameters: { id: userId, audit: auditParameter },
   columns: { id: apiKeyId },
 });
 
@@ -213,8 +216,8 @@ export function administrationStore(database: Database): AdministrationStore {
       throw violates(error, "last_administrator") ? new Problem("last-administrator") : unknownRole(error);
     }
   };
-  const deleteKeys = async (transaction: Knex.Transaction, id: UserId) =>
-    (await deleteApiKeys.rows(transaction, { id })).map((key) => key.id);
+  const deleteKeys = async (transaction: Knex.Transaction, id: UserId, reason: string) =>
+    (await deleteApiKeys.rows(transaction, { id, audit: auditContext({ reason }) })).map((key) => key.id);
 
   return {
     list(filter, limit, after) {
@@ -245,7 +248,7 @@ export function administrationStore(database: Database): AdministrationStore {
     change: ({ isBlocked, roles, ...locked }) =>
       changeLocked(locked, async (transaction, values, before) => {
         const blocked = isBlocked === true ? await blockUser.first(transaction, values) : undefined;
-        const deletedApiKeys = blocked ? await deleteKeys(transaction, locked.id) : [];
+        const deletedApiKeys = blocked ? await deleteKeys(transaction, locked.id, "user-blocked") : [];
         if (isBlocked === false) await unblockUser.count(transaction, values);
         const changed =
           roles && isOtherSet(roles, before.roles)
@@ -262,7 +265,10 @@ export function administrationStore(database: Database): AdministrationStore {
     setPassword: ({ passwordHash, keepApiKeys, ...locked }) =>
       changeLocked(locked, async (transaction, values) => {
         const revocation = await setPassword.one(transaction, { ...values, passwordHash });
-        return { revocation, deletedApiKeys: keepApiKeys ? [] : await deleteKeys(transaction, locked.id) };
+        return {
+          revocation,
+          deletedApiKeys: keepApiKeys ? [] : await deleteKeys(transaction, locked.id, "password-changed"),
+        };
       }),
     signOut: (locked) => changeLocked(locked, (transaction, values) => signOut.one(transaction, values)),
     delete: (locked) => changeLocked(locked, (transaction, values) => deleteUser.one(transaction, values)),

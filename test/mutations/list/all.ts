@@ -1,6 +1,8 @@
 /** Every deliberate fault, by area. */
 import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
+import { administration } from "./administration.ts";
+import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
@@ -21,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...administration,
   ...requests,
   ...documentation,
   ...http,
@@ -30,6 +33,7 @@ export const mutations: readonly Mutation[] = [
   ...tokens,
   ...imports,
   ...keys,
+  ...apiKeys,
   ...database,
   ...settings,
   ...program,

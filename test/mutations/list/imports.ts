@@ -94,7 +94,7 @@ export const imports: readonly Mutation[] = [
     name: "an unknown member of a row is ignored",
     file: "src/users/transfer/userRow.ts",
     find: "if (unknown !== undefined) throw",
-    replace: "if (unknown === null) throw",
+    replace: 'if (unknown !== undefined && unknown === "") throw',
     test: "test/promises/userTransfer.test.ts",
     only: "a misspelt member",
   },

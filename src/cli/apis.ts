@@ -1,0 +1,161 @@
+/** `latchkey apis`: the APIs of other services, for which users get tokens. */
+
+import { InvalidArgumentError } from "@commander-js/extra-typings";
+import type { components } from "../../generated/openapi.ts";
+import { type Apis, createApis } from "../access/apis.ts";
+import { representApi } from "../access/handlers.ts";
+import { apiStore } from "../access/store.ts";
+import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
+import { type Define, wrongUsage } from "./arguments.ts";
+import { type Tools, withDatabase } from "./database.ts";
+import { examples } from "./help.ts";
+import { requireValid } from "./input.ts";
+import { optionTexts, parseLimit, parseSeconds } from "./options.ts";
+import { printLine } from "./output.ts";
+import { pages } from "./paging.ts";
+import { confirm, requireConfirmation } from "./prompt.ts";
+import { printObject, printRows } from "./results.ts";
+import type { Column } from "./table.ts";
+
+type Api = components["schemas"]["Api"];
+type ApiScope = components["schemas"]["ApiScope"];
+
+const openApis = ({ config, database, audit }: Tools): Apis =>
+  createApis({
+    store: apiStore(database),
+    ownAudiences: ownAudiences(config.publicUrl ?? defaultIssuer),
+    enforce: () => {}, // the running instances read the revocation
+    audit,
+  });
+
+const scopeNames: Column<Api> = ["scopes", ({ scopes }) => scopes.map(({ name }) => name)];
+const columns = ["audience", "name", scopeNames, "token_lifetime_seconds"] as const;
+const lines = [
+  "audience",
+  "name",
+  ["scopes", ({ scopes }: Api) => scopes.map(({ name, description }) => `${name} (${description})`)],
+  "token_lifetime_seconds",
+  "created_at",
+  "updated_at",
+] as const;
+
+const texts = {
+  audience: "the aud of its tokens, such as https://orders.example.com",
+  name: "a name for people",
+  scope: "a scope and what it allows, NAME=DESCRIPTION; repeat it for each scope",
+  lifetime: "seconds until its tokens expire, at most TOKEN_TTL_SECONDS",
+};
+
+export const defineApis: Define = (apis, execute) => {
+  apis
+    .command("list")
+    .description("List the registered APIs.")
+    .option("--limit <number>", optionTexts.limit, parseLimit)
+    .option("--after <audience>", optionTexts.after)
+    .option("--json", optionTexts.json)
+    .addHelpText("after", examples("apis list"))
+    .action(({ limit, after, json }) =>
+      execute(
+        withDatabase(async (tools) => {
+          const read = async (limit: number, after: string | undefined) => {
+            const { apis, next } = await openApis(tools).list(limit, after);
+            return { items: apis.map(representApi), next };
+          };
+          await printRows(pages(read, { limit, after }), { columns, json, none: "There are no registered APIs." });
+        }),
+      ),
+    );
+
+  apis
+    .command("show")
+    .description("Show a registered API, with its scopes.")
+    .argument("<audience>", texts.audience)
+    .option("--json", optionTexts.json)
+    .addHelpText("after", examples("apis show https://orders.example.com"))
+    .action((audience, { json }) =>
+      execute(
+        withDatabase(async (tools) => printObject(representApi(await openApis(tools).find(audience)), json, lines)),
+      ),
+    );
+
+  apis
+    .command("create")
+    .description("Register an API.")
+    .argument("<audience>", texts.audience)
+    .requiredOption("--name <text>", texts.name)
+    .option("--scope <scope>", texts.scope, parseScopes)
+    .option("--token-lifetime <seconds>", texts.lifetime, parseSeconds)
+    .option("--json", optionTexts.json)
+    .addHelpText(
+      "after",
+      examples('apis create https://orders.example.com --name Orders --scope "orders:read=See orders."'),
+    )
+    .action(async (audience, { name, scope: scopes = [], tokenLifetime: tokenTtlSeconds = null, json }) => {
+      await requireValid("NewApi", { audience, name, scopes, token_lifetime_seconds: tokenTtlSeconds });
+      await execute(
+        withDatabase(async (tools) => {
+          const api = await openApis(tools).create({ audience, name, scopes, tokenTtlSeconds });
+          await printObject(representApi(api), json, lines);
+        }),
+      );
+    });
+
+  apis
+    .command("update")
+    .description("Change a registered API. What is not given stays as it is.")
+    .argument("<audience>", texts.audience)
+    .option("--name <text>", texts.name)
+    .option("--scope <scope>", `${texts.scope}. Replaces all scopes`, parseScopes)
+    .option("--token-lifetime <seconds>", texts.lifetime, parseSeconds)
+    .option("--json", optionTexts.json)
+    .addHelpText(
+      "after",
+      examples(
+        "apis update https://orders.example.com --token-lifetime 300",
+        'apis update https://orders.example.com --scope "orders:read=See orders." --scope "orders:write=Place orders."',
+      ),
+    )
+    .action(async (audience, { name, scope: scopes, tokenLifetime: tokenTtlSeconds, json }) => {
+      const change = {
+        ...(name !== undefined && { name }),
+        ...(scopes !== undefined && { scopes }),
+        ...(tokenTtlSeconds !== undefined && { tokenTtlSeconds }),
+      };
+      if (Object.keys(change).length === 0) throw wrongUsage("apis update", "Change what? Give at least one option.");
+      const { tokenTtlSeconds: token_lifetime_seconds, ...rest } = change;
+      await requireValid("ApiChange", {
+        ...rest,
+        ...(token_lifetime_seconds !== undefined && { token_lifetime_seconds }),
+      });
+      await execute(
+        withDatabase(async (tools) =>
+          printObject(representApi(await openApis(tools).update(audience, change)), json, lines),
+        ),
+      );
+    });
+
+  apis
+    .command("delete")
+    .description("Delete a registered API. Its tokens are rejected within a second.")
+    .argument("<audience>", texts.audience)
+    .option("--yes", optionTexts.yes)
+    .addHelpText("after", examples("apis delete https://orders.example.com"))
+    .action(async (audience, { yes }) => {
+      requireConfirmation("apis delete", yes);
+      await execute(
+        withDatabase(async (tools) => {
+          const open = openApis(tools);
+          const { name } = await open.find(audience);
+          if (!yes) await confirm(`Delete the API ${name} (${audience})?`);
+          await open.remove(audience);
+          printLine(`Deleted the API ${audience}.`);
+        }),
+      );
+    });
+};
+
+function parseScopes(text: string, previous: ApiScope[] | undefined): ApiScope[] {
+  const [, name, description] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || description === undefined) throw new InvalidArgumentError("It must be NAME=DESCRIPTION.");
+  return [...(previous ?? []), { name, description }];
+}
