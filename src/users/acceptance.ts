@@ -17,12 +17,9 @@ const looksLikeCredential = "looks like a token or an API key";
 /** @throws {Problem} `invalid-request` */
 export function acceptUsername(name: string): CanonicalUsername {
   const accepted = hasTokenShape(name) ? { refusal: looksLikeCredential } : newUsername(name);
-  const username = requireAccepted(accepted, "#/username");
   // In its stored form: `LK_…` becomes `lk_…`, with which the user could not sign in.
-  return requireAccepted(
-    hasApiKeyShape(username) ? { refusal: looksLikeCredential } : { text: username },
-    "#/username",
-  );
+  const isApiKey = "text" in accepted && hasApiKeyShape(accepted.text);
+  return requireAccepted(isApiKey ? { refusal: looksLikeCredential } : accepted, "#/username");
 }
 
 /**

@@ -91,10 +91,10 @@ function readTimestamp(value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
   const text = typeof value === "string" ? value : "";
   const [, date] = timestamp.exec(text) ?? [];
-  const [time, midnight] = [Date.parse(text), Date.parse(`${date}T00:00:00Z`)];
+  const time = Date.parse(text);
   // Date.parse accepts February 30.
   const isTime =
-    !Number.isNaN(time) && !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(date ?? "");
+    date !== undefined && !Number.isNaN(time) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
   if (!isTime) throw new RefusedRow("has a created_at that is not a time of RFC 3339");
   if (time > Date.now() + 86_400_000) throw new RefusedRow("has a created_at in the future");
   return text;
