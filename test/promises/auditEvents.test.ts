@@ -146,10 +146,12 @@ test("a refused request is recorded with its user as the actor, in the order of 
   for (const refused of await Promise.all(requests)) {
     expect(refused.problem).toBe("insufficient-scope");
     const stored = { actor_id: id, actor_name: "curious", subject_id: id };
-    await expect.poll(() => storedFor(refused), { timeout: 5_000 }).toMatchObject([
-      { event: "password-accepted", ...stored },
-      { event: "scope-refused", ...stored, details: { scope: "users:read" } },
-    ]);
+    await expect
+      .poll(() => storedFor(refused), { timeout: 5_000 })
+      .toMatchObject([
+        { event: "password-accepted", ...stored },
+        { event: "scope-refused", ...stored, details: { scope: "users:read" } },
+      ]);
   }
 });
 
@@ -158,7 +160,9 @@ test("events that are stored together keep their order", async () => {
   const names = ["unknown", "several", "unknown", "several", "unknown"];
   for (const name of names) await service.send("GET", "/api/resource", { basic: [name, "wrong password"] });
   const find = () =>
-    service.sql("SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY occurred_at DESC LIMIT 5");
+    service.sql(
+      "SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY occurred_at DESC LIMIT 5",
+    );
   const stored = () =>
     service.sql("SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY id DESC LIMIT 5");
   const expected = [null, id, null, id, null].map((subject_id) => ({ subject_id }));
