@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Register a user
-         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username. Requires no credentials, unless `REGISTRATION` is `closed`. With the scope `users:write`, an administrator creates the user: the limit on registrations does not apply, and `roles` assigns roles. That requires `roles:write` as well, and every scope of these roles.
+         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username. Requires no credentials, unless `REGISTRATION` is `closed`: credentials that are not valid, or do not have the scope, are like none. With the scope `users:write`, an administrator creates the user: the limit on registrations does not apply, and `roles` assigns roles. That requires `roles:write` as well, and every scope of these roles.
          */
         post: operations["createUser"];
         delete?: never;

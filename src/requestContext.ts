@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { type Networks, networksOf } from "./networks.ts";
 import type { Principal } from "./principal.ts";
 import type { ProblemSlug } from "./problems/catalogue.ts";
+import type { Problem } from "./problems/problems.ts";
 
 export type RequestContext = {
   /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */
@@ -24,6 +25,8 @@ export type RequestContext = {
   principal: Principal | undefined;
   /** The user of credentials that are optional and do not have the scopes of the operation. The request continues without. */
   withoutScopes: Principal | undefined;
+  /** Why optional credentials are not valid. The request continues without. */
+  refusal: Problem | undefined;
   /** The problem that the client gets. */
   problem: ProblemSlug | undefined;
   /** Why an internal error occurred. For the log only. */
@@ -47,6 +50,7 @@ export function createRequestContext(address: string | undefined, userAgent: str
     operation: undefined,
     principal: undefined,
     withoutScopes: undefined,
+    refusal: undefined,
     problem: undefined,
     cause: undefined,
     traceId: undefined,

@@ -27,8 +27,8 @@ export type Authenticator = {
  * Authenticates a request for an operation, and requires its scopes. If `bearerAuth` or `apiKeyAuth` is declared, a token or an
  * API key is also accepted in place of the Basic username, with any password. If `basicAuth` is declared alone, only a password
  * is accepted.
- * @returns `undefined` for an open operation, whose credentials are ignored, and if credentials are optional and absent or
- * without the scopes
+ * @returns `undefined` for an open operation, whose credentials are ignored, and if credentials are optional and absent, not valid
+ * or without the scopes
  * @throws {Problem} a 401, `insufficient-scope`, or `invalid-request` for a malformed header
  */
 export function authorize(
@@ -36,8 +36,33 @@ export function authorize(
   authorization: string | undefined,
   authenticator: Authenticator,
 ): Principal | undefined | Promise<Principal | undefined> {
-  const { schemes, scopes, isOptional } = operation;
+  const { schemes, isOptional } = operation;
   if (schemes.length === 0 || (isOptional && authorization === undefined)) return undefined;
+  if (isOptional) return authorizeIfPossible(operation, authorization, authenticator);
+  return requireAuthorization(operation, authorization, authenticator);
+}
+
+/** Credentials that are not valid are like none: a client may send those of a user who is about to register. */
+async function authorizeIfPossible(
+  operation: Operation,
+  authorization: string | undefined,
+  authenticator: Authenticator,
+): Promise<Principal | undefined> {
+  try {
+    return await requireAuthorization(operation, authorization, authenticator);
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status !== 401) throw error;
+    requestContext().refusal = error;
+    return undefined;
+  }
+}
+
+function requireAuthorization(
+  operation: Operation,
+  authorization: string | undefined,
+  authenticator: Authenticator,
+): Principal | undefined | Promise<Principal | undefined> {
+  const { schemes, scopes } = operation;
   const authenticated = authenticate(schemes, parseAuthorization(authorization), authenticator);
   if (scopes.length === 0) return authenticated;
   return authenticated instanceof Promise

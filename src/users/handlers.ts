@@ -27,10 +27,10 @@ export const createUser =
     return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: representUser(user) };
   };
 
-/** Refuses a request without credentials that have the scope. @throws {Problem} `authentication-required`, `insufficient-scope` */
+/** Refuses a request without credentials that have the scope. @throws {Problem} a 401, or `insufficient-scope` */
 function requireAdministrator(access: Access): never {
-  const { withoutScopes } = requestContext();
-  if (!withoutScopes) throw new Problem("authentication-required");
+  const { withoutScopes, refusal } = requestContext();
+  if (!withoutScopes) throw refusal ?? new Problem("authentication-required");
   return access.refuse(withoutScopes, ["users:write"]);
 }
 

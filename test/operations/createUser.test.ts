@@ -59,6 +59,11 @@ describeOperation("createUser", {
           expect((await register(username)).status, username).toBe(201);
         }
       },
+      "with the credentials of the user who registers, as some generated clients send them": async () => {
+        const json = { username: "eager", password };
+        const answer = await service.send("POST", "/api/users", { json, basic: ["eager", password] });
+        expect(answer).toMatchObject({ status: 201, json: { username: "eager", roles: [] } });
+      },
       "for joiners where a script needs them; elsewhere only the client is told which character is wrong": async () => {
         for (const username of ["می\u200cخواهم", "क\u094d\u200dष"]) {
           const secret = "نمی\u200cدانم correct horse";
@@ -92,8 +97,8 @@ describeOperation("createUser", {
         ]);
         expect(await isStored("self-made")).toBe(false);
       },
-      "for invalid credentials, although none are required": async () => {
-        const json = { username: "unproven", password };
+      "for roles with invalid credentials, and says why": async () => {
+        const json = { username: "unproven", password, roles: ["administrator"] };
         for (const [credentials, problem] of [
           [{ basic: ["miguel", "wrong password"] as [string, string] }, "invalid-credentials"],
           [{ bearer: "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0." }, "invalid-token"],
