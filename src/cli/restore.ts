@@ -2,9 +2,10 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { daySeconds } from "../config/values.ts";
+import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, integer, text, uuid } from "../database/sqlTypes.ts";
-import { UsageError } from "../errors.ts";
+import { InputError, UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
 import { createSeal, makeKey } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
@@ -75,13 +76,21 @@ async function restoreWith(
         })
       : [],
     allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
-  }));
+  })).catch(explainLastAdministrator);
   for (const keyId of done.revoked) audit("signing-key-revoked", { keyId });
   audit("all-sessions-ended", {});
   for (const { id } of done.deleted) audit("user-deleted", { userId: id, reason: "restored" });
   for (const { id } of done.disabled) audit("password-disabled", { userId: id });
   audit("database-restored", { reason: choice.reason });
   printResult(choice, { ...done, newKeyId: keys[0].kid, droppedLines: history?.droppedLines ?? 0 });
+}
+
+/** The backup may have no administrator except one who was deleted since. */
+function explainLastAdministrator(error: unknown): never {
+  if (!violates(error, "last_administrator")) throw error;
+  throw new InputError(
+    "Nothing was changed: the log says that the last administrator was deleted. Give another user the role first, with\nlatchkey users set-roles NAME administrator, and repeat the command.",
+  );
 }
 
 type User = { id: string; username: string };

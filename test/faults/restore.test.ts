@@ -186,6 +186,26 @@ test.each(["--end-passwords", "--audit-log"])(
   },
 );
 
+test("if the last administrator was deleted, nothing is changed until there is another one", {
+  timeout: 60_000,
+}, async () => {
+  const service = await startTestService();
+  await service.administrator("leaver");
+  await service.register("successor");
+  const [leaver] = await service.sql("SELECT id FROM users WHERE username = 'leaver'");
+  const folder = await temporaryFolder();
+  const log = join(folder, "service.log");
+  await writeFile(log, JSON.stringify({ event: "user-deleted", msg: "audit", userId: leaver?.["id"] }));
+  const refused = restore(service.databaseUrl, ["--audit-log", log]);
+  expect(await refused.exit).toBe(65);
+  expect(refused.stderr.join("\n")).toContain("latchkey users set-roles NAME administrator");
+  expect(await service.sql("SELECT FROM revocations")).toEqual([]);
+  const settings = { DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  expect(await runProgram(["users", "set-roles", "successor", "administrator"], settings).exit).toBe(0);
+  expect(await restore(service.databaseUrl, ["--audit-log", log]).exit).toBe(0);
+  expect(await service.sql("SELECT username FROM users")).toEqual([{ username: "successor" }]);
+});
+
 test("one of the password options is required, and the log is validated", async () => {
   const databaseUrl = await createDatabase();
   const folder = await temporaryFolder();
