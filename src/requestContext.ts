@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { type Networks, networksOf } from "./networks.ts";
 import type { Principal } from "./principal.ts";
-import type { ProblemSlug } from "./problems/problems.ts";
+import type { ProblemSlug } from "./problems/catalogue.ts";
 
 export type RequestContext = {
   /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */
@@ -22,8 +22,8 @@ export type RequestContext = {
   operation: { readonly id: string; readonly path: string } | undefined;
   /** `undefined` until the request is authenticated, and for open operations. */
   principal: Principal | undefined;
-  /** Whether the request has credentials, also if the operation ignores them, or they do not have its scopes. */
-  hasCredentials: boolean;
+  /** The user of credentials that are optional and do not have the scopes of the operation. The request continues without. */
+  withoutScopes: Principal | undefined;
   /** The problem that the client gets. */
   problem: ProblemSlug | undefined;
   /** Why an internal error occurred. For the log only. */
@@ -46,7 +46,7 @@ export function createRequestContext(address: string | undefined, userAgent: str
     deadline: startedAt + databaseTimeoutMs,
     operation: undefined,
     principal: undefined,
-    hasCredentials: false,
+    withoutScopes: undefined,
     problem: undefined,
     cause: undefined,
     traceId: undefined,

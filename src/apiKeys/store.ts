@@ -132,14 +132,14 @@ const updateKey = statement({
 const rotateKey = statement({
   name: "rotate-api-key",
   sql: `WITH rotated AS MATERIALIZED (
-      SELECT id, expires_at FROM api_keys
+      SELECT id FROM api_keys
       WHERE id = :id AND user_id = :userId AND scopes = :scopes FOR NO KEY UPDATE
     ), ended AS (
       DELETE FROM api_key_secrets AS secret USING rotated
       WHERE key_id = rotated.id AND (secret.expires_at IS NOT NULL OR :overlapSeconds = 0)
     ), overlapping AS (
       UPDATE api_key_secrets AS secret
-      SET expires_at = least(now() + make_interval(secs => :overlapSeconds), rotated.expires_at)
+      SET expires_at = now() + make_interval(secs => :overlapSeconds)
       FROM rotated WHERE key_id = rotated.id AND secret.expires_at IS NULL AND :overlapSeconds > 0
     ), inserted AS (
       INSERT INTO api_key_secrets (digest, key_id, last_four) SELECT :digest, id, :lastFour FROM rotated

@@ -9,10 +9,9 @@ export const auditEvents = {
   "user-created":
     "An administrator created a user, with the roles in `roles`. `reason`: `administrator` or `operator`.",
   "user-blocked":
-    "An administrator blocked a user: the password is rejected, and all tokens, sessions and API keys were revoked. `reason`: `administrator` or `operator`.",
-  "user-unblocked": "An administrator unblocked a user. `reason`: `administrator` or `operator`.",
-  "roles-changed":
-    "An administrator changed the roles of a user to those in `roles`. `reason`: `administrator` or `operator`.",
+    "An administrator blocked a user: the password is rejected, and all tokens, sessions and API keys were revoked. `reason`: `administrator` or `operator`, or `restored` if `latchkey restore` did it again.",
+  "user-unblocked": "An administrator unblocked a user. `reason` as for `user-blocked`.",
+  "roles-changed": "An administrator changed the roles of a user to those in `roles`. `reason` as for `user-blocked`.",
   "user-deleted":
     "A user deleted their account, an administrator or operator deleted it (`reason`: `administrator` or `operator`), or `latchkey restore` deleted it again (`restored`).",
   "password-accepted": "A request with a username and the right password, for any operation.",

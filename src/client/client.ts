@@ -76,11 +76,14 @@ export type LatchkeyClient = Client<paths> & {
   signOut(signal?: AbortSignal | null): Promise<Result<"revokeToken">>;
   /** Ends all sessions of the user, including this one. */
   signOutEverywhere(signal?: AbortSignal | null): Promise<Result<"endAllSessions">>;
-  /** Changes the password and ends all sessions, including this one. Sign in again with the new password. */
+  /**
+   * Changes the password and ends all sessions, including this one. Sign in again with the new password. The API keys of the user
+   * are deleted unless `keepApiKeys` is true.
+   */
   changePassword(
     currentPassword: string,
     newPassword: string,
-    signal?: AbortSignal | null,
+    options?: AbortSignal | PasswordChangeOptions | null,
   ): Promise<Result<"changePassword">>;
   /** Whether there is a session, in this client or its storage. Sends no request: the service may have ended it. */
   isSignedIn(): Promise<boolean>;
@@ -98,6 +101,8 @@ export type LatchkeyClient = Client<paths> & {
 };
 
 export type User = components["schemas"]["User"];
+
+export type PasswordChangeOptions = { keepApiKeys?: boolean | undefined; signal?: AbortSignal | null | undefined };
 
 /** Problems after which a request is sent again with a new token. */
 const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"];
@@ -194,9 +199,11 @@ export function createLatchkeyClient({
       if (!result.error) await sessions.forget(session);
       return result;
     },
-    async changePassword(currentPassword, newPassword, signal = null) {
+    async changePassword(currentPassword, newPassword, options) {
+      const { keepApiKeys = false, signal = null } =
+        options && "aborted" in options ? { signal: options } : (options ?? {});
       const session = sessions.current();
-      const body = { current_password: currentPassword, new_password: newPassword };
+      const body = { current_password: currentPassword, new_password: newPassword, keep_api_keys: keepApiKeys };
       const result = await callsWith(() => session).PUT("/api/users/me/password", { body, signal });
       if (!result.error) await sessions.forget(session);
       return result;

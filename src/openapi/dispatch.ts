@@ -58,7 +58,6 @@ function operationServer(parts: DispatchParts): Serve {
     };
     const callHandler = (principal: Principal | undefined) => {
       context.principal = principal;
-      context.hasCredentials = request.headers.authorization !== undefined;
       requireAcceptable(operation, request);
       // The validator does not support HEAD. Node has already decided that this response has no body.
       if (request.method === "HEAD") request.method = "GET";

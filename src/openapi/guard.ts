@@ -4,6 +4,7 @@
  */
 import type { ApiKeyPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
+import { requestContext } from "../requestContext.ts";
 import { type Credentials, hasApiKeyShape, hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
@@ -51,7 +52,9 @@ function withScopes(
 ): Principal | undefined | Promise<Principal | undefined> {
   const decide = (missing: readonly string[]): Principal | undefined => {
     if (missing.length === 0) return principal;
-    return isOptional ? undefined : authenticator.refuse(principal, missing);
+    if (!isOptional) return authenticator.refuse(principal, missing);
+    requestContext().withoutScopes = principal;
+    return undefined;
   };
   const missing = authenticator.missingScopes(principal, scopes);
   return missing instanceof Promise ? missing.then(decide) : decide(missing);

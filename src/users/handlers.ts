@@ -20,18 +20,18 @@ export const createUser =
   ({ users, administration, access, isRegistrationOpen, publicUrl = "" }: Registration): Handler<"createUser"> =>
   async ({ principal, body }) => {
     const { username, password, roles = [] } = body;
-    if (!principal && (!isRegistrationOpen || roles.length > 0)) throw administratorRequired();
+    if (!principal && (!isRegistrationOpen || roles.length > 0)) requireAdministrator(access);
     const user = principal
       ? await administration.create(body, await actorOf(access, principal, clientNetworks()))
       : await users.register(username, password, clientNetworks());
     return { status: 201, headers: { Location: `${publicUrl}/api/users/${user.id}` }, body: representUser(user) };
   };
 
-/** Without a principal, credentials are absent, or their user or they themselves do not have the scope. */
-function administratorRequired(): Problem {
-  if (!requestContext().hasCredentials) return new Problem("authentication-required");
-  const scope = "users:write";
-  return new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+/** Refuses a request without credentials that have the scope. @throws {Problem} `authentication-required`, `insufficient-scope` */
+function requireAdministrator(access: Access): never {
+  const { withoutScopes } = requestContext();
+  if (!withoutScopes) throw new Problem("authentication-required");
+  return access.refuse(withoutScopes, ["users:write"]);
 }
 
 export const getUser =

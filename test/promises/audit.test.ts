@@ -154,6 +154,14 @@ test("a request without the scope is logged", async () => {
   expectEvents(refused, { event: "password-accepted", userId }, expected);
 });
 
+test("a registration with roles, from a user without the scope, is logged", async () => {
+  const { id: userId, username } = await service.register();
+  const json = { username: "promoted", password, roles: ["administrator"] };
+  const refused = await service.send("POST", "/api/users", { basic: [username, password], json });
+  const expected = { event: "scope-refused", userId, scope: "users:write" };
+  expectEvents(refused, { event: "password-accepted", userId }, expected);
+});
+
 test("each change of an API key, and each refusal, is logged with its owner and its reason", async () => {
   const { id: userId } = await service.register("machinist");
   const bearer = await service.token("machinist");

@@ -324,6 +324,19 @@ describe("signing out", () => {
   });
 });
 
+test("a password change keeps the API keys if that is requested", async () => {
+  const { latchkey, username } = await openSignedIn();
+  const { key } = unwrap(await latchkey.POST("/api/api-keys", { body: { name: "cron", scopes: [] } }));
+  const use = async () => (await service.send("GET", "/api/resource", { bearer: key })).status;
+  const [second, third] = ["staple horse correct", "battery staple horse"];
+  const { signal } = new AbortController();
+  unwrap(await latchkey.changePassword(password, second, { keepApiKeys: true, signal }));
+  expect(await use()).toBe(200);
+  unwrap(await latchkey.signIn(username, second));
+  unwrap(await latchkey.changePassword(second, third, signal));
+  expect(await use()).toBe(401);
+});
+
 describe("tabs that share a storage", () => {
   test("refresh concurrently and stay signed in", async () => {
     const first = await openSignedIn();

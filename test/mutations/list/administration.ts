@@ -86,8 +86,8 @@ export const administration: readonly Mutation[] = [
   {
     name: "everyone creates users although registration is closed",
     file: "src/users/handlers.ts",
-    find: "if (!principal && (!isRegistrationOpen || roles.length > 0)) throw administratorRequired();",
-    replace: "if (!principal && roles.length > 0) throw administratorRequired();",
+    find: "if (!principal && (!isRegistrationOpen || roles.length > 0)) requireAdministrator(access);",
+    replace: "if (!principal && roles.length > 0) requireAdministrator(access);",
     test: "test/operations/createUser.test.ts",
     only: "if REGISTRATION is closed",
   },

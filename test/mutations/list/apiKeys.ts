@@ -53,8 +53,8 @@ export const apiKeys: readonly Mutation[] = [
   {
     name: "an overlap outlasts the expiry of its API key",
     file: "src/apiKeys/store.ts",
-    find: "least(now() + make_interval(secs => :overlapSeconds), rotated.expires_at)",
-    replace: "now() + make_interval(secs => :overlapSeconds)",
+    find: "THEN least(secret.expires_at, api_keys.expires_at) END",
+    replace: "THEN secret.expires_at END",
     test: "test/operations/rotateApiKey.test.ts",
     only: "no overlap is longer",
   },

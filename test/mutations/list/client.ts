@@ -66,4 +66,12 @@ export const client: readonly Mutation[] = [
     test: "test/promises/client.test.ts",
     only: "ends after the last attempt",
   },
+  {
+    name: "the client keeps no API keys at a password change",
+    file: "src/client/client.ts",
+    find: "keep_api_keys: keepApiKeys",
+    replace: "keep_api_keys: false",
+    test: "test/promises/client.test.ts",
+    only: "keeps the API keys",
+  },
 ];
