@@ -2,6 +2,7 @@
 import type { Audit } from "../audit/audit.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
+import { requireDisplayable } from "./displayText.ts";
 import { isOwnScope } from "./scopes.ts";
 
 /** The subject of the revocation entry that every change of an API writes. */
@@ -68,7 +69,8 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 
   /** @throws {Problem} `audience-taken`, `invalid-request` for scopes that an API cannot have */
   async function create(definition: ApiDefinition): Promise<Api> {
-    const { audience, scopes } = definition;
+    const { audience, name, scopes } = definition;
+    requireDisplayable(name, "#/name");
     requireScopes(scopes);
     const api = ownAudiences.includes(audience) ? undefined : await store.insert(definition);
     if (!api) throw new Problem("audience-taken");
@@ -78,6 +80,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 
   /** @throws {Problem} `not-found`, `invalid-request` for scopes that an API cannot have */
   async function update(audience: string, change: ApiChange): Promise<Api> {
+    if (change.name !== undefined) requireDisplayable(change.name, "#/name");
     if (change.scopes) requireScopes(change.scopes);
     const updated = await store.update(audience, change);
     if (!updated) throw new Problem("not-found");
@@ -102,8 +105,9 @@ const namesOf = (scopes: readonly ApiScope[]): string[] => scopes.map(({ name })
 /** A role with a scope must not allow something else than its name says: scopes of this service are not those of an API. */
 function requireScopes(scopes: readonly ApiScope[]): void {
   const names = namesOf(scopes);
-  for (const [index, name] of names.entries()) {
+  for (const [index, { name, description }] of scopes.entries()) {
     const pointer = `#/scopes/${index}/name`;
+    requireDisplayable(description, `#/scopes/${index}/description`);
     if (isOwnScope(name)) throw invalidRequest({ pointer, detail: `${name} is a scope of this service` });
     if (names.indexOf(name) < index) throw invalidRequest({ pointer, detail: `${name} occurs twice` });
   }

@@ -3,6 +3,7 @@ import type { Audit } from "../audit/audit.ts";
 import type { Principal } from "../principal.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
+import { requireDisplayable } from "./displayText.ts";
 import { type Access, administrator, defaultRole } from "./rights.ts";
 import { isOwnScope } from "./scopes.ts";
 
@@ -70,12 +71,13 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
 
   /**
    * Creates a role, or replaces it.
-   * @throws {Problem} `built-in-role`, `invalid-request` for an unknown scope, `insufficient-scope` if the editor does not have
-   * a scope that the role gets or had, `overloaded`
+   * @throws {Problem} `built-in-role`, `invalid-request` for an unknown scope or the description, `insufficient-scope` if the
+   * editor does not have a scope that the role gets or had, `overloaded`
    */
   async function put(editor: Editor, definition: RoleDefinition): Promise<{ role: Role; isNew: boolean }> {
     const { name, description } = definition;
     if (name === administrator) throw new Problem("built-in-role", { detail: "administrator has every scope." });
+    requireDisplayable(description, "#/description");
     const scopes = [...definition.scopes].sort();
     const result = await attempt(async () => {
       const before = await store.find(name);

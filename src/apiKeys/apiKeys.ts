@@ -1,5 +1,6 @@
 /** API keys: how they are created, changed, rotated and revoked. verification.ts checks them. */
 import { v7 as uuidv7 } from "uuid";
+import { requireDisplayable } from "../access/displayText.ts";
 import type { Access } from "../access/rights.ts";
 import { isOwnScope } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
@@ -206,13 +207,8 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 const expiresLater = (key: ApiKey, { expiresAt }: ApiKeyChange): boolean =>
   expiresAt !== undefined && key.expiresAt !== null && (expiresAt === null || expiresAt > key.expiresAt);
 
-/** Characters that change or break a line in a log, a table or a terminal, and those that are no text. */
-const unprintable = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\uFFFD]/u;
-
 function requireName(name: string): void {
-  if (unprintable.test(name) || name.trim() !== name)
-    throw invalidRequest({
-      pointer: "#/name",
-      detail: "has a character that cannot be displayed, or a space at an end",
-    });
+  const pointer = "#/name";
+  requireDisplayable(name, pointer);
+  if (name.trim() !== name) throw invalidRequest({ pointer, detail: "has a space at an end" });
 }

@@ -54,6 +54,12 @@ describeOperation("createApi", {
             "#/scopes",
           ],
           ["a name with NUL", { name: "Ord\u0000ers" }, "#/name"],
+          ["a name that reverses the text", { name: "Ord\u202eers" }, "#/name"],
+          [
+            "a description with a lone surrogate",
+            { scopes: [{ name: "read", description: "\ud800" }] },
+            "#/scopes/0/description",
+          ],
           ["a description with NUL", { scopes: [{ name: "read", description: "\u0000" }] }, "#/scopes/0/description"],
           ["an audience with a fragment", { audience: "https://orders.example/#v1" }, "#/audience"],
           ["an audience with a space", { audience: "the orders" }, "#/audience"],
