@@ -1,5 +1,6 @@
 /** The APIs of other services, for which users get tokens (RFC 6749: resource servers). */
 import type { Audit } from "../audit/audit.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { isOwnScope } from "./scopes.ts";
@@ -52,12 +53,13 @@ type Parts = {
 };
 
 export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
-  /** A page of APIs, and the audience after which the next page begins. */
-  async function list(limit: number, after?: string): Promise<{ apis: Api[]; next: string | undefined }> {
-    const found = await store.list(limit + 1, after);
-    const apis = found.slice(0, limit);
-    return { apis, next: found.length > limit ? apis.at(-1)?.audience : undefined };
-  }
+  /** In the order of the audiences, which are the cursors. */
+  const list = (limit: number, after?: string): Promise<Page<Api>> =>
+    readPage(
+      limit,
+      (count) => store.list(count, after),
+      ({ audience }) => audience,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(audience: string): Promise<Api> {

@@ -1,5 +1,6 @@
 /** Roles: named sets of scopes. */
 import type { Audit } from "../audit/audit.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import type { Principal } from "../principal.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
@@ -54,12 +55,13 @@ export const isBuiltIn = (role: string): boolean => role === administrator || ro
 const maxAttempts = 5;
 
 export function createRoles({ store, access, enforce, audit }: Parts) {
-  /** A page of roles, and the name after which the next page begins. */
-  async function list(limit: number, after?: string): Promise<{ roles: Role[]; next: string | undefined }> {
-    const found = await store.list(limit + 1, after);
-    const roles = found.slice(0, limit);
-    return { roles, next: found.length > limit ? roles.at(-1)?.name : undefined };
-  }
+  /** In the order of the names, which are the cursors. */
+  const list = (limit: number, after?: string): Promise<Page<Role>> =>
+    readPage(
+      limit,
+      (count) => store.list(count, after),
+      ({ name }) => name,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(name: string): Promise<Role> {

@@ -4,6 +4,7 @@ import type { Access } from "../access/rights.ts";
 import { isOwnScope } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
@@ -18,8 +19,6 @@ export type NewApiKey = { name: string; scopes: readonly string[]; expiresAt: Da
 
 /** A key with its text, which is not stored. */
 export type CreatedApiKey = ApiKey & { key: string };
-
-export type ApiKeyPage = { keys: ApiKey[]; next: ApiKeyId | undefined };
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
@@ -63,12 +62,13 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     return { ...key, key: secret.text };
   }
 
-  /** A page of a user's keys, and the id after which the next page begins. */
-  async function list(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
-    const found = await store.list(userId, limit + 1, after);
-    const keys = found.slice(0, limit);
-    return { keys, next: found.length > limit ? keys.at(-1)?.id : undefined };
-  }
+  /** The newest first. The cursors are ids. */
+  const list = (userId: UserId, limit: number, after: string | undefined): Promise<Page<ApiKey>> =>
+    readPage(
+      limit,
+      (count) => store.list(userId, count, after),
+      ({ id }) => id,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(userId: UserId, id: ApiKeyId): Promise<ApiKey> {
@@ -126,9 +126,9 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   }
 
   /** Lists the keys of another user. @throws {Problem} `not-found` */
-  async function listOfUser(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
+  async function listOfUser(userId: UserId, limit: number, after: string | undefined): Promise<Page<ApiKey>> {
     const page = await list(userId, limit, after);
-    if (page.keys.length === 0 && !(await store.hasUser(userId))) throw new Problem("not-found");
+    if (page.items.length === 0 && !(await store.hasUser(userId))) throw new Problem("not-found");
     return page;
   }
 
