@@ -8,6 +8,8 @@ export type Arguments = {
   path: string | undefined;
   requests: number;
   url: string | undefined;
+  /** The username and password of an administrator of the service at `url`. */
+  admin: [username: string, password: string] | undefined;
   contract: string;
   /** The promises to check. Absent: all of them. */
   promises: string[] | undefined;
@@ -29,6 +31,8 @@ Options:
   --path P         repeat the failure that was reported with --seed N --path P
   --promise NAME   check this promise and send no random requests; may be repeated
   --url URL        test a running service, started with THROTTLE=off; its rows are not checked
+  --admin U:P      with --url: username and password of an administrator; without one, what needs an
+                   administrator is not reached
   --contract FILE  the contract (default openapi.yaml)
   --help           print this text
 
@@ -42,7 +46,7 @@ Examples:
   npm run fuzz
   npm run fuzz -- --requests 5000 --seed 42
   npm run fuzz -- --promise tokens-cannot-be-forged
-  npm run fuzz -- --url http://127.0.0.1:8080
+  npm run fuzz -- --url http://127.0.0.1:8080 --admin alice:PASSWORD
 `;
 
 /**
@@ -65,10 +69,20 @@ export function readArguments(args: string[]): Arguments | undefined {
     seed: wholeNumber("seed", values.seed, 0) ?? randomInt(2 ** 31 - 1),
     requests: promise ? 0 : (wholeNumber("requests", values.requests, 1) ?? 100_000),
     path,
+    admin: administratorOf(values.admin, url),
     url: url?.replace(/\/$/, ""),
     contract,
     promises: promise,
   };
+}
+
+function administratorOf(text: string | undefined, url: string | undefined): [string, string] | undefined {
+  if (text === undefined) return undefined;
+  if (url === undefined) throw new UsageError("--admin requires --url.");
+  const [, username, password] = /^([^:]+):(.+)$/s.exec(text) ?? [];
+  if (username === undefined || password === undefined)
+    throw new UsageError("--admin must be a username and a password, separated by a colon.");
+  return [username, password];
 }
 
 function wholeNumber(name: string, text: string | undefined, minimum: number): number | undefined {
@@ -88,6 +102,7 @@ function parse(args: string[]) {
         path: text,
         requests: text,
         url: text,
+        admin: text,
         contract: text,
         promise: { type: "string", multiple: true },
         help: { type: "boolean", short: "h" },

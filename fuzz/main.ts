@@ -85,8 +85,15 @@ async function fuzzOwnService(
 
 const isCompleteRun = ({ promises, path }: Arguments) => promises === undefined && path === undefined;
 
-function optionsOf(api: Api, { requests, seed, path, promises }: Arguments) {
-  return { api, requests, seed, path, ...(promises && { promises }) };
+function optionsOf(api: Api, { requests, seed, path, promises, admin }: Arguments) {
+  return {
+    api,
+    requests,
+    seed,
+    path,
+    ...(promises && { promises }),
+    ...(admin && { details: { administrator: admin } }),
+  };
 }
 
 function report({

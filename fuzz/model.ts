@@ -3,15 +3,31 @@
  * given. It is derived from requests and responses only.
  */
 import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
-import { type Api, isSecret, type Operation } from "./contract/operations.ts";
+import { type Api, isSecret, needsRights, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
 import { type SentRequest, textOf } from "./curl.ts";
 import type { Request } from "./http.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
 
-export type User = { id: string; typed: string; username: string; password: string; exists: boolean };
+export type User = {
+  id: string;
+  typed: string;
+  username: string;
+  password: string;
+  exists: boolean;
+  isBlocked: boolean;
+  /** Whether the user may have the scopes of an administrator, because some roles were assigned. */
+  hasRoles: boolean;
+};
 type Session = { owner: User; hasEnded: boolean };
-type Token = { owner: User; session: Session | undefined; isValid: boolean };
+/** An access token, or an API key if it has a `keyId`. `scopes` is `undefined` for an unlimited token. */
+export type Token = {
+  owner: User;
+  session: Session | undefined;
+  isValid: boolean;
+  keyId: string | undefined;
+  scopes: string[] | undefined;
+};
 /**
  * A value of a response, or of a request that was accepted.
  * `isUnique`: the service made it for this owner, or it is a secret. Two users may type any other value alike.
@@ -31,8 +47,13 @@ type Call = {
 
 export type Model = ReturnType<typeof createModel>;
 
-/** Returns the model of a service without users. Each sequence of requests has its own, and makes its own users. */
-export function createModel(api: Api) {
+/**
+ * Returns the model of a service without users. Each sequence of requests has its own, and makes its own users.
+ * @param administrator the username and password of an administrator, whom all sequences share
+ */
+export function createModel(api: Api, administrator?: [username: string, password: string]) {
+  const [username = "", password = ""] = administrator ?? [];
+  const shared: User = { id: "", typed: username, username, password, exists: true, isBlocked: false, hasRoles: true };
   const users: User[] = [];
   const sessions = new Map<string, Session>();
   const tokens = new Map<string, Token>();
@@ -48,6 +69,7 @@ export function createModel(api: Api) {
       roles.changePassword,
       ({ proof, sent }) => {
         endAll(proof?.user);
+        if (sent["keep_api_keys"] !== true) endKeys(proof?.user);
         if (proof) proof.user.password = String(sent["new_password"]);
       },
     ],
@@ -55,9 +77,46 @@ export function createModel(api: Api) {
       roles.deleteUser,
       ({ proof }) => {
         endAll(proof?.user);
+        endKeys(proof?.user);
         if (proof) proof.user.exists = false;
       },
     ],
+    [
+      roles.changeAnyUser,
+      (call) => {
+        const user = userAt(call);
+        if (!user) return;
+        user.hasRoles ||= Array.isArray(call.json["roles"]) && call.json["roles"].length > 0;
+        user.isBlocked = call.json["blocked"] === true;
+        if (user.isBlocked) endAll(user);
+        if (user.isBlocked) endKeys(user);
+      },
+    ],
+    [
+      roles.setAnyPassword,
+      (call) => {
+        const user = userAt(call);
+        endAll(user);
+        if (call.sent["keep_api_keys"] !== true) endKeys(user);
+        if (user) user.password = String(call.sent["new_password"]);
+      },
+    ],
+    [
+      roles.deleteAnyUser,
+      (call) => {
+        const user = userAt(call);
+        endAll(user);
+        endKeys(user);
+        if (user) user.exists = false;
+      },
+    ],
+    [roles.endAnySessions, (call) => endAll(userAt(call))],
+    [roles.endAnySession, (call) => end(sessionAt(call))],
+    ...roles.endKey.map((operation): (typeof effects)[number] => [
+      operation,
+      (call) => endKeysWith(({ keyId }) => keyId === lastSegment(operation, call.request).toLowerCase()),
+    ]),
+    [roles.revokeKey, ({ sent }) => endKeysWith((_, value) => value === sent["key"])],
     [roles.endAllSessions, ({ proof }) => endAll(proof?.user)],
     [roles.endSession, (call) => end(sessionAt(call))],
     [
@@ -111,16 +170,30 @@ export function createModel(api: Api) {
     const { operation, answer, json, proof } = call;
     const isSuccess = answer.status < 300;
     const isOpen = operation.schemes.length === 0;
-    const isProven = proof !== undefined && operation.schemes.includes(proof.token ? "bearer" : "basic");
+    const isProven =
+      proof !== undefined &&
+      operation.schemes.includes(proof.token ? "bearer" : "basic") &&
+      (proof.token?.keyId === undefined || operation.acceptsApiKeys);
     const unmet = requirements.find(([one, , isMet]) => one === operation && !isMet(call))?.[1];
     const isMet = unmet === undefined;
     if (isSuccess && !isOpen && !isProven) return "a request was accepted without valid credentials";
     if (isSuccess && !isMet) return unmet;
+    if (isSuccess && !isOpen && proof && lacksScopes(operation, proof))
+      return "a request was accepted without its scopes";
     if (answer.status === 401 && isProven && isMet && proof.isExact) return "valid credentials were rejected";
     const isOfUsers = roles.registration !== undefined && operation.path.startsWith(`${roles.registration.path}/`);
     const isAnotherUsers =
       isOfUsers && typeof json["username"] === "string" && json["username"] !== proof?.user.username;
-    return isSuccess && isProven && isAnotherUsers ? "another user's data was returned" : undefined;
+    return isSuccess && isProven && isAnotherUsers && !proof.user.hasRoles
+      ? "another user's data was returned"
+      : undefined;
+  }
+
+  /** Whether the user or the credential does not have the scopes of an operation. */
+  function lacksScopes(operation: Operation, { user, token }: Proof): boolean {
+    const isBeyondUser = needsRights(operation) && !user.hasRoles;
+    const limits = token?.keyId === undefined ? token?.scopes : undefined; // a key's scopes can be changed
+    return isBeyondUser || (limits !== undefined && !operation.scopes.every((scope) => limits.includes(scope)));
   }
 
   function learn(call: Call): SentRequest["returned"] {
@@ -128,23 +201,53 @@ export function createModel(api: Api) {
     let owner = operation.schemes.length > 0 ? proof?.user : sessionOf(sent)?.owner;
     if (operation === api.registration) {
       const { username: typed, password } = sent as { username: string; password: string };
-      owner = { id: String(json["id"]), typed, username: String(json["username"]), password, exists: true };
+      owner = {
+        id: String(json["id"]),
+        typed,
+        username: String(json["username"]),
+        password,
+        exists: true,
+        isBlocked: false,
+        hasRoles: Array.isArray(json["roles"]) && json["roles"].length > 0,
+      };
       users.unshift(owner);
     }
     for (const [one, effect] of effects) if (one === operation) effect(call);
     typed.push(...stringsOf(sent).flatMap(({ name, value }) => (isSecret(name) ? [] : [value])));
     const session = newSession(json, owner);
-    const returned = stringsOf(json).filter(({ name }) => operation.returnedNames.has(name));
+    // What an administrator sees belongs to other sequences as well, which go on with it.
+    const isShared = operation.method === "GET" && needsRights(operation);
+    const returned = isShared ? [] : stringsOf(json).filter(({ name }) => operation.returnedNames.has(name));
     for (const { name, value } of returned) {
       const isUnique = !typed.some((text) => text.includes(value));
       pool.unshift({ name, value, origin: operation.path, owner, isUnique });
-      if (owner && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value)) tokens.set(value, { owner, session, isValid: true });
+      const isKey = name === "key" && typeof json["id"] === "string";
+      const claims = claimsOf(value);
+      if (owner && isKey)
+        tokens.set(value, { owner, session: undefined, isValid: true, keyId: String(json["id"]), scopes: [] });
+      // A token for another API does nothing here.
+      else if (owner && claims && claims["aud"] === claims["iss"])
+        tokens.set(value, { owner, session, isValid: true, keyId: undefined, scopes: scopesOf(claims) });
     }
     for (const [name, value] of Object.entries(sent)) {
       if (!owner || typeof value !== "string") continue;
       pool.unshift({ name, value, origin: operation.path, owner, isUnique: isSecret(name) });
     }
     return returned;
+  }
+
+  /** Returns the user whose id is in the path. */
+  function userAt({ operation, request }: Call): User | undefined {
+    const id = segmentAt(request, operation.path.split("/").indexOf("{id}")).toLowerCase();
+    return users.find((user) => user.id === id);
+  }
+
+  function endKeysWith(isEnded: (token: Token, value: string) => boolean): void {
+    for (const [value, token] of tokens) if (token.keyId !== undefined && isEnded(token, value)) token.isValid = false;
+  }
+
+  function endKeys(owner: User | undefined): void {
+    endKeysWith((token) => token.owner === owner);
   }
 
   function newSession(json: Json, owner: User | undefined): Session | undefined {
@@ -168,7 +271,7 @@ export function createModel(api: Api) {
 
   function endAll(owner: User | undefined): void {
     for (const session of sessions.values()) if (session.owner === owner) session.hasEnded = true;
-    for (const token of tokens.values()) if (token.owner === owner) token.isValid = false;
+    for (const token of tokens.values()) if (token.owner === owner && token.keyId === undefined) token.isValid = false;
   }
 
   function sessionOf(sent: Json): Session | undefined {
@@ -184,7 +287,8 @@ export function createModel(api: Api) {
     if (!/^basic$/i.test(scheme)) return undefined;
     const [, name = "", password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(text, "base64").toString()) ?? [];
     const isSame = (user: User) => [user.typed, user.username].some((known) => sameName(known, name));
-    const user = users.find((user) => user.exists && isSame(user) && sameText(user.password, password));
+    const isOwner = (user: User) => user.exists && !user.isBlocked && isSame(user) && sameText(user.password, password);
+    const user = administrator && isOwner(shared) ? shared : users.find(isOwner);
     if (!user) return holder(name);
     const isExact = [user.typed, user.username].includes(name) && user.password === password;
     return {
@@ -196,7 +300,8 @@ export function createModel(api: Api) {
 
   function holder(text: string): Proof | undefined {
     const token = tokens.get(text);
-    return token?.isValid ? { user: token.owner, token, isExact: true } : undefined;
+    // A key may have expired, and so may a secret that was rotated.
+    return token?.isValid ? { user: token.owner, token, isExact: token.keyId === undefined } : undefined;
   }
 
   /** Returns what is wrong if the response contains a secret of the request, unless the contract declares that. */
@@ -217,6 +322,7 @@ export function createModel(api: Api) {
 
   /** Returns what is wrong if the response contains a value of another user that the request does not contain. */
   function findLeak(request: Request, { text }: ReceivedResponse, proof: Proof | undefined): string | undefined {
+    if (proof?.user.hasRoles) return undefined;
     const sent = textOf(request);
     const known = pool.filter(({ value }) => value.length >= 16);
     // A client that knows a value of a user, such as a refresh token, may get further values of that user.
@@ -232,9 +338,18 @@ export function createModel(api: Api) {
 
 const isJson = ({ headers }: ReceivedResponse) => /json/.test(headers["content-type"]?.[0] ?? "");
 
+/** Returns the claims of a JWT. */
+function claimsOf(value: string): Json | undefined {
+  const [, payload] = /^eyJ[\w-]+\.([\w-]+)\.[\w-]+$/.exec(value) ?? [];
+  return payload === undefined ? undefined : jsonOf(Buffer.from(payload, "base64url").toString());
+}
+
+const scopesOf = ({ scope }: Json): string[] | undefined => (typeof scope === "string" ? scope.split(" ") : undefined);
+
 /** Returns the value of the last path parameter. */
-function lastSegment({ path }: Operation, { target }: Request): string {
-  const at = path.split("/").length - 1;
+const lastSegment = ({ path }: Operation, request: Request): string => segmentAt(request, path.split("/").length - 1);
+
+function segmentAt({ target }: Request, at: number): string {
   const segment = target.split("?")[0]?.split("/")[at] ?? "";
   try {
     return decodeURIComponent(segment);

@@ -76,7 +76,7 @@ const limits = {
   THROTTLE_ACCOUNT: "10000",
   THROTTLE_ADDRESS: "10000",
   THROTTLE_CONSECUTIVE: "10000",
-  THROTTLE_REGISTRATIONS: "60",
+  THROTTLE_REGISTRATIONS: "150",
 };
 
 type Probe = ReturnType<typeof createProbe>;
@@ -189,7 +189,7 @@ async function checkLimits(probe: Probe): Promise<void> {
   }
   const { registration } = roles;
   if (!registration?.statuses.includes(429)) return;
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (let tries = 0; tries < 200; tries += 1) {
     const body = { username: `many${runId}x${tries}`, password: "Otters § glow quietly" };
     if ((await call(registration, { body })).status === 429) return;
   }

@@ -16,6 +16,7 @@ export type Credentials =
   | { kind: "none" }
   /** A user so far, 0 for the newest, by the name as it was typed or as it is stored. */
   | { kind: "password"; pick: number; typed: boolean }
+  | { kind: "administrator" }
   | { kind: "wrong password"; pick: number; password: string }
   | { kind: "token"; pick: number; as: "bearer" | "basic" }
   | { kind: "forged token"; pick: number; how: number; as: "bearer" | "basic" }

@@ -7,7 +7,7 @@ import { forged } from "./forgedTokens.ts";
 import { simplestStep } from "./generators/simplest.ts";
 import type { Request } from "./http.ts";
 import { jsonOf } from "./json.ts";
-import { createModel, type User } from "./model.ts";
+import { createModel, type Token, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
 
 /** The service under test. */
@@ -20,6 +20,8 @@ export type ServiceAccess = {
   runId: string;
   /** Tokens that the service issued and that have expired. */
   expiredTokens: string[];
+  /** The username and password of an administrator, if there is one. */
+  administrator?: [username: string, password: string] | undefined;
 };
 
 /**
@@ -27,8 +29,9 @@ export type ServiceAccess = {
  * @returns the users that exist afterwards
  * @throws {Finding}
  */
-export async function play(steps: Step[], { api, send, check, runId, expiredTokens }: ServiceAccess): Promise<User[]> {
-  const model = createModel(api);
+export async function play(steps: Step[], access: ServiceAccess): Promise<User[]> {
+  const { api, send, check, runId, expiredTokens, administrator } = access;
+  const model = createModel(api, administrator);
   const triedSources = new Set<Operation>();
   const sentRequests: SentRequest[] = [];
 
@@ -101,14 +104,14 @@ export async function play(steps: Step[], { api, send, check, runId, expiredToke
 
   /** Returns a user, and registers one if there is none. */
   async function existingUser(pick = 0): Promise<User | undefined> {
-    const alive = () => model.users.filter(({ exists }) => exists);
+    const alive = () => model.users.filter(({ exists, isBlocked }) => exists && !isBlocked);
     if (alive().length === 0 && api.registration) await perform(simplestStep(api, api.registration, unique()));
     return alive()[pick % alive().length];
   }
 
   async function anyToken(pick: number): Promise<string> {
     // The simplest choice is a valid token.
-    const needsValid = pick === 0 && ![...model.tokens.values()].some(({ isValid }) => isValid);
+    const needsValid = pick === 0 && ![...model.tokens.values()].some(isUnlimited);
     if (model.tokens.size === 0 || needsValid) {
       const issuing = api.operations.find(
         ({ returnedKinds, schemes }) => returnedKinds.has("token") && schemes.includes("basic"),
@@ -116,7 +119,7 @@ export async function play(steps: Step[], { api, send, check, runId, expiredToke
       if (issuing) await perform(simplestStep(api, issuing, unique()));
     }
     const newestFirst = [...model.tokens.keys()].reverse();
-    const working = newestFirst.find((token) => model.tokens.get(token)?.isValid);
+    const working = newestFirst.find((token) => isUnlimited(model.tokens.get(token)));
     if (pick === 0 && working !== undefined) return working;
     return newestFirst[pick % newestFirst.length] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30";
   }
@@ -136,6 +139,8 @@ export async function play(steps: Step[], { api, send, check, runId, expiredToke
         secrets.push(user.password);
         return [basic(credentials.typed ? user.typed : user.username, user.password)];
       }
+      case "administrator":
+        return administrator ? [basic(...administrator)] : [];
       case "wrong password": {
         const user = await existingUser(credentials.pick);
         const password = makeUnique("password", credentials.password);
@@ -215,6 +220,9 @@ export async function play(steps: Step[], { api, send, check, runId, expiredToke
     }
   }
 }
+
+const isUnlimited = (token: Token | undefined): boolean =>
+  token?.isValid === true && token.keyId === undefined && token.scopes === undefined;
 
 const percentEncode = (text: string) => encodeURIComponent(text.toWellFormed()).replaceAll("'", "%27");
 

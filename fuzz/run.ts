@@ -82,7 +82,7 @@ export async function fuzz({
       result.requests += 1;
       return sendRequest(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
     };
-    return { api, runId: started + runs, expiredTokens, send, check };
+    return { api, runId: started + runs, expiredTokens, send, check, administrator: details.administrator };
   };
 
   const playOne = async (steps: Step[], agent: Agent): Promise<void> => {

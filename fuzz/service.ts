@@ -1,5 +1,6 @@
 /** Starts the service to be fuzzed in this process, with cheaper hashes than any setting allows, and without limits. */
 import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
+import pg from "pg";
 import { pino } from "pino";
 import { readConfig } from "../src/config/config.ts";
 import { openDatabase } from "../src/database/database.ts";
@@ -17,6 +18,8 @@ export type Program = { readConfig: typeof readConfig; startService: typeof star
 
 const secretKey = "for fuzzing only, not a secret: 0123456789";
 const details = { sessionsPerUser: 20, refreshGraceSeconds: 1 };
+/** Calls the operations that need rights. The fuzzer never changes or deletes this user. */
+export const administrator: [username: string, password: string] = ["fuzz-administrator", "Otters § glow at midnight"];
 const settings = {
   PORT: "0",
   THROTTLE: "off",
@@ -38,12 +41,34 @@ export async function startFuzzedService(
   const cheap = { ...config, argon2MemoryKib: 64, argon2Passes: 1 };
   const service = await program.startService(cheap, pino({ level: "silent" }));
   const sign = await signer(databaseUrl);
+  await createAdministrator(service.url, databaseUrl);
   // The fuzzer cannot wait until a token has expired, so it signs one that has.
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
-  return { url: service.url, expiredTokens: [expired], details: { ...details, sign }, close: service.close };
+  return {
+    url: service.url,
+    expiredTokens: [expired],
+    details: { ...details, sign, administrator },
+    close: service.close,
+  };
+}
+
+/** Registers the administrator, unless an earlier service on this database did. */
+async function createAdministrator(url: string, databaseUrl: string): Promise<void> {
+  const [username, password] = administrator;
+  const body = JSON.stringify({ username, password });
+  await fetch(`${url}/api/users`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client
+    .query(
+      `INSERT INTO user_roles (user_id, role) SELECT id, 'administrator' FROM users WHERE username = $1
+       ON CONFLICT DO NOTHING`,
+      [username],
+    )
+    .finally(() => client.end());
 }
 
 /** Returns a function that signs tokens with the service's own key. */

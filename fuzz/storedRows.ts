@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import pg from "pg";
 import type { User } from "./model.ts";
+import { administrator } from "./service.ts";
 
 /** No text contains control characters, surrogates or noncharacters. */
 const isPrintable = (text: string) => !/[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\ufffd\u2028\u2029]/u.test(text);
@@ -44,7 +45,10 @@ export async function findInvalidRows(databaseUrl: string, users: User[] | undef
       }
     }
     if (!users) return wrong;
-    const { rows } = await client.query<{ id: string; username: string }>("SELECT id, username FROM latchkey.users");
+    const { rows } = await client.query<{ id: string; username: string }>(
+      "SELECT id, username FROM latchkey.users WHERE username <> $1",
+      [administrator[0]],
+    );
     const expected = new Map(users.map(({ id, username }) => [id, username]));
     for (const { id, username } of rows) {
       if (expected.get(id) !== username) wrong.push(`users: ${username} (${id}) exists and should not`);
@@ -57,9 +61,9 @@ export async function findInvalidRows(databaseUrl: string, users: User[] | undef
   }
 }
 
-/** Deletes all users, so that `findInvalidRows` can compare those that are registered from now on. */
+/** Deletes all users except the administrator, so that `findInvalidRows` can compare those that are registered from now on. */
 export async function deleteUsers(databaseUrl: string): Promise<void> {
   const client = new pg.Client(databaseUrl);
   await client.connect();
-  await client.query("DELETE FROM users").finally(() => client.end());
+  await client.query("DELETE FROM users WHERE username <> $1", [administrator[0]]).finally(() => client.end());
 }

@@ -33,50 +33,35 @@ type Address = { host: string[]; path: string[]; query: Parameter[]; variable: P
 type Parameter = { key: string; value: string; disabled?: boolean };
 
 /** An operation, its request in the collection, the variables that it needs, and those that its response sets. */
-type Step = {
-  path: string;
-  operation: Operation;
-  item: Item;
-  takes: string[];
-  gives: string[];
-  /** Creates the object that this step deletes. */
-  creation?: Step | undefined;
-};
+type Step = { path: string; operation: Operation; item: Item; takes: string[]; gives: string[] };
 
 /** The variables of each security scheme. */
 const credentials = { basicAuth: ["username", "password"], bearerAuth: ["token"], apiKeyAuth: ["key"] } as const;
 type Scheme = keyof typeof credentials;
 
-/**
- * Requests that delete what another request deletes as well. Each gets an object of its own, which another operation creates
- * before.
- */
-const ownObjects: Record<string, string> = {
-  deleteUserById: "createUser",
-  endUserSession: "createSession",
-  deleteUserApiKey: "createApiKey",
-};
-/** The id of that object. */
-const ownObjectId = "own_object_id";
-
 /** The variables at the start of a run. Responses set the others. */
 const initial: Record<string, string> = {
   baseUrl: "http://127.0.0.1:8080",
   password: "correct horse battery",
-  administrator: "administrator",
-  administrator_password: "correct horse battery",
+  adminUsername: "",
+  adminPassword: "",
 };
+
+const description = `Every operation once. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
+
+Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped.`;
 
 /** @param openapi the parsed contract @returns the collection as JSON */
 export async function postmanCollection(openapi: object): Promise<string> {
   const contract = inlined(openapi, openapi) as Contract;
   const steps = await readSteps(contract);
   const known = new Set(Object.keys(initial));
+  const created = new Map<string, Created>();
   const waiting = new Set([...steps.filter((step) => !isEnding(step)), ...endings(steps)]);
   const folder = (name: string, description: string, isIn: (step: Step) => boolean) => ({
     name,
     description,
-    item: pick([...waiting].filter(isIn), known).map(({ step, item }) => {
+    item: pick([...waiting].filter(isIn), known, created).map(({ step, item }) => {
       waiting.delete(step);
       return item;
     }),
@@ -86,8 +71,7 @@ export async function postmanCollection(openapi: object): Promise<string> {
     info: {
       _postman_id: uuidv5(contract.info.title, uuidv5.DNS),
       name: contract.info.title,
-      description:
-        "Every operation once. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes the user at the end.",
+      description,
       schema: "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
     },
     item: [
@@ -112,39 +96,56 @@ async function readSteps(contract: Contract): Promise<Step[]> {
       const ofPath = item.request.url.variable.map(({ key }) => pathVariable(path, key));
       const takes = [...ofPath, ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? [])];
       // The response repeats the parameters of the path: it does not set them.
-      const gives = given.map((name) => givenVariable(path, name)).filter((name) => !ofPath.includes(name));
+      const gives = given
+        .map((name) => givenVariable(path, name))
+        .filter((name) => !ofPath.includes(name) || isCreation(method, operation));
       return { path, operation, item, takes, gives };
     }),
   );
   // A value becomes a variable only if one response sets it and another request needs it. Otherwise the example is sent.
   const given = new Set([...Object.keys(initial), ...steps.flatMap(({ gives }) => gives)]);
   const taken = new Set([...Object.values(credentials).flat(), ...steps.flatMap(({ takes }) => takes)]);
-  const connected = steps.map(
-    (step): Step => ({
-      ...step,
-      takes: step.takes.filter((name) => given.has(name)),
-      gives: step.gives.filter((name) => taken.has(name)),
-    }),
-  );
-  const creationFor = ({ operation }: Step) =>
-    connected.find((one) => one.operation.operationId === ownObjects[operation.operationId]);
-  return connected.map((step) => ({ ...step, creation: creationFor(step) }));
+  return steps.map((step) => ({
+    ...step,
+    takes: step.takes.filter((name) => given.has(name)),
+    gives: step.gives.filter((name) => taken.has(name)),
+  }));
 }
 
-const isEnding = ({ item }: Step) => ["PUT", "PATCH", "DELETE"].includes(item.request.method);
+/** Whether a PUT creates what its path names. */
+const isCreation = (method: string, { responses }: Operation) => method.toUpperCase() === "PUT" && "201" in responses;
 
-/** In reverse order of the contract. Operations that need a token come first, because the others may revoke it. */
+const isEnding = ({ item: { request }, operation }: Step) =>
+  ["PUT", "PATCH", "DELETE"].includes(request.method) && !isCreation(request.method, operation);
+
+/**
+ * In reverse order of the contract. Operations that need a token come first, because the others may revoke it, and changes
+ * come before deletions.
+ */
 function endings(steps: Step[]): Step[] {
-  const backwards = steps.filter(isEnding).reverse();
-  const needsToken = ({ operation }: Step) => operation.security.every((scheme) => "bearerAuth" in scheme);
-  return [...backwards.filter(needsToken), ...backwards.filter((step) => !needsToken(step))];
+  const rank = ({ item: { request }, operation: { security } }: Step) =>
+    security.every((scheme) => "bearerAuth" in scheme) ? 0 : request.method === "PATCH" ? 1 : 2;
+  return steps
+    .filter(isEnding)
+    .reverse()
+    .sort((a, b) => rank(a) - rank(b));
+}
+
+/** What a variable names: the request that created it, the member of its response, and whether it is deleted. */
+type Created = { step: Step; request: object; member: string; isDeleted: boolean };
+
+/** Returns the variable of the resource that a request deletes. */
+function deletedVariable({ path, item: { request } }: Step): string | undefined {
+  const last = request.url.variable.at(-1)?.key;
+  const isItem = last !== undefined && path.endsWith(`/{${last}}`);
+  return request.method === "DELETE" && isItem ? pathVariable(path, last) : undefined;
 }
 
 /**
  * Picks the requests that can run now, in the given order, except that a request waits for the responses that it needs.
  * Adds the variables that they set to `known`.
  */
-function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[] {
+function pick(steps: Step[], known: Set<string>, created: Map<string, Created>): { step: Step; item: object }[] {
   const hasCredentials = (step: Step) => authOf(step, known) !== undefined;
   const isReady = (step: Step) => hasCredentials(step) && step.takes.every((name) => known.has(name));
   // If every request waits for another one, the first creates what it needs: it registers a user.
@@ -152,10 +153,16 @@ function pick(steps: Step[], known: Set<string>): { step: Step; item: object }[]
   const isOwn = ({ takes, gives }: Step) => takes.every((name) => known.has(name) || gives.includes(name));
   const step = steps.find(isReady) ?? steps.find((one) => hasCredentials(one) && isOwn(one));
   if (!step) return [];
-  const item = itemOf(step, known);
+  const item = itemOf(step, known, created);
   for (const name of step.gives) known.add(name);
+  for (const member of givenMembers(step)) {
+    const variable = givenVariable(step.path, member);
+    if (!created.has(variable)) created.set(variable, { step, request: item.request, member, isDeleted: false });
+  }
+  const deleted = created.get(deletedVariable(step) ?? "");
+  if (deleted) deleted.isDeleted = true;
   const others = steps.filter((other) => other !== step);
-  return [{ step, item }, ...pick(others, known)];
+  return [{ step, item }, ...pick(others, known, created)];
 }
 
 /** @returns `undefined` if the variables of the credentials are not known yet */
@@ -163,7 +170,7 @@ function authOf(step: Step, known: Set<string>): object | undefined {
   const { security } = step.operation;
   // The requirement {} makes credentials optional.
   if (security.length === 0 || security.some(isEmpty)) return { type: "noauth" };
-  if (isAdministrative(step)) return basicAuth("administrator", "administrator_password");
+  if (isAdministrative(step)) return basicAuth("adminUsername", "adminPassword");
   // Prefer a token. Requests that may revoke tokens use the password, which remains valid.
   const preferred: Scheme[] = isEnding(step) ? ["basicAuth", "bearerAuth"] : ["bearerAuth", "basicAuth"];
   const scheme = preferred.find(
@@ -192,33 +199,55 @@ const isAdministrative = ({ operation: { security } }: Step): boolean =>
     .flat()
     .some((scope) => !scope.startsWith("account:"));
 
-function itemOf(step: Step, known: Set<string>): object {
-  const { path, operation, item, takes, creation } = step;
+function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
+  const { path, operation, item, takes, gives } = step;
+  const filled = (name: string, variable: string | undefined, example: unknown) => {
+    if (variable === undefined || !takes.includes(variable)) return example;
+    return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
+  };
   const { name: _, body, ...request } = item.request;
+  // What the collection creates has a new name in each run.
+  const isNamed = (variable: string) => gives.includes(variable) && !known.has(variable);
+  const members = Object.entries(bodyOf(item)).map(([name, example]) => [
+    name,
+    isNamed(givenVariable(path, name)) ? `${example}-{{$guid}}` : filled(name, bodyVariable(name), example),
+  ]);
+  const before = scriptBefore(step, created);
+  const isOptional = (key: string) => !operation.parameters?.some(({ name, required }) => name === key && required);
+  const isDeclared = (key: string) =>
+    operation.parameters?.some(({ name, in: place }) => name === key && place === "header");
   return {
     id: operation.operationId,
     name: item.name,
-    event: [...(creation ? [script("prerequest", creationOf(creation, known))] : []), script("test", testsOf(step))],
+    event: [
+      { listen: "test", script: { type: "text/javascript", exec: testsOf(step).split("\n") } },
+      ...(before === ""
+        ? []
+        : [{ listen: "prerequest", script: { type: "text/javascript", exec: before.split("\n") } }]),
+    ],
     request: {
       ...request,
-      ...(request.header && { header: request.header.filter(({ key }) => !isConditional(operation, key)) }),
       auth: authOf(step, known),
+      header: (request.header ?? []).map((one) =>
+        isDeclared(one.key) && isOptional(one.key) ? { ...one, disabled: true } : one,
+      ),
       url: complete({
         ...request.url,
-        query: request.url.query.map((parameter) => ({
-          ...parameter,
-          disabled: !isRequired(operation, parameter.key),
-        })),
-        variable: request.url.variable.map(({ key, value, ...rest }, index, { length }) => {
-          if (creation && index === length - 1) return { ...rest, key, value: `{{${ownObjectId}}}` };
+        query: request.url.query.map((parameter) => ({ ...parameter, disabled: isOptional(parameter.key) })),
+        variable: request.url.variable.map(({ key, value, ...rest }) => {
           const variable = pathVariable(path, key);
+          if (isNamed(variable)) return { ...rest, key, value: `${value}-{{$guid}}` };
           // If no response sets it, the example of the contract is used.
           const example = takes.includes(variable) && !known.has(variable) ? exampleIn(operation, key, value) : value;
-          const filled = known.has(variable) ? fill(step, known, { name: key, variable, example: value }) : example;
-          return { ...rest, key, value: String(filled) };
+          return { ...rest, key, value: String(known.has(variable) ? filled(key, variable, value) : example) };
         }),
       }),
-      ...(body?.raw && { body: { ...body, raw: filledBody(step, known) } }),
+      ...(body?.raw && {
+        body: {
+          ...body,
+          raw: isObject(body.raw) ? JSON.stringify(Object.fromEntries(members), undefined, 2) : body.raw,
+        },
+      }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,
@@ -236,58 +265,62 @@ const complete = (url: Address): { raw: string } & Address => ({
   ...url,
 });
 
-const isRequired = ({ parameters = [] }: Operation, key: string): boolean =>
-  parameters.some(({ name, required }) => name === key && required);
-
-/** Whether a header is an optional parameter, such as If-Match, whose example does not fit the object of the run. */
-const isConditional = ({ parameters = [] }: Operation, key: string): boolean =>
-  parameters.some(({ name, in: place, required }) => place === "header" && name === key && !required);
-
-type Value = { name: string; variable: string | undefined; example: unknown };
-
-/** Replaces an example by the variable, or makes it unique if the variable is not known yet. */
-function fill({ takes }: Step, known: Set<string>, { name, variable, example }: Value): unknown {
-  if (variable === undefined || !takes.includes(variable)) return example;
-  return known.has(variable) && !name.startsWith("new_") ? `{{${variable}}}` : `${example}-{{$guid}}`;
+/**
+ * The script that runs before the request. It skips the request of an administrator if there is none, and creates what the
+ * request deletes, if an earlier request has deleted it or if it is the user of the collection.
+ */
+function scriptBefore(step: Step, created: Map<string, Created>): string {
+  const target = created.get(deletedVariable(step) ?? "");
+  const isNeeded = target && (target.isDeleted || target.step.gives.includes("username"));
+  const creation = isNeeded ? sendAgain(deletedVariable(step) ?? "", target) : "";
+  if (!isAdministrative(step)) return creation;
+  const skip = 'if (!pm.variables.get("adminUsername")) pm.execution.skipRequest();';
+  return creation === "" ? skip : `${skip}\nelse {\n${creation.replace(/^/gm, "  ")}\n}`;
 }
 
-function filledBody(step: Step, known: Set<string>): string {
-  const { raw = "" } = step.item.request.body ?? {};
-  if (!isObject(raw)) return raw;
-  const members = Object.entries(bodyOf(step.item)).map(([name, example]) => [
-    name,
-    fill(step, known, { name, variable: bodyVariable(name), example }),
-  ]);
-  return JSON.stringify(Object.fromEntries(members), undefined, 2);
-}
-
-const script = (listen: "prerequest" | "test", text: string): object => ({
-  listen,
-  script: { type: "text/javascript", exec: text.split("\n") },
-});
-
-/** The script that creates an object before the request that deletes it. */
-function creationOf(step: Step, known: Set<string>): string {
-  // Without credentials, it is another user that is created.
-  const isOpen = step.operation.security.some(isEmpty);
-  const used = new Set([...known].filter((name) => !isOpen || name !== "username"));
-  const request = {
-    url: `{{baseUrl}}${step.path}`,
-    method: step.item.request.method,
-    header: { "Content-Type": "application/json" },
-    body: { mode: "raw", raw: filledBody(step, used) },
-    auth: isOpen ? { type: "noauth" } : basicAuth(...credentials.basicAuth),
+/** Sends the request that creates a resource again, and stores the name of the new one. */
+function sendAgain(variable: string, { request, member }: Created): string {
+  const { method, url, body, auth } = request as {
+    method: string;
+    url: { raw: string };
+    body?: { raw?: string };
+    auth: { type: string };
   };
+  const isOpen = auth.type === "noauth";
   return [
-    `const creation = JSON.parse(pm.variables.replaceIn(${JSON.stringify(JSON.stringify(request))}));`,
-    "pm.sendRequest(creation, (error, response) => {",
-    `  pm.variables.set("${ownObjectId}", error ? "" : response.json().id);`,
-    "});",
+    "pm.sendRequest(",
+    "  {",
+    `    url: pm.variables.replaceIn("${url.raw}"),`,
+    `    method: "${method}",`,
+    "    header: {",
+    '      "Content-Type": "application/json",',
+    ...(isOpen ? [] : ['      Authorization: "Basic " + btoa(pm.variables.replaceIn("{{username}}:{{password}}")),']),
+    "    },",
+    `    body: pm.variables.replaceIn(${JSON.stringify(JSON.stringify(JSON.parse(body?.raw ?? "{}")))}),`,
+    "  },",
+    "  (_error, response) => {",
+    `    ${keeping(variable, "response", member)}`,
+    "  },",
+    ");",
   ].join("\n");
 }
 
+/** The statement that sets a variable to a member of a response. A name other than an id may need encoding in a path. */
+function keeping(variable: string, response: string, member: string): string {
+  const value = `${response}.json().${member}`;
+  const isPlain = bodyVariable(member) !== undefined || member === "id";
+  return `pm.collectionVariables.set("${variable}", ${isPlain ? value : `encodeURIComponent(${value})`});`;
+}
+
+/** The members of the response that set variables. */
+const givenMembers = ({ path, operation, gives }: Step): string[] =>
+  Object.values(success(operation)[1].content ?? {})
+    .flatMap(({ schema }) => membersOf(schema))
+    .filter((name) => gives.includes(givenVariable(path, name)));
+
 /** The script that runs after the response: it compares the response with the contract, and sets variables. */
-function testsOf({ path, operation, item, gives }: Step): string {
+function testsOf(step: Step): string {
+  const { path, operation, item } = step;
   const [status, { description, headers, content = {} }] = success(operation);
   const [[type, body] = []] = Object.entries(content);
   const isJson = type?.endsWith("json");
@@ -295,13 +328,14 @@ function testsOf({ path, operation, item, gives }: Step): string {
     `  matches(${value}, ${JSON.stringify(schema, undefined, 2).replaceAll("\n", "\n  ")});`;
   const header = (name: string, { type }: Schema) =>
     type === "integer" ? `Number(pm.response.headers.get("${name}"))` : `pm.response.headers.get("${name}")`;
-  const kept = membersOf(body?.schema ?? {}).filter((name) => gives.includes(givenVariable(path, name)));
+  const kept = givenMembers(step);
   const changed = Object.keys(bodyOf(item)).filter((name) => name.startsWith("new_"));
-  const keep = (variable: string, from: string, name: string) =>
-    `  pm.collectionVariables.set("${variable}", ${from}.${name});`;
   const keeps = [
-    ...kept.map((name) => keep(givenVariable(path, name), "pm.response.json()", name)),
-    ...changed.map((name) => keep(bodyVariable(name) ?? name, "JSON.parse(pm.request.body.raw)", name)),
+    ...kept.map((name) => `  ${keeping(givenVariable(path, name), "pm.response", name)}`),
+    ...changed.map((name) => {
+      const variable = bodyVariable(name) ?? name;
+      return `  pm.collectionVariables.set("${variable}", JSON.parse(pm.request.body.raw).${name});`;
+    }),
   ];
   return [
     'const matches = (value, schema) => pm.expect(value).to.have.jsonSchema(schema, { unknownFormats: "ignore" });',
@@ -333,9 +367,10 @@ const nounOf = (path: string): string => {
     .replaceAll("-", "_");
 };
 
-/** The variable of a path parameter: `order_id`, whether the parameter is named that or `id`. */
+/** The variable of a path parameter: `gift_order_id`, whether the parameter is named that, `order_id` or `id`. */
 function pathVariable(path: string, name: string): string {
   const noun = nounOf(path.slice(0, path.indexOf(`{${name}}`)));
+  if (`_${noun}_id`.endsWith(`_${name}`)) return `${noun}_id`;
   return name.startsWith(`${noun}_`) ? name : `${noun}_${name}`;
 }
 
@@ -362,7 +397,9 @@ const bodyOf = ({ request }: Item): Record<string, unknown> =>
   isObject(request.body?.raw ?? "") ? JSON.parse(request.body?.raw ?? "{}") : {};
 
 function success({ operationId, responses }: Operation): [string, Answer] {
-  const found = Object.entries(responses).find(([status]) => status.startsWith("2"));
+  const successes = Object.entries(responses).filter(([status]) => status.startsWith("2"));
+  // A PUT answers 201 if it creates something, as in this collection.
+  const found = successes.find(([status]) => status === "201") ?? successes[0];
   if (!found) throw new Error(`${operationId} declares no success.`);
   return found;
 }

@@ -83,7 +83,7 @@ type OpenApiOperation = {
   operationId: string;
   security: Record<string, string[]>[];
   parameters?: OpenApiParameter[];
-  requestBody?: Content & { required?: boolean };
+  requestBody?: Content;
   responses: Record<string, Content>;
 };
 

@@ -29,6 +29,7 @@ export function rolesOf(api: Api) {
     (one) =>
       one.method === "GET" && isForEveryone(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
   );
+  const userPath = api.registration && `${api.registration.path}/{id}`;
   const isEndOf = (path: string | undefined) => (one: Operation) =>
     path !== undefined && one.method === "DELETE" && one.path === path;
   return {
@@ -57,6 +58,17 @@ export function rolesOf(api: Api) {
     createKey: find((one) => one.method === "POST" && takes(one, "name", "scopes") && one.returnedNames.has("key")),
     revokeToken: find((one) => isEndOf(issue?.path)(one) && needs(one, "bearer")),
     deleteUser: find(isEndOf(self?.path)),
+    /** The administration of a user, by the id in the path. */
+    changeAnyUser: find((one) => one.method === "PATCH" && one.path === userPath),
+    deleteAnyUser: find(isEndOf(userPath)),
+    setAnyPassword: find(
+      (one) => userPath !== undefined && one.path.startsWith(`${userPath}/`) && takes(one, "new_password"),
+    ),
+    endAnySessions: find(isEndOf(`${userPath}/sessions`)),
+    endAnySession: find((one) => one.method === "DELETE" && one.path.startsWith(`${userPath}/sessions/`)),
+    /** End an API key, of the caller or of any user, by the id at the end of the path. */
+    endKey: operations.filter((one) => one.method === "DELETE" && /\/api-keys\/\{\w+\}$/.test(one.path)),
+    revokeKey: find((one) => one.schemes.length === 0 && takes(one, "key")),
     /** Returns the public keys. */
     keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
   };

@@ -1,13 +1,14 @@
 /** Credentials of a request. */
 import fc, { type Arbitrary } from "fast-check";
-import type { Operation } from "../contract/operations.ts";
+import { needsRights, type Operation } from "../contract/operations.ts";
 import { forgeries } from "../forgedTokens.ts";
 import type { Credentials } from "../plan.ts";
 import { credentialHeaders, hostileText } from "./hostile.ts";
 import { choice, oneOf } from "./values.ts";
 
 /** Credentials of every kind. The declared ones are the most frequent. */
-export function credentials({ schemes }: Operation): Arbitrary<Credentials> {
+export function credentials(operation: Operation): Arbitrary<Credentials> {
+  const { schemes } = operation;
   const pick = fc.nat({ max: 5 });
   const as = fc.constantFrom<"bearer" | "basic">("bearer", "basic");
   const password = fc.record({ kind: fc.constant("password" as const), pick, typed: fc.boolean() });
@@ -16,7 +17,9 @@ export function credentials({ schemes }: Operation): Arbitrary<Credentials> {
     .string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((unit) => String.fromCharCode(unit)) })
     .map((text) => text.replaceAll("\u007f", "")); // Node.js does not send it
   const none = fc.constant<Credentials>({ kind: "none" });
+  const administrator = fc.constant<Credentials>({ kind: "administrator" });
   const some: { weight: number; arbitrary: Arbitrary<Credentials> }[] = [
+    ...(needsRights(operation) ? [choice(16, administrator)] : []),
     choice(schemes.includes("basic") ? (schemes.includes("bearer") ? 4 : 12) : 1, password),
     choice(schemes.includes("bearer") ? 12 : 2, token),
     choice(2, fc.record({ kind: fc.constant("wrong password" as const), pick, password: hostileText })),

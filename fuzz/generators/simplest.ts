@@ -2,9 +2,10 @@
 import {
   type Api,
   examplesOf,
-  isReference,
   kindOf,
+  needsRights,
   type Operation,
+  refers,
   type Schema,
   sourcesOf,
 } from "../contract/operations.ts";
@@ -16,7 +17,7 @@ export function simplestStep(api: Api, operation: Operation, unique: string): St
   const value = (name: string, schema: Schema, examples: unknown[]): Value => {
     const [example = exampleValue(api, schema)] = [...examples, ...examplesOf(api.resolve(schema))];
     if (isRegistration) return { json: kindOf(name) === "username" ? `${String(example)}.${unique}.` : example };
-    const isKnown = isReference(name) || name === "current_password";
+    const isKnown = refers(api, operation, name) || name === "current_password";
     if (!isKnown || (sourcesOf(api, operation, name).length === 0 && kindOf(name) !== "password"))
       return { json: example };
     return { returned: name, pick: 0, otherwise: example };
@@ -33,13 +34,18 @@ export function simplestStep(api: Api, operation: Operation, unique: string): St
   return {
     operation: operation.id,
     method: operation.method,
-    credentials: schemes.length === 0 ? { kind: "none" } : schemes.includes("basic") ? password : token,
+    credentials: credentialsOf(),
     path: Object.fromEntries(named("path").map(({ name, value }) => [name, { value, spelling: "plain" as const }])),
     query: named("query"),
     rawQuery: [],
     headers: named("header").map(({ name, value }): [string, string] => [name, text(value)]),
     body: body && { value: bodyValue(body), types: [body.type], corruption: undefined },
   };
+
+  function credentialsOf(): Credentials {
+    if (needsRights(operation)) return { kind: "administrator" };
+    return schemes.length === 0 ? { kind: "none" } : schemes.includes("basic") ? password : token;
+  }
 
   function bodyValue({ schema, examples }: NonNullable<Operation["body"]>): Value {
     const { properties = {} } = mergeAllOf(api, schema);

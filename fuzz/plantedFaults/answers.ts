@@ -7,8 +7,27 @@ export const answerFaults: PlantedFault[] = [
     "token-buys-a-token",
     "only-declared-credentials-are-accepted",
     /accepted without valid credentials|type must be equal/,
-    ["src/openapi/guard.ts", 'credentials?.scheme === "bearer" && acceptsToken', 'credentials?.scheme === "bearer"'],
+    [
+      "src/openapi/guard.ts",
+      'credentials?.scheme === "bearer" && acceptsBearer(schemes)',
+      'credentials?.scheme === "bearer"',
+    ],
+    [
+      "src/openapi/guard.ts",
+      'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
+      'if (isApiKey && !schemes.includes("apiKeyAuth"))',
+    ],
   ),
+  fault("scopes-unchecked", "scopes-are-required", /accepted without its scopes/, [
+    "src/openapi/guard.ts",
+    "if (missing.length === 0) return principal;",
+    "return principal;",
+  ]),
+  fault("api-key-accepted-everywhere", "api-keys-are-accepted-where-declared", /an API key is accepted/, [
+    "src/openapi/guard.ts",
+    'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
+    'if (!isApiKey && !schemes.includes("bearerAuth"))',
+  ]),
   fault("challenge-missing", "only-declared-credentials-are-accepted", /WWW-Authenticate|challenges/, [
     "src/openapi/problemWriter.ts",
     "problem.status !== 401 || !operation",
@@ -16,8 +35,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("challenge-without-basic", "only-declared-credentials-are-accepted", /the challenges are for/, [
     "src/openapi/guard.ts",
-    "return offered.map(",
-    'return offered.filter((scheme) => offered.length === 1 || scheme !== "basicAuth").map(',
+    'const offersBasic = schemes.includes("basicAuth");',
+    'const offersBasic = schemes.includes("basicAuth") && schemes.length === 1;',
   ]),
   fault("weak-password-by-change", "weak-passwords-are-rejected", /can be changed to/, [
     "src/users/users.ts",
@@ -31,14 +50,14 @@ export const answerFaults: PlantedFault[] = [
     ["src/users/users.ts", "if (!confirmed) throw wrong;\n", ""],
     [
       "src/users/users.ts",
-      "withCurrentPassword(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0] }),\n    );",
-      "store.changePassword({ id: userId, epoch: caller.epoch, passwordHash, network: networks[0] });",
+      "withCurrentPassword(confirmed, ({ epoch }) =>\n      store.changePassword({ id: userId, epoch, passwordHash, network: networks[0], keepApiKeys }),\n    );",
+      "store.changePassword({ id: userId, epoch: caller.epoch, passwordHash, network: networks[0], keepApiKeys });",
     ],
   ),
   fault("fault-at-a-length", "bounds-are-enforced", /a server error/, [
-    "src/users/users.ts",
-    'const accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
-    'if (password.length === 73) throw new Error("73");\nconst accepted = requireAccepted(newPassword(password), "#/password");\n    const attempt',
+    "src/users/acceptance.ts",
+    "requireAccepted(newPassword(password), pointer)",
+    "requireAccepted(newPassword(password.length === 73 ? (undefined as unknown as string) : password), pointer)",
   ]),
   fault("status-undeclared", "ended-credentials-are-rejected", /is not declared/, [
     "src/openapi/response.ts",
@@ -46,7 +65,7 @@ export const answerFaults: PlantedFault[] = [
     "response.writeHead(status === 204 ? 202 : status, [...headers]).end()",
   ]),
   fault("member-undeclared", "passwords-are-exact", /additional properties/, [
-    "src/users/handlers.ts",
+    "src/users/representUser.ts",
     "  username,\n  created_at",
     "  username,\n  token_epoch: 0,\n  created_at",
   ]),
@@ -93,8 +112,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("shown-to-every-origin", "other-origins-cannot-read-responses", /other origins/, [
     "src/openapi/dispatch.ts",
-    '...transportHeaders(request),\n      "X-Request-Id"',
-    '...transportHeaders(request),\n      "Access-Control-Allow-Origin", "*", "X-Request-Id"',
+    '...transportHeaders(request), "X-Request-Id"',
+    '...transportHeaders(request), "Access-Control-Allow-Origin", "*", "X-Request-Id"',
   ]),
   fault("location-leads-nowhere", "locations-exist", /is not a path of the contract/, [
     "src/users/handlers.ts",

@@ -92,7 +92,7 @@ export const credentialFaults: PlantedFault[] = [
   ]),
   fault("token-lives-for-months", "claims-are-verified", /lives for/, [
     "src/tokens/accessTokens.ts",
-    "setExpirationTime(issuedAt + seconds)",
-    "setExpirationTime(issuedAt + seconds * 10_000)",
+    "exp: issuedAt + seconds,",
+    "exp: issuedAt + seconds * 10_000,",
   ]),
 ];

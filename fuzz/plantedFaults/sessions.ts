@@ -40,9 +40,9 @@ export const sessionFaults: PlantedFault[] = [
     "WHERE :userId IS NOT NULL AND token_epoch = user_epoch\n      AND ended_at",
   ]),
   fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
-    "src/users/users.ts",
-    "id.toLowerCase() === caller.userId ? await store.find(caller.userId) : undefined",
-    "await store.find(id.toLowerCase() || caller.userId)",
+    "src/users/handlers.ts",
+    'if (!isOwn && (await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");',
+    "",
   ]),
   fault(
     "unknown-user-disclosed",
@@ -50,12 +50,12 @@ export const sessionFaults: PlantedFault[] = [
     /distinguished from a wrong password/,
     [
       "src/users/signIn.ts",
-      "import { canonicalPassword }",
-      'import { Problem } from "../problems/problems.ts";\nimport { canonicalPassword }',
+      "import { Throttled }",
+      'import { Problem } from "../problems/problems.ts";\nimport { Throttled }',
     ],
     [
       "src/users/signIn.ts",
-      'const reason = account ? "wrong-password" : "unknown-user";',
+      'const reason = account ? "wrong-password" : blockedId ? "blocked" : "unknown-user";',
       'if (!account) throw new Problem("invalid-credentials", { detail: "There is no such user." });\nconst reason = "wrong-password";',
     ],
   ),
@@ -76,7 +76,7 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("session-outlives-theft", "lost-refreshes-can-be-repeated", /continues after the theft/, [
     "src/sessions/refresh.ts",
-    "await parts.endStolenSession(userId, id);",
+    "await parts.endStolenSession(userId, id, reason);",
     "",
   ]),
   fault(

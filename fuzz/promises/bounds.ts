@@ -10,7 +10,8 @@ const lengths = [
 
 /** Values around the bounds of a schema. `isValid` is `undefined` if the schema alone does not decide it. */
 function valuesAround(schema: Schema): { value: unknown; isValid: boolean | undefined }[] {
-  const [type = "string"] = [schema.type ?? []].flat();
+  const types = [schema.type ?? []].flat();
+  const [type = "string"] = types;
   const { minimum, maximum, minLength, maxLength } = schema;
   const beyond = (value: unknown) => ({ value, isValid: false });
   if (type === "integer" || type === "number") {
@@ -29,7 +30,7 @@ function valuesAround(schema: Schema): { value: unknown; isValid: boolean | unde
     })),
     ...lengths.map((length) => ({ value: "é".repeat(length), isValid: undefined })),
     ...(minLength ? [beyond("")] : []),
-    ...[1, true, null, [], {}].map(beyond),
+    ...[1, true, [], {}, ...(types.includes("null") ? [] : [null])].map(beyond),
   ];
 }
 
@@ -45,7 +46,7 @@ export async function boundsAreEnforced(probe: Probe): Promise<void> {
         if (
           typeof value === "object" ||
           typeof value === "boolean" ||
-          (typeof value === "number" && typeof schema.type === "string" && schema.type === "string")
+          (typeof value === "number" && [mergeAllOf(probe.api, schema).type].flat().includes("string"))
         )
           continue;
         const { status } = await probe.call(operation, {

@@ -16,6 +16,7 @@ import {
   weakPasswordsAreRejected,
 } from "./passwords.ts";
 import type { Probe } from "./probe.ts";
+import { apiKeysAreAcceptedWhereDeclared, endedRightsAreRejected, scopesAreRequired } from "./scopes.ts";
 import {
   invalidRefreshTokensEndNoSession,
   lostRefreshesCanBeRepeated,
@@ -39,6 +40,9 @@ export const promises: Record<string, (probe: Probe) => Promise<void>> = {
   "tokens-cannot-be-forged": tokensCannotBeForged,
   "claims-are-verified": claimsAreVerified,
   "ended-credentials-are-rejected": endedCredentialsAreRejected,
+  "scopes-are-required": scopesAreRequired,
+  "api-keys-are-accepted-where-declared": apiKeysAreAcceptedWhereDeclared,
+  "ended-rights-are-rejected": endedRightsAreRejected,
   "sessions-belong-to-their-user": sessionsBelongToTheirUser,
   "lost-refreshes-can-be-repeated": lostRefreshesCanBeRepeated,
   "refresh-token-reuse-is-detected": refreshTokenReuseIsDetected,

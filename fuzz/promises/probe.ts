@@ -1,6 +1,6 @@
 /** The means to check a promise: recorded requests, responses validated against the contract, users, and assertions. */
 import type { ReceivedResponse } from "../../src/openapi/responseValidator.ts";
-import { type Api, isReference, type Operation, sourcesOf } from "../contract/operations.ts";
+import { type Api, needsRights, type Operation, type Parameter, refers, sourcesOf } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { SentRequest } from "../curl.ts";
 import { Finding } from "../finding.ts";
@@ -16,6 +16,8 @@ export type ServiceDetails = {
   sessionsPerUser?: number | undefined;
   /** REFRESH_GRACE_SECONDS: a used refresh token returns the same successor for so long. */
   refreshGraceSeconds?: number | undefined;
+  /** The username and password of an administrator, who calls the operations that need rights. */
+  administrator?: [username: string, password: string] | undefined;
 };
 
 export type ServiceAccess = ServiceDetails & {
@@ -118,7 +120,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   }
 
   /** @throws {Unchecked} if the contract has no such operation */
-  function operationFor(role: keyof Roles): Operation {
+  function operationFor(role: Exclude<keyof Roles, "endKey">): Operation {
     const operation = roles[role];
     if (!operation) throw new Unchecked(`the contract has no operation for ${role}`);
     return operation;
@@ -150,8 +152,8 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   async function inputsFor(operation: Operation, user: TestUser): Promise<Sent | undefined> {
     const path: Record<string, string> = {};
     for (const parameter of operation.parameters.filter((one) => one.in === "path")) {
-      const [giver] = isReference(parameter.name) ? sourcesOf(api, operation, parameter.name) : [];
-      const value = giver ? await valueFrom(giver, parameter.name, user) : parameter.examples[0];
+      const [giver] = refers(api, operation, parameter.name) ? sourcesOf(api, operation, parameter.name) : [];
+      const value = giver ? await valueFrom(giver, parameter, user) : parameter.examples[0];
       if (value === undefined) return undefined;
       path[parameter.name] = String(value);
     }
@@ -172,18 +174,28 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
     };
   }
 
-  async function valueFrom(giver: Operation, name: string, user: TestUser): Promise<string | undefined> {
+  async function valueFrom(
+    giver: Operation,
+    { name, examples }: Parameter,
+    user: TestUser,
+  ): Promise<string | undefined> {
     if (giver === roles.registration || giver === roles.self) return user.id;
-    if (giver.parameters.some((one) => one.in === "path")) return undefined;
+    if (giver.method !== "PUT" && giver.parameters.some((one) => one.in === "path")) return undefined;
     const inputs = await inputsFor(giver, user);
     const { status, json } = await call(giver, inputs);
     const given = stringsOf(json);
     const found = given.find((one) => one.name === name) ?? given.find((one) => one.name === name.split("_").at(-1));
+    // What the example names exists already.
+    if (status === 409) return typeof examples[0] === "string" ? examples[0] : undefined;
     return status < 300 ? found?.value : undefined;
   }
 
-  const credentialsFor = ({ schemes }: Operation, { basic }: TestUser): Credentials =>
-    schemes.includes("basic") ? { basic } : {};
+  /** An administrator's credentials if the operation needs rights, otherwise those of the user. */
+  const credentialsFor = (operation: Operation, { basic }: TestUser): Credentials => {
+    const { administrator } = details;
+    if (needsRights(operation) && administrator) return { basic: administrator };
+    return operation.schemes.includes("basic") ? { basic } : {};
+  };
 
   return {
     api,
@@ -194,6 +206,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
     request,
     register,
     operationFor,
+    credentialsFor,
     assert,
     assertSuccess,
     accepts,

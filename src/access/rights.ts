@@ -68,7 +68,11 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
   const cache = revocableCache<Rights>({
     revocations,
     load: (userId) => store.findRights(userId as UserId),
-    subjectsOf: (userId, { roles }) => [rightsSubject(userId as UserId), ...[defaultRole, ...roles].map(roleSubject)],
+    subjectsOf: (userId, { roles }) => [
+      rightsSubject(userId as UserId),
+      userId, // a deleted user may be imported again, with other roles
+      ...[defaultRole, ...roles].map(roleSubject),
+    ],
     maxSize: maxUsers,
   });
 

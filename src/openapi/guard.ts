@@ -83,7 +83,9 @@ function verifyBearer(
 ): Principal | Promise<Principal> {
   const isApiKey = hasApiKeyShape(credential);
   if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth")) {
-    throw new Problem("invalid-credentials", { detail: refusals[isApiKey ? "apiKey" : "token"] });
+    // Without basicAuth, the operation does not declare invalid-credentials.
+    const problem = schemes.includes("basicAuth") ? "invalid-credentials" : "invalid-token";
+    throw new Problem(problem, { detail: refusals[isApiKey ? "apiKey" : "token"] });
   }
   return isApiKey ? authenticator.apiKey(credential) : authenticator.token(credential);
 }

@@ -25,13 +25,15 @@ Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const dateTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
 
-/** A date-time of RFC 3339 that `Date` can represent: no 30 February, which it takes for March, and no leap second. */
+/**
+ * A date-time of RFC 3339 that `Date` and Postgres can represent: no 30 February, which `Date` takes for March, no leap second,
+ * and no year beyond 9999 in UTC.
+ */
 function isDateTime(value: string): boolean {
   const [, day = ""] = dateTime.exec(value) ?? [];
-  const midnight = new Date(`${day}T00:00:00Z`);
-  return (
-    !Number.isNaN(Date.parse(value)) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
-  );
+  const [time, midnight] = [new Date(value), new Date(`${day}T00:00:00Z`)];
+  if (Number.isNaN(time.getTime()) || Number.isNaN(midnight.getTime())) return false;
+  return midnight.toISOString().startsWith(day) && /^\d{4}-/.test(time.toISOString());
 }
 
 /**

@@ -77,8 +77,8 @@ export type Revocations = {
   /** Reads new entries now. */
   wake(): void;
   /**
-   * Reads all entries now, and regards the list as incomplete until then. After the clock was set back, some entries may have
-   * been removed too early.
+   * Reads all entries now, and regards the list as incomplete until then. After a step of the clock, some entries may have been
+   * removed too early.
    */
   reload(): void;
   /** The time since the list was known to be complete, in seconds. */
@@ -99,8 +99,8 @@ type RevocationOptions = {
 
 const intervalMs = 1_000;
 
-/** Far below `clockMarginSeconds`, for which the database keeps every entry at least. */
-const maxReadGapMs = 60_000;
+/** After a longer gap, entries may be missing. Far below `clockMarginSeconds`, for which the database keeps every entry at least. */
+export const maxReadGapMs = 60_000;
 
 /**
  * Loads the list, and keeps it up to date until `close`.

@@ -6,7 +6,7 @@ import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import { probeCommit } from "../database/writeCheck.ts";
 import { runOutsideRequest } from "../requestContext.ts";
-import { type Revocations, watchRevocations } from "../revocations/revocations.ts";
+import { maxReadGapMs, type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { recordTokenLifetime, type TokenLifetime } from "../tokens/lifetime.ts";
@@ -87,7 +87,8 @@ async function openRevocations(
   lifecycle.add("background", "revocations", revocations.close);
   listen(channels.revocations, revocations.wake);
   onClockStep((stepMs) => {
-    if (stepMs < 0) revocations.reload();
+    // After a suspension of the machine, entries may have expired before they were read.
+    if (stepMs < 0 || stepMs > maxReadGapMs) revocations.reload();
   });
   return revocations;
 }

@@ -12,11 +12,14 @@ import { newUsername } from "./username.ts";
 const estimateTimeoutMs = 500;
 const maxEstimates = 64;
 
+const looksLikeCredential = "looks like a token or an API key";
+
 /** @throws {Problem} `invalid-request` */
 export function acceptUsername(name: string): CanonicalUsername {
-  const isCredential = hasTokenShape(name) || hasApiKeyShape(name);
-  const accepted = isCredential ? { refusal: "looks like a token or an API key" } : newUsername(name);
-  return requireAccepted(accepted, "#/username");
+  const accepted = hasTokenShape(name) ? { refusal: looksLikeCredential } : newUsername(name);
+  // In its stored form: `LK_…` becomes `lk_…`, with which the user could not sign in.
+  const isApiKey = "text" in accepted && hasApiKeyShape(accepted.text);
+  return requireAccepted(isApiKey ? { refusal: looksLikeCredential } : accepted, "#/username");
 }
 
 /**

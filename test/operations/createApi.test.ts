@@ -53,6 +53,8 @@ describeOperation("createApi", {
             { scopes: Array.from({ length: 101 }, (_, n) => ({ name: `${n}`, description: "" })) },
             "#/scopes",
           ],
+          ["a name with NUL", { name: "Ord\u0000ers" }, "#/name"],
+          ["a description with NUL", { scopes: [{ name: "read", description: "\u0000" }] }, "#/scopes/0/description"],
           ["an audience with a fragment", { audience: "https://orders.example/#v1" }, "#/audience"],
           ["an audience with a space", { audience: "the orders" }, "#/audience"],
           ["an audience that is a part of a path", { audience: ".." }, "#/audience"],

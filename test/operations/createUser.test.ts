@@ -181,6 +181,7 @@ describeOperation("createUser", {
           ["a mix of directions", "miguelאבי"],
           ["the form of a token", "eyJabc.def"],
           ["the form of an API key", `lk_${"0".repeat(49)}`],
+          ["the form of an API key in capitals", `LK_${"A".repeat(49)}`],
           ["nearly the form of an API key", `lk_${"-".repeat(32)}`],
         ],
         async (_label, username) => {

@@ -71,6 +71,7 @@ describeOperation("putRole", {
           ["a repeated scope", { scopes: ["account:read", "account:read"] }],
           ["a scope with a space", { scopes: ["account:read account:write"] }],
           ["a scope with a quotation mark", { scopes: ['account"read'] }],
+          ["a description with NUL", { description: "\u0000", scopes: [] }],
           ["an undeclared member", { scopes: [], users: ["miguel"] }],
           ["no object", []],
         ],

@@ -5,6 +5,7 @@ import newman from "newman";
 import postman from "postman-collection";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
+import { needsRights, readApi } from "../../fuzz/contract/operations.ts";
 import { postmanCollection } from "../../scripts/postman.ts";
 import { describeSettings } from "../../src/config/config.ts";
 import { startTestService } from "../support/service.ts";
@@ -29,12 +30,13 @@ const operationsOf = (contract: string): string[] =>
 const itemsOf = ({ item }: Collection): Item[] => item.flatMap((folder) => folder.item);
 
 /** Returns the requests that were answered, and the tests that failed. */
-async function run(collection: string, baseUrl: string, iterationCount = 1) {
+async function run(collection: string, baseUrl: string, { iterationCount = 1, administrator = ["", ""] } = {}) {
+  const [adminUsername = "", adminPassword = ""] = administrator;
   const summary = await new Promise<newman.NewmanRunSummary>((resolve, reject) => {
     newman.run(
       {
         collection: JSON.parse(collection),
-        envVar: [{ key: "baseUrl", value: baseUrl }],
+        envVar: Object.entries({ baseUrl, adminUsername, adminPassword }).map(([key, value]) => ({ key, value })),
         iterationCount,
         reporters: [],
         timeoutRequest: 15_000,
@@ -42,7 +44,9 @@ async function run(collection: string, baseUrl: string, iterationCount = 1) {
       (error, summary) => (error ? reject(error) : resolve(summary)),
     );
   });
-  const { executions, failures } = summary.run;
+  const { failures } = summary.run;
+  // A request of a script is listed like the item to which the script belongs.
+  const executions = summary.run.executions.filter(({ item }, index, all) => item.id !== all[index - 1]?.item.id);
   return {
     answered: executions.filter(({ response }) => response !== undefined).map(({ item }) => item.id),
     passed: executions.flatMap(({ assertions }) => assertions ?? []).filter(({ error }) => !error).length,
@@ -62,19 +66,36 @@ test("every operation is answered as declared, in repeated runs, within the defa
 }, async () => {
   const limits = describeSettings().filter(({ name }) => name.startsWith("THROTTLE_"));
   const service = await startTestService(Object.fromEntries(limits.map(({ name, fallback }) => [name, fallback])));
-  await service.administrator();
-  const { answered, passed, failed } = await run(await readFile(file, "utf8"), service.url, 2);
+  const administrator = await service.administrator();
+  const collection = await readFile(file, "utf8");
+  const { answered, passed, failed } = await run(collection, service.url, { iterationCount: 2, administrator });
   expect(failed).toEqual([]);
   const operations = operationsOf(openapi);
   expect(answered.slice(0, operations.length).toSorted()).toEqual(operations);
   expect(answered.slice(operations.length).toSorted()).toEqual(operations);
   expect(passed).toBe(answered.length * 3);
   expect(await service.sql("SELECT username FROM users")).toEqual([{ username: "administrator" }]);
+  expect(await service.sql("SELECT name FROM roles ORDER BY name")).toEqual([
+    { name: "administrator" },
+    { name: "default" },
+  ]);
+  expect(await service.sql("SELECT audience FROM apis")).toEqual([]);
+});
+
+test("without an administrator, the requests that need one are skipped, and the others succeed", {
+  timeout: 60_000,
+}, async () => {
+  const service = await startTestService();
+  const { answered, failed } = await run(await readFile(file, "utf8"), service.url);
+  expect(failed).toEqual([]);
+  const needsAdministrator = readApi("openapi.yaml").operations.filter(needsRights);
+  expect(needsAdministrator.length).toBeGreaterThan(0);
+  expect([...answered, ...needsAdministrator.map(({ id }) => id)].toSorted()).toEqual(operationsOf(openapi));
+  expect(await service.sql("SELECT username FROM users")).toEqual([]);
 });
 
 test("an undeclared response fails its own test only", { timeout: 60_000 }, async () => {
   const service = await startTestService();
-  await service.administrator();
   const contract = changed([
     ["'200':\n          description: The public keys.", "'202':\n          description: The public keys."],
     [
@@ -183,7 +204,7 @@ test("it conforms to version 2.1 of Postman's format", async () => {
     {
       id: text,
       name: text,
-      event: list(closed({ listen: { enum: ["prerequest", "test"] }, script }, ["listen", "script"])),
+      event: list(closed({ listen: { enum: ["test", "prerequest"] }, script }, ["listen", "script"])),
       request: request({ auth }),
       response: list(response),
     },

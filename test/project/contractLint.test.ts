@@ -9,7 +9,8 @@ import { add, type Edit, edited, header, member, operation, remove, response, sc
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const getUser = operation("get", "/api/users/{id}");
-const id = [...getUser, "parameters", "0"];
+const id = ["components", "parameters", "UserId"];
+const scopes = ["components", "securitySchemes", "oauth2", "flows", "clientCredentials", "scopes"];
 const createUser = operation("post", "/api/users");
 const problem = (name: string, ...rest: string[]) => response(name, "content", "application/problem+json", ...rest);
 
@@ -123,6 +124,9 @@ const rejected: [rule: string, edit: Edit][] = [
   ["rule/headers-are-described", remove(...header("NoStore", "description"))],
   ["rule/responses-are-described", set(response("User", "description"), "")],
   ["rule/security-schemes-are-described", remove("components", "securitySchemes", "basicAuth", "description")],
+  ["latchkey/scopes-are-described", set([...scopes, "audit:read"], "")],
+  ["latchkey/scopes-are-described", remove(...scopes, "audit:read")],
+  ["latchkey/parts-are-used", set([...scopes, "moon:read"], "See the moon.")],
   ["rule/parameters-have-examples", remove(...id, "example")],
   ["rule/headers-have-examples", remove(...header("NoStore", "example"))],
   ...["/api/userNames", "/api/user_names", "/Api", "/api//x", "/api/{userId}", "/api/x/"].map(

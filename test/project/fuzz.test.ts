@@ -197,6 +197,11 @@ describe("the command line", () => {
     [["--seed", "x"], "--seed must be a whole number from 0 to 2147483647, not x."],
     [["--requests", "0"], "--requests must be a whole number from 1 to 2147483647, not 0."],
     [["--path", "1"], "--path requires --seed."],
+    [["--admin", "alice:secret"], "--admin requires --url."],
+    [
+      ["--url", "http://127.0.0.1:8080", "--admin", "alice"],
+      "--admin must be a username and a password, separated by a colon.",
+    ],
     [["--url", "localhost"], "--url must be an origin such as http://127.0.0.1:8080, not localhost."],
     [["--promise", "world-peace"], "Unknown promise world-peace."],
     [["once"], "Unexpected argument 'once'."],

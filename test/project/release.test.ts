@@ -1,6 +1,6 @@
 /** `npm run release`, in a copy of this repository. */
 import { execFile } from "node:child_process";
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -33,6 +33,16 @@ async function repository() {
   const { scripts, ...rest } = JSON.parse(await readFile(packageFile, "utf8"));
   for (const check of ["lint", "typecheck", "check:generated"]) scripts[check] = `echo ${check} >> build/checks`;
   await writeFile(packageFile, JSON.stringify({ ...rest, scripts }, null, 2));
+  // As if this contract were the released one.
+  await inFolder("npm", ["version", "0.1.0", "--no-git-tag-version", "--allow-same-version", "--ignore-scripts"]);
+  for (const file of ["openapi.yaml", "workflows.arazzo.yaml"]) {
+    const text = await readFile(join(path, file), "utf8");
+    await writeFile(
+      join(path, file),
+      text.replace(/^( {2}version: )[\d.]+$/m, (_, name) => `${name}0.1.0`),
+    );
+  }
+  await copyFile(join(path, "openapi.yaml"), join(path, "contract/released.yaml"));
   await git("init", "--quiet", "--initial-branch=main");
   await git("config", "user.name", "x");
   await git("config", "user.email", "x@example.org");

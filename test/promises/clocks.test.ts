@@ -5,6 +5,7 @@ import { afterEach, expect, inject, test, vi } from "vitest";
 import { startDatabaseClock } from "../../src/database/clock.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { afterTest } from "../support/afterTest.ts";
+import { createKey, use } from "../support/apiKeys.ts";
 import { password, query, startTestService, urlOf } from "../support/service.ts";
 
 const service = await startTestService();
@@ -93,6 +94,17 @@ test.each([
     expect(await service.sql("SELECT FROM token_lifetimes WHERE seconds = 600")).toHaveLength(1);
   },
 );
+
+test("an API key that was deleted during a suspension of the machine, and whose entry has expired, is rejected", async () => {
+  const { id, key } = await createKey(service, username);
+  await vi.waitFor(async () => expect(await use(service, key)).toBe(200), 2_000);
+  // Neither row is left when the instance reads the list again.
+  await service.sql("DELETE FROM api_keys WHERE id = $1", [id]);
+  expect(await use(service, key)).toBe(200);
+  await setDatabaseClock(10 * minutes);
+  await vi.waitFor(async () => expect(await use(service, key)).toBe("invalid-token"), 2_000);
+  await setDatabaseClock(0);
+});
 
 test("a clock set back a day revives no token, and signing in works", async () => {
   const short = await startTestService({ TOKEN_TTL_SECONDS: "1" }, service.databaseUrl);

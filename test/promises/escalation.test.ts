@@ -1,5 +1,6 @@
 /** Nobody grants or changes more than they have, whichever way they try. */
 import { describe, expect, test, vi } from "vitest";
+import { createKey } from "../support/apiKeys.ts";
 import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -88,6 +89,33 @@ describe("a limited credential of an administrator", () => {
     }
   });
 
+  test("does not change its own user without account:write, and so gets no password without limits", async () => {
+    await define("helper-of-users", "users:write");
+    const { id, username, basic } = await userWith("helper-of-users");
+    const tokenWith = async (scope: string): Promise<string> =>
+      (await service.send("GET", `/api/token?scope=${scope}`, { basic })).json.token;
+    const { id: keyId, key } = await createKey(service, username, { scopes: ["users:write"] });
+    const limited = await tokenWith("users:write");
+    const newPassword = { new_password: "chosen by somebody else" };
+    for (const bearer of [key, limited]) {
+      for (const [method, target, json] of [
+        ["PUT", `/api/users/${id}/password`, newPassword],
+        ["PATCH", `/api/users/${id}`, { blocked: true }],
+        ["DELETE", `/api/users/${id}/sessions`, undefined],
+        ["DELETE", `/api/users/${id}/api-keys/${keyId}`, undefined],
+        ["DELETE", `/api/users/${id}`, undefined],
+      ] as const) {
+        expect(await service.send(method, target, { bearer, json })).toMatchObject(withoutScope("account:write"));
+      }
+      const { id: another } = await service.register();
+      expect((await service.send("DELETE", `/api/users/${another}`, { bearer })).status).toBe(204);
+    }
+    expect((await service.send("GET", "/api/resource", { basic })).status).toBe(200);
+    const bearer = await tokenWith("users:write%20account:write");
+    const answer = await service.send("PUT", `/api/users/${id}/password`, { bearer, json: newPassword });
+    expect(answer.status).toBe(204);
+  });
+
   test("ends its own token and session, whatever it is limited to", async () => {
     const json = { scope: "roles:read" };
     const session = (await service.send("POST", "/api/sessions", { basic: admin, json })).json;
@@ -112,6 +140,25 @@ describe("rights are those of now", () => {
       await define("changing", ...scopes);
       expect((await list(bearer)).status).toBe(status);
       await vi.waitFor(async () => expect((await list(bearer, other)).status).toBe(status), 1_000);
+    }
+  });
+
+  test("a deleted user who is imported again has only the roles of the import", async () => {
+    const { id, username, bearer, basic } = await userWith("manager");
+    for (const at of [service, other]) expect((await at.send("GET", "/api/roles", { bearer })).status).toBe(200);
+    const [hash] = await service.sql("SELECT password_hash FROM users WHERE id = $1", [id]);
+    expect((await asAdmin("DELETE", `/api/users/${id}`)).status).toBe(204);
+    await vi.waitFor(
+      async () => expect((await other.send("GET", "/api/roles", { bearer })).problem).toBe("token-revoked"),
+      1_000,
+    );
+    await service.sql("INSERT INTO users (id, username, password_hash) VALUES ($1, $2, $3)", [
+      id,
+      username,
+      hash?.["password_hash"],
+    ]);
+    for (const at of [service, other]) {
+      expect(await at.send("GET", "/api/roles", { basic })).toMatchObject(withoutScope("roles:read"));
     }
   });
 

@@ -7,7 +7,7 @@ import { type Access, administrator, credentialScopes, isOfEveryUser } from "../
 import type { UserId } from "../../identifiers.ts";
 import { type Networks, unknownNetwork } from "../../networks.ts";
 import type { Principal } from "../../principal.ts";
-import type { Role } from "./storeTypes.ts";
+import type { AdministeredUser, Role } from "./storeTypes.ts";
 
 export type Actor = {
   /** `undefined` for the operator. */
@@ -16,6 +16,8 @@ export type Actor = {
   reason: "administrator" | "operator";
   /** The rights of the user that the credential allows; `undefined`: every scope. */
   scopes: ReadonlySet<string> | undefined;
+  /** Whether the credential may change the account of its own user. */
+  mayChangeSelf: boolean;
   networks: Networks;
 };
 
@@ -24,6 +26,7 @@ export const operator: Actor = {
   userId: undefined,
   reason: "operator",
   scopes: undefined,
+  mayChangeSelf: true,
   networks: [unknownNetwork],
 };
 
@@ -40,8 +43,21 @@ export async function actorOf(
     userId: principal.userId,
     reason: "administrator",
     scopes: rights.isAdministrator ? allowed : limited ? new Set(limited) : rights.scopes,
+    mayChangeSelf: allowed?.has(changeOfSelf) ?? true,
     networks,
   };
+}
+
+/**
+ * The scopes that the actor needs to change a user, and does not have. For its own user, a limited credential needs `account:write`
+ * as well: with another password, it would get rid of its limits.
+ */
+export function missingToChange(
+  actor: Actor,
+  { id, assignedRoles }: Pick<AdministeredUser, "id" | "assignedRoles">,
+): string[] {
+  const missing = missingScopes(actor, assignedRoles);
+  return id === actor.userId && !actor.mayChangeSelf ? [changeOfSelf, ...missing] : missing;
 }
 
 /**
@@ -58,6 +74,8 @@ export function missingScopes({ scopes }: Actor, roles: readonly Role[]): string
   // An administrator has more than any list of scopes.
   return isAdministrator && missing.length === 0 ? grantedScopes : missing;
 }
+
+const changeOfSelf = "account:write";
 
 /** Whether a user needs a role for the scope. */
 const isGranted = (scope: string): boolean => !isOfEveryUser(scope);

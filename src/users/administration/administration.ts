@@ -11,7 +11,7 @@ import type { Revocation } from "../../revocations/revocations.ts";
 import { acceptPassword, acceptUsername, type EnforcePolicy } from "../acceptance.ts";
 import type { User } from "../storeTypes.ts";
 import { canonicalUsername } from "../username.ts";
-import { type Actor, missingScopes } from "./actor.ts";
+import { type Actor, missingScopes, missingToChange } from "./actor.ts";
 import {
   type AdministrationStore,
   type Decision,
@@ -99,7 +99,7 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
     const roles = wanted.roles && (await grantable(wanted.roles, actor));
     const decide: Decision = (user) => {
       if (!isExpected(user.version)) throw new Problem("precondition-failed");
-      requireScopes(missingScopes(actor, user.assignedRoles), actor);
+      requireScopes(missingToChange(actor, user), actor);
     };
     const names = roles?.map(({ name }) => name);
     const changed = await store
@@ -151,14 +151,14 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
   /** Requires that the actor may change the user. @throws {Problem} `not-found`, `insufficient-scope` */
   async function requireAuthority(id: UserId, actor: Actor): Promise<User> {
     const user = (await store.find(id)) ?? notFound();
-    requireScopes(missingScopes(actor, user.assignedRoles), actor);
+    requireScopes(missingToChange(actor, user), actor);
     return user;
   }
 
   /** A change that requires all rights of the user. */
   const administered = (id: UserId, actor: Actor): LockedChange => ({
     id,
-    decide: ({ assignedRoles }) => requireScopes(missingScopes(actor, assignedRoles), actor),
+    decide: (user) => requireScopes(missingToChange(actor, user), actor),
     reason: actor.reason,
   });
 

@@ -1,6 +1,6 @@
 /** A user in a file that is imported or exported, as a JSON object or as a line of CSV. */
 import { type CanonicalUsername, type UserId, userId } from "../../identifiers.ts";
-import { hasTokenShape } from "../../openapi/authorizationHeader.ts";
+import { hasApiKeyShape, hasTokenShape } from "../../openapi/authorizationHeader.ts";
 import { type ImportedHash, readImportedHash } from "../../passwords/foreign/importedHash.ts";
 import type { HashCost } from "../../passwords/hashing.ts";
 import { newUsername } from "../username.ts";
@@ -33,7 +33,8 @@ export type Refusal = { refusal: string };
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const nilUuid = /^[0-]+$/;
-const timestamp = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)$/;
+/** Postgres has no year 0, and no time zone beyond 15:59. */
+const timestamp = /^((?!0000)\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-5]):\d\d)$/;
 
 class RefusedRow extends Error {}
 
@@ -67,6 +68,7 @@ function readUsername(value: unknown): CanonicalUsername {
   if (typeof value !== "string" || value === "") throw new RefusedRow("has no username");
   const username = hasTokenShape(value) ? { refusal: "looks like a token" } : newUsername(value);
   if ("refusal" in username) throw new RefusedRow(`has a username that ${username.refusal}`);
+  if (hasApiKeyShape(username.text)) throw new RefusedRow("has a username that looks like an API key");
   return username.text;
 }
 
@@ -87,13 +89,15 @@ function readId(value: unknown): UserId | undefined {
 
 function readTimestamp(value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
-  const [, date] = (typeof value === "string" && timestamp.exec(value)) || [];
-  const time = Date.parse(String(value));
+  const text = typeof value === "string" ? value : "";
+  const [, date] = timestamp.exec(text) ?? [];
+  const time = Date.parse(text);
   // Date.parse accepts February 30.
-  const isDate = date !== undefined && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
-  if (!isDate || Number.isNaN(time)) throw new RefusedRow("has a created_at that is not a time of RFC 3339");
+  const isTime =
+    date !== undefined && !Number.isNaN(time) && new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
+  if (!isTime) throw new RefusedRow("has a created_at that is not a time of RFC 3339");
   if (time > Date.now() + 86_400_000) throw new RefusedRow("has a created_at in the future");
-  return String(value);
+  return text;
 }
 
 function readBoolean(value: unknown): boolean {
@@ -106,8 +110,8 @@ function readRoles(value: unknown, { roles, defaultRole }: KnownValues): readonl
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw new RefusedRow("has roles that are not a list of names");
   for (const role of value) {
-    if (typeof role !== "string" || !roles.has(role))
-      throw new RefusedRow(`has an unknown role: ${JSON.stringify(String(role).slice(0, 40))}`);
+    if (typeof role !== "string") throw new RefusedRow("has roles that are not a list of names");
+    if (!roles.has(role)) throw new RefusedRow(`has an unknown role: ${JSON.stringify(role.slice(0, 40))}`);
   }
   return [...new Set<string>(value)].filter((role) => role !== defaultRole);
 }

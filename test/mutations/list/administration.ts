@@ -46,7 +46,7 @@ export const administration: readonly Mutation[] = [
   {
     name: "anyone with users:write changes administrators",
     file: "src/users/administration/administration.ts",
-    find: '      if (!isExpected(user.version)) throw new Problem("precondition-failed");\n      requireScopes(missingScopes(actor, user.assignedRoles), actor);',
+    find: '      if (!isExpected(user.version)) throw new Problem("precondition-failed");\n      requireScopes(missingToChange(actor, user), actor);',
     replace: '      if (!isExpected(user.version)) throw new Problem("precondition-failed");',
     test: "test/promises/administration.test.ts",
     only: "nobody administers a user",
@@ -98,5 +98,29 @@ export const administration: readonly Mutation[] = [
     replace: '    if (blockedId) throw new Error("blocked");\n    if (!principal) {\n',
     test: "test/promises/sameWork.test.ts",
     only: "of a blocked user",
+  },
+  {
+    name: "a limited credential sets the password of its own user",
+    file: "src/users/administration/actor.ts",
+    find: "return id === actor.userId && !actor.mayChangeSelf ? [changeOfSelf, ...missing] : missing;",
+    replace: "return missing;",
+    test: "test/promises/escalation.test.ts",
+    only: "does not change its own user without account:write",
+  },
+  {
+    name: "a user who is imported again has the rights of the deleted one",
+    file: "src/access/rights.ts",
+    find: "      userId, // a deleted user may be imported again, with other roles\n",
+    replace: "",
+    test: "test/promises/escalation.test.ts",
+    only: "has only the roles of the import",
+  },
+  {
+    name: "a suspension of the machine keeps deleted API keys valid",
+    file: "src/start/keys.ts",
+    find: "if (stepMs < 0 || stepMs > maxReadGapMs) revocations.reload();",
+    replace: "if (stepMs < 0) revocations.reload();",
+    test: "test/promises/clocks.test.ts",
+    only: "during a suspension",
   },
 ];

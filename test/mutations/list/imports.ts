@@ -114,4 +114,12 @@ export const imports: readonly Mutation[] = [
     test: "test/promises/importCommand.test.ts",
     only: "is exported as the same bytes",
   },
+  {
+    name: "a month that does not exist ends an import",
+    file: "src/users/transfer/userRow.ts",
+    find: "!Number.isNaN(time) && ",
+    replace: "",
+    test: "test/promises/userTransfer.test.ts",
+    only: "a month that does not exist",
+  },
 ];

@@ -53,8 +53,8 @@ export const users: readonly Mutation[] = [
   {
     name: "a token can be registered as a username",
     file: "src/users/acceptance.ts",
-    find: "const isCredential = hasTokenShape(name) || hasApiKeyShape(name);",
-    replace: "const isCredential = hasApiKeyShape(name);",
+    find: "const accepted = hasTokenShape(name) ? { refusal: looksLikeCredential } : newUsername(name);",
+    replace: "const accepted = newUsername(name);",
     test: "test/operations/createUser.test.ts",
     only: "400 for a username",
   },
