@@ -71,7 +71,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
   /** @throws {Problem} `audience-taken`, `invalid-request` for scopes that an API cannot have */
   async function create(definition: ApiDefinition): Promise<Api> {
     const { audience, scopes } = definition;
-    requireScopes(scopes);
+    requireUsableNames(scopes);
     const api = ownAudiences.includes(audience) ? undefined : await store.insert(definition);
     if (!api) throw new Problem("audience-taken");
     audit("api-created", { audience, scope: namesOf(scopes).join(" ") });
@@ -80,7 +80,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 
   /** @throws {Problem} `not-found`, `invalid-request` for scopes that an API cannot have */
   async function update(audience: string, change: ApiChange): Promise<Api> {
-    if (change.scopes) requireScopes(change.scopes);
+    if (change.scopes) requireUsableNames(change.scopes);
     const updated = await store.update(audience, change);
     if (!updated) throw new Problem("not-found");
     enforce(updated.changed);
@@ -102,7 +102,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 const namesOf = (scopes: readonly ApiScope[]): string[] => scopes.map(({ name }) => name);
 
 /** A role with a scope must not allow something else than its name says: scopes of this service are not those of an API. */
-function requireScopes(scopes: readonly ApiScope[]): void {
+function requireUsableNames(scopes: readonly ApiScope[]): void {
   const names = namesOf(scopes);
   for (const [index, name] of names.entries()) {
     const pointer = `#/scopes/${index}/name`;

@@ -2,10 +2,10 @@
 import type { Audit } from "../audit/audit.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Principal } from "../principal.ts";
-import { Problem, type RequestError } from "../problems/problems.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { type Access, administrator, defaultRole } from "./rights.ts";
-import { isOwnScope } from "./scopes.ts";
+import { requireKnownScopes } from "./scopes.ts";
 
 export type Role = {
   name: string;
@@ -81,7 +81,11 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
     const scopes = [...definition.scopes].sort();
     const result = await attempt(async () => {
       const before = await store.find(name);
-      await requireKnown(definition.scopes, before?.scopes ?? []);
+      // A scope that the role has already may stay, although its API was deleted.
+      await requireKnownScopes(definition.scopes, async (others) => [
+        ...(before?.scopes ?? []),
+        ...(await store.findApiScopes(others)),
+      ]);
       await requireHeld(editor, new Set([...scopes, ...(before?.scopes ?? [])]));
       const next = { name, description, scopes };
       if (before) return store.replace(next, before.scopes);
@@ -109,32 +113,12 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
     audit("role-deleted", { role: name });
   }
 
-  /** A scope that the role has already may stay, although its API was deleted. */
-  async function requireKnown(wanted: readonly string[], before: readonly string[]): Promise<void> {
-    const others = wanted.filter((scope) => !isOwnScope(scope) && !before.includes(scope));
-    if (others.length === 0) return;
-    const known = await store.findApiScopes(others);
-    const [first, ...more] = others
-      .filter((scope) => !known.includes(scope))
-      .slice(0, maxErrors)
-      .map(
-        (scope): RequestError => ({
-          pointer: `#/scopes/${wanted.indexOf(scope)}`,
-          detail: `${scope} is no scope of this service or of a registered API`,
-        }),
-      );
-    if (first) throw new Problem("invalid-request", { errors: [first, ...more] });
-  }
-
   async function requireHeld(editor: Editor, scopes: ReadonlySet<string>): Promise<void> {
     if (editor !== "operator") await access.requireScopes(editor, [...scopes]);
   }
 
   return { list, find, put, remove };
 }
-
-/** As many as the contract allows in a problem. */
-const maxErrors = 20;
 
 /** Repeats a change that depends on the current role, until no other change has come first. */
 async function attempt<Result>(change: () => Promise<Result | undefined>): Promise<Result> {

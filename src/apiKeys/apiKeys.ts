@@ -1,7 +1,7 @@
 /** API keys: how they are created, changed, rotated and revoked. verification.ts checks them. */
 import { v7 as uuidv7 } from "uuid";
 import type { Access } from "../access/rights.ts";
-import { isOwnScope } from "../access/scopes.ts";
+import { requireKnownScopes } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
@@ -49,7 +49,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   async function create(manager: KeyManager, { name, scopes, expiresAt }: NewApiKey): Promise<CreatedApiKey> {
     requireName(name);
     requireFuture(expiresAt);
-    await requireKnown(scopes);
+    await requireKnownScopes(scopes, parts.findApiScopes);
     await requireScopes(manager, scopes);
     const id = apiKeyId(uuidv7());
     const secret = newSecret();
@@ -85,7 +85,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     const { userId } = manager;
     if (change.name !== undefined) requireName(change.name);
     requireFuture(change.expiresAt ?? null);
-    await requireKnown(change.scopes ?? []);
+    await requireKnownScopes(change.scopes ?? [], parts.findApiScopes);
     return withSeenKey(userId, id, async (key) => {
       const isGrant = change.scopes !== undefined || expiresLater(key, change);
       if (isGrant) await requireScopes(manager, change.scopes ?? key.scopes);
@@ -184,15 +184,6 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
     if (manager.proof !== "operator") await access.requireScopes(manager, scopes);
-  }
-
-  async function requireKnown(scopes: readonly string[]): Promise<void> {
-    const others = scopes.filter((scope) => !isOwnScope(scope));
-    const known = others.length > 0 ? await parts.findApiScopes(others) : [];
-    const unknown = others.find((scope) => !known.includes(scope));
-    if (unknown === undefined) return;
-    const pointer = `#/scopes/${scopes.indexOf(unknown)}`;
-    throw invalidRequest({ pointer, detail: "is not a scope of this service or of a registered API" });
   }
 
   function requireFuture(expiresAt: Date | null): void {

@@ -1,4 +1,5 @@
 import type { Access } from "../access/rights.ts";
+import { insufficientScope } from "../access/scopes.ts";
 import { userId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
@@ -29,9 +30,7 @@ export const createUser =
 
 /** Without a principal, credentials are absent, or their user or they themselves do not have the scope. */
 function administratorRequired(): Problem {
-  if (!requestContext().hasCredentials) return new Problem("authentication-required");
-  const scope = "users:write";
-  return new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+  return requestContext().hasCredentials ? insufficientScope(["users:write"]) : new Problem("authentication-required");
 }
 
 export const getUser =

@@ -1,7 +1,7 @@
 /** What administrators, and the operator on the command line, do with the accounts of others. */
 import { v7 as uuidv7 } from "uuid";
 import { defaultRole } from "../../access/rights.ts";
-import { scopesInProblem } from "../../access/scopes.ts";
+import { insufficientScope } from "../../access/scopes.ts";
 import type { Audit, AuditDetails, AuditEvent } from "../../audit/audit.ts";
 import { type CanonicalUsername, userId as toUserId, type UserId } from "../../identifiers.ts";
 import { type Page, readPage } from "../../lib/page.ts";
@@ -188,9 +188,9 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
   /** @throws {Problem} `insufficient-scope` */
   function requireScopes(missing: readonly string[], { userId }: Actor): void {
     if (missing.length === 0) return;
-    const scope = scopesInProblem(missing);
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope, detail: `The caller does not have: ${scope}.` });
+    const problem = insufficientScope(missing);
+    audit("scope-refused", { userId, scope: problem.scope });
+    throw problem;
   }
 
   const record = (event: AuditEvent, userId: UserId, { reason }: Actor, details: AuditDetails = {}): void =>
