@@ -1,5 +1,6 @@
 /** The APIs of other services, for which users get tokens (RFC 6749: resource servers). */
 import type { Audit } from "../audit/audit.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { requireDisplayable } from "./displayText.ts";
@@ -53,12 +54,13 @@ type Parts = {
 };
 
 export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
-  /** A page of APIs, and the audience after which the next page begins. */
-  async function list(limit: number, after?: string): Promise<{ apis: Api[]; next: string | undefined }> {
-    const found = await store.list(limit + 1, after);
-    const apis = found.slice(0, limit);
-    return { apis, next: found.length > limit ? apis.at(-1)?.audience : undefined };
-  }
+  /** In the order of the audiences, which are the cursors. */
+  const list = (limit: number, after?: string): Promise<Page<Api>> =>
+    readPage(
+      limit,
+      (count) => store.list(count, after),
+      ({ audience }) => audience,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(audience: string): Promise<Api> {
@@ -71,7 +73,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
   async function create(definition: ApiDefinition): Promise<Api> {
     const { audience, name, scopes } = definition;
     requireDisplayable(name, "#/name");
-    requireScopes(scopes);
+    requireUsableNames(scopes);
     const api = ownAudiences.includes(audience) ? undefined : await store.insert(definition);
     if (!api) throw new Problem("audience-taken");
     audit("api-created", { audience, scope: namesOf(scopes).join(" ") });
@@ -81,7 +83,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
   /** @throws {Problem} `not-found`, `invalid-request` for scopes that an API cannot have */
   async function update(audience: string, change: ApiChange): Promise<Api> {
     if (change.name !== undefined) requireDisplayable(change.name, "#/name");
-    if (change.scopes) requireScopes(change.scopes);
+    if (change.scopes) requireUsableNames(change.scopes);
     const updated = await store.update(audience, change);
     if (!updated) throw new Problem("not-found");
     enforce(updated.changed);
@@ -103,7 +105,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 const namesOf = (scopes: readonly ApiScope[]): string[] => scopes.map(({ name }) => name);
 
 /** A role with a scope must not allow something else than its name says: scopes of this service are not those of an API. */
-function requireScopes(scopes: readonly ApiScope[]): void {
+function requireUsableNames(scopes: readonly ApiScope[]): void {
   const names = namesOf(scopes);
   for (const [index, { name, description }] of scopes.entries()) {
     const pointer = `#/scopes/${index}/name`;

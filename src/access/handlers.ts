@@ -9,7 +9,7 @@ export const listRoles =
   (roles: Roles): Handler<"listRoles"> =>
   async ({ query }) => {
     const page = await roles.list(query?.limit ?? defaultLimit, query?.after);
-    return { status: 200, body: { roles: page.roles.map(representRole), next: page.next ?? null } };
+    return { status: 200, body: { roles: page.items.map(representRole), next: page.next ?? null } };
   };
 
 export const getRole =
@@ -38,7 +38,7 @@ export const listApis =
   (apis: Apis): Handler<"listApis"> =>
   async ({ query }) => {
     const page = await apis.list(query?.limit ?? defaultLimit, query?.after);
-    return { status: 200, body: { apis: page.apis.map(representApi), next: page.next ?? null } };
+    return { status: 200, body: { apis: page.items.map(representApi), next: page.next ?? null } };
   };
 
 export const getApi =

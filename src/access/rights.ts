@@ -5,10 +5,9 @@
 import type { Audit } from "../audit/audit.ts";
 import type { UserId } from "../identifiers.ts";
 import type { Principal } from "../principal.ts";
-import { Problem } from "../problems/problems.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
-import { isOwnScope, scopesInProblem } from "./scopes.ts";
+import { insufficientScope, isOwnScope } from "./scopes.ts";
 
 /** The role that has every scope, whatever is stored. */
 export const administrator = "administrator";
@@ -88,9 +87,9 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
   };
 
   const refuse: Access["refuse"] = ({ userId }, missing) => {
-    const scope = scopesInProblem(missing);
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+    const problem = insufficientScope(missing);
+    audit("scope-refused", { userId, scope: problem.scope });
+    throw problem;
   };
 
   return {

@@ -1,11 +1,12 @@
 /** Roles: named sets of scopes. */
 import type { Audit } from "../audit/audit.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import type { Principal } from "../principal.ts";
-import { Problem, type RequestError } from "../problems/problems.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import { requireDisplayable } from "./displayText.ts";
 import { type Access, administrator, defaultRole } from "./rights.ts";
-import { isOwnScope } from "./scopes.ts";
+import { requireKnownScopes } from "./scopes.ts";
 
 export type Role = {
   name: string;
@@ -55,12 +56,13 @@ export const isBuiltIn = (role: string): boolean => role === administrator || ro
 const maxAttempts = 5;
 
 export function createRoles({ store, access, enforce, audit }: Parts) {
-  /** A page of roles, and the name after which the next page begins. */
-  async function list(limit: number, after?: string): Promise<{ roles: Role[]; next: string | undefined }> {
-    const found = await store.list(limit + 1, after);
-    const roles = found.slice(0, limit);
-    return { roles, next: found.length > limit ? roles.at(-1)?.name : undefined };
-  }
+  /** In the order of the names, which are the cursors. */
+  const list = (limit: number, after?: string): Promise<Page<Role>> =>
+    readPage(
+      limit,
+      (count) => store.list(count, after),
+      ({ name }) => name,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(name: string): Promise<Role> {
@@ -81,7 +83,11 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
     const scopes = [...definition.scopes].sort();
     const result = await attempt(async () => {
       const before = await store.find(name);
-      await requireKnown(definition.scopes, before?.scopes ?? []);
+      // A scope that the role has already may stay, although its API was deleted.
+      await requireKnownScopes(definition.scopes, async (others) => [
+        ...(before?.scopes ?? []),
+        ...(await store.findApiScopes(others)),
+      ]);
       await requireHeld(editor, new Set([...scopes, ...(before?.scopes ?? [])]));
       const next = { name, description, scopes };
       if (before) return store.replace(next, before.scopes);
@@ -109,32 +115,12 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
     audit("role-deleted", { role: name });
   }
 
-  /** A scope that the role has already may stay, although its API was deleted. */
-  async function requireKnown(wanted: readonly string[], before: readonly string[]): Promise<void> {
-    const others = wanted.filter((scope) => !isOwnScope(scope) && !before.includes(scope));
-    if (others.length === 0) return;
-    const known = await store.findApiScopes(others);
-    const [first, ...more] = others
-      .filter((scope) => !known.includes(scope))
-      .slice(0, maxErrors)
-      .map(
-        (scope): RequestError => ({
-          pointer: `#/scopes/${wanted.indexOf(scope)}`,
-          detail: `${scope} is no scope of this service or of a registered API`,
-        }),
-      );
-    if (first) throw new Problem("invalid-request", { errors: [first, ...more] });
-  }
-
   async function requireHeld(editor: Editor, scopes: ReadonlySet<string>): Promise<void> {
     if (editor !== "operator") await access.requireScopes(editor, [...scopes]);
   }
 
   return { list, find, put, remove };
 }
-
-/** As many as the contract allows in a problem. */
-const maxErrors = 20;
 
 /** Repeats a change that depends on the current role, until no other change has come first. */
 async function attempt<Result>(change: () => Promise<Result | undefined>): Promise<Result> {

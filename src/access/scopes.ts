@@ -1,6 +1,6 @@
 /** The names of scopes. */
 import { scopes as ownScopes } from "../../generated/scopes.ts";
-import { Problem } from "../problems/problems.ts";
+import { Problem, type RequestError } from "../problems/problems.ts";
 
 /** Whether a scope is one of this service, and not of a registered API. */
 export const isOwnScope = (scope: string): boolean => Object.hasOwn(ownScopes, scope);
@@ -35,12 +35,38 @@ export const unknownScope = (scope: string): Problem =>
 /** Bounds the challenge of the response. */
 const maxScopeLength = 400;
 
-/** @returns as many of the scopes as fit into a problem, separated by spaces; at least one */
-export function scopesInProblem(scopes: readonly string[]): string {
-  let text = scopes[0] ?? "";
-  for (const scope of scopes.slice(1)) {
-    if (text.length + 1 + scope.length > maxScopeLength) break;
-    text += ` ${scope}`;
+/** An `insufficient-scope` that names as many of the missing scopes as fit, and at least one. */
+export function insufficientScope(missing: readonly string[]): Problem {
+  let scope = missing[0] ?? "";
+  for (const name of missing.slice(1)) {
+    if (scope.length + 1 + name.length > maxScopeLength) break;
+    scope += ` ${name}`;
   }
-  return text;
+  return new Problem("insufficient-scope", { scope, detail: `The user or the credential does not have: ${scope}.` });
+}
+
+/** As many as the contract allows in a problem. */
+const maxErrors = 20;
+
+/**
+ * Requires that each scope is one of this service or of a registered API.
+ * @param wanted what the member `scopes` of the request contains
+ * @param findApiScopes returns those of the scopes that a registered API has
+ * @throws {Problem} `invalid-request` that names the others
+ */
+export async function requireKnownScopes(
+  wanted: readonly string[],
+  findApiScopes: (scopes: string[]) => Promise<string[]>,
+): Promise<void> {
+  const others = wanted.filter((scope) => !isOwnScope(scope));
+  if (others.length === 0) return;
+  const known = new Set(await findApiScopes(others));
+  const [first, ...more] = wanted
+    .flatMap((scope, index): RequestError[] =>
+      isOwnScope(scope) || known.has(scope)
+        ? []
+        : [{ pointer: `#/scopes/${index}`, detail: `${scope} is no scope of this service or of a registered API` }],
+    )
+    .slice(0, maxErrors);
+  if (first) throw new Problem("invalid-request", { errors: [first, ...more] });
 }

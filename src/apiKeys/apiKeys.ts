@@ -2,9 +2,10 @@
 import { v7 as uuidv7 } from "uuid";
 import { requireDisplayable } from "../access/displayText.ts";
 import type { Access } from "../access/rights.ts";
-import { isOwnScope } from "../access/scopes.ts";
+import { requireKnownScopes } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
@@ -19,8 +20,6 @@ export type NewApiKey = { name: string; scopes: readonly string[]; expiresAt: Da
 
 /** A key with its text, which is not stored. */
 export type CreatedApiKey = ApiKey & { key: string };
-
-export type ApiKeyPage = { keys: ApiKey[]; next: ApiKeyId | undefined };
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
@@ -51,7 +50,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   async function create(manager: KeyManager, { name, scopes, expiresAt }: NewApiKey): Promise<CreatedApiKey> {
     requireName(name);
     requireFuture(expiresAt);
-    await requireKnown(scopes);
+    await requireKnownScopes(scopes, parts.findApiScopes);
     await requireScopes(manager, scopes);
     const id = apiKeyId(uuidv7());
     const secret = newSecret();
@@ -64,12 +63,13 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     return { ...key, key: secret.text };
   }
 
-  /** A page of a user's keys, and the id after which the next page begins. */
-  async function list(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
-    const found = await store.list(userId, limit + 1, after);
-    const keys = found.slice(0, limit);
-    return { keys, next: found.length > limit ? keys.at(-1)?.id : undefined };
-  }
+  /** The newest first. The cursors are ids. */
+  const list = (userId: UserId, limit: number, after: string | undefined): Promise<Page<ApiKey>> =>
+    readPage(
+      limit,
+      (count) => store.list(userId, count, after),
+      ({ id }) => id,
+    );
 
   /** @throws {Problem} `not-found` */
   async function find(userId: UserId, id: ApiKeyId): Promise<ApiKey> {
@@ -86,7 +86,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     const { userId } = manager;
     if (change.name !== undefined) requireName(change.name);
     requireFuture(change.expiresAt ?? null);
-    await requireKnown(change.scopes ?? []);
+    await requireKnownScopes(change.scopes ?? [], parts.findApiScopes);
     return withSeenKey(userId, id, async (key) => {
       const isGrant = change.scopes !== undefined || expiresLater(key, change);
       if (isGrant) await requireScopes(manager, change.scopes ?? key.scopes);
@@ -127,9 +127,9 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   }
 
   /** Lists the keys of another user. @throws {Problem} `not-found` */
-  async function listOfUser(userId: UserId, limit: number, after: string | undefined): Promise<ApiKeyPage> {
+  async function listOfUser(userId: UserId, limit: number, after: string | undefined): Promise<Page<ApiKey>> {
     const page = await list(userId, limit, after);
-    if (page.keys.length === 0 && !(await store.hasUser(userId))) throw new Problem("not-found");
+    if (page.items.length === 0 && !(await store.hasUser(userId))) throw new Problem("not-found");
     return page;
   }
 
@@ -185,15 +185,6 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
     if (manager.proof !== "operator") await access.requireScopes(manager, scopes);
-  }
-
-  async function requireKnown(scopes: readonly string[]): Promise<void> {
-    const others = scopes.filter((scope) => !isOwnScope(scope));
-    const known = others.length > 0 ? await parts.findApiScopes(others) : [];
-    const unknown = others.find((scope) => !known.includes(scope));
-    if (unknown === undefined) return;
-    const pointer = `#/scopes/${scopes.indexOf(unknown)}`;
-    throw invalidRequest({ pointer, detail: "is not a scope of this service or of a registered API" });
   }
 
   function requireFuture(expiresAt: Date | null): void {

@@ -1,7 +1,8 @@
 import type { components } from "../../generated/openapi.ts";
 import { apiKeyId, userId } from "../identifiers.ts";
+import type { Page } from "../lib/page.ts";
 import type { Handler } from "../openapi/binding.ts";
-import type { ApiKeyPage, ApiKeys, CreatedApiKey } from "./apiKeys.ts";
+import type { ApiKeys, CreatedApiKey } from "./apiKeys.ts";
 import type { ApiKey, ApiKeySecret } from "./storeTypes.ts";
 
 const defaultLimit = 20;
@@ -80,8 +81,8 @@ const created = ({ key, ...rest }: CreatedApiKey, publicUrl: string) => ({
   body: { ...representApiKey(rest), key },
 });
 
-const representPage = ({ keys, next }: ApiKeyPage): components["schemas"]["ApiKeyPage"] => ({
-  api_keys: keys.map(representApiKey),
+const representPage = ({ items, next }: Page<ApiKey>): components["schemas"]["ApiKeyPage"] => ({
+  api_keys: items.map(representApiKey),
   next: next ?? null,
 });
 

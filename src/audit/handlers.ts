@@ -1,4 +1,5 @@
 import type { components } from "../../generated/openapi.ts";
+import { readPage } from "../lib/page.ts";
 import type { Handler } from "../openapi/binding.ts";
 import type { AuditStore, StoredEvent } from "./storeTypes.ts";
 
@@ -11,10 +12,12 @@ export const listAuditEvents =
       event: event ?? null,
       requestId: request_id ?? null,
     };
-    const found = await store.list(filter, limit + 1, after ?? null);
-    const events = found.slice(0, limit);
-    const next = found.length > limit ? (events.at(-1)?.id ?? null) : null;
-    return { status: 200, body: { events: events.map(representEvent), next } };
+    const { items, next } = await readPage(
+      limit,
+      (count) => store.list(filter, count, after ?? null),
+      ({ id }) => id,
+    );
+    return { status: 200, body: { events: items.map(representEvent), next: next ?? null } };
   };
 
 export const representEvent = (row: StoredEvent): components["schemas"]["AuditEvent"] => ({

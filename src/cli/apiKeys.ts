@@ -64,8 +64,8 @@ export const defineApiKeys: Define = (apiKeys, execute) => {
     .action(({ user: name, limit, after, json }) =>
       withUser(execute, name, async (open, user) => {
         const read = async (limit: number, after: string | undefined) => {
-          const { keys, next } = await open.list(user.id, limit, after);
-          return { items: keys.map(representApiKey), next };
+          const { items, next } = await open.list(user.id, limit, after);
+          return { items: items.map(representApiKey), next };
         };
         const none = `${user.username} has no API keys.`;
         await printRows(pages(read, { limit, after }), { columns, json, none });

@@ -58,8 +58,8 @@ export const defineApis: Define = (apis, execute) => {
       execute(
         withDatabase(async (tools) => {
           const read = async (limit: number, after: string | undefined) => {
-            const { apis, next } = await openApis(tools).list(limit, after);
-            return { items: apis.map(representApi), next };
+            const { items, next } = await openApis(tools).list(limit, after);
+            return { items: items.map(representApi), next };
           };
           await printRows(pages(read, { limit, after }), { columns, json, none: "There are no registered APIs." });
         }),

@@ -4,6 +4,7 @@ import type { components } from "../../generated/openapi.ts";
 import { auditEvents } from "../audit/audit.ts";
 import { representEvent } from "../audit/handlers.ts";
 import { auditStore } from "../audit/store.ts";
+import { readPage } from "../lib/page.ts";
 import { isUuid } from "./account.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
@@ -75,11 +76,13 @@ async function list(tools: Tools, { user, actor, event, requestId, since, limit,
     requestId: requestId ?? null,
   };
   const read = async (limit: number, after: string | undefined) => {
-    const found = await store.list(filter, limit + 1, after ?? null);
-    const items = found.slice(0, limit);
+    const { items, next } = await readPage(
+      limit,
+      (count) => store.list(filter, count, after ?? null),
+      ({ id }) => id,
+    );
     const recent = items.filter(({ occurredAt }) => since === undefined || occurredAt >= since);
-    const isOver = found.length <= limit || recent.length < items.length;
-    return { items: recent.map(representEvent), next: isOver ? undefined : items.at(-1)?.id };
+    return { items: recent.map(representEvent), next: recent.length < items.length ? undefined : next };
   };
   await printRows(pages(read, { limit, after }), { columns, json, none: "There are no such events." });
 }

@@ -1,8 +1,6 @@
 /** Reads long lists in pages. */
+import type { Page } from "../lib/page.ts";
 import { printMessage } from "./output.ts";
-
-/** `next`: the `--after` of the next page; `undefined` if there is none. */
-export type Page<Item> = { items: readonly Item[]; next: string | undefined };
 
 const pageSize = 500;
 

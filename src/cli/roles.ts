@@ -32,8 +32,8 @@ export const defineRoles: Define = (roles, execute) => {
       execute(
         withDatabase(async (tools) => {
           const read = async (limit: number, after: string | undefined) => {
-            const { roles, next } = await openRoles(tools).list(limit, after);
-            return { items: roles.map(representRole), next };
+            const { items, next } = await openRoles(tools).list(limit, after);
+            return { items: items.map(representRole), next };
           };
           const columns = ["name", "scopes", "description"] as const;
           await printRows(pages(read, { limit, after }), { columns, json, none: "There are no roles." });

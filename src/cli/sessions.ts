@@ -1,6 +1,7 @@
 /** `latchkey sessions`: lists the sessions of a user; ends a session, those of a user, or all. */
 import { StartError } from "../errors.ts";
-import { sessionId, userId } from "../identifiers.ts";
+import { sessionId } from "../identifiers.ts";
+import { readPage } from "../lib/page.ts";
 import { sessionStore } from "../sessions/store.ts";
 import type { Session } from "../sessions/storeTypes.ts";
 import { noUser } from "./account.ts";
@@ -53,9 +54,12 @@ async function list(tools: Tools, { user: name, limit, after, json }: ListOption
   const user = await findUser(tools, name);
   const store = sessionStore(tools.database);
   const read = async (limit: number, after: string | undefined) => {
-    const found = await store.list(userId(user.id), limit + 1, after);
-    const items = found.slice(0, limit).map(toRow);
-    return { items, next: found.length > limit ? items.at(-1)?.id : undefined };
+    const { items, next } = await readPage(
+      limit,
+      (count) => store.list(user.id, count, after),
+      ({ id }) => id,
+    );
+    return { items: items.map(toRow), next };
   };
   await printRows(pages(read, { limit, after }), {
     columns: ["id", "created_at", "last_used_at", "expires_at", "address", "user_agent"],

@@ -32,8 +32,8 @@ export const listSessions =
     return {
       status: 200,
       body: {
-        sessions: page.sessions.map((session) => representSession(session, session.id === current)),
-        next_cursor: page.nextCursor ?? null,
+        sessions: page.items.map((session) => representSession(session, session.id === current)),
+        next_cursor: page.next ?? null,
       },
     };
   };

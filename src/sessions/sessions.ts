@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
+import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
@@ -144,16 +145,13 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     return revocation !== undefined;
   }
 
-  /** A page of the user's live sessions, and the cursor of the next page. */
-  async function list(
-    { userId }: Pick<Caller, "userId">,
-    limit: number,
-    cursor: string | undefined,
-  ): Promise<{ sessions: Session[]; nextCursor: string | undefined }> {
-    const found = await store.list(userId, limit + 1, cursor);
-    const sessions = found.slice(0, limit);
-    return { sessions, nextCursor: found.length > limit ? sessions.at(-1)?.id : undefined };
-  }
+  /** The user's live sessions, the newest first. The cursors are ids. */
+  const list = ({ userId }: Pick<Caller, "userId">, limit: number, after: string | undefined): Promise<Page<Session>> =>
+    readPage(
+      limit,
+      (count) => store.list(userId, count, after),
+      ({ id }) => id,
+    );
 
   return { create, refresh, list, end };
 }

@@ -34,7 +34,7 @@ test("the curl session of the README works on a new service", { timeout: 60_000 
   const script = steps.map(({ command }) => `${command}\necho; echo '${mark}'`).join("\n");
   // Commands use the database of the service.
   const env = { ...process.env, CURL_HOME: home, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
-  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env });
+  const { stdout, stderr } = await promisify(execFile)("sh", ["-c", script], { env });
 
   const answers = stdout.split(mark).map((text) => text.trim().split(/\r?\n/));
   for (const [index, { command, answer }] of steps.entries()) {
@@ -44,7 +44,7 @@ test("the curl session of the README works on a new service", { timeout: 60_000 
         .split("…")
         .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
         .join(".+");
-      expect(given, command).toContainEqual(expect.stringMatching(new RegExp(`^${pattern}$`)));
+      expect(given, `${command}\n${stderr}`).toContainEqual(expect.stringMatching(new RegExp(`^${pattern}$`)));
     }
   }
 });

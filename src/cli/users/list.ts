@@ -28,8 +28,8 @@ export const defineList: Define = (users, execute) => {
           const accounts = openUsers(tools);
           const read = async (limit: number, after: string | undefined) => {
             const query = { usernamePrefix: prefix, role, isBlocked: blocked };
-            const { users, next } = await accounts.list(query, { limit, after });
-            return { items: users.map(representUser), next };
+            const { items, next } = await accounts.list(query, { limit, after });
+            return { items: items.map(representUser), next };
           };
           await printRows(pages(read, { limit, after }), {
             columns: userColumns,

@@ -1,9 +1,10 @@
 /** What administrators, and the operator on the command line, do with the accounts of others. */
 import { v7 as uuidv7 } from "uuid";
 import { defaultRole } from "../../access/rights.ts";
-import { scopesInProblem } from "../../access/scopes.ts";
+import { insufficientScope } from "../../access/scopes.ts";
 import type { Audit, AuditDetails, AuditEvent } from "../../audit/audit.ts";
 import { type CanonicalUsername, userId as toUserId, type UserId } from "../../identifiers.ts";
+import { type Page, readPage } from "../../lib/page.ts";
 import type { PasswordHasher } from "../../passwords/hashing.ts";
 import { invalidRequest, Problem, type RequestError } from "../../problems/problems.ts";
 import type { Revocation } from "../../revocations/revocations.ts";
@@ -38,26 +39,26 @@ export type UserQuery = Pick<UserFilter, "isBlocked" | "role"> & {
   usernamePrefix?: string | undefined;
 };
 
-export type UserPage = { users: User[]; next: string | undefined };
-
 export function createAdministration({ store, hasher, enforcePolicy, enforce, audit }: Parts) {
-  /** @returns a page of users in the order of their names, and the name behind which the next page begins */
+  /** In the order of the names, which are the cursors. */
   async function list(
     { username, usernamePrefix, ...filter }: UserQuery,
     { limit, after }: { limit: number; after?: string | undefined },
-  ): Promise<UserPage> {
+  ): Promise<Page<User>> {
     const name = canonicalOf(username);
     const prefix = canonicalOf(usernamePrefix);
-    if (name === impossible || prefix === impossible) return { users: [], next: undefined };
-    const found = await store.list({ ...filter, username: name, usernamePrefix: prefix }, limit + 1, after);
-    const users = found.slice(0, limit);
-    return { users, next: found.length > limit ? users.at(-1)?.username : undefined };
+    if (name === impossible || prefix === impossible) return { items: [], next: undefined };
+    return readPage(
+      limit,
+      (count) => store.list({ ...filter, username: name, usernamePrefix: prefix }, count, after),
+      (user) => user.username,
+    );
   }
 
   /** @param nameOrId a username in any form, or an id */
   async function find(nameOrId: string): Promise<User | undefined> {
     if (uuid.test(nameOrId)) return store.find(toUserId(nameOrId.toLowerCase()));
-    return (await list({ username: nameOrId }, { limit: 1 })).users[0];
+    return (await list({ username: nameOrId }, { limit: 1 })).items[0];
   }
 
   /** @throws {Problem} `not-found` */
@@ -187,9 +188,9 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
   /** @throws {Problem} `insufficient-scope` */
   function requireScopes(missing: readonly string[], { userId }: Actor): void {
     if (missing.length === 0) return;
-    const scope = scopesInProblem(missing);
-    audit("scope-refused", { userId, scope });
-    throw new Problem("insufficient-scope", { scope, detail: `The caller does not have: ${scope}.` });
+    const problem = insufficientScope(missing);
+    audit("scope-refused", { userId, scope: problem.scope });
+    throw problem;
   }
 
   const record = (event: AuditEvent, userId: UserId, { reason }: Actor, details: AuditDetails = {}): void =>

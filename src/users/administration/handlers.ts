@@ -16,8 +16,8 @@ export const listUsers =
   (administration: Administration): Handler<"listUsers"> =>
   async ({ query = {} }) => {
     const { username, username_prefix: usernamePrefix, blocked: isBlocked, role, limit = 20, after } = query;
-    const { users, next } = await administration.list({ username, usernamePrefix, isBlocked, role }, { limit, after });
-    return { status: 200, body: { users: users.map(representUser), next: next ?? null } };
+    const { items, next } = await administration.list({ username, usernamePrefix, isBlocked, role }, { limit, after });
+    return { status: 200, body: { users: items.map(representUser), next: next ?? null } };
   };
 
 export const updateUser =
@@ -54,8 +54,8 @@ export const listUserSessions =
     return {
       status: 200,
       body: {
-        sessions: page.sessions.map((session) => representSession(session, session.id === current)),
-        next: page.nextCursor ?? null,
+        sessions: page.items.map((session) => representSession(session, session.id === current)),
+        next: page.next ?? null,
       },
     };
   };

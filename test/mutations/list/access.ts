@@ -35,6 +35,14 @@ export const access: readonly Mutation[] = [
     only: "flood of refusals",
   },
   {
+    name: "a list ends after its first page",
+    file: "src/lib/page.ts",
+    find: "read(limit + 1)",
+    replace: "read(limit)",
+    test: "test/operations/listRoles.test.ts",
+    only: "in pages without a gap",
+  },
+  {
     name: "events that are stored together are mixed up",
     file: "src/audit/store.ts",
     find: "\n    ORDER BY ordinality",

@@ -118,7 +118,7 @@ export const rights: readonly Mutation[] = [
   {
     name: "missing scopes make a response that is too long",
     file: "src/access/scopes.ts",
-    find: "if (text.length + 1 + scope.length > maxScopeLength) break;",
+    find: "if (scope.length + 1 + name.length > maxScopeLength) break;",
     replace: "",
     test: "test/promises/escalation.test.ts",
     only: "as many missing scopes as fit",
