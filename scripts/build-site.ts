@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { problemPage } from "../src/documentation/pages.ts";
-import { problems } from "../src/problems/problems.ts";
+import { problems } from "../src/problems/catalogue.ts";
 
 const site = "dist/site";
 const collection = "generated/postman.json";

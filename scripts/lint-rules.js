@@ -55,9 +55,10 @@ function scopesAreDescribed() {
   return {
     Root(root, { location, report }) {
       const described = describedScopes(root).map(([, , scope]) => scope);
-      for (const [scheme, flow, scope] of describedScopes(root)) {
+      for (const [scheme, flow, scope, description] of describedScopes(root)) {
+        const path = ["components", "securitySchemes", scheme, "flows", flow, "scopes", scope];
+        if (!description) report({ message: `${scope} is not described.`, location: location.child(path) });
         if (described.indexOf(scope) !== described.lastIndexOf(scope)) {
-          const path = ["components", "securitySchemes", scheme, "flows", flow, "scopes", scope];
           report({ message: `${scope} is described twice.`, location: location.child(path) });
         }
       }
@@ -74,11 +75,11 @@ function scopesAreDescribed() {
   };
 }
 
-/** The scopes of the oauth2 schemes: scheme, flow and scope. */
+/** The scopes of the oauth2 schemes: scheme, flow, scope and description. */
 const describedScopes = (root) =>
   Object.entries(root.components?.securitySchemes ?? {}).flatMap(([scheme, { flows }]) =>
     Object.entries(flows ?? {}).flatMap(([flow, { scopes }]) =>
-      Object.keys(scopes ?? {}).map((scope) => [scheme, flow, scope]),
+      Object.entries(scopes ?? {}).map(([scope, description]) => [scheme, flow, scope, description]),
     ),
   );
 

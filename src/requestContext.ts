@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { type Networks, networksOf } from "./networks.ts";
 import type { Principal } from "./principal.ts";
-import type { ProblemSlug } from "./problems/problems.ts";
+import type { ProblemSlug } from "./problems/catalogue.ts";
 
 export type RequestContext = {
   /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { parse } from "yaml";
-import { problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
 import { type Contract, linkTo, operationsOf } from "./contract.ts";
 
 /** @property name the last part of its address on the page: `first-call.md` is `#/first-call` */

@@ -41,6 +41,9 @@ export function auditContext(details: Omit<AuditDetails, "userId"> = {}): AuditC
   };
 }
 
+/** Events about the caller, who becomes the principal of the request only after the authorization. */
+const isOfCaller: ReadonlySet<AuditEvent> = new Set(["password-accepted", "scope-refused"]);
+
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** @param now the time of the database */
@@ -48,8 +51,7 @@ export function auditRow(event: AuditEvent, { userId, ...details }: AuditDetails
   const context = auditContext(details);
   return {
     ...context,
-    // During a sign-in, there is no principal yet.
-    actor_id: context.actor_id ?? (event === "password-accepted" ? (userId ?? null) : null),
+    actor_id: context.actor_id ?? (isOfCaller.has(event) ? (userId ?? null) : null),
     occurred_at: now.toISOString(),
     event,
     subject_id: userId ?? null,

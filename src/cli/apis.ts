@@ -136,7 +136,9 @@ export const defineApis: Define = (apis, execute) => {
 
   apis
     .command("delete")
-    .description("Delete a registered API. Its tokens are rejected within a second.")
+    .description(
+      "Delete a registered API. No more tokens are issued for it. Those issued before are valid until they expire.",
+    )
     .argument("<audience>", texts.audience)
     .option("--yes", optionTexts.yes)
     .addHelpText("after", examples("apis delete https://orders.example.com"))

@@ -3,7 +3,8 @@ import cluster from "node:cluster";
 import { inspect } from "node:util";
 import { exitStatus, FatalError } from "../errors.ts";
 import { printFatal } from "../observability/log.ts";
-import { Problem, problems } from "../problems/problems.ts";
+import { problems } from "../problems/catalogue.ts";
+import { Problem } from "../problems/problems.ts";
 import { reportFailure } from "../process/workerMessages.ts";
 import { escapeControls } from "./output.ts";
 

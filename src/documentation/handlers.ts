@@ -1,6 +1,7 @@
 import { basePath } from "../http/basePath.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { Problem, problems } from "../problems/problems.ts";
+import { problems } from "../problems/catalogue.ts";
+import { Problem } from "../problems/problems.ts";
 import type { Documentation } from "./documentation.ts";
 import { indexOf } from "./index.ts";
 import { contentSecurityPolicy, problemPage } from "./pages.ts";

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { linkTo, operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { readGuide } from "../../scripts/docs/guide.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
 import { serveFolder, startBrowser, visit } from "../support/browser.ts";
 import { startTestService } from "../support/service.ts";
 import { brokenWords } from "./brokenWords.ts";

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { createLatchkeyClient, slugOf } from "../../src/client/client.ts";
-import { problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
 import { answerChecker } from "../support/answers.ts";
 import { startBrowser, visit } from "../support/browser.ts";
 import { createClient } from "../support/client.ts";

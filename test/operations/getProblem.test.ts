@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
 import { startTestService } from "../support/service.ts";
 

@@ -179,7 +179,7 @@ const edits: [string, Edit, Verdict, Verdict][] = [
   ],
   [
     "a header of an answer",
-    set(response("User", "headers", "ETag"), { schema: { type: "string" } }),
+    set(response("User", "headers", "Moon"), { schema: { type: "string" } }),
     "added",
     "breaking",
   ],
@@ -474,7 +474,7 @@ This breaks clients of 0.1.0, and version 0.1.1 does not announce it.
 ### Contract
 
 - Breaking: body.username has maxLength 64, had 256: POST /api/users (createUser)
-- Breaking: response 401 body.type can now be "/problems/token-reused": GET /api/users/me (getCurrentUser), `);
+- Breaking: response 401 body.type can now be "/problems/token-reused": GET /api/users (listUsers), `);
     expect(written).toMatch(`
 - Added: body.locale was added: POST /api/users (createUser)
 

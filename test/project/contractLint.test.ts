@@ -126,7 +126,7 @@ const rejected: [rule: string, edit: Edit][] = [
   ["rule/security-schemes-are-described", remove("components", "securitySchemes", "basicAuth", "description")],
   ["latchkey/scopes-are-described", set([...scopes, "audit:read"], "")],
   ["latchkey/scopes-are-described", remove(...scopes, "audit:read")],
-  ["latchkey/parts-are-used", set([...scopes, "moon:read"], "See the moon.")],
+  ["latchkey/everything-is-used", set([...scopes, "moon:read"], "See the moon.")],
   ["rule/parameters-have-examples", remove(...id, "example")],
   ["rule/headers-have-examples", remove(...header("NoStore", "example"))],
   ...["/api/userNames", "/api/user_names", "/Api", "/api//x", "/api/{userId}", "/api/x/"].map(

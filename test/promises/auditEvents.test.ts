@@ -139,6 +139,37 @@ test("other events are stored within a second, also after an outage", async () =
   await expect.poll(find, { timeout: 10_000 }).toHaveLength(2);
 });
 
+test("a refused request is recorded with its user as the actor, in the order of its events", async () => {
+  const { id } = await service.register("curious");
+  const basic: [string, string] = ["curious", password];
+  const requests = Array.from({ length: 5 }, () => service.send("GET", "/api/users", { basic }));
+  for (const refused of await Promise.all(requests)) {
+    expect(refused.problem).toBe("insufficient-scope");
+    const stored = { actor_id: id, actor_name: "curious", subject_id: id };
+    await expect
+      .poll(() => storedFor(refused), { timeout: 5_000 })
+      .toMatchObject([
+        { event: "password-accepted", ...stored },
+        { event: "scope-refused", ...stored, details: { scope: "users:read" } },
+      ]);
+  }
+});
+
+test("events that are stored together keep their order", async () => {
+  const { id } = await service.register("several");
+  const names = ["unknown", "several", "unknown", "several", "unknown"];
+  for (const name of names) await service.send("GET", "/api/resource", { basic: [name, "wrong password"] });
+  const find = () =>
+    service.sql(
+      "SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY occurred_at DESC LIMIT 5",
+    );
+  const stored = () =>
+    service.sql("SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY id DESC LIMIT 5");
+  const expected = [null, id, null, id, null].map((subject_id) => ({ subject_id }));
+  await expect.poll(find, { timeout: 5_000 }).toEqual(expected);
+  expect(await stored()).toEqual(expected);
+});
+
 test("a shutdown stores what is waiting", async () => {
   const other = await startTestService({}, service.databaseUrl);
   const refused = await other.send("GET", "/api/resource", { basic: ["nobody", "wrong password"] });

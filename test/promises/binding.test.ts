@@ -7,7 +7,8 @@ import { expect, test } from "vitest";
 import { parse } from "yaml";
 import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.ts";
 import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
-import { Problem, problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
+import { Problem } from "../../src/problems/problems.ts";
 
 const user = {
   id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b",

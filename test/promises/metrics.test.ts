@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { auditEvents } from "../../src/audit/audit.ts";
-import { problems } from "../../src/problems/problems.ts";
+import { problems } from "../../src/problems/catalogue.ts";
 import { password, startTestService, type TestService } from "../support/service.ts";
 
 const service = await startTestService({ METRICS_PORT: "0", THROTTLE_ACCOUNT_ADDRESS: "1" });

@@ -15,8 +15,7 @@ const explanation = `
 Members or columns: username, password_hash, and optionally id (a UUID), created_at, blocked, roles.
 Forms of a hash: sha256_crypt and sha512_crypt, bcrypt, argon2, {SSHA} of LDAP; PBKDF2 and scrypt as Django, Werkzeug and
 passlib write them; scrypt of Firebase. It is replaced at the first sign-in. Existing users are not changed.
-Exit status: 65 if lines were refused. The other users are imported.
-`;
+Exit status: 65 if lines were refused. The other users are imported.`;
 
 export const defineImport: Define = (users, execute) => {
   users

@@ -30,7 +30,9 @@ export const defineSetPassword: Define = (users, execute) => {
           const password = passwordStdin || process.stdin.isTTY ? await readNewPassword() : await readInput();
           await users.setPassword(id, { newPassword: password, keepApiKeys }, operator);
           await unlockAccount(tools.database, (await readSecretKeys(tools.config)).counting, username);
-          printLine("The password is set. Every session and every token of the user has ended.");
+          printLine(
+            `The password is set. All sessions${keepApiKeys ? " and tokens" : ", tokens and API keys"} of the user have ended.`,
+          );
         }),
       ),
     );

@@ -35,6 +35,22 @@ export const access: readonly Mutation[] = [
     only: "flood of refusals",
   },
   {
+    name: "events that are stored together are mixed up",
+    file: "src/audit/store.ts",
+    find: "\n    ORDER BY ordinality",
+    replace: "",
+    test: "test/promises/auditEvents.test.ts",
+    only: "keep their order",
+  },
+  {
+    name: "the event of a refused request does not say whose it is",
+    file: "src/audit/auditRow.ts",
+    find: '["password-accepted", "scope-refused"]',
+    replace: '["password-accepted"]',
+    test: "test/promises/auditEvents.test.ts",
+    only: "with its user as the actor",
+  },
+  {
     name: "the events that wait at a shutdown are lost",
     file: "src/audit/writer.ts",
     find: "      await flush().catch(onError);\n",

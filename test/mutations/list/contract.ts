@@ -4,7 +4,7 @@ import type { Mutation } from "../mutation.ts";
 export const contract: readonly Mutation[] = [
   {
     name: "a problem has a status that the contract does not declare for it",
-    file: "src/problems/problems.ts",
+    file: "src/problems/catalogue.ts",
     find: 'status: 409,\n    title: "The username is taken"',
     replace: 'status: 410,\n    title: "The username is taken"',
     test: "test/promises/binding.test.ts",
