@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { Problem } from "../problems/problems.ts";
+import { currentRequest } from "../requestContext.ts";
 import type { Weakness } from "./strength.ts";
 
 export type EstimateRequest = { id: number; password: string; contextWords: string[] };
@@ -30,14 +31,16 @@ let lastId = 0;
 
 /**
  * Starts the thread if none runs, and waits until its dictionaries are loaded.
- * @throws {Problem} `overloaded` if they are not loaded within 1.5 s
+ * @throws {Problem} `overloaded` if they are not loaded within 1.5 s, or 10 s for a command, which has no client that waits
  */
 export async function loadDictionaries(): Promise<void> {
   thread ??= startThread();
   const { isLoaded, loading } = thread;
   if (isLoaded) return;
   const abort = new AbortController();
-  const timeout = sleep(timeoutMs, "late", { signal: abort.signal }).catch(() => "aborted");
+  const timeout = sleep(currentRequest() ? timeoutMs : loadTimeoutMs, "late", { signal: abort.signal }).catch(
+    () => "aborted",
+  );
   const outcome = await Promise.race([loading, timeout]);
   abort.abort();
   if (outcome === "late") throw new Problem("overloaded", { cause: new Error("The dictionaries are not loaded yet.") });
