@@ -100,8 +100,7 @@ const forgetOtherNetworks = statement({
   parameters: { id: userId, network },
 });
 
-/** Deletes all API keys of a user, in the transaction that ends the credentials. */
-export const deleteApiKeys = statement({
+const deleteApiKeys = statement({
   name: "delete-api-keys-of-user",
   sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
       ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}

@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import { type AuditContext, auditContext } from "../../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
-import { userId, username } from "../../database/columns.ts";
+import { apiKeyId, userId, username } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { violates } from "../../database/errors.ts";
 import { statement } from "../../database/sql.ts";
@@ -9,7 +9,6 @@ import { arrayOf, boolean, integer, json, nullable, text, timestamptz } from "..
 import type { UserId } from "../../identifiers.ts";
 import { Problem } from "../../problems/problems.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
-import { deleteApiKeys } from "../store.ts";
 import {
   type AdministeredUser,
   type AdministrationStore,
@@ -186,6 +185,16 @@ const deleteUser = statement({
     ${revoke({ from: "deleted" })}`,
   parameters: { id: userId, audit: auditParameter },
   columns: revocationColumns,
+});
+
+const deleteApiKeys = statement({
+  name: "delete-administered-api-keys",
+  sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
+      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}
+    )
+    SELECT id FROM deleted`,
+  parameters: { id: userId, audit: auditParameter },
+  columns: { id: apiKeyId },
 });
 
 export function administrationStore(database: Database): AdministrationStore {
