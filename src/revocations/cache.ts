@@ -66,7 +66,8 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
       return;
     }
     for (const { changedSubjects } of loads) changedSubjects.add(subject);
-    const keys = keysBySubject.get(subject) ?? [];
+    const keys = keysBySubject.get(subject);
+    if (keys === undefined) return; // most entries revoke tokens, and concern no row
     for (const key of typeof keys === "string" ? [keys] : [...keys]) {
       const value = values.peek(key);
       values.delete(key);
