@@ -95,7 +95,7 @@ export const sessionFaults: PlantedFault[] = [
     ":kept + 1000) AS oldest",
   ]),
   fault("page-too-long", "pages-are-complete", /a page of 2 has 3/, [
-    "src/sessions/sessions.ts",
+    "src/lib/page.ts",
     "found.slice(0, limit)",
     "found",
   ]),

@@ -65,7 +65,7 @@ export async function requireKnownScopes(
     .flatMap((scope, index): RequestError[] =>
       isOwnScope(scope) || known.has(scope)
         ? []
-        : [{ pointer: `#/scopes/${index}`, detail: `${scope} is no scope of this service or of a registered API` }],
+        : [{ pointer: `#/scopes/${index}`, detail: `${scope} is not a scope of this service or of a registered API` }],
     )
     .slice(0, maxErrors);
   if (first) throw new Problem("invalid-request", { errors: [first, ...more] });

@@ -60,8 +60,8 @@ describeOperation("putRole", {
         const answer = await put("clerk", { scopes: ["account:read", "orders:delete", "users:fly"] });
         expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
         expect(answer.json.errors).toEqual([
-          { pointer: "#/scopes/1", detail: "orders:delete is no scope of this service or of a registered API" },
-          { pointer: "#/scopes/2", detail: "users:fly is no scope of this service or of a registered API" },
+          { pointer: "#/scopes/1", detail: "orders:delete is not a scope of this service or of a registered API" },
+          { pointer: "#/scopes/2", detail: "users:fly is not a scope of this service or of a registered API" },
         ]);
       },
       ...each<[string, unknown]>(

@@ -264,6 +264,6 @@ test.each([
 test("api-keys create grants no unknown scope", { timeout: 30_000 }, async () => {
   const { username } = await service.register();
   const outcome = await run(["api-keys", "create", "--user", username, "--name", "x", "--scope", "everything"]);
-  expect(outcome).toMatchObject({ status: 65, stderr: expect.stringContaining("scopes: is not a scope") });
+  expect(outcome).toMatchObject({ status: 65, stderr: expect.stringContaining("scopes: everything is not a scope") });
   expect(await send("GET", "/api/api-keys", { basic: [username, password] })).toMatchObject({ json: { api_keys: [] } });
 });
