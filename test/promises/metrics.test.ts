@@ -87,6 +87,8 @@ describe("the metrics", () => {
   });
 
   test("show the event loop, the memory and the pool", async () => {
+    // The database was away: a request opens a connection again.
+    await vi.waitUntil(async () => (await service.send("GET", "/readyz")).status !== 503);
     const text = await read();
     for (const name of [
       "nodejs_eventloop_lag_p99_seconds",
