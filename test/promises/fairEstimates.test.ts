@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 
-const service = await startTestService({ TRUST_PROXY: "loopback" });
+const service = await startTestService({ TRUST_PROXY: "loopback", PASSWORD_BLOCKLIST: "on" });
 const slow = "p4s5w0rd!".repeat(14);
 const from = (address: string) => ({ headers: { "x-forwarded-for": address } });
 
