@@ -250,7 +250,7 @@ test("apis: create, list, show, update, delete, beside a running service", { tim
 });
 
 test.each([
-  [["roles", "set", "auditor", "everything"], 65, "scopes: everything is no scope"],
+  [["roles", "set", "auditor", "everything"], 65, "scopes: everything is not a scope"],
   [["roles", "set", "administrator", "--none"], 65, "administrator has every scope"],
   [["roles", "delete", "default", "--yes"], 65, "default cannot be deleted"],
   [["apis", "create", "x", "--name", "X", "--scope", "audit:read=x"], 65, "audit:read is a scope of this service"],
