@@ -149,7 +149,7 @@ import { createDatabase } from "../support/service.ts";
 test("the fuzzer finds nothing in any operation", { timeout: 240_000 }, async () => {
   const api = readApi("openapi.yaml");
   const service = await startFuzzedService(await createDatabase());
-  const { failure, requests, statuses } = await fuzz({ api, ...service, seed: 1, requests: 3000 });
+  const { failure, requests, statuses } = await fuzz({ api, ...service, seed: 1, requests: 8000 });
   await service.close();
   expect(failure, failure?.what).toBeUndefined();
   expect(requests).toBeGreaterThanOrEqual(3000);

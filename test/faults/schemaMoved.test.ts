@@ -63,10 +63,13 @@ test("the previous version serves before, during and after the migration", async
   expect(await query(databaseUrl, left)).toEqual([]);
   await ledger.expectKept(next, databaseUrl);
 
+  // This version has tables that the previous one does not have, and which it made in the schema public here.
   const kinds = await query(
     databaseUrl,
     `SELECT relnamespace::regnamespace::text AS schema, string_agg(DISTINCT relkind::text, '' ORDER BY relkind::text) AS kinds
-     FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'latchkey'::regnamespace) GROUP BY 1 ORDER BY 1`,
+     FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'latchkey'::regnamespace)
+       AND NOT (relnamespace = 'public'::regnamespace AND relname ~ '^(roles|user_roles|apis|api_key|audit_events)')
+     GROUP BY 1 ORDER BY 1`,
   );
   expect(kinds).toEqual([
     { schema: "latchkey", kinds: "Sir" },

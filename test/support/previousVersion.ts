@@ -37,8 +37,9 @@ export async function installPreviousVersion(): Promise<string> {
     [
       "database/migrate",
       /\["0008-guesses", guesses\]/,
-      '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); } }]',
+      '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); await accessControl.up(knex); } }]',
     ],
+    ["database/migrate", /\["0012-access-control", accessControl\],/, ""],
     ["database/migrate", /\.withSchema\(schemaName\)/, ""],
     ["database/cleanup", /(?<=intervalMs = )60_000/, "1_000"],
   ];

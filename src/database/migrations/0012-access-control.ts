@@ -3,11 +3,11 @@ import type { Knex } from "knex";
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     ALTER TABLE users
-      ADD COLUMN blocked_at timestamptz,
+      ADD COLUMN IF NOT EXISTS blocked_at timestamptz,
       -- Raised by each change of blocked_at or of the roles. It is the user's ETag.
-      ADD COLUMN version integer NOT NULL DEFAULT 1;
-    CREATE INDEX users_username_prefix_idx ON users (username text_pattern_ops);
-    CREATE INDEX users_blocked_idx ON users (username text_pattern_ops) WHERE blocked_at IS NOT NULL;
+      ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1;
+    CREATE INDEX IF NOT EXISTS users_username_prefix_idx ON users (username text_pattern_ops);
+    CREATE INDEX IF NOT EXISTS users_blocked_idx ON users (username text_pattern_ops) WHERE blocked_at IS NOT NULL;
 
     -- A blocked user is like an unknown one: the password is not accepted. An instance of the previous version calls this
     -- function as well.
@@ -81,7 +81,7 @@ export async function up(knex: Knex): Promise<void> {
       END $$;
     CREATE TRIGGER user_roles_last_administrator AFTER DELETE ON user_roles
       FOR EACH ROW WHEN (OLD.role = 'administrator') EXECUTE FUNCTION require_administrator();
-    CREATE TRIGGER users_last_administrator AFTER UPDATE OF blocked_at ON users
+    CREATE OR REPLACE TRIGGER users_last_administrator AFTER UPDATE OF blocked_at ON users
       FOR EACH ROW WHEN (OLD.blocked_at IS NULL AND NEW.blocked_at IS NOT NULL) EXECUTE FUNCTION require_administrator();
 
     -- An API of another service (RFC 6749: resource server), for which tokens are issued.
@@ -99,9 +99,9 @@ export async function up(knex: Knex): Promise<void> {
 
     ALTER TABLE sessions
       -- The API that the tokens of the session are for. NULL: this service, and any API that a refresh names.
-      ADD COLUMN audience text,
+      ADD COLUMN IF NOT EXISTS audience text,
       -- The scopes of the session. NULL: all that the user has.
-      ADD COLUMN scopes text[];
+      ADD COLUMN IF NOT EXISTS scopes text[];
 
     CREATE TABLE api_keys (
       id uuid PRIMARY KEY,
