@@ -83,7 +83,8 @@ export function serveRequests(
     if (latest && !latest.request.complete) return failBody(socket, unfinished, latest, code);
     // Browsers open connections in advance, and would mistake this response for the one to their next request.
     if (code === timeoutCode && socket.bytesRead === 0) return void socket.destroy();
-    refuseInOrder(socket, code, latest ? undefined : methodOf(error));
+    // If an earlier request of the connection is unfinished, the packet may begin with it.
+    refuseInOrder(socket, code, unfinished.length > 0 ? undefined : methodOf(error));
   });
 
   // Without a listener, Node responds with an undeclared status or closes the connection.

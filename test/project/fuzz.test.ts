@@ -29,14 +29,18 @@ const api = readApi("openapi.yaml");
 test("random requests find nothing wrong in any operation", {
   timeout: 120_000,
 }, async () => {
-  const settings = { seed: 1, requests: 3000, promises: [] };
-  const { failure, users, requests, statuses } = await fuzz({ api, ...service, ...settings });
-  expect(failure, failure?.what).toBeUndefined();
-  expect(requests).toBeGreaterThanOrEqual(3000);
-  for (const { id } of api.operations) {
-    const successes = [...(statuses.get(id)?.keys() ?? [])].filter((status) => status < 300);
-    expect(successes.length, id).toBeGreaterThan(0);
+  // Whether a rare operation succeeds depends on chance, so there are further runs until each has succeeded.
+  const succeeded = new Set<string>();
+  const users: Parameters<typeof findInvalidRows>[1] = [];
+  for (let seed = 1; seed <= 5 && succeeded.size < api.operations.length; seed += 1) {
+    const outcome = await fuzz({ api, ...service, seed, requests: 3000, promises: [] });
+    expect(outcome.failure, outcome.failure?.what).toBeUndefined();
+    expect(outcome.requests).toBeGreaterThanOrEqual(3000);
+    users.push(...outcome.users);
+    for (const [id, counts] of outcome.statuses)
+      if ([...counts.keys()].some((status) => status < 300)) succeeded.add(id);
   }
+  expect(api.operations.map(({ id }) => id).filter((id) => !succeeded.has(id))).toEqual([]);
   expect(await findInvalidRows(databaseUrl, users)).toEqual([]);
 });
 
