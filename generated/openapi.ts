@@ -1397,7 +1397,7 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description Who caused an event, or the user that it is about, as they were called then. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
         Person: {
             /**
              * Format: uuid

@@ -37,7 +37,7 @@ export type RoleStore = {
   findApiScopes(scopes: string[]): Promise<string[]>;
 };
 
-/** Who changes a role. The operator, at the command line, may grant every scope. */
+/** The actor of a change to a role. An operator at the command line may grant every scope. */
 export type Editor = Principal | "operator";
 
 export type Roles = ReturnType<typeof createRoles>;

@@ -13,7 +13,7 @@ import { withCurrentPassword } from "../users/currentPassword.ts";
 import { newSecret, parseKey } from "./format.ts";
 import type { ApiKey, ApiKeyChange, ApiKeyStore, Owner } from "./storeTypes.ts";
 
-/** Who manages keys: their owner, or an operator of the command line, who may grant every scope. */
+/** The actor of a change to a key: its owner, or an operator at the command line, who may grant every scope. */
 export type KeyManager = PasswordPrincipal | TokenPrincipal | { proof: "operator"; userId: UserId };
 
 export type NewApiKey = { name: string; scopes: readonly string[]; expiresAt: Date | null };

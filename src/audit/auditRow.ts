@@ -2,7 +2,7 @@
 import { currentRequest } from "../requestContext.ts";
 import { type AuditDetails, type AuditEvent, recordable } from "./audit.ts";
 
-/** Who acts, and from where. The members are columns of `audit_events`. */
+/** The actor of an event, and the source of the request. The members are columns of `audit_events`. */
 export type AuditContext = {
   actor_id: string | null;
   actor_name: string | null;

@@ -37,7 +37,7 @@ export const withDatabase =
   (config, log) =>
     openAndClose({ config, log, migrates }, use);
 
-/** Who runs the command, for audit events. */
+/** The actor of the audit events of a command. */
 function commandActor(): string {
   try {
     return `command line (${userInfo().username})`;

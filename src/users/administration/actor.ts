@@ -1,5 +1,5 @@
 /**
- * Who administers users, and what they may pass on: nobody grants, or takes over through another user, more than they have
+ * The actor of a change to a user, and the rights that it may grant: nobody grants, or takes over through another user, more than they have
  * themselves.
  */
 import { scopes as ownScopes } from "../../../generated/scopes.ts";
