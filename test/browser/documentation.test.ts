@@ -41,7 +41,7 @@ const searched = {
   unlock: "#/administration/unlock-an-account",
   python: "#/protect-your-api/verify-a-token-in-python",
   javascript: "#/protect-your-api/verify-a-token-in-javascript",
-  curl: "#/clients-and-tools/code-samples",
+  curl: "#/questions/python-go-javascript-and-curl",
   go: "#/questions/python-go-javascript-and-curl",
   typescript: "#/clients-and-tools/typescript-client",
   postman: "#/clients-and-tools/postman",

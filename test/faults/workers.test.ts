@@ -6,6 +6,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import { version } from "../../src/lib/package.ts";
 import { watchHeartbeat } from "../../src/process/heartbeat.ts";
 import { countedRestarts } from "../../src/process/workerPool.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -219,13 +220,13 @@ describe("two workers", { timeout: 60_000 }, () => {
     const second = pidsOf(program).get(2) ?? 0;
     process.kill(second, "SIGSTOP");
     const without = await read();
-    expect(without).toContain('latchkey_info{version="0.1.0",worker="1"} 1');
+    expect(without).toContain(`latchkey_info{version="${version()}",worker="1"} 1`);
     expect(without).not.toContain('worker="2"');
 
     process.kill(second, "SIGKILL");
     await vi.waitUntil(async () => (await read()).includes("latchkey_workers_serving 1\n"), soon);
     expect(await read()).toContain("latchkey_workers_ended_total 1\n");
-    await vi.waitUntil(async () => (await read()).includes('latchkey_info{version="0.1.0",worker="2"} 1'), soon);
+    await vi.waitUntil(async () => (await read()).includes(`latchkey_info{version="${version()}",worker="2"} 1`), soon);
   });
 
   test("stop, also during their start", async () => {

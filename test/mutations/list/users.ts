@@ -208,7 +208,7 @@ export const users: readonly Mutation[] = [
     find: "const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });",
     replace: `await forgetOtherNetworks.count(transaction, { id: change.id, network });
           const revocation = await changePassword.first(transaction, { ...change, audit: auditContext() });
-          if (revocation) return revocation;`,
+          if (revocation) return { revocation, deletedApiKeys: [] };`,
     test: "test/promises/replacedPassword.test.ts",
     only: "is forgotten by a password change",
   },
