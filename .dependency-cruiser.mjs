@@ -94,6 +94,13 @@ export default {
       to: { pathNot: "^src/client/|^generated/|node_modules/(openapi-fetch|openapi-typescript-helpers)/" },
     },
     {
+      name: "verifier-stands-alone",
+      comment: "It is published as a package of its own, and imports nothing of the service.",
+      severity: "error",
+      from: { path: "^packages/verify/src/" },
+      to: { path: "^(src|generated|scripts|test)/" },
+    },
+    {
       name: "service-does-not-use-the-client",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/client/" },
@@ -116,7 +123,7 @@ export default {
   options: {
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
-    exclude: { path: "^test/fixtures/" }, // they import the package as its users do
+    exclude: { path: "^test/fixtures/|^packages/[^/]+/dist/" }, // they import the package as its users do
     doNotFollow: { path: "node_modules" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
   },
