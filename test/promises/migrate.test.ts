@@ -17,10 +17,10 @@ const migrateOnce = async (url: string) => {
   }
 };
 
-test("eight instances that start at once on an empty database migrate it exactly once", async () => {
+test("eight instances that start at once on an empty database apply each migration exactly once", async () => {
   const url = await createDatabase("template0");
   const applied = await Promise.all(Array.from({ length: 8 }, () => migrateOnce(url)));
-  expect(applied.filter((names) => names.length > 0)).toEqual([migrationNames]);
+  expect(applied.flat().sort()).toEqual(migrationNames);
 });
 
 test("three services that start at once on an empty database agree on the signing key and on its successor", async () => {
