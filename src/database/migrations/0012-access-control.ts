@@ -8,7 +8,7 @@ export async function up(knex: Knex): Promise<void> {
 
     ALTER TABLE users
       ADD COLUMN IF NOT EXISTS blocked_at timestamptz,
-      -- Raised by each change of blocked_at or of the roles. It is the user's ETag.
+      -- Raised by each change of blocked_at or of the roles, for the user's ETag.
       ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1;
     CREATE INDEX IF NOT EXISTS users_blocked_idx ON users (username text_pattern_ops) WHERE blocked_at IS NOT NULL;
 
