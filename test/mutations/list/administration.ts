@@ -20,7 +20,7 @@ export const administration: readonly Mutation[] = [
   },
   {
     name: "unblocking restores API keys",
-    file: "src/users/administration/store.ts",
+    file: "src/users/store.ts",
     find: "DELETE FROM api_keys WHERE user_id = :id RETURNING id",
     replace: "DELETE FROM api_keys WHERE user_id = :id AND name = '' RETURNING id",
     test: "test/promises/administration.test.ts",
