@@ -2135,7 +2135,7 @@ export interface components {
         ETag: string;
         /**
          * @description Identifies this state of the user, for `If-Match` (RFC 9110, section 8.8.3). Blocking and roles change it.
-         * @example "3"
+         * @example "3.1"
          */
         UserETag: string;
         /**
@@ -2398,7 +2398,7 @@ export interface operations {
             header?: {
                 /**
                  * @description Changes the user only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
-                 * @example "3"
+                 * @example "3.1"
                  */
                 "If-Match"?: string;
             };

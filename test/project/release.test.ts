@@ -1,6 +1,6 @@
 /** `npm run release`, in a copy of this repository. */
 import { execFile } from "node:child_process";
-import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -29,12 +29,13 @@ async function repository() {
     await git("add", ".");
     await git("commit", "--quiet", "--message", "Change something");
   };
-  const packageFile = join(path, "package.json");
-  const { scripts, ...rest } = JSON.parse(await readFile(packageFile, "utf8"));
-  for (const check of ["lint", "typecheck", "check:generated"]) scripts[check] = `echo ${check} >> build/checks`;
-  await writeFile(packageFile, JSON.stringify({ ...rest, scripts }, null, 2));
   // As if this contract were the released one.
-  await inFolder("npm", ["version", "0.1.0", "--no-git-tag-version", "--allow-same-version", "--ignore-scripts"]);
+  const { scripts, ...rest } = JSON.parse(await readFile(join(path, "package.json"), "utf8"));
+  for (const check of ["lint", "typecheck", "check:generated"]) scripts[check] = `echo ${check} >> build/checks`;
+  await writeFile(join(path, "package.json"), JSON.stringify({ ...rest, version: "0.1.0", scripts }, null, 2));
+  const lock = JSON.parse(await readFile(join(path, "package-lock.json"), "utf8"));
+  lock.version = lock.packages[""].version = "0.1.0";
+  await writeFile(join(path, "package-lock.json"), JSON.stringify(lock, null, 2));
   for (const file of ["openapi.yaml", "workflows.arazzo.yaml"]) {
     const text = await readFile(join(path, file), "utf8");
     await writeFile(
@@ -46,7 +47,7 @@ async function repository() {
   await git("init", "--quiet", "--initial-branch=main");
   await git("config", "user.name", "x");
   await git("config", "user.email", "x@example.org");
-  await inFolder("mkdir", ["-p", "build"]);
+  await mkdir(join(path, "build"));
   await commit();
   return {
     commit,
