@@ -9,7 +9,10 @@ import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { createRevocationMemory } from "./memory.ts";
 
-/** Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`. */
+/**
+ * Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`, and the tokens
+ * that contain a lower version of the subject in `epochs`.
+ */
 export type Revocation = {
   subject: RevocationSubject;
   minimumEpoch: number;
@@ -57,6 +60,11 @@ export type RevocationStore = {
   insert(entry: Revocation): Promise<void>;
 };
 
+/** What the list decides about. A token for a registered API also has `epochs`. */
+type RevocableToken = Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch"> & {
+  epochs?: Readonly<Record<string, number>>;
+};
+
 export type Revocations = {
   /** Enforces an entry on this instance at once. The entry must be in the database already. */
   apply(entry: Revocation): void;
@@ -64,7 +72,7 @@ export type Revocations = {
    * @throws {Problem} `token-revoked`; `revocations-stale` if the list has not been read completely for longer than
    * `maxStalenessMs` or since `reload`, so that this instance cannot tell
    */
-  check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
+  check(principal: RevocableToken): void;
   /** @throws {Problem} `revocations-stale`, as `check` does: for credentials and rights that are cached (cache.ts) */
   requireCurrent(): void;
   /**
@@ -183,9 +191,12 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     },
     requireCurrent,
     onEntry: (listener) => void listeners.push(listener),
-    check({ tokenId, sessionId, userId, keyId, epoch }) {
+    check({ tokenId, sessionId, userId, keyId, epoch, epochs }) {
       for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
         if (subject !== undefined && epoch < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
+      }
+      for (const subject in epochs) {
+        if ((epochs[subject] ?? 0) < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
       }
       requireCurrent();
     },

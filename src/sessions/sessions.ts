@@ -30,7 +30,7 @@ export type Sessions = ReturnType<typeof createSessions>;
 
 type Parts = {
   store: SessionStore;
-  tokens: AccessTokens;
+  tokens: Pick<AccessTokens, "ttlSeconds" | "prepare">;
   grants: Grants;
   secrets: RefreshSecrets;
   times: SessionTimes;
