@@ -56,8 +56,8 @@ export type RevocationStore = {
    * not see what is revoked elsewhere.
    */
   isCurrent(cursor: string): Promise<boolean>;
-  /** Stores the entry of a token that its holder revokes, and the audit event. */
-  insert(entry: Revocation): Promise<void>;
+  /** Stores the entry of a token of a user, which its holder revokes, and the audit event. */
+  insert(entry: Revocation, userId: UserId): Promise<void>;
 };
 
 /** What the list decides about. A token for a registered API also has `epochs`. */
@@ -80,8 +80,8 @@ export type Revocations = {
    * missed.
    */
   onEntry(listener: (subject: string | undefined) => void): void;
-  /** Revokes the token of the current request: stores the entry with its audit event, and enforces it. */
-  revoke(entry: Revocation): Promise<void>;
+  /** Revokes a token of a user: stores the entry with its audit event, and enforces it. */
+  revoke(entry: Revocation, userId: UserId): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
   /**
@@ -200,8 +200,8 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       }
       requireCurrent();
     },
-    async revoke(entry) {
-      await store.insert(entry);
+    async revoke(entry, userId) {
+      await store.insert(entry, userId);
       add(entry);
     },
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,

@@ -45,7 +45,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "the revocation of a token expires before the token",
-    file: "src/tokens/handlers.ts",
+    file: "src/tokens/revocation.ts",
     find: "expiresAt.getTime() + clockMarginSeconds * 1000",
     replace: "expiresAt.getTime()",
     test: "test/operations/revokeToken.test.ts",
