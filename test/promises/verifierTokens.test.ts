@@ -165,7 +165,7 @@ test("any altered character is refused, also after the token was verified", asyn
 });
 
 const times = [-1, 1.5, 1e15, 253_402_300_800, "1", null, [], {}, undefined];
-const texts = ["", 7, null, [], {}, "\ud800", "x".repeat(600)];
+const texts = ["", 7, null, [], {}, "\ud800", "x".repeat(1_025)];
 const wrongClaims: object[] = [
   ...["https://elsewhere.example", `${issuer}/`, [issuer], undefined].map((iss) => ({ iss })),
   ...["https://elsewhere.example", issuer, [verifier.audience], "", undefined].map((aud) => ({ aud })),
@@ -175,7 +175,7 @@ const wrongClaims: object[] = [
   ...texts.map((sid) => ({ sid })),
   ...[-1, 0.5, "0", null, undefined, 2_147_483_647, 2 ** 31].map((epoch) => ({ epoch })),
   ...[7, null, [], undefined, " ", "a  b", " a", 'a"b', "a\\b", "ä", "x".repeat(65)].map((scope) => ({ scope })),
-  ...["clerk", null, [7], [""], {}, undefined, Array.from({ length: 300 }, String)].map((roles) => ({ roles })),
+  ...["clerk", null, [7], [""], {}, undefined, Array.from({ length: 1_025 }, String)].map((roles) => ({ roles })),
   ...[[], null, "x", { a: "1" }, { a: -1 }, { a: 2_147_483_647 }, { "": 1 }, undefined].map((epochs) => ({ epochs })),
   { iat: Math.floor(Date.now() / 1000) + 120 },
   { nbf: Math.floor(Date.now() / 1000) + 120 },
