@@ -388,6 +388,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow revocations
+         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for four minutes.
+         */
+        get: operations["listRevocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/roles": {
         parameters: {
             query?: never;
@@ -1346,6 +1366,45 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A part of the revocation list. */
+        RevocationPage: {
+            /** @description Entries of the list, in no particular order. An entry may be repeated. */
+            entries: components["schemas"]["RevocationEntry"][];
+            /**
+             * @description The cursor for the next request, which any instance understands.
+             * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+             */
+            next: string;
+            /**
+             * @description Whether more entries are available now. If so, repeat the request with `next` at once.
+             * @example false
+             */
+            has_more: boolean;
+            /**
+             * @description With `has_more: false`, the entries up to `next` are all that were revoked up to a time. This is that time, in milliseconds after the service received the request. Usually negative, or less than the time for which the request was held. Add it to the time at which you sent the request, on your own clock.
+             * @example -412
+             */
+            complete_at_offset_ms: number;
+        };
+        /** @description Makes credentials of a subject invalid, or rights outdated. */
+        RevocationEntry: {
+            /**
+             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            subject: string;
+            /**
+             * @description A token is revoked if its `epoch`, or its member of `epochs` with the name of the subject, is lower. If a subject has several entries, the highest counts.
+             * @example 2147483647
+             */
+            minimum_epoch: number;
+            /**
+             * Format: date-time
+             * @description When the entry can be forgotten, because every token that it revokes has expired.
+             * @example 2026-11-23T09:45:00.000Z
+             */
+            expires_at: string;
+        };
         /** @description A page of audit events. */
         AuditEventPage: {
             /** @description The events, newest first. */
@@ -1418,7 +1477,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1839,6 +1898,22 @@ export interface components {
                     type?: "/problems/precondition-failed";
                     /** @constant */
                     status?: 412;
+                };
+            };
+        };
+        /** @description Entries after this cursor may be missing. Forget every credential that was verified before, and start again without `after`. */
+        CursorExpired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cursor-expired";
+                    /** @constant */
+                    status?: 410;
                 };
             };
         };
@@ -3027,6 +3102,47 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRevocations: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next` of the previous response.
+                 * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+                 */
+                after?: string;
+                /**
+                 * @description How many seconds to wait for new entries.
+                 * @example 30
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Entries, or none if there were no new ones within `wait`. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            410: components["responses"]["CursorExpired"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -35,6 +35,8 @@ import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from ".
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import type { Handlers } from "./openapi/binding.ts";
 import { getResource } from "./resource/handlers.ts";
+import type { RevocationFeed } from "./revocations/feed.ts";
+import { listRevocations } from "./revocations/handlers.ts";
 import type { Revocations } from "./revocations/revocations.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
@@ -67,6 +69,7 @@ export type HandlerDependencies = {
   tokens: AccessTokens;
   keys: SigningKeys;
   revocations: Revocations;
+  revocationFeed: RevocationFeed;
   /** `undefined` with `DOCUMENTATION=off`. */
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
@@ -123,6 +126,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
+
+  listRevocations: listRevocations(dependencies.revocationFeed),
 
   getResource,
 

@@ -64,6 +64,7 @@ export async function openHttp(
   const options = serverOptions(config, certificate, earlier.observability);
   const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
+  lifecycle.add("servers", "revocation feed", earlier.keys.revocationFeed.stop);
   await serveMetrics(context, earlier, { contract, server });
   return {
     url: server.url,
@@ -71,6 +72,7 @@ export async function openHttp(
     async drain(skipGrace) {
       isStopping = true;
       server.drain();
+      earlier.keys.revocationFeed.stop();
       await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
     },
   };
@@ -93,6 +95,7 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocations: keys.revocations,
+    revocationFeed: keys.revocationFeed,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isRegistrationOpen: config.registration === "open",
@@ -156,7 +159,7 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, revocationFeed }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -167,7 +170,11 @@ async function serveMetrics(
     hashing: domain.hasher.load,
     database: storage.database.load,
     auditEventsDropped: () => observability.auditWriter.current?.dropped() ?? 0,
-    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
+    revocations: () => ({
+      stalenessSeconds: revocations.stalenessSeconds(),
+      size: revocations.size(),
+      followers: revocationFeed.followers(),
+    }),
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;
