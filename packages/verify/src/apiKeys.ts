@@ -42,7 +42,7 @@ const maxLookups = 100;
 /** A key that Latchkey does not accept is asked for at most this often. */
 const refusedMs = 1_000;
 const maxRefused = 1_000;
-const maxSubjects = 512;
+const maxSubjects = 1_024;
 
 export function createApiKeys(options: ApiKeyOptions): ApiKeys {
   const { url, authorization, audience, fetch, cursor, remember } = options;

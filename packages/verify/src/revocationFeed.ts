@@ -46,8 +46,10 @@ const maxPageBytes = 16_777_216;
 const attemptIntervalMs = 1_000;
 /** After a response that time alone does not heal, such as a rejected credential. */
 const rejectedIntervalMs = 10_000;
-/** A response without entries can come at once, for example while Latchkey shuts down. */
-const minPollIntervalMs = 250;
+/** From the start of a request that returns no entries to the next one. Such a response can come at once. */
+const emptyIntervalMs = 250;
+/** The same if there is more. Latchkey lets a follower that may have lost its rights ask again. */
+const emptyPageIntervalMs = 50;
 const maxCursorLength = 4_096;
 
 export function followRevocations(options: RevocationFeedOptions): RevocationFeed {
@@ -187,7 +189,8 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
       accept(answer);
       onOutcome(undefined);
       isFollowing = !answer.hasMore;
-      if (isFollowing && answer.entries.length === 0) await pause(startedMs + minPollIntervalMs - performance.now());
+      const intervalMs = answer.entries.length > 0 ? 0 : answer.hasMore ? emptyPageIntervalMs : emptyIntervalMs;
+      await pause(startedMs + intervalMs - performance.now());
     }
   };
   const pause = (ms: number): Promise<void> =>
@@ -246,7 +249,6 @@ function parsePage(body: unknown): Page {
   if (!isText(next, maxCursorLength) || typeof hasMore !== "boolean") throw malformed("no cursor");
   if (typeof completeAtOffsetMs !== "number") throw malformed("no time of completeness");
   const entries = body["entries"].map(parseEntry);
-  if (hasMore && entries.length === 0) throw malformed("no entries, and says that there are more");
   return { entries, next, hasMore, completeAtOffsetMs };
 }
 
