@@ -19,6 +19,7 @@ const principal = {
   keyId: keyId("a key"),
   tokenId: tokenId("a token"),
   sessionId: undefined,
+  issuedAt: new Date(),
   expiresAt: new Date(),
   scopes: undefined,
 } as const;
