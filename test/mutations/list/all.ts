@@ -12,6 +12,7 @@ import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { revocationFeed } from "./revocationFeed.ts";
 import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
@@ -31,6 +32,7 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...revocationFeed,
   ...imports,
   ...keys,
   ...apiKeys,
