@@ -9,6 +9,7 @@ export const scopes = {
   "apis:write": "Register, change and delete APIs.",
   "revocations:read": "Follow the revocation list, to reject revoked credentials in another service.",
   "audit:read": "See the audit events of all users.",
+  "tokens:introspect": "Verify any token or API key, and see its user, roles and scopes.",
   "users:read": "See all users, their roles, sessions and API keys.",
   "users:write": "Create, block and delete users, set their passwords, and end their sessions and API keys.",
 } as const;

@@ -45,7 +45,13 @@ export function createApi({ contract, handlers, validate, authenticator, config,
   const base = basePath(config.publicUrl);
   const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
   const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
-  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
+  const writeProblem = problemWriter({
+    report: reportProblem,
+    check,
+    transportHeaders,
+    operations: contract.operations,
+    base,
+  });
   const serve = dispatch({
     contract,
     handlers,

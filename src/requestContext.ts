@@ -75,6 +75,15 @@ export const runInRequest = <T>(context: RequestContext, serve: () => T): T => s
 /** Runs work that a request triggers but that serves everyone: its deadline and its client do not apply. */
 export const runOutsideRequest = <T>(work: () => T): T => storage.exit(work);
 
+/**
+ * Runs work that a request triggers and whose result others may wait for: the deadline of the request does not apply. It still
+ * runs for the client, so it takes turns of the client's network.
+ */
+export function runWithoutDeadline<T>(work: () => T): T {
+  const context = storage.getStore();
+  return context ? storage.run({ ...context, deadline: Infinity }, work) : work();
+}
+
 /** @returns `undefined` outside a request, such as in background jobs and in commands */
 export const currentRequest = (): RequestContext | undefined => storage.getStore();
 

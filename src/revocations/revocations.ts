@@ -37,6 +37,11 @@ export const deletedUser = (userId: UserId, now: Date): Revocation => ({
   expiresAt: new Date(now.getTime() + 3_600_000),
 });
 
+/** What the list decides about. A token for a registered API also has `epochs`. */
+type RevocableToken = Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch"> & {
+  epochs?: Readonly<Record<string, number>>;
+};
+
 export type Revocations = {
   /** Enforces an entry on this instance at once. The entry must be in the database already. */
   apply(entry: Revocation): void;
@@ -44,7 +49,7 @@ export type Revocations = {
    * @throws {Problem} `token-revoked`; `revocations-stale` if the list has not been read completely for longer than
    * `maxStalenessMs` or since `reload`, so that this instance cannot tell
    */
-  check(principal: Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch">): void;
+  check(principal: RevocableToken): void;
   /** @throws {Problem} `revocations-stale`, as `check` does: for credentials and rights that are cached (cache.ts) */
   requireCurrent(): void;
   /**
@@ -52,8 +57,8 @@ export type Revocations = {
    * missed.
    */
   onEntry(listener: (subject: string | undefined) => void): void;
-  /** Revokes the token of the current request: stores the entry with its audit event, and enforces it. */
-  revoke(entry: Revocation): Promise<void>;
+  /** Revokes a token of a user: stores the entry with its audit event, and enforces it. */
+  revoke(entry: Revocation, userId: UserId): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
   /**
@@ -200,14 +205,17 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     },
     requireCurrent,
     onEntry: (listener) => void listeners.push(listener),
-    check({ tokenId, sessionId, userId, keyId, epoch }) {
+    check({ tokenId, sessionId, userId, keyId, epoch, epochs }) {
       for (const subject of [tokenId, sessionId, userId, keyId, everybody]) {
         if (subject !== undefined && epoch < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
       }
+      for (const subject in epochs) {
+        if ((epochs[subject] ?? 0) < memory.minimumEpoch(subject)) throw new Problem("token-revoked");
+      }
       requireCurrent();
     },
-    async revoke(entry) {
-      await store.insert(entry);
+    async revoke(entry, userId) {
+      await store.insert(entry, userId);
       add(entry);
     },
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,

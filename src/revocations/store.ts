@@ -1,6 +1,6 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { revocationSubject } from "../database/columns.ts";
+import { revocationSubject, userId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
@@ -66,9 +66,9 @@ const findNewRevocations = statement({
 
 const insertRevocation = statement({
   name: "insert-revocation",
-  sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: "context.actor_id::uuid" })})
+  sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: ":userId" })})
     ${revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" })}`,
-  parameters: { ...revocationColumns, audit: auditParameter },
+  parameters: { ...revocationColumns, userId, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -132,8 +132,8 @@ export function revocationStore(
       return false;
     },
 
-    async insert({ subject, minimumEpoch, expiresAt }) {
-      const entry = { subject, minimumEpoch, expiresAt, audit: auditContext() };
+    async insert({ subject, minimumEpoch, expiresAt }, userId) {
+      const entry = { subject, minimumEpoch, expiresAt, userId, audit: auditContext() };
       await requestDatabase.write((knex) => insertRevocation.count(knex, entry));
     },
   };

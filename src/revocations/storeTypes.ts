@@ -1,9 +1,12 @@
 /** The types of the store of the revocation list. */
-import type { RevocationSubject } from "../identifiers.ts";
+import type { RevocationSubject, UserId } from "../identifiers.ts";
 import type { Page } from "./cursor.ts";
 import type { Position } from "./position.ts";
 
-/** Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`. */
+/**
+ * Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`, and the tokens
+ * that contain a lower version of the subject in `epochs`.
+ */
 export type Revocation = {
   subject: RevocationSubject;
   minimumEpoch: number;
@@ -30,8 +33,8 @@ export type RevocationStore = {
    * not see what is revoked elsewhere.
    */
   isCurrent(position: Position): Promise<boolean>;
-  /** Stores the entry of a token that its holder revokes, and the audit event. */
-  insert(entry: Revocation): Promise<void>;
+  /** Stores the entry of a token of a user, which its holder revokes, and the audit event. */
+  insert(entry: Revocation, userId: UserId): Promise<void>;
 };
 
 export type FeedStore = {

@@ -19,10 +19,12 @@ import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { type HandlerDependencies, handlers } from "../operations.ts";
+import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
+import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
@@ -94,8 +96,9 @@ async function collectServices(
     grants: domain.grants,
     tokens: keys.tokens,
     keys: keys.signingKeys,
-    revocations: keys.revocations,
     revocationFeed: keys.revocationFeed,
+    ...openOAuth(keys, domain, observability.audit),
+    issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isRegistrationOpen: config.registration === "open",
@@ -113,7 +116,7 @@ async function createWarmApp(
   {
     observability: { metrics, tracing, audit },
     keys: { tokens, revocations },
-    domain: { users, access, verifyApiKey },
+    domain: { users, access, apiKeyVerification },
   }: EarlierStages,
   { contract, validate, services }: CompiledContract & { services: HandlerDependencies },
 ): Promise<Express> {
@@ -125,7 +128,14 @@ async function createWarmApp(
     contract,
     validate,
     handlers: handlers(services),
-    authenticator: createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }),
+    authenticator: createAuthenticator({
+      access,
+      users,
+      tokens,
+      verifyApiKey: apiKeyVerification.verify,
+      revocations,
+      audit,
+    }),
     config,
     check,
   });

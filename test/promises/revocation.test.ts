@@ -212,9 +212,9 @@ describe("the list", () => {
         return true;
       }
     };
-    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(now + 120_000) });
+    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(now + 120_000) }, subject);
     expect(revoked()).toBe(false); // epoch 1 is valid again
-    await list.revoke({ subject, minimumEpoch: 2, expiresAt: new Date(now + 600_000) });
+    await list.revoke({ subject, minimumEpoch: 2, expiresAt: new Date(now + 600_000) }, subject);
     expect(revoked()).toBe(true);
     const lookAt = async (time: number) => {
       now = time;
@@ -273,7 +273,7 @@ describe("the list", () => {
         return (error as Problem).slug;
       }
     };
-    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(Date.now() + 600_000) });
+    await list.revoke({ subject, minimumEpoch: 1, expiresAt: new Date(Date.now() + 600_000) }, subject);
     isGated = true;
     expect(problem(1)).toBe(undefined);
 

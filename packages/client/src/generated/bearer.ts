@@ -36,4 +36,5 @@ export const bearerOperations: readonly string[] = [
   "PATCH /api/apis/{audience}",
   "DELETE /api/apis/{audience}",
   "GET /api/resource",
+  "POST /oauth/introspect",
 ];
