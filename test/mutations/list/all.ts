@@ -19,6 +19,7 @@ import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
 import { unicode } from "./unicode.ts";
 import { users } from "./users.ts";
+import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
@@ -40,4 +41,5 @@ export const mutations: readonly Mutation[] = [
   ...settings,
   ...program,
   ...client,
+  ...verify,
 ];
