@@ -1,5 +1,5 @@
 /** Access tokens: signed JWTs (RFC 9068). */
-import { type KeyObject, randomUUID, sign } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
@@ -15,6 +15,7 @@ import {
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { maxEpoch } from "../revocations/revocations.ts";
+import { type SigningAlgorithm, signatureOf } from "./algorithms.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
@@ -91,7 +92,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     if (!found) throw new Problem("invalid-token");
     try {
       const { payload } = await jwtVerify(token, found.key, {
-        algorithms: ["EdDSA"],
+        algorithms: [found.algorithm],
         issuer: accepted,
         audience: accepted,
         typ: "at+jwt",
@@ -126,7 +127,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
-        const { kid, key } = keys.signing();
+        const { kid, algorithm, key } = keys.signing();
         const claims = {
           client_id: clientId,
           username,
@@ -140,15 +141,15 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
           jti: randomUUID(),
           ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
         };
-        return signToken({ alg: "EdDSA", typ: "at+jwt", kid }, claims, key);
+        return signToken({ alg: algorithm, typ: "at+jwt", kid }, claims, key);
       };
     },
 
     verify(token) {
-      const known = verified.get(signatureOf(token));
+      const known = verified.get(signaturePart(token));
       if (known?.token === token) return requireCurrent(known);
       return verifyOnce(token).then((known) => {
-        verified.set(signatureOf(token), known);
+        verified.set(signaturePart(token), known);
         return requireCurrent(known);
       });
     },
@@ -167,14 +168,11 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
   }
 }
 
-/**
- * Signs a JWT (RFC 7515, section 7.1) with an Ed25519 key. Not with jose: it signs in libuv's thread pool, where password hashes
- * are computed. Handing the signature over and back takes as long as the signature itself.
- */
-function signToken(header: object, claims: object, key: KeyObject): string {
+/** Signs a JWT (RFC 7515, section 7.1). */
+function signToken(header: { alg: SigningAlgorithm }, claims: object, key: KeyObject): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const input = `${encode(header)}.${encode(claims)}`;
-  return `${input}.${sign(null, Buffer.from(input), key).toString("base64url")}`;
+  return `${input}.${signatureOf(header.alg, Buffer.from(input), key).toString("base64url")}`;
 }
 
 function requireUsable(key: VerificationKey | undefined, principal: TokenPrincipal): TokenPrincipal {
@@ -219,7 +217,7 @@ const claims = z.object({
 const expired = (at: Date, cause?: unknown) =>
   new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
-const signatureOf = (token: string): string => token.slice(token.lastIndexOf(".") + 1);
+const signaturePart = (token: string): string => token.slice(token.lastIndexOf(".") + 1);
 
 /**
  * Requires three parts in canonical base64url (RFC 4648, section 5). Node's decoder also accepts spaces, other alphabets and
