@@ -15,7 +15,7 @@ import {
 import type { Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { maxEpoch } from "../revocations/revocations.ts";
-import { type SigningAlgorithm, signatureOf } from "./algorithms.ts";
+import { type SigningAlgorithm, signWith } from "./algorithms.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
@@ -146,10 +146,10 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     },
 
     verify(token) {
-      const known = verified.get(signaturePart(token));
+      const known = verified.get(signatureOf(token));
       if (known?.token === token) return requireCurrent(known);
       return verifyOnce(token).then((known) => {
-        verified.set(signaturePart(token), known);
+        verified.set(signatureOf(token), known);
         return requireCurrent(known);
       });
     },
@@ -169,10 +169,14 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
 }
 
 /** Signs a JWT (RFC 7515, section 7.1). */
-function signToken(header: { alg: SigningAlgorithm }, claims: object, key: KeyObject): string {
+function signToken(
+  header: { alg: SigningAlgorithm; typ: string; kid: string },
+  claims: object,
+  key: KeyObject,
+): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const input = `${encode(header)}.${encode(claims)}`;
-  return `${input}.${signatureOf(header.alg, Buffer.from(input), key).toString("base64url")}`;
+  return `${input}.${signWith(header.alg, Buffer.from(input), key).toString("base64url")}`;
 }
 
 function requireUsable(key: VerificationKey | undefined, principal: TokenPrincipal): TokenPrincipal {
@@ -217,7 +221,7 @@ const claims = z.object({
 const expired = (at: Date, cause?: unknown) =>
   new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
 
-const signaturePart = (token: string): string => token.slice(token.lastIndexOf(".") + 1);
+const signatureOf = (token: string): string => token.slice(token.lastIndexOf(".") + 1);
 
 /**
  * Requires three parts in canonical base64url (RFC 4648, section 5). Node's decoder also accepts spaces, other alphabets and

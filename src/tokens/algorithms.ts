@@ -33,7 +33,7 @@ const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.ha
  * Signs in this thread. Not with jose: it signs in libuv's thread pool, where password hashes are computed. Handing an ECDSA or
  * Ed25519 signature over and back takes longer than the signature.
  */
-export const signatureOf = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Buffer =>
+export const signWith = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Buffer =>
   signatures[algorithm](input, key);
 
 /**
