@@ -537,7 +537,7 @@ export interface paths {
         };
         /**
          * Get the public keys
-         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services do not learn of revocations: they accept a revoked token until it expires.
+         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services learn of revocations from `GET /api/revocations`. Otherwise they accept a revoked token until it expires.
          */
         get: operations["getJwks"];
         put?: never;
