@@ -1,6 +1,6 @@
 /** `npm run release`, in a copy of this repository. */
 import { execFile } from "node:child_process";
-import { appendFile, copyFile, readdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -36,6 +36,10 @@ async function repository() {
     scripts[check] = `echo ${check} >> build/checks`;
   await writeFile(packageFile, JSON.stringify({ ...rest, scripts }, null, 2));
   // As if this contract were the released one.
+  const lock = JSON.parse(await readFile(join(path, "package-lock.json"), "utf8"));
+  lock.version = "0.1.0";
+  for (const at of ["", ...workspaces]) lock.packages[at].version = "0.1.0";
+  await writeFile(join(path, "package-lock.json"), JSON.stringify(lock, null, 2));
   const versioned = [
     "openapi.yaml",
     "workflows.arazzo.yaml",
@@ -53,7 +57,7 @@ async function repository() {
   await git("init", "--quiet", "--initial-branch=main");
   await git("config", "user.name", "x");
   await git("config", "user.email", "x@example.org");
-  await inFolder("mkdir", ["-p", "build"]);
+  await mkdir(join(path, "build"));
   await commit();
   return {
     commit,
