@@ -86,7 +86,9 @@ describe("methods that change something", () => {
     const options = { contract: contractFile, credential: "key", ...limits };
     await probeService(url, options);
     expect(seen).toContain("GET valid");
-    expect(new Set(seen.map((one) => one.split(" ")[0]))).toEqual(new Set(["GET", "HEAD", "TRACE", "PROPFIND", "OPTIONS"]));
+    expect(new Set(seen.map((one) => one.split(" ")[0]))).toEqual(
+      new Set(["GET", "HEAD", "TRACE", "PROPFIND", "OPTIONS"]),
+    );
     seen.length = 0;
     await probeService(url, { ...options, unsafeMethods: true });
     expect(seen).toContain("POST ");

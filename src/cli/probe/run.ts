@@ -49,9 +49,10 @@ export async function runProbe(parts: Parts): Promise<Report> {
   const controls = new Map<Target, Answer>();
   const harmless = new Set<string>();
   const judge = createJudge({ send, controls, harmless });
+  const order = probed.map(({ name }) => name);
   const report = (incomplete?: string): Report => ({
     operations: probed.length,
-    findings: judge.findings,
+    findings: judge.findings.sort((one, other) => order.indexOf(one.operation) - order.indexOf(other.operation)),
     skipped: [...skipped].map(([check, reason]) => ({ check, reason })),
     incomplete,
   });
