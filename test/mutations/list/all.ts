@@ -10,6 +10,7 @@ import { documentation } from "./documentation.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
+import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
 import { revocationFeed } from "./revocationFeed.ts";
@@ -40,6 +41,7 @@ export const mutations: readonly Mutation[] = [
   ...database,
   ...settings,
   ...program,
+  ...probe,
   ...client,
   ...verify,
 ];
