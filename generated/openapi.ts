@@ -388,6 +388,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow revocations
+         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for four minutes.
+         */
+        get: operations["listRevocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/roles": {
         parameters: {
             query?: never;
@@ -517,7 +537,7 @@ export interface paths {
         };
         /**
          * Get the public keys
-         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services do not learn of revocations: they accept a revoked token until it expires.
+         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services learn of revocations from `GET /api/revocations`. Otherwise they accept a revoked token until it expires.
          */
         get: operations["getJwks"];
         put?: never;
@@ -1594,6 +1614,45 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A part of the revocation list. */
+        RevocationPage: {
+            /** @description Entries of the list, in no particular order. An entry may be repeated. */
+            entries: components["schemas"]["RevocationEntry"][];
+            /**
+             * @description The cursor for the next request, which any instance understands.
+             * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+             */
+            next: string;
+            /**
+             * @description Whether more entries are available now. If so, repeat the request with `next` at once.
+             * @example false
+             */
+            has_more: boolean;
+            /**
+             * @description With `has_more: false`, the entries up to `next` are all that were revoked up to a time. This is that time, in milliseconds after the service received the request. Usually negative, or less than the time for which the request was held. Add it to the time at which you sent the request, on your own clock.
+             * @example -412
+             */
+            complete_at_offset_ms: number;
+        };
+        /** @description Makes credentials of a subject invalid, or rights outdated. */
+        RevocationEntry: {
+            /**
+             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            subject: string;
+            /**
+             * @description A token is revoked if its `epoch`, or its member of `epochs` with the name of the subject, is lower. If a subject has several entries, the highest counts.
+             * @example 2147483647
+             */
+            minimum_epoch: number;
+            /**
+             * Format: date-time
+             * @description When the entry can be forgotten, because every token that it revokes has expired.
+             * @example 2026-11-23T09:45:00.000Z
+             */
+            expires_at: string;
+        };
         /** @description A page of audit events. */
         AuditEventPage: {
             /** @description The events, newest first. */
@@ -1666,7 +1725,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -2090,6 +2149,22 @@ export interface components {
                 };
             };
         };
+        /** @description Entries after this cursor may be missing. Forget every credential that was verified before, and start again without `after`. */
+        CursorExpired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cursor-expired";
+                    /** @constant */
+                    status?: 410;
+                };
+            };
+        };
         /** @description The service itself needs this role. `administrator` cannot be changed, and neither built-in role can be deleted. */
         BuiltInRole: {
             headers: {
@@ -2488,7 +2563,7 @@ export interface components {
         ETag: string;
         /**
          * @description Identifies this state of the user, for `If-Match` (RFC 9110, section 8.8.3). Blocking and roles change it.
-         * @example "3"
+         * @example "3.1"
          */
         UserETag: string;
         /**
@@ -2751,7 +2826,7 @@ export interface operations {
             header?: {
                 /**
                  * @description Changes the user only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
-                 * @example "3"
+                 * @example "3.1"
                  */
                 "If-Match"?: string;
             };
@@ -3455,6 +3530,47 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRevocations: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next` of the previous response.
+                 * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+                 */
+                after?: string;
+                /**
+                 * @description How many seconds to wait for new entries.
+                 * @example 30
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Entries, or none if there were no new ones within `wait`. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            410: components["responses"]["CursorExpired"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

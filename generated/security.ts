@@ -30,6 +30,7 @@ export const security = {
   deleteApiKey: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   rotateApiKey: [{"basicAuth":["account:write"]},{"bearerAuth":["account:write"]}],
   listAuditEvents: [{"basicAuth":["audit:read"]},{"bearerAuth":["audit:read"]},{"apiKeyAuth":["audit:read"]}],
+  listRevocations: [{"basicAuth":["revocations:read"]},{"bearerAuth":["revocations:read"]},{"apiKeyAuth":["revocations:read"]}],
   listRoles: [{"basicAuth":["roles:read"]},{"bearerAuth":["roles:read"]},{"apiKeyAuth":["roles:read"]}],
   getRole: [{"basicAuth":["roles:read"]},{"bearerAuth":["roles:read"]},{"apiKeyAuth":["roles:read"]}],
   putRole: [{"basicAuth":["roles:write"]},{"bearerAuth":["roles:write"]},{"apiKeyAuth":["roles:write"]}],

@@ -39,6 +39,8 @@ import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
+import type { RevocationFeed } from "./revocations/feed.ts";
+import { listRevocations } from "./revocations/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
@@ -69,6 +71,7 @@ export type HandlerDependencies = {
   grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
+  revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   introspect: Introspect;
@@ -135,6 +138,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
+
+  listRevocations: listRevocations(dependencies.revocationFeed),
 
   getResource,
 

@@ -66,6 +66,7 @@ export async function openHttp(
   const options = serverOptions(config, certificate, earlier.observability);
   const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
+  lifecycle.add("servers", "revocation feed", earlier.keys.revocationFeed.stop);
   await serveMetrics(context, earlier, { contract, server });
   return {
     url: server.url,
@@ -73,6 +74,7 @@ export async function openHttp(
     async drain(skipGrace) {
       isStopping = true;
       server.drain();
+      earlier.keys.revocationFeed.stop();
       await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
     },
   };
@@ -94,6 +96,7 @@ async function collectServices(
     grants: domain.grants,
     tokens: keys.tokens,
     keys: keys.signingKeys,
+    revocationFeed: keys.revocationFeed,
     ...openOAuth(keys, domain, observability.audit),
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
@@ -166,7 +169,7 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, revocationFeed }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -177,7 +180,11 @@ async function serveMetrics(
     hashing: domain.hasher.load,
     database: storage.database.load,
     auditEventsDropped: () => observability.auditWriter.current?.dropped() ?? 0,
-    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
+    revocations: () => ({
+      stalenessSeconds: revocations.stalenessSeconds(),
+      size: revocations.size(),
+      followers: revocationFeed.followers(),
+    }),
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;
