@@ -169,7 +169,7 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations, revocationFeed }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, revocationFeed, signingKeys }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -185,6 +185,7 @@ async function serveMetrics(
       size: revocations.size(),
       followers: revocationFeed.followers(),
     }),
+    signingAlgorithm: signingKeys.algorithm,
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;
