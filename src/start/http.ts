@@ -16,6 +16,7 @@ import { listen, type RunningServer, type ServerOptions } from "../http/server.t
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
+import { oauthPaths } from "../openapi/oauthPaths.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { type HandlerDependencies, handlers } from "../operations.ts";
@@ -63,7 +64,7 @@ export async function openHttp(
   const app = await createWarmApp(context, earlier, { ...compiled, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
-  const options = serverOptions(config, certificate, earlier.observability);
+  const options = serverOptions(config, certificate, earlier.observability, contract);
   const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
   lifecycle.add("servers", "revocation feed", earlier.keys.revocationFeed.stop);
@@ -149,6 +150,7 @@ function serverOptions(
   config: Config,
   certificate: Certificate | undefined,
   { metrics }: Observability,
+  { operations }: Contract,
 ): ServerOptions {
   const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
   return {
@@ -163,13 +165,14 @@ function serverOptions(
     onConnectionRefused: metrics?.connectionRefused,
     isBehindProxy: config.trustProxy !== undefined,
     base: basePath(config.publicUrl),
+    isOAuthPath: oauthPaths(operations),
   };
 }
 
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations, revocationFeed }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, revocationFeed, signingKeys }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -185,6 +188,7 @@ async function serveMetrics(
       size: revocations.size(),
       followers: revocationFeed.followers(),
     }),
+    signingAlgorithm: signingKeys.algorithm,
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;

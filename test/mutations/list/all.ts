@@ -10,8 +10,10 @@ import { documentation } from "./documentation.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
+import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { revocationFeed } from "./revocationFeed.ts";
 import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
@@ -32,12 +34,14 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...revocationFeed,
   ...imports,
   ...keys,
   ...apiKeys,
   ...database,
   ...settings,
   ...program,
+  ...probe,
   ...client,
   ...verify,
 ];

@@ -22,7 +22,10 @@ export function invalidRequestCases({
         ],
         async (_label, query, parameter) => {
           const answer = await service.send(method, `${target}?${query}`, await request());
-          expect(answer).toMatchObject({ status: 400, problem: "invalid-request", json: { errors: [{ parameter }] } });
+          expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+          const isOAuthError = answer.json.error === "invalid_request";
+          if (isOAuthError) expect(answer.json.error_description).toContain(`${parameter} is not a query parameter`);
+          else expect(answer.json.errors).toMatchObject([{ parameter }]);
         },
       ),
       "for two Authorization headers": async () => {
@@ -57,7 +60,7 @@ export function crossSiteCases({ service, operation: { method }, target, request
 const sameInHead = ["content-type", "content-length", "content-encoding", "etag", "vary", "cache-control"];
 
 /** HEAD is answered like GET, without a body (RFC 9110, section 9.3.2). */
-export function headCases({ service, operation, target, request }: OperationUnderTest): CasesByStatus {
+export function headCases({ service, operation, target, request, isVariable }: OperationUnderTest): CasesByStatus {
   const cases: CasesByStatus = {
     200: {
       "to HEAD, with the headers of GET and no body": async () => {
@@ -65,7 +68,10 @@ export function headCases({ service, operation, target, request }: OperationUnde
         const get = await service.send("GET", target, sent);
         const head = await service.send("HEAD", target, sent);
         expect(head).toMatchObject({ status: 200, text: "" });
-        for (const name of sameInHead) expect(head.header(name), name).toBe(get.header(name));
+        for (const name of sameInHead) {
+          if (name === "content-length" && isVariable) expect(Number(head.header(name))).toBeGreaterThan(0);
+          else expect(head.header(name), name).toBe(get.header(name));
+        }
       },
     },
   };
