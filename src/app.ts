@@ -45,7 +45,13 @@ export function createApi({ contract, handlers, validate, authenticator, config,
   const base = basePath(config.publicUrl);
   const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
   const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
-  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
+  const writeProblem = problemWriter({
+    report: reportProblem,
+    check,
+    transportHeaders,
+    operations: contract.operations,
+    base,
+  });
   const serve = dispatch({
     contract,
     handlers,
@@ -117,7 +123,8 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
   return (request, response, next) => {
     // Express would parse X-Forwarded-For, and ignore it.
     const address = trustProxy === undefined ? request.socket.remoteAddress : clientAddress(request);
-    const context = createRequestContext(address, userAgentOf(request));
+    const onClose = (listener: () => void) => void (response.closed ? listener() : response.once("close", listener));
+    const context = createRequestContext(address, userAgentOf(request), onClose);
     logRequest(context, request, response);
     warnAboutProxy(request, address);
     runInRequest(context, next);

@@ -33,9 +33,14 @@ import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
+import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { Introspect } from "./oauth/introspection.ts";
+import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers } from "./openapi/binding.ts";
+import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
-import type { Revocations } from "./revocations/revocations.ts";
+import type { RevocationFeed } from "./revocations/feed.ts";
+import { listRevocations } from "./revocations/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
@@ -66,7 +71,13 @@ export type HandlerDependencies = {
   grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
-  revocations: Revocations;
+  revocationFeed: RevocationFeed;
+  /** Revokes an access token, with its session if it has one. */
+  revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  introspect: Introspect;
+  revokePresented: RevokePresented;
+  /** Of all tokens: `PUBLIC_URL`, or the default. */
+  issuer: string;
   /** `undefined` with `DOCUMENTATION=off`. */
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
@@ -94,8 +105,12 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   endUserSession: endUserSession(dependencies),
 
   issueToken: issueToken(dependencies),
-  revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
+  revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
+
+  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
+  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
+  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -123,6 +138,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
+
+  listRevocations: listRevocations(dependencies.revocationFeed),
 
   getResource,
 

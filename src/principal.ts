@@ -25,18 +25,38 @@ export type PasswordPrincipal = Caller & {
   verifyAgain(): Promise<PasswordPrincipal | undefined>;
 };
 
-export type TokenPrincipal = Caller & {
-  proof: "token";
+/** The user of a verified access token. */
+type TokenUser = Caller & {
   /** `kid` of the key that signed the token. */
   keyId: KeyId;
   /** `jti` of the token. */
   tokenId: TokenId;
   /** `sid` of the token; `undefined` for a token without a session. */
   sessionId: SessionId | undefined;
+  issuedAt: Date;
   expiresAt: Date;
+};
+
+export type TokenPrincipal = TokenUser & {
+  proof: "token";
   /** The scopes that the token is limited to; `undefined`: all that the user has. */
   scopes: ReadonlySet<string> | undefined;
 };
+
+/** The user of a token for a registered API. It is no `Principal`: the token allows nothing at this service. */
+export type ApiTokenPrincipal = TokenUser & {
+  proof: "api-token";
+  /** The audience of the API. */
+  audience: string;
+  /** What the token allows at the API. */
+  scopes: ReadonlySet<string>;
+  /** The roles of the user when the token was issued, without `default`. */
+  roles: readonly string[];
+  /** The versions of what `scopes` depends on, by the subjects of their revocation entries. A newer version revokes the token. */
+  epochs: Readonly<Record<string, number>>;
+};
+
+export type AnyTokenPrincipal = TokenPrincipal | ApiTokenPrincipal;
 
 export type ApiKeyPrincipal = Caller & {
   proof: "api-key";

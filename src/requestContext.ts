@@ -19,6 +19,11 @@ export type RequestContext = {
   readonly startedAt: number;
   /** When the last database query must have ended, on the same clock. */
   deadline: number;
+  /** How long the request was held on purpose (`holdRequest`), and since when it is. */
+  heldMs: number;
+  heldSinceMs: number | undefined;
+  /** Calls the listener when the response has been sent or the connection was closed. */
+  readonly onClose: (listener: () => void) => void;
   /** `undefined` until the operation is found, and for requests outside the contract. */
   operation: { readonly id: string; readonly path: string } | undefined;
   /** `undefined` until the request is authenticated, and for open operations. */
@@ -39,7 +44,11 @@ const databaseTimeoutMs = 2_700;
 
 const storage = new AsyncLocalStorage<RequestContext>();
 
-export function createRequestContext(address: string | undefined, userAgent: string | undefined): RequestContext {
+export function createRequestContext(
+  address: string | undefined,
+  userAgent: string | undefined,
+  onClose: RequestContext["onClose"] = () => {},
+): RequestContext {
   const startedAt = performance.now();
   return {
     id: randomUUID(),
@@ -47,6 +56,9 @@ export function createRequestContext(address: string | undefined, userAgent: str
     userAgent,
     startedAt,
     deadline: startedAt + databaseTimeoutMs,
+    heldMs: 0,
+    heldSinceMs: undefined,
+    onClose,
     operation: undefined,
     principal: undefined,
     withoutScopes: undefined,
@@ -80,6 +92,30 @@ export function requestContext(): RequestContext {
   const context = storage.getStore();
   if (!context) throw new Error("There is no request context here.");
   return context;
+}
+
+/**
+ * Waits for something that the client wants to wait for, as in a long poll. The time counts neither towards the deadline nor
+ * towards the duration of the request.
+ * @throws {Error} outside a request
+ */
+export async function holdRequest<T>(wait: () => Promise<T>): Promise<T> {
+  const context = requestContext();
+  const sinceMs = performance.now();
+  context.heldSinceMs = sinceMs;
+  try {
+    return await wait();
+  } finally {
+    const heldMs = performance.now() - sinceMs;
+    context.heldSinceMs = undefined;
+    context.heldMs += heldMs;
+    context.deadline += heldMs;
+  }
+}
+
+/** How long a request has been served so far, in milliseconds, without the time for which it was held. */
+export function servedMs({ startedAt, heldMs, heldSinceMs }: RequestContext): number {
+  return (heldSinceMs ?? performance.now()) - startedAt - heldMs;
 }
 
 /**

@@ -1,15 +1,11 @@
 /** Metrics for Prometheus. test/promises/metrics.test.ts compares the dashboard and the alerts with these names. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
 import type { Logger } from "pino";
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
-import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
-import { trackConnections } from "../http/connections.ts";
-import { refusal } from "../http/refusal.ts";
-import { serveRequests } from "../http/requests.ts";
-import { requestContext } from "../requestContext.ts";
+import type { ConnectionLimit } from "../http/connectionLimits.ts";
+import { requestContext, servedMs } from "../requestContext.ts";
+import { type MetricsServer, serveMetrics } from "./metricsServer.ts";
 
 /** Values that are read at each scrape. */
 export type Gauges = {
@@ -18,7 +14,8 @@ export type Gauges = {
   connections(): number;
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
-  revocations(): { stalenessSeconds: number; size: number };
+  revocations(): { stalenessSeconds: number; size: number; followers: number };
+  signingAlgorithm(): string | undefined;
   auditEventsDropped(): number;
 };
 
@@ -49,7 +46,7 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
   });
   const durations = new Histogram({
     name: "latchkey_http_request_duration_seconds",
-    help: "Time from the end of a request's headers to the end of its response, in seconds.",
+    help: "Time from the end of a request's headers to the end of its response, in seconds, without that for which a long poll was held.",
     labelNames: ["operation"],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
     registers,
@@ -92,7 +89,8 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 
   return {
     /** @throws the system's error, such as EADDRINUSE */
-    serve: (host: string, port: number, log: Logger) => serve({ host, port, log, read: () => registry.metrics() }),
+    serve: (host: string, port: number, log: Logger) =>
+      serveMetrics({ host, port, log, read: () => registry.metrics() }),
 
     snapshot: () => registry.getMetricsAsJSON(),
 
@@ -100,11 +98,11 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     countRequests: ((_request, response, next) => {
       const context = requestContext();
       response.on("close", () => {
-        const { operation, problem = "", startedAt } = context;
+        const { operation, problem = "" } = context;
         const id = operation?.id ?? "none";
         // Without a response there is no status, although Node has a default.
         requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
-        durations.observe({ operation: id }, (performance.now() - startedAt) / 1000);
+        durations.observe({ operation: id }, servedMs(context) / 1000);
       });
       next();
     }) satisfies RequestHandler,
@@ -121,7 +119,8 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
     /** Registers the gauges. */
-    registerGauges({ operations, connections, hashing, database, revocations, auditEventsDropped }: Gauges): void {
+    registerGauges(gauges: Gauges): void {
+      const { operations, connections, hashing, database, revocations, signingAlgorithm } = gauges;
       // Otherwise a counter would start at 1, and an alert on its increase would miss the first error.
       for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
@@ -149,12 +148,27 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         () => revocations().stalenessSeconds,
       );
       gauge("latchkey_revocations", "Revocations in memory.", () => revocations().size);
+      gauge(
+        "latchkey_revocation_followers",
+        "Requests of followers of the revocation list that wait for new entries.",
+        () => revocations().followers,
+      );
       registerCount(
         registry,
         "latchkey_audit_events_dropped_total",
         "Audit events that are in the log and were not stored: too many refusals, or no database for too long.",
-        auditEventsDropped,
+        gauges.auditEventsDropped,
       );
+      new Gauge({
+        name: "latchkey_signing_key_info",
+        help: "Always 1. The label is the algorithm of new tokens.",
+        labelNames: ["algorithm"],
+        registers,
+        collect() {
+          this.reset();
+          this.set({ algorithm: signingAlgorithm() ?? "none" }, 1);
+        },
+      });
     },
   };
 }
@@ -231,58 +245,8 @@ export async function serveMetricsOfWorkers({
     return (await own.metrics()) + (await combined.metrics());
   };
   return {
-    ...(await serve({ ...options, read: readAll })),
+    ...(await serveMetrics({ ...options, read: readAll })),
     workerEnded: () => ended.inc(),
     workerHung: () => hung.inc(),
-  };
-}
-
-export type MetricsServer = { url: string; close(): Promise<void> };
-
-/** Enough for several Prometheus servers and a browser. */
-const maxConnections = 64;
-
-/**
- * Serves the metrics at `/metrics`, and nothing else.
- * @returns its URL with the actual port
- */
-async function serve({
-  host,
-  port,
-  log,
-  read,
-}: {
-  host: string;
-  port: number;
-  log: Logger;
-  read: () => Promise<string>;
-}): Promise<MetricsServer> {
-  const server = createServer({
-    requestTimeout: 5_000,
-    headersTimeout: 3_000,
-    connectionsCheckingInterval: 500,
-    keepAliveTimeout: 65_000,
-  });
-  server.timeout = 30_000;
-  limitConnections(server, { total: maxConnections });
-  serveRequests(server, trackConnections(server, log), refusal(log), (request, response) => {
-    if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
-    const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
-    read().then(
-      (text) => response.writeHead(200, headers).end(text),
-      () => response.writeHead(500).end(),
-    );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
-  });
-  const { address, family, port: picked } = server.address() as AddressInfo;
-  return {
-    url: `http://${family === "IPv6" ? `[${address}]` : address}:${picked}/metrics`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }

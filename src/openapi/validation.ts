@@ -3,19 +3,16 @@
  * errors into problems after.
  */
 import { isUtf8 } from "node:buffer";
-import { parse as parseContentType } from "content-type";
 import express, { type Request, type RequestHandler, type Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
 import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
-import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
+import { Problem, type RequestError } from "../problems/problems.ts";
 import type { Contract, Operation } from "./contract.ts";
+import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
+import { bodyLimitBytes, formType, maxChunks, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
-/** Far above every declared body. */
-const bodyLimitBytes = 16_384;
-/** A body of that size usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones fill memory. */
-const maxChunks = 1_024;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
 
@@ -65,7 +62,8 @@ export function requestValidator(contract: Contract): RequestValidator {
 
   const validate = inOrder(validators);
   const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
-  const readers = new Map(types.map((type) => [type, bodyReader(type)]));
+  const readers = new Map(types.filter((type) => type !== formType).map((type) => [type, bodyReader(type)]));
+  const readForm = formReaders(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
@@ -84,6 +82,13 @@ export function requestValidator(contract: Contract): RequestValidator {
   };
 
   return (operation, request, response) => {
+    const form = readForm.get(operation)?.(request, response);
+    if (form) {
+      return form.then((parameters) => {
+        requireDeclaredQuery(operation, request);
+        request.body = parameters;
+      });
+    }
     if (operation.hasInput) return validateInput(operation, request, response);
     requireDeclaredQuery(operation, request);
     return undefined;
@@ -95,7 +100,7 @@ export function requestValidator(contract: Contract): RequestValidator {
  * tries them one after the other. It is a copy, because the validator changes it.
  */
 function inputOnly({ document, operations }: Contract) {
-  const withInput = new Set(operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
+  const withInput = new Set(operations.filter(({ hasInput, form }) => hasInput && !form).map(({ path }) => path));
   const withoutResponses = (item: object) =>
     Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, { ...operation, responses: {} }]));
   const paths = Object.entries(document.paths).flatMap(([path, item]) =>
@@ -127,9 +132,7 @@ function bodyReader(type: string): RequestHandler {
     },
   });
   return (request, response, next) => {
-    if (!hasBody(request)) throw invalidRequest({ pointer: "#", detail: "a body is required" });
-    if (!isDeclaredType(request.headers["content-type"], type)) throw unsupported(type);
-    if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
+    requireBody(request, type);
     request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
     // The server emits a problem if a body is late or malformed. body-parser would wait for the end of the body.
@@ -150,16 +153,6 @@ function bodyReader(type: string): RequestHandler {
       } else if (arrived > bodyLimitBytes) next(tooLarge());
     });
   };
-}
-
-/** Whether a Content-Type is the declared one, in UTF-8. */
-function isDeclaredType(header: string | undefined, type: string): boolean {
-  try {
-    const given = parseContentType(header ?? "");
-    return given.type === type && (given.parameters["charset"] ?? "utf-8").toLowerCase() === "utf-8";
-  } catch {
-    return false;
-  }
 }
 
 /** One middleware that runs several, without a promise for each. */
@@ -224,8 +217,3 @@ const bodyErrors: Record<string, string> = {
   "entity.parse.failed": "is not a JSON object or array",
   "entity.verify.failed": "is not UTF-8",
 };
-
-const tooLarge = () => new Problem("payload-too-large", { detail: `The body exceeds ${bodyLimitBytes} bytes.` });
-
-const unsupported = (type: string) =>
-  new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

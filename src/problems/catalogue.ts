@@ -147,6 +147,14 @@ export const problems = {
     meaning: "administrator cannot be changed, and neither administrator nor default can be deleted.",
     remedy: "Define a role of your own, or remove the scopes of default.",
   },
+  "cursor-expired": {
+    status: 410,
+    title: "The cursor has expired",
+    meaning:
+      "The cursor of the revocation list is more than four minutes old, or the service has changed to another database server. Entries after the cursor may be missing.",
+    remedy:
+      "Forget every credential that was verified before, and follow the list again: repeat the request without after.",
+  },
   "precondition-failed": {
     status: 412,
     title: "Precondition failed",
@@ -204,6 +212,13 @@ export const problems = {
     title: "The revocation list is out of date",
     meaning:
       "The service could not read the revocation list for too long. It cannot tell whether the token was revoked, so it rejects every token.",
+    remedy: "Retry after the number of seconds in Retry-After.",
+  },
+  "verification-unavailable": {
+    status: 503,
+    title: "The credentials cannot be verified at the moment",
+    meaning:
+      "Another service that verifies Latchkey's credentials cannot reach Latchkey, which it needs to verify these: they are an API key that it has not seen, or a token with a signing key that it does not know.",
     remedy: "Retry after the number of seconds in Retry-After.",
   },
   "schema-mismatch": {

@@ -1,20 +1,14 @@
 /** Access tokens: signed JWTs (RFC 9068). */
-import { type KeyObject, randomUUID, sign } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { TokenGrant } from "../access/grants.ts";
-import {
-  keyId,
-  type SessionId,
-  storedUsername,
-  tokenId,
-  sessionId as toSessionId,
-  userId as toUserId,
-} from "../identifiers.ts";
-import type { Caller, TokenPrincipal } from "../principal.ts";
+import { keyId, type SessionId } from "../identifiers.ts";
+import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { maxEpoch } from "../revocations/revocations.ts";
+import { type SigningAlgorithm, signWith } from "./algorithms.ts";
+import { apiPrincipal, clientId, ownPrincipal } from "./claims.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 
@@ -43,11 +37,19 @@ export type AccessTokens = {
    */
   prepare(epochReadAfterMs: number): IssueToken;
   /**
-   * Verifies the signature, the claims and the key, but not the revocation list (revocations.ts). For a token that was verified
-   * before, the result is no promise.
+   * Verifies the signature, the claims and the key of a token for this service, but not the revocation list (revocations.ts).
+   * For a token that was verified before, the result is no promise.
    * @throws {Problem} `invalid-token`; `token-expired` if everything else is valid; `token-revoked` if the key is revoked
    */
   verify(token: string): TokenPrincipal | Promise<TokenPrincipal>;
+  /**
+   * Verifies a token for a registered API, as `verify` does. The revocation list also rejects tokens of a deleted API.
+   * @param audience the API. By default, any
+   * @throws {Problem} as `verify`. A token for this service or for another API is an `invalid-token`
+   */
+  verifyForApi(token: string, audience?: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+  /** Verifies a token for this service or for any registered API. @throws {Problem} as `verify` */
+  verifyAny(token: string): AnyTokenPrincipal | Promise<AnyTokenPrincipal>;
 };
 
 /**
@@ -62,12 +64,6 @@ const formerDefaultIssuer = "latchkey";
 /** The audiences of tokens that this service accepts, now or with another `PUBLIC_URL`. No API can have one of them. */
 export const ownAudiences = (issuer: string): readonly string[] => [issuer, defaultIssuer, formerDefaultIssuer];
 
-/**
- * The client that a token is issued to (RFC 9068, section 2.2). Any program can get a token with the user's password. The service
- * cannot tell these programs apart, and regards them as one client.
- */
-const clientId = "latchkey";
-
 type AccessTokenOptions = {
   keys: SigningKeys;
   /** Also the audience: the tokens are for this service. */
@@ -80,41 +76,33 @@ type AccessTokenOptions = {
 
 export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
-  // By signature, which takes less time to look up than a token. The tokens are not hashed: anyone who can read this memory can
-  // read the signing key, too.
-  const verified = new QuickLRU<string, Verified>({ maxSize: maxVerified });
+  // Tokens for APIs are in a cache of their own, so that they evict no token for this service.
+  const ownTokens: VerifiedTokens<TokenPrincipal> = new QuickLRU({ maxSize: maxVerified });
+  const apiTokens: VerifiedTokens<ApiTokenPrincipal> = new QuickLRU({ maxSize: maxVerified });
 
-  /** Verifies the parts that cannot change: the signature and the claims. */
-  async function verifyOnce(token: string): Promise<Verified> {
+  /** Verifies the parts that cannot change, the signature and the claims, and remembers the token. */
+  async function verifyOnce(token: string): Promise<AnyTokenPrincipal> {
     const kid = keyIdOf(token);
     const found = await keys.find(kid);
     if (!found) throw new Problem("invalid-token");
     try {
       const { payload } = await jwtVerify(token, found.key, {
-        algorithms: ["EdDSA"],
+        algorithms: [found.algorithm],
         issuer: accepted,
-        audience: accepted,
         typ: "at+jwt",
-        requiredClaims: ["exp", "iat", "jti", "sub"],
+        requiredClaims: ["aud", "exp", "iat", "jti", "sub"],
         currentDate: clock(),
+      }).catch((cause: unknown) => {
+        // jose checks `exp` last, so the rest is valid. `requireCurrent` rejects the token.
+        if (cause instanceof errors.JWTExpired) return cause;
+        throw cause;
       });
-      const { jti, sid, sub, username, epoch, iat, exp, scope } = claims.parse(payload);
-      const principal = {
-        proof: "token",
-        tokenId: jti,
-        keyId: keyId(kid),
-        sessionId: sid,
-        userId: sub,
-        username,
-        epoch,
-        scopes: scope,
-      } as const;
-      // Frozen, because all requests with this token share it.
-      return { token, principal: Object.freeze({ ...principal, expiresAt: new Date(exp * 1000) }), issuedAt: iat };
+      if (!accepted.includes(String(payload.aud))) {
+        return remember(apiTokens, token, apiPrincipal(keyId(kid), payload));
+      }
+      return remember(ownTokens, token, ownPrincipal(keyId(kid), payload));
     } catch (cause) {
-      // jose checks `exp` last, so the signature is valid.
-      const payload = cause instanceof errors.JWTExpired ? claims.safeParse(cause.payload).data : undefined;
-      throw payload ? expired(new Date(payload.exp * 1000), cause) : new Problem("invalid-token", { cause });
+      throw new Problem("invalid-token", { cause });
     }
   }
 
@@ -126,7 +114,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
-        const { kid, key } = keys.signing();
+        const { kid, algorithm, key } = keys.signing();
         const claims = {
           client_id: clientId,
           username,
@@ -140,26 +128,34 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
           jti: randomUUID(),
           ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
         };
-        return signToken({ alg: "EdDSA", typ: "at+jwt", kid }, claims, key);
+        return signToken({ alg: algorithm, typ: "at+jwt", kid }, claims, key);
       };
     },
 
     verify(token) {
-      const known = verified.get(signatureOf(token));
-      if (known?.token === token) return requireCurrent(known);
-      return verifyOnce(token).then((known) => {
-        verified.set(signatureOf(token), known);
-        return requireCurrent(known);
-      });
+      const known = recall(ownTokens, token);
+      if (known) return requireCurrent(known);
+      return verifyOnce(token).then((principal) => requireCurrent(requireOwn(principal)));
+    },
+
+    verifyForApi(token, audience) {
+      const known = recall(apiTokens, token);
+      if (known) return requireCurrent(requireAudience(known, audience));
+      return verifyOnce(token).then((principal) => requireCurrent(requireAudience(principal, audience)));
+    },
+
+    verifyAny(token) {
+      const known = recall(ownTokens, token) ?? recall(apiTokens, token);
+      return known ? requireCurrent(known) : verifyOnce(token).then(requireCurrent);
     },
   };
 
   /** Checks the parts that can change: the expiry, and the state of the key. */
-  function requireCurrent({ principal, issuedAt }: Verified): TokenPrincipal | Promise<TokenPrincipal> {
+  function requireCurrent<Principal extends AnyTokenPrincipal>(principal: Principal): Principal | Promise<Principal> {
     const now = Math.floor(clock().getTime() / 1000);
     if (principal.expiresAt.getTime() / 1000 <= now) throw expired(principal.expiresAt);
     // If the clock was set back, the token may have expired before that.
-    if (issuedAt > now + clockSkewSeconds) throw new Problem("invalid-token");
+    if (principal.issuedAt.getTime() / 1000 > now + clockSkewSeconds) throw new Problem("invalid-token");
     const key = keys.find(principal.keyId);
     return key instanceof Promise
       ? key.then((found) => requireUsable(found, principal))
@@ -167,57 +163,59 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
   }
 }
 
-/**
- * Signs a JWT (RFC 7515, section 7.1) with an Ed25519 key. Not with jose: it signs in libuv's thread pool, where password hashes
- * are computed. Handing the signature over and back takes as long as the signature itself.
- */
-function signToken(header: object, claims: object, key: KeyObject): string {
+/** Signs a JWT (RFC 7515, section 7.1). */
+function signToken(
+  header: { alg: SigningAlgorithm; typ: string; kid: string },
+  claims: object,
+  key: KeyObject,
+): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const input = `${encode(header)}.${encode(claims)}`;
-  return `${input}.${sign(null, Buffer.from(input), key).toString("base64url")}`;
+  return `${input}.${signWith(header.alg, Buffer.from(input), key).toString("base64url")}`;
 }
 
-function requireUsable(key: VerificationKey | undefined, principal: TokenPrincipal): TokenPrincipal {
+function requireUsable<Principal>(key: VerificationKey | undefined, principal: Principal): Principal {
   if (!key) throw new Problem("invalid-token");
   if (key.isRevoked) throw new Problem("token-revoked");
   return principal;
 }
 
-/** A verified token. Its expiry and its key are checked at each use. */
-type Verified = {
-  token: string;
-  principal: TokenPrincipal;
-  /** Seconds since 1970. */
-  issuedAt: number;
-};
+function requireOwn(principal: AnyTokenPrincipal): TokenPrincipal {
+  if (principal.proof !== "token") throw new Problem("invalid-token");
+  return principal;
+}
 
-/** The cache keeps at least this number of recently used tokens, and at most twice as many. Each takes about 1 KB. */
+function requireAudience(principal: AnyTokenPrincipal, audience: string | undefined): ApiTokenPrincipal {
+  if (principal.proof !== "api-token") throw new Problem("invalid-token");
+  if (audience !== undefined && principal.audience !== audience) throw new Problem("invalid-token");
+  return principal;
+}
+
+/**
+ * Verified tokens by signature, which takes less time to look up than a token. Their expiry and their key are checked at each use.
+ * The tokens are not hashed: anyone who can read this memory can read the signing key, too.
+ */
+type VerifiedTokens<Principal> = QuickLRU<string, { token: string; principal: Principal }>;
+
+function recall<Principal>(tokens: VerifiedTokens<Principal>, token: string): Principal | undefined {
+  const known = tokens.get(signatureOf(token));
+  return known?.token === token ? known.principal : undefined;
+}
+
+/** @returns the principal, frozen, because all requests with this token share it */
+function remember<Principal>(tokens: VerifiedTokens<Principal>, token: string, principal: Principal): Principal {
+  const frozen = Object.freeze(principal);
+  tokens.set(signatureOf(token), { token, principal: frozen });
+  return frozen;
+}
+
+/** Each cache keeps at least this number of recently used tokens, and at most twice as many. A token takes about 1 KB. */
 const maxVerified = 10_000;
 
 /** How far in the future `iat` may be: instances read the time of the database at different moments. */
 const clockSkewSeconds = 60;
 
-/** Seconds since 1970, up to the end of the year 9999, which JavaScript and Postgres can represent. */
-const numericDate = z.int().min(0).max(253_402_300_799);
-
-const claims = z.object({
-  client_id: z.literal(clientId).optional(), // an earlier version left it out
-  jti: z.uuid().transform(tokenId),
-  sid: z.uuid().transform(toSessionId).optional(),
-  iat: numericDate,
-  exp: numericDate,
-  sub: z.uuid().transform(toUserId),
-  username: z.string().transform(storedUsername),
-  epoch: z.int().nonnegative().max(maxEpoch),
-  /** Empty if the token allows nothing. Absent if it is not limited. */
-  scope: z
-    .string()
-    .transform((text) => new Set(text === "" ? [] : text.split(" ")))
-    .optional(),
-});
-
-const expired = (at: Date, cause?: unknown) =>
-  new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.`, cause });
+const expired = (at: Date) => new Problem("token-expired", { detail: `The token expired at ${at.toISOString()}.` });
 
 const signatureOf = (token: string): string => token.slice(token.lastIndexOf(".") + 1);
 

@@ -309,6 +309,7 @@ describe("rights", () => {
       keyId: keyId("key"),
       tokenId: tokenId("token"),
       sessionId: undefined,
+      issuedAt: new Date(),
       expiresAt: new Date(),
       scopes: scopes && new Set(scopes),
     });

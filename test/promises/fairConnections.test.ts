@@ -32,7 +32,7 @@ test("a query waits for at most one query of another network", async () => {
 test("the first check of an API key waits for at most one unknown key of another network", async () => {
   const database = openDatabase(await createDatabase(), 1);
   afterTest(() => database.close());
-  const verify = createApiKeyVerification({
+  const { verify } = createApiKeyVerification({
     store: { findByDigest: () => database.read((knex) => knex.raw("SELECT pg_sleep(0.02)")).then(() => undefined) },
     revocations: { onEntry: () => {}, requireCurrent: () => {} },
     lastUses: { record: () => {} },

@@ -183,7 +183,6 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
     tokens: {
       ttlSeconds: 600,
       prepare: () => () => "unused",
-      verify: () => Promise.reject(new Error()),
     },
     grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),

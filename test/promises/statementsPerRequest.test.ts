@@ -54,7 +54,6 @@ const newInstance = () =>
     tokens: {
       ttlSeconds: 600,
       prepare: () => () => "unused",
-      verify: () => Promise.reject(new Error()),
     },
     grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),

@@ -4,9 +4,9 @@ import type { Mutation } from "../mutation.ts";
 export const rights: readonly Mutation[] = [
   {
     name: "a token that is limited to scopes allows all that its user may do",
-    file: "src/tokens/accessTokens.ts",
-    find: "scopes: scope,",
-    replace: "scopes: undefined,",
+    file: "src/tokens/claims.ts",
+    find: "...userOf(kid, common), scopes: scope }",
+    replace: "...userOf(kid, common), scopes: undefined }",
     test: "test/promises/tokensForApis.test.ts",
     only: "allows no more than these",
   },

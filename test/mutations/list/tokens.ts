@@ -14,8 +14,8 @@ export const tokens: readonly Mutation[] = [
   {
     name: "a token with the signature of a verified one is accepted",
     file: "src/tokens/accessTokens.ts",
-    find: "if (known?.token === token) return",
-    replace: "if (known) return",
+    find: "known?.token === token ? known",
+    replace: "known ? known",
     test: "test/promises/forgedTokens.test.ts",
     only: "verified before",
   },
@@ -45,7 +45,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "the revocation of a token expires before the token",
-    file: "src/tokens/handlers.ts",
+    file: "src/tokens/revocation.ts",
     find: "expiresAt.getTime() + clockMarginSeconds * 1000",
     replace: "expiresAt.getTime()",
     test: "test/operations/revokeToken.test.ts",
@@ -94,7 +94,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the revocation list is continued after a change of the server",
     file: "src/revocations/store.ts",
-    find: "if (next.server !== before.server) return undefined;",
+    find: "if (target.server !== before.server) return undefined;",
     replace: "",
     test: "test/promises/revocation.test.ts",
     only: "read from another server",
@@ -133,7 +133,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "times in a token are not validated",
-    file: "src/tokens/accessTokens.ts",
+    file: "src/tokens/claims.ts",
     find: "z.int().min(0).max(253_402_300_799)",
     replace: "z.number()",
     test: "test/promises/forgedTokens.test.ts",
@@ -141,7 +141,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "the epoch in a token is not limited",
-    file: "src/tokens/accessTokens.ts",
+    file: "src/tokens/claims.ts",
     find: ".nonnegative().max(maxEpoch)",
     replace: ".nonnegative()",
     test: "test/promises/forgedTokens.test.ts",
@@ -157,7 +157,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "a token with another client_id is accepted",
-    file: "src/tokens/accessTokens.ts",
+    file: "src/tokens/claims.ts",
     find: "client_id: z.literal(clientId).optional()",
     replace: "client_id: z.string().optional()",
     test: "test/promises/forgedTokens.test.ts",

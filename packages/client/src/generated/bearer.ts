@@ -25,6 +25,7 @@ export const bearerOperations: readonly string[] = [
   "DELETE /api/api-keys/{id}",
   "POST /api/api-keys/{id}/rotations",
   "GET /api/audit-events",
+  "GET /api/revocations",
   "GET /api/roles",
   "GET /api/roles/{name}",
   "PUT /api/roles/{name}",
@@ -35,4 +36,5 @@ export const bearerOperations: readonly string[] = [
   "PATCH /api/apis/{audience}",
   "DELETE /api/apis/{audience}",
   "GET /api/resource",
+  "POST /oauth/introspect",
 ];
