@@ -35,7 +35,7 @@ const large = [
 ];
 
 /** Planned for their values, which auditPlans.test.ts and listUsersPlans.test.ts test. */
-const plannedForValues = ["find-audit-events", "list-users", "list-users-with-role"];
+const plannedForValues = ["find-audit-events", "list-users"];
 /** Commands that end something for all users, and one that resets the counts of one account. */
 const commands = [
   "clear-failures",
