@@ -146,6 +146,33 @@ describe("a follower", () => {
     }
   });
 
+  test("that reads the list in pages does not miss a transaction that commits behind it", async () => {
+    const late = new pg.Client(here.databaseUrl);
+    await late.connect();
+    await late.query("BEGIN");
+    await late.query(insert, ["behind the first page", 1]); // has a lower transaction than the rows below
+    const [row] = await here.sql(
+      `INSERT INTO revocations (subject, minimum_epoch, expires_at)
+        SELECT gen_random_uuid(), 1, now() + interval '1 hour' FROM generate_series(1, 2500) RETURNING subject`,
+    );
+    const other = await startFollower(there);
+    const follower = createFollower({ basic });
+    let pagesBehind = 0;
+    while ((await follower.poll(there.send)).json.has_more) {
+      if (!follower.minimumEpochs.has(String(row?.["subject"]))) continue;
+      pagesBehind += 1;
+      if (pagesBehind > 1) continue;
+      await late.query("COMMIT");
+      await vi.waitUntil(async () => {
+        await other.poll(there.send, 1);
+        return other.minimumEpochs.has("behind the first page");
+      }, 5_000);
+    }
+    expect(pagesBehind).toBeGreaterThan(0);
+    expect(follower.minimumEpochs.has("behind the first page")).toBe(true);
+    await late.end();
+  });
+
   test("misses none of many concurrent revocations, whichever instance it asks", { timeout: 30_000 }, async () => {
     const follower = await startFollower();
     const services = [here, there];
