@@ -53,7 +53,7 @@ function operationServer(parts: DispatchParts): Serve {
 
     const handle = () => {
       context.operation = operation;
-      if (operation.method !== "get") requireSameSite(request);
+      if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);
       return follow(authorize(operation, request.headers.authorization, authenticator), callHandler);
     };
     const callHandler = (principal: Principal | undefined) => {

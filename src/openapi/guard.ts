@@ -5,7 +5,7 @@
 import type { ApiKeyPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
-import { type Credentials, hasApiKeyShape, hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
+import { bearerIn, type Credentials, hasApiKeyShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
@@ -25,8 +25,8 @@ export type Authenticator = {
 
 /**
  * Authenticates a request for an operation, and requires its scopes. If `bearerAuth` or `apiKeyAuth` is declared, a token or an
- * API key is also accepted in place of the Basic username, with any password. If `basicAuth` is declared alone, only a password
- * is accepted.
+ * API key is also accepted in place of the Basic username, with any password, and an API key in place of the password. If
+ * `basicAuth` is declared alone, only a password is accepted.
  * @returns `undefined` for an open operation, whose credentials are ignored, and if credentials are optional and absent, not valid
  * or without the scopes
  * @throws {Problem} a 401, `insufficient-scope`, or `invalid-request` for a malformed header
@@ -94,9 +94,9 @@ function authenticate(
     return verifyBearer(schemes, credentials.token, authenticator);
   }
   if (credentials?.scheme === "basic") {
-    const { username, password } = credentials;
-    if (hasTokenShape(username) || hasApiKeyShape(username)) return verifyBearer(schemes, username, authenticator);
-    if (schemes.includes("basicAuth")) return authenticator.password(username, password);
+    const bearer = bearerIn(credentials, schemes.includes("apiKeyAuth"));
+    if (bearer !== undefined) return verifyBearer(schemes, bearer, authenticator);
+    if (schemes.includes("basicAuth")) return authenticator.password(credentials.username, credentials.password);
   }
   throw new Problem("authentication-required");
 }
