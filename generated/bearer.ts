@@ -34,5 +34,6 @@ export const bearerOperations: readonly string[] = [
   "GET /api/apis/{audience}",
   "PATCH /api/apis/{audience}",
   "DELETE /api/apis/{audience}",
+  "GET /api/forward-auth",
   "GET /api/resource",
 ];

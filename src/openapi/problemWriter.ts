@@ -28,12 +28,17 @@ type Parts = {
 };
 
 export function problemWriter({ report, check, transportHeaders, base = "" }: Parts): ProblemWriter {
-  const respond = (problem: Problem, request: Request, challengesOf: string[] | undefined): OutgoingResponse => {
+  const respond = (
+    problem: Problem,
+    request: Request,
+    { operation, challenges }: { operation: Operation | undefined; challenges?: string[] | undefined },
+  ): OutgoingResponse => {
     const { id } = requestContext();
-    const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...headersOf(problem) };
+    const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? problemHeaders;
+    const own = { ...(challenges && { "WWW-Authenticate": challenges }), ...headersOf(problem) };
     return {
       status: problem.status,
-      headers: joinHeaders(problemHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
+      headers: joinHeaders(fixedHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
       body: JSON.stringify(problem.body(id, base)),
     };
   };
@@ -41,10 +46,10 @@ export function problemWriter({ report, check, transportHeaders, base = "" }: Pa
   return (error, response, operation) => {
     const { req: request } = response;
     let problem = declaredProblem(operation, error);
-    let outgoing = respond(problem, request, challengesFor(problem, operation, request));
+    let outgoing = respond(problem, request, { operation, challenges: challengesFor(problem, operation, request) });
     if (!check(response, outgoing)) {
       problem = new Problem("internal-error", { cause: new Error("a problem response violates the contract") });
-      outgoing = respond(problem, request, undefined);
+      outgoing = respond(problem, request, { operation });
     }
     report(problem);
     if (response.headersSent) response.destroy();
@@ -52,6 +57,7 @@ export function problemWriter({ report, check, transportHeaders, base = "" }: Pa
   };
 }
 
+/** Of a problem that no operation declares. */
 const problemHeaders: readonly string[] = [
   ...securityHeaders.flat(),
   "Cache-Control",
@@ -93,5 +99,6 @@ const undecodable = (error: unknown): Problem | undefined =>
 
 function challengesFor(problem: Problem, operation: Operation | undefined, request: Request): string[] | undefined {
   if (problem.status !== 401 || !operation) return undefined;
-  return challenges(operation, problem, request.headers["sec-fetch-dest"] as string | undefined);
+  const schemes = requestContext().acceptedSchemes ?? operation.schemes;
+  return challenges(schemes, problem, request.headers["sec-fetch-dest"] as string | undefined);
 }
