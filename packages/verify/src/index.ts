@@ -1,2 +1,5 @@
 /** Verifies Latchkey's tokens and API keys in another service, from memory, and follows revocations. */
-export { Refusal } from "./refusal.ts";
+export { type Guard, type GuardedRequest, requireScopes } from "./guard.ts";
+export type { Principal } from "./principal.ts";
+export { type CreateRefusal, type ProblemDetails, Refusal, type RefusalMembers, type RefusalSlug } from "./refusal.ts";
+export { type Counters, createVerifier, type Verifier, type VerifierOptions, type VerifyOptions } from "./verifier.ts";

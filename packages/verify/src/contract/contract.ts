@@ -1,0 +1,247 @@
+/**
+ * Reads from an OpenAPI document what each operation requires, and finds the operation of a request. Nothing here does any I/O.
+ */
+import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
+import { createMatcher, lenientTemplate } from "./matcher.ts";
+import { isUnmistakable, lenientSegments, parseTemplate, pathOfTarget } from "./pathTemplate.ts";
+import { both, type Security, securityReader } from "./security.ts";
+import { basePathsOf } from "./servers.ts";
+
+export { ContractError, parseDocument } from "./document.ts";
+export { missingScopes, type Security } from "./security.ts";
+
+/** A method and a path of the contract, with what it requires. */
+export type Operation = Security & {
+  /** `operationId`; `undefined` without one. */
+  id: string | undefined;
+  /** In capitals. */
+  method: string;
+  /** As in the contract: `/orders/{id}`. */
+  path: string;
+};
+
+export type Contract = {
+  operations: readonly Operation[];
+  /** The scopes of all operations, in alphabetical order. */
+  scopes: readonly string[];
+  /**
+   * Finds the operation of a request. A path is compared as it was sent: with its case, its percent-encoding and its slashes.
+   * `HEAD` matches `GET` if the path does not declare `HEAD`.
+   * @param target the request target as received: `/v1/orders/7?page=2`
+   * @returns `undefined` if the contract has no such operation, and if a router or a proxy could take the path for another
+   * one of the contract
+   */
+  match(method: string, target: string): Operation | undefined;
+  /** The methods of a path, for `Allow`. Empty if the contract has no such path. */
+  allow(target: string): readonly string[];
+};
+
+export type ContractOptions = {
+  /**
+   * The path with which the paths of requests begin, in place of those of the document's `servers`. A service behind a proxy that
+   * removes the beginning of the path needs it: `""` for none, `/v1` without a slash at its end.
+   */
+  basePath?: string | undefined;
+};
+
+/** The operations of a path, by method. */
+type Entry = {
+  /** As in the contract. */
+  path: string;
+  operations: Map<string, Operation>;
+};
+
+const methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"] as const;
+const otherMembers = new Set<string>(["summary", "description", "servers", "parameters", ...methods]);
+const maxEntries = 10_000;
+
+/**
+ * Reads a contract: OpenAPI 3.0 or 3.1, as an object.
+ * @throws {ContractError} with all reasons why the security of the document cannot be enforced
+ */
+export function parseContract(document: unknown, { basePath }: ContractOptions = {}): Contract {
+  if (!isObject(document)) throw new ContractError(["The document is not an object."]);
+  const root: Members = document;
+  requireVersion(root);
+  const problems: string[] = [];
+  /** Runs a step, and remembers why it failed, so that all problems are reported together. */
+  const attempt = (step: () => void): void => {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof ContractError)) throw error;
+      problems.push(...error.problems);
+    }
+  };
+  const readSecurity = securityReader(root);
+  const table = createTable();
+  const basePaths = memoize((servers: unknown, where: string) =>
+    basePath === undefined ? basePathsOf(servers, where) : [checkedBasePath(basePath)],
+  );
+
+  const paths = member(root, "paths");
+  if (!isObject(paths)) throw new ContractError(["The document has no paths."]);
+  for (const [path, value] of Object.entries(paths)) {
+    if (path.startsWith("x-")) continue;
+    attempt(() => {
+      const item = resolve(root, value, path);
+      for (const name of Object.keys(item)) {
+        if (!otherMembers.has(name) && !name.startsWith("x-")) {
+          throw new ContractError([`${path} has the unknown member ${name}.`]);
+        }
+      }
+      for (const method of methods) attempt(() => addOperation(path, item, method));
+    });
+  }
+  if (problems.length === 0 && table.operations.length === 0) problems.push("The document has no operations.");
+  if (problems.length > 0) throw new ContractError([...new Set(problems)]);
+  const scopes = table.operations.flatMap(({ alternatives }) => alternatives.flat());
+  return { operations: table.operations, scopes: [...new Set(scopes)].sort(), ...finder(table.entries) };
+
+  function addOperation(path: string, item: Members, method: string): void {
+    const operation = member(item, method);
+    if (operation === undefined) return;
+    const where = `${method.toUpperCase()} ${path}`;
+    if (!isObject(operation)) throw new ContractError([`${where} is not an object.`]);
+    const id = member(operation, "operationId");
+    const security = nearest("security", [operation, where], [root, "The document"]);
+    if (security === undefined) {
+      throw new ContractError([
+        `${where} has no security, and neither has the document. Declare security: [] if it is open to everyone.`,
+      ]);
+    }
+    const servers = nearest("servers", [operation, where], [item, path], [root, "The document"]);
+    table.add(
+      {
+        ...readSecurity(security.value, security.where),
+        id: typeof id === "string" ? id : undefined,
+        method: method.toUpperCase(),
+        path,
+      },
+      basePaths(servers?.value, servers?.where ?? where),
+    );
+  }
+}
+
+/** @returns a member of the first object that has it, and where that is */
+function nearest(name: string, ...places: [Members, string][]): { value: unknown; where: string } | undefined {
+  for (const [object, where] of places) {
+    const value = member(object, name);
+    if (value !== undefined) return { value, where };
+  }
+  return undefined;
+}
+
+function requireVersion(document: Members): void {
+  const version = member(document, "openapi");
+  if (typeof version === "string" && /^3\.[01]\.\d+/.test(version)) return;
+  const given = version ?? member(document, "swagger");
+  throw new ContractError([
+    given === undefined
+      ? "The document has no member openapi."
+      : `The document has the version ${JSON.stringify(given)} of OpenAPI. The versions 3.0 and 3.1 are supported.`,
+  ]);
+}
+
+function checkedBasePath(basePath: string): string {
+  if (/^(\/[^/?#]+)*$/.test(basePath)) return basePath;
+  throw new ContractError([`The base path ${JSON.stringify(basePath)} is not "" and not a path such as "/v1".`]);
+}
+
+/** Computes the base paths of each `servers` once. Most operations have those of the document. */
+function memoize(read: (servers: unknown, where: string) => string[]) {
+  const known = new Map<unknown, string[]>();
+  return (servers: unknown, where: string): string[] => {
+    const paths = known.get(servers) ?? read(servers, where);
+    known.set(servers, paths);
+    return paths;
+  };
+}
+
+type Entries = ReturnType<typeof createTable>["entries"];
+
+/** Collects operations by their full paths, and rejects paths that match the same requests. */
+function createTable() {
+  const entries = new Map<string, { fullPath: string; entry: Entry }>();
+  /** The full paths by their lenient shapes. */
+  const lenient = new Map<string, string>();
+  const operations: Operation[] = [];
+
+  return {
+    entries,
+    operations,
+    add(operation: Operation, basePaths: readonly string[]): void {
+      operations.push(operation);
+      for (const basePath of basePaths) {
+        const fullPath = basePath + operation.path;
+        const { shape, entry } = entryFor(fullPath, operation.path);
+        entry.operations.set(operation.method, operation);
+        if (entries.size > maxEntries) throw new ContractError([`The document has more than ${maxEntries} paths.`]);
+        entries.set(shape, { fullPath, entry });
+      }
+    },
+  };
+
+  function entryFor(fullPath: string, path: string): { shape: string; entry: Entry } {
+    const template = parseTemplate(fullPath);
+    const same = entries.get(template.shape);
+    if (same && same.fullPath === fullPath && same.entry.path === path) {
+      return { shape: template.shape, entry: same.entry };
+    }
+    const { shape } = lenientTemplate(template);
+    const similar = same?.fullPath ?? lenient.get(shape);
+    if (similar !== undefined) {
+      throw new ContractError([
+        `The paths ${similar} and ${fullPath} are ambiguous: they differ at most in the names of parameters, case, encoding or slashes.`,
+      ]);
+    }
+    lenient.set(shape, fullPath);
+    return { shape: template.shape, entry: { path, operations: new Map() } };
+  }
+}
+
+function finder(entries: Entries): Pick<Contract, "match" | "allow"> {
+  const fixed = new Map<string, Entry>();
+  const all = [...entries.values()].map(({ fullPath, entry }) => ({ value: entry, template: parseTemplate(fullPath) }));
+  for (const { value, template } of all) {
+    if (template.segments.every(({ kind }) => kind === "text")) fixed.set(template.shape, value);
+    withHead(value.operations);
+  }
+  const strict = createMatcher(all.map(({ value, template }) => ({ value, segments: template.segments })));
+  const lenient = createMatcher(
+    all.map(({ value, template }) => ({ value, segments: lenientTemplate(template).segments })),
+  );
+  const isPlain = all.every(({ template }) => !/[A-Z%]/.test(template.shape));
+
+  /** Several if none of them has precedence. */
+  function find(target: string): readonly Entry[] {
+    const path = pathOfTarget(target);
+    if (path === undefined) return [];
+    const one = fixed.get(path);
+    if (one) return [one];
+    const found = strict.find(path.slice(1).split("/"));
+    if (found.length === 0 || (isPlain && isUnmistakable(path))) return found;
+    const segments = lenientSegments(path);
+    return segments && haveSameItems(found, lenient.find(segments)) ? found : [];
+  }
+
+  return {
+    match(method, target) {
+      const found = find(target).flatMap(({ operations }) => operations.get(method) ?? []);
+      return found.length <= 1 ? found[0] : found.reduce(requireBoth);
+    },
+    allow: (target) => [...new Set(find(target).flatMap(({ operations }) => [...operations.keys()]))],
+  };
+}
+
+const haveSameItems = (some: readonly Entry[], others: readonly Entry[]): boolean =>
+  some.length === others.length && some.every((entry) => others.includes(entry));
+
+/** HEAD has the rights of GET (RFC 9110, section 9.3.2). */
+function withHead(operations: Map<string, Operation>): void {
+  const get = operations.get("GET");
+  if (get && !operations.has("HEAD")) operations.set("HEAD", get);
+}
+
+/** It depends on the router which of them serves the request. */
+const requireBoth = (one: Operation, other: Operation): Operation => ({ ...one, ...both(one, other) });

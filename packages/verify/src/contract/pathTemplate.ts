@@ -1,0 +1,124 @@
+/** Path templates such as `/orders/{id}`, and the paths of requests, as segments. */
+import { ContractError } from "./document.ts";
+
+/**
+ * A part of a path between two slashes. A `text` matches itself, a `parameter` everything but nothing, and a `pattern`, such as
+ * `{name}.json`, what has all its texts in their order with something between them.
+ */
+export type Segment =
+  | { kind: "text"; text: string }
+  | { kind: "pattern"; texts: readonly string[] }
+  | { kind: "parameter" };
+
+export type PathTemplate = {
+  segments: readonly Segment[];
+  /** The template without the names of its parameters: `/orders/{}`. Equal shapes match the same paths. */
+  shape: string;
+};
+
+const maxPathLength = 2000;
+const maxSegments = 50;
+
+/**
+ * Parses a path template of a contract.
+ * @throws {ContractError}
+ */
+export function parseTemplate(path: string): PathTemplate {
+  const refuse = (reason: string): never => {
+    throw new ContractError([`The path ${path} ${reason}.`]);
+  };
+  if (!path.startsWith("/")) refuse("does not begin with a slash");
+  if (!path.isWellFormed()) refuse("is not valid Unicode");
+  if (path.length > maxPathLength) refuse(`is longer than ${maxPathLength} characters`);
+  if (/[?#\\;]/.test(path)) refuse("has one of the characters ? # \\ ;");
+  const names = [...path.matchAll(/\{([^{}/]+)\}/g)].map(([, name]) => name);
+  if (new Set(names).size < names.length) refuse("has a parameter twice");
+  const shape = path.replace(/\{[^{}/]+\}/g, "{}");
+  if (/[{}]/.test(shape.replaceAll("{}", ""))) refuse("has a brace that does not belong to a parameter");
+  if (shape.includes("{}{}")) refuse("has two parameters without a text between them");
+  const parts = shape.slice(1).split("/");
+  if (parts.length > maxSegments) refuse(`has more than ${maxSegments} segments`);
+  if (parts.slice(0, -1).includes("")) refuse("has an empty segment");
+  if (parts.some((part) => part === "." || part === "..")) refuse("has a segment of dots");
+  return { segments: parts.map(segmentOf), shape: `/${parts.map(encoded).join("/")}` };
+}
+
+/** @param part has `{}` for each parameter */
+export function segmentOf(part: string): Segment {
+  if (part === "{}") return { kind: "parameter" };
+  const texts = part.split("{}").map(encoded);
+  return texts.length === 1 ? { kind: "text", text: texts[0] ?? "" } : { kind: "pattern", texts };
+}
+
+/** As clients send it: what a path cannot contain is percent-encoded. */
+const encoded = (text: string): string =>
+  text.replace(/%[0-9a-f]{2}|[^\x21-\x7e]+|[%"<>^`|]/gi, (found) =>
+    /^%[0-9a-f]{2}$/i.test(found) ? found.toUpperCase() : encodeURIComponent(found),
+  );
+
+/** Whether a segment has the texts of a pattern. It takes the first place of each text that leaves one character before it. */
+export function matchesPattern(texts: readonly string[], segment: string): boolean {
+  const first = texts[0] ?? "";
+  const last = texts[texts.length - 1] ?? "";
+  if (!segment.startsWith(first) || !segment.endsWith(last)) return false;
+  let position = first.length;
+  for (const text of texts.slice(1, -1)) {
+    const found = segment.indexOf(text, position + 1);
+    if (found < 0) return false;
+    position = found + text.length;
+  }
+  return position + 1 <= segment.length - last.length;
+}
+
+/** @returns the path of a request target, without its query; `undefined` if no client that follows RFC 3986 sends it */
+export function pathOfTarget(target: string): string | undefined {
+  const end = target.indexOf("?");
+  const path = end < 0 ? target : target.slice(0, end);
+  return path.length <= maxRequestPathLength && isPath.test(path) ? path : undefined;
+}
+
+const maxRequestPathLength = 8192;
+
+/** Visible ASCII characters without `#` and `\`, which some URL parsers take for a fragment and for a slash. */
+const isPath = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
+
+/**
+ * Whether every router reads a path alike, as long as the contract has no capitals. False for a capital, a dot at the beginning of
+ * a segment, a `%` and every other character that a router may treat.
+ */
+export const isUnmistakable = (path: string): boolean => /^(?:\/(?:[a-z0-9_-][a-z0-9_.-]*)?)+$/.test(path);
+
+const maxDecodings = 4;
+
+/**
+ * The segments of a path as a router or a proxy could read them that decodes percent-encoding (repeatedly), ignores case and
+ * empty segments, and cuts `;` and what follows it.
+ * @returns `undefined` for a path that no reading makes safe: with segments of dots, control characters or malformed encoding
+ */
+export function lenientSegments(path: string): string[] | undefined {
+  // Some routers take the first `;` for the beginning of the query.
+  const semicolon = path.indexOf(";");
+  if (semicolon >= 0 && path.includes("/", semicolon)) return undefined;
+  let text = path;
+  for (let count = 0; text.includes("%"); count += 1) {
+    const decoded = decode(text);
+    // The path itself must be valid. What it decodes to may contain a `%`.
+    if (decoded === undefined && count === 0) return undefined;
+    if (decoded === undefined || decoded === text) break;
+    if (count === maxDecodings) return undefined;
+    text = decoded;
+  }
+  const parts = text.toLowerCase().split(/[/\\]/);
+  if (parts.some((part) => /^\.\.?(;|$)/.test(part))) return undefined;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is rejected
+  if (/[\x00-\x1f\x7f]/.test(text)) return undefined;
+  return parts.map((part) => part.replace(/;.*$/s, "")).filter((part) => part !== "");
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

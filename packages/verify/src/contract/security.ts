@@ -1,0 +1,169 @@
+/** The `security` of operations: which credentials and scopes a request needs. */
+import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
+
+/** What a `security` means for a credential in the Authorization header. */
+export type Security = {
+  /**
+   * The scopes of each alternative. A credential is sufficient if it has all scopes of one of them. Empty if the operation is open:
+   * its credentials are ignored.
+   */
+  alternatives: readonly (readonly string[])[];
+  /** Whether the operation also serves requests without sufficient credentials: `[]`, or `{}` as one of the alternatives. */
+  allowsAnonymous: boolean;
+  /** Whether an alternative has a scheme of the type `http` with `basic`. */
+  offersBasic: boolean;
+  /** Whether an alternative has another scheme. */
+  offersBearer: boolean;
+};
+
+type Scheme = {
+  kind: "basic" | "bearer" | "unsupported";
+  /** What it is, for a reason. */
+  description: string;
+  /** Whether OpenAPI allows scopes for it. */
+  hasScopes: boolean;
+};
+
+const maxAlternatives = 50;
+const maxScopes = 100;
+
+/** RFC 6749, section 3.3. */
+const isScope = (value: unknown): value is string =>
+  typeof value === "string" && value.length <= 256 && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(value);
+
+/**
+ * @returns a function that reads the `security` of an operation or of the document. It throws {ContractError} if the value is
+ * malformed, if it names a scheme that does not exist, and if Latchkey can check none of its alternatives
+ */
+export function securityReader(document: Members): (value: unknown, where: string) => Security {
+  const schemes = new Map<string, Scheme>();
+
+  return (value, where) => {
+    if (!Array.isArray(value)) throw new ContractError([`${where}: security is not a list.`]);
+    if (value.length > maxAlternatives) {
+      throw new ContractError([`${where}: security has more than ${maxAlternatives} alternatives.`]);
+    }
+    if (value.length === 0) return open;
+    const alternatives = value.map((alternative: unknown) => readAlternative(alternative, where));
+    const supported = alternatives.filter(({ unsupported }) => unsupported.length === 0);
+    if (supported.length === 0) throw new ContractError([unsupportedReason(alternatives, where)]);
+    const used = supported.flatMap(({ kinds }) => kinds);
+    return {
+      alternatives: supported.filter(({ isAnonymous }) => !isAnonymous).map(({ scopes }) => scopes),
+      allowsAnonymous: supported.some(({ isAnonymous }) => isAnonymous),
+      offersBasic: used.includes("basic"),
+      offersBearer: used.includes("bearer"),
+    };
+  };
+
+  function readAlternative(alternative: unknown, where: string) {
+    if (!isObject(alternative)) throw new ContractError([`${where}: an alternative of security is not an object.`]);
+    const named = Object.entries(alternative).map(([name, scopes]) => ({ ...schemeOf(name, where), name, scopes }));
+    for (const { name, scopes, hasScopes, description } of named) {
+      if (!Array.isArray(scopes) || !scopes.every(isScope) || scopes.length > maxScopes) {
+        throw new ContractError([`${where}: the scopes of ${name} are not a list of scopes (RFC 6749, section 3.3).`]);
+      }
+      if (scopes.length > 0 && !hasScopes) {
+        throw new ContractError([
+          `${where}: ${name} is ${description}. OpenAPI 3.0 allows scopes for oauth2 and openIdConnect only; 3.1 allows them for every scheme.`,
+        ]);
+      }
+    }
+    return {
+      isAnonymous: named.length === 0,
+      scopes: unique(named.flatMap(({ scopes }) => scopes as string[])),
+      kinds: named.map(({ kind }) => kind),
+      unsupported: named
+        .filter(({ kind }) => kind === "unsupported")
+        .map(({ name, description }) => `${name} is ${description}`),
+    };
+  }
+
+  function schemeOf(name: string, where: string): Scheme {
+    const known = schemes.get(name);
+    if (known) return known;
+    const components = member(document, "components");
+    const declared = isObject(components) ? member(components, "securitySchemes") : undefined;
+    const value = isObject(declared) ? member(declared, name) : undefined;
+    if (value === undefined) {
+      throw new ContractError([`${where}: security names ${name}, which components.securitySchemes does not have.`]);
+    }
+    const place = `components.securitySchemes.${name}`;
+    const scheme = readScheme(resolve(document, value, place), place, isVersion30(document));
+    schemes.set(name, scheme);
+    return scheme;
+  }
+}
+
+const open: Security = { alternatives: [], allowsAnonymous: true, offersBasic: false, offersBearer: false };
+
+const isVersion30 = (document: Members): boolean => String(member(document, "openapi")).startsWith("3.0.");
+
+/** Latchkey reads tokens and API keys from the Authorization header. */
+function readScheme(scheme: Members, place: string, isLimited: boolean): Scheme {
+  const hasScopes = !isLimited;
+  const text = (name: string): string => {
+    const value = member(scheme, name);
+    if (typeof value !== "string") throw new ContractError([`${place} has no ${name}.`]);
+    return value;
+  };
+  const type = text("type");
+  switch (type) {
+    case "http": {
+      const name = text("scheme").toLowerCase();
+      const kind = name === "basic" || name === "bearer" ? name : "unsupported";
+      return { kind, description: `the HTTP scheme ${name}`, hasScopes };
+    }
+    case "apiKey": {
+      const isAuthorization = text("in") === "header" && text("name").toLowerCase() === "authorization";
+      const description = `an API key in the ${text("in")} ${text("name")}`;
+      return { kind: isAuthorization ? "bearer" : "unsupported", description, hasScopes };
+    }
+    case "oauth2":
+    case "openIdConnect":
+      return { kind: "bearer", description: type, hasScopes: true };
+    case "mutualTLS":
+      return { kind: "unsupported", description: "mutual TLS", hasScopes };
+    default:
+      throw new ContractError([`${place} has the unknown type ${type}.`]);
+  }
+}
+
+const unsupportedReason = (alternatives: readonly { unsupported: readonly string[] }[], where: string): string => {
+  const reasons = new Set(alternatives.flatMap(({ unsupported }) => unsupported));
+  return `${where}: Latchkey checks credentials in the Authorization header only, but ${[...reasons].join(", and ")}. Add an alternative with the type http and the scheme bearer.`;
+};
+
+/**
+ * Compares the scopes of a credential with a `security`.
+ * @returns the scopes that are missing for the alternative that lacks the fewest; empty if the credential is sufficient
+ */
+export function missingScopes(
+  { alternatives }: Pick<Security, "alternatives">,
+  hasScope: (scope: string) => boolean,
+): readonly string[] {
+  let fewest: readonly string[] | undefined;
+  for (const scopes of alternatives) {
+    const missing = scopes.filter((scope) => !hasScope(scope));
+    if (missing.length === 0) return missing;
+    if (fewest === undefined || missing.length < fewest.length) fewest = missing;
+  }
+  return fewest ?? [];
+}
+
+/** What a request needs that two operations match: the rights of both. */
+export function both(one: Security, other: Security): Security {
+  const combined = one.alternatives.flatMap((some) => other.alternatives.map((more) => unique([...some, ...more])));
+  return {
+    alternatives: [
+      ...combined,
+      ...(one.allowsAnonymous ? other.alternatives : []),
+      ...(other.allowsAnonymous ? one.alternatives : []),
+    ],
+    allowsAnonymous: one.allowsAnonymous && other.allowsAnonymous,
+    offersBasic: one.offersBasic || other.offersBasic,
+    offersBearer: one.offersBearer || other.offersBearer,
+  };
+}
+
+const unique = (scopes: readonly string[]): string[] => [...new Set(scopes)];

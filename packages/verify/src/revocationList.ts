@@ -1,0 +1,61 @@
+/** The revocation list in memory, by subject. */
+const minuteMs = 60_000;
+
+/** Revokes the tokens of a subject whose epoch is lower. */
+export type RevocationEntry = { subject: string; minimumEpoch: number; expiresAtMs: number };
+
+export type RevocationList = {
+  /** If a subject has several entries, the highest epoch and the latest expiry count. So no entry can revive a token. */
+  add(entry: RevocationEntry): void;
+  /** The lowest epoch of the subject whose tokens are not revoked. Zero if there is no entry. */
+  minimumEpoch(subject: string): number;
+  /** Removes the entries that have expired, to the minute. */
+  removeExpired(nowMs: number): void;
+  /** Whether the clock was set back, so that entries were removed too early. */
+  lacksEntriesAt(nowMs: number): boolean;
+  /** The number of subjects. */
+  size(): number;
+};
+
+/** Latchkey keeps an entry for this time after the last token that it revokes has expired. */
+const entryMarginMs = 300_000;
+
+export function createRevocationList(): RevocationList {
+  const entries = new Map<string, { minimumEpoch: number; minute: number }>();
+  /** Subjects by the minute in which an entry expires, so that a removal does not iterate over all entries. */
+  const expiring = new Map<number, Set<string>>();
+  let removedAtMs = -Infinity;
+
+  return {
+    add({ subject, minimumEpoch, expiresAtMs }) {
+      const known = entries.get(subject);
+      const minute = Math.max(Math.ceil(expiresAtMs / minuteMs), known?.minute ?? 0);
+      entries.set(subject, { minimumEpoch: Math.max(minimumEpoch, known?.minimumEpoch ?? 0), minute });
+      if (known?.minute === minute) return;
+      if (known) removeFrom(known.minute, subject);
+      const subjects = expiring.get(minute) ?? new Set();
+      expiring.set(minute, subjects.add(subject));
+    },
+
+    minimumEpoch: (subject) => entries.get(subject)?.minimumEpoch ?? 0,
+
+    removeExpired(nowMs) {
+      for (const [minute, subjects] of expiring) {
+        if (minute * minuteMs > nowMs) continue;
+        expiring.delete(minute);
+        for (const subject of subjects) entries.delete(subject);
+        removedAtMs = Math.max(removedAtMs, nowMs);
+      }
+    },
+
+    lacksEntriesAt: (nowMs) => nowMs < removedAtMs - entryMarginMs,
+
+    size: () => entries.size,
+  };
+
+  function removeFrom(minute: number, subject: string): void {
+    const subjects = expiring.get(minute);
+    subjects?.delete(subject);
+    if (subjects?.size === 0) expiring.delete(minute);
+  }
+}
