@@ -32,8 +32,10 @@ import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
+import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
+import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
-import type { Handlers } from "./openapi/binding.ts";
+import type { Handlers, OperationId } from "./openapi/binding.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { Revocations } from "./revocations/revocations.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
@@ -54,6 +56,9 @@ import {
 import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
 import type { Users } from "./users/users.ts";
 
+/** In bytes, of the operations whose bodies may be larger than all others: they may have the contract of an API. */
+export const bodyLimits: Partial<Record<OperationId, number>> = { createApi: 1_048_576, updateApi: 1_048_576 };
+
 /** What the handlers depend on. */
 export type HandlerDependencies = {
   access: Access;
@@ -63,6 +68,7 @@ export type HandlerDependencies = {
   apiKeys: ApiKeys;
   roles: Roles;
   apis: Apis;
+  forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
@@ -123,6 +129,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
+  forwardAuth: forwardAuth(dependencies.forwardAuth),
 
   getResource,
 

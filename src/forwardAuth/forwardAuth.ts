@@ -62,9 +62,8 @@ type Parts = {
 
 /** What a request needs. */
 type Rule = {
-  /** Empty if credentials are not looked at. */
   schemes: readonly Scheme[];
-  /** Sets of scopes. All scopes of one set are needed. */
+  /** Sets of scopes. All scopes of one set are needed. Without a set, nothing is, and credentials are ignored. */
   alternatives: readonly (readonly string[])[];
   /** Whether a request without valid credentials, or without the scopes, may pass. */
   isOptional: boolean;
@@ -80,7 +79,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   return async ({ audience, scope, headers, authorization }) => {
     const api = audience === undefined ? undefined : await find(audience);
     const rule = ruleFor(api, scope, headers);
-    if (rule.schemes.length === 0 || (rule.isOptional && authorization === undefined)) return undefined;
+    if (rule.alternatives.length === 0 || (rule.isOptional && authorization === undefined)) return undefined;
     const context = requestContext();
     context.acceptedSchemes = rule.schemes;
     const principal = await authenticateBy(rule, authorization, api).catch((error: unknown) => {
@@ -172,25 +171,21 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   }
 }
 
-/** @param apiScopes the scopes of the API. A scope that it does not have, or no longer, cannot be met */
-function ruleOf({ requirements, offersBasic, offersBearer }: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
-  const named = requirements.filter(({ isAnonymous }) => !isAnonymous);
-  for (const { scopes } of named) {
-    const unknown = scopes.find((name) => !apiScopes.has(name));
-    if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
-  }
-  return {
-    schemes: [
-      ...(offersBasic ? (["basicAuth"] as const) : []),
-      ...(offersBearer ? (["bearerAuth", "apiKeyAuth"] as const) : []),
-    ],
-    alternatives: named.map(({ scopes }) => scopes),
-    isOptional: named.length < requirements.length,
-  };
+/**
+ * @param apiScopes the scopes of the API
+ * @throws {Error} for a scope that the API no longer has
+ */
+function ruleOf(operation: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
+  const { alternatives, allowsAnonymous, offersBasic, offersBearer } = operation;
+  const unknown = alternatives.flat().find((name) => !apiScopes.has(name));
+  if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
+  const basic: readonly Scheme[] = offersBasic ? ["basicAuth"] : [];
+  const bearer: readonly Scheme[] = offersBearer ? ["bearerAuth", "apiKeyAuth"] : [];
+  return { schemes: [...basic, ...bearer], alternatives, isOptional: allowsAnonymous };
 }
 
 /** Scopes that the proxy names are needed in any case, so that credentials are, too. */
 function withScopes(rule: Rule, scopes: readonly string[]): Rule {
-  const { schemes, alternatives } = rule.schemes.length > 0 ? rule : anyCredential;
+  const { schemes, alternatives } = rule.alternatives.length > 0 ? rule : anyCredential;
   return { schemes, alternatives: alternatives.map((others) => [...others, ...scopes]), isOptional: false };
 }

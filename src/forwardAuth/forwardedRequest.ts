@@ -75,7 +75,10 @@ function requireComplete({ methods, targets }: { methods: Found[]; targets: Foun
 }
 
 const missing = (header: Name, other: Found | undefined): Problem =>
-  invalidRequest({ header, detail: `is missing, although ${other?.header} is sent. The proxy must set or remove both` });
+  invalidRequest({
+    header,
+    detail: `is missing, although ${other?.header} is sent. The proxy must set or remove both`,
+  });
 
 /** @returns the value that all headers have; `undefined` without one. @throws {Problem} `invalid-request` */
 function requireOne(found: readonly Found[]): string | undefined {

@@ -138,11 +138,7 @@ const refusals = {
  * @param problem names the reason in the Bearer challenge, if it was the token (RFC 6750, section 3.1)
  * @param destination `Sec-Fetch-Dest` of the request (W3C Fetch Metadata); `undefined` from curl and from old browsers
  */
-export function challenges(
-  schemes: readonly Scheme[],
-  { slug }: Problem,
-  destination: string | undefined,
-): string[] {
+export function challenges(schemes: readonly Scheme[], { slug }: Problem, destination: string | undefined): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
   const offersBasic = schemes.includes("basicAuth");
   // An operation without security can reject a token in the body, as a refresh does.

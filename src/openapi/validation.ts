@@ -9,13 +9,18 @@ import * as OpenApiValidator from "express-openapi-validator";
 import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
+import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 
-/** Far above every declared body. */
-const bodyLimitBytes = 16_384;
-/** A body of that size usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones fill memory. */
-const maxChunks = 1_024;
+/** Of operations without a limit of their own. */
+const defaultLimitBytes = 16_384;
+/**
+ * Of a body with the default limit, which usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones
+ * fill memory. A larger body arrives in packets of about 1,400 bytes, or smaller.
+ */
+const minChunks = 1_024;
+const bytesOfChunk = 256;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
 
@@ -47,7 +52,11 @@ export type RequestValidator = (
   response: Response,
 ) => Promise<void> | undefined;
 
-export function requestValidator(contract: Contract): RequestValidator {
+/** @param bodyLimits in bytes, for operations whose bodies may be larger than 16 KiB */
+export function requestValidator(
+  contract: Contract,
+  bodyLimits: Partial<Record<OperationId, number>> = {},
+): RequestValidator {
   const validators = OpenApiValidator.middleware({
     apiSpec: inputOnly(contract),
     validateApiSpec: false, // `npm run lint` validates it
@@ -64,12 +73,15 @@ export function requestValidator(contract: Contract): RequestValidator {
   });
 
   const validate = inOrder(validators);
-  const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
-  const readers = new Map(types.map((type) => [type, bodyReader(type)]));
+  const readers = new Map(
+    contract.operations.flatMap(({ id, requestType }) =>
+      requestType === undefined ? [] : [[id, bodyReader(requestType, bodyLimits[id] ?? defaultLimitBytes)]],
+    ),
+  );
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
-    const reader = isRead ? readers.get(operation.requestType ?? "") : undefined;
+    const reader = isRead ? readers.get(operation.id) : undefined;
     if (reader) await run(reader, request, response);
     // The validator compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones,
     // or a client could fill the memory.
@@ -117,10 +129,12 @@ function requireDeclaredQuery({ query }: Operation, request: Request): void {
 }
 
 /** Reads a body as JSON in UTF-8. It must not be compressed, so that its limit also limits the work. */
-function bodyReader(type: string): RequestHandler {
+function bodyReader(type: string, limitBytes: number): RequestHandler {
+  const maxChunks = Math.max(minChunks, limitBytes / bytesOfChunk);
+  const tooLarge = () => new Problem("payload-too-large", { detail: `The body exceeds ${limitBytes} bytes.` });
   const read = express.json({
     type,
-    limit: bodyLimitBytes,
+    limit: limitBytes,
     inflate: false,
     verify: (_request, _response, bytes) => {
       if (!isUtf8(bytes)) throw new Error("not UTF-8"); // body-parser makes it `entity.verify.failed`
@@ -129,7 +143,7 @@ function bodyReader(type: string): RequestHandler {
   return (request, response, next) => {
     if (!hasBody(request)) throw invalidRequest({ pointer: "#", detail: "a body is required" });
     if (!isDeclaredType(request.headers["content-type"], type)) throw unsupported(type);
-    if (Number(request.headers["content-length"] ?? 0) > bodyLimitBytes) throw tooLarge();
+    if (Number(request.headers["content-length"] ?? 0) > limitBytes) throw tooLarge();
     request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
     // The server emits a problem if a body is late or malformed. body-parser would wait for the end of the body.
@@ -147,7 +161,7 @@ function bodyReader(type: string): RequestHandler {
         request.removeAllListeners("data").resume();
         response.setHeader("Connection", "close");
         next(tooLarge());
-      } else if (arrived > bodyLimitBytes) next(tooLarge());
+      } else if (arrived > limitBytes) next(tooLarge());
     });
   };
 }
@@ -184,7 +198,7 @@ function run(middleware: RequestHandler, request: Request, response: Response): 
 function asProblem(error: unknown, body: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
-  if (status === 413) return tooLarge();
+  if (status === 413) return new Problem("payload-too-large");
   if (status === 415) return unsupported("application/json");
   if (status !== 400 && type !== "entity.verify.failed") return error;
   const found = (errors ?? []).slice(0, maxErrors).map((error) => requestError(error, body));
@@ -224,8 +238,6 @@ const bodyErrors: Record<string, string> = {
   "entity.parse.failed": "is not a JSON object or array",
   "entity.verify.failed": "is not UTF-8",
 };
-
-const tooLarge = () => new Problem("payload-too-large", { detail: `The body exceeds ${bodyLimitBytes} bytes.` });
 
 const unsupported = (type: string) =>
   new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });
