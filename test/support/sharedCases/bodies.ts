@@ -1,9 +1,13 @@
 /** 400, 408, 413 and 415: request bodies that are not read, or not to their end. */
 import { expect } from "vitest";
+import type { OperationId } from "../../../src/openapi/binding.ts";
+import { bodyLimits } from "../../../src/operations.ts";
 import { type CasesByStatus, each, type OperationUnderTest } from "../cases.ts";
 import { basicAuthorization, type Sent, sendRaw } from "../client.ts";
 
-export function bodyCases({ service, operation: { method }, target, request }: OperationUnderTest): CasesByStatus {
+export function bodyCases({ service, operation, target, request }: OperationUnderTest): CasesByStatus {
+  const { method } = operation;
+  const tooLarge = (bodyLimits[operation.id as OperationId] ?? 16_384) + 4_000;
   const withoutBody = async (): Promise<Sent> => {
     const { json: _, ...rest } = await request();
     return rest;
@@ -47,7 +51,7 @@ export function bodyCases({ service, operation: { method }, target, request }: O
       },
       "as soon as the length or the bytes so far are too large": async () => {
         const lines = await head();
-        const chunk = `${(20_000).toString(16)}\r\n${"x".repeat(20_000)}\r\n`;
+        const chunk = `${tooLarge.toString(16)}\r\n${"x".repeat(tooLarge)}\r\n`;
         for (const rest of ["Content-Length: 300000000\r\n\r\n{", `Transfer-Encoding: chunked\r\n\r\n${chunk}`]) {
           const answer = await sendRaw(service.url, lines + rest, method, target);
           expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });
