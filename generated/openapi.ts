@@ -1260,8 +1260,39 @@ export interface components {
             /** @description The public keys that verify tokens. */
             keys: components["schemas"]["Jwk"][];
         };
-        /** @description An Ed25519 public key (RFC 8037). */
+        /** @description A public key (RFC 7517). It verifies signatures of its `alg` only. */
         Jwk: {
+            /**
+             * @description Key type.
+             * @example EC
+             * @constant
+             */
+            kty: "EC";
+            /**
+             * @description Curve.
+             * @example P-256
+             * @constant
+             */
+            crv: "P-256";
+            /**
+             * @description The signature algorithm.
+             * @example ES256
+             * @constant
+             */
+            alg: "ES256";
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
+            /**
+             * @description The x coordinate.
+             * @example MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4
+             */
+            x: string;
+            /**
+             * @description The y coordinate.
+             * @example 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM
+             */
+            y: string;
+        } | {
             /**
              * @description Key type.
              * @example OKP
@@ -1280,23 +1311,50 @@ export interface components {
              * @constant
              */
             alg: "EdDSA";
-            /**
-             * @description The use of the key.
-             * @example sig
-             * @constant
-             */
-            use: "sig";
-            /**
-             * @description The key's RFC 7638 thumbprint.
-             * @example kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k
-             */
-            kid: string;
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
             /**
              * @description The public key.
              * @example 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
              */
             x: string;
+        } | {
+            /**
+             * @description Key type.
+             * @example RSA
+             * @constant
+             */
+            kty: "RSA";
+            /**
+             * @description The signature algorithm.
+             * @example RS256
+             * @constant
+             */
+            alg: "RS256";
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
+            /**
+             * @description The modulus.
+             * @example w36nfJr2a_GL_Ry-dP_b49Pxu47_UE1x4n7E-EPwBJsHwRVGVmZEOuKBnS66oV0WtDK1ewwmf7NIZHGMcU8erz72J7o6bxSGNKY1QG1W-anqnTvYSCpZs2uqPUUnnaXAknLkA8ks-Xcwf1pZeLbhfju2hMRnV8uZKuw1wb_cwefPdGhM8nJkGR5v7XXV4N-TYVkKRZBYOmn-l3rOyFn66fBMlnc2XXLlG2XsP5mtEawaXtAFmNlA_ZI7RBKW2ZLnaThVbevIWat1bPvt8Q1R9DU2tIRR0JnlS5WNrEAQvspGaw-R7oaTTP8N3tXX0S-4jVcGkB11RmZ4h5tN7rBrew
+             */
+            n: string;
+            /**
+             * @description The exponent.
+             * @example AQAB
+             */
+            e: string;
         };
+        /**
+         * @description The use of the key.
+         * @example sig
+         * @constant
+         */
+        KeyUse: "sig";
+        /**
+         * @description The key's RFC 7638 thumbprint.
+         * @example cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s
+         */
+        KeyId: string;
         /** @description A healthy instance. */
         Health: {
             /**

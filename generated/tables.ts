@@ -109,6 +109,7 @@ export type SigningKeysRow = {
   created_at: Date;
   activates_at: Date;
   revoked_at: Date | null;
+  algorithm: string;
 };
 
 export type ThrottleRow = {
@@ -154,7 +155,7 @@ declare module "knex/types/tables.js" {
     revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
     roles: Knex.CompositeTableType<RolesRow, Optional<RolesRow, "description" | "scopes" | "version" | "created_at" | "updated_at">>;
     sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at" | "audience" | "scopes">>;
-    signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at">>;
+    signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at" | "algorithm">>;
     throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
     token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
     user_roles: Knex.CompositeTableType<UserRolesRow, UserRolesRow>;

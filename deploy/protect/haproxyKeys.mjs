@@ -11,12 +11,16 @@ import { join } from "node:path";
 const files = 3;
 
 async function update(url, folder) {
-  const response = await fetch(`${url}/.well-known/jwks.json`, { redirect: "error", signal: AbortSignal.timeout(10_000) });
+  const response = await fetch(`${url}/.well-known/jwks.json`, {
+    redirect: "error",
+    signal: AbortSignal.timeout(10_000),
+  });
   if (!response.ok) throw new Error(`${url} responded with ${response.status}.`);
   const { keys } = await response.json();
   const usable = keys.filter(({ kty, crv }) => kty === "EC" && crv === "P-256");
   if (usable.length === 0) throw new Error("There is no ES256 key. Set SIGNING_ALG=ES256.");
-  if (usable.length > files) throw new Error(`There are ${usable.length} keys. Name more files in haproxy.cfg and here.`);
+  if (usable.length > files)
+    throw new Error(`There are ${usable.length} keys. Name more files in haproxy.cfg and here.`);
   const texts = usable.map((key) => createPublicKey({ key, format: "jwk" }).export({ type: "spki", format: "pem" }));
   await mkdir(folder, { recursive: true });
   let hasChanged = false;

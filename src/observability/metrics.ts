@@ -19,6 +19,7 @@ export type Gauges = {
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
   revocations(): { stalenessSeconds: number; size: number };
+  signingAlgorithm(): string | undefined;
   auditEventsDropped(): number;
 };
 
@@ -121,7 +122,8 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
     /** Registers the gauges. */
-    registerGauges({ operations, connections, hashing, database, revocations, auditEventsDropped }: Gauges): void {
+    registerGauges(gauges: Gauges): void {
+      const { operations, connections, hashing, database, revocations, signingAlgorithm } = gauges;
       // Otherwise a counter would start at 1, and an alert on its increase would miss the first error.
       for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
@@ -153,8 +155,18 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         registry,
         "latchkey_audit_events_dropped_total",
         "Audit events that are in the log and were not stored: too many refusals, or no database for too long.",
-        auditEventsDropped,
+        gauges.auditEventsDropped,
       );
+      new Gauge({
+        name: "latchkey_signing_key_info",
+        help: "Always 1. The label is the algorithm of new tokens.",
+        labelNames: ["algorithm"],
+        registers,
+        collect() {
+          this.reset();
+          this.set({ algorithm: signingAlgorithm() ?? "none" }, 1);
+        },
+      });
     },
   };
 }

@@ -170,7 +170,7 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, signingKeys }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -182,6 +182,7 @@ async function serveMetrics(
     database: storage.database.load,
     auditEventsDropped: () => observability.auditWriter.current?.dropped() ?? 0,
     revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
+    signingAlgorithm: signingKeys.algorithm,
   });
   const { metricsHost, metricsPort } = config;
   if (worker || metricsPort === undefined) return;
