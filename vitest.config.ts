@@ -6,13 +6,22 @@ import { progress } from "./test/support/progress.ts";
 const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement.test.ts"];
 
 /**
+ * Tests that read the time, but need not run alone. They mostly wait for programs that they start, and the times that they
+ * allow are several times what those need.
+ */
+const patient = ["commandLine", "keyRotation", "shutdown", "tls", "tracing"].map(
+  (name) => `test/promises/${name}.test.ts`,
+);
+
+/**
  * Tests that run alone, because others at the same time would change what they measure: those that read the time, memory or CPU
  * time, and those whose requests need all cores.
  */
 const alone = [
   ...readdirSync("test/promises")
     .map((name) => `test/promises/${name}`)
-    .filter((file) => /performance\.now\(|memoryUsage\(|cpuUsage\(/.test(readFileSync(file, "utf8"))),
+    .filter((file) => /performance\.now\(|memoryUsage\(|cpuUsage\(/.test(readFileSync(file, "utf8")))
+    .filter((file) => !patient.includes(file)),
   ...[
     "clocks",
     "fairConnections",

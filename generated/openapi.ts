@@ -388,6 +388,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow revocations
+         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for four minutes.
+         */
+        get: operations["listRevocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/roles": {
         parameters: {
             query?: never;
@@ -542,6 +562,66 @@ export interface paths {
         get: operations["getJwks"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/oauth-authorization-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the server metadata
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         */
+        get: operations["getServerMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/introspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify a token
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         */
+        post: operations["introspectToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a token by its value
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). A token that belongs to a session ends the session and all its tokens. This instance rejects them immediately, every other instance within a second. Whoever has a token may revoke it, so no other credentials are needed, and client authentication is ignored. The response is the same for a text that is no valid token.
+         */
+        post: operations["revokeOAuthToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1355,6 +1435,194 @@ export interface components {
          * @example cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s
          */
         KeyId: string;
+        /** @description Authorization server metadata (RFC 8414, section 2). */
+        ServerMetadata: {
+            /**
+             * Format: uri
+             * @description The `iss` of all tokens.
+             * @example https://auth.example
+             */
+            issuer: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /.well-known/jwks.json`.
+             * @example https://auth.example/.well-known/jwks.json
+             */
+            jwks_uri: string;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/introspect`.
+             * @example https://auth.example/oauth/introspect
+             */
+            introspection_endpoint: string;
+            /** @description How the caller of the introspection endpoint authenticates. `Bearer` is a token or an API key. */
+            introspection_endpoint_auth_methods_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/revoke`.
+             * @example https://auth.example/oauth/revoke
+             */
+            revocation_endpoint: string;
+            /** @description How the caller of the revocation endpoint authenticates. It need not. */
+            revocation_endpoint_auth_methods_supported: string[];
+            /** @description The scopes of this service. Those of registered APIs are not listed. */
+            scopes_supported: string[];
+            /** @description Empty, because there is no authorization endpoint. */
+            response_types_supported: string[];
+            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
+             * @example https://auth.example/docs
+             */
+            service_documentation?: string;
+        };
+        /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        IntrospectionRequest: {
+            token: components["schemas"]["PresentedToken"];
+            token_type_hint?: components["schemas"]["TokenTypeHint"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The token to revoke. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        RevocationRequest: {
+            token: components["schemas"]["PresentedToken"];
+            token_type_hint?: components["schemas"]["TokenTypeHint"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * @description An access token, a refresh token, an API key, or any other text.
+         * @example lk_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3TQtQq
+         */
+        PresentedToken: string;
+        /**
+         * @description What the token may be. The service ignores it, because it recognizes each kind of token by its form.
+         * @example access_token
+         */
+        TokenTypeHint: string;
+        /** @description Whether a token is valid, and what is known about it (RFC 7662, section 2.2). */
+        Introspection: components["schemas"]["InactiveToken"] | components["schemas"]["ActiveToken"];
+        /** @description A text that is not a valid token now. */
+        InactiveToken: {
+            /**
+             * @description Always `false`.
+             * @example false
+             * @constant
+             */
+            active: false;
+        };
+        /** @description A valid token. */
+        ActiveToken: {
+            /**
+             * @description Always `true`.
+             * @example true
+             * @constant
+             */
+            active: true;
+            /**
+             * @description The kind of token. A service must not accept a refresh token as an access token.
+             * @example access_token
+             */
+            token_type: "access_token" | "api_key" | "refresh_token";
+            /**
+             * @description What the token allows now, separated by spaces: the scopes of the credential that the user has. Empty if it allows nothing. For a token for this service, these are scopes of this service, also if the token is not limited. Absent for a refresh token, which allows nothing at any service.
+             * @example orders:read
+             */
+            scope?: string;
+            /**
+             * @description The client that the token was issued to. Always `latchkey`.
+             * @example latchkey
+             */
+            client_id: string;
+            /**
+             * @description The user's name when the token was issued.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * Format: uuid
+             * @description The user's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The API that the token is for, or this service. Absent for an API key, which is valid for every API that has one of its scopes.
+             * @example https://orders.example/v1
+             */
+            aud?: string;
+            /**
+             * @description This service.
+             * @example https://auth.example
+             */
+            iss: string;
+            /**
+             * @description When the token was issued, in seconds since 1970. Absent for an API key.
+             * @example 1795685400
+             */
+            iat?: number;
+            /**
+             * @description When the token expires, in seconds since 1970. Absent for an API key that does not expire.
+             * @example 1795686000
+             */
+            exp?: number;
+            /**
+             * Format: uuid
+             * @description The id of an access token.
+             * @example 6b0b7a6e-2f6f-4b1e-9d0f-0c1d2e3f4a5b
+             */
+            jti?: string;
+            /**
+             * Format: uuid
+             * @description The id of the session, if the token has one.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sid?: string;
+            /** @description The user's roles, without `default`. Those of a token for an API are as of its issue. Absent for a refresh token. */
+            roles?: components["schemas"]["RoleName"][];
+            /**
+             * Format: uuid
+             * @description The id of an API key.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            api_key_id?: string;
+            /**
+             * @description The `epoch` claim of an access token. The revocation list revokes tokens by it.
+             * @example 0
+             */
+            epoch?: number;
+            /**
+             * @description The `epochs` claim of a token for an API.
+             * @example {
+             *       "role:clerk": 1
+             *     }
+             */
+            epochs?: {
+                [key: string]: number;
+            };
+            /** @description The subjects of the revocation list whose next entry may make this response outdated. A service that follows the list may use the response until then, or until `exp`. Absent for a refresh token. */
+            revocation_subjects?: string[];
+        };
+        /** @description An error of an OAuth endpoint (RFC 6749, section 5.2). */
+        OAuthError: {
+            /**
+             * @description The error code.
+             * @example invalid_request
+             */
+            error: string;
+            /**
+             * @description An explanation of this occurrence, for people, in ASCII. Programs should not parse it.
+             * @example The request is not valid: token is required.
+             */
+            error_description: string;
+            /**
+             * Format: uri-reference
+             * @description The page that explains the problem.
+             * @example /problems/invalid-request
+             */
+            error_uri: string;
+        };
         /** @description A healthy instance. */
         Health: {
             /**
@@ -1446,6 +1714,45 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description A part of the revocation list. */
+        RevocationPage: {
+            /** @description Entries of the list, in no particular order. An entry may be repeated. */
+            entries: components["schemas"]["RevocationEntry"][];
+            /**
+             * @description The cursor for the next request, which any instance understands.
+             * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+             */
+            next: string;
+            /**
+             * @description Whether more entries are available now. If so, repeat the request with `next` at once.
+             * @example false
+             */
+            has_more: boolean;
+            /**
+             * @description With `has_more: false`, the entries up to `next` are all that were revoked up to a time. This is that time, in milliseconds after the service received the request. Usually negative, or less than the time for which the request was held. Add it to the time at which you sent the request, on your own clock.
+             * @example -412
+             */
+            complete_at_offset_ms: number;
+        };
+        /** @description Makes credentials of a subject invalid, or rights outdated. */
+        RevocationEntry: {
+            /**
+             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            subject: string;
+            /**
+             * @description A token is revoked if its `epoch`, or its member of `epochs` with the name of the subject, is lower. If a subject has several entries, the highest counts.
+             * @example 2147483647
+             */
+            minimum_epoch: number;
+            /**
+             * Format: date-time
+             * @description When the entry can be forgotten, because every token that it revokes has expired.
+             * @example 2026-11-23T09:45:00.000Z
+             */
+            expires_at: string;
+        };
         /** @description A page of audit events. */
         AuditEventPage: {
             /** @description The events, newest first. */
@@ -1518,7 +1825,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1942,6 +2249,22 @@ export interface components {
                 };
             };
         };
+        /** @description Entries after this cursor may be missing. Forget every credential that was verified before, and start again without `after`. */
+        CursorExpired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cursor-expired";
+                    /** @constant */
+                    status?: 410;
+                };
+            };
+        };
         /** @description The service itself needs this role. `administrator` cannot be changed, and neither built-in role can be deleted. */
         BuiltInRole: {
             headers: {
@@ -2108,6 +2431,186 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed or does not match the contract. */
+        OAuthInvalidRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-request";
+                };
+            };
+        };
+        /** @description The credentials of the caller are missing or not accepted. */
+        OAuthUnauthorized: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The caller does not have the scope that the operation requires (RFC 6750, section 3.1), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. */
+        OAuthForbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/insufficient-scope" | "/problems/cross-site-request";
+                };
+            };
+        };
+        /** @description A web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        OAuthCrossSiteRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/cross-site-request";
+                };
+            };
+        };
+        /** @description The `Accept` header excludes every media type that this operation can return. */
+        OAuthNotAcceptable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-acceptable";
+                };
+            };
+        };
+        /** @description The body did not arrive in time. The connection is closed. */
+        OAuthRequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/request-timeout";
+                };
+            };
+        };
+        /** @description The body is larger than 16 KiB. */
+        OAuthPayloadTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/payload-too-large";
+                };
+            };
+        };
+        /** @description The body is not `application/x-www-form-urlencoded` in UTF-8, or it is compressed. */
+        OAuthUnsupportedMediaType: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/unsupported-media-type";
+                };
+            };
+        };
+        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        OAuthTooManyRequests: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "temporarily_unavailable";
+                    /** @constant */
+                    error_uri?: "/problems/too-many-requests";
+                };
+            };
+        };
+        /** @description The service failed. The log contains the error under the request id. */
+        OAuthServerError: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "server_error";
+                    /** @constant */
+                    error_uri?: "/problems/internal-error";
+                };
+            };
+        };
+        /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. Retry after the number of seconds in `Retry-After`. */
+        OAuthUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "temporarily_unavailable";
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                };
+            };
+        };
     };
     parameters: {
         /**
@@ -2160,7 +2663,7 @@ export interface components {
         ETag: string;
         /**
          * @description Identifies this state of the user, for `If-Match` (RFC 9110, section 8.8.3). Blocking and roles change it.
-         * @example "3"
+         * @example "3.1"
          */
         UserETag: string;
         /**
@@ -2453,7 +2956,7 @@ export interface operations {
             header?: {
                 /**
                  * @description Changes the user only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
-                 * @example "3"
+                 * @example "3.1"
                  */
                 "If-Match"?: string;
             };
@@ -3162,6 +3665,47 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listRevocations: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next` of the previous response.
+                 * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+                 */
+                after?: string;
+                /**
+                 * @description How many seconds to wait for new entries.
+                 * @example 30
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Entries, or none if there were no new ones within `wait`. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            410: components["responses"]["CursorExpired"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listRoles: {
         parameters: {
             query?: {
@@ -3778,6 +4322,89 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getServerMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metadata. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServerMetadata"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    introspectToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["IntrospectionRequest"];
+            };
+        };
+        responses: {
+            /** @description What the service knows about the token. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Introspection"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    revokeOAuthToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["RevocationRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Done"];
+            400: components["responses"]["OAuthInvalidRequest"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     getLiveness: {

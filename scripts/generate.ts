@@ -1,6 +1,6 @@
 /**
- * `npm run generate`: writes generated/ from openapi.yaml. With `--check` it writes nothing, and fails if a file is out of
- * date.
+ * `npm run generate`: writes generated/ and the generated files of packages/client from openapi.yaml. With `--check` it writes
+ * nothing, and fails if a file is out of date.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTypescript, { astToString } from "openapi-typescript";
@@ -14,13 +14,16 @@ const contract = parse(source) as {
 };
 const notice = "// Generated from openapi.yaml by `npm run generate`. Do not edit.\n";
 
+const types = notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false }));
+
 const files = {
-  "generated/openapi.ts":
-    notice + astToString(await openapiTypescript(source, { alphabetize: false, immutable: false })),
+  "generated/openapi.ts": types,
   "generated/security.ts": notice + security(),
   "generated/scopes.ts": notice + scopes(),
   "generated/postman.json": await postmanCollection(contract),
-  "generated/bearer.ts": notice + bearer(),
+  // The client is published alone, with its own copy.
+  "packages/client/src/generated/openapi.ts": types,
+  "packages/client/src/generated/bearer.ts": notice + bearer(),
 };
 
 let outdated = 0;

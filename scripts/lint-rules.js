@@ -7,6 +7,7 @@ export default () => ({
       "scopes-are-described": scopesAreDescribed,
       "schemas-are-described": schemasAreDescribed,
       "answers-are-declared": answersAreDeclared,
+      "errors-have-one-format": errorsHaveOneFormat,
       "values-are-bounded": valuesAreBounded,
     },
   },
@@ -145,6 +146,30 @@ function answersAreDeclared() {
           report({ message: `${status} is not declared, but ${reason}.`, location: location.child("responses").key() });
         }
       }
+    },
+  };
+}
+
+/** The schema of errors, by media type. */
+const errorSchemas = { "application/problem+json": "Problem", "application/json": "OAuthError" };
+
+/** All errors of an operation are problems (RFC 9457), or all are those of OAuth (RFC 6749, section 5.2). */
+function errorsHaveOneFormat() {
+  return {
+    Operation(operation, { location, report, resolve }) {
+      const types = new Set();
+      for (const [status, response] of Object.entries(operation.responses)) {
+        if (!/^[45]/.test(status)) continue;
+        const { content = {} } = response.$ref ? resolve(response).node : response;
+        const [type, ...others] = Object.keys(content);
+        const references = (content[type]?.schema?.allOf ?? []).map(({ $ref }) => $ref);
+        types.add(type);
+        if (others.length === 0 && references.includes(`#/components/schemas/${errorSchemas[type]}`)) continue;
+        const where = location.child(["responses", status]).key();
+        report({ message: `${status} is neither a problem nor an error of OAuth.`, location: where });
+      }
+      if (types.size > 1)
+        report({ message: "The errors have different formats.", location: location.child("responses") });
     },
   };
 }

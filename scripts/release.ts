@@ -1,19 +1,20 @@
 /**
- * `npm run release -- [VERSION] [--dry-run]`: checks the working tree, sets the version, moves the entries of
- * Unreleased in CHANGELOG.md under it, writes contract/released.yaml, commits and tags. It never pushes.
+ * `npm run release -- [VERSION] [--dry-run]`: checks the working tree, packs every package, sets their version, moves the entries
+ * of Unreleased in CHANGELOG.md under it, writes contract/released.yaml, commits and tags. It never pushes.
  * Without VERSION it takes that of package.json, or a higher one if the changes of the contract require it.
  */
 import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { isReleased, withContractPart, withRelease } from "./changelog.ts";
 import { type Change, contractChanges } from "./contract/changes.ts";
 import { printChanges } from "./contract/print.ts";
-import { readContract, readVersion, releasedFile, releasedText } from "./contract/released.ts";
+import { packageFolders, readContract, readVersion, releasedFile, releasedText } from "./contract/released.ts";
 import { compareVersions, nextVersion } from "./versions.ts";
 
 /** What CI checks first. The tests take too long to repeat here: release a commit that CI has passed. */
-const checks = ["lint", "typecheck", "check:generated"];
+const checks = ["lint", "typecheck", "check:generated", "build"];
 
 const help = `Usage: npm run release -- [VERSION] [--dry-run]
 
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
   const newChangelog = withRelease(withContractPart(changelog, changes), version, date);
 
   for (const check of checks) npm("run", "--silent", check);
+  printPackages();
 
   printChanges(changes, `\nRelease ${version}. Changes of the contract since ${released.info.version}:`);
   if (options["dry-run"]) {
@@ -81,9 +83,27 @@ function lowestVersion(released: string, changes: Change[], changelog: string): 
   return isBreaking || isReleased(changelog, released) ? nextVersion(released, changes) : released;
 }
 
-/** Writes the version to package.json, package-lock.json and openapi.yaml, and generates what depends on it. */
+/** What would be published. */
+function printPackages(): void {
+  const packing = ["pack", "--dry-run", "--json", "--ignore-scripts", "--workspaces", "--include-workspace-root"];
+  const packages = JSON.parse(execFileSync("npm", packing, { encoding: "utf8" })) as Packed[];
+  for (const { name, size, entryCount } of packages)
+    console.log(`${name}: ${entryCount} files, ${Math.ceil(size / 1000)} kB packed`);
+}
+
+type Packed = { name: string; size: number; entryCount: number };
+
+/** Writes the version to the packages, package-lock.json and openapi.yaml, and generates what depends on it. */
 async function setVersion(version: string): Promise<void> {
-  npm("version", version, "--no-git-tag-version", "--allow-same-version", "--ignore-scripts");
+  const folders = await packageFolders();
+  const lock = JSON.parse(await readFile("package-lock.json", "utf8"));
+  lock.version = version;
+  for (const folder of folders) {
+    lock.packages[folder].version = version;
+    const file = join(folder, "package.json");
+    await writeFile(file, (await readFile(file, "utf8")).replace(/^( {2}"version": )".*"/m, `$1"${version}"`));
+  }
+  await writeFile("package-lock.json", `${JSON.stringify(lock, null, 2)}\n`);
   for (const file of ["openapi.yaml", "workflows.arazzo.yaml"]) {
     const text = await readFile(file, "utf8");
     // The first `version` within `info`, which both files begin with.

@@ -45,7 +45,13 @@ export function createApi({ contract, handlers, validate, authenticator, config,
   const base = basePath(config.publicUrl);
   const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
   const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
-  const writeProblem = problemWriter({ report: reportProblem, check, transportHeaders, base });
+  const writeProblem = problemWriter({
+    report: reportProblem,
+    check,
+    transportHeaders,
+    operations: contract.operations,
+    base,
+  });
   const dispatcher = dispatch({
     contract,
     handlers,
@@ -122,7 +128,8 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
     // Express would parse X-Forwarded-For, and ignore it.
     const { remoteAddress } = request.socket;
     const address = trustProxy === undefined ? remoteAddress : clientAddress(request);
-    const context = createRequestContext(address, userAgentOf(request), remoteAddress);
+    const onClose = (listener: () => void) => void (response.closed ? listener() : response.once("close", listener));
+    const context = createRequestContext(address, userAgentOf(request), { peer: remoteAddress, onClose });
     logRequest(context, request, response);
     warnAboutProxy(request, address);
     runInRequest(context, next);

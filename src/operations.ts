@@ -35,9 +35,14 @@ import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from ".
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
+import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { Introspect } from "./oauth/introspection.ts";
+import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
-import type { Revocations } from "./revocations/revocations.ts";
+import type { RevocationFeed } from "./revocations/feed.ts";
+import { listRevocations } from "./revocations/handlers.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
@@ -72,7 +77,13 @@ export type HandlerDependencies = {
   grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
-  revocations: Revocations;
+  revocationFeed: RevocationFeed;
+  /** Revokes an access token, with its session if it has one. */
+  revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  introspect: Introspect;
+  revokePresented: RevokePresented;
+  /** Of all tokens: `PUBLIC_URL`, or the default. */
+  issuer: string;
   /** `undefined` with `DOCUMENTATION=off`. */
   documentation: Documentation | undefined;
   publicUrl: string | undefined;
@@ -100,8 +111,12 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   endUserSession: endUserSession(dependencies),
 
   issueToken: issueToken(dependencies),
-  revokeToken: revokeToken(dependencies.revocations, dependencies.sessions.end, dependencies.audit),
+  revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
+
+  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
+  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
+  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -130,6 +145,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
+
+  listRevocations: listRevocations(dependencies.revocationFeed),
 
   getResource,
 

@@ -22,6 +22,11 @@ export type RequestContext = {
   readonly startedAt: number;
   /** When the last database query must have ended, on the same clock. */
   deadline: number;
+  /** How long the request was held on purpose (`holdRequest`), and since when it is. */
+  heldMs: number;
+  heldSinceMs: number | undefined;
+  /** Calls the listener when the response has been sent or the connection was closed. */
+  readonly onClose: (listener: () => void) => void;
   /** `undefined` until the operation is found, and for requests outside the contract. */
   operation: { readonly id: string; readonly path: string } | undefined;
   /** `undefined` until the request is authenticated, and for open operations. */
@@ -47,7 +52,7 @@ const storage = new AsyncLocalStorage<RequestContext>();
 export function createRequestContext(
   address: string | undefined,
   userAgent: string | undefined,
-  peer = address,
+  { peer = address, onClose = () => {} }: Partial<Pick<RequestContext, "peer" | "onClose">> = {},
 ): RequestContext {
   const startedAt = performance.now();
   return {
@@ -57,6 +62,9 @@ export function createRequestContext(
     peer,
     startedAt,
     deadline: startedAt + databaseTimeoutMs,
+    heldMs: 0,
+    heldSinceMs: undefined,
+    onClose,
     operation: undefined,
     principal: undefined,
     withoutScopes: undefined,
@@ -74,6 +82,15 @@ export const runInRequest = <T>(context: RequestContext, serve: () => T): T => s
 /** Runs work that a request triggers but that serves everyone: its deadline and its client do not apply. */
 export const runOutsideRequest = <T>(work: () => T): T => storage.exit(work);
 
+/**
+ * Runs work that a request triggers and whose result others may wait for: the deadline of the request does not apply. It still
+ * runs for the client, so it takes turns of the client's network.
+ */
+export function runWithoutDeadline<T>(work: () => T): T {
+  const context = storage.getStore();
+  return context ? storage.run({ ...context, deadline: Infinity }, work) : work();
+}
+
 /** @returns `undefined` outside a request, such as in background jobs and in commands */
 export const currentRequest = (): RequestContext | undefined => storage.getStore();
 
@@ -82,6 +99,30 @@ export function requestContext(): RequestContext {
   const context = storage.getStore();
   if (!context) throw new Error("There is no request context here.");
   return context;
+}
+
+/**
+ * Waits for something that the client wants to wait for, as in a long poll. The time counts neither towards the deadline nor
+ * towards the duration of the request.
+ * @throws {Error} outside a request
+ */
+export async function holdRequest<T>(wait: () => Promise<T>): Promise<T> {
+  const context = requestContext();
+  const sinceMs = performance.now();
+  context.heldSinceMs = sinceMs;
+  try {
+    return await wait();
+  } finally {
+    const heldMs = performance.now() - sinceMs;
+    context.heldSinceMs = undefined;
+    context.heldMs += heldMs;
+    context.deadline += heldMs;
+  }
+}
+
+/** How long a request has been served so far, in milliseconds, without the time for which it was held. */
+export function servedMs({ startedAt, heldMs, heldSinceMs }: RequestContext): number {
+  return (heldSinceMs ?? performance.now()) - startedAt - heldMs;
 }
 
 /**

@@ -92,7 +92,7 @@ export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_")
 
 /** Whether a member should have a value of an earlier response, because it refers to something or authenticates. */
 export const isReference = (name: string): boolean =>
-  ["id", "token", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
+  ["id", "token", "key", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
 
 /** The examples of a schema itself. */
 export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
@@ -101,7 +101,7 @@ export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
 ];
 
 /** Whether no response may repeat a member of this name, unless the contract declares it. */
-export const isSecret = (name: string): boolean => ["password", "token"].includes(kindOf(name));
+export const isSecret = (name: string): boolean => ["password", "token", "key"].includes(kindOf(name));
 
 export function readApi(file: string): Api {
   const text = readFileSync(file, "utf8");

@@ -1,5 +1,6 @@
 /** The contract of the last release, which is kept in the repository: a clone without tags is enough to compare. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parse } from "yaml";
 
 export type Contract = { info: { version: string } };
@@ -17,13 +18,23 @@ export async function readContract(file: string): Promise<Contract> {
   return parse(await readFile(file, "utf8")) as Contract;
 }
 
+/** @returns the folders of the packages that are released together, this one first, as package-lock.json names them */
+export const packageFolders = async (): Promise<string[]> => [
+  "",
+  ...(await readdir("packages")).sort().map((folder) => `packages/${folder}`),
+];
+
 /**
- * Reads the version that the contract and the package share.
+ * Reads the version that the contract and all packages share.
  * @throws {Error} if they differ
  */
 export async function readVersion(contract: Contract): Promise<string> {
   const { version } = contract.info;
-  const packaged = (JSON.parse(await readFile("package.json", "utf8")) as { version: string }).version;
-  if (version === packaged) return version;
-  throw new Error(`openapi.yaml has version ${version}, but package.json has ${packaged}. They must be the same.`);
+  for (const folder of await packageFolders()) {
+    const file = join(folder, "package.json");
+    const packaged = (JSON.parse(await readFile(file, "utf8")) as { version: string }).version;
+    if (version !== packaged)
+      throw new Error(`openapi.yaml has version ${version}, but ${file} has ${packaged}. They must be the same.`);
+  }
+  return version;
 }

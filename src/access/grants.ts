@@ -4,7 +4,7 @@ import { Problem } from "../problems/problems.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
 import { type ApiStore, apiSubject } from "./apis.ts";
-import { type Access, missingRights } from "./rights.ts";
+import { type Access, heldScopes } from "./rights.ts";
 import { isOwnScope, parseScope, unknownScope } from "./scopes.ts";
 
 /** What a client asks for. */
@@ -100,15 +100,14 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
       if (audience === null || (audience === issuer && scopes === null)) return undefined;
       revocations.requireCurrent();
       const rights = await access.rightsOf(userId);
-      const held = (wanted: readonly string[]) => {
-        const missing = new Set(missingRights(rights, wanted));
-        return wanted.filter((scope) => !missing.has(scope));
-      };
-      if (audience === issuer) return { audience, scopes: held(scopes ?? []), seconds: ttlSeconds };
+      if (audience === issuer) return { audience, scopes: heldScopes(rights, scopes ?? []), seconds: ttlSeconds };
       const api = await apis.get(audience);
       return {
         audience,
-        scopes: held((scopes ?? [...api.scopes]).filter((scope) => api.scopes.has(scope))),
+        scopes: heldScopes(
+          rights,
+          (scopes ?? [...api.scopes]).filter((scope) => api.scopes.has(scope)),
+        ),
         seconds: api.ttlSeconds,
         rights: { roles: rights.roles, epochs: { ...rights.epochs, [apiSubject(audience)]: api.version } },
       };

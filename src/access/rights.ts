@@ -110,6 +110,12 @@ export const isOfEveryUser = (scope: string): boolean => scope.startsWith("accou
 export const missingRights = ({ scopes, isAdministrator }: Rights, wanted: readonly string[]): readonly string[] =>
   isAdministrator ? [] : wanted.filter((scope) => !isOfEveryUser(scope) && !scopes.has(scope));
 
+/** @returns those of the scopes that a user with these rights has */
+export function heldScopes(rights: Rights, wanted: readonly string[]): readonly string[] {
+  const missing = new Set(missingRights(rights, wanted));
+  return wanted.filter((scope) => !missing.has(scope));
+}
+
 /** @returns the scopes that the credential is limited to; `undefined` if it has no limit */
 export const credentialScopes = (principal: Principal): ReadonlySet<string> | undefined =>
   principal.proof === "password" ? undefined : principal.scopes;

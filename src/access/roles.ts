@@ -1,6 +1,7 @@
 /** Roles: named sets of scopes. */
 import type { Audit } from "../audit/audit.ts";
 import { type Page, readPage } from "../lib/page.ts";
+import { retryOnConflict } from "../lib/retryOnConflict.ts";
 import type { Principal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
@@ -52,9 +53,6 @@ type Parts = {
 
 export const isBuiltIn = (role: string): boolean => role === administrator || role === defaultRole;
 
-/** An attempt fails only if a concurrent request changes the role first. */
-const maxAttempts = 5;
-
 export function createRoles({ store, access, enforce, audit }: Parts) {
   /** In the order of the names, which are the cursors. */
   const list = (limit: number, after?: string): Promise<Page<Role>> =>
@@ -81,7 +79,7 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
     if (name === administrator) throw new Problem("built-in-role", { detail: "administrator has every scope." });
     requireDisplayable(description, "#/description");
     const scopes = [...definition.scopes].sort();
-    const result = await attempt(async () => {
+    const result = await retryOnConflict(async () => {
       const before = await store.find(name);
       // A scope that the role has already may stay, although its API was deleted.
       await requireKnownScopes(definition.scopes, async (others) => [
@@ -106,7 +104,7 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
    */
   async function remove(editor: Editor, name: string): Promise<void> {
     if (isBuiltIn(name)) throw new Problem("built-in-role", { detail: `${name} cannot be deleted.` });
-    const changed = await attempt(async () => {
+    const changed = await retryOnConflict(async () => {
       const { scopes } = await find(name);
       await requireHeld(editor, new Set(scopes));
       return store.delete(name, scopes);
@@ -120,13 +118,4 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
   }
 
   return { list, find, put, remove };
-}
-
-/** Repeats a change that depends on the current role, until no other change has come first. */
-async function attempt<Result>(change: () => Promise<Result | undefined>): Promise<Result> {
-  for (let attempts = 0; attempts < maxAttempts; attempts += 1) {
-    const result = await change();
-    if (result !== undefined) return result;
-  }
-  throw new Problem("overloaded");
 }

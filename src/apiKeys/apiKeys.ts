@@ -6,6 +6,7 @@ import { requireKnownScopes } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
+import { retryOnConflict } from "../lib/retryOnConflict.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
@@ -38,9 +39,6 @@ type Parts = {
   /** The maximum number of keys of a user. */
   keysPerUser: number;
 };
-
-/** A change fails only if concurrent requests change the scopes of the key each time. */
-const maxAttempts = 5;
 
 export function createApiKeys({ store, access, enforce, clock, audit, keysPerUser, ...parts }: Parts) {
   /**
@@ -171,17 +169,8 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   }
 
   /** Makes a change that depends on the scopes of a key, and returns `undefined` if a concurrent request has changed them. */
-  async function withSeenKey<Result>(
-    userId: UserId,
-    id: ApiKeyId,
-    change: (key: ApiKey) => Promise<Result | undefined>,
-  ): Promise<Result> {
-    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
-      const result = await change(await find(userId, id));
-      if (result !== undefined) return result;
-    }
-    throw new Problem("overloaded");
-  }
+  const withSeenKey = <Result>(userId: UserId, id: ApiKeyId, change: (key: ApiKey) => Promise<Result | undefined>) =>
+    retryOnConflict(async () => change(await find(userId, id)));
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
     if (manager.proof !== "operator") await access.requireScopes(manager, scopes);

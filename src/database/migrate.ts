@@ -40,43 +40,49 @@ const migrations = new Map<string, Migration>([
 export const migrationNames: readonly string[] = [...migrations.keys()];
 
 /**
- * Applies the missing migrations in one transaction. Instances that start at the same time wait for the first one. The
- * transaction holds the lock, so that a crash releases it. It also writes the lock table of Knex, which therefore never stays
- * locked.
+ * Applies the missing migrations, each in a transaction of its own, so that no table stays locked during the next migration.
+ * Instances that start at the same time share the work: the transaction holds the lock, and a crash releases it. It also writes
+ * the lock table of Knex, which therefore never stays locked.
+ * @param applied receives the names of the applied migrations, even if a later one fails
  * @returns the names of the applied migrations
  */
-export async function migrate(knex: Knex): Promise<string[]> {
-  return knex.transaction(async (transaction) => {
-    await transaction.raw("SET LOCAL lock_timeout = '60s'");
-    await lockUntilCommit(transaction, "migrations");
-    // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it.
-    // So it times out before they do, and the caller retries.
-    await transaction.raw("SET LOCAL lock_timeout = '500ms'");
-    await requireUsableSchema(transaction);
-    await selectSchema(transaction);
-    const applied = await applyMigrations(transaction, migrationNames);
-    await requireTrustedOwners(transaction); // tables may have been moved, and another role may have just created the schema
-    return applied;
-  });
+export async function migrate(knex: Knex, applied: string[] = []): Promise<string[]> {
+  for (;;) {
+    const next = await knex.transaction(applyNext);
+    if (next.length === 0) return applied;
+    applied.push(...next);
+  }
 }
 
-/**
- * Applies those of the given migrations that are missing, in the first schema of the search_path.
- * @returns the names of the applied migrations
- */
-export async function applyMigrations(knex: Knex, names: readonly string[]): Promise<string[]> {
-  const [, applied] = (await knex.migrate.latest({
-    migrationSource: {
-      getMigrations: () => Promise.resolve([...names]),
-      getMigrationName: (name) => name,
-      getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
-    } satisfies Knex.MigrationSource<string>,
-    tableName: "migrations",
-    // A newer version may have applied more migrations, and a downgrade to this one must be possible.
-    disableMigrationsListValidation: true,
-  })) as [number, string[]];
+/** Applies the first missing migration. @returns its name, or nothing if none is missing */
+async function applyNext(transaction: Knex.Transaction): Promise<string[]> {
+  await transaction.raw("SET LOCAL lock_timeout = '60s'");
+  await lockUntilCommit(transaction, "migrations");
+  // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it.
+  // So it times out before they do, and the caller retries.
+  await transaction.raw("SET LOCAL lock_timeout = '500ms'");
+  await requireUsableSchema(transaction);
+  await selectSchema(transaction);
+  const [, applied] = (await transaction.migrate.up(sourceOf(migrationNames))) as [number, string[]];
+  await requireTrustedOwners(transaction); // tables may have been moved, and another role may have just created the schema
   return applied;
 }
+
+/** Applies those of the given migrations that are missing, in the first schema of the search_path. */
+export async function applyMigrations(knex: Knex, names: readonly string[]): Promise<void> {
+  await knex.migrate.latest(sourceOf(names));
+}
+
+const sourceOf = (names: readonly string[]): Knex.MigratorConfig => ({
+  migrationSource: {
+    getMigrations: () => Promise.resolve([...names]),
+    getMigrationName: (name) => name,
+    getMigration: (name) => Promise.resolve({ down: irreversible, ...migrations.get(name) } as Knex.Migration),
+  } satisfies Knex.MigrationSource<string>,
+  tableName: "migrations",
+  // A newer version may have applied more migrations, and a downgrade to this one must be possible.
+  disableMigrationsListValidation: true,
+});
 
 /**
  * The migrations that have not been applied. Reads only, and takes no lock.

@@ -76,6 +76,7 @@ export async function openMigratedPostgres(config: Config, log: Logger, lifecycl
  */
 export async function migrateWithTimeout(address: DatabaseAddress, log: Logger): Promise<string[]> {
   const deadline = Date.now() + databaseTimeoutMs;
+  const applied: string[] = [];
   for (let attempt = 0; ; attempt += 1) {
     const knex = openForMigration(address);
     try {
@@ -83,10 +84,10 @@ export async function migrateWithTimeout(address: DatabaseAddress, log: Logger):
       await requireUsableSchema(knex).catch(explainSchema); // before anything is read from it
       const missing = await missingMigrations(knex).catch(explainMissingPrivilege);
       // A role that may not create tables can serve a database that another role has migrated.
-      if (missing.length === 0) return [];
-      const applied = await migrate(knex)
-        .catch(explainSchema)
-        .catch((cause) => explainMissingPrivilege(cause, missing));
+      if (missing.length > 0)
+        await migrate(knex, applied)
+          .catch(explainSchema)
+          .catch((cause) => explainMissingPrivilege(cause, missing));
       if (applied.length > 0) log.info({ applied }, "migrated");
       return applied;
     } catch (error) {

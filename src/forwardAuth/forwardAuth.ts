@@ -9,7 +9,7 @@ import type { UserId } from "../identifiers.ts";
 import { parseAuthorization } from "../openapi/authorizationHeader.ts";
 import type { Scheme } from "../openapi/binding.ts";
 import { authenticate, type CredentialVerifiers } from "../openapi/guard.ts";
-import type { ApiTokenPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, ApiTokenPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
@@ -129,7 +129,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   function authenticateBy({ schemes }: Rule, authorization: string | undefined, api: ProtectedApi | undefined) {
     const verifiers: CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal> = {
       password: authenticator.password,
-      apiKey: authenticator.apiKey,
+      apiKey: api ? async (key) => requireKeyFor(api, await authenticator.apiKey(key)) : authenticator.apiKey,
       token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.token,
     };
     return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
@@ -169,6 +169,17 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
       clientId: principal.proof === "token" ? clientId : undefined,
     };
   }
+}
+
+/**
+ * A key is valid for every API that has one of its scopes, as introspection says. A key for another purpose identifies nobody.
+ * @throws {Problem} `invalid-token`
+ */
+function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): ApiKeyPrincipal {
+  if (![...principal.scopes].some((name) => scopes.has(name))) {
+    throw new Problem("invalid-token", { detail: "The API key has no scope of this API." });
+  }
+  return principal;
 }
 
 /**

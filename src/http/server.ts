@@ -68,7 +68,7 @@ export async function listen(app: Express, options: ServerOptions, log: Logger):
     ? createTlsServer({ ...limits, ...certificate.context, handshakeTimeout: 3_000 })
     : createServer(limits);
   server.maxHeadersCount = 0; // no header is dropped; their total size is limited
-  server.timeout = 30_000; // for a client that neither sends nor reads
+  server.timeout = 40_000; // for a client that neither sends nor reads; a long poll is held for 30 s
   if (connectionLimits) limitConnections(server, connectionLimits, log, options.onConnectionRefused);
   const connections = trackConnections(server, log);
   let isDraining = false;

@@ -9,7 +9,7 @@ import { type Logger, pino, symbols } from "pino";
 import { type Audit, recordable } from "../audit/audit.ts";
 import type { ProblemSlug } from "../problems/catalogue.ts";
 import type { Problem } from "../problems/problems.ts";
-import { currentRequest, type RequestContext, requestContext } from "../requestContext.ts";
+import { currentRequest, type RequestContext, requestContext, servedMs } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
@@ -67,7 +67,7 @@ export function requestLog(log: Logger): (context: RequestContext, request: Requ
   return (context, request, response) => {
     const { method } = request; // dispatch turns a HEAD into a GET
     response.on("close", () => {
-      const { id, address, operation, problem, cause, traceId, startedAt } = context;
+      const { id, address, operation, problem, cause, traceId } = context;
       const line = {
         req: { id, method, address },
         operation: operation?.id,
@@ -75,7 +75,7 @@ export function requestLog(log: Logger): (context: RequestContext, request: Requ
         trace_id: traceId,
         // Without a response there is no status, although Node has a default.
         res: { status: response.headersSent ? response.statusCode : undefined },
-        responseTime: Math.round(performance.now() - startedAt),
+        responseTime: Math.round(servedMs(context)),
       };
       const end = !response.writableFinished ? "aborted" : cause ? "errored" : "completed";
       // Independent of the log's serializers.

@@ -9,7 +9,7 @@ import { type ConnectionLimit, limitConnections } from "../http/connectionLimits
 import { trackConnections } from "../http/connections.ts";
 import { refusal } from "../http/refusal.ts";
 import { serveRequests } from "../http/requests.ts";
-import { requestContext } from "../requestContext.ts";
+import { requestContext, servedMs } from "../requestContext.ts";
 
 /** Values that are read at each scrape. */
 export type Gauges = {
@@ -18,7 +18,7 @@ export type Gauges = {
   connections(): number;
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
-  revocations(): { stalenessSeconds: number; size: number };
+  revocations(): { stalenessSeconds: number; size: number; followers: number };
   signingAlgorithm(): string | undefined;
   auditEventsDropped(): number;
 };
@@ -50,7 +50,7 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
   });
   const durations = new Histogram({
     name: "latchkey_http_request_duration_seconds",
-    help: "Time from the end of a request's headers to the end of its response, in seconds.",
+    help: "Time from the end of a request's headers to the end of its response, in seconds, without that for which a long poll was held.",
     labelNames: ["operation"],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3],
     registers,
@@ -101,11 +101,11 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     countRequests: ((_request, response, next) => {
       const context = requestContext();
       response.on("close", () => {
-        const { operation, problem = "", startedAt } = context;
+        const { operation, problem = "" } = context;
         const id = operation?.id ?? "none";
         // Without a response there is no status, although Node has a default.
         requests.inc({ operation: id, status: response.headersSent ? response.statusCode : "none", problem });
-        durations.observe({ operation: id }, (performance.now() - startedAt) / 1000);
+        durations.observe({ operation: id }, servedMs(context) / 1000);
       });
       next();
     }) satisfies RequestHandler,
@@ -151,6 +151,11 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         () => revocations().stalenessSeconds,
       );
       gauge("latchkey_revocations", "Revocations in memory.", () => revocations().size);
+      gauge(
+        "latchkey_revocation_followers",
+        "Requests of followers of the revocation list that wait for new entries.",
+        () => revocations().followers,
+      );
       registerCount(
         registry,
         "latchkey_audit_events_dropped_total",

@@ -8,6 +8,7 @@ import { securityHeaders } from "../http/securityHeaders.ts";
 import { packageFile } from "../lib/package.ts";
 import type { OperationId, Scheme } from "./binding.ts";
 import { parseContract } from "./parseContract.ts";
+import { formType } from "./requestBody.ts";
 
 export type ScalarType = "integer" | "number" | "boolean";
 export type ParameterLocation = "query" | "path" | "header" | "cookie";
@@ -44,11 +45,15 @@ export type Operation = {
   scalars: readonly ScalarParameter[];
   /** Media type of the request body; `undefined` without a body. */
   requestType: string | undefined;
+  /** The JSON Pointer to the schema of a form, and the names of its parameters; `undefined` for other bodies. */
+  form: { pointer: string; names: ReadonlySet<string> } | undefined;
   /** Whether a request without a body is invalid. */
   isBodyRequired: boolean;
   /** Whether a request has parameters or a body. */
   hasInput: boolean;
   responses: ReadonlyMap<number, DeclaredResponse>;
+  /** Whether its errors have the form of OAuth (RFC 6749, section 5.2), and are no problems. */
+  hasOAuthErrors: boolean;
 };
 
 export type Contract = {
@@ -77,12 +82,13 @@ type OpenApiOperation = {
 type OpenApiParameter = { name: string; in: string; schema?: OpenApiSchema | Reference };
 type OpenApiSchema = {
   type?: string | string[];
+  properties?: Record<string, OpenApiSchema | Reference>;
   items?: OpenApiSchema | Reference;
   allOf?: (OpenApiSchema | Reference)[];
   anyOf?: (OpenApiSchema | Reference)[];
   oneOf?: (OpenApiSchema | Reference)[];
 };
-type OpenApiBody = { required?: boolean; content?: Record<string, unknown> };
+type OpenApiBody = { required?: boolean; content?: Record<string, { schema?: OpenApiSchema | Reference }> };
 type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
 type OpenApiHeader = { schema?: { const?: string } };
 type Reference = { $ref: string };
@@ -162,6 +168,12 @@ function bindOperation(
   }
   const body = resolve(document, operation.requestBody);
   const parameters = (operation.parameters ?? []).map((parameter) => resolve(document, parameter));
+  const responses = new Map(
+    Object.entries(operation.responses).map(([status, response]) => [
+      Number(status),
+      declared(document, resolve(document, response), where),
+    ]),
+  );
   return {
     id,
     method,
@@ -175,15 +187,31 @@ function bindOperation(
       return type ? { name, location: location as ParameterLocation, type, isList } : [];
     }),
     requestType: body && onlyMediaType(body, where),
+    form: body && formOf(document, { path, method, body, parameters }, where),
     isBodyRequired: body?.required ?? false,
     hasInput: body !== undefined || parameters.length > 0,
-    responses: new Map(
-      Object.entries(operation.responses).map(([status, response]) => [
-        Number(status),
-        declared(document, resolve(document, response), where),
-      ]),
-    ),
+    responses,
+    hasOAuthErrors: responses.get(400)?.contentTypes[0] === "application/json",
   };
+}
+
+type FormOperation = { path: string; method: string; body: OpenApiBody; parameters: OpenApiParameter[] };
+
+/** formBody.ts supports forms of strings, without parameters elsewhere. */
+function formOf(
+  document: OpenApiDocument,
+  { path, method, body, parameters }: FormOperation,
+  where: string,
+): Operation["form"] {
+  const content = body.content?.[formType];
+  if (!content) return undefined;
+  const members = Object.entries(resolve(document, content.schema)?.properties ?? {});
+  const isSupported = members.every(([, schema]) => typesOf(document, schema).join() === "string");
+  if (!body.required || parameters.length > 0 || !isSupported)
+    throw new ContractError(`${where}: a form must be required, and may have strings only.`);
+  const steps = ["paths", path, method, "requestBody", "content", formType, "schema"];
+  const pointer = `#/${steps.map((step) => step.replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
+  return { pointer, names: new Set(members.map(([name]) => name)) };
 }
 
 const namesIn = (parameters: OpenApiParameter[], location: ParameterLocation): string[] =>

@@ -1,6 +1,10 @@
-/** Responds with problems (RFC 9457). No other code writes the response to a failed request. */
+/**
+ * Responds with problems (RFC 9457), or with the errors of OAuth for operations that declare them. No other code writes the response
+ * to a failed request.
+ */
 import type { Request, Response } from "express";
 import { securityHeaders } from "../http/securityHeaders.ts";
+import { oauthError } from "../problems/oauthErrors.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { inUtf8, type Operation } from "./contract.ts";
@@ -23,33 +27,40 @@ type Parts = {
   report: (problem: Problem) => void;
   check: ResponseCheck;
   transportHeaders: TransportHeaders;
+  /** If a request matches none of them, an error below the folder of an OAuth operation has the form of OAuth as well. */
+  operations?: readonly Operation[];
   /** The path of `PUBLIC_URL`, with which the type of each problem begins. */
   base?: string;
 };
 
-export function problemWriter({ report, check, transportHeaders, base = "" }: Parts): ProblemWriter {
-  const respond = (
-    problem: Problem,
-    request: Request,
-    { operation, challenges }: { operation: Operation | undefined; challenges?: string[] | undefined },
-  ): OutgoingResponse => {
+export function problemWriter(parts: Parts): ProblemWriter {
+  const { report, check, transportHeaders, operations = [], base = "" } = parts;
+  const oauthFolders = [...new Set(operations.filter(({ hasOAuthErrors }) => hasOAuthErrors).map(folderOf))];
+  const hasOAuthErrors = (request: Request, operation: Operation | undefined): boolean =>
+    operation ? operation.hasOAuthErrors : oauthFolders.some((folder) => request.url.startsWith(folder));
+
+  const respond = (problem: Problem, request: Request, operation: Operation | undefined): OutgoingResponse => {
     const { id } = requestContext();
-    const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? problemHeaders;
-    const own = { ...(challenges && { "WWW-Authenticate": challenges }), ...headersOf(problem) };
+    const challengesOf = challengesFor(problem, operation, request);
+    const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...headersOf(problem) };
+    const body = problem.body(id, base);
+    const isOAuth = hasOAuthErrors(request, operation);
+    const undeclaredHeaders = isOAuth ? oauthErrorHeaders : problemHeaders;
+    const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders;
     return {
       status: problem.status,
       headers: joinHeaders(fixedHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
-      body: JSON.stringify(problem.body(id, base)),
+      body: JSON.stringify(isOAuth ? oauthError(problem, body) : body),
     };
   };
 
   return (error, response, operation) => {
     const { req: request } = response;
     let problem = declaredProblem(operation, error);
-    let outgoing = respond(problem, request, { operation, challenges: challengesFor(problem, operation, request) });
+    let outgoing = respond(problem, request, operation);
     if (!check(response, outgoing)) {
       problem = new Problem("internal-error", { cause: new Error("a problem response violates the contract") });
-      outgoing = respond(problem, request, { operation });
+      outgoing = respond(problem, request, operation);
     }
     report(problem);
     if (response.headersSent) response.destroy();
@@ -57,14 +68,18 @@ export function problemWriter({ report, check, transportHeaders, base = "" }: Pa
   };
 }
 
-/** Of a problem that no operation declares. */
-const problemHeaders: readonly string[] = [
+/** `/oauth/` for `/oauth/revoke`. */
+const folderOf = ({ path }: Operation): string => path.slice(0, path.lastIndexOf("/") + 1);
+
+const errorHeaders = (contentType: string): readonly string[] => [
   ...securityHeaders.flat(),
   "Cache-Control",
   "no-store",
   "Content-Type",
-  inUtf8("application/problem+json"),
+  inUtf8(contentType),
 ];
+const problemHeaders = errorHeaders("application/problem+json");
+const oauthErrorHeaders = errorHeaders("application/json");
 
 /** Seconds in `Retry-After` of every 503: long enough for a restart of the database, and short enough for a person. */
 const unavailableSeconds = 2;

@@ -24,7 +24,10 @@ export type ResponseValidator = (
   response: ReceivedResponse,
 ) => string | undefined;
 
-/** The responses to requests that match no operation. A 405 is recognized by its `Allow`. */
+/**
+ * The responses to requests that match no operation. A 405 is recognized by its `Allow`. Below the folder of OAuth operations, they
+ * are errors of OAuth.
+ */
 const undeclaredOperation: Record<number, string> = {
   400: "#/components/responses/InvalidRequest",
   404: "#/components/responses/NotFound",
@@ -63,9 +66,12 @@ export function createResponseValidator(document: OpenApiDocument): ResponseVali
 
   return (operationId, method, response) => {
     const isHead = method === "HEAD";
-    if (operationId === undefined && response.status === 405) {
-      if (!response.headers["allow"]) return "is without Allow";
-      return isHead ? undefined : schemaFault("#/components/schemas/Problem", () => JSON.parse(response.text));
+    const isOAuthError = response.headers["content-type"]?.[0] === "application/json; charset=utf-8";
+    if (operationId === undefined && (isOAuthError || response.status === 405)) {
+      if (response.status !== 405 && !undeclaredOperation[response.status]) return "is not declared";
+      if (response.status === 405 && !response.headers["allow"]) return "is without Allow";
+      const schema = `#/components/schemas/${isOAuthError ? "OAuthError" : "Problem"}`;
+      return isHead ? undefined : schemaFault(schema, () => JSON.parse(response.text));
     }
     const pointer =
       operationId === undefined

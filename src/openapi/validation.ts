@@ -3,24 +3,17 @@
  * errors into problems after.
  */
 import { isUtf8 } from "node:buffer";
-import { parse as parseContentType } from "content-type";
 import express, { type Request, type RequestHandler, type Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
 import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
-import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
+import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
+import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
+import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
-/** Of operations without a limit of their own. */
-const defaultLimitBytes = 16_384;
-/**
- * Of a body with the default limit, which usually arrives in a dozen chunks. Each chunk costs at least 100 bytes, so many tiny ones
- * fill memory. A larger body arrives in packets of about 1,400 bytes, or smaller.
- */
-const minChunks = 1_024;
-const bytesOfChunk = 256;
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
 
@@ -75,9 +68,12 @@ export function requestValidator(
   const validate = inOrder(validators);
   const readers = new Map(
     contract.operations.flatMap(({ id, requestType }) =>
-      requestType === undefined ? [] : [[id, bodyReader(requestType, bodyLimits[id] ?? defaultLimitBytes)]],
+      requestType === undefined || requestType === formType
+        ? []
+        : [[id, bodyReader(requestType, bodyLimits[id] ?? bodyLimitBytes)]],
     ),
   );
+  const readForm = formReaders(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
@@ -96,6 +92,13 @@ export function requestValidator(
   };
 
   return (operation, request, response) => {
+    const form = readForm.get(operation)?.(request, response);
+    if (form) {
+      return form.then((parameters) => {
+        requireDeclaredQuery(operation, request);
+        request.body = parameters;
+      });
+    }
     if (operation.hasInput) return validateInput(operation, request, response);
     requireDeclaredQuery(operation, request);
     return undefined;
@@ -107,7 +110,7 @@ export function requestValidator(
  * tries them one after the other. It is a copy, because the validator changes it.
  */
 function inputOnly({ document, operations }: Contract) {
-  const withInput = new Set(operations.filter(({ hasInput }) => hasInput).map(({ path }) => path));
+  const withInput = new Set(operations.filter(({ hasInput, form }) => hasInput && !form).map(({ path }) => path));
   const withoutResponses = (item: object) =>
     Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, { ...operation, responses: {} }]));
   const paths = Object.entries(document.paths).flatMap(([path, item]) =>
@@ -130,8 +133,7 @@ function requireDeclaredQuery({ query }: Operation, request: Request): void {
 
 /** Reads a body as JSON in UTF-8. It must not be compressed, so that its limit also limits the work. */
 function bodyReader(type: string, limitBytes: number): RequestHandler {
-  const maxChunks = Math.max(minChunks, limitBytes / bytesOfChunk);
-  const tooLarge = () => new Problem("payload-too-large", { detail: `The body exceeds ${limitBytes} bytes.` });
+  const maxChunks = maxChunksOf(limitBytes);
   const read = express.json({
     type,
     limit: limitBytes,
@@ -141,9 +143,7 @@ function bodyReader(type: string, limitBytes: number): RequestHandler {
     },
   });
   return (request, response, next) => {
-    if (!hasBody(request)) throw invalidRequest({ pointer: "#", detail: "a body is required" });
-    if (!isDeclaredType(request.headers["content-type"], type)) throw unsupported(type);
-    if (Number(request.headers["content-length"] ?? 0) > limitBytes) throw tooLarge();
+    requireBody(request, type, limitBytes);
     request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
     // The server emits a problem if a body is late or malformed. body-parser would wait for the end of the body.
@@ -160,20 +160,10 @@ function bodyReader(type: string, limitBytes: number): RequestHandler {
         // body-parser would keep them all until the end.
         request.removeAllListeners("data").resume();
         response.setHeader("Connection", "close");
-        next(tooLarge());
-      } else if (arrived > limitBytes) next(tooLarge());
+        next(tooLarge(limitBytes));
+      } else if (arrived > limitBytes) next(tooLarge(limitBytes));
     });
   };
-}
-
-/** Whether a Content-Type is the declared one, in UTF-8. */
-function isDeclaredType(header: string | undefined, type: string): boolean {
-  try {
-    const given = parseContentType(header ?? "");
-    return given.type === type && (given.parameters["charset"] ?? "utf-8").toLowerCase() === "utf-8";
-  } catch {
-    return false;
-  }
 }
 
 /** One middleware that runs several, without a promise for each. */
@@ -238,6 +228,3 @@ const bodyErrors: Record<string, string> = {
   "entity.parse.failed": "is not a JSON object or array",
   "entity.verify.failed": "is not UTF-8",
 };
-
-const unsupported = (type: string) =>
-  new Problem("unsupported-media-type", { detail: `Send ${type} in UTF-8, not compressed.` });

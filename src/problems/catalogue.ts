@@ -155,6 +155,14 @@ export const problems = {
     meaning: "administrator cannot be changed, and neither administrator nor default can be deleted.",
     remedy: "Define a role of your own, or remove the scopes of default.",
   },
+  "cursor-expired": {
+    status: 410,
+    title: "The cursor has expired",
+    meaning:
+      "The cursor of the revocation list is more than four minutes old, or the service has changed to another database server. Entries after the cursor may be missing.",
+    remedy:
+      "Forget every credential that was verified before, and follow the list again: repeat the request without after.",
+  },
   "precondition-failed": {
     status: 412,
     title: "Precondition failed",

@@ -2,7 +2,7 @@
 import type { components } from "../../generated/openapi.ts";
 import { type ProblemSlug, problems } from "./catalogue.ts";
 
-type ProblemBody = components["schemas"]["Problem"];
+export type ProblemBody = components["schemas"]["Problem"];
 export type RequestError = components["schemas"]["RequestError"];
 export type PasswordRefusal = components["schemas"]["PasswordRefusal"];
 

@@ -4,7 +4,7 @@
  * it is needed.
  */
 import QuickLRU from "quick-lru";
-import { runOutsideRequest } from "../requestContext.ts";
+import { runWithoutDeadline } from "../requestContext.ts";
 import { everybody, type Revocations } from "./revocations.ts";
 
 export type RevocableCache<Value> = {
@@ -76,8 +76,8 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   });
 
   const begin = (key: string): Promise<Value> => {
-    // Not the request that needs the value first, because others may wait for it too.
-    const value = runOutsideRequest(() => load(key));
+    // Not until the deadline of the request that needs the value first, because others may wait for it too.
+    const value = runWithoutDeadline(() => load(key));
     const loading: Load<Value> = { key, value, changedSubjects: new Set(), isOutdated: false };
     loads.add(loading);
     currentLoads.set(key, loading);

@@ -3,22 +3,16 @@
  * each second and at each notification. So the check of a token takes no query, and a revocation takes effect everywhere within a
  * second.
  */
-import type { RevocationSubject, UserId } from "../identifiers.ts";
+import type { UserId } from "../identifiers.ts";
 import { startPoller } from "../lib/poller.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
+import { runOutsideRequest } from "../requestContext.ts";
 import { createRevocationMemory } from "./memory.ts";
+import { createRecentEntries, type RecentEntries } from "./recentEntries.ts";
+import type { ReadPart, Revocation, RevocationStore } from "./storeTypes.ts";
 
-/**
- * Revokes the tokens of a subject (a `jti`, session, user, `kid` or `everybody`) with an epoch below `minimumEpoch`, and the tokens
- * that contain a lower version of the subject in `epochs`.
- */
-export type Revocation = {
-  subject: RevocationSubject;
-  minimumEpoch: number;
-  /** When the last token that the entry revokes has expired, and the entry can be removed. */
-  expiresAt: Date;
-};
+export type { Revocation } from "./storeTypes.ts";
 
 /**
  * The subject of all tokens. The transaction that revokes it raises the epoch of every user. So one entry revokes all tokens, and
@@ -43,23 +37,6 @@ export const deletedUser = (userId: UserId, now: Date): Revocation => ({
   expiresAt: new Date(now.getTime() + 3_600_000),
 });
 
-export type RevocationStore = {
-  /** Reads all entries that have not expired, in pages. @returns a cursor for `readSince` */
-  readAll(onPage: (entries: Revocation[]) => void): Promise<string>;
-  /**
-   * Reads, in pages, the entries that were not visible at the cursor.
-   * @returns the next cursor; `undefined` if the server is not the one that the cursor belongs to
-   */
-  readSince(cursor: string, onPage: (entries: Revocation[]) => void): Promise<string | undefined>;
-  /**
-   * Whether the server of the cursor can still commit. A standby, or a primary that was demoted or cut off, cannot, and does
-   * not see what is revoked elsewhere.
-   */
-  isCurrent(cursor: string): Promise<boolean>;
-  /** Stores the entry of a token that its holder revokes, and the audit event. */
-  insert(entry: Revocation): Promise<void>;
-};
-
 /** What the list decides about. A token for a registered API also has `epochs`. */
 type RevocableToken = Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch"> & {
   epochs?: Readonly<Record<string, number>>;
@@ -80,10 +57,23 @@ export type Revocations = {
    * missed.
    */
   onEntry(listener: (subject: string | undefined) => void): void;
-  /** Revokes the token of the current request: stores the entry with its audit event, and enforces it. */
-  revoke(entry: Revocation): Promise<void>;
+  /** Revokes a token of a user: stores the entry with its audit event, and enforces it. */
+  revoke(entry: Revocation, userId: UserId): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
+  /**
+   * Like `wake`, and waits for that read, which begins after this call. Concurrent calls share it.
+   * @throws {Problem} `database-unavailable`; `revocations-stale` if it takes longer than two seconds
+   */
+  readNow(): Promise<void>;
+  /** What was read lately, and how far the list was read. */
+  recent: Pick<RecentEntries, "since" | "head">;
+  /** Calls the listener after each read that has found entries, or that may have missed some. */
+  onRead(listener: () => void): void;
+  /** Whether the server that the list was read from can still commit. @throws {Problem} `database-unavailable` */
+  isCurrent(): Promise<boolean>;
+  /** The time at which the list was last known to be complete (`performance.now()`). */
+  completeAtMs(): number;
   /**
    * Reads all entries now, and regards the list as incomplete until then. After a step of the clock, some entries may have been
    * removed too early.
@@ -106,6 +96,8 @@ type RevocationOptions = {
 };
 
 const intervalMs = 1_000;
+/** How long `readNow` waits. */
+const readTimeoutMs = 2_000;
 
 /** After a longer gap, entries may be missing. Far below `clockMarginSeconds`, for which the database keeps every entry at least. */
 export const maxReadGapMs = 60_000;
@@ -122,11 +114,15 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     memory.add(entry);
     for (const listener of listeners) listener(entry.subject);
   };
-  const addAll = (entries: Revocation[]) => entries.forEach(add);
+  const addAll = (entries: readonly Revocation[]) => entries.forEach(add);
+  const recent = createRecentEntries();
+  const readListeners: (() => void)[] = [];
 
   /** When the list was last known to be complete (`performance.now()`). */
   let completeAtMs = performance.now();
-  let cursor = await store.readAll(addAll);
+  const firstReadAtMs = clock().getTime();
+  let position = await store.readAll(addAll);
+  recent.restart(position, firstReadAtMs);
   let readAtMs = completeAtMs;
   let mustReload = false;
   /** The number of calls of `reload`, and the number at the last complete read. In between, entries may be missing. */
@@ -141,7 +137,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
     if (serverCheck !== undefined || nowMs - serverCheckStartedMs < 0.9 * intervalMs) return;
     serverCheckStartedMs = nowMs;
     serverCheck = store
-      .isCurrent(cursor)
+      .isCurrent(position)
       .then((isCurrent) => {
         if (!isCurrent) return;
         completeAtMs = readAtMs;
@@ -155,16 +151,29 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
 
   const read = async (): Promise<void> => {
     const startedMs = performance.now();
+    const atMs = clock().getTime();
     const readReloads = reloads;
     const readsAll = mustReload;
     mustReload = false;
+    let isNews = false;
+    // After a long pause, entries may have been removed before they were read.
+    const hasPaused = () => performance.now() - readAtMs > maxReadGapMs;
+    const onPart = (part: ReadPart) => {
+      addAll(part.entries);
+      if (!hasPaused()) recent.append(part, atMs);
+      isNews ||= part.entries.length > 0;
+    };
     try {
-      const next = readsAll ? undefined : await store.readSince(cursor, addAll);
-      cursor = next ?? (await store.readAll(addAll));
-      // Another server may lack what was read. After a long pause, entries may have been removed before they were read.
-      const isGap = next === undefined || performance.now() - readAtMs > maxReadGapMs;
-      if (isGap) for (const listener of listeners) listener(undefined);
+      const next = readsAll ? undefined : await store.readSince(position, onPart);
+      position = next ?? (await store.readAll(addAll));
+      // Another server may lack what was read.
+      const isGap = next === undefined || hasPaused();
+      if (isGap) {
+        for (const listener of listeners) listener(undefined);
+        recent.restart(position, atMs);
+      }
       readAtMs = performance.now();
+      if (isNews || isGap) for (const listener of readListeners) listener();
     } catch (error) {
       mustReload ||= readsAll;
       throw error;
@@ -183,6 +192,11 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
   return {
     apply: add,
     wake: poller.wake,
+    readNow: () => withTimeout(poller.run()),
+    recent,
+    onRead: (listener) => void readListeners.push(listener),
+    isCurrent: () => runOutsideRequest(() => store.isCurrent(position)),
+    completeAtMs: () => completeAtMs,
     reload() {
       mustReload = true;
       reloads += 1;
@@ -200,8 +214,8 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       }
       requireCurrent();
     },
-    async revoke(entry) {
-      await store.insert(entry);
+    async revoke(entry, userId) {
+      await store.insert(entry, userId);
       add(entry);
     },
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,
@@ -210,4 +224,16 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       await Promise.all([poller.close(), serverCheck]);
     },
   };
+}
+
+async function withTimeout(reading: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timedOut = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Problem("revocations-stale")), readTimeoutMs);
+  });
+  try {
+    await Promise.race([reading, timedOut]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,24 +1,24 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { revocationSubject } from "../database/columns.ts";
+import { revocationSubject, userId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import { bigint, integer, nullable, snapshot, text, timestamptz, xid8 } from "../database/sqlTypes.ts";
 import { probeCommit } from "../database/writeCheck.ts";
-import type { RevocationStore } from "./revocations.ts";
+import type { Page } from "./cursor.ts";
+import { emptySnapshot, limitSnapshot, type Position } from "./position.ts";
 import { revocationColumns, revoke, selectedRevocation } from "./revoke.ts";
+import type { FeedStore, RevocationStore } from "./storeTypes.ts";
 
-/**
- * How far the list was read: a snapshot of the database, and the start time of its server. After a failover, the new server may
- * have lost transactions and may use their ids for others.
- */
-type Cursor = { server: string; snapshot: string };
-const cursorColumns = { server: text, snapshot: text };
-const selectedCursor = "pg_postmaster_start_time()::text AS server, pg_current_snapshot()::text AS snapshot";
+const selectedPosition = "pg_postmaster_start_time()::text AS server, pg_current_snapshot()::text AS snapshot";
 
 const pageSize = 10_000;
 
-const readCursor = statement({ name: "read-cursor", sql: `SELECT ${selectedCursor}`, columns: cursorColumns });
+const readPosition = statement({
+  name: "read-position",
+  sql: `SELECT ${selectedPosition}`,
+  columns: { server: text, snapshot: text },
+});
 
 const findRevocations = statement({
   name: "find-revocations",
@@ -30,17 +30,17 @@ const findRevocations = statement({
 
 /**
  * The revocations that a snapshot does not show: first those of transactions that were in progress, then those of transactions
- * that had not begun. The first row has only the new cursor.
+ * that had not begun. The first row has only the new position.
  */
 const findNewRevocations = statement({
   name: "find-new-revocations",
   replan: true,
-  sql: `SELECT ${selectedCursor}, NULL::xid8 AS xid, NULL::bigint AS id, NULL AS subject,
+  sql: `SELECT ${selectedPosition}, NULL::xid8 AS xid, NULL::bigint AS id, NULL AS subject,
       NULL::integer AS "minimumEpoch", NULL::timestamptz AS "expiresAt"
     UNION ALL SELECT NULL, NULL, xid, id, ${selectedRevocation} FROM (
       (SELECT * FROM revocations
         WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))) AND (xid, id) > (:xid, :id) AND expires_at > now()
-        ORDER BY xid, id LIMIT ${pageSize})
+        ORDER BY xid, id LIMIT :limit)
       UNION ALL
       -- OFFSET 0 makes it read the index in order, not sort all rows for each page.
       (SELECT * FROM (
@@ -49,10 +49,10 @@ const findNewRevocations = statement({
                              CASE WHEN :xid < pg_snapshot_xmax(:snapshot) THEN 0 ELSE :id END)
           ORDER BY xid, id OFFSET 0
         ) AS later
-        WHERE expires_at > now() LIMIT ${pageSize})
-      LIMIT ${pageSize}
+        WHERE expires_at > now() LIMIT :limit)
+      LIMIT :limit
     ) AS page`,
-  parameters: { snapshot, xid: xid8, id: bigint },
+  parameters: { snapshot, xid: xid8, id: bigint, limit: integer },
   columns: {
     server: nullable(text),
     snapshot: nullable(text),
@@ -66,9 +66,9 @@ const findNewRevocations = statement({
 
 const insertRevocation = statement({
   name: "insert-revocation",
-  sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: "context.actor_id::uuid" })})
+  sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: ":userId" })})
     ${revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" })}`,
-  parameters: { ...revocationColumns, audit: auditParameter },
+  parameters: { ...revocationColumns, userId, audit: auditParameter },
   columns: revocationColumns,
 });
 
@@ -96,50 +96,58 @@ export function revocationStore(
   return {
     async readAll(onPage) {
       const startedMs = performance.now();
-      // The cursor is older than the first page, so that entries committed meanwhile are read again.
-      const cursor = await database.read((knex) => readCursor.one(knex));
-      onSnapshot(cursor.server, cursor.snapshot, startedMs);
+      // The position is older than the first page, so that entries committed meanwhile are read again.
+      const { server, snapshot } = await database.read((knex) => readPosition.one(knex));
+      onSnapshot(server, snapshot, startedMs);
       for (let last = "0"; ; ) {
         const page = await database.read((knex) => findRevocations.rows(knex, { last }));
         onPage(page);
-        if (page.length < pageSize) return JSON.stringify(cursor);
+        if (page.length < pageSize) return { server, snapshot: limitSnapshot(snapshot) };
         last = page.at(-1)?.id ?? last;
       }
     },
 
-    async readSince(cursor, onPage) {
-      const before = JSON.parse(cursor) as Cursor;
+    async readSince(before, onPart) {
       const startedMs = performance.now();
-      let next: Cursor | undefined;
+      let target: Position | undefined;
       for (let last = { xid: "0", id: "0" }; ; ) {
-        const rows = await database.read((knex) =>
-          findNewRevocations.rows(knex, { snapshot: before.snapshot, ...last }),
-        );
-        // The cursor of the first page, so that entries committed while the other pages are read are read again.
-        if (!next) {
-          next = { server: rows[0]?.server ?? "", snapshot: rows[0]?.snapshot ?? "" };
-          onSnapshot(next.server, next.snapshot, startedMs);
+        const page = await readPage(database, { base: before.snapshot, ...last }, pageSize);
+        // The position of the first page, so that entries committed while the other pages are read are read again.
+        if (!target) {
+          onSnapshot(page.server, page.snapshot, startedMs);
+          target = { server: page.server, snapshot: limitSnapshot(page.snapshot) };
         }
-        if (next.server !== before.server) return undefined;
-        const entries = rows.flatMap(toEntry);
-        onPage(entries);
-        if (entries.length < pageSize) return JSON.stringify(next);
+        if (target.server !== before.server) return undefined;
+        const { entries } = page;
+        const isLast = entries.length < pageSize;
+        onPart({ entries, target, isLast });
+        if (isLast) return target;
         last = entries.at(-1) ?? last;
       }
     },
 
-    async isCurrent(cursor) {
-      const { server } = JSON.parse(cursor) as Cursor;
+    async isCurrent({ server }) {
       if ((await testCommit()) === server) return true;
       renew(); // a connection leads to an old server
       return false;
     },
 
-    async insert({ subject, minimumEpoch, expiresAt }) {
-      const entry = { subject, minimumEpoch, expiresAt, audit: auditContext() };
+    async insert({ subject, minimumEpoch, expiresAt }, userId) {
+      const entry = { subject, minimumEpoch, expiresAt, userId, audit: auditContext() };
       await requestDatabase.write((knex) => insertRevocation.count(knex, entry));
     },
   };
+}
+
+/** @param database of requests: a page is read for one follower, or for several that ask at the same time */
+export function feedStore(database: Database): FeedStore {
+  return { readPage: (page, limit) => readPage(database, page, limit) };
+}
+
+async function readPage(database: Database, { base, xid, id }: Page, limit: number) {
+  const rows = await database.read((knex) => findNewRevocations.rows(knex, { snapshot: base, xid, id, limit }));
+  const { server, snapshot } = rows[0] ?? {};
+  return { server: server ?? "", snapshot: snapshot ?? emptySnapshot, entries: rows.flatMap(toEntry) };
 }
 
 const toEntry = ({ xid, id, subject, minimumEpoch, expiresAt }: RowOf<typeof findNewRevocations>) =>

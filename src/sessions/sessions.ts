@@ -3,7 +3,7 @@ import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import { type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
+import { type CanonicalUsername, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -42,6 +42,13 @@ type Parts = {
   onNetworkChange?: (user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId) => void;
   audit: Audit;
 };
+
+/** A session whose refresh token was presented. */
+export type RefreshableSession = { id: SessionId; userId: UserId; username: CanonicalUsername; expiresAt: Date };
+
+/** Those of no session. */
+const unknownSeed = Buffer.alloc(32);
+const unknownDigest = Buffer.alloc(32);
 
 /** The number of sessions whose constants are kept in memory. */
 const maxConstants = 10_000;
@@ -138,6 +145,32 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     return hasEnded;
   }
 
+  /**
+   * Looks up the session of a refresh token without using the token.
+   * @returns `undefined` unless the session is live and expects this token. The work does not depend on why
+   */
+  async function inspect(text: string): Promise<RefreshableSession | undefined> {
+    const token = parseToken(text);
+    if (!token) return undefined;
+    const state = await store.find(token.sessionId, token.generation);
+    const isGenuine = secrets.isGenuine(token, state?.seed ?? unknownSeed);
+    const isExpected = digestOf(token.secret).equals(state?.digest ?? unknownDigest);
+    if (!state || !isGenuine || !isExpected || state.isEnded || state.isExpired) return undefined;
+    const { userId, username, expiresAt } = state;
+    return { id: token.sessionId, userId, username, expiresAt };
+  }
+
+  /**
+   * Ends the session of a refresh token. The token may have been used: its holder could end the session by using it again.
+   * @returns whether a session was ended
+   */
+  async function endByRefreshToken(text: string): Promise<boolean> {
+    const token = parseToken(text);
+    const state = token && (await store.find(token.sessionId, token.generation));
+    if (!token || !state || !secrets.isGenuine(token, state.seed)) return false;
+    return end(state.userId, token.sessionId);
+  }
+
   /** Waits for the end of a session, and applies its revocation here. @returns whether a session was ended */
   async function applyEnd(ending: Promise<Revocation | undefined>): Promise<boolean> {
     const revocation = await ending;
@@ -153,5 +186,5 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
       ({ id }) => id,
     );
 
-  return { create, refresh, list, end };
+  return { create, refresh, list, end, inspect, endByRefreshToken };
 }

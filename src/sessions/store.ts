@@ -146,9 +146,9 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", seed, generation, refresh_digest AS digest, address, audience, scopes,
+  sql: `SELECT user_id AS "userId", username, seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
-           least(idle_expires_at, expires_at) <= now() AS "isExpired",
+           least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
            floor(extract(epoch FROM recent_rotations[generation - :presented]))::bigint::text AS "usedAtSecond",
            CASE WHEN generation > :presented THEN
@@ -159,12 +159,14 @@ const findSession = statement({
   parameters: { presented: integer, id: sessionId },
   columns: {
     userId,
+    username,
     seed: bytea,
     generation: integer,
     digest: bytea,
     address: nullable(text),
     ...limitColumns,
     isEnded: boolean,
+    expiresAt: timestamptz,
     isExpired: boolean,
     secondsSinceUse: nullable(double),
     usedAtSecond: nullable(text),

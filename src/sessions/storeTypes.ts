@@ -1,6 +1,6 @@
 /** The types of the session store. */
 import type { TokenLimits } from "../access/grants.ts";
-import type { Network, SessionId, UserId } from "../identifiers.ts";
+import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
@@ -22,6 +22,7 @@ export type SessionConstants = TokenLimits & { userId: UserId; seed: Uint8Array 
 /** The state of a session that a refresh needs, from one snapshot of the database. */
 export type SessionState = TokenLimits & {
   userId: UserId;
+  username: CanonicalUsername;
   seed: Buffer;
   generation: number;
   digest: Buffer;
@@ -30,6 +31,8 @@ export type SessionState = TokenLimits & {
   /** Whether this session, or all sessions of its user, were ended. */
   isEnded: boolean;
   isExpired: boolean;
+  /** When the session ends without another refresh. */
+  expiresAt: Date;
   /** The time since the transaction that used the presented token began. `null` if it was not used, or the use is not stored. */
   secondsSinceUse: number | null;
   /** The transaction that used it, and the client network. `null` if it was not used, or by an earlier version. */

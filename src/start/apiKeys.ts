@@ -5,7 +5,7 @@ import { type ApiKeys, createApiKeys } from "../apiKeys/apiKeys.ts";
 import { apiKeyStore } from "../apiKeys/store.ts";
 import { collectLastUses } from "../apiKeys/verification/lastUses.ts";
 import { verificationStore } from "../apiKeys/verification/store.ts";
-import { createApiKeyVerification, type VerifyApiKey } from "../apiKeys/verification/verification.ts";
+import { type ApiKeyVerification, createApiKeyVerification } from "../apiKeys/verification/verification.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import { clientNetworks } from "../requestContext.ts";
@@ -33,7 +33,7 @@ export function openApiKeys(
     access,
     administration,
   }: EarlierParts,
-): { apiKeys: ApiKeys; verifyApiKey: VerifyApiKey } {
+): { apiKeys: ApiKeys; apiKeyVerification: ApiKeyVerification } {
   const lastUses = collectLastUses({
     store: verificationStore(outsideRequests(database)),
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of API keys")),
@@ -51,6 +51,12 @@ export function openApiKeys(
       audit,
       keysPerUser: config.apiKeysPerUser,
     }),
-    verifyApiKey: createApiKeyVerification({ store: verificationStore(database), revocations, lastUses, clock, audit }),
+    apiKeyVerification: createApiKeyVerification({
+      store: verificationStore(database),
+      revocations,
+      lastUses,
+      clock,
+      audit,
+    }),
   };
 }

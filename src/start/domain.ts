@@ -5,7 +5,7 @@ import { type Access, createAccess } from "../access/rights.ts";
 import { createRoles, type Roles } from "../access/roles.ts";
 import { apiStore, rightsStore, roleStore } from "../access/store.ts";
 import type { ApiKeys } from "../apiKeys/apiKeys.ts";
-import type { VerifyApiKey } from "../apiKeys/verification/verification.ts";
+import type { ApiKeyVerification } from "../apiKeys/verification/verification.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -49,7 +49,7 @@ export type Domain = AccessControl & {
   administration: Administration;
   sessions: Sessions;
   apiKeys: ApiKeys;
-  verifyApiKey: VerifyApiKey;
+  apiKeyVerification: ApiKeyVerification;
 };
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };

@@ -20,10 +20,12 @@ import { type Contract, loadContract } from "../openapi/contract.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
+import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
+import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
@@ -66,6 +68,7 @@ export async function openHttp(
   const options = serverOptions(config, certificate, earlier.observability);
   const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
+  lifecycle.add("servers", "revocation feed", earlier.keys.revocationFeed.stop);
   await serveMetrics(context, earlier, { contract, server });
   return {
     url: server.url,
@@ -73,6 +76,7 @@ export async function openHttp(
     async drain(skipGrace) {
       isStopping = true;
       server.drain();
+      earlier.keys.revocationFeed.stop();
       await sleep(config.shutdownGraceSeconds * 1000, undefined, { signal: skipGrace }).catch(() => {});
     },
   };
@@ -81,9 +85,9 @@ export async function openHttp(
 const openAuthenticator = ({
   observability: { audit },
   keys: { tokens, revocations },
-  domain: { users, access, verifyApiKey },
+  domain: { users, access, apiKeyVerification },
 }: EarlierStages): ServiceAuthenticator =>
-  createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit });
+  createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
 
 async function collectServices(
   { config }: StartContext,
@@ -109,7 +113,9 @@ async function collectServices(
     grants: domain.grants,
     tokens: keys.tokens,
     keys: keys.signingKeys,
-    revocations: keys.revocations,
+    revocationFeed: keys.revocationFeed,
+    ...openOAuth(keys, domain, observability.audit),
+    issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isRegistrationOpen: config.registration === "open",
@@ -170,7 +176,7 @@ function serverOptions(
 /** Registers the gauges, and serves the metrics, except in a worker, whose primary serves them. */
 async function serveMetrics(
   { config, log, lifecycle, worker }: StartContext,
-  { observability, storage, keys: { revocations, signingKeys }, domain }: EarlierStages,
+  { observability, storage, keys: { revocations, revocationFeed, signingKeys }, domain }: EarlierStages,
   { contract, server }: { contract: Contract; server: RunningServer },
 ): Promise<void> {
   const { metrics } = observability;
@@ -181,7 +187,11 @@ async function serveMetrics(
     hashing: domain.hasher.load,
     database: storage.database.load,
     auditEventsDropped: () => observability.auditWriter.current?.dropped() ?? 0,
-    revocations: () => ({ stalenessSeconds: revocations.stalenessSeconds(), size: revocations.size() }),
+    revocations: () => ({
+      stalenessSeconds: revocations.stalenessSeconds(),
+      size: revocations.size(),
+      followers: revocationFeed.followers(),
+    }),
     signingAlgorithm: signingKeys.algorithm,
   });
   const { metricsHost, metricsPort } = config;

@@ -6,8 +6,9 @@ import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import { probeCommit } from "../database/writeCheck.ts";
 import { runOutsideRequest } from "../requestContext.ts";
+import { createRevocationFeed, type RevocationFeed } from "../revocations/feed.ts";
 import { maxReadGapMs, type Revocations, watchRevocations } from "../revocations/revocations.ts";
-import { revocationStore } from "../revocations/store.ts";
+import { feedStore, revocationStore } from "../revocations/store.ts";
 import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
 import { recordTokenLifetime, type TokenLifetime } from "../tokens/lifetime.ts";
 import { createSeal } from "../tokens/sealing.ts";
@@ -23,6 +24,7 @@ export type Keys = {
   signingKeys: SigningKeys;
   tokens: AccessTokens;
   revocations: Revocations;
+  revocationFeed: RevocationFeed;
   /** Updated by each read of the revocation list. */
   commits: CommitHistory;
 };
@@ -37,14 +39,16 @@ export async function openKeys(context: StartContext, { observability, storage }
   const commits = commitHistory();
   const lifetime = await openTokenLifetime(context, storage);
   const revocations = await openRevocations(context, storage, { commits, lifetime });
+  const { clock, database } = storage;
+  const revocationFeed = createRevocationFeed({ revocations, store: feedStore(outsideRequests(database)), clock });
   const tokens = accessTokens({
     keys: signingKeys,
     issuer: context.config.publicUrl ?? defaultIssuer,
     ttlSeconds: context.config.tokenTtlSeconds,
     lifetime,
-    clock: storage.clock,
+    clock,
   });
-  return { secretKeys, signingKeys, tokens, revocations, commits };
+  return { secretKeys, signingKeys, tokens, revocations, revocationFeed, commits };
 }
 
 async function openSigningKeys(

@@ -1,8 +1,7 @@
 import { type Grants, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { SessionId, UserId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clockMarginSeconds, maxEpoch, type Revocations } from "../revocations/revocations.ts";
+import type { TokenPrincipal } from "../principal.ts";
 import type { Users } from "../users/users.ts";
 import type { AccessTokens } from "./accessTokens.ts";
 import type { SigningKeys } from "./signingKeys.ts";
@@ -29,21 +28,11 @@ export const issueToken =
     return { status: 200, body: { token, duration, ...(scope !== undefined && { scope }) } };
   };
 
-/** @param endSession ends a session, and revokes its tokens */
+/** @param revoke revokes a token, with its session if it has one */
 export const revokeToken =
-  (
-    revocations: Revocations,
-    endSession: (userId: UserId, sessionId: SessionId) => Promise<boolean>,
-    audit: Audit,
-  ): Handler<"revokeToken"> =>
-  async ({ principal: { userId, sessionId, tokenId, expiresAt } }) => {
-    if (sessionId !== undefined && (await endSession(userId, sessionId))) return { status: 204 };
-    await revocations.revoke({
-      subject: tokenId,
-      minimumEpoch: maxEpoch,
-      expiresAt: new Date(expiresAt.getTime() + clockMarginSeconds * 1000),
-    });
-    audit("token-revoked", { userId });
+  (revoke: (principal: TokenPrincipal) => Promise<void>): Handler<"revokeToken"> =>
+  async ({ principal }) => {
+    await revoke(principal);
     return { status: 204 };
   };
 

@@ -10,9 +10,12 @@ export const representUser = ({ id, username, createdAt, isBlocked, roles }: Use
   roles,
 });
 
+/** The deletion of a role takes it from all users, without a new version of each. Between two versions, roles only go away. */
+export const etagOf = ({ version, roles }: User): string => `"${[version, roles.length].join(".")}"`;
+
 /** A 200 with the user, and the `ETag` for `If-Match`. */
 export const userReply = (user: User) => ({
   status: 200 as const,
-  headers: { ETag: `"${user.version}"` },
+  headers: { ETag: etagOf(user) },
   body: representUser(user),
 });

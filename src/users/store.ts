@@ -1,3 +1,4 @@
+import type { Knex } from "knex";
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { apiKeyId, network, sessionId, userId, username } from "../database/columns.ts";
@@ -5,6 +6,7 @@ import type { Database } from "../database/database.ts";
 import { violates } from "../database/errors.ts";
 import { statement } from "../database/sql.ts";
 import { arrayOf, boolean, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import type { ApiKeyId, UserId } from "../identifiers.ts";
 import { Problem } from "../problems/problems.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
 import { maxKnownNetworks } from "../throttling/limits.ts";
@@ -75,12 +77,11 @@ const rememberNetwork = statement({
   parameters: { userId, sessionId, network, key: text },
 });
 
-const changePassword = statement({
-  name: "change-password",
-  sql: `WITH changed AS (
+/** Sets the hash and revokes all tokens. @param condition a part of WHERE */
+export const replacePassword = (condition = "true"): string => `WITH changed AS (
       UPDATE users
       SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
-      WHERE id = :id AND password_epoch <= :epoch
+      WHERE id = :id AND ${condition}
       RETURNING id, token_epoch
     ), audited AS (
       ${recordEvent({
@@ -89,15 +90,20 @@ const changePassword = statement({
         details: "jsonb_build_object('password_epoch', token_epoch::text)",
       })}
     )
-    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`;
+
+const changePassword = statement({
+  name: "change-password",
+  sql: replacePassword("password_epoch <= :epoch"),
   parameters: { id: userId, epoch: integer, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
 
-const forgetOtherNetworks = statement({
+/** Without a network, forgets all. */
+export const forgetOtherNetworks = statement({
   name: "forget-other-networks",
-  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network <> :network",
-  parameters: { id: userId, network },
+  sql: "DELETE FROM familiar_networks WHERE user_id = :id AND network <> coalesce(:network, '')",
+  parameters: { id: userId, network: nullable(network) },
 });
 
 const deleteApiKeys = statement({
@@ -109,6 +115,12 @@ const deleteApiKeys = statement({
   parameters: { id: userId, audit: auditParameter },
   columns: { id: apiKeyId },
 });
+
+/** @returns the ids of the deleted keys */
+export async function deleteKeysOf(transaction: Knex.Transaction, id: UserId, reason: string): Promise<ApiKeyId[]> {
+  const deleted = await deleteApiKeys.rows(transaction, { id, audit: auditContext({ reason }) });
+  return deleted.map((key) => key.id);
+}
 
 const findEpoch = statement({
   name: "find-epoch",
@@ -179,9 +191,8 @@ export function userStore(database: Database): UserStore {
           if (!revocation) return undefined;
           // Separate statements see the networks and keys that were added while changePassword waited for the user's row.
           await forgetOtherNetworks.count(transaction, { id: change.id, network });
-          const audit = auditContext({ reason: "password-changed" });
-          const deleted = keepApiKeys ? [] : await deleteApiKeys.rows(transaction, { id: change.id, audit });
-          return { revocation, deletedApiKeys: deleted.map(({ id }) => id) };
+          const deletedApiKeys = keepApiKeys ? [] : await deleteKeysOf(transaction, change.id, "password-changed");
+          return { revocation, deletedApiKeys };
         }),
       ),
     currentEpoch: async (id, epoch) => (await database.read((knex) => findEpoch.first(knex, { id, epoch })))?.epoch,

@@ -10,7 +10,7 @@ export type User = {
   isBlocked: boolean;
   /** The names of the assigned roles, in their order: without `default`, which every user has. */
   roles: string[];
-  /** Increases with each change of `isBlocked` and `roles`. */
+  /** Increases with each change of `isBlocked` and `roles`, except the deletion of a role. */
   version: number;
 };
 

@@ -63,7 +63,7 @@ const challenging = () =>
   });
 
 const { outputFiles } = await build({
-  entryPoints: ["src/client/client.ts"],
+  entryPoints: ["packages/client/src/index.ts"],
   bundle: true,
   format: "iife",
   globalName: "latchkey",

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { createLatchkeyClient, slugOf } from "../../src/client/client.ts";
+import { createLatchkeyClient, slugOf } from "../../packages/client/src/index.ts";
 import { problems } from "../../src/problems/catalogue.ts";
 import { answerChecker } from "../support/answers.ts";
 import { startBrowser, visit } from "../support/browser.ts";

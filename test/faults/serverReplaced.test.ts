@@ -49,9 +49,9 @@ test("once one connection has detected it, none stays on the old server, and rev
   };
   const connections = () =>
     query(old.administrator, "SELECT FROM pg_stat_activity WHERE application_name = 'latchkey'");
-  const cursorOf = ({ server }: { server: string }) => JSON.stringify({ server, snapshot: "3:3:" });
+  const positionOf = ({ server }: { server: string }) => ({ server, snapshot: "3:3:" });
   const before = await identify();
-  expect(await store.isCurrent(cursorOf(before))).toBe(true);
+  expect(await store.isCurrent(positionOf(before))).toBe(true);
   await vi.waitUntil(() => wakes === 1, 15_000);
   expect(await connections()).toHaveLength(3);
 
@@ -59,8 +59,8 @@ test("once one connection has detected it, none stays on the old server, and rev
   await query(old.administrator, "SELECT pg_terminate_backend($1)", [before.pid]);
   const after = await identify();
   expect(after.server).not.toBe(before.server);
-  expect(await store.isCurrent(cursorOf(after))).toBe(false);
-  expect(await store.isCurrent(cursorOf(after))).toBe(true);
+  expect(await store.isCurrent(positionOf(after))).toBe(false);
+  expect(await store.isCurrent(positionOf(after))).toBe(true);
   await vi.waitUntil(async () => (await connections()).length === 0, 15_000);
   await vi.waitUntil(() => wakes === 2, 15_000); // it listens on the new server
 });

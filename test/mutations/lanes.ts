@@ -1,6 +1,7 @@
 /** Copies of the project in which tests run, so that the working tree never contains an edit. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -32,7 +33,8 @@ export async function openLane(): Promise<Lane> {
   /** Writes a source file, and the compiled module in dist/, which tests of the program run. */
   const write = async (file: string, text: string): Promise<void> => {
     await writeFile(join(folder, file), text);
-    if (file.startsWith("src/")) await writeFile(join(folder, "dist", file.replace(/ts$/, "js")), transpiled(text));
+    const compiled = join(folder, "dist", file.replace(/ts$/, "js"));
+    if (existsSync(compiled)) await writeFile(compiled, transpiled(text));
   };
   const ask = async (request: Run): Promise<RunResult> => {
     child.send(request);

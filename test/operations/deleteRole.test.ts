@@ -21,9 +21,16 @@ describeOperation("deleteRole", {
         await service.sql("INSERT INTO user_roles (user_id, role) VALUES ($1, 'clerk')", [id]);
         const bearer = await service.token(username);
         expect((await service.send("GET", "/api/roles", { bearer })).status).toBe(200);
+        const target = `/api/users/${id}`;
+        const before = await service.send("GET", target, { basic });
         expect((await service.send("DELETE", "/api/roles/clerk", { basic })).status).toBe(204);
         expect(await service.send("GET", "/api/roles", { bearer })).toMatchObject({ status: 403 });
         expect((await service.send("GET", "/api/roles/clerk", { basic })).status).toBe(404);
+        // An administrator who decided before the deletion has to decide again.
+        expect((await service.send("GET", target, { basic })).json.roles).toEqual([]);
+        const headers = { "if-match": before.header("etag") ?? "" };
+        const late = await service.send("PATCH", target, { basic, headers, json: { blocked: true } });
+        expect(late).toMatchObject({ status: 412, problem: "precondition-failed" });
         // A new role of the same name is not theirs.
         await define();
         expect(await service.send("GET", "/api/roles", { bearer })).toMatchObject({ status: 403 });

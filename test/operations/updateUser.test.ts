@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { describeOperation, each } from "../support/describeOperation.ts";
-import { password, startTestService } from "../support/service.ts";
+import { startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const administrator = await service.administrator();
@@ -46,14 +46,18 @@ describeOperation("updateUser", {
         });
       },
     },
-    412: each("for If-Match: %s", [['"0"'], ['W/"1"'], ["1"], ["x"], ['"1", "2", "3"']], async (ifMatch) => {
-      const { id } = await service.register();
-      await patch({ blocked: true }, {}, id);
-      await patch({ blocked: false }, {}, id);
-      await patch({ blocked: true }, {}, id);
-      const answer = await patch({ blocked: true }, { "if-match": ifMatch }, id);
-      expect(answer).toMatchObject({ status: 412, problem: "precondition-failed" });
-    }),
+    412: each(
+      "for If-Match: %s",
+      [['"0"'], ['W/"4.0"'], ["4.0"], ['"4"'], ["x"], ['"1.0", "2.0", "3.0"'], ['"4.1"']],
+      async (ifMatch) => {
+        const { id } = await service.register();
+        await patch({ blocked: true }, {}, id);
+        await patch({ blocked: false }, {}, id);
+        const changed = await patch({ blocked: true }, {}, id);
+        expect(changed.header("etag")).toBe('"4.0"');
+        const answer = await patch({ blocked: true }, { "if-match": ifMatch }, id);
+        expect(answer).toMatchObject({ status: 412, problem: "precondition-failed" });
+      },
+    ),
   },
 });
-void password;

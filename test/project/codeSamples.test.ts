@@ -63,9 +63,11 @@ for (const { label, tool, version, run, status } of languages) {
 
   describe(label, () => {
     beforeEach(async () => {
-      await service.sql("DELETE FROM users WHERE username <> 'administrator'");
-      await service.sql("DELETE FROM roles WHERE name NOT IN ('administrator', 'default')");
-      await service.sql("DELETE FROM apis");
+      await service.sql(
+        `DELETE FROM users WHERE username <> 'administrator';
+        DELETE FROM roles WHERE name NOT IN ('administrator', 'default');
+        DELETE FROM apis`,
+      );
     });
 
     test.each(ofLanguage.map((sample) => [sample.id, sample.statuses.join(" or "), sample] as const))(

@@ -44,7 +44,12 @@ const rejected: [rule: string, edit: Edit][] = [
   ["response-contains-header", remove(...response("Unavailable", "headers", "Retry-After"))],
   ["response-contains-header", remove(...response("Unauthorized", "headers", "WWW-Authenticate"))],
   ["response-contains-header", remove(...response("User", "headers"))],
-  ["operation-4xx-problem-details-rfc7807", remove(...problem("NotFound", "schema"))],
+  ["latchkey/errors-have-one-format", remove(...problem("NotFound", "schema"))],
+  ["latchkey/errors-have-one-format", remove(...problem("Unavailable", "schema", "allOf", "0"))],
+  [
+    "latchkey/errors-have-one-format",
+    set(operation("post", "/oauth/revoke", "responses", "400"), { $ref: "#/components/responses/InvalidRequest" }),
+  ],
   ["rule/security-is-said", remove(...createUser, "security")],
   ["rule/objects-are-closed", remove(...schema("User", "additionalProperties"))],
   ["rule/media-types-have-examples", remove(...problem("NotFound", "examples"))],

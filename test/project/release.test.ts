@@ -1,6 +1,6 @@
 /** `npm run release`, in a copy of this repository. */
 import { execFile } from "node:child_process";
-import { appendFile, copyFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -10,6 +10,7 @@ import { withRelease } from "../../scripts/changelog.ts";
 import { compareVersions, nextVersion } from "../../scripts/versions.ts";
 import { copyProject } from "../support/projectCopy.ts";
 
+const workspaces = (await readdir("packages")).map((folder) => `packages/${folder}`);
 const today = new Date().toISOString().slice(0, 10);
 
 /** A repository with this project. Its checks only log their names: lint and the compiler would take half a minute. */
@@ -31,22 +32,32 @@ async function repository() {
   };
   const packageFile = join(path, "package.json");
   const { scripts, ...rest } = JSON.parse(await readFile(packageFile, "utf8"));
-  for (const check of ["lint", "typecheck", "check:generated"]) scripts[check] = `echo ${check} >> build/checks`;
+  for (const check of ["lint", "typecheck", "check:generated", "build"])
+    scripts[check] = `echo ${check} >> build/checks`;
   await writeFile(packageFile, JSON.stringify({ ...rest, scripts }, null, 2));
   // As if this contract were the released one.
-  await inFolder("npm", ["version", "0.1.0", "--no-git-tag-version", "--allow-same-version", "--ignore-scripts"]);
-  for (const file of ["openapi.yaml", "workflows.arazzo.yaml"]) {
+  const lock = JSON.parse(await readFile(join(path, "package-lock.json"), "utf8"));
+  lock.version = "0.1.0";
+  for (const at of ["", ...workspaces]) lock.packages[at].version = "0.1.0";
+  await writeFile(join(path, "package-lock.json"), JSON.stringify(lock, null, 2));
+  const versioned = [
+    "openapi.yaml",
+    "workflows.arazzo.yaml",
+    "package.json",
+    ...workspaces.map((at) => `${at}/package.json`),
+  ];
+  for (const file of versioned) {
     const text = await readFile(join(path, file), "utf8");
     await writeFile(
       join(path, file),
-      text.replace(/^( {2}version: )[\d.]+$/m, (_, name) => `${name}0.1.0`),
+      text.replace(/^( {2}"?version"?: "?)[\d.]+/m, (_, name) => `${name}0.1.0`),
     );
   }
   await copyFile(join(path, "openapi.yaml"), join(path, "contract/released.yaml"));
   await git("init", "--quiet", "--initial-branch=main");
   await git("config", "user.name", "x");
   await git("config", "user.email", "x@example.org");
-  await inFolder("mkdir", ["-p", "build"]);
+  await mkdir(join(path, "build"));
   await commit();
   return {
     commit,
@@ -81,7 +92,7 @@ describe("npm run release", () => {
       status: 0,
       output: expect.stringContaining("Committed and tagged v0.1.0"),
     });
-    expect(await read("build/checks")).toBe("lint\ntypecheck\ncheck:generated\n");
+    expect(await read("build/checks")).toBe("lint\ntypecheck\ncheck:generated\nbuild\n");
     expect(await read("CHANGELOG.md")).toContain(
       `\n## Unreleased\n\n## 0.1.0 - ${today}\n\n### Fixed\n\n- A first fix.\n`,
     );
@@ -118,9 +129,12 @@ describe("npm run release", () => {
     });
     expect(await git("rev-parse", "HEAD^")).toBe(head);
     expect(await git("status", "--porcelain")).toBe("");
-    for (const file of ["package.json", "package-lock.json"]) {
+    for (const file of ["package.json", ...workspaces.map((folder) => `${folder}/package.json`)]) {
       expect(JSON.parse(await read(file)).version).toBe("0.2.0");
     }
+    const lock = JSON.parse(await read("package-lock.json"));
+    for (const { version } of [lock, ...["", ...workspaces].map((folder) => lock.packages[folder])])
+      expect(version).toBe("0.2.0");
     for (const file of ["openapi.yaml", "workflows.arazzo.yaml", "contract/released.yaml"]) {
       expect(parse(await read(file)).info.version).toBe("0.2.0");
     }

@@ -35,7 +35,7 @@ function newInstance(findByDigest = verificationStore(database).findByDigest) {
   const recorded: string[] = [];
   const listeners: ((subject: string | undefined) => void)[] = [];
   let isStale = false;
-  const verify = createApiKeyVerification({
+  const { verify } = createApiKeyVerification({
     store: { findByDigest },
     revocations: {
       onEntry: (listener) => void listeners.push(listener),

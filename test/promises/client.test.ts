@@ -8,7 +8,7 @@ import {
   slugOf,
   UnexpectedAnswerError,
   unwrap,
-} from "../../src/client/client.ts";
+} from "../../packages/client/src/index.ts";
 import { type Answering, clientsOf, count, gate, isRefresh, network, serve } from "../support/clients.ts";
 import { password, startTestService, toNextWindowSeconds } from "../support/service.ts";
 

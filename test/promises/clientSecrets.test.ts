@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { basicAuthorization, RedirectError, type TokenStorage, unwrap } from "../../src/client/client.ts";
+import { basicAuthorization, RedirectError, type TokenStorage, unwrap } from "../../packages/client/src/index.ts";
 import { type Answering, clientsOf, count, gate, isRefresh, network, serve } from "../support/clients.ts";
 import { password, startTestService } from "../support/service.ts";
 

@@ -17,10 +17,10 @@ const migrateOnce = async (url: string) => {
   }
 };
 
-test("eight instances that start at once on an empty database migrate it exactly once", async () => {
+test("eight instances that start at once on an empty database apply each migration exactly once", async () => {
   const url = await createDatabase("template0");
   const applied = await Promise.all(Array.from({ length: 8 }, () => migrateOnce(url)));
-  expect(applied.filter((names) => names.length > 0)).toEqual([migrationNames]);
+  expect(applied.flat().sort()).toEqual(migrationNames);
 });
 
 test("three services that start at once on an empty database agree on the signing key and on its successor", async () => {
@@ -76,6 +76,29 @@ test("migrations wait for a table that another session has locked, which is no w
     [30, "the migrations wait for a lock"],
     [30, "migrated"],
   ]);
+});
+
+test("each migration is committed before the next begins, and the index of users is built while others read the table", async () => {
+  const url = await createDatabaseOfRole();
+  const knex = openForMigration(url);
+  await knex.raw("CREATE SCHEMA latchkey");
+  await applyMigrations(knex, migrationNames.slice(0, 9));
+  await knex.destroy();
+  const writer = new pg.Client(url);
+  await writer.connect();
+  await writer.query(
+    "BEGIN; INSERT INTO latchkey.users (id, username, password_hash) VALUES (gen_random_uuid(), 'miguel', '-')",
+  );
+  const migrated = migrateWithTimeout(url, pino({ level: "silent" }));
+  let awaited: Record<string, unknown>[] = [];
+  while (awaited.length === 0)
+    awaited = await query(url, "SELECT mode FROM pg_locks WHERE NOT granted AND relation = 'latchkey.users'::regclass");
+  expect(awaited).toEqual([{ mode: "ShareLock" }]); // which does not conflict with that of a SELECT
+  const applied = await query(url, "SELECT name FROM latchkey.migrations ORDER BY id");
+  expect(applied.map(({ name }) => name)).toEqual(migrationNames.slice(0, 11));
+  await writer.query("COMMIT");
+  await writer.end();
+  expect(await migrated).toEqual(migrationNames.slice(9));
 });
 
 /** Objects of other programs in `public`, with Knex' own migrations. */

@@ -5,7 +5,7 @@ import {
   type RefreshRefusal,
   type TokenStorage,
   unwrap,
-} from "../../src/client/client.ts";
+} from "../../packages/client/src/index.ts";
 import { afterTest } from "./afterTest.ts";
 import { listen } from "./ports.ts";
 import { password, type TestService } from "./service.ts";

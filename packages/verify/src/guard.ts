@@ -1,6 +1,7 @@
 /** Guards: what the adapters ask about each request. */
+
+import type { Verifier } from "./options.ts";
 import type { Principal } from "./principal.ts";
-import type { Verifier } from "./verifier.ts";
 
 /** The part of a request that a guard decides on. */
 export type GuardedRequest = {

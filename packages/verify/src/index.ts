@@ -1,5 +1,6 @@
 /** Verifies Latchkey's tokens and API keys in another service, from memory, and follows revocations. */
 export { type Guard, type GuardedRequest, requireScopes } from "./guard.ts";
+export type { Counters, Verifier, VerifierOptions, VerifyOptions } from "./options.ts";
 export type { Principal } from "./principal.ts";
 export { type CreateRefusal, type ProblemDetails, Refusal, type RefusalMembers, type RefusalSlug } from "./refusal.ts";
-export { type Counters, createVerifier, type Verifier, type VerifierOptions, type VerifyOptions } from "./verifier.ts";
+export { createVerifier } from "./verifier.ts";

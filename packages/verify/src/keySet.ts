@@ -11,6 +11,7 @@ export type KeySet = {
   find(kid: string): VerificationKey | undefined | Promise<VerificationKey | undefined>;
   /** Resolves when the keys are known. */
   loaded: Promise<void>;
+  isLoaded(): boolean;
   close(): void;
 };
 
@@ -89,6 +90,7 @@ export function watchKeySet(options: KeySetOptions): KeySet {
   return {
     find: (kid) => keys.get(kid) ?? nextFetch().then(() => keys.get(kid)),
     loaded,
+    isLoaded: () => keys.size > 0,
     close() {
       closing.abort(new Error("The verifier is closed."));
       clearTimeout(refreshTimer);

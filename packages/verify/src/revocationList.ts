@@ -11,8 +11,10 @@ export type RevocationList = {
   minimumEpoch(subject: string): number;
   /** Removes the entries that have expired, to the minute. */
   removeExpired(nowMs: number): void;
-  /** Whether the clock was set back, so that entries were removed too early. */
+  /** Whether the clock was set back, so that entries were removed too early. Then the whole list must be read again. */
   lacksEntriesAt(nowMs: number): boolean;
+  /** Call before the whole list is read again. */
+  beginReload(): void;
   /** The number of subjects. */
   size(): number;
 };
@@ -49,6 +51,10 @@ export function createRevocationList(): RevocationList {
     },
 
     lacksEntriesAt: (nowMs) => nowMs < removedAtMs - entryMarginMs,
+
+    beginReload() {
+      removedAtMs = -Infinity;
+    },
 
     size: () => entries.size,
   };

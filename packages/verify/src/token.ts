@@ -25,8 +25,8 @@ export type Claims = {
 
 /** More than Latchkey issues, and as much as Node.js accepts in all headers. */
 const maxTokenLength = 16_384;
-const maxTextLength = 512;
-const maxItems = 256;
+const maxTextLength = 1_024;
+const maxItems = 1_024;
 /** The end of the year 9999, which JavaScript can represent. */
 const maxSeconds = 253_402_300_799;
 /** RFC 6749, section 3.3. */

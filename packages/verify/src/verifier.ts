@@ -1,133 +1,172 @@
 /** The verifier: decides about each credential, from memory if it was verified before. */
-import { type Credential, parseCredential } from "./authorization.ts";
-import { type Fetch, fetchJson, isObject } from "./json.ts";
-import { watchKeySet } from "./keySet.ts";
+import { type ApiKeys, createApiKeys } from "./apiKeys.ts";
+import { parseCredential } from "./authorization.ts";
+import { fetchJson, isObject } from "./json.ts";
+import { unref, watchKeySet } from "./keySet.ts";
+import { type Counters, checkOptions, type Verifier, type VerifierOptions } from "./options.ts";
 import type { Principal } from "./principal.ts";
-import { type CreateRefusal, refusals } from "./refusal.ts";
-import { createRemembered } from "./remembered.ts";
+import { type CreateRefusal, type RefusalSlug, refusals } from "./refusal.ts";
+import { createRemembered, type RememberedCredential } from "./remembered.ts";
+import { reportOutcomes } from "./reports.ts";
+import { followRevocations, type RevocationFeed } from "./revocationFeed.ts";
+import { createRevocationList, type RevocationEntry } from "./revocationList.ts";
 import { isAlgorithmOf, type VerificationKey } from "./signature.ts";
 import { type ParsedToken, parseToken } from "./token.ts";
 
-export type VerifierOptions = {
-  /** The `PUBLIC_URL` of Latchkey, exactly as tokens name it in `iss`. */
-  issuer: string;
-  /** The audience of your API, as it is registered in Latchkey. */
-  audience: string;
-  /**
-   * An API key of Latchkey whose user has the scopes `revocations:read`, `tokens:introspect` and `apis:read`. Without it, revoked
-   * tokens are accepted until they expire, and API keys are refused.
-   */
-  credential?: string;
-  /** The address at which this service reaches Latchkey. By default, the issuer. */
-  url?: string;
-  /** How long credentials are still accepted while new revocations may be unknown. By default, 10 seconds. */
-  maxStalenessSeconds?: number;
-  /** Whether credentials are refused (the default) or accepted after `maxStalenessSeconds`. */
-  onStale?: "refuse" | "accept";
-  /** The number of credentials that are remembered. By default 20,000. Each takes about 2 KB. */
-  maxRemembered?: number;
-  /** Called when a request to Latchkey fails after it succeeded. By default, a line is written to standard error. */
-  onError?: (error: Error) => void;
-  /** Replaces the global `fetch`. */
-  fetch?: Fetch;
-};
-
-export type VerifyOptions = {
-  /** The scopes that the request needs, all of them. */
-  scopes?: readonly string[];
-};
-
-export type Verifier = {
-  readonly issuer: string;
-  readonly audience: string;
-  /**
-   * Verifies the credential of a request.
-   * @param authorization the value of the `Authorization` header
-   * @returns the caller. Without a promise if the credential was verified before: use `await`
-   * @throws {Refusal} nothing else
-   */
-  verify(authorization: string | null | undefined, options?: VerifyOptions): Principal | Promise<Principal>;
-  /**
-   * Resolves when the keys and, with a credential, the revocations are known. Await it before you listen.
-   * @throws {Error} if Latchkey rejects the credential, or the verifier is closed
-   */
-  ready(): Promise<void>;
-  /**
-   * The scopes of your API that are registered in Latchkey.
-   * @returns `undefined` without a credential
-   * @throws {Error} if Latchkey does not respond, or does not know the audience
-   */
-  registeredScopes(): Promise<ReadonlySet<string> | undefined>;
-  /** A refusal like those of Latchkey, for checks of your own. */
-  refusal: CreateRefusal;
-  /** For metrics. */
-  counters(): Counters;
-  /** Stops all requests to Latchkey. */
-  close(): Promise<void>;
-};
-
-export type Counters = {
-  /** Credentials in memory. */
-  remembered: number;
-};
-
+/** The subject of the entry that concerns all tokens. */
 const everybody = "everybody";
+/** How far in the future `iat` and `nbf` may be. */
 const clockSkewMs = 60_000;
+/** How long a request waits for the first answers of Latchkey after the start. */
+const startTimeoutMs = 2_000;
 
 /** Makes a verifier, which begins to request the keys and the revocations. @throws {TypeError} for a wrong option */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuer, audience, fetch = globalThis.fetch, maxRemembered = 20_000 } = options;
-  const url = (options.url ?? issuer).replace(/\/$/, "");
-  const refusal = refusals(issuer.replace(/\/$/, ""));
+  const { issuer, audience, credential, url, maxStalenessMs, mustBeCurrent, maxRemembered, onError, fetch } =
+    checkOptions(options);
+  const counts = { accepted: 0, acceptedFromMemory: 0, failedRequests: 0 };
+  const refused = new Map<RefusalSlug, number>();
+  const createRefusal = refusals(issuer);
+  const refusal: CreateRefusal = (slug, members) => {
+    refused.set(slug, (refused.get(slug) ?? 0) + 1);
+    return createRefusal(slug, members);
+  };
+
   const remembered = createRemembered(maxRemembered, everybody);
+  const list = createRevocationList();
+  const reports = reportOutcomes({
+    failed() {
+      counts.failedRequests += 1;
+    },
+    report: onError,
+  });
   const keys = watchKeySet({
     url: `${url}/.well-known/jwks.json`,
     fetch,
     onRemoved: (kid) => remembered.forgetAll(({ subjects }) => subjects.includes(kid)),
-    onOutcome: () => {},
+    onOutcome: reports.of("The key set could not be read"),
   });
 
-  const withScopes = (principal: Principal, scopes: readonly string[] | undefined): Principal => {
-    if (scopes === undefined || scopes.every((scope) => principal.scopes.has(scope))) return principal;
-    throw refusal("insufficient-scope", { missingScopes: scopes.filter((scope) => !principal.scopes.has(scope)) });
+  let feed: RevocationFeed | undefined;
+  let apiKeys: ApiKeys | undefined;
+  if (credential !== undefined) {
+    const authorization = `Bearer ${credential}`;
+    const lookups = createApiKeys({
+      url: `${url}/oauth/introspect`,
+      authorization,
+      audience,
+      fetch,
+      cursor: () => feed?.cursor(),
+      remember: remembered.add,
+    });
+    const apply = (entry: RevocationEntry): void => {
+      list.add(entry);
+      remembered.apply(entry);
+      lookups.apply(entry);
+    };
+    feed = followRevocations({
+      url: `${url}/api/revocations`,
+      authorization,
+      fetch,
+      maxStalenessMs,
+      onEntries(entries) {
+        entries.forEach(apply);
+        list.removeExpired(Date.now());
+      },
+      onGap() {
+        lookups.applyAll();
+        remembered.forgetAll(({ principal }) => principal.apiKeyId !== undefined);
+      },
+      onOutcome: reports.of("The revocations could not be read"),
+    });
+    apiKeys = lookups;
+  }
+
+  const isReady = () => keys.isLoaded() && feed?.isLoaded() !== false;
+  const loaded = Promise.all([keys.loaded, feed?.loaded]).then(() => {});
+
+  /** @throws {Refusal} `revocations-stale` if revocations may be unknown for too long */
+  const requireCurrent = (nowMs: number): void => {
+    if (feed === undefined) return;
+    if (list.lacksEntriesAt(nowMs)) {
+      list.beginReload();
+      feed.reload();
+    }
+    if (!mustBeCurrent || feed.stalenessMs(nowMs) <= maxStalenessMs) return;
+    feed.wake();
+    throw refusal("revocations-stale");
   };
 
-  const verifyWith = async (
-    key: VerificationKey | undefined,
-    token: string,
-    parsed: ParsedToken,
-  ): Promise<Principal> => {
-    const { alg, kid, signedInput, signature, claims } = parsed;
-    if (!key || !isAlgorithmOf(key.algorithm, alg) || !(await key.verify(signedInput, signature))) {
-      throw refusal("invalid-token");
-    }
-    const { principal, issuedAt, notBefore, expiresAt, epoch, epochs } = claims;
+  /** The checks that are made at each use. */
+  const requireUsable = (credential: RememberedCredential): void => {
     const nowMs = Date.now();
-    const validFromMs = Math.max(issuedAt, notBefore) * 1000 - clockSkewMs;
-    if (validFromMs > nowMs) throw refusal("invalid-token");
-    if (expiresAt * 1000 <= nowMs) throw refusal("token-expired");
-    remembered.add({
-      authorization: `Bearer ${token}`,
-      principal,
-      validFromMs,
-      expiresAtMs: expiresAt * 1000,
-      subjects: [kid, ...epochs.keys()],
-      isEndedBy: ({ minimumEpoch }) => epoch < minimumEpoch,
-    });
+    if (credential.validFromMs > nowMs) throw refusal("invalid-token"); // the clock was set back
+    if (credential.expiresAtMs <= nowMs) {
+      remembered.forget(credential);
+      const at = new Date(credential.expiresAtMs).toISOString();
+      throw refusal("token-expired", { detail: `The token expired at ${at}.` });
+    }
+    requireCurrent(nowMs);
+  };
+  const accept = (principal: Principal, required: Scopes): Principal => {
+    if (required !== undefined) {
+      for (const scope of required) {
+        if (principal.scopes.has(scope)) continue;
+        throw refusal("insufficient-scope", { missingScopes: required.filter((name) => !principal.scopes.has(name)) });
+      }
+    }
+    counts.accepted += 1;
     return principal;
   };
+  const use = (credential: RememberedCredential, required: Scopes): Principal => {
+    requireUsable(credential);
+    return accept(credential.principal, required);
+  };
 
-  const verifyCredential = async ({ kind, text }: Credential): Promise<Principal> => {
-    if (kind === "api-key") throw refusal("invalid-token", { detail: "This service does not accept an API key." });
-    const parsed = parseToken(text, issuer, audience);
+  const verifyToken = (token: string, scopes: Scopes): Principal | Promise<Principal> => {
+    const parsed = parseToken(token, issuer, audience);
     if (!parsed) throw refusal("invalid-token");
-    let key: VerificationKey | undefined;
-    try {
-      key = await keys.find(parsed.kid);
-    } catch (cause) {
-      throw refusal("verification-unavailable", { cause });
-    }
-    return verifyWith(key, text, parsed);
+    const { kid, alg, signedInput, signature, claims } = parsed;
+    // No token of a revoked key is valid, whatever it contains. Its public key may be unknown by now.
+    if (list.minimumEpoch(kid) > claims.epoch) throw refusal("token-revoked");
+
+    const decide = (isSigned: boolean): Principal => {
+      if (!isSigned) throw refusal("invalid-token");
+      const verified = toRemembered(token, parsed);
+      const isRevoked = subjectsOf(parsed).some(([subject, epoch]) => epoch < list.minimumEpoch(subject));
+      if (isRevoked && verified.expiresAtMs > Date.now()) throw refusal("token-revoked");
+      requireUsable(verified);
+      remembered.add(verified);
+      return accept(verified.principal, scopes);
+    };
+    const verifyWith = (key: VerificationKey | undefined): Principal | Promise<Principal> => {
+      if (!key || !isAlgorithmOf(key.algorithm, alg)) throw refusal("invalid-token");
+      return then(key.verify(signedInput, signature), decide);
+    };
+    const key = keys.find(kid);
+    return key instanceof Promise ? key.catch(unavailable).then(verifyWith) : verifyWith(key);
+  };
+
+  const verifyApiKey = async (key: string, scopes: Scopes): Promise<Principal> => {
+    if (!apiKeys) throw refusal("invalid-token", { detail: "This service does not accept an API key." });
+    requireCurrent(Date.now()); // an answer could not be remembered
+    const found = await apiKeys.find(key).catch((error: unknown) => {
+      reportIntrospection(error);
+      return unavailable(error);
+    });
+    if (!found) throw refusal("invalid-token");
+    return use(found, scopes);
+  };
+  const reportIntrospection = reports.of("An API key could not be looked up");
+  const unavailable = (cause: unknown): never => {
+    throw refusal("verification-unavailable", { cause });
+  };
+
+  const verifyFirst = (authorization: string | null | undefined, scopes: Scopes): Principal | Promise<Principal> => {
+    const { kind, text } = parseCredential(authorization, refusal);
+    const known = remembered.find(`Bearer ${text}`);
+    if (known) return use(known, scopes);
+    return kind === "api-key" ? verifyApiKey(text, scopes) : verifyToken(text, scopes);
   };
 
   return {
@@ -135,16 +174,22 @@ export function createVerifier(options: VerifierOptions): Verifier {
     audience,
     refusal,
     verify(authorization, { scopes } = {}) {
-      const nowMs = Date.now();
       const known = typeof authorization === "string" ? remembered.find(authorization) : undefined;
-      if (known && known.expiresAtMs > nowMs && known.validFromMs <= nowMs) return withScopes(known.principal, scopes);
-      return verifyCredential(parseCredential(authorization, refusal)).then((found) => withScopes(found, scopes));
+      if (known) {
+        counts.acceptedFromMemory += 1;
+        return use(known, scopes);
+      }
+      if (isReady()) return verifyFirst(authorization, scopes);
+      parseCredential(authorization, refusal); // a request without credentials does not wait
+      return withTimeout(loaded, startTimeoutMs).then(() => verifyFirst(authorization, scopes));
     },
-    ready: () => keys.loaded,
+    async ready() {
+      if (!isReady()) await Promise.race([loaded, reports.rejected()]);
+    },
     async registeredScopes() {
-      if (options.credential === undefined) return undefined;
+      if (credential === undefined) return undefined;
       const api = await fetchJson(fetch, `${url}/api/apis/${encodeURIComponent(audience)}`, {
-        headers: { Authorization: `Bearer ${options.credential}` },
+        headers: { Authorization: `Bearer ${credential}` },
         idleTimeoutMs: 5_000,
         timeoutMs: 10_000,
         maxBytes: 1_048_576,
@@ -153,9 +198,54 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const names = api["scopes"].map((scope: unknown) => (isObject(scope) ? scope["name"] : undefined));
       return new Set(names.filter((name) => typeof name === "string"));
     },
-    counters: () => ({ remembered: remembered.size() }),
+    counters: (): Counters => ({
+      ...counts,
+      refused: Object.fromEntries(refused),
+      introspections: apiKeys?.introspections() ?? 0,
+      remembered: remembered.size(),
+      revocations: list.size(),
+      stalenessSeconds: feed === undefined ? undefined : feed.stalenessMs(Date.now()) / 1000,
+    }),
     async close() {
+      reports.close();
       keys.close();
+      await feed?.close();
     },
   };
 }
+
+type Scopes = readonly string[] | undefined;
+
+/** The subjects whose entries can revoke a token, each with the version that the token has of it. */
+const subjectsOf = ({ kid, claims }: ParsedToken): [subject: string, epoch: number][] => {
+  const { tokenId, sessionId, userId } = claims.principal;
+  const own = [tokenId, sessionId, userId, kid, everybody].filter((subject) => subject !== undefined);
+  return [...own.map((subject): [string, number] => [subject, claims.epoch]), ...claims.epochs];
+};
+
+function toRemembered(token: string, parsed: ParsedToken): RememberedCredential {
+  const { principal, issuedAt, notBefore, expiresAt } = parsed.claims;
+  const versions = subjectsOf(parsed);
+  return {
+    authorization: `Bearer ${token}`,
+    principal,
+    validFromMs: Math.max(issuedAt, notBefore) * 1000 - clockSkewMs,
+    expiresAtMs: expiresAt * 1000,
+    subjects: versions.map(([subject]) => subject),
+    isEndedBy: (entry) => versions.some(([subject, epoch]) => subject === entry.subject && epoch < entry.minimumEpoch),
+  };
+}
+
+const then = <A, B>(value: A | Promise<A>, next: (value: A) => B): B | Promise<B> =>
+  value instanceof Promise ? value.then(next) : next(value);
+
+/** Waits for a promise, but not for long. */
+const withTimeout = (promise: Promise<void>, ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    unref(timer);
+    void promise.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });

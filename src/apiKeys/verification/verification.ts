@@ -1,6 +1,7 @@
 /** Checks API keys: from memory after the first use, until an entry of the revocation list makes the key outdated. */
 import QuickLRU from "quick-lru";
 import type { Audit } from "../../audit/audit.ts";
+import type { Network } from "../../identifiers.ts";
 import { unknownNetwork } from "../../networks.ts";
 import type { ApiKeyPrincipal } from "../../principal.ts";
 import type { ProblemSlug } from "../../problems/catalogue.ts";
@@ -13,6 +14,20 @@ import type { LastUses } from "./lastUses.ts";
 import type { StoredKey, VerificationStore } from "./storeTypes.ts";
 
 export type VerifyApiKey = (text: string) => ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
+
+export type ApiKeyVerification = {
+  /**
+   * Verifies the key of a request. For a key that was verified before, the result is no promise.
+   * @throws {Problem} `invalid-token`, `token-expired`, `revocations-stale`, `database-unavailable`
+   */
+  verify: VerifyApiKey;
+  /**
+   * Verifies a key that another service has received, and records its use without a network. Nothing is audited.
+   * @returns `undefined` for a text that is not a valid key. `expiresAt`: of the key, or of a secret that was replaced
+   * @throws {Problem} `revocations-stale`, `database-unavailable`
+   */
+  inspect(text: string): Promise<{ principal: ApiKeyPrincipal; expiresAt: Date | undefined } | undefined>;
+};
 
 type Parts = {
   store: Pick<VerificationStore, "findByDigest">;
@@ -38,11 +53,8 @@ const maxKeys = 100_000;
 const maxScopeSets = 1_000;
 const minuteMs = 60_000;
 
-/**
- * @returns a function that verifies a key. It throws `invalid-token`, `token-expired`, `revocations-stale` and
- * `database-unavailable`. For a key that was verified before, the result is no promise
- */
-export function createApiKeyVerification({ store, revocations, lastUses, clock, audit }: Parts): VerifyApiKey {
+export function createApiKeyVerification(parts: Parts): ApiKeyVerification {
+  const { store, revocations, lastUses, clock, audit } = parts;
   const scopeSets = new QuickLRU<string, ReadonlySet<string>>({ maxSize: maxScopeSets });
   const cache = revocableCache<CachedKey>({
     revocations,
@@ -71,7 +83,8 @@ export function createApiKeyVerification({ store, revocations, lastUses, clock, 
     };
   }
 
-  function accept(digest: ApiKeyDigest, key: CachedKey): ApiKeyPrincipal {
+  /** @param networkOfUse is called if the use is recorded */
+  function accept(digest: ApiKeyDigest, key: CachedKey, networkOfUse: () => Network | null): ApiKeyPrincipal {
     const { principal, expiresAtMs, secretExpiresAtMs } = key;
     const now = clock();
     if (expiresAtMs <= now.getTime()) throw new RefusedKey("expired", principal);
@@ -79,8 +92,7 @@ export function createApiKeyVerification({ store, revocations, lastUses, clock, 
     const minute = Math.floor(now.getTime() / minuteMs);
     if (minute !== key.recordedMinute) {
       key.recordedMinute = minute;
-      const [network] = clientNetworks();
-      lastUses.record(digest, network === unknownNetwork ? null : network, new Date(minute * minuteMs));
+      lastUses.record(digest, networkOfUse(), new Date(minute * minuteMs));
     }
     return principal;
   }
@@ -93,18 +105,44 @@ export function createApiKeyVerification({ store, revocations, lastUses, clock, 
     throw new Problem(refusals[reason]);
   }
 
-  return (text) => {
-    const digest = parseKey(text);
-    if (digest === undefined) return refuse(new RefusedKey("malformed"));
+  /** Without a promise if the key is in memory. */
+  function find(digest: ApiKeyDigest): CachedKey | Promise<CachedKey> {
     revocations.requireCurrent();
-    const key = cache.get(digest);
-    if (key instanceof Promise) return key.then((loaded) => accept(digest, loaded)).catch(refuse);
-    try {
-      return accept(digest, key);
-    } catch (error) {
-      return refuse(error);
-    }
+    return cache.get(digest);
+  }
+
+  return {
+    verify(text) {
+      const digest = parseKey(text);
+      if (digest === undefined) return refuse(new RefusedKey("malformed"));
+      const key = find(digest);
+      if (key instanceof Promise) return key.then((loaded) => accept(digest, loaded, clientNetwork)).catch(refuse);
+      try {
+        return accept(digest, key, clientNetwork);
+      } catch (error) {
+        return refuse(error);
+      }
+    },
+
+    async inspect(text) {
+      const digest = parseKey(text);
+      if (digest === undefined) return undefined;
+      try {
+        const key = await find(digest);
+        const principal = accept(digest, key, () => null);
+        const expiresAtMs = Math.min(key.expiresAtMs, key.secretExpiresAtMs);
+        return { principal, expiresAt: expiresAtMs === Infinity ? undefined : new Date(expiresAtMs) };
+      } catch (error) {
+        if (error instanceof RefusedKey) return undefined;
+        throw error;
+      }
+    },
   };
+}
+
+function clientNetwork(): Network | null {
+  const [network] = clientNetworks();
+  return network === unknownNetwork ? null : network;
 }
 
 /** Why a key is rejected. The client does not learn the difference between an unknown key and a deleted or blocked one. */

@@ -2,11 +2,14 @@ import type { Knex } from "knex";
 
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
+    -- First, because it takes about a second for each million users: it lets others read the table, which the next statement
+    -- does not.
+    CREATE INDEX IF NOT EXISTS users_username_prefix_idx ON users (username text_pattern_ops);
+
     ALTER TABLE users
       ADD COLUMN IF NOT EXISTS blocked_at timestamptz,
-      -- Raised by each change of blocked_at or of the roles. It is the user's ETag.
+      -- Raised by each change of blocked_at or of the roles, for the user's ETag.
       ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1;
-    CREATE INDEX IF NOT EXISTS users_username_prefix_idx ON users (username text_pattern_ops);
     CREATE INDEX IF NOT EXISTS users_blocked_idx ON users (username text_pattern_ops) WHERE blocked_at IS NOT NULL;
 
     -- A blocked user is like an unknown one: the password is not accepted. An instance of the previous version calls this

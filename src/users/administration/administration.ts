@@ -87,18 +87,18 @@ export function createAdministration({ store, hasher, enforcePolicy, enforce, au
   /**
    * Blocks or unblocks a user, and replaces the assigned roles. Blocking revokes all credentials except the password, which is
    * rejected until the user is unblocked.
-   * @param isExpected whether the version is one that the actor has seen
+   * @param isExpected whether the user is in a state that the actor has seen
    * @throws {Problem} `not-found`, `precondition-failed`, `insufficient-scope`, `last-administrator`; `invalid-request` for an
    * unknown role
    */
   async function change(
     id: UserId,
-    { isExpected = () => true, ...wanted }: UserChange & { isExpected?: (version: number) => boolean },
+    { isExpected = () => true, ...wanted }: UserChange & { isExpected?: (user: User) => boolean },
     actor: Actor,
   ): Promise<User> {
     const roles = wanted.roles && (await grantable(wanted.roles, actor));
     const decide: Decision = (user) => {
-      if (!isExpected(user.version)) throw new Problem("precondition-failed");
+      if (!isExpected(user)) throw new Problem("precondition-failed");
       requireScopes(missingToChange(actor, user), actor);
     };
     const names = roles?.map(({ name }) => name);

@@ -6,7 +6,8 @@ import { Problem } from "../../problems/problems.ts";
 import { clientNetworks } from "../../requestContext.ts";
 import { representSession } from "../../sessions/handlers.ts";
 import type { Sessions } from "../../sessions/sessions.ts";
-import { representUser, userReply } from "../representUser.ts";
+import { etagOf, representUser, userReply } from "../representUser.ts";
+import type { User } from "../storeTypes.ts";
 import { type Actor, actorOf } from "./actor.ts";
 import type { Administration } from "./administration.ts";
 
@@ -24,7 +25,7 @@ export const updateUser =
   ({ administration, access }: Parts): Handler<"updateUser"> =>
   async ({ principal, path, header, body }) => {
     const { blocked: isBlocked, roles } = body;
-    const isExpected = versionCheck(header["If-Match"]);
+    const isExpected = etagCheck(header["If-Match"]);
     return userReply(
       await administration.change(idIn(path), { isBlocked, roles, isExpected }, await actorFor(access, principal)),
     );
@@ -82,11 +83,11 @@ const idIn = (path: { id: string }): UserId => userId(path.id.toLowerCase());
 const actorFor = (access: Access, principal: Principal): Promise<Actor> => actorOf(access, principal, clientNetworks());
 
 /**
- * Whether `If-Match` has the ETag of a version (RFC 9110, section 13.1.1). A weak ETag does not match.
+ * Whether `If-Match` has the user's ETag (RFC 9110, section 13.1.1). A weak ETag does not match.
  * @param ifMatch `*`, or a list of ETags
  */
-function versionCheck(ifMatch: string | undefined): (version: number) => boolean {
+function etagCheck(ifMatch: string | undefined): (user: User) => boolean {
   if (ifMatch === undefined || ifMatch.trim() === "*") return () => true;
   const etags = ifMatch.split(",").map((etag) => etag.trim());
-  return (version) => etags.includes(`"${version}"`);
+  return (user) => etags.includes(etagOf(user));
 }

@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import { type AuditContext, auditContext } from "../../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
-import { apiKeyId, userId, username } from "../../database/columns.ts";
+import { userId, username } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { violates } from "../../database/errors.ts";
 import { statement } from "../../database/sql.ts";
@@ -9,6 +9,7 @@ import { arrayOf, boolean, integer, json, nullable, text, timestamptz } from "..
 import type { UserId } from "../../identifiers.ts";
 import { Problem } from "../../problems/problems.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
+import { deleteKeysOf, forgetOtherNetworks, replacePassword } from "../store.ts";
 import {
   type AdministeredUser,
   type AdministrationStore,
@@ -150,21 +151,7 @@ const setRoles = statement({
 
 const setPassword = statement({
   name: "set-password",
-  sql: `WITH changed AS (
-      UPDATE users
-      SET password_hash = :passwordHash, token_epoch = token_epoch + 1, password_epoch = token_epoch + 1
-      WHERE id = :id
-      RETURNING id, token_epoch
-    ), forgotten AS (
-      DELETE FROM familiar_networks WHERE user_id = :id
-    ), audited AS (
-      ${recordEvent({
-        event: "password-changed",
-        from: "changed",
-        details: "jsonb_build_object('password_epoch', token_epoch::text)",
-      })}
-    )
-    ${revoke({ from: "changed", minimumEpoch: "token_epoch" })}`,
+  sql: replacePassword(),
   parameters: { id: userId, passwordHash: text, audit: auditParameter },
   columns: revocationColumns,
 });
@@ -187,16 +174,6 @@ const deleteUser = statement({
   columns: revocationColumns,
 });
 
-const deleteApiKeys = statement({
-  name: "delete-administered-api-keys",
-  sql: `WITH deleted AS (DELETE FROM api_keys WHERE user_id = :id RETURNING id), audited AS (
-      ${recordEvent({ event: "api-key-deleted", from: "deleted", subject: ":id", details: "jsonb_build_object('api_key_id', deleted.id)" })}
-    )
-    SELECT id FROM deleted`,
-  parameters: { id: userId, audit: auditParameter },
-  columns: { id: apiKeyId },
-});
-
 export function administrationStore(database: Database): AdministrationStore {
   /** Locks the user, decides, and makes the change, in one transaction. */
   const changeLocked = async <Result>(
@@ -216,8 +193,6 @@ export function administrationStore(database: Database): AdministrationStore {
       throw violates(error, "last_administrator") ? new Problem("last-administrator") : unknownRole(error);
     }
   };
-  const deleteKeys = async (transaction: Knex.Transaction, id: UserId, reason: string) =>
-    (await deleteApiKeys.rows(transaction, { id, audit: auditContext({ reason }) })).map((key) => key.id);
 
   return {
     list(filter, limit, after) {
@@ -248,7 +223,7 @@ export function administrationStore(database: Database): AdministrationStore {
     change: ({ isBlocked, roles, ...locked }) =>
       changeLocked(locked, async (transaction, values, before) => {
         const blocked = isBlocked === true ? await blockUser.first(transaction, values) : undefined;
-        const deletedApiKeys = blocked ? await deleteKeys(transaction, locked.id, "user-blocked") : [];
+        const deletedApiKeys = blocked ? await deleteKeysOf(transaction, locked.id, "user-blocked") : [];
         if (isBlocked === false) await unblockUser.count(transaction, values);
         const changed =
           roles && isOtherSet(roles, before.roles)
@@ -265,10 +240,9 @@ export function administrationStore(database: Database): AdministrationStore {
     setPassword: ({ passwordHash, keepApiKeys, ...locked }) =>
       changeLocked(locked, async (transaction, values) => {
         const revocation = await setPassword.one(transaction, { ...values, passwordHash });
-        return {
-          revocation,
-          deletedApiKeys: keepApiKeys ? [] : await deleteKeys(transaction, locked.id, "password-changed"),
-        };
+        await forgetOtherNetworks.count(transaction, { id: locked.id, network: null });
+        const deletedApiKeys = keepApiKeys ? [] : await deleteKeysOf(transaction, locked.id, "password-changed");
+        return { revocation, deletedApiKeys };
       }),
     signOut: (locked) => changeLocked(locked, (transaction, values) => signOut.one(transaction, values)),
     delete: (locked) => changeLocked(locked, (transaction, values) => deleteUser.one(transaction, values)),

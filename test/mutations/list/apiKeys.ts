@@ -85,8 +85,8 @@ export const apiKeys: readonly Mutation[] = [
   {
     name: "a change of the password keeps the API keys",
     file: "src/users/store.ts",
-    find: "const deleted = keepApiKeys ? [] :",
-    replace: "const deleted = keepApiKeys || true ? [] :",
+    find: "const deletedApiKeys = keepApiKeys ? [] :",
+    replace: "const deletedApiKeys = keepApiKeys || true ? [] :",
     test: "test/operations/changePassword.test.ts",
     only: "API keys, unless",
   },
@@ -177,5 +177,13 @@ export const apiKeys: readonly Mutation[] = [
     replace: "",
     test: "test/operations/createApiKey.test.ts",
     only: "a year beyond 9999",
+  },
+  {
+    name: "unknown keys wait for their queries in the line of everybody",
+    file: "src/requestContext.ts",
+    find: "return context ? storage.run({ ...context, deadline: Infinity }, work) : work();",
+    replace: "return context ? storage.exit(work) : work();",
+    test: "test/promises/fairConnections.test.ts",
+    only: "one unknown key of another network",
   },
 ];

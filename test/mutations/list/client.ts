@@ -1,10 +1,10 @@
 import type { Mutation } from "../mutation.ts";
 
-/** The client, `latchkey/client`. */
+/** The client, `@latchkey/client`. */
 export const client: readonly Mutation[] = [
   {
     name: "the client sends its token to another service",
-    file: "src/client/client.ts",
+    file: "packages/client/src/client.ts",
     find: "!isBelow(baseUrl, request.url)",
     replace: "false",
     test: "test/promises/clientSecrets.test.ts",
@@ -12,7 +12,7 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "the client follows redirects",
-    file: "src/client/client.ts",
+    file: "packages/client/src/client.ts",
     find: "withoutRedirects(fetch)",
     replace: "fetch",
     test: "test/promises/clientSecrets.test.ts",
@@ -20,7 +20,7 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "the client does not replace a rejected token",
-    file: "src/client/client.ts",
+    file: "packages/client/src/client.ts",
     find: "!problem || !tokenProblems.includes(slugOf(problem))",
     replace: "!problem || tokenProblems.includes(slugOf(problem))",
     test: "test/promises/client.test.ts",
@@ -28,23 +28,23 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "concurrent calls of the client refresh several times",
-    file: "src/client/session.ts",
-    find: "session.renewal ??=",
-    replace: "session.renewal =",
+    file: "packages/client/src/session.ts",
+    find: "if (inProgress !== undefined) return inProgress;",
+    replace: "",
     test: "test/promises/client.test.ts",
     only: "concurrent rejected calls share one refresh",
   },
   {
     name: "the client sends an expired token",
-    file: "src/client/session.ts",
-    find: "Date.now() < access.expiresAtMs",
-    replace: "access.expiresAtMs > 0",
+    file: "packages/client/src/session.ts",
+    find: "Date.now() < known.refreshAtMs",
+    replace: "known.refreshAtMs > 0",
     test: "test/promises/client.test.ts",
     only: "is refreshed before a call where the client knows that it has expired",
   },
   {
     name: "the client retries a request that may have been processed",
-    file: "src/client/retry.ts",
+    file: "packages/client/src/retry.ts",
     find: 'method === "GET" || method === "HEAD"',
     replace: 'method !== ""',
     test: "test/promises/client.test.ts",
@@ -52,7 +52,7 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "the client ignores Retry-After",
-    file: "src/client/retry.ts",
+    file: "packages/client/src/retry.ts",
     find: "? retryAfterSeconds(outcome) : undefined",
     replace: "? 0 : undefined",
     test: "test/promises/client.test.ts",
@@ -60,7 +60,7 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "the client retries without a limit",
-    file: "src/client/retry.ts",
+    file: "packages/client/src/retry.ts",
     find: "tries >= bounds.tries ||",
     replace: "",
     test: "test/promises/client.test.ts",
@@ -68,7 +68,7 @@ export const client: readonly Mutation[] = [
   },
   {
     name: "the client keeps no API keys at a password change",
-    file: "src/client/client.ts",
+    file: "packages/client/src/client.ts",
     find: "keep_api_keys: keepApiKeys",
     replace: "keep_api_keys: false",
     test: "test/promises/client.test.ts",

@@ -188,7 +188,7 @@ export const contract: readonly Mutation[] = [
   },
   {
     name: "a body in another charset is accepted",
-    file: "src/openapi/validation.ts",
+    file: "src/openapi/requestBody.ts",
     find: '=== "utf-8";',
     replace: '!== "";',
     test: "test/operations/createUser.test.ts",

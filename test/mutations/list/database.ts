@@ -156,6 +156,14 @@ export const database: readonly Mutation[] = [
     only: "^",
   },
   {
+    name: "an index of users is built while nobody can read the table",
+    file: "src/database/migrations/0012-access-control.ts",
+    find: "CREATE INDEX IF NOT EXISTS users_username_prefix_idx",
+    replace: "LOCK TABLE users; CREATE INDEX IF NOT EXISTS users_username_prefix_idx",
+    test: "test/promises/migrate.test.ts",
+    only: "while others read the table",
+  },
+  {
     name: "a migration is applied twice",
     file: "src/database/migrate.ts",
     find: 'await lockUntilCommit(transaction, "migrations");',

@@ -45,8 +45,8 @@ export const documentation: readonly Mutation[] = [
   {
     name: "the types of problems lack the path of PUBLIC_URL",
     file: "src/app.ts",
-    find: "check, transportHeaders, base });",
-    replace: "check, transportHeaders });",
+    find: "    operations: contract.operations,\n    base,\n",
+    replace: "    operations: contract.operations,\n",
     test: "test/operations/getIndex.test.ts",
     only: "with a path in PUBLIC_URL",
   },

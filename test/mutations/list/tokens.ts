@@ -45,7 +45,7 @@ export const tokens: readonly Mutation[] = [
   },
   {
     name: "the revocation of a token expires before the token",
-    file: "src/tokens/handlers.ts",
+    file: "src/tokens/revocation.ts",
     find: "expiresAt.getTime() + clockMarginSeconds * 1000",
     replace: "expiresAt.getTime()",
     test: "test/operations/revokeToken.test.ts",
@@ -94,7 +94,7 @@ export const tokens: readonly Mutation[] = [
   {
     name: "the revocation list is continued after a change of the server",
     file: "src/revocations/store.ts",
-    find: "if (next.server !== before.server) return undefined;",
+    find: "if (target.server !== before.server) return undefined;",
     replace: "",
     test: "test/promises/revocation.test.ts",
     only: "read from another server",

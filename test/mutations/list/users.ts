@@ -13,15 +13,15 @@ export const users: readonly Mutation[] = [
   {
     name: "two concurrent password changes both succeed",
     file: "src/users/store.ts",
-    find: "password_epoch = token_epoch + 1\n      WHERE id = :id AND password_epoch <= :epoch",
-    replace: "password_epoch = token_epoch + 1\n      WHERE id = :id AND :epoch >= 0",
+    find: 'replacePassword("password_epoch <= :epoch")',
+    replace: 'replacePassword(":epoch >= 0")',
     test: "test/promises/passwordRaces.test.ts",
     only: "changed to the same password",
   },
   {
     name: "a password change keeps all familiar networks",
     file: "src/users/store.ts",
-    find: "WHERE user_id = :id AND network <> :network",
+    find: "WHERE user_id = :id AND network <> coalesce(:network, '')",
     replace: "WHERE user_id = :id AND network = :network AND false",
     test: "test/promises/throttling.test.ts",
     only: "is known only where it was changed",

@@ -1,4 +1,4 @@
-/** 400, 408, 413 and 415: request bodies that are not read, or not to their end. */
+/** 400, 413 and 415: request bodies that are not read, or not to their end. */
 import { expect } from "vitest";
 import type { OperationId } from "../../../src/openapi/binding.ts";
 import { bodyLimits } from "../../../src/operations.ts";
@@ -26,18 +26,6 @@ export function bodyCases({ service, operation, target, request }: OperationUnde
         const answer = await sendRaw(service.url, bytes, method, target);
         expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
         expect(answer.header("connection")).toBe("close");
-      },
-    },
-    408: {
-      "for a body that does not arrive, and closes the connection": async () => {
-        const lines = await head();
-        const rests = ["Content-Length: 20\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"];
-        const answers = rests.map((rest) => sendRaw(service.url, lines + rest, method, target));
-        for (const answer of await Promise.all(answers)) {
-          expect(answer).toMatchObject({ status: 408, problem: "request-timeout" });
-          expect(answer.header("connection")).toBe("close");
-          expect(answer.header("content-security-policy")).toBeDefined();
-        }
       },
     },
     413: {

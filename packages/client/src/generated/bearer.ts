@@ -25,6 +25,7 @@ export const bearerOperations: readonly string[] = [
   "DELETE /api/api-keys/{id}",
   "POST /api/api-keys/{id}/rotations",
   "GET /api/audit-events",
+  "GET /api/revocations",
   "GET /api/roles",
   "GET /api/roles/{name}",
   "PUT /api/roles/{name}",
@@ -36,4 +37,5 @@ export const bearerOperations: readonly string[] = [
   "DELETE /api/apis/{audience}",
   "GET /api/forward-auth",
   "GET /api/resource",
+  "POST /oauth/introspect",
 ];

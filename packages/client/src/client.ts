@@ -1,7 +1,7 @@
-/** The Latchkey client: typed calls of every operation, and a session that refreshes itself. For browsers and Node.js. */
+/** `createLatchkeyClient`: typed calls of every operation, and a session that refreshes itself. */
 import createClient, { type Client, type Middleware } from "openapi-fetch";
-import { bearerOperations } from "../../generated/bearer.ts";
-import type { components, paths } from "../../generated/openapi.ts";
+import { bearerOperations } from "./generated/bearer.ts";
+import type { components, paths } from "./generated/openapi.ts";
 import {
   ProblemError,
   type ProblemOf,
@@ -14,22 +14,14 @@ import {
 } from "./problems.ts";
 import { globalFetch, hardened, isBelow, withoutRedirects } from "./requests.ts";
 import { type Fetch, isSafe, type RetryBounds, retrying, unlessAborted } from "./retry.ts";
-import { createSessions, inMemory, type RefreshRefusal, type Session, type TokenStorage } from "./session.ts";
-
-export {
-  type OperationId,
-  type Problem,
-  ProblemError,
-  type ProblemOf,
-  RedirectError,
-  type Result,
-  retryAfterSeconds,
-  type Slug,
-  slugOf,
-  UnexpectedAnswerError,
-  unwrap,
-} from "./problems.ts";
-export type { RefreshRefusal, RetryBounds, TokenStorage };
+import {
+  createSessions,
+  inMemory,
+  type RefreshRefusal,
+  type Session,
+  type TokenStorage,
+  unlimited,
+} from "./session.ts";
 
 export type LatchkeyOptions = {
   /** The URL of the service, such as `https://auth.example.com`. Tokens are sent only to URLs below it. */
@@ -93,16 +85,27 @@ export type LatchkeyClient = Client<paths> & {
    */
   user(signal?: AbortSignal | null): Promise<User | undefined>;
   /**
-   * An access token that is still valid, for requests to other services; `undefined` if nobody is signed in. Ask for it before
-   * each request: it is refreshed when it has expired.
-   * @throws {ProblemError} if the service cannot refresh it now
+   * An access token that is still valid, for requests to another service; `undefined` if nobody is signed in. Ask for it before
+   * each request: the client remembers it, and gets the next one shortly before it expires. With `audience`, the token is for
+   * that API.
+   * @throws {ProblemError} if the service cannot issue it: there is no such API or scope, or the service does not respond now
    */
-  accessToken(signal?: AbortSignal | null): Promise<string | undefined>;
+  accessToken(options?: AbortSignal | AccessTokenOptions | null): Promise<string | undefined>;
 };
 
 export type User = components["schemas"]["User"];
 
 export type PasswordChangeOptions = { keepApiKeys?: boolean | undefined; signal?: AbortSignal | null | undefined };
+
+export type AccessTokenOptions = {
+  /** The API that the token is for, such as `https://orders.example.com`. By default, Latchkey itself. */
+  audience?: string | undefined;
+  /** The scopes that the token is limited to, separated by spaces. By default, all that the user has. */
+  scope?: string | undefined;
+  /** A token that the API rejected with a 401. Another one is issued in its place, with the current rights of the user. */
+  rejected?: string | undefined;
+  signal?: AbortSignal | null | undefined;
+};
 
 /** Problems after which a request is sent again with a new token. */
 const tokenProblems: Slug[] = ["token-expired", "token-revoked", "invalid-token"];
@@ -159,7 +162,7 @@ export function createLatchkeyClient({
       const response = await send(withToken(request, token));
       const problem = response.status === 401 ? await problemIn(response) : undefined;
       if (!problem || !tokenProblems.includes(slugOf(problem))) return response;
-      const renewed = await unlessAborted(sessions.renew(session, token), request.signal);
+      const renewed = await unlessAborted(sessions.renew(session, unlimited, token), request.signal);
       if (typeof renewed === "function") return renewed();
       return renewed === undefined ? response : send(withToken(request, renewed));
     };
@@ -216,9 +219,14 @@ export function createLatchkeyClient({
       if (error && response.status !== 401) throw new ProblemError(error, response);
       return data;
     },
-    async accessToken(signal = null) {
-      const renewed = sessions.token(sessions.current());
-      const token = await (signal ? unlessAborted(renewed, signal) : renewed);
+    async accessToken(options) {
+      const {
+        signal = null,
+        rejected,
+        ...limits
+      }: AccessTokenOptions = options && "aborted" in options ? { signal: options } : (options ?? {});
+      const issued = sessions.tokenToSend(limits, rejected);
+      const token = await (signal ? unlessAborted(issued, signal) : issued);
       if (typeof token !== "function") return token;
       const response = token();
       throw new ProblemError((await response.clone().json()) as ProblemOf<"refreshToken">, response);

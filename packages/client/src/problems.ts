@@ -1,6 +1,6 @@
 /** The problems that the contract declares for each operation, and errors for responses that are not from Latchkey. */
 import type { FetchResponse } from "openapi-fetch";
-import type { components, operations } from "../../generated/openapi.ts";
+import type { components, operations } from "./generated/openapi.ts";
 
 /** A problem (RFC 9457). Distinguish problems by `type`, never by `title` or `detail`. */
 export type Problem = components["schemas"]["Problem"];

@@ -1,0 +1,4587 @@
+// Generated from openapi.yaml by `npm run generate`. Do not edit.
+export interface paths {
+    "/api/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List users
+         * @description Returns users in the order of their usernames, by code point. Several filters must all match. To get all users, repeat the request with `after` set to the `next` of the previous page, until `next` is null.
+         */
+        get: operations["listUsers"];
+        put?: never;
+        /**
+         * Register a user
+         * @description Usernames are compared without regard to case and Unicode normalization (RFC 8265, UsernameCaseMapped). The response contains the normalized username. Requires no credentials, unless `REGISTRATION` is `closed`: credentials that are not valid, or do not have the scope, are like none. With the scope `users:write`, an administrator creates the user: the limit on registrations does not apply, and `roles` assigns roles. That requires `roles:write` as well, and every scope of these roles.
+         */
+        post: operations["createUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the current user
+         * @description Returns the user to whom the credentials belong.
+         */
+        get: operations["getCurrentUser"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete the current user
+         * @description Deletes the user's account. Requires the password. Revokes all tokens, sessions and API keys of the user. The username becomes available again. This cannot be undone. The last administrator cannot be deleted.
+         */
+        delete: operations["deleteUser"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change the password
+         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a user by id
+         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id.
+         */
+        get: operations["getUser"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a user
+         * @description Deletes the user's account, and revokes all tokens, sessions and API keys. The username becomes available again. This cannot be undone. The last administrator cannot be deleted. Requires every scope of the user's roles.
+         */
+        delete: operations["deleteUserById"];
+        options?: never;
+        head?: never;
+        /**
+         * Block a user or change the roles
+         * @description Changes the members that the request contains. Blocking rejects the user's password, as if there were no such user, and ends all tokens, sessions and API keys, on every instance within a second. Unblocking accepts the password again, and restores nothing else. `roles` replaces all assigned roles, and requires the scope `roles:write` as well. No caller can assign a role with a scope that the caller does not have, or change a user who has such a role. The last administrator who is not blocked stays an administrator.
+         */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/api/users/{id}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set a user's password
+         * @description Sets the password without the current one. Revokes all tokens and sessions of the user, deletes the API keys unless `keep_api_keys` is true, and forgets the networks from which the user signed in. A blocked user stays blocked. Requires every scope of the user's roles.
+         */
+        put: operations["setUserPassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a user's sessions
+         * @description Returns the active sessions of a user, newest first.
+         */
+        get: operations["listUserSessions"];
+        put?: never;
+        post?: never;
+        /**
+         * Sign a user out everywhere
+         * @description Revokes every session and token of the user. The password and the API keys stay valid. Requires every scope of the user's roles.
+         */
+        delete: operations["endUserSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session of a user
+         * @description Ends one session of a user and revokes its tokens. Requires every scope of the user's roles.
+         */
+        delete: operations["endUserSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of a user
+         * @description Returns the API keys of any user, like `GET /api/api-keys`.
+         */
+        get: operations["listUserApiKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/api-keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API key of a user
+         * @description Revokes an API key of any user. If the user has a scope that the user or the credential of this request does not have, the response is a 403 that names it.
+         */
+        delete: operations["deleteUserApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a token
+         * @description Requires the password, so that a leaked token cannot be used to get another one. The token is a signed JWT (RFC 9068) with the user's id. It expires after `duration` seconds. Its `iss` and `aud` are the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). Its `client_id` is `latchkey`. With `audience`, the token is for that API and has its `aud`. With `scope` or another API's `audience`, the token is limited: its `scope` contains the scopes that the user has of those requested.
+         */
+        get: operations["issueToken"];
+        put?: never;
+        /**
+         * Refresh a session
+         * @description Returns a new access token and a new refresh token. The refresh token is the credential, and it works once. A client that lost the response, or has several tabs, may send the same refresh token again within a few seconds (`REFRESH_GRACE_SECONDS`) and gets the same new refresh token. A use after that, or from another network, is treated as theft: the service revokes the session and all its tokens. `audience` and `scope` limit the new access token further than the session is limited, and never less. They do not change the session. A request that asks for more uses no refresh token.
+         */
+        post: operations["refreshToken"];
+        /**
+         * Revoke a token
+         * @description Revokes this request's token, and its session if it has one (log out). This instance rejects the token immediately, every other instance within a second.
+         */
+        delete: operations["revokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your sessions
+         * @description Returns the active sessions of the current user, newest first.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        /**
+         * Sign in
+         * @description Starts a session (log in). Returns an access token, which expires soon, and a refresh token, which gets the next access token until the session is idle for too long or reaches its maximum lifetime. A user has at most `SESSIONS_PER_USER` sessions: a new one ends the oldest. Requires the password. The body is optional. It limits the session, and all its tokens, to an API or to scopes.
+         */
+        post: operations["createSession"];
+        /**
+         * Sign out everywhere
+         * @description Revokes every session and token of the user, including this request's token (log out on all devices). API keys remain valid.
+         */
+        delete: operations["endAllSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session
+         * @description Ends a session of the current user and revokes its tokens.
+         */
+        delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your API keys
+         * @description Returns the API keys of the current user, newest first, with the last use of each secret. The keys themselves are not returned.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Create an API key
+         * @description Creates a key for a program, such as a cron job. The key works like a token of the current user that is limited to its scopes, until it expires or is deleted. It cannot change the password, delete the user, or manage API keys. Each scope must be one that the user and the credential of this request have. A user has at most `API_KEYS_PER_USER` keys. This response is the only one that contains the key: the service stores a digest.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a leaked API key
+         * @description Deletes the API key that the body contains, whoever owns it: for finders of a leaked key and for secret scanners. This instance rejects it immediately, every other instance within a second. The response is the same for a key that does not exist, has expired, or was deleted. A text that is not a key returns a 400.
+         */
+        post: operations["revokeApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an API key
+         * @description Returns an API key of the current user, with the last use of each secret. The key itself is not returned.
+         */
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API key
+         * @description Revokes an API key of the current user. This instance rejects it immediately, every other instance within a second.
+         */
+        delete: operations["deleteApiKey"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an API key
+         * @description Changes the members that the body contains. New scopes must be ones that the user and the credential of this request have. So must the key's scopes if the key is to expire later. This instance applies the change immediately, every other instance within a second.
+         */
+        patch: operations["updateApiKey"];
+        trace?: never;
+    };
+    "/api/api-keys/{id}/rotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate an API key
+         * @description Adds a new secret to the key: another `lk_…` with the same id, scopes and expiry. The previous secret is accepted for `overlap_seconds` more, but not after the key has expired. A key has at most two secrets: if one is already about to end, it ends at once. Each scope of the key must be one that the user and the credential of this request have. This response is the only one that contains the new secret.
+         */
+        post: operations["rotateApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List audit events
+         * @description Returns audit events, newest first. Events are kept for `AUDIT_RETENTION_DAYS`. An event of a change is stored with the change, others within a second. To find out why a request was refused, look for its `X-Request-Id`.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow revocations
+         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for four minutes.
+         */
+        get: operations["listRevocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List roles
+         * @description Returns the roles in the order of their names.
+         */
+        get: operations["listRoles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/roles/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a role
+         * @description Returns a role and its scopes.
+         */
+        get: operations["getRole"];
+        /**
+         * Define a role
+         * @description Creates a role, or replaces its description and its scopes. Every scope must be one of this service or of a registered API. Requires every scope that the role gets, and every scope that it had: nobody grants or changes more than they have. The change holds on this instance immediately, on every other one within a second. Every user has the role `default`.
+         */
+        put: operations["putRole"];
+        post?: never;
+        /**
+         * Delete a role
+         * @description Deletes a role, and takes it from all users. Requires every scope of the role. `administrator` and `default` cannot be deleted.
+         */
+        delete: operations["deleteRole"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List APIs
+         * @description Returns the registered APIs in the order of their audiences.
+         */
+        get: operations["listApis"];
+        put?: never;
+        /**
+         * Register an API
+         * @description Registers an API of another service, so that users can get tokens for it. Its scopes can be given to roles. A scope must not have the name of a scope of this service. If two APIs have a scope of the same name, a role with that scope allows it in both.
+         */
+        post: operations["createApi"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis/{audience}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an API
+         * @description Returns a registered API and its scopes.
+         */
+        get: operations["getApi"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an API
+         * @description Ends the registration. No more tokens are issued for the API, and sessions that are limited to it cannot be refreshed. Roles keep the names of its scopes, which no longer have an effect.
+         */
+        delete: operations["deleteApi"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an API
+         * @description Changes the members that the body contains. `scopes` replaces all scopes. If it removes a scope, no new token contains that scope, and the tokens that were issued before are revoked for services that follow the revocation list.
+         */
+        patch: operations["updateApi"];
+        trace?: never;
+    };
+    "/api/forward-auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Authorize a request at a proxy
+         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
+         */
+        get: operations["forwardAuth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/resource": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the protected resource
+         * @description Returns a greeting for the current user.
+         */
+        get: operations["getResource"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the public keys
+         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services do not learn of revocations: they accept a revoked token until it expires.
+         */
+        get: operations["getJwks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/oauth-authorization-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the server metadata
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         */
+        get: operations["getServerMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/introspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify a token
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         */
+        post: operations["introspectToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a token by its value
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). A token that belongs to a session ends the session and all its tokens. This instance rejects them immediately, every other instance within a second. Whoever has a token may revoke it, so no other credentials are needed, and client authentication is ignored. The response is the same for a text that is no valid token.
+         */
+        post: operations["revokeOAuthToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check liveness
+         * @description Checks only that the process responds. If it does not, restart the process.
+         */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check readiness
+         * @description Checks that the database responds, that its schema has every migration that this version needs, and that it accepts writes. Returns a 503 as soon as the instance receives a signal to stop, while it still serves requests.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the index of the service
+         * @description Returns links to the documentation and to the main paths, as HTML for browsers and as JSON for programs.
+         */
+        get: operations["getIndex"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the index of the API
+         * @description Returns the same index as `/`.
+         */
+        get: operations["getApiIndex"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get this documentation
+         * @description Returns the guide and the reference as one page that works offline.
+         */
+        get: operations["getDocs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.yaml": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the contract as YAML
+         * @description Returns the OpenAPI document from which this service derives its routes and validation.
+         */
+        get: operations["getOpenapiYaml"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the contract as JSON
+         * @description Returns the same contract as JSON.
+         */
+        get: operations["getOpenapiJson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems/{slug}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a problem page
+         * @description Explains a problem and how to fix it. The `type` of every problem is the address of this page.
+         */
+        get: operations["getProblem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description The user to register. */
+        NewUser: {
+            /**
+             * @description 1 to 64 code points after normalization, without colons, spaces and control characters (RFC 8265, UsernameCaseMapped, with Unicode 15.0). An email address is a valid username.
+             * @example miguel
+             */
+            username: string;
+            password: components["schemas"]["NewPassword"];
+            roles?: components["schemas"]["AssignedRoles"];
+        };
+        /**
+         * @description The names of the roles, without `default`, which every user has.
+         * @example [
+         *       "administrator"
+         *     ]
+         */
+        AssignedRoles: components["schemas"]["RoleName"][];
+        /** @description What to change. */
+        UserChange: {
+            /**
+             * @description Whether the user is blocked.
+             * @example true
+             */
+            blocked?: boolean;
+            roles?: components["schemas"]["AssignedRoles"];
+        };
+        /** @description The new password. */
+        PasswordReplacement: {
+            new_password: components["schemas"]["NewPassword"];
+            /**
+             * @description Whether the user's API keys remain valid. By default, they are deleted.
+             * @example false
+             */
+            keep_api_keys?: boolean;
+        };
+        /**
+         * Format: password
+         * @description 15 (`PASSWORD_MIN_LENGTH`) to 128 code points after normalization (RFC 8265, OpaqueString). It must not be easy to guess or contain the username. There are no composition rules: three or four unrelated words are a good password.
+         * @example correct horse battery
+         */
+        NewPassword: string;
+        /** @description The current and the new password. */
+        PasswordChange: {
+            /**
+             * Format: password
+             * @description The current password.
+             * @example correct horse battery
+             */
+            current_password: string;
+            new_password: components["schemas"]["NewPassword"];
+            /**
+             * @description Whether the user's API keys remain valid. By default, they are deleted: someone who knows the old password may have created one.
+             * @example false
+             */
+            keep_api_keys?: boolean;
+        };
+        /** @description A registered user. */
+        User: {
+            /**
+             * Format: uuid
+             * @description A UUIDv7.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * @description The normalized username, in lower case.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * Format: date-time
+             * @description When the user registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * @description Whether the user's credentials are rejected.
+             * @example false
+             */
+            blocked: boolean;
+            roles: components["schemas"]["AssignedRoles"];
+        };
+        /** @description A page of users. */
+        UserPage: {
+            /** @description The users, in the order of their usernames. */
+            users: components["schemas"]["User"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description A page of sessions. */
+        UserSessionPage: {
+            /** @description The sessions, newest first. */
+            sessions: components["schemas"]["Session"][];
+            /**
+             * Format: uuid
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description A token and its lifetime. */
+        Token: {
+            /**
+             * @description A signed JWT (RFC 9068). Clients should treat it as an opaque string.
+             * @example eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /**
+             * @description Seconds until the token expires.
+             * @example 600
+             */
+            duration: number;
+            /**
+             * @description The scopes that the token is limited to, those that the user does not have left out. Empty if none is left. Absent if the token is not limited.
+             * @example orders:read
+             */
+            scope?: string;
+        };
+        /** @description The refresh token to use, and what the new access token is limited to. */
+        Refresh: {
+            refresh_token: components["schemas"]["RefreshToken"];
+            audience?: components["schemas"]["Audience"];
+            scope?: components["schemas"]["ScopeList"];
+        };
+        /**
+         * Format: password
+         * @description An opaque string that works once.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+         */
+        RefreshToken: string;
+        /** @description The tokens of a session, with the member names of OAuth 2.0 (RFC 6749, section 5.1). */
+        SessionTokens: {
+            /**
+             * Format: uuid
+             * @description The session's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * @description The access token, to be sent as `Bearer`.
+             * @example eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description Seconds until the access token expires.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description The scopes that the access token is limited to, those that the user does not have left out. Empty if none is left. Absent if the token is not limited.
+             * @example orders:read
+             */
+            scope?: string;
+            refresh_token: components["schemas"]["RefreshToken"];
+            /**
+             * @description Seconds until the session ends unless it is refreshed.
+             * @example 1209600
+             */
+            refresh_expires_in: number;
+        };
+        /** @description A page of sessions. */
+        SessionPage: {
+            /** @description The sessions, newest first. */
+            sessions: components["schemas"]["Session"][];
+            /**
+             * Format: uuid
+             * @description The `cursor` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next_cursor: string | null;
+        };
+        /** @description An active session. */
+        Session: {
+            /**
+             * Format: uuid
+             * @description The session's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the session started.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the session was last refreshed, rounded to the hour. A refresh appears here after its hour has ended, so that polling does not reveal when a refresh token is used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string;
+            /**
+             * Format: date-time
+             * @description When the session ends unless it is refreshed. Rounded to the hour, like `last_used_at`.
+             * @example 2026-12-07T13:00:00.000Z
+             */
+            expires_at: string;
+            /**
+             * @description The `User-Agent` of the request that started the session.
+             * @example curl/8.5.0
+             */
+            user_agent: string | null;
+            /**
+             * @description The client address of the last refresh, or of the sign-in.
+             * @example 192.0.2.7
+             */
+            address: string | null;
+            /**
+             * @description The API that the session is limited to. Null if it is not limited.
+             * @example null
+             */
+            audience: string | null;
+            /**
+             * @description The scopes that the session is limited to, separated by spaces. Null if it is not limited.
+             * @example null
+             */
+            scope: string | null;
+            /**
+             * @description Whether this request's token belongs to this session.
+             * @example true
+             */
+            current: boolean;
+        };
+        /**
+         * @description The name of a scope: printable ASCII characters without space, quotation mark and backslash (RFC 6749, section 3.3).
+         * @example orders:read
+         */
+        ScopeName: string;
+        /**
+         * @description Scopes, separated by single spaces (RFC 6749, section 3.3). Their order has no meaning.
+         * @example orders:read
+         */
+        ScopeList: string;
+        /**
+         * @description Identifies an API: the `aud` of its tokens. A URI without a fragment (RFC 8707), or a plain identifier such as `orders`.
+         * @example https://orders.example/v1
+         */
+        Audience: string;
+        /** @description What the session is limited to. `scope` without `audience` contains scopes of this service. Without both, the session is not limited: its tokens are for this service, and a refresh can name any API. */
+        SessionRequest: {
+            audience?: components["schemas"]["Audience"];
+            scope?: components["schemas"]["ScopeList"];
+        };
+        /**
+         * @description The name of a role.
+         * @example support
+         */
+        RoleName: string;
+        /** @description A role without its name. */
+        RoleDefinition: {
+            /**
+             * @description What the role is for. By default empty.
+             * @example Sees users and audit events.
+             */
+            description?: string;
+            /**
+             * @description The scopes of the role, each once.
+             * @example [
+             *       "orders:read",
+             *       "orders:write"
+             *     ]
+             */
+            scopes: components["schemas"]["ScopeName"][];
+        };
+        /** @description A named set of scopes. */
+        Role: {
+            name: components["schemas"]["RoleName"];
+            /**
+             * @description What the role is for.
+             * @example Sees users and audit events.
+             */
+            description: string;
+            /**
+             * @description The scopes of the role. Empty for `administrator`, which has every scope.
+             * @example [
+             *       "orders:read",
+             *       "orders:write"
+             *     ]
+             */
+            scopes: components["schemas"]["ScopeName"][];
+            /**
+             * @description Whether the role cannot be deleted.
+             * @example false
+             */
+            built_in: boolean;
+            /**
+             * Format: date-time
+             * @description When the role was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the role was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A page of roles. */
+        RolePage: {
+            /** @description The roles, in the order of their names. */
+            roles: components["schemas"]["Role"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description A scope of an API. */
+        ApiScope: {
+            name: components["schemas"]["ScopeName"];
+            /**
+             * @description What the scope allows.
+             * @example See orders.
+             */
+            description: string;
+        };
+        /** @description The scopes of an API. Each name occurs once. */
+        ApiScopes: components["schemas"]["ApiScope"][];
+        /**
+         * @description Seconds until a token for the API expires. At most `TOKEN_TTL_SECONDS`, which is also the default: a greater value has the effect of `TOKEN_TTL_SECONDS`.
+         * @example 300
+         */
+        TokenLifetime: number | null;
+        /**
+         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, [forward-auth](#forwardAuth) enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed.
+         * @example openapi: 3.1.0
+         *     paths:
+         *       /orders: { get: { security: [{ token: ['orders:read'] }] } }
+         *     components:
+         *       securitySchemes: { token: { type: http, scheme: bearer } }
+         */
+        ApiContract: {
+            [key: string]: unknown;
+        } | string;
+        /** @description The API to register. */
+        NewApi: {
+            audience: components["schemas"]["Audience"];
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name: string;
+            scopes: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+            contract?: components["schemas"]["ApiContract"];
+        };
+        /** @description The members to change. */
+        ApiChange: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name?: string;
+            scopes?: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+            /**
+             * @description Replaces the contract, or removes it with `null`.
+             * @example null
+             */
+            contract?: components["schemas"]["ApiContract"] | null;
+        };
+        /** @description A registered API. */
+        Api: {
+            audience: components["schemas"]["Audience"];
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            name: string;
+            scopes: components["schemas"]["ApiScopes"];
+            token_lifetime_seconds: components["schemas"]["TokenLifetime"];
+            /**
+             * @description Whether forward-auth enforces a contract.
+             * @example false
+             */
+            has_contract: boolean;
+            /**
+             * Format: date-time
+             * @description When the API was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the API was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A page of APIs. */
+        ApiPage: {
+            /** @description The APIs, in the order of their audiences. */
+            apis: components["schemas"]["Api"][];
+            /**
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description The API key to create. */
+        NewApiKey: {
+            name: components["schemas"]["ApiKeyName"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            expires_at?: components["schemas"]["ApiKeyExpiry"];
+        };
+        /** @description The members of an API key to change. */
+        ApiKeyChange: {
+            name?: components["schemas"]["ApiKeyName"];
+            scopes?: components["schemas"]["ApiKeyScopes"];
+            expires_at?: components["schemas"]["ApiKeyExpiry"];
+        };
+        /** @description How to rotate an API key. */
+        ApiKeyRotation: {
+            /**
+             * @description Seconds for which the previous secret is still accepted. 0 ends it at once.
+             * @example 3600
+             */
+            overlap_seconds: number;
+        };
+        /** @description The API key to revoke. */
+        ApiKeyRevocation: {
+            key: components["schemas"]["ApiKeyText"];
+        };
+        /**
+         * @description A name that tells the keys of a user apart. It need not be unique.
+         * @example nightly backup
+         */
+        ApiKeyName: string;
+        /** @description The scopes to which the key is limited: those of this service or of a registered API. A key without scopes is accepted by operations that require none, such as `GET /api/resource`. */
+        ApiKeyScopes: components["schemas"]["ScopeName"][];
+        /**
+         * Format: date-time
+         * @description When the key expires. If it is null, the key does not expire. That is the default.
+         * @example 2027-11-23T09:30:00.000Z
+         */
+        ApiKeyExpiry: string | null;
+        /**
+         * Format: password
+         * @description The key: `lk_`, 43 base62 digits (256 random bits) and 6 base62 digits (the CRC-32 of the 46 characters before them). The digits are `0`-`9`, `A`-`Z`, `a`-`z`, the most significant first.
+         * @example lk_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3TQtQq
+         */
+        ApiKeyText: string;
+        /** @description An API key, without the key itself. */
+        ApiKey: {
+            /**
+             * Format: uuid
+             * @description The key's id, a UUIDv7.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            name: components["schemas"]["ApiKeyName"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            expires_at: components["schemas"]["ApiKeyExpiry"];
+            /** @description The secret, and the previous one during the overlap after a rotation, newest first. None if the database was restored from a backup since the last rotation. */
+            secrets: components["schemas"]["ApiKeySecret"][];
+        };
+        /** @description An API key with the key itself, which no other response contains. */
+        CreatedApiKey: {
+            /**
+             * Format: uuid
+             * @description The key's id, a UUIDv7.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            name: components["schemas"]["ApiKeyName"];
+            key: components["schemas"]["ApiKeyText"];
+            scopes: components["schemas"]["ApiKeyScopes"];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            expires_at: components["schemas"]["ApiKeyExpiry"];
+            /** @description The new secret, and the previous one during the overlap after a rotation. */
+            secrets: components["schemas"]["ApiKeySecret"][];
+        };
+        /** @description One of the secrets with which an API key is accepted. */
+        ApiKeySecret: {
+            /**
+             * @description The last four characters of the secret.
+             * @example QtQq
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The end of the overlap after a rotation. Null for the newest secret, which ends with its key.
+             * @example null
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A page of API keys. */
+        ApiKeyPage: {
+            /** @description The keys, newest first. */
+            api_keys: components["schemas"]["ApiKey"][];
+            /**
+             * Format: uuid
+             * @description The `after` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next: string | null;
+        };
+        /** @description The protected resource. */
+        Resource: {
+            /**
+             * @description A greeting.
+             * @example Hello, miguel!
+             */
+            data: string;
+        };
+        /** @description A JWK Set (RFC 7517). */
+        JwkSet: {
+            /** @description The public keys that verify tokens. */
+            keys: components["schemas"]["Jwk"][];
+        };
+        /** @description A public key (RFC 7517). It verifies signatures of its `alg` only. */
+        Jwk: {
+            /**
+             * @description Key type.
+             * @example EC
+             * @constant
+             */
+            kty: "EC";
+            /**
+             * @description Curve.
+             * @example P-256
+             * @constant
+             */
+            crv: "P-256";
+            /**
+             * @description The signature algorithm.
+             * @example ES256
+             * @constant
+             */
+            alg: "ES256";
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
+            /**
+             * @description The x coordinate.
+             * @example MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4
+             */
+            x: string;
+            /**
+             * @description The y coordinate.
+             * @example 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM
+             */
+            y: string;
+        } | {
+            /**
+             * @description Key type.
+             * @example OKP
+             * @constant
+             */
+            kty: "OKP";
+            /**
+             * @description Curve.
+             * @example Ed25519
+             * @constant
+             */
+            crv: "Ed25519";
+            /**
+             * @description The signature algorithm.
+             * @example EdDSA
+             * @constant
+             */
+            alg: "EdDSA";
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
+            /**
+             * @description The public key.
+             * @example 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
+             */
+            x: string;
+        } | {
+            /**
+             * @description Key type.
+             * @example RSA
+             * @constant
+             */
+            kty: "RSA";
+            /**
+             * @description The signature algorithm.
+             * @example RS256
+             * @constant
+             */
+            alg: "RS256";
+            use: components["schemas"]["KeyUse"];
+            kid: components["schemas"]["KeyId"];
+            /**
+             * @description The modulus.
+             * @example w36nfJr2a_GL_Ry-dP_b49Pxu47_UE1x4n7E-EPwBJsHwRVGVmZEOuKBnS66oV0WtDK1ewwmf7NIZHGMcU8erz72J7o6bxSGNKY1QG1W-anqnTvYSCpZs2uqPUUnnaXAknLkA8ks-Xcwf1pZeLbhfju2hMRnV8uZKuw1wb_cwefPdGhM8nJkGR5v7XXV4N-TYVkKRZBYOmn-l3rOyFn66fBMlnc2XXLlG2XsP5mtEawaXtAFmNlA_ZI7RBKW2ZLnaThVbevIWat1bPvt8Q1R9DU2tIRR0JnlS5WNrEAQvspGaw-R7oaTTP8N3tXX0S-4jVcGkB11RmZ4h5tN7rBrew
+             */
+            n: string;
+            /**
+             * @description The exponent.
+             * @example AQAB
+             */
+            e: string;
+        };
+        /**
+         * @description The use of the key.
+         * @example sig
+         * @constant
+         */
+        KeyUse: "sig";
+        /**
+         * @description The key's RFC 7638 thumbprint.
+         * @example cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s
+         */
+        KeyId: string;
+        /** @description Authorization server metadata (RFC 8414, section 2). */
+        ServerMetadata: {
+            /**
+             * Format: uri
+             * @description The `iss` of all tokens.
+             * @example https://auth.example
+             */
+            issuer: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /.well-known/jwks.json`.
+             * @example https://auth.example/.well-known/jwks.json
+             */
+            jwks_uri: string;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/introspect`.
+             * @example https://auth.example/oauth/introspect
+             */
+            introspection_endpoint: string;
+            /** @description How the caller of the introspection endpoint authenticates. `Bearer` is a token or an API key. */
+            introspection_endpoint_auth_methods_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/revoke`.
+             * @example https://auth.example/oauth/revoke
+             */
+            revocation_endpoint: string;
+            /** @description How the caller of the revocation endpoint authenticates. It need not. */
+            revocation_endpoint_auth_methods_supported: string[];
+            /** @description The scopes of this service. Those of registered APIs are not listed. */
+            scopes_supported: string[];
+            /** @description Empty, because there is no authorization endpoint. */
+            response_types_supported: string[];
+            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
+             * @example https://auth.example/docs
+             */
+            service_documentation?: string;
+        };
+        /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        IntrospectionRequest: {
+            token: components["schemas"]["PresentedToken"];
+            token_type_hint?: components["schemas"]["TokenTypeHint"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The token to revoke. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        RevocationRequest: {
+            token: components["schemas"]["PresentedToken"];
+            token_type_hint?: components["schemas"]["TokenTypeHint"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * @description An access token, a refresh token, an API key, or any other text.
+         * @example lk_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3TQtQq
+         */
+        PresentedToken: string;
+        /**
+         * @description What the token may be. The service ignores it, because it recognizes each kind of token by its form.
+         * @example access_token
+         */
+        TokenTypeHint: string;
+        /** @description Whether a token is valid, and what is known about it (RFC 7662, section 2.2). */
+        Introspection: components["schemas"]["InactiveToken"] | components["schemas"]["ActiveToken"];
+        /** @description A text that is not a valid token now. */
+        InactiveToken: {
+            /**
+             * @description Always `false`.
+             * @example false
+             * @constant
+             */
+            active: false;
+        };
+        /** @description A valid token. */
+        ActiveToken: {
+            /**
+             * @description Always `true`.
+             * @example true
+             * @constant
+             */
+            active: true;
+            /**
+             * @description The kind of token. A service must not accept a refresh token as an access token.
+             * @example access_token
+             */
+            token_type: "access_token" | "api_key" | "refresh_token";
+            /**
+             * @description What the token allows now, separated by spaces: the scopes of the credential that the user has. Empty if it allows nothing. For a token for this service, these are scopes of this service, also if the token is not limited. Absent for a refresh token, which allows nothing at any service.
+             * @example orders:read
+             */
+            scope?: string;
+            /**
+             * @description The client that the token was issued to. Always `latchkey`.
+             * @example latchkey
+             */
+            client_id: string;
+            /**
+             * @description The user's name when the token was issued.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * Format: uuid
+             * @description The user's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The API that the token is for, or this service. Absent for an API key, which is valid for every API that has one of its scopes.
+             * @example https://orders.example/v1
+             */
+            aud?: string;
+            /**
+             * @description This service.
+             * @example https://auth.example
+             */
+            iss: string;
+            /**
+             * @description When the token was issued, in seconds since 1970. Absent for an API key.
+             * @example 1795685400
+             */
+            iat?: number;
+            /**
+             * @description When the token expires, in seconds since 1970. Absent for an API key that does not expire.
+             * @example 1795686000
+             */
+            exp?: number;
+            /**
+             * Format: uuid
+             * @description The id of an access token.
+             * @example 6b0b7a6e-2f6f-4b1e-9d0f-0c1d2e3f4a5b
+             */
+            jti?: string;
+            /**
+             * Format: uuid
+             * @description The id of the session, if the token has one.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sid?: string;
+            /** @description The user's roles, without `default`. Those of a token for an API are as of its issue. Absent for a refresh token. */
+            roles?: components["schemas"]["RoleName"][];
+            /**
+             * Format: uuid
+             * @description The id of an API key.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            api_key_id?: string;
+            /**
+             * @description The `epoch` claim of an access token. The revocation list revokes tokens by it.
+             * @example 0
+             */
+            epoch?: number;
+            /**
+             * @description The `epochs` claim of a token for an API.
+             * @example {
+             *       "role:clerk": 1
+             *     }
+             */
+            epochs?: {
+                [key: string]: number;
+            };
+            /** @description The subjects of the revocation list whose next entry may make this response outdated. A service that follows the list may use the response until then, or until `exp`. Absent for a refresh token. */
+            revocation_subjects?: string[];
+        };
+        /** @description An error of an OAuth endpoint (RFC 6749, section 5.2). */
+        OAuthError: {
+            /**
+             * @description The error code.
+             * @example invalid_request
+             */
+            error: string;
+            /**
+             * @description An explanation of this occurrence, for people, in ASCII. Programs should not parse it.
+             * @example The request is not valid: token is required.
+             */
+            error_description: string;
+            /**
+             * Format: uri-reference
+             * @description The page that explains the problem.
+             * @example /problems/invalid-request
+             */
+            error_uri: string;
+        };
+        /** @description A healthy instance. */
+        Health: {
+            /**
+             * @description Always `ok`.
+             * @example ok
+             * @constant
+             */
+            status: "ok";
+        };
+        /** @description The service's main paths. */
+        Index: {
+            /**
+             * @description The program name.
+             * @example Latchkey
+             * @constant
+             */
+            name: "Latchkey";
+            /**
+             * Format: uri-reference
+             * @description The guide and the reference. Absent if `DOCUMENTATION` is off.
+             * @example /docs
+             */
+            documentation?: string;
+            /**
+             * Format: uri-reference
+             * @description The contract. Absent if `DOCUMENTATION` is off.
+             * @example /openapi.json
+             */
+            openapi?: string;
+            /**
+             * Format: uri-reference
+             * @description The path to register users.
+             * @example /api/users
+             */
+            users: string;
+            /**
+             * Format: uri-reference
+             * @description The path to get a token.
+             * @example /api/token
+             */
+            token: string;
+            /**
+             * Format: uri-reference
+             * @description The path to sign in.
+             * @example /api/sessions
+             */
+            sessions: string;
+            /**
+             * Format: uri-reference
+             * @description The keys that verify tokens.
+             * @example /.well-known/jwks.json
+             */
+            jwks: string;
+            /**
+             * Format: uri-reference
+             * @description The readiness check.
+             * @example /readyz
+             */
+            readiness: string;
+        };
+        /** @description An HTML page. */
+        Page: string;
+        /** @description An OpenAPI 3.1 document. */
+        OpenApiDocument: {
+            /**
+             * @description The version of OpenAPI.
+             * @example 3.1.0
+             */
+            openapi: string;
+            /** @description The contract's metadata. */
+            info: {
+                /**
+                 * @description The service's name.
+                 * @example Latchkey
+                 */
+                title: string;
+                /**
+                 * @description The contract's version.
+                 * @example 0.1.0
+                 */
+                version: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description The operations, by path. */
+            paths: {
+                [key: string]: unknown;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A part of the revocation list. */
+        RevocationPage: {
+            /** @description Entries of the list, in no particular order. An entry may be repeated. */
+            entries: components["schemas"]["RevocationEntry"][];
+            /**
+             * @description The cursor for the next request, which any instance understands.
+             * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+             */
+            next: string;
+            /**
+             * @description Whether more entries are available now. If so, repeat the request with `next` at once.
+             * @example false
+             */
+            has_more: boolean;
+            /**
+             * @description With `has_more: false`, the entries up to `next` are all that were revoked up to a time. This is that time, in milliseconds after the service received the request. Usually negative, or less than the time for which the request was held. Add it to the time at which you sent the request, on your own clock.
+             * @example -412
+             */
+            complete_at_offset_ms: number;
+        };
+        /** @description Makes credentials of a subject invalid, or rights outdated. */
+        RevocationEntry: {
+            /**
+             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            subject: string;
+            /**
+             * @description A token is revoked if its `epoch`, or its member of `epochs` with the name of the subject, is lower. If a subject has several entries, the highest counts.
+             * @example 2147483647
+             */
+            minimum_epoch: number;
+            /**
+             * Format: date-time
+             * @description When the entry can be forgotten, because every token that it revokes has expired.
+             * @example 2026-11-23T09:45:00.000Z
+             */
+            expires_at: string;
+        };
+        /** @description A page of audit events. */
+        AuditEventPage: {
+            /** @description The events, newest first. */
+            events: components["schemas"]["AuditEvent"][];
+            /**
+             * @description The value of `after` for the next page. `null` on the last page.
+             * @example 1042
+             */
+            next: string | null;
+        };
+        /** @description Something that happened. */
+        AuditEvent: {
+            /**
+             * @description Increases with each event.
+             * @example 1043
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            occurred_at: string;
+            /**
+             * @description The name of the event. RUNBOOK.md explains each.
+             * @example password-refused
+             */
+            event: string;
+            actor: components["schemas"]["Person"];
+            subject: components["schemas"]["Person"];
+            /**
+             * @description The IP address of the client. `null` for the command line and for background tasks.
+             * @example 192.0.2.7
+             */
+            address: string | null;
+            /**
+             * Format: uuid
+             * @description The `X-Request-Id` of the request. `null` outside of requests.
+             * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+             */
+            request_id: string | null;
+            /**
+             * @description More about the event, by name.
+             * @example {
+             *       "reason": "wrong-password"
+             *     }
+             */
+            details: {
+                [key: string]: string;
+            };
+        };
+        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        Person: {
+            /**
+             * Format: uuid
+             * @description The user's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string | null;
+            /**
+             * @description The user's name.
+             * @example miguel
+             */
+            name: string | null;
+        };
+        /** @description The details of an error (RFC 9457). */
+        Problem: {
+            /**
+             * @description The problem type. Stable. It is also the address of a page that explains the problem.
+             * @example /problems/token-expired
+             * @enum {string}
+             */
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            /**
+             * @description A short summary, the same for every problem of this type.
+             * @example The token has expired
+             */
+            title: string;
+            /**
+             * @description The HTTP status.
+             * @example 401
+             */
+            status: number;
+            /**
+             * @description An explanation of this occurrence, for people. Programs should not parse it.
+             * @example The token expired at 2026-11-23T09:40:00Z.
+             */
+            detail?: string;
+            /**
+             * Format: uri
+             * @description The id of the request, as a URN.
+             * @example urn:uuid:7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+             */
+            instance: string;
+            /** @description The invalid parts of the request. */
+            errors?: components["schemas"]["RequestError"][];
+            reason?: components["schemas"]["PasswordRefusal"];
+            /**
+             * @description The scopes that the operation requires and the request does not have, separated by spaces.
+             * @example users:read
+             */
+            scope?: string;
+        };
+        /**
+         * @description Why a new password was not accepted.
+         * @example too-short
+         * @enum {string}
+         */
+        PasswordRefusal: "too-short" | "too-long" | "too-common" | "too-predictable" | "contains-username";
+        /** @description An invalid part of the request. */
+        RequestError: {
+            /**
+             * @description A JSON Pointer into the body, as a URI fragment (RFC 6901, section 6).
+             * @example #/username
+             */
+            pointer: string;
+            detail: components["schemas"]["RequestErrorDetail"];
+        } | {
+            /**
+             * @description The parameter's name.
+             * @example id
+             */
+            parameter: string;
+            detail: components["schemas"]["RequestErrorDetail"];
+        } | {
+            /**
+             * @description The header's name.
+             * @example Authorization
+             */
+            header: string;
+            detail: components["schemas"]["RequestErrorDetail"];
+        };
+        /**
+         * @description What is wrong, in words for people.
+         * @example is required
+         */
+        RequestErrorDetail: string;
+    };
+    responses: {
+        /** @description The user. */
+        User: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                ETag: components["headers"]["UserETag"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["User"];
+            };
+        };
+        /** @description The API key. */
+        ApiKey: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKey"];
+            };
+        };
+        /** @description The API key, with its new secret. */
+        ApiKeyCreated: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                /**
+                 * @description The key's path.
+                 * @example /api/api-keys/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                Location: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["CreatedApiKey"];
+            };
+        };
+        /** @description A page of API keys. */
+        ApiKeyPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyPage"];
+            };
+        };
+        /** @description Success, without a body. */
+        Done: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The instance is healthy. */
+        Health: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Health"];
+            };
+        };
+        /** @description The index. */
+        Index: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                /**
+                 * @description The response depends on `Accept` and, if `CORS_ORIGINS` is set, on `Origin`.
+                 * @example Accept
+                 */
+                Vary: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Index"];
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The content is unchanged since the version in `If-None-Match` (RFC 9110, section 13.1.2). */
+        NotModified: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                ETag: components["headers"]["ETag"];
+                Vary: components["headers"]["Vary"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The page is unchanged since the version in `If-None-Match` (RFC 9110, section 13.1.2). */
+        PageNotModified: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                ETag: components["headers"]["ETag"];
+                Vary: components["headers"]["Vary"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The request is malformed or does not match the contract. */
+        InvalidRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/invalid-request";
+                    /** @constant */
+                    status?: 400;
+                };
+            };
+        };
+        /** @description The request is malformed or does not match the contract, or it asks for an API or for scopes that do not exist, or that exceed the limits of the session. */
+        InvalidTokenRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target";
+                    /** @constant */
+                    status?: 400;
+                };
+            };
+        };
+        /** @description The credentials are missing or not accepted. */
+        Unauthorized: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description The username and password are missing or wrong. A token is not accepted. */
+        PasswordRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/authentication-required" | "/problems/invalid-credentials";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description The token is missing or not accepted. A password is not accepted. */
+        TokenRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/authentication-required" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description The refresh token is not accepted. `type` gives the reason. The user has to sign in again. */
+        RefreshRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description The user or the credential does not have a scope that the operation requires. `scope` names it (RFC 6750, section 3.1). */
+        InsufficientScope: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/insufficient-scope";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
+        /** @description The user or the credential does not have a scope that the operation requires (RFC 6750, section 3.1), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        Forbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/insufficient-scope" | "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
+        /** @description A web page of an origin that `CORS_ORIGINS` does not list sent this request. The service did not check the credentials and changed nothing. */
+        CrossSiteRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
+        /** @description The object does not exist, or these credentials give no access to it. */
+        NotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/not-found";
+                    /** @constant */
+                    status?: 404;
+                };
+            };
+        };
+        /** @description The `Accept` header excludes every media type that this operation can return. */
+        NotAcceptable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/not-acceptable";
+                    /** @constant */
+                    status?: 406;
+                };
+            };
+        };
+        /** @description The body did not arrive in time. The connection is closed. */
+        RequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/request-timeout";
+                    /** @constant */
+                    status?: 408;
+                };
+            };
+        };
+        /** @description Another user has this username, possibly in a different case or Unicode normalization form. */
+        UsernameTaken: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/username-taken";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The user is the last administrator who is not blocked. Without one, nobody could administer the service. */
+        LastAdministrator: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/last-administrator";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The object has changed since the `ETag` in `If-Match`. The service changed nothing. */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/precondition-failed";
+                    /** @constant */
+                    status?: 412;
+                };
+            };
+        };
+        /** @description Entries after this cursor may be missing. Forget every credential that was verified before, and start again without `after`. */
+        CursorExpired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/cursor-expired";
+                    /** @constant */
+                    status?: 410;
+                };
+            };
+        };
+        /** @description The service itself needs this role. `administrator` cannot be changed, and neither built-in role can be deleted. */
+        BuiltInRole: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/built-in-role";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description Another API has this audience, or it is that of this service. */
+        AudienceTaken: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/audience-taken";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The user has as many API keys as `API_KEYS_PER_USER` allows, expired ones included. */
+        TooManyApiKeys: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/too-many-api-keys";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
+        /** @description The body is larger than 16 KiB, or than 1 MiB if it may have a `contract`. */
+        PayloadTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/payload-too-large";
+                    /** @constant */
+                    status?: 413;
+                };
+            };
+        };
+        /** @description The body is not `application/json` in UTF-8, or it is compressed. */
+        UnsupportedMediaType: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/unsupported-media-type";
+                    /** @constant */
+                    status?: 415;
+                };
+            };
+        };
+        /** @description The new password is too weak, too long, or contains the username. `reason` says which. */
+        PasswordRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/password-refused";
+                    /** @constant */
+                    status?: 422;
+                    reason: components["schemas"]["PasswordRefusal"];
+                };
+            };
+        };
+        /** @description Too many wrong passwords for this account or from this network, or too many registrations from this network. The password was not checked. Retry after the number of seconds in `Retry-After`. */
+        TooManyRequests: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/too-many-requests";
+                    /** @constant */
+                    status?: 429;
+                };
+            };
+        };
+        /** @description The service failed. The log contains the error under the request id. */
+        InternalError: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/internal-error";
+                    /** @constant */
+                    status?: 500;
+                };
+            };
+        };
+        /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. A change may or may not have been made. Retry after the number of seconds in `Retry-After`. */
+        Unavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                    /** @constant */
+                    status?: 503;
+                };
+            };
+        };
+        /** @description The instance should get no traffic: the database is unavailable, its schema is out of date, or the instance is shutting down. */
+        NotReady: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/database-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+                    /** @constant */
+                    status?: 503;
+                };
+            };
+        };
+        /** @description The request is malformed or does not match the contract. */
+        OAuthInvalidRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-request";
+                };
+            };
+        };
+        /** @description The credentials of the caller are missing or not accepted. */
+        OAuthUnauthorized: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The caller does not have the scope that the operation requires (RFC 6750, section 3.1), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. */
+        OAuthForbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/insufficient-scope" | "/problems/cross-site-request";
+                };
+            };
+        };
+        /** @description A web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        OAuthCrossSiteRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/cross-site-request";
+                };
+            };
+        };
+        /** @description The `Accept` header excludes every media type that this operation can return. */
+        OAuthNotAcceptable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-acceptable";
+                };
+            };
+        };
+        /** @description The body did not arrive in time. The connection is closed. */
+        OAuthRequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/request-timeout";
+                };
+            };
+        };
+        /** @description The body is larger than 16 KiB. */
+        OAuthPayloadTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/payload-too-large";
+                };
+            };
+        };
+        /** @description The body is not `application/x-www-form-urlencoded` in UTF-8, or it is compressed. */
+        OAuthUnsupportedMediaType: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/unsupported-media-type";
+                };
+            };
+        };
+        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        OAuthTooManyRequests: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "temporarily_unavailable";
+                    /** @constant */
+                    error_uri?: "/problems/too-many-requests";
+                };
+            };
+        };
+        /** @description The service failed. The log contains the error under the request id. */
+        OAuthServerError: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "server_error";
+                    /** @constant */
+                    error_uri?: "/problems/internal-error";
+                };
+            };
+        };
+        /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. Retry after the number of seconds in `Retry-After`. */
+        OAuthUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "temporarily_unavailable";
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                };
+            };
+        };
+    };
+    parameters: {
+        /**
+         * @description The user's id.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        UserId: string;
+        /**
+         * @description The key's id.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        ApiKeyId: string;
+        /**
+         * @description The maximum number of API keys to return.
+         * @example 20
+         */
+        ApiKeyLimit: number;
+        /**
+         * @description The `next` of the previous page.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        ApiKeyAfter: string;
+    };
+    requestBodies: never;
+    headers: {
+        /**
+         * @description The id of this request. The log contains it.
+         * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+         */
+        "X-Request-Id": string;
+        /**
+         * @description No cache may store the response.
+         * @example no-store
+         */
+        NoStore: "no-store";
+        /**
+         * @description Any cache may store the response for five minutes.
+         * @example public, max-age=300
+         */
+        PublicFiveMinutes: "public, max-age=300";
+        /**
+         * @description Allows only the scripts and styles of the page itself.
+         * @example default-src 'none'; script-src 'sha256-…'
+         */
+        "Content-Security-Policy": string;
+        /**
+         * @description Identifies this version of the content (RFC 9110, section 8.8.3). Each content coding has its own. If a client sends it as `If-None-Match` and the content is unchanged, the response is a 304.
+         * @example "oE4y8Zk1sQ2mX7vT-br"
+         */
+        ETag: string;
+        /**
+         * @description Identifies this state of the user, for `If-Match` (RFC 9110, section 8.8.3). Blocking and roles change it.
+         * @example "3.1"
+         */
+        UserETag: string;
+        /**
+         * @description The response depends on `Accept-Encoding` and, if `CORS_ORIGINS` is set, on `Origin`.
+         * @example Accept-Encoding
+         */
+        Vary: string;
+        /**
+         * @description The compression of the body, chosen by `Accept-Encoding` (RFC 9110, section 12.5.3). Absent if the body is not compressed.
+         * @example br
+         */
+        "Content-Encoding": "br" | "gzip";
+        /** @description The authentication schemes of the operation, one challenge per header line (RFC 9110, section 11.6.1). If a token was rejected, the Bearer challenge contains `error="invalid_token"` (RFC 6750, section 3). If `Sec-Fetch-Dest` shows that a script on a web page made the request, the Basic challenge is omitted, because the browser would open its login dialog. If it was the only challenge, `Password` replaces it. Browsers ignore this scheme; clients still send the username and password with `Basic`. */
+        "WWW-Authenticate": string;
+        /**
+         * @description The scopes that the operation requires (RFC 6750, section 3.1). Present if one of them is missing.
+         * @example Bearer realm="latchkey", error="insufficient_scope", scope="users:read"
+         */
+        ScopeChallenge: string;
+        /**
+         * @description The user's id. It is the `sub` of tokens.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        "Latchkey-User-Id": string;
+        /**
+         * @description The username. A percent sign and characters that are not ASCII are percent-encoded (UTF-8, RFC 3986, section 2.1): decode it as a part of a URL.
+         * @example miguel
+         */
+        "Latchkey-Username": string;
+        /**
+         * @description What the user and the credential allow, separated by spaces: scopes of the API of `audience`, or of this service.
+         * @example orders:read
+         */
+        "Latchkey-Scope": string;
+        /**
+         * @description The user's roles without `default`, separated by spaces. If the credential is a token for the API, those of the time when it was issued. Decide by the scopes: a credential may be limited to fewer than its roles have.
+         * @example order-clerk
+         */
+        "Latchkey-Roles": string;
+        /**
+         * @description The `client_id` of the token. Empty for a password and an API key.
+         * @example latchkey
+         */
+        "Latchkey-Client-Id": string;
+        /**
+         * @description Always empty, so that a proxy that copies the header removes one that the client sent.
+         * @example
+         */
+        NoIdentity: "";
+        /**
+         * @description Seconds to wait before retrying the request.
+         * @example 2
+         */
+        "Retry-After": number;
+        /**
+         * @description The limit that was reached: its name, its quota (`q`) and its window in seconds (`w`) (draft-ietf-httpapi-ratelimit-headers).
+         * @example "account-address";q=5;w=900
+         */
+        "RateLimit-Policy": string;
+        /**
+         * @description The remaining quota of that limit (`r`), and the seconds until it resets (`t`).
+         * @example "account-address";r=0;t=512
+         */
+        RateLimit: string;
+    };
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    listUsers: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The user with this name, in any case and Unicode normalization. No user has an invalid name.
+                 * @example miguel
+                 */
+                username?: string;
+                /**
+                 * @description Users whose normalized name begins with this text. It has no wildcards.
+                 * @example mi
+                 */
+                username_prefix?: string;
+                /**
+                 * @description Only users who are blocked, or only users who are not.
+                 * @example false
+                 */
+                blocked?: boolean;
+                /**
+                 * @description Users to whom this role is assigned. The role `default` is assigned to nobody, because every user has it.
+                 * @example administrator
+                 */
+                role?: components["schemas"]["RoleName"];
+                /**
+                 * @description The maximum number of users to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example miguel
+                 */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of users. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            /** @description The user was created. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The new user's path.
+                     * @example /api/users/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["UsernameTaken"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PasswordRefused"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getCurrentUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["User"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["PasswordRequired"];
+            403: components["responses"]["CrossSiteRequest"];
+            409: components["responses"]["LastAdministrator"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PasswordRefused"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["User"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteUserById: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["LastAdministrator"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Changes the user only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "3.1"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["User"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["LastAdministrator"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setUserPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordReplacement"];
+            };
+        };
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PasswordRefused"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUserSessions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of sessions to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sessions. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSessionPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endUserSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endUserSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+                /**
+                 * @description The session's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUserApiKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of API keys to return.
+                 * @example 20
+                 */
+                limit?: components["parameters"]["ApiKeyLimit"];
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: components["parameters"]["ApiKeyAfter"];
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKeyPage"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteUserApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["UserId"];
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    issueToken: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The API that the token is for. By default, this service.
+                 * @example https://orders.example/v1
+                 */
+                audience?: components["schemas"]["Audience"];
+                /**
+                 * @description The scopes that the token is limited to, separated by single spaces (RFC 6749, section 3.3). By default, all that the user has.
+                 * @example orders:read
+                 */
+                scope?: components["schemas"]["ScopeList"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A new token. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            400: components["responses"]["InvalidTokenRequest"];
+            401: components["responses"]["PasswordRequired"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    refreshToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Refresh"];
+            };
+        };
+        responses: {
+            /** @description The new tokens of the session. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["InvalidTokenRequest"];
+            401: components["responses"]["RefreshRefused"];
+            403: components["responses"]["CrossSiteRequest"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["TokenRequired"];
+            403: components["responses"]["CrossSiteRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of sessions to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next_cursor` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sessions. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The session and its tokens. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The new session's path.
+                     * @example /api/sessions/01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["InvalidTokenRequest"];
+            401: components["responses"]["PasswordRequired"];
+            403: components["responses"]["CrossSiteRequest"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endAllSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApiKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of API keys to return.
+                 * @example 20
+                 */
+                limit?: components["parameters"]["ApiKeyLimit"];
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                after?: components["parameters"]["ApiKeyAfter"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKeyPage"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ApiKeyCreated"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["TooManyApiKeys"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRevocation"];
+            };
+        };
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["CrossSiteRequest"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiKey"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ApiKey"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The key's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: components["parameters"]["ApiKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotation"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ApiKeyCreated"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only events about this user.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                subject_id?: string;
+                /**
+                 * @description Only events that this user caused.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                actor_id?: string;
+                /**
+                 * @description Only events with this name.
+                 * @example password-refused
+                 */
+                event?: string;
+                /**
+                 * @description Only events of the request with this `X-Request-Id`.
+                 * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
+                 */
+                request_id?: string;
+                /**
+                 * @description The maximum number of events to return.
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example 1042
+                 */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRevocations: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next` of the previous response.
+                 * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+                 */
+                after?: string;
+                /**
+                 * @description How many seconds to wait for new entries.
+                 * @example 30
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Entries, or none if there were no new ones within `wait`. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            410: components["responses"]["CursorExpired"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of roles to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example support
+                 */
+                after?: components["schemas"]["RoleName"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of roles. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolePage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example support
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The role. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example support
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleDefinition"];
+            };
+        };
+        responses: {
+            /** @description The role was replaced. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            /** @description The role was created. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The role's path.
+                     * @example /api/roles/support
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["BuiltInRole"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The role's name.
+                 * @example support
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["BuiltInRole"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApis: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of APIs to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example https://orders.example/v1
+                 */
+                after?: components["schemas"]["Audience"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of APIs. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApi"];
+            };
+        };
+        responses: {
+            /** @description The API was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The API's path.
+                     * @example /api/apis/https%3A%2F%2Forders.example%2Fv1
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["AudienceTaken"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The API. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The API's audience, percent-encoded.
+                 * @example https://orders.example/v1
+                 */
+                audience: components["schemas"]["Audience"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiChange"];
+            };
+        };
+        responses: {
+            /** @description The changed API. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Api"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    forwardAuth: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Scopes, separated by single spaces. The request needs all of them. Without `audience`, they are scopes of this service. They are needed in addition to those of a `contract`.
+                 * @example account:read
+                 */
+                scope?: components["schemas"]["ScopeList"];
+                /**
+                 * @description The API that the request is for. By default, tokens must be for this service.
+                 * @example https://orders.example/v1
+                 */
+                audience?: components["schemas"]["Audience"];
+            };
+            header?: {
+                /**
+                 * @description The method of the original request.
+                 * @example GET
+                 */
+                "X-Forwarded-Method"?: string;
+                /**
+                 * @description The path and query of the original request, as the client sent them.
+                 * @example /orders?page=2
+                 */
+                "X-Forwarded-Uri"?: string;
+                /**
+                 * @description The host of the original request. It must be that of `X-Original-URL`, if both are sent.
+                 * @example orders.example
+                 */
+                "X-Forwarded-Host"?: string;
+                /**
+                 * @description The method of the original request.
+                 * @example GET
+                 */
+                "X-Original-Method"?: string;
+                /**
+                 * @description The path and query of the original request, as the client sent them.
+                 * @example /orders?page=2
+                 */
+                "X-Original-URI"?: string;
+                /**
+                 * @description The URL of the original request.
+                 * @example https://orders.example/orders?page=2
+                 */
+                "X-Original-URL"?: string;
+                /**
+                 * @description With a `contract`, a request that asks the API to treat it as another one is rejected: with this header, `X-HTTP-Method`, `X-Method-Override` or `X-Rewrite-URL`.
+                 * @example DELETE
+                 */
+                "X-HTTP-Method-Override"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example DELETE
+                 */
+                "X-HTTP-Method"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example DELETE
+                 */
+                "X-Method-Override"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example /admin
+                 */
+                "X-Rewrite-URL"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request may pass. */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["Latchkey-User-Id"];
+                    "Latchkey-Username": components["headers"]["Latchkey-Username"];
+                    "Latchkey-Scope": components["headers"]["Latchkey-Scope"];
+                    "Latchkey-Roles": components["headers"]["Latchkey-Roles"];
+                    "Latchkey-Client-Id": components["headers"]["Latchkey-Client-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed, names an API or a scope that does not exist, or does not say which operation of the contract it is for. The original request must not pass. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description The credentials are missing or not accepted. */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description The user or the credential does not have a scope, or the contract of the API does not declare the operation. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/insufficient-scope" | "/problems/undeclared-operation";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description Too many wrong passwords for this account or from this network. The password was not checked. Retry after the number of seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        type?: "/problems/too-many-requests";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description The service failed. The log contains the error under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        type?: "/problems/internal-error";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. Retry after the number of seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    getResource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A greeting. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Resource"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getJwks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The public keys. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JwkSet"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getServerMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metadata. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServerMetadata"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    introspectToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["IntrospectionRequest"];
+            };
+        };
+        responses: {
+            /** @description What the service knows about the token. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Introspection"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    revokeOAuthToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["RevocationRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Done"];
+            400: components["responses"]["OAuthInvalidRequest"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Health"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Health"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+            503: components["responses"]["NotReady"];
+        };
+    };
+    getIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Index"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getApiIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Index"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getDocs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The guide and the reference. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": components["schemas"]["Page"];
+                };
+            };
+            304: components["responses"]["PageNotModified"];
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenapiYaml: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The contract. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenapiJson: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The contract. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
+                    "Content-Encoding": components["headers"]["Content-Encoding"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenApiDocument"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The last segment of the problem's `type`.
+                 * @example token-expired
+                 */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The problem page. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": components["schemas"]["Page"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+}

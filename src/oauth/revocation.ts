@@ -1,0 +1,47 @@
+/** Revokes a token for whoever has it (RFC 7009). */
+import type { ApiKeys } from "../apiKeys/apiKeys.ts";
+import type { AnyTokenPrincipal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
+import type { Revocations } from "../revocations/revocations.ts";
+import type { Sessions } from "../sessions/sessions.ts";
+import type { AccessTokens } from "../tokens/accessTokens.ts";
+import { kindOf } from "./kinds.ts";
+
+type Parts = {
+  tokens: Pick<AccessTokens, "verifyAny">;
+  revocations: Pick<Revocations, "check">;
+  revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  apiKeys: Pick<ApiKeys, "revoke">;
+  sessions: Pick<Sessions, "endByRefreshToken">;
+};
+
+/**
+ * Revokes a token, with its session if it has one. Does nothing for a text that is not a valid token.
+ * @throws {Problem} `revocations-stale`, `database-unavailable`
+ */
+export type RevokePresented = (text: string) => Promise<void>;
+
+export function createRevocation(parts: Parts): RevokePresented {
+  const { tokens, revocations, revokeAccessToken, apiKeys, sessions } = parts;
+
+  async function accessToken(text: string): Promise<void> {
+    const principal = await tokens.verifyAny(text);
+    revocations.check(principal);
+    await revokeAccessToken(principal);
+  }
+
+  const byKind = {
+    "access-token": accessToken,
+    "api-key": apiKeys.revoke,
+    "refresh-token": sessions.endByRefreshToken,
+  };
+  return async (text) => {
+    try {
+      await byKind[kindOf(text)](text);
+    } catch (error) {
+      // The token is not valid (401), or has the form of no API key (400).
+      const isInvalid = error instanceof Problem && (error.status === 401 || error.status === 400);
+      if (!isInvalid) throw error;
+    }
+  };
+}

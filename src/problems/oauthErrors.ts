@@ -1,0 +1,41 @@
+/** Problems as errors of OAuth (RFC 6749, section 5.2). */
+import type { components } from "../../generated/openapi.ts";
+import type { ProblemSlug } from "./catalogue.ts";
+import type { Problem, ProblemBody, RequestError } from "./problems.ts";
+
+type OAuthError = components["schemas"]["OAuthError"];
+
+/** The codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1) and RFC 8707. Others depend on the status. */
+const codes: Partial<Record<ProblemSlug, string>> = {
+  "invalid-scope": "invalid_scope",
+  "invalid-target": "invalid_target",
+  "authentication-required": "invalid_client",
+  "invalid-credentials": "invalid_client",
+  "invalid-token": "invalid_token",
+  "token-expired": "invalid_token",
+  "token-revoked": "invalid_token",
+  "token-reused": "invalid_grant",
+  "insufficient-scope": "insufficient_scope",
+  "too-many-requests": "temporarily_unavailable",
+};
+
+const codeOf = ({ slug, status }: Problem): string =>
+  codes[slug] ?? (status === 503 ? "temporarily_unavailable" : status >= 500 ? "server_error" : "invalid_request");
+
+/** As long as the contract allows. */
+const maxDescriptionLength = 512;
+
+/** @param body of the same problem */
+export function oauthError(problem: Problem, { type, title, detail, errors = [] }: ProblemBody): OAuthError {
+  const faults = errors.map((error) => `${partOf(error)} ${error.detail}`).join("; ");
+  const description = `${detail ?? title}${faults && `: ${faults}`}`;
+  return {
+    error: codeOf(problem),
+    // The characters that RFC 6749 allows.
+    error_description: description.slice(0, maxDescriptionLength).replace(/[^ !#-[\]-~]/g, "?"),
+    error_uri: type,
+  };
+}
+
+const partOf = (error: RequestError): string =>
+  "parameter" in error ? error.parameter : "header" in error ? error.header : "the body";

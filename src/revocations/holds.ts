@@ -1,0 +1,75 @@
+/** Requests of the feed that are held until there are new entries. */
+
+export type Holds = {
+  /**
+   * Waits until `release`, at most for the time.
+   * @param onClose calls its listener when the client has disconnected
+   * @returns whether it was released
+   */
+  hold(ms: number, onClose: (listener: () => void) => void): Promise<boolean>;
+  /**
+   * Ends the waits: at once or, if a release of many requests was shortly before, a little later together with those of the next
+   * entries. So frequent revocations cause each client at most two requests a second.
+   */
+  release(): void;
+  /** Whether a release is due later. */
+  isReleaseDue(): boolean;
+  /** Ends all waits, and limits later ones to a second. */
+  stop(): void;
+  /** The number of requests that are held. */
+  size(): number;
+};
+
+/** Pause between two releases for each released request. */
+const pausePerRequestMs = 0.5;
+const maxPauseMs = 500;
+/** Requests that are released in one turn of the event loop, so that others are served in between. */
+const releasedPerTurn = 20;
+/** Otherwise clients that have no other instance would send requests in a tight loop during a shutdown. */
+const stoppingHoldMs = 1_000;
+
+export function createHolds(): Holds {
+  const held = new Set<(isReleased: boolean) => void>();
+  let nextReleaseMs = 0;
+  let due: NodeJS.Timeout | undefined;
+  let isStopping = false;
+
+  const releaseAll = (): void => {
+    due = undefined;
+    const released = [...held];
+    nextReleaseMs = performance.now() + Math.min(released.length * pausePerRequestMs, maxPauseMs);
+    releaseInTurns(released);
+  };
+  const releaseInTurns = (released: ((isReleased: boolean) => void)[]): void => {
+    for (const end of released.splice(0, releasedPerTurn)) end(true);
+    if (released.length > 0) setImmediate(releaseInTurns, released);
+  };
+
+  return {
+    hold: (ms, onClose) =>
+      new Promise((resolve) => {
+        const end = (isReleased: boolean): void => {
+          clearTimeout(timer);
+          held.delete(end);
+          resolve(isReleased);
+        };
+        const timer = setTimeout(end, isStopping ? Math.min(ms, stoppingHoldMs) : ms, false);
+        held.add(end);
+        onClose(() => end(false));
+      }),
+    release() {
+      if (due !== undefined) return;
+      const pauseMs = nextReleaseMs - performance.now();
+      if (pauseMs <= 0) releaseAll();
+      else due = setTimeout(releaseAll, pauseMs);
+    },
+    isReleaseDue: () => due !== undefined,
+    stop() {
+      isStopping = true;
+      clearTimeout(due);
+      due = undefined;
+      for (const end of [...held]) end(false);
+    },
+    size: () => held.size,
+  };
+}
