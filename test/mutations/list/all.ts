@@ -7,6 +7,7 @@ import { client } from "./client.ts";
 import { contract } from "./contract.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
+import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
@@ -23,6 +24,7 @@ export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...forwardAuth,
   ...administration,
   ...requests,
   ...documentation,
