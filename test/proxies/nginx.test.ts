@@ -1,7 +1,6 @@
 /** deploy/protect/nginx.conf: nginx asks Latchkey (auth_request). */
 import { readFile } from "node:fs/promises";
-import { type OutgoingHttpHeaders, request } from "node:http";
-import { text } from "node:stream/consumers";
+import type { OutgoingHttpHeaders } from "node:http";
 import { expect, test } from "vitest";
 import { basicAuthorization, sendRaw } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -13,6 +12,7 @@ import {
   startApplication,
   startProtectingService,
 } from "../support/protectedApi.ts";
+import { sendTo } from "./send.ts";
 
 const { service, admin, setContract, user } = await startProtectingService();
 const application = await startApplication();
@@ -27,26 +27,6 @@ async function startProxy(latchkey = service.url, edit = (text: string) => text)
     .replace("server 127.0.0.1:3000;", `server 127.0.0.1:${application.port};`);
   await startNginx(site, port);
   return port;
-}
-
-type Answer = { status: number; headers: Record<string, string[]>; text: string; passed: Passed | undefined };
-
-function send(port: number, method: string, path: string, headers: OutgoingHttpHeaders = {}, body?: string) {
-  return new Promise<Answer>((resolve, reject) => {
-    request({ port, host: "127.0.0.1", method, path, headers, agent: false }, (response) => {
-      text(response).then((body) => {
-        const passed = response.headers["content-type"] === "application/json" ? JSON.parse(body || "{}") : undefined;
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headersDistinct as Answer["headers"],
-          text: body,
-          passed,
-        });
-      }, reject);
-    })
-      .once("error", reject)
-      .end(body);
-  });
 }
 
 const asUser = { authorization: basicAuthorization(user.basic) };
@@ -65,13 +45,13 @@ test.each([
   ["an API key", { authorization: `Bearer ${user.key}` }, undefined],
 ])("a request with %s passes, with the user and without the credential", async (_label, headers, clientId) => {
   for (const method of ["GET", "HEAD", "DELETE"]) {
-    expect((await send(port, method, "/a%20b?c=%2F", headers)).status).toBe(200);
+    expect((await sendTo(port, method, "/a%20b?c=%2F", headers)).status).toBe(200);
     const passed = application.requests.at(-1);
     expect(passed).toMatchObject({ method, url: "/a%20b?c=%2F", headers: identity });
     expect(passed?.headers["latchkey-client-id"]).toBe(clientId);
     expect(passed?.headers["authorization"]).toBeUndefined();
   }
-  const posted = await send(port, "POST", "/orders", headers, "a body");
+  const posted = await sendTo(port, "POST", "/orders", headers, "a body");
   expect(posted.passed).toMatchObject({ method: "POST", body: "a body", headers: identity });
 });
 
@@ -83,10 +63,10 @@ test("no header of the client reaches the application as an identity", async () 
     LATCHKEY_USERNAME: "administrator",
     "Latchkey.Username": "administrator",
   };
-  const { passed } = await send(port, "GET", "/", { ...asUser, ...forged });
+  const { passed } = await sendTo(port, "GET", "/", { ...asUser, ...forged });
   expect(passed?.headers).toMatchObject(identity);
   await setContract(contract);
-  const open = await send(port, "GET", "/health", forged);
+  const open = await sendTo(port, "GET", "/health", forged);
   await setContract(null);
   expect(open.status).toBe(200);
   for (const { headers } of [passed, open.passed] as Passed[]) {
@@ -96,15 +76,15 @@ test("no header of the client reaches the application as an identity", async () 
 
 test("a 401 has the challenges, and for a script not the one that opens a dialog", async () => {
   const before = application.requests.length;
-  const page = await send(port, "GET", "/");
+  const page = await sendTo(port, "GET", "/");
   expect(page.status).toBe(401);
   expect(page.headers["www-authenticate"]).toEqual([
     'Basic realm="latchkey", charset="UTF-8"',
     'Bearer realm="latchkey"',
   ]);
-  const script = await send(port, "GET", "/", { "sec-fetch-dest": "empty" });
+  const script = await sendTo(port, "GET", "/", { "sec-fetch-dest": "empty" });
   expect(script.headers["www-authenticate"]).toEqual(['Bearer realm="latchkey"']);
-  const forged = await send(port, "GET", "/", { authorization: "Bearer garbage" });
+  const forged = await sendTo(port, "GET", "/", { authorization: "Bearer garbage" });
   expect(forged.headers["www-authenticate"]?.join()).toContain('error="invalid_token"');
   expect(application.requests).toHaveLength(before);
 });
@@ -113,32 +93,32 @@ test("a 403 and a 400 remain what they are", async () => {
   const needsWrite = await startProxy(service.url, (text) =>
     text.replace("orders.example/v1;", "orders.example/v1&scope=orders:write;"),
   );
-  expect((await send(needsWrite, "GET", "/", asUser)).status).toBe(403);
-  expect((await send(needsWrite, "GET", "/", { authorization: basicAuthorization(admin) })).status).toBe(200);
+  expect((await sendTo(needsWrite, "GET", "/", asUser)).status).toBe(403);
+  expect((await sendTo(needsWrite, "GET", "/", { authorization: basicAuthorization(admin) })).status).toBe(200);
   const unknown = await startProxy(service.url, (text) => text.replace("orders.example/v1;", "orders.example/v2;"));
-  expect((await send(unknown, "GET", "/", asUser)).status).toBe(400);
-  expect((await send(port, "GET", "/", { authorization: "Basic *" })).status).toBe(400);
+  expect((await sendTo(unknown, "GET", "/", asUser)).status).toBe(400);
+  expect((await sendTo(port, "GET", "/", { authorization: "Basic *" })).status).toBe(400);
 });
 
 test("a 503 remains a 503, and is the response while Latchkey cannot be reached", async () => {
   await service.withoutDatabase(async () => {
-    const answer = await send(port, "GET", "/", asUser);
+    const answer = await sendTo(port, "GET", "/", asUser);
     expect(answer.status).toBe(503);
     expect(answer.headers["retry-after"]).toEqual(["2"]);
   });
   const away = await startProxy("http://127.0.0.1:1");
-  expect((await send(away, "GET", "/", asUser)).status).toBe(503);
+  expect((await sendTo(away, "GET", "/", asUser)).status).toBe(503);
 });
 
 test("a 500 of the application remains a 500 of the application", async () => {
-  const answer = await send(port, "GET", "/broken", asUser);
+  const answer = await sendTo(port, "GET", "/broken", asUser);
   expect(answer).toMatchObject({ status: 500, passed: { url: "/broken" } });
 });
 
 test("40 files at once pass, with a password and with a token", async () => {
   for (const headers of [asUser, { authorization: `Bearer ${user.token}` }]) {
     const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, n) => send(port, "GET", `/assets/${n}.js`, headers)),
+      Array.from({ length: 40 }, (_, n) => sendTo(port, "GET", `/assets/${n}.js`, headers)),
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
   }
@@ -160,7 +140,7 @@ test("the contract of the API is enforced, whatever the client says about its re
     const statuses = async (...requests: [string, string, OutgoingHttpHeaders][]) =>
       Promise.all(
         requests.map(
-          async ([method, path, headers]) => (await send(port, method, path, { ...headers, ...extra })).status,
+          async ([method, path, headers]) => (await sendTo(port, method, path, { ...headers, ...extra })).status,
         ),
       );
     expect(
@@ -178,7 +158,7 @@ test("the contract of the API is enforced, whatever the client says about its re
       ),
     ).toEqual([200, 401, 200, 200, 403, 403, 403, 200, 403, 403]);
   }
-  const overriding = await send(port, "GET", "/orders", { ...token, ...forged, "x-http-method-override": "DELETE" });
+  const overriding = await sendTo(port, "GET", "/orders", { ...token, ...forged, "x-http-method-override": "DELETE" });
   expect(JSON.stringify(overriding.passed)).not.toMatch(/override|DELETE|rewrite|x-original-url/i);
   // The absolute form has the path of the request, not another one.
   const absolute = await sendRaw(
@@ -190,5 +170,5 @@ test("the contract of the API is enforced, whatever the client says about its re
 });
 
 test("the location that asks Latchkey is not public", async () => {
-  expect((await send(port, "GET", "/latchkey", asUser)).status).toBe(404);
+  expect((await sendTo(port, "GET", "/latchkey", asUser)).status).toBe(404);
 });
