@@ -94,7 +94,7 @@ export async function up(knex: Knex): Promise<void> {
       -- [{"name": …, "description": …}]
       scopes jsonb NOT NULL DEFAULT '[]',
       token_ttl_seconds integer,
-      -- The OpenAPI document of the API as JSON, which forward-auth enforces. As text, because it may contain \u0000.
+      -- The OpenAPI document of the API as JSON, which forward-auth enforces. As text, because jsonb rejects some JSON.
       contract text,
       -- As in roles.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
