@@ -222,6 +222,13 @@ export const problems = {
       "The service could not read the revocation list for too long. It cannot tell whether the token was revoked, so it rejects every token.",
     remedy: "Retry after the number of seconds in Retry-After.",
   },
+  "verification-unavailable": {
+    status: 503,
+    title: "The credentials cannot be verified at the moment",
+    meaning:
+      "Another service that verifies Latchkey's credentials cannot reach Latchkey, which it needs to verify these: they are an API key that it has not seen, or a token with a signing key that it does not know.",
+    remedy: "Retry after the number of seconds in Retry-After.",
+  },
   "schema-mismatch": {
     status: 503,
     title: "The database schema is out of date",

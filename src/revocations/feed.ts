@@ -127,13 +127,15 @@ export function createRevocationFeed({ revocations, store, clock }: Parts): Revo
   return {
     async read({ after, waitMs, principal }) {
       revocations.requireCurrent();
-      const cursor = after === undefined ? undefined : requireCursor(after, notACursor);
+      let cursor = after === undefined ? undefined : requireCursor(after, notACursor);
       let untilMs = performance.now() + waitMs;
       for (let hasWaited = false; ; ) {
+        const releases = holds.releases();
         const found = await find(cursor);
         const leftMs = untilMs - performance.now();
         const isNews = found.entries.length > 0 && !holds.isReleaseDue();
-        if (!cursor || isNews || found.hasMore || leftMs <= 0) {
+        const isLastPage = cursor?.page !== undefined && found.next.page === undefined;
+        if (!cursor || isNews || isLastPage || found.hasMore || leftMs <= 0) {
           revocations.requireCurrent();
           const completeAtMs = revocations.completeAtMs();
           // The credential may have been revoked during the wait. The next request finds out.
@@ -142,7 +144,11 @@ export function createRevocationFeed({ revocations, store, clock }: Parts): Revo
           }
           return { ...found, next: encodeCursor(found.next), completeAtMs };
         }
-        hasWaited ||= found.entries.length === 0;
+        if (found.entries.length === 0) {
+          hasWaited = true;
+          cursor = found.next;
+        }
+        if (holds.releases() !== releases) continue; // entries were read while this request looked for some
         const isReleased = await holdRequest(() => holds.hold(leftMs, requestContext().onClose));
         if (!isReleased) untilMs = 0;
       }

@@ -12,6 +12,8 @@ export type Holds = {
    * entries. So frequent revocations cause each client at most two requests a second.
    */
   release(): void;
+  /** The number of calls of `release`. */
+  releases(): number;
   /** Whether a release is due later. */
   isReleaseDue(): boolean;
   /** Ends all waits, and limits later ones to a second. */
@@ -33,6 +35,7 @@ export function createHolds(): Holds {
   let nextReleaseMs = 0;
   let due: NodeJS.Timeout | undefined;
   let isStopping = false;
+  let releases = 0;
 
   const releaseAll = (): void => {
     due = undefined;
@@ -58,11 +61,13 @@ export function createHolds(): Holds {
         onClose(() => end(false));
       }),
     release() {
+      releases += 1;
       if (due !== undefined) return;
       const pauseMs = nextReleaseMs - performance.now();
       if (pauseMs <= 0) releaseAll();
       else due = setTimeout(releaseAll, pauseMs);
     },
+    releases: () => releases,
     isReleaseDue: () => due !== undefined,
     stop() {
       isStopping = true;

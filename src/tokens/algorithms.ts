@@ -6,7 +6,7 @@ import type { components } from "../../generated/openapi.ts";
 export type PublicJwk = components["schemas"]["Jwk"];
 export type SigningAlgorithm = PublicJwk["alg"];
 
-/** For a database without keys. Nearly every verifier accepts it, and it is the fastest (docs/decisions/0017-es256.md). */
+/** For a database without keys. Nearly every verifier accepts it, and it is the fastest (docs/decisions/0018-es256.md). */
 export const defaultAlgorithm: SigningAlgorithm = "ES256";
 
 /**

@@ -5,7 +5,7 @@ import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import type { SigningAlgorithm } from "../../src/tokens/algorithms.ts";
 import { adoptAlgorithm, keyStates } from "../../src/tokens/keyRotation.ts";
-import { createSeal } from "../../src/tokens/sealing.ts";
+import { createSeal, makeKey } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
 import { afterTest } from "../support/afterTest.ts";
@@ -229,6 +229,16 @@ describe("the algorithm of the signing keys", { timeout: 60_000 }, () => {
     const now = (await store.now()).getTime();
     expect((about?.activatesAt.getTime() ?? 0) - now).toBeLessThan(60_000);
     expect((first?.activatesAt.getTime() ?? 0) - now).toBeGreaterThan(330_000);
+  });
+
+  test("is that of the last key: a key that a slower instance has made for the former one is not stored", async () => {
+    const database = openDatabase(await createDatabase(), 1);
+    afterTest(() => database.close());
+    const store = signingKeyStore(database);
+    const seal = createSeal([secretKey]);
+    expect(await store.append(await makeKey("ES256", seal), 1e6)).toBe(true);
+    expect(await store.append(await makeKey("EdDSA", seal), 1e6)).toBe(false);
+    expect(await store.append(await makeKey("ES256", seal), 1e6)).toBe(true);
   });
 
   test("is kept by SECRET_KEY, its change, a revocation of all keys, and a restored backup", async () => {

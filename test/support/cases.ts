@@ -17,6 +17,8 @@ export type OperationUnderTest = {
   target: string;
   /** Returns a request that succeeds. */
   request: () => Sent | Promise<Sent>;
+  /** Whether the length of the response differs from one request to the next, so that a HEAD cannot be compared. */
+  isVariable?: boolean | undefined;
 };
 
 /** Returns one case for each row. In the title, `%s` is replaced with the first value of the row. */

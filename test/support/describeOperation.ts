@@ -30,8 +30,8 @@ export function describeOperation<Id extends keyof operations>(id: Id, table: Op
   if (!operation) throw new Error(`The contract has no operation ${id}.`);
   const target = table.target ?? operation.path;
   if (target.includes("{")) throw new Error(`${id}: the target needs a value for each path parameter.`);
-  const { service, request } = table;
-  const shared = sharedCases({ service, operation, target, request });
+  const { service, request, isVariable } = table;
+  const shared = sharedCases({ service, operation, target, request, isVariable });
   const cases = mergeCases(table.cases as Record<number, Cases>, shared.byStatus);
 
   describe(`${operation.method} ${operation.path}`, () => {

@@ -11,14 +11,17 @@ import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
+import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { revocationFeed } from "./revocationFeed.ts";
 import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
 import { unicode } from "./unicode.ts";
 import { users } from "./users.ts";
+import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
@@ -33,11 +36,14 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...revocationFeed,
   ...imports,
   ...keys,
   ...apiKeys,
   ...database,
   ...settings,
   ...program,
+  ...probe,
   ...client,
+  ...verify,
 ];

@@ -557,7 +557,7 @@ export interface paths {
         };
         /**
          * Get the public keys
-         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services do not learn of revocations: they accept a revoked token until it expires.
+         * @description Returns a JWK Set (RFC 7517) for services that verify tokens themselves. A new key is published before it signs, for longer than this response may be cached. Such services learn of revocations from `GET /api/revocations`. Otherwise they accept a revoked token until it expires.
          */
         get: operations["getJwks"];
         put?: never;
@@ -1825,7 +1825,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
