@@ -3,6 +3,7 @@
  * given. It is derived from requests and responses only.
  */
 import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
+import { decodeBody } from "./contract/bodies.ts";
 import { type Api, isSecret, needsRights, type Operation } from "./contract/operations.ts";
 import { rolesOf } from "./contract/roles.ts";
 import { type SentRequest, textOf } from "./curl.ts";
@@ -126,6 +127,15 @@ export function createModel(api: Api, administrator?: [username: string, passwor
         if (proof?.token) proof.token.isValid = false;
       },
     ],
+    [
+      roles.revokePresented,
+      ({ sent }) => {
+        const text = String(sent["token"]);
+        const token = tokens.get(text);
+        end(token?.session ?? refreshTokens.get(text) ?? (isIssued(text) ? sessionOfToken(text) : undefined));
+        if (token) token.isValid = false;
+      },
+    ],
   ];
   const requirements: [Operation | undefined, wrong: string, (call: Call) => boolean][] = [
     [
@@ -134,6 +144,11 @@ export function createModel(api: Api, administrator?: [username: string, passwor
       ({ sent, proof }) => sameText(String(sent["current_password"]), proof?.user.password ?? ""),
     ],
     [roles.refresh, "a wrong secret in the body was accepted", ({ sent }) => sessionOf(sent)?.hasEnded === false],
+    [
+      roles.introspect,
+      "a token that is not valid is active",
+      ({ sent, json }) => json["active"] !== true || mayBeActive(String(sent["token"])),
+    ],
     [
       roles.endSession,
       "another user's session was ended",
@@ -155,7 +170,7 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
     const proof = ownerOf(request);
-    const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), jsonOf(request.body?.toString() ?? "")];
+    const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), decodeBody(operation, request.body)];
     const call = operation && { operation, request, sent, answer, json, proof };
     const wrong =
       (call && findAccessError(call)) ?? findEcho(request, answer, json, secrets) ?? findLeak(request, answer, proof);
@@ -276,6 +291,23 @@ export function createModel(api: Api, administrator?: [username: string, passwor
 
   function sessionOf(sent: Json): Session | undefined {
     return refreshTokens.get(String(sent["refresh_token"]));
+  }
+
+  /** Whether a response contained this value. */
+  function isIssued(text: string): boolean {
+    return pool.some(({ value }) => value === text);
+  }
+
+  /** The session of an access token, of any audience. */
+  function sessionOfToken(text: string): Session | undefined {
+    return sessions.get(String(claimsOf(text)?.["sid"]));
+  }
+
+  /** Whether a text is a token that has not ended. Tokens for other APIs can end in ways that the model does not know. */
+  function mayBeActive(text: string): boolean {
+    const token = tokens.get(text);
+    if (token) return token.isValid;
+    return refreshTokens.has(text) ? refreshTokens.get(text)?.hasEnded === false : isIssued(text);
   }
 
   /** Returns the owner of the request's credentials, if they are valid now. */

@@ -1,5 +1,6 @@
 /** Plays a sequence of steps: fills in the values of earlier responses, sends the requests and judges the responses. */
 import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
+import { encodeBody } from "./contract/bodies.ts";
 import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
 import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
@@ -198,7 +199,7 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
   }
 
   async function bytesOf({ value, corruption }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
-    const text = await render("", value, operation, secrets);
+    const text = encodeBody(operation, await render("", value, operation, secrets));
     const bytes = Buffer.from(text);
     switch (corruption?.kind) {
       case undefined:

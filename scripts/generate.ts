@@ -7,9 +7,12 @@ import openapiTypescript, { astToString } from "openapi-typescript";
 import { parse } from "yaml";
 import { postmanCollection } from "./postman.ts";
 
+const formType = "application/x-www-form-urlencoded";
+type Operation = { operationId?: string; security?: unknown; requestBody?: { content: Record<string, unknown> } };
+
 const source = await readFile("openapi.yaml", "utf8");
 const contract = parse(source) as {
-  paths: Record<string, Record<string, { operationId?: string; security?: unknown }>>;
+  paths: Record<string, Record<string, Operation>>;
   components: { securitySchemes: { oauth2: { flows: Record<string, { scopes: Record<string, string> }> } } };
 };
 const notice = "// Generated from openapi.yaml by `npm run generate`. Do not edit.\n";
@@ -24,6 +27,7 @@ const files = {
   // The client is published alone, with its own copy.
   "packages/client/src/generated/openapi.ts": types,
   "packages/client/src/generated/bearer.ts": notice + bearer(),
+  "packages/client/src/generated/forms.ts": notice + forms(),
 };
 
 let outdated = 0;
@@ -59,10 +63,21 @@ function scopes(): string {
 
 /** The client sends its token only to these operations. */
 function bearer(): string {
+  const lines = operationsWith(({ security }) => JSON.stringify(security).includes('"bearerAuth"'));
+  return `/** The operations that take a token. */\nexport const bearerOperations: readonly string[] = [\n${lines}];\n`;
+}
+
+/** The client sends forms to these operations, and JSON to all others. */
+function forms(): string {
+  const lines = operationsWith(({ requestBody }) => formType in (requestBody?.content ?? {}));
+  return `/** The operations whose body is a form. */\nexport const formOperations: readonly string[] = [\n${lines}];\n`;
+}
+
+function operationsWith(test: (operation: Operation) => boolean): string {
   const lines = Object.entries(contract.paths).flatMap(([path, item]) =>
-    Object.entries(item)
-      .filter(([, operation]) => JSON.stringify(operation.security).includes('"bearerAuth"'))
-      .map(([method]) => `  "${method.toUpperCase()} ${path}",\n`),
+    Object.entries(item).flatMap(([method, operation]) =>
+      test(operation) ? `  "${method.toUpperCase()} ${path}",\n` : [],
+    ),
   );
-  return `/** The operations that take a token. */\nexport const bearerOperations: readonly string[] = [\n${lines.join("")}];\n`;
+  return lines.join("");
 }

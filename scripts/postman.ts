@@ -28,7 +28,9 @@ type Schema = { type?: string | string[]; format?: string; properties?: Record<s
 
 /** The part of Postman's format that this script uses. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
-type Request = { name?: string; method: string; url: Address; header?: Parameter[]; body?: { raw?: string } };
+type Request = { name?: string; method: string; url: Address; header?: Parameter[]; body?: Body };
+/** A form keeps the values of its example. */
+type Body = { raw?: string; urlencoded?: { key: string; value: string; disabled?: boolean; description?: unknown }[] };
 type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
 type Parameter = { key: string; value: string; disabled?: boolean };
 
@@ -248,6 +250,7 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
           raw: isObject(body.raw) ? JSON.stringify(Object.fromEntries(members), undefined, 2) : body.raw,
         },
       }),
+      ...(body?.urlencoded && { body }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,

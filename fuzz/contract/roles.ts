@@ -69,6 +69,10 @@ export function rolesOf(api: Api) {
     /** End an API key, of the caller or of any user, by the id at the end of the path. */
     endKey: operations.filter((one) => one.method === "DELETE" && /\/api-keys\/\{\w+\}$/.test(one.path)),
     revokeKey: find((one) => one.schemes.length === 0 && takes(one, "key")),
+    /** Tells whether a token in the body is valid. */
+    introspect: find((one) => one.scopes.length > 0 && takes(one, "token")),
+    /** Revokes a token in the body. */
+    revokePresented: find((one) => one.schemes.length === 0 && takes(one, "token")),
     /** Returns the public keys. */
     keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
   };

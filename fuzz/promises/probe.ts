@@ -1,5 +1,6 @@
 /** The means to check a promise: recorded requests, responses validated against the contract, users, and assertions. */
 import type { ReceivedResponse } from "../../src/openapi/responseValidator.ts";
+import { encodeBody, typeOfBody } from "../contract/bodies.ts";
 import { type Api, needsRights, type Operation, type Parameter, refers, sourcesOf } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { SentRequest } from "../curl.ts";
@@ -70,7 +71,8 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   async function call(operation: Operation, sent: Sent = {}): Promise<Reply> {
     const { path = {}, query, headers = [], body, bytes } = sent;
     const filled = operation.path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name] ?? "x"));
-    const payload = bytes ?? (body === undefined ? undefined : Buffer.from(JSON.stringify(body)));
+    const payload =
+      bytes ?? (body === undefined ? undefined : Buffer.from(encodeBody(operation, JSON.stringify(body))));
     const hasType = headers.some(([name]) => name === "Content-Type");
     return request(
       {
@@ -78,7 +80,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
         target: query === undefined ? filled : `${filled}?${query}`,
         headers: [
           ...authorization(sent),
-          ...(payload && !hasType ? [["Content-Type", "application/json"] as [string, string]] : []),
+          ...(payload && !hasType ? [["Content-Type", typeOfBody(operation)] as [string, string]] : []),
           ...headers,
         ],
         body: payload,

@@ -5,7 +5,7 @@
  */
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { type Contract, exampleOf, membersOf, type Operation, resolve, type Schema } from "./contract.ts";
-import { type Call, curl, go, javascript, python, Variable } from "./sampleLanguages.ts";
+import { type Call, curl, formType, go, javascript, python, Variable } from "./sampleLanguages.ts";
 
 /** In the order of the page. */
 const languages = [
@@ -64,11 +64,16 @@ function bodyOf(contract: Contract, { operationId, requestBody }: Operation): Ca
   if (!requestBody || !resolve(contract, requestBody).required) return undefined;
   const [[type, content] = ["", {}]] = Object.entries(resolve(contract, requestBody).content);
   const example = exampleOf(contract, content);
-  if (!/[/+]json$/.test(type) || example === undefined) {
-    throw new Error(`${operationId}: a code sample needs a JSON body with an example.`);
+  const value = withoutSecrets(contract, example, content.schema ?? {}, "");
+  if (example === undefined || !(/[/+]json$/.test(type) || (type === formType && isForm(value)))) {
+    throw new Error(`${operationId}: a code sample needs a JSON body or a form without secrets, with an example.`);
   }
-  return { type, value: withoutSecrets(contract, example, content.schema ?? {}, "") };
+  return { type, value };
 }
+
+/** Whether a value is an object of texts. */
+const isForm = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && Object.values(value).every((text) => typeof text === "string");
 
 /** Replaces the secrets of an example by variables. */
 function withoutSecrets(contract: Contract, value: unknown, schema: Schema, name: string): unknown {

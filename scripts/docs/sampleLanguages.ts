@@ -8,10 +8,16 @@ export type Call = {
   credential: "password" | "token" | undefined;
   /** Required headers, except for credentials and the media type. */
   headers: Record<string, string>;
-  /** The media type and the JSON value. */
+  /** The media type, and the JSON value or the parameters of a form. */
   body: { type: string; value: unknown } | undefined;
   answer: "json" | "text" | "nothing";
 };
+
+export const formType = "application/x-www-form-urlencoded";
+
+/** The parameters of a form. */
+const formOf = ({ body }: Call): [string, string][] | undefined =>
+  body?.type === formType ? Object.entries(body.value as Record<string, string>) : undefined;
 
 /** A secret in a body, which is read from an environment variable. */
 export class Variable {
@@ -24,14 +30,18 @@ export class Variable {
 const lines = (...parts: (string | false | undefined)[]): string =>
   parts.filter((part) => part !== false && part !== undefined).join("\n");
 
-export function curl({ method, url, credential, headers, body, answer }: Call): string {
+export function curl(call: Call): string {
+  const { method, url, credential, headers, body: anyBody, answer } = call;
+  const form = formOf(call);
+  const body = form ? undefined : anyBody;
   const words = [
-    ["curl", answer === "nothing" && "-i", method !== (body ? "POST" : "GET") && `-X ${method}`]
+    ["curl", answer === "nothing" && "-i", method !== (anyBody ? "POST" : "GET") && `-X ${method}`]
       .filter(Boolean)
       .join(" "),
     credential === "password" && '-u "miguel:$PASSWORD"',
     credential === "token" && '-H "Authorization: Bearer $TOKEN"',
     ...Object.entries(headers).map(([name, value]) => `-H ${shellText(`${name}: ${value}`)}`),
+    ...(form ?? []).map(([name, value]) => `--data-urlencode ${shellText(`${name}=${value}`)}`),
     body && `-H "Content-Type: ${body.type}" -d @-`,
     url + (body ? " <<EOF" : ""),
   ].filter((word) => typeof word === "string");
@@ -54,13 +64,16 @@ const hereDocument = (body: unknown): string =>
     lastComma: "",
   });
 
-export function javascript({ method, url, credential, headers, body, answer }: Call): string {
+export function javascript(call: Call): string {
+  const { method, url, credential, headers, body, answer } = call;
+  const form = formOf(call);
   const proof = { password: "`Basic ${credentials}`", token: "`Bearer ${process.env.TOKEN}`" };
   const json = literal(body?.value, "  ", {
     variable: (name) => `process.env.${name}`,
     key: (name) => (/^[a-z]\w*$/i.test(name) ? name : JSON.stringify(name)),
   });
-  const others = [...Object.entries(headers), ...(body ? [["Content-Type", body.type]] : [])];
+  // fetch adds the media type of a form.
+  const others = [...Object.entries(headers), ...(body && !form ? [["Content-Type", body.type]] : [])];
   const hasHeaders = credential || others.length > 0;
   const read = { json: ", await response.json()", text: ", await response.text()", nothing: "" }[answer];
   const options = lines(
@@ -69,7 +82,7 @@ export function javascript({ method, url, credential, headers, body, answer }: C
     credential && `    Authorization: ${proof[credential]},`,
     ...others.map(([name, value]) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)},`),
     hasHeaders && "  },",
-    body && `  body: JSON.stringify(${json}),`,
+    body && `  body: ${form ? `new URLSearchParams(${json})` : `JSON.stringify(${json})`},`,
   );
   return lines(
     credential === "password" &&
@@ -79,7 +92,9 @@ export function javascript({ method, url, credential, headers, body, answer }: C
   );
 }
 
-export function python({ method, url, credential, headers, body, answer }: Call): string {
+export function python(call: Call): string {
+  const { method, url, credential, headers, body, answer } = call;
+  const form = formOf(call);
   const proof = { password: `f"Basic {credentials}"`, token: `f"Bearer {os.environ['TOKEN']}"` };
   const json = literal(body?.value, "    ", {
     indent: "    ",
@@ -91,8 +106,9 @@ export function python({ method, url, credential, headers, body, answer }: Call)
   const read = { json: ", json.load(response)", text: ", response.read().decode()", nothing: "" }[answer];
   return lines(
     credential === "password" && "import base64",
-    (body || answer === "json") && "import json",
+    ((body && !form) || answer === "json") && "import json",
     (credential || hasVariable(body?.value)) && "import os",
+    form && "import urllib.parse",
     "import urllib.request",
     "",
     credential === "password" && `credentials = base64.b64encode(f"miguel:{os.environ['PASSWORD']}".encode()).decode()`,
@@ -103,14 +119,18 @@ export function python({ method, url, credential, headers, body, answer }: Call)
     credential && `        "Authorization": ${proof[credential]},`,
     ...others.map(([name, value]) => `        ${JSON.stringify(name)}: ${JSON.stringify(value)},`),
     hasHeaders && "    },",
-    body && `    data=json.dumps(${json}).encode(),`,
+    body && `    data=${form ? "urllib.parse.urlencode" : "json.dumps"}(${json}).encode(),`,
     ")",
     "with urllib.request.urlopen(request) as response:",
     `    print(response.status${read})`,
   );
 }
 
-export function go({ method, url, credential, headers, body }: Call): string {
+export function go(call: Call): string {
+  const { method, url, credential, headers, body } = call;
+  const form = formOf(call);
+  const values = form?.map(([name, value]) => `${JSON.stringify(name)}: {${JSON.stringify(value)}}`).join(", ");
+  const reader = form ? "strings.NewReader(form.Encode())" : body ? "bytes.NewReader(body)" : "nil";
   const orFail = "\tif err != nil {\n\t\tlog.Fatal(err)\n\t}";
   const json = literal(body?.value, "\t", {
     indent: "\t",
@@ -122,10 +142,11 @@ export function go({ method, url, credential, headers, body }: Call): string {
   });
   return lines(
     "package main\n\nimport (",
-    body && '\t"bytes"\n\t"encoding/json"',
-    '\t"fmt"\n\t"io"\n\t"log"\n\t"net/http"\n\t"os"\n)\n\nfunc main() {',
-    body && `\tbody, err := json.Marshal(${json})\n${orFail}`,
-    `\trequest, err := http.NewRequest("${method}", "${url}", ${body ? "bytes.NewReader(body)" : "nil"})\n${orFail}`,
+    body && !form && '\t"bytes"\n\t"encoding/json"',
+    `\t"fmt"\n\t"io"\n\t"log"\n\t"net/http"\n${form ? '\t"net/url"\n' : ""}\t"os"${form ? '\n\t"strings"' : ""}\n)\n\nfunc main() {`,
+    form && `\tform := url.Values{${values}}`,
+    body && !form && `\tbody, err := json.Marshal(${json})\n${orFail}`,
+    `\trequest, err := http.NewRequest("${method}", "${url}", ${reader})\n${orFail}`,
     credential === "password" && '\trequest.SetBasicAuth("miguel", os.Getenv("PASSWORD"))',
     credential === "token" && '\trequest.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))',
     ...[...Object.entries(headers), ...(body ? [["Content-Type", body.type]] : [])].map(

@@ -5,20 +5,25 @@ import type { RequestHandler } from "express";
 export const basePath = (publicUrl: string | undefined): string =>
   publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
 
+/** The server metadata. If the issuer has a path, it follows this one (RFC 8414, section 3). */
+const metadataPath = "/.well-known/oauth-authorization-server";
+
 /**
  * Strips the base path from requests, so that every link works without a proxy, and whether or not a proxy strips it.
- * @param paths the paths of the contract
- * @returns `undefined` if there is no base path, or if a path of the contract begins with it
+ * @param paths the paths of the contract. If one of them begins with the base path, only that of the server metadata is stripped
+ * @returns `undefined` if there is no base path
  */
 export function stripBasePath(base: string, paths: readonly string[]): RequestHandler | undefined {
-  const isAmbiguous = paths.some((path) => path === base || path.startsWith(`${base}/`));
-  if (base === "" || isAmbiguous) return undefined;
+  if (base === "") return undefined;
+  const isAmbiguous = paths.some((path) => isBelow(base, path));
   return (request, _response, next) => {
-    const { url } = request;
-    const separator = url.startsWith(base) ? url.charAt(base.length) : undefined;
-    if (separator === "/") request.url = url.slice(base.length);
-    else if (separator === "" || separator === "?") request.url = `/${url.slice(base.length)}`;
+    const [path = ""] = request.url.split("?", 1);
+    const query = request.url.slice(path.length);
+    if (path === metadataPath + base) request.url = metadataPath + query;
+    else if (!isAmbiguous && isBelow(base, path)) request.url = (path.slice(base.length) || "/") + query;
     request.originalUrl = request.url; // the validator reads this one
     next();
   };
 }
+
+const isBelow = (base: string, path: string): boolean => path === base || path.startsWith(`${base}/`);

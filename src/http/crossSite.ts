@@ -5,8 +5,11 @@
 import type { Request } from "express";
 import { Problem } from "../problems/problems.ts";
 
-/** @throws {Problem} `cross-site-request` */
-export type CrossSiteCheck = (request: Request) => void;
+/**
+ * @param takesCredentials whether credentials in `Authorization` matter to the request
+ * @throws {Problem} `cross-site-request`
+ */
+export type CrossSiteCheck = (request: Request, takesCredentials: boolean) => void;
 
 /**
  * The check of requests with an unsafe method. It reads headers that a page cannot set: Sec-Fetch-Site (W3C Fetch Metadata) and
@@ -26,12 +29,13 @@ export function crossSiteCheck(allowedOrigins: readonly string[] = [], publicUrl
     return origin !== undefined && ![host, publicHost].includes(origin.replace(/^https?:\/\//, ""));
   }
 
-  return (request) => {
+  return (request, takesCredentials) => {
     if (!isCrossOrigin(request) || allowedOrigins.includes(request.headers.origin ?? "")) return;
     if (!allowedOrigins.includes("*")) throw new Problem("cross-site-request");
-    if (!neededPreflight(request)) {
+    if (takesCredentials && !neededPreflight(request)) {
       throw new Problem("cross-site-request", {
-        detail: "If CORS_ORIGINS is *, a page of another origin must send Content-Type: application/json.",
+        detail:
+          "If CORS_ORIGINS is *, a page of another origin must send Content-Type: application/json, or Bearer credentials.",
       });
     }
   };
@@ -42,4 +46,6 @@ export function crossSiteCheck(allowedOrigins: readonly string[] = [], publicUrl
  * request-header"). With `*`, a preflight fails for the browser's credentials, so that the credentials are the script's own.
  */
 const neededPreflight = ({ method, headers }: Request): boolean =>
-  method !== "POST" || /^application\/json *(;|$)/i.test(headers["content-type"] ?? "");
+  method !== "POST" ||
+  /^application\/json *(;|$)/i.test(headers["content-type"] ?? "") ||
+  /^bearer /i.test(headers.authorization ?? ""); // a browser adds only Basic by itself

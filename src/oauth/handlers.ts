@@ -11,7 +11,7 @@ type ActiveToken = components["schemas"]["ActiveToken"];
 export const introspectToken =
   (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
   async ({ body }) => {
-    const found = await introspect(body.token);
+    const found = await introspect(body.token, body.revocations_after);
     return { status: 200, body: found ? represent(found, issuer) : { active: false } };
   };
 

@@ -4,7 +4,8 @@ import { allOwnScopes } from "../access/scopes.ts";
 import type { ApiKeyVerification } from "../apiKeys/verification/verification.ts";
 import type { UserId } from "../identifiers.ts";
 import type { AnyTokenPrincipal, ApiKeyPrincipal, TokenPrincipal } from "../principal.ts";
-import { Problem } from "../problems/problems.ts";
+import { Problem, type RequestError } from "../problems/problems.ts";
+import type { RevocationFeed } from "../revocations/feed.ts";
 import { everybody, type Revocations } from "../revocations/revocations.ts";
 import type { RefreshableSession, Sessions } from "../sessions/sessions.ts";
 import type { AccessTokens } from "../tokens/accessTokens.ts";
@@ -31,15 +32,17 @@ type Parts = {
   access: Pick<Access, "rightsOf">;
   apiKeys: Pick<ApiKeyVerification, "inspect">;
   sessions: Pick<Sessions, "inspect">;
+  feed: Pick<RevocationFeed, "atLeast">;
 };
 
 /**
+ * @param after a cursor of the revocation feed: the result is at least as recent
  * @returns `undefined` for a text that is not a valid token
- * @throws {Problem} `revocations-stale`, `database-unavailable`
+ * @throws {Problem} `invalid-request` for what is no cursor; `revocations-stale`, `database-unavailable`
  */
-export type Introspect = (text: string) => Promise<Introspected | undefined>;
+export type Introspect = (text: string, after?: string) => Promise<Introspected | undefined>;
 
-export function createIntrospection({ tokens, revocations, access, apiKeys, sessions }: Parts): Introspect {
+export function createIntrospection({ tokens, revocations, access, apiKeys, sessions, feed }: Parts): Introspect {
   async function accessToken(text: string): Promise<Introspected | undefined> {
     try {
       const principal = await tokens.verifyAny(text);
@@ -84,8 +87,13 @@ export function createIntrospection({ tokens, revocations, access, apiKeys, sess
   }
 
   const byKind = { "access-token": accessToken, "api-key": apiKey, "refresh-token": refreshToken };
-  return (text) => byKind[kindOf(text)](text);
+  return async (text, after) => {
+    if (after !== undefined) await feed.atLeast(after, notACursor);
+    return byKind[kindOf(text)](text);
+  };
 }
+
+const notACursor: RequestError = { parameter: "revocations_after", detail: "is not a cursor of the revocation list" };
 
 type OwnToken = Pick<TokenPrincipal, "userId"> & { scopes: ReadonlySet<string> | readonly string[] | undefined };
 

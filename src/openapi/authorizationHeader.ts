@@ -1,7 +1,8 @@
 /** Parses the Authorization header strictly. */
 import { invalidRequest } from "../problems/problems.ts";
 
-export type Credentials = { scheme: "basic"; username: string; password: string } | { scheme: "bearer"; token: string };
+export type Credentials = BasicCredentials | { scheme: "bearer"; token: string };
+type BasicCredentials = { scheme: "basic"; username: string; password: string };
 
 /**
  * Parses the credentials of a request (RFC 7617 with UTF-8, RFC 6750).
@@ -51,5 +52,29 @@ const malformed = (what: string) => invalidRequest({ header: "Authorization", de
  */
 export const hasTokenShape = (username: string): boolean => /^eyJ[^.]*\./.test(username) || username.length > 256;
 
-/** Whether a credential is meant to be an API key. Such a name cannot be registered. */
-export const hasApiKeyShape = (credential: string): boolean => /^lk_[\w-]{32,}$/.test(credential);
+/** Whether a credential is meant to be an API key, percent-encoded or not. Such a name cannot be registered. */
+export const hasApiKeyShape = (credential: string): boolean => /^lk(?:_|%5[Ff])[\w-]{32,}$/.test(credential);
+
+/**
+ * The token or the API key in Basic credentials. A standard OAuth client sends its `client_id` and `client_secret` in this way, each
+ * percent-encoded (RFC 6749, section 2.3.1). Tokens and keys contain no `%`, so that others may send them as they are.
+ * @param acceptsApiKeys whether an API key may also be the password. A password of that form is not one there
+ * @returns `undefined` for a username and a password
+ */
+export function bearerIn({ username, password }: BasicCredentials, acceptsApiKeys: boolean): string | undefined {
+  if (hasTokenShape(username) || hasApiKeyShape(username)) return percentDecoded(username);
+  return acceptsApiKeys && clientSecret.test(password) ? percentDecoded(password) : undefined;
+}
+
+/** An API key of the right length. */
+const clientSecret = /^lk(?:_|%5[Ff])[0-9A-Za-z]{49}$/;
+
+/** A malformed escape stays as it is: no valid token or key has one. */
+function percentDecoded(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -67,7 +67,7 @@ function operationServer(parts: DispatchParts): Serve {
 
     const handle = () => {
       context.operation = operation;
-      if (operation.method !== "get") requireSameSite(request);
+      if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);
       const handler = handlers[operation.id];
       const { authorization } = request.headers;
       if (typeof handler !== "function") {

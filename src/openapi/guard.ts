@@ -5,7 +5,7 @@
 import type { ApiKeyPrincipal, Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
-import { type Credentials, hasApiKeyShape, hasTokenShape, parseAuthorization } from "./authorizationHeader.ts";
+import { bearerIn, type Credentials, hasApiKeyShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
@@ -29,8 +29,8 @@ export type Authenticator = CredentialVerifiers<TokenPrincipal> & {
 
 /**
  * Authenticates a request for an operation, and requires its scopes. If `bearerAuth` or `apiKeyAuth` is declared, a token or an
- * API key is also accepted in place of the Basic username, with any password. If `basicAuth` is declared alone, only a password
- * is accepted.
+ * API key is also accepted in place of the Basic username, with any password, and an API key in place of the password. If
+ * `basicAuth` is declared alone, only a password is accepted.
  * @returns `undefined` for an open operation, whose credentials are ignored, and if credentials are optional and absent, not valid
  * or without the scopes
  * @throws {Problem} a 401, `insufficient-scope`, or `invalid-request` for a malformed header
@@ -99,9 +99,9 @@ export function authenticate<Token>(
     return verifyBearer(schemes, credentials.token, verifiers);
   }
   if (credentials?.scheme === "basic") {
-    const { username, password } = credentials;
-    if (hasTokenShape(username) || hasApiKeyShape(username)) return verifyBearer(schemes, username, verifiers);
-    if (schemes.includes("basicAuth")) return verifiers.password(username, password);
+    const bearer = bearerIn(credentials, schemes.includes("apiKeyAuth"));
+    if (bearer !== undefined) return verifyBearer(schemes, bearer, verifiers);
+    if (schemes.includes("basicAuth")) return verifiers.password(credentials.username, credentials.password);
   }
   throw new Problem("authentication-required");
 }

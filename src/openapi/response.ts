@@ -42,7 +42,9 @@ export function joinHeaders(
 /** Writes all headers at once, because `setHeader` for each costs Node as much as the rest of a response. */
 export function send(response: Response, { status, headers, body }: OutgoingResponse): void {
   if (body === undefined) {
-    response.writeHead(status, [...headers]).end();
+    // A 204 and a 304 have no length (RFC 9110, section 8.6).
+    const length = status === 204 || status === 304 ? [] : ["Content-Length", "0"];
+    response.writeHead(status, [...headers, ...length]).end();
     return;
   }
   const length = Buffer.byteLength(body);

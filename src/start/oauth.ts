@@ -8,13 +8,13 @@ import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 
 export function openOAuth(
-  { tokens, revocations }: Keys,
+  { tokens, revocations, revocationFeed: feed }: Keys,
   { sessions, access, apiKeys, apiKeyVerification }: Domain,
   audit: Audit,
 ): Pick<HandlerDependencies, "introspect" | "revokePresented" | "revokeAccessToken"> {
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });
   return {
-    introspect: createIntrospection({ tokens, revocations, access, apiKeys: apiKeyVerification, sessions }),
+    introspect: createIntrospection({ tokens, revocations, access, apiKeys: apiKeyVerification, sessions, feed }),
     revokePresented: createRevocation({ tokens, revocations, revokeAccessToken, apiKeys, sessions }),
     revokeAccessToken,
   };

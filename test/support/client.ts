@@ -14,6 +14,8 @@ export type Sent = {
   basic?: [string, string];
   bearer?: string;
   json?: unknown;
+  /** The parameters of a form. */
+  form?: Record<string, string>;
   body?: string | Buffer;
   headers?: OutgoingHttpHeaders;
 };
@@ -22,7 +24,7 @@ export type Received = ReceivedResponse & {
   /** The parsed body, if it is JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: its schema has been checked against the contract
   json: any;
-  /** The slug of a problem. */
+  /** The slug of a problem, or of the page of an OAuth error. */
   problem: string | undefined;
   header(name: string): string | undefined;
 };
@@ -40,8 +42,13 @@ export const basicAuthorization = ([username, password]: [string, string]) =>
  * @param base the path of its `PUBLIC_URL`, with which the types of its problems begin; those of openapi.yaml do not
  */
 export function createClient(url: string, base = ""): Client {
-  return async (method, target, { basic, bearer, json, body, headers } = {}) => {
-    const payload = json === undefined ? body : JSON.stringify(json);
+  const withoutBase = (text: string) =>
+    ["type", "error_uri"].reduce(
+      (all, name) => all.replace(`"${name}":"${base}/problems/`, `"${name}":"/problems/`),
+      text,
+    );
+  return async (method, target, { basic, bearer, json, form, body, headers } = {}) => {
+    const payload = json === undefined ? (form ? new URLSearchParams(form).toString() : body) : JSON.stringify(json);
     const { protocol, hostname, port } = new URL(url);
     const answer = await new Promise<ReceivedResponse>((resolve, reject) => {
       const outgoing = (protocol === "https:" ? requestTls : request)(
@@ -57,6 +64,7 @@ export function createClient(url: string, base = ""): Client {
             ...(basic && { authorization: basicAuthorization(basic) }),
             ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
             ...(json !== undefined && { "content-type": "application/json" }),
+            ...(form && { "content-type": "application/x-www-form-urlencoded" }),
             ...(payload !== undefined && { "content-length": Buffer.byteLength(payload) }),
             ...headers,
           },
@@ -66,7 +74,7 @@ export function createClient(url: string, base = ""): Client {
             .then((body) => {
               const { statusCode: status = 0, headersDistinct, headers } = incoming;
               const text = decoded(body, headers["content-encoding"]).toString();
-              const asInFile = base === "" ? text : text.replace(`"type":"${base}/problems/`, '"type":"/problems/');
+              const asInFile = base === "" ? text : withoutBase(text);
               resolve({ status, headers: headersDistinct as Record<string, string[]>, text: asInFile });
             })
             .catch(reject);
@@ -128,10 +136,11 @@ function received(method: string, target: string, answer: ReceivedResponse): Rec
   checkAnswer(method, target, answer);
   const type = answer.headers["content-type"]?.[0] ?? "";
   const json = /json/.test(type) && answer.text !== "" ? JSON.parse(answer.text) : undefined;
+  const page = type.startsWith("application/problem+json") ? json?.type : json?.error_uri;
   return {
     ...answer,
     json,
-    problem: type.startsWith("application/problem+json") ? json?.type.replace("/problems/", "") : undefined,
+    problem: page?.replace("/problems/", ""),
     header: (name) => answer.headers[name.toLowerCase()]?.join(", "),
   };
 }

@@ -1,6 +1,7 @@
 /** `createLatchkeyClient`: typed calls of every operation, and a session that refreshes itself. */
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import { bearerOperations } from "./generated/bearer.ts";
+import { formOperations } from "./generated/forms.ts";
 import type { components, paths } from "./generated/openapi.ts";
 import {
   ProblemError,
@@ -139,9 +140,10 @@ export function createLatchkeyClient({
   function callsWith(current: () => Session | undefined): Client<paths> {
     const call = (method: string, path: string, { fetch = ownFetch, ...init }: CallOptions = {}) => {
       const send = sender(fetch);
-      const takesToken = bearerOperations.includes(`${method.toUpperCase()} ${path}`);
-      const sendOnce = takesToken ? authorized(send, current()) : send;
-      return (api.request as AnyCall)(method, path, { ...init, fetch: sendOnce });
+      const operation = `${method.toUpperCase()} ${path}`;
+      const sendOnce = bearerOperations.includes(operation) ? authorized(send, current()) : send;
+      const form = formOperations.includes(operation) && { bodySerializer: asForm, headers: formHeaders };
+      return (api.request as AnyCall)(method, path, { ...form, ...init, fetch: sendOnce });
     };
     const calls = methods.map((method) => [method, (path: string, init?: CallOptions) => call(method, path, init)]);
     return { ...api, ...Object.fromEntries(calls), request: call };
@@ -239,6 +241,9 @@ const methods = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TR
 /** The options of a call. openapi-fetch's own types are those of `Client<paths>`. */
 type CallOptions = Record<string, unknown> & { fetch?: Fetch };
 type AnyCall = (method: string, path: string, init: CallOptions) => Promise<unknown>;
+
+const formHeaders = { "Content-Type": "application/x-www-form-urlencoded" };
+const asForm = (body: Record<string, string>): string => new URLSearchParams(body).toString();
 
 function withToken(request: Request, token: string): Request {
   const copy = request.clone();

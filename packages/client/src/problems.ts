@@ -85,12 +85,14 @@ export async function problemIn(response: Response): Promise<Problem | undefined
   return isProblem(body) ? body : undefined;
 }
 
-/** @throws {UnexpectedAnswerError} if the body is not JSON, or an error is not a problem */
+/** @throws {UnexpectedAnswerError} if the body is not JSON, or an error is neither a problem nor an error of OAuth */
 export async function requireLatchkeyResponse(request: Request, response: Response): Promise<void> {
   if (response.status === 204 || response.status === 304) return; // no body
   const text = await response.clone().text();
   const body = parse(text);
-  if (response.ok ? body === undefined : !isProblem(body)) throw new UnexpectedAnswerError(request, response, text);
+  const isEmpty = text === "" && new URL(request.url).pathname.endsWith("/oauth/revoke"); // RFC 7009, section 2.2
+  const isExpected = response.ok ? body !== undefined || isEmpty : isProblem(body) || isOAuthError(body);
+  if (!isExpected) throw new UnexpectedAnswerError(request, response, text);
 }
 
 /**
@@ -109,6 +111,13 @@ export async function withContractType(response: Response): Promise<Response | u
 
 const isProblem = (body: unknown): body is Problem =>
   typeof body === "object" && body !== null && "type" in body && /\/problems\/[a-z-]+$/.test(String(body.type));
+
+/** An error of `/oauth/…` (RFC 6749, section 5.2). */
+const isOAuthError = (body: unknown): boolean =>
+  typeof body === "object" &&
+  body !== null &&
+  "error_uri" in body &&
+  /\/problems\/[a-z-]+$/.test(String(body.error_uri));
 
 function parse(text: string): unknown {
   try {

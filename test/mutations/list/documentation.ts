@@ -37,8 +37,8 @@ export const documentation: readonly Mutation[] = [
   {
     name: "a path of PUBLIC_URL that the contract also uses is stripped",
     file: "src/http/basePath.ts",
-    find: 'if (base === "" || isAmbiguous) return',
-    replace: 'if (base === "") return',
+    find: "!isAmbiguous && isBelow(base, path)",
+    replace: "isBelow(base, path)",
     test: "test/operations/getIndex.test.ts",
     only: "with a path in PUBLIC_URL",
   },

@@ -1482,6 +1482,11 @@ export interface components {
         IntrospectionRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            /**
+             * @description A cursor of `GET /api/revocations`. The response is at least as recent as the entries up to this cursor, whichever instance responds.
+             * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
+             */
+            revocations_after?: string;
         } & {
             [key: string]: unknown;
         };

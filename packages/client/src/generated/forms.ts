@@ -1,0 +1,6 @@
+// Generated from openapi.yaml by `npm run generate`. Do not edit.
+/** The operations whose body is a form. */
+export const formOperations: readonly string[] = [
+  "POST /oauth/introspect",
+  "POST /oauth/revoke",
+];

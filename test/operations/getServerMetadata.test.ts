@@ -1,0 +1,40 @@
+import { expect } from "vitest";
+import { describeOperation } from "../support/describeOperation.ts";
+import { startTestService } from "../support/service.ts";
+
+const service = await startTestService({ PUBLIC_URL: "https://auth.example/login" });
+const path = "/.well-known/oauth-authorization-server";
+
+describeOperation("getServerMetadata", {
+  service,
+  request: () => ({}),
+  cases: {
+    200: {
+      "with URLs below PUBLIC_URL, at the path of RFC 8414 for an issuer with a path, too": async () => {
+        for (const target of [path, `/login${path}`, `${path}/login`, `${path}/login?`]) {
+          const answer = await fetch(service.url + target);
+          expect(answer.status, target).toBe(200);
+          expect(await answer.json()).toEqual({
+            issuer: "https://auth.example/login",
+            jwks_uri: "https://auth.example/login/.well-known/jwks.json",
+            introspection_endpoint: "https://auth.example/login/oauth/introspect",
+            introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
+            revocation_endpoint: "https://auth.example/login/oauth/revoke",
+            revocation_endpoint_auth_methods_supported: ["none"],
+            scopes_supported: expect.arrayContaining(["account:read", "tokens:introspect"]),
+            response_types_supported: [],
+            grant_types_supported: [],
+            service_documentation: "https://auth.example/login/docs",
+          });
+          expect(answer.headers.get("cache-control")).toBe("public, max-age=300");
+        }
+        expect((await service.send("GET", path)).status).toBe(200);
+      },
+      "without documentation, if there is none": async () => {
+        const without = await startTestService({ DOCUMENTATION: "off" }, service.databaseUrl);
+        expect((await without.send("GET", path)).json).not.toHaveProperty("service_documentation");
+        await without.close();
+      },
+    },
+  },
+});
