@@ -8,6 +8,7 @@ import { contract } from "./contract.ts";
 import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
+import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
@@ -27,6 +28,7 @@ export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...forwardAuth,
   ...administration,
   ...requests,
   ...documentation,
