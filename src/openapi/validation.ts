@@ -63,7 +63,7 @@ export function requestValidator(contract: Contract): RequestValidator {
   const validate = inOrder(validators);
   const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
   const readers = new Map(types.filter((type) => type !== formType).map((type) => [type, bodyReader(type)]));
-  const readForm = formReaders(contract.document, contract.operations);
+  const formReader = formReaders(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
@@ -82,12 +82,10 @@ export function requestValidator(contract: Contract): RequestValidator {
   };
 
   return (operation, request, response) => {
-    const form = readForm.get(operation)?.(request, response);
-    if (form) {
-      return form.then((parameters) => {
-        requireDeclaredQuery(operation, request);
-        request.body = parameters;
-      });
+    const readForm = formReader.get(operation);
+    if (readForm) {
+      requireDeclaredQuery(operation, request);
+      return readForm(request, response);
     }
     if (operation.hasInput) return validateInput(operation, request, response);
     requireDeclaredQuery(operation, request);
