@@ -17,9 +17,18 @@ import { showProgress } from "./progress.ts";
 import { type BenchmarkReport, type Comparison, isBusy, number, table, targetTable } from "./report.ts";
 import { measureStartup } from "./startup.ts";
 import { targets } from "./targets.ts";
+import { measureVerifier } from "./verifier.ts";
 
-const workloads: Workload[] = ["check", "check-basic", "first-check", "sign-in", "refresh", "registration"];
-const parts = ["startup", ...workloads, "data-volume"] as const;
+const workloads: Workload[] = [
+  "check",
+  "check-basic",
+  "first-check",
+  "sign-in",
+  "refresh",
+  "registration",
+  "guarded-route",
+];
+const parts = ["startup", ...workloads, "verifier", "data-volume"] as const;
 type Part = (typeof parts)[number];
 
 const help = `Usage: npm run bench -- [options]
@@ -82,6 +91,7 @@ const nodes: NodeVersion[] = [process.execPath, node24]
 const planned = nodes.map((node, index) => ({
   node,
   startup: isWanted("startup"),
+  verifier: isWanted("verifier"),
   workloads: workloads.filter(
     (workload) =>
       isWanted(workload) && (!options.quick || options.only.length > 0 || index === 0 || workload === "check"),
@@ -91,8 +101,10 @@ const volumeWorkloads: Workload[] = options.quick
   ? ["check", "refresh"]
   : ["check", "sign-in", "refresh", "registration"];
 const steps =
-  planned.reduce((sum, one) => sum + Number(one.startup) + (one.workloads.length && one.workloads.length + 1), 0) +
-  (isWanted("data-volume") ? volumeWorkloads.length + 1 : 0);
+  planned.reduce(
+    (sum, one) => sum + Number(one.startup) + Number(one.verifier) + (one.workloads.length && one.workloads.length + 1),
+    0,
+  ) + (isWanted("data-volume") ? volumeWorkloads.length + 1 : 0);
 
 const postgres = await startPostgres();
 const progress = showProgress(steps);
@@ -141,6 +153,7 @@ const report: BenchmarkReport = {
   },
   comparisons: [],
   startups: [],
+  verifiers: [],
 };
 const onResult = (comparison: Comparison) => {
   report.comparisons.push(comparison);
@@ -149,8 +162,9 @@ const onResult = (comparison: Comparison) => {
 };
 const machineLoad = measureMachine();
 try {
-  for (const { node, startup, workloads } of planned) {
+  for (const { node, startup, verifier, workloads } of planned) {
     if (startup) report.startups.push(await measureStartup(bench, node));
+    if (verifier) report.verifiers.push(await measureVerifier(bench, node));
     if (workloads.length > 0) await compare(bench, node, workloads, onResult);
   }
   if (nodes[0] && isWanted("data-volume")) await measureDataVolume(bench, nodes[0], volumeWorkloads, onResult);

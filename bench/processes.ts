@@ -13,7 +13,8 @@ export function killAll(): void {
   for (const child of running) child.kill("SIGKILL");
 }
 
-function track(child: ChildProcess): ChildProcess {
+/** Lets `killAll` kill a process. */
+export function track(child: ChildProcess): ChildProcess {
   running.add(child);
   child.once("exit", () => running.delete(child));
   return child;

@@ -3,6 +3,7 @@ import { type Result, rateRatio } from "./measure.ts";
 import type { Workload } from "./programs.ts";
 import type { Startup } from "./startup.ts";
 import { assess, type Target } from "./verdict.ts";
+import type { VerifierFigures } from "./verifier.ts";
 import { titles } from "./workloads.ts";
 
 /** The results of one workload, measured in the same rounds. */
@@ -18,6 +19,7 @@ export type BenchmarkReport = {
   versions: Record<string, string>;
   comparisons: Comparison[];
   startups: Startup[];
+  verifiers: VerifierFigures[];
 };
 
 /** Other programs and the hypervisor take so much that absolute figures say little about Latchkey. */

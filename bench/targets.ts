@@ -4,7 +4,7 @@ import type { Workload } from "./programs.ts";
 import type { BenchmarkReport } from "./report.ts";
 import type { Target } from "./verdict.ts";
 
-export function targets({ comparisons, startups }: BenchmarkReport): Target[] {
+export function targets({ comparisons, startups, verifiers }: BenchmarkReport): Target[] {
   const result = (workload: Workload, node: string, name: string) =>
     comparisons
       .find((one) => one.workload === workload && one.node === node && !one.byDataVolume)
@@ -92,6 +92,20 @@ export function targets({ comparisons, startups }: BenchmarkReport): Target[] {
         isAbsolute: true,
       },
     ]),
+    ...nodes
+      .filter((node) => result("guarded-route", node, "Fastify"))
+      .map(
+        (node): Target => ({
+          what: `Node ${node}: guarded-route, CPU of Fastify / CPU with the contract guard`,
+          ...figures(
+            (one: Result, other: Result) => quotients(one.cpu, other.cpu),
+            result("guarded-route", node, "Fastify"),
+            result("guarded-route", node, "Fastify, contract guard"),
+          ),
+          bound: 0.85,
+          kind: "at least",
+        }),
+      ),
     ...comparisons
       .filter(({ byDataVolume }) => byDataVolume)
       .flatMap(({ workload, node, results: [smallest, ...larger] }) =>
@@ -117,6 +131,30 @@ export function targets({ comparisons, startups }: BenchmarkReport): Target[] {
         ...sampled(idleMemoryBytes.map((bytes) => bytes / 1e6)),
         bound: 110,
         kind: "at most",
+      },
+    ]),
+    ...verifiers.flatMap(({ node, remembered, first, promptnessMs }): Target[] => [
+      {
+        what: `Node ${node}: verifier, remembered tokens per second`,
+        ...sampled(remembered),
+        bound: 1_000_000,
+        kind: "at least",
+        isAbsolute: true,
+      },
+      ...Object.entries(first).map(
+        ([algorithm, ratios]): Target => ({
+          what: `Node ${node}: verifier, first verification / node:crypto, ${algorithm}`,
+          ...sampled(ratios),
+          bound: 0.8,
+          kind: "at least",
+        }),
+      ),
+      {
+        what: `Node ${node}: verifier, from a revocation to the refusal, ms`,
+        ...sampled(promptnessMs),
+        bound: 50,
+        kind: "at most",
+        isAbsolute: true,
       },
     ]),
   ];

@@ -2,7 +2,7 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 import { type Json, jsonOf } from "./json.ts";
 
-const foreignKey = generateKeyPairSync("ed25519");
+const foreignKey = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
 /** The number of ways to forge a token. */
 export const forgeries = 10;
@@ -14,7 +14,8 @@ export function forged(token: string, how: number): string {
   const claims = (part: string) => jsonOf(Buffer.from(part, "base64url").toString());
   const signed = (head: Json, body: Json) => {
     const text = `${encode(head)}.${encode(body)}`;
-    return `${text}.${sign(null, Buffer.from(text), foreignKey.privateKey).toString("base64url")}`;
+    const key = { key: foreignKey.privateKey, dsaEncoding: "ieee-p1363" } as const;
+    return `${text}.${sign("sha256", Buffer.from(text), key).toString("base64url")}`;
   };
   const jwk = foreignKey.publicKey.export({ format: "jwk" });
   const ways = [

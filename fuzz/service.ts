@@ -78,10 +78,10 @@ async function signer(databaseUrl: string): Promise<(header: Json, claims: Json)
     const stored = (await signingKeyStore(database).findAll()).at(-1);
     if (!stored) throw new Error("The service has no signing key.");
     const { privateJwk } = await createSeal([secretKey]).open(stored.kid, stored.privateJwe);
-    const key = await importJWK(privateJwk, "EdDSA");
+    const key = await importJWK(privateJwk, stored.algorithm);
     return (header, claims) =>
       new SignJWT(claims)
-        .setProtectedHeader({ alg: "EdDSA", kid: stored.kid, ...header } as JWTHeaderParameters)
+        .setProtectedHeader({ alg: stored.algorithm, kid: stored.kid, ...header } as JWTHeaderParameters)
         .sign(key);
   } finally {
     await database.close();

@@ -25,6 +25,7 @@ export type ApisRow = {
   name: string;
   scopes: unknown;
   token_ttl_seconds: number | null;
+  contract: string | null;
   version: number;
   created_at: Date;
   updated_at: Date;
@@ -109,6 +110,7 @@ export type SigningKeysRow = {
   created_at: Date;
   activates_at: Date;
   revoked_at: Date | null;
+  algorithm: string;
 };
 
 export type ThrottleRow = {
@@ -146,7 +148,7 @@ declare module "knex/types/tables.js" {
   interface Tables {
     api_key_secrets: Knex.CompositeTableType<ApiKeySecretsRow, Optional<ApiKeySecretsRow, "created_at" | "expires_at" | "last_used_at" | "last_used_network">>;
     api_keys: Knex.CompositeTableType<ApiKeysRow, Optional<ApiKeysRow, "created_at" | "expires_at">>;
-    apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "version" | "created_at" | "updated_at">>;
+    apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "contract" | "version" | "created_at" | "updated_at">>;
     audit_events: Knex.CompositeTableType<AuditEventsRow, Optional<AuditEventsRow, "id" | "occurred_at" | "actor_id" | "actor_name" | "subject_id" | "subject_name" | "address" | "request_id" | "details">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
@@ -154,7 +156,7 @@ declare module "knex/types/tables.js" {
     revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
     roles: Knex.CompositeTableType<RolesRow, Optional<RolesRow, "description" | "scopes" | "version" | "created_at" | "updated_at">>;
     sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at" | "audience" | "scopes">>;
-    signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at">>;
+    signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at" | "algorithm">>;
     throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
     token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
     user_roles: Knex.CompositeTableType<UserRolesRow, UserRolesRow>;

@@ -14,7 +14,7 @@ import { rotateSession } from "../../src/sessions/store.ts";
 
 const leftOut = process.env["LEAVE_OUT"] ?? "";
 const pool = new pg.Pool({ connectionString: process.env["DATABASE_URL"], max: 10 });
-const { privateKey } = await generateKeyPair("EdDSA");
+const { privateKey } = await generateKeyPair("ES256");
 const limitHashes = pLimit(2);
 const user = { id: "00000000-0000-7000-8000-000000000000", username: "filled0" };
 
@@ -60,7 +60,7 @@ async function rotate(session: string, generation: number): Promise<typeof user>
 
 const accessToken = ({ id, username }: typeof user) =>
   new SignJWT({ username })
-    .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt" })
+    .setProtectedHeader({ alg: "ES256", typ: "at+jwt" })
     .setSubject(id)
     .setIssuedAt()
     .setExpirationTime("15m")

@@ -70,9 +70,9 @@ const revokeSigningKeys = statement({
 
 const insertSigningKey = statement({
   name: "insert-signing-key",
-  sql: `INSERT INTO signing_keys (kid, private_jwe, activates_at)
-    VALUES (:kid, :privateJwe, now() + make_interval(secs => :activatesInSeconds))`,
-  parameters: { kid: text, privateJwe: text, activatesInSeconds: double },
+  sql: `INSERT INTO signing_keys (kid, algorithm, private_jwe, activates_at)
+    VALUES (:kid, :algorithm, :privateJwe, now() + make_interval(secs => :activatesInSeconds))`,
+  parameters: { kid: text, algorithm: text, privateJwe: text, activatesInSeconds: double },
 });
 
 const recordLongestLifetime = statement({
@@ -130,8 +130,8 @@ export async function replaceKeys(
 ): Promise<string[]> {
   await lockUntilCommit(transaction, "signingKeys"); // so that no instance rotates them
   const revoked = await revokeSigningKeys.rows(transaction);
-  for (const [index, { kid, privateJwe }] of keys.entries()) {
-    await insertSigningKey.count(transaction, { kid, privateJwe, activatesInSeconds: index * rotationSeconds });
+  for (const [index, key] of keys.entries()) {
+    await insertSigningKey.count(transaction, { ...key, activatesInSeconds: index * rotationSeconds });
   }
   return revoked.map(({ subject }) => subject);
 }

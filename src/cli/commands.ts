@@ -87,6 +87,12 @@ const entries: Record<string, CommandEntry> = {
   },
   "signing-keys": signingKeys,
   keys: { ...signingKeys, isHidden: true },
+  probe: {
+    ...tool,
+    summary: "Ask a protected service as an attacker would, and print what gets through.",
+    examples: [],
+    define: async () => (await import("./probe.ts")).defineProbe,
+  },
   restore: {
     ...tool,
     summary: "Revoke again what was revoked since the backup, after a backup was restored.",

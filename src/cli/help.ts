@@ -17,7 +17,7 @@ terminal, it prints JSON: one object per line.
 Settings (environment variables):
 
 ${settings.join("")}
-Exit status: 0 success, 64 wrong usage, 65 unusable password or file, 69 something required is not available,
+Exit status: 0 success, 1 something got through (probe), 64 wrong usage, 65 unusable password or file, 69 something required is not available,
 70 internal error, 78 wrong settings, 128 plus the number of a signal that forced a stop or ended a command.`;
 }
 

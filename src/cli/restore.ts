@@ -3,8 +3,10 @@ import { daySeconds } from "../config/values.ts";
 import { statement } from "../database/sql.ts";
 import { UsageError } from "../errors.ts";
 import { disabledPassword } from "../passwords/hashing.ts";
-import { createSeal, makeKey } from "../tokens/sealing.ts";
+import { makeNewKeys } from "../tokens/keyRotation.ts";
+import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
+import { signingKeyStore } from "../tokens/store.ts";
 import type { Define } from "./arguments.ts";
 import { type AuditHistory, readAuditLog } from "./auditLog.ts";
 import { assumeLongestLifetime, type Ended, endEverything, replaceKeys } from "./bulkRevocation.ts";
@@ -49,15 +51,17 @@ export const defineRestore: Define = (restore, execute) => {
 };
 
 async function restoreWith(
-  { config, atomically, audit }: Tools,
+  { config, database, atomically, audit }: Tools,
   choice: PasswordChoice,
   history: AuditHistory | undefined,
 ): Promise<void> {
   const seal = createSeal((await readSecretKeys(config)).sealing);
-  const keys = [await makeKey(seal), await makeKey(seal)] as const;
+  const rotationSeconds = config.keyRotationDays * daySeconds;
+  const store = signingKeyStore(database);
+  const keys = await makeNewKeys({ store, seal, rotationSeconds, algorithm: config.signingAlg });
   const done = await atomically(async (transaction) => ({
     lifetimes: await assumeLongestLifetime(transaction),
-    revoked: await replaceKeys(transaction, keys, config.keyRotationDays * daySeconds),
+    revoked: await replaceKeys(transaction, keys, rotationSeconds),
     ended: await endEverything(transaction, history?.highestEpoch),
     networks: await forgetFamiliarNetworks.count(transaction),
     keySecrets: await endKeySecrets.count(transaction),

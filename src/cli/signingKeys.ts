@@ -4,11 +4,13 @@ import { StartError } from "../errors.ts";
 import {
   type KeyState,
   keyStates,
+  makeNewKeys,
   prepareNextKey,
   publishedBeforeSigningSeconds,
+  type Rotation,
   rotateKeys,
 } from "../tokens/keyRotation.ts";
-import { createSeal, makeKey, requireSecretKey, type Seal } from "../tokens/sealing.ts";
+import { createSeal, requireSecretKey, type Seal } from "../tokens/sealing.ts";
 import { readSecretKeys } from "../tokens/secretKey.ts";
 import { signingKeyStore } from "../tokens/store.ts";
 import type { SigningKeyStore, StoredKey } from "../tokens/storeTypes.ts";
@@ -20,7 +22,7 @@ import { optionTexts } from "./options.ts";
 import { counted, printLine } from "./output.ts";
 import { printRows } from "./results.ts";
 
-type KeyTools = Tools & { store: SigningKeyStore; seal: Seal; rotationSeconds: number };
+type KeyTools = Tools & { rotation: Rotation };
 
 export const defineSigningKeys: Define = (signingKeys, execute) => {
   const name = signingKeys.name();
@@ -29,7 +31,9 @@ export const defineSigningKeys: Define = (signingKeys, execute) => {
       withDatabase(async (tools) => {
         const store = signingKeyStore(tools.database);
         const seal = createSeal((await readSecretKeys(tools.config)).sealing);
-        await use({ ...tools, store, seal, rotationSeconds: tools.config.keyRotationDays * daySeconds });
+        const { keyRotationDays, signingAlg } = tools.config;
+        const rotation = { store, seal, rotationSeconds: keyRotationDays * daySeconds, algorithm: signingAlg };
+        await use({ ...tools, rotation });
       }),
     );
 
@@ -77,16 +81,17 @@ async function opensLiveKeys(store: SigningKeyStore, seal: Seal): Promise<boolea
   );
 }
 
-async function list({ store, seal }: KeyTools, json: true | undefined): Promise<void> {
+async function list({ rotation: { store, seal } }: KeyTools, json: true | undefined): Promise<void> {
   await requireSecretKey(store, seal);
-  const keys = (await statesOf(store)).map(({ kid, state, at, createdAt }) => ({
+  const keys = (await statesOf(store)).map(({ kid, algorithm, state, at, createdAt }) => ({
     kid,
+    algorithm,
     state,
     since: at.toISOString(),
     published_at: createdAt.toISOString(),
   }));
   await printRows([keys], {
-    columns: ["kid", "state", "since", "published_at"],
+    columns: ["kid", "algorithm", "state", "since", "published_at"],
     json,
     none: "There is no signing key.",
   });
@@ -100,28 +105,29 @@ const texts: Record<KeyState["state"], string> = {
 };
 
 /** The times are in UTC, by the clock of the database. */
-async function printLines({ store, seal }: KeyTools): Promise<void> {
+async function printLines({ rotation: { store, seal } }: KeyTools): Promise<void> {
   await requireSecretKey(store, seal);
-  for (const { kid, state, at, createdAt } of await statesOf(store))
-    printLine(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}`);
+  for (const { kid, algorithm, state, at, createdAt } of await statesOf(store))
+    printLine(`${kid}  ${texts[state]} ${at.toISOString()}, published ${createdAt.toISOString()}, ${algorithm}`);
 }
 
 const statesOf = async (store: SigningKeyStore) => keyStates(await store.findAll(), await store.now());
 
 /** Prints only the id of the key that signs next, for programs. */
-async function rotate({ store, seal, audit, rotationSeconds, log }: KeyTools): Promise<void> {
-  await requireSecretKey(store, seal);
-  const { kid, activatesAt } = await rotateKeys({ store, seal, rotationSeconds });
+async function rotate({ rotation, audit, log }: KeyTools): Promise<void> {
+  await requireSecretKey(rotation.store, rotation.seal);
+  const { kid, algorithm, activatesAt } = await rotateKeys(rotation);
   audit("signing-key-rotated", { keyId: kid });
-  log.info({ keyId: kid, signsFrom: activatesAt }, "the key signs");
+  log.info({ keyId: kid, algorithm, signsFrom: activatesAt }, "the key signs");
   printLine(kid);
 }
 
-async function revoke({ store, seal, audit, rotationSeconds }: KeyTools, keyId: string): Promise<void> {
+async function revoke({ rotation, audit }: KeyTools, keyId: string): Promise<void> {
+  const { store, seal } = rotation;
   await requireSecretKey(store, seal);
   const revocation = await store.revoke(keyId);
   if (revocation) audit("signing-key-revoked", { keyId });
-  await prepareNextKey(store, seal, rotationSeconds);
+  await prepareNextKey(rotation);
   if (!revocation) throw new StartError(`There is no key ${keyId} to revoke.`);
   const signing = (await statesOf(store)).find(({ state }) => state === "signing");
   if (!signing) return;
@@ -139,11 +145,12 @@ function warnIfRecentlyPublished({ createdAt }: Pick<StoredKey, "createdAt">, no
 }
 
 /** Decrypts no key: after SECRET_KEY was stolen and changed, the new one cannot decrypt the old keys. */
-async function revokeAll({ store, seal, audit, atomically, log, rotationSeconds }: KeyTools): Promise<void> {
+async function revokeAll({ rotation, audit, atomically, log }: KeyTools): Promise<void> {
+  const { store, seal } = rotation;
   const isUnchanged = await opensLiveKeys(store, seal);
-  const keys = [await makeKey(seal), await makeKey(seal)] as const;
+  const keys = await makeNewKeys(rotation);
   const { revoked, ended } = await atomically(async (transaction) => ({
-    revoked: await replaceKeys(transaction, keys, rotationSeconds),
+    revoked: await replaceKeys(transaction, keys, rotation.rotationSeconds),
     ended: await endEverything(transaction),
   }));
   if (isUnchanged) log.warn("SECRET_KEY has not changed. If it was stolen, change it and repeat this command.");

@@ -10,6 +10,12 @@ export const credentialSettings = {
     help: "Whether everyone can register. If it is closed, only administrators create users.",
     schema: z.enum(["open", "closed"]),
   },
+  SIGNING_ALG: {
+    fallback: undefined,
+    allowed: "ES256, EdDSA or RS256",
+    help: "Algorithm of the signing keys. Without it, a new database starts with ES256, and an existing one keeps its algorithm. A change takes effect six minutes after the first instance has started with it. Set it only after every instance runs a version that has this setting.",
+    schema: z.enum(["ES256", "EdDSA", "RS256"]),
+  },
   KEY_ROTATION_DAYS: {
     fallback: "30",
     ...between(1, 365),

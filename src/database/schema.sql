@@ -32,6 +32,7 @@ CREATE TABLE apis (
   name text NOT NULL,
   scopes jsonb NOT NULL DEFAULT '[]'::jsonb,
   token_ttl_seconds integer,
+  contract text,
   version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -142,6 +143,7 @@ CREATE TABLE signing_keys (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   activates_at timestamp with time zone NOT NULL DEFAULT now(),
   revoked_at timestamp with time zone,
+  algorithm text NOT NULL DEFAULT 'EdDSA'::text,
   CONSTRAINT signing_keys_pkey PRIMARY KEY (kid)
 );
 CREATE TRIGGER signing_keys_notify AFTER INSERT OR DELETE OR UPDATE ON signing_keys FOR EACH STATEMENT EXECUTE FUNCTION notify_signing_keys();

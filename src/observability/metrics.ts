@@ -1,15 +1,11 @@
 /** Metrics for Prometheus. test/promises/metrics.test.ts compares the dashboard and the alerts with these names. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { RequestHandler } from "express";
 import type { Logger } from "pino";
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type AuditDetails, type AuditEvent, auditEvents } from "../audit/audit.ts";
-import { type ConnectionLimit, limitConnections } from "../http/connectionLimits.ts";
-import { trackConnections } from "../http/connections.ts";
-import { refusal } from "../http/refusal.ts";
-import { serveRequests } from "../http/requests.ts";
+import type { ConnectionLimit } from "../http/connectionLimits.ts";
 import { requestContext, servedMs } from "../requestContext.ts";
+import { type MetricsServer, serveMetrics } from "./metricsServer.ts";
 
 /** Values that are read at each scrape. */
 export type Gauges = {
@@ -19,6 +15,7 @@ export type Gauges = {
   hashing(): { running: number; waiting: number };
   database(): { used: number; free: number; waiting: number };
   revocations(): { stalenessSeconds: number; size: number; followers: number };
+  signingAlgorithm(): string | undefined;
   auditEventsDropped(): number;
 };
 
@@ -92,7 +89,8 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
 
   return {
     /** @throws the system's error, such as EADDRINUSE */
-    serve: (host: string, port: number, log: Logger) => serve({ host, port, log, read: () => registry.metrics() }),
+    serve: (host: string, port: number, log: Logger) =>
+      serveMetrics({ host, port, log, read: () => registry.metrics() }),
 
     snapshot: () => registry.getMetricsAsJSON(),
 
@@ -121,7 +119,8 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
     connectionRefused: (limit: ConnectionLimit) => connectionsRefused.inc({ limit }),
 
     /** Registers the gauges. */
-    registerGauges({ operations, connections, hashing, database, revocations, auditEventsDropped }: Gauges): void {
+    registerGauges(gauges: Gauges): void {
+      const { operations, connections, hashing, database, revocations, signingAlgorithm } = gauges;
       // Otherwise a counter would start at 1, and an alert on its increase would miss the first error.
       for (const operation of operations) requests.inc({ operation, status: 500, problem: "internal-error" }, 0);
       const gauge = (name: string, help: string, read: () => number) =>
@@ -158,8 +157,18 @@ export function createMetrics(version: string, droppedLogLines: () => number, wo
         registry,
         "latchkey_audit_events_dropped_total",
         "Audit events that are in the log and were not stored: too many refusals, or no database for too long.",
-        auditEventsDropped,
+        gauges.auditEventsDropped,
       );
+      new Gauge({
+        name: "latchkey_signing_key_info",
+        help: "Always 1. The label is the algorithm of new tokens.",
+        labelNames: ["algorithm"],
+        registers,
+        collect() {
+          this.reset();
+          this.set({ algorithm: signingAlgorithm() ?? "none" }, 1);
+        },
+      });
     },
   };
 }
@@ -236,58 +245,8 @@ export async function serveMetricsOfWorkers({
     return (await own.metrics()) + (await combined.metrics());
   };
   return {
-    ...(await serve({ ...options, read: readAll })),
+    ...(await serveMetrics({ ...options, read: readAll })),
     workerEnded: () => ended.inc(),
     workerHung: () => hung.inc(),
-  };
-}
-
-export type MetricsServer = { url: string; close(): Promise<void> };
-
-/** Enough for several Prometheus servers and a browser. */
-const maxConnections = 64;
-
-/**
- * Serves the metrics at `/metrics`, and nothing else.
- * @returns its URL with the actual port
- */
-async function serve({
-  host,
-  port,
-  log,
-  read,
-}: {
-  host: string;
-  port: number;
-  log: Logger;
-  read: () => Promise<string>;
-}): Promise<MetricsServer> {
-  const server = createServer({
-    requestTimeout: 5_000,
-    headersTimeout: 3_000,
-    connectionsCheckingInterval: 500,
-    keepAliveTimeout: 65_000,
-  });
-  server.timeout = 30_000;
-  limitConnections(server, { total: maxConnections });
-  serveRequests(server, trackConnections(server, log), refusal(log), (request, response) => {
-    if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
-    const headers = { "Content-Type": Registry.PROMETHEUS_CONTENT_TYPE, "Cache-Control": "no-store" };
-    read().then(
-      (text) => response.writeHead(200, headers).end(text),
-      () => response.writeHead(500).end(),
-    );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
-  });
-  const { address, family, port: picked } = server.address() as AddressInfo;
-  return {
-    url: `http://${family === "IPv6" ? `[${address}]` : address}:${picked}/metrics`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   };
 }

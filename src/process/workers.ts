@@ -8,7 +8,7 @@ import { openMigratedPostgres } from "../database/openPostgres.ts";
 import { cannotListen, checkAddresses } from "../http/addresses.ts";
 import { readCertificate } from "../http/tls.ts";
 import type { Lifecycle } from "../lib/lifecycle.ts";
-import type { MetricsServer } from "../observability/metrics.ts";
+import type { MetricsServer } from "../observability/metricsServer.ts";
 import type { Service } from "./shutdown.ts";
 import { createWorkerPool, type WorkerPool } from "./workerPool.ts";
 

@@ -60,9 +60,10 @@ export function createRecentEntries(): RecentEntries {
 
   const indexOf = (cursor: Cursor): number => {
     if (!cursor.page) {
-      return steps.findLastIndex(
-        ({ reached }) => reached !== undefined && isAtLeast(cursor.position.snapshot, reached),
-      );
+      const isReached = ({ reached }: Step) => reached !== undefined && isAtLeast(cursor.position.snapshot, reached);
+      const oldest = steps.find(({ reached }) => reached !== undefined);
+      // Most clients are at the newest step, or behind the oldest one.
+      return oldest && isReached(oldest) ? steps.findLastIndex(isReached) : -1;
     }
     const text = encodeCursor(cursor);
     return steps.findLastIndex(({ end, reached }) => reached === undefined && encodeCursor(end) === text);

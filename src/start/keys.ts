@@ -59,6 +59,7 @@ async function openSigningKeys(
     store: signingKeyStore(storage.background),
     seal: createSeal(secretKeys.sealing),
     rotationSeconds: config.keyRotationDays * daySeconds,
+    algorithm: config.signingAlg,
     clock: storage.clock,
     // A request with an unknown key can trigger a rotation, which is no action of its user.
     onRotation: (keyId) => runOutsideRequest(() => observability.audit("signing-key-rotated", { keyId })),

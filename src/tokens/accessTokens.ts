@@ -1,5 +1,5 @@
 /** Access tokens: signed JWTs (RFC 9068). */
-import { type KeyObject, randomUUID, sign } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
@@ -7,6 +7,7 @@ import type { TokenGrant } from "../access/grants.ts";
 import { keyId, type SessionId } from "../identifiers.ts";
 import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
+import { type SigningAlgorithm, signWith } from "./algorithms.ts";
 import { apiPrincipal, clientId, ownPrincipal } from "./claims.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
@@ -86,7 +87,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     if (!found) throw new Problem("invalid-token");
     try {
       const { payload } = await jwtVerify(token, found.key, {
-        algorithms: ["EdDSA"],
+        algorithms: [found.algorithm],
         issuer: accepted,
         typ: "at+jwt",
         requiredClaims: ["aud", "exp", "iat", "jti", "sub"],
@@ -113,7 +114,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
       const issuedAt = Math.floor(clock().getTime() / 1000);
       return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
-        const { kid, key } = keys.signing();
+        const { kid, algorithm, key } = keys.signing();
         const claims = {
           client_id: clientId,
           username,
@@ -127,7 +128,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
           jti: randomUUID(),
           ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
         };
-        return signToken({ alg: "EdDSA", typ: "at+jwt", kid }, claims, key);
+        return signToken({ alg: algorithm, typ: "at+jwt", kid }, claims, key);
       };
     },
 
@@ -162,14 +163,15 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
   }
 }
 
-/**
- * Signs a JWT (RFC 7515, section 7.1) with an Ed25519 key. Not with jose: it signs in libuv's thread pool, where password hashes
- * are computed. Handing the signature over and back takes as long as the signature itself.
- */
-function signToken(header: object, claims: object, key: KeyObject): string {
+/** Signs a JWT (RFC 7515, section 7.1). */
+function signToken(
+  header: { alg: SigningAlgorithm; typ: string; kid: string },
+  claims: object,
+  key: KeyObject,
+): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const input = `${encode(header)}.${encode(claims)}`;
-  return `${input}.${sign(null, Buffer.from(input), key).toString("base64url")}`;
+  return `${input}.${signWith(header.alg, Buffer.from(input), key).toString("base64url")}`;
 }
 
 function requireUsable<Principal>(key: VerificationKey | undefined, principal: Principal): Principal {

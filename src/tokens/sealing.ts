@@ -12,11 +12,9 @@ import {
   importJWK,
   type JWK,
 } from "jose";
-import type { components } from "../../generated/openapi.ts";
 import { ConfigError } from "../errors.ts";
+import { type PublicJwk, publicHalf, rsaModulusBits, type SigningAlgorithm } from "./algorithms.ts";
 import type { SealedKey, SigningKeyStore, StoredKey } from "./storeTypes.ts";
-
-export type PublicJwk = components["schemas"]["Jwk"];
 
 export type Seal = {
   /** @param kid authenticated in the result, which cannot be opened as another key */
@@ -36,7 +34,7 @@ export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
   return {
     seal: (kid, privateJwk) =>
       new CompactEncrypt(Buffer.from(JSON.stringify(privateJwk)))
-        .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid })
+        .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid: sealedKeyId(kid, privateJwk) })
         .encrypt(current),
     async open(kid, jwe) {
       for (const key of keys) {
@@ -48,13 +46,17 @@ export function createSeal(secretKeys: readonly [string, ...string[]]): Seal {
           throw error;
         });
         if (!plaintext) continue;
-        if (protectedHeader.kid !== kid) throw new Error("sealed for another key");
-        return { privateJwk: JSON.parse(Buffer.from(plaintext).toString()) as JWK, isOld: key !== current };
+        const privateJwk = JSON.parse(Buffer.from(plaintext).toString()) as JWK;
+        if (protectedHeader.kid !== sealedKeyId(kid, privateJwk)) throw new Error("sealed for another key");
+        return { privateJwk, isOld: key !== current };
       }
       throw new Error("sealed under another SECRET_KEY");
     },
   };
 }
+
+/** The previous version takes every key for an Ed25519 key. It opens no key that is sealed with another key id than its own. */
+const sealedKeyId = (kid: string, { kty }: JWK): string => (kty === "OKP" ? kid : `${kty} ${kid}`);
 
 /** The signing keys cannot be opened: they were sealed under another `SECRET_KEY`. */
 export class SealedKeysError extends ConfigError {}
@@ -75,7 +77,7 @@ export async function openKey(stored: StoredKey, seal: Seal, store: SigningKeySt
   if (isOld) await store.reseal({ kid, privateJwe: await seal.seal(kid, privateJwk) });
   const publicJwk = publicHalf(kid, privateJwk);
   // An import takes as long as a signature, so each key is imported once.
-  const publicKey = (await importJWK(publicJwk, "EdDSA")) as CryptoKey;
+  const publicKey = (await importJWK(publicJwk, publicJwk.alg)) as CryptoKey;
   return { ...stored, publicJwk, publicKey, privateKey: createPrivateKey({ key: privateJwk, format: "jwk" }) };
 }
 
@@ -85,18 +87,9 @@ export async function requireSecretKey(store: SigningKeyStore, seal: Seal): Prom
 }
 
 /** Makes a key. Its id is the RFC 7638 thumbprint. */
-export async function makeKey(seal: Seal): Promise<SealedKey> {
-  const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
+export async function makeKey(algorithm: SigningAlgorithm, seal: Seal): Promise<SealedKey> {
+  const { privateKey } = await generateKeyPair(algorithm, { extractable: true, modulusLength: rsaModulusBits });
   const privateJwk = await exportJWK(privateKey);
-  const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: privateJwk.x ?? "" });
-  return { kid, privateJwe: await seal.seal(kid, privateJwk) };
+  const kid = await calculateJwkThumbprint(privateJwk);
+  return { kid, algorithm, privateJwe: await seal.seal(kid, privateJwk) };
 }
-
-const publicHalf = (kid: string, { x = "" }: JWK): PublicJwk => ({
-  kty: "OKP",
-  crv: "Ed25519",
-  alg: "EdDSA",
-  use: "sig",
-  kid,
-  x,
-});

@@ -1,5 +1,5 @@
 /**
- * The Ed25519 keys that sign and verify tokens. They are stored encrypted in the database, published as a JWK Set, and rotated
+ * The keys that sign and verify tokens. They are stored encrypted in the database, published as a JWK Set, and rotated
  * while the service runs. A key stays published until the last token that it signed has expired.
  */
 import type { KeyObject } from "node:crypto";
@@ -7,13 +7,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CryptoKey } from "jose";
 import { startPoller } from "../lib/poller.ts";
 import { Problem } from "../problems/problems.ts";
-import { prepareNextKey, rotateIfDue, signingKey, usableKeys } from "./keyRotation.ts";
-import { type OpenedKey, openKey, type PublicJwk, type Seal } from "./sealing.ts";
-import type { SigningKeyStore } from "./storeTypes.ts";
+import type { PublicJwk, SigningAlgorithm } from "./algorithms.ts";
+import { adoptAlgorithm, prepareNextKey, type Rotation, rotateIfDue, signingKey, usableKeys } from "./keyRotation.ts";
+import { type OpenedKey, openKey } from "./sealing.ts";
 
 export type SigningKeys = {
   /** The key for new tokens. @throws {Problem} `overloaded` if no key can be opened */
-  signing(): { kid: string; key: KeyObject };
+  signing(): { kid: string; algorithm: SigningAlgorithm; key: KeyObject };
+  /** The algorithm of new tokens; `undefined` if no key can be opened. */
+  algorithm(): SigningAlgorithm | undefined;
   /**
    * The public key, and whether it is revoked. An unknown key is looked up in the database, for at most 100 ms.
    * @throws {Problem} `database-unavailable` if the database did not respond in that time
@@ -25,13 +27,10 @@ export type SigningKeys = {
   close(): Promise<void>;
 };
 
-export type VerificationKey = { key: CryptoKey; isRevoked: boolean };
+/** `algorithm`: the only one that the key verifies, whatever a token names. */
+export type VerificationKey = { key: CryptoKey; algorithm: SigningAlgorithm; isRevoked: boolean };
 
-export type SigningKeyOptions = {
-  store: SigningKeyStore;
-  seal: Seal;
-  /** How long a key signs. */
-  rotationSeconds: number;
+export type SigningKeyOptions = Rotation & {
   clock: () => Date;
   /** Called with the id of the key that signs next, on the instance that changed the keys. */
   onRotation: (kid: string) => void;
@@ -45,11 +44,12 @@ const unknownKeyIntervalMs = 50;
 const unknownKeyTimeoutMs = 100;
 
 /**
- * Loads the keys, and makes the first ones if there are none. Until `close`, reads and rotates them.
+ * Loads the keys. Makes the first ones if there are none, and changes the algorithm if `SIGNING_ALG` is another one. Until
+ * `close`, reads and rotates the keys.
  * @throws {SealedKeysError} if a key that may sign was sealed under another `SECRET_KEY`
  */
 export async function watchSigningKeys(options: SigningKeyOptions): Promise<SigningKeys> {
-  const { store, seal, rotationSeconds, clock, onRotation, onError } = options;
+  const { store, seal, clock, onRotation, onError } = options;
   let known = new Map<string, OpenedKey>();
   let lastReadMs = performance.now();
 
@@ -68,8 +68,13 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     known = loaded;
   };
 
-  await prepareNextKey(store, seal, rotationSeconds);
+  await prepareNextKey(options);
   await load();
+  const first = await adoptAlgorithm(options);
+  if (first) {
+    onRotation(first.kid);
+    await load();
+  }
 
   const poller = startPoller({
     async task() {
@@ -86,7 +91,7 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
 
   const verificationKey = (kid: string): VerificationKey | undefined => {
     const found = known.get(kid);
-    return found && { key: found.publicKey, isRevoked: found.revokedAt !== null };
+    return found && { key: found.publicKey, algorithm: found.publicJwk.alg, isRevoked: found.revokedAt !== null };
   };
 
   /** The key may be newer than the last read. All tokens with unknown key ids share one read, with a short timeout. */
@@ -108,13 +113,16 @@ export async function watchSigningKeys(options: SigningKeyOptions): Promise<Sign
     return upcoming;
   };
 
+  const findSigning = () => signingKey(usableKeys(known.values()), clock().getTime());
+
   return {
     signing() {
-      const signing = signingKey(usableKeys(known.values()), clock().getTime());
+      const signing = findSigning();
       // Every key was revoked, and the new one is sealed under another SECRET_KEY. Restart this instance with that key.
       if (!signing) throw new Problem("overloaded", { cause: new Error("No signing key can be opened.") });
-      return { kid: signing.kid, key: signing.privateKey };
+      return { kid: signing.kid, algorithm: signing.publicJwk.alg, key: signing.privateKey };
     },
+    algorithm: () => findSigning()?.publicJwk.alg,
     find: (kid) => verificationKey(kid) ?? readAndFind(kid),
     jwks: () => ({ keys: usableKeys(known.values()).map(({ publicJwk }) => publicJwk) }),
     wake: poller.wake,

@@ -2,20 +2,22 @@ import type { Knex } from "knex";
 import type { Database } from "../database/database.ts";
 import { lockUntilCommit } from "../database/locks.ts";
 import { statement } from "../database/sql.ts";
-import { boolean, double, integer, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import { boolean, double, integer, narrowed, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import { revocationColumns, revoke } from "../revocations/revoke.ts";
+import { type SigningAlgorithm, toSigningAlgorithm } from "./algorithms.ts";
 import { preparedBeforeSigningSeconds, publishedBeforeSigningSeconds } from "./keyRotation.ts";
 import type { TokenLifetimeStore } from "./lifetime.ts";
 import type { SigningKeyStore } from "./storeTypes.ts";
 
 const keyColumns = {
   kid: text,
+  algorithm: narrowed<SigningAlgorithm>(text),
   privateJwe: text,
   createdAt: timestamptz,
   activatesAt: timestamptz,
   revokedAt: nullable(timestamptz),
 };
-const selectedKey = `kid, private_jwe AS "privateJwe", created_at AS "createdAt", activates_at AS "activatesAt",
+const selectedKey = `kid, algorithm, private_jwe AS "privateJwe", created_at AS "createdAt", activates_at AS "activatesAt",
   revoked_at AS "revokedAt"`;
 
 const findSigningKeys = statement({
@@ -26,22 +28,61 @@ const findSigningKeys = statement({
 
 const readTime = statement({ name: "read-time", sql: "SELECT now() AS now", columns: { now: timestamptz } });
 
-const lacksNextKey = statement({
-  name: "lacks-next-key",
+/** The algorithm of the key that signs last. Revoked keys count only if there is no other. */
+const lastAlgorithm = `(SELECT algorithm FROM signing_keys
+  ORDER BY revoked_at IS NULL DESC, activates_at DESC, kid LIMIT 1)`;
+
+const findNextKey = statement({
+  name: "find-next-key",
   sql: `SELECT NOT EXISTS (SELECT FROM signing_keys WHERE revoked_at IS NULL
-          AND activates_at > now() + make_interval(secs => ${preparedBeforeSigningSeconds})) AS lacks`,
-  columns: { lacks: boolean },
+          AND activates_at > now() + make_interval(secs => ${preparedBeforeSigningSeconds})) AS "isMissing",
+          ${lastAlgorithm} AS algorithm`,
+  columns: { isMissing: boolean, algorithm: nullable(text) },
 });
 
-/** Does nothing if the next key exists. The first key signs at once. */
+/** Does nothing if the next key exists, or if the last key has another algorithm. The first key signs at once. */
 const insertNextKey = statement({
   name: "insert-next-key",
-  sql: `INSERT INTO signing_keys (kid, private_jwe, activates_at)
-    SELECT :kid, :privateJwe, CASE WHEN last IS NULL THEN now() ELSE
+  sql: `INSERT INTO signing_keys (kid, algorithm, private_jwe, activates_at)
+    SELECT :kid, :algorithm, :privateJwe, CASE WHEN last IS NULL THEN now() ELSE
       greatest(now() + make_interval(secs => ${publishedBeforeSigningSeconds}), last + make_interval(secs => :rotationSeconds)) END
     FROM (SELECT max(activates_at) AS last FROM signing_keys WHERE revoked_at IS NULL) AS existing
-    WHERE last IS NULL OR last <= now() + make_interval(secs => ${preparedBeforeSigningSeconds})`,
-  parameters: { kid: text, privateJwe: text, rotationSeconds: double },
+    WHERE (last IS NULL OR last <= now() + make_interval(secs => ${preparedBeforeSigningSeconds}))
+      AND coalesce(${lastAlgorithm} = :algorithm, true)`,
+  parameters: { kid: text, algorithm: text, privateJwe: text, rotationSeconds: double },
+});
+
+/**
+ * Deletes the keys that sign after the next one. If one of them is about to sign, an instance with a fast clock may have signed
+ * with it already: it stays.
+ */
+const withdrawLaterKeys = statement({
+  name: "withdraw-later-signing-keys",
+  sql: `DELETE FROM signing_keys WHERE revoked_at IS NULL AND activates_at > now() + interval '1 minute'
+    AND kid <> (SELECT kid FROM signing_keys WHERE revoked_at IS NULL AND activates_at > now()
+                ORDER BY activates_at, kid DESC LIMIT 1)`,
+});
+
+const findLastKey = statement({
+  name: "find-last-signing-key",
+  sql: `SELECT ${selectedKey} FROM signing_keys WHERE revoked_at IS NULL ORDER BY activates_at DESC, kid LIMIT 1`,
+  columns: keyColumns,
+});
+
+const whenPublished = `now() + make_interval(secs => ${publishedBeforeSigningSeconds})`;
+
+const hastenNextKey = statement({
+  name: "hasten-next-signing-key",
+  sql: `UPDATE signing_keys SET activates_at = ${whenPublished} WHERE revoked_at IS NULL AND activates_at > ${whenPublished}`,
+});
+
+/** It signs after the key above, which therefore does not sign again. */
+const insertKeyOfAlgorithm = statement({
+  name: "insert-signing-key-of-algorithm",
+  sql: `INSERT INTO signing_keys (kid, algorithm, private_jwe, activates_at)
+    VALUES (:kid, :algorithm, :privateJwe, ${whenPublished} + interval '1 second') RETURNING ${selectedKey}`,
+  parameters: { kid: text, algorithm: text, privateJwe: text },
+  columns: keyColumns,
 });
 
 const publishedLongEnough = `greatest(now(), created_at + make_interval(secs => ${publishedBeforeSigningSeconds}))`;
@@ -112,12 +153,23 @@ export function signingKeyStore(database: Database): SigningKeyStore {
 
     now: async () => (await database.read((knex) => readTime.one(knex))).now,
 
-    lacksNextKey: async () => (await database.read((knex) => lacksNextKey.one(knex))).lacks,
+    async findNextKey() {
+      const { isMissing, algorithm } = await database.read((knex) => findNextKey.one(knex));
+      return { isMissing, algorithm: algorithm === null ? undefined : toSigningAlgorithm(algorithm) };
+    },
 
-    append: ({ kid, privateJwe }, rotationSeconds) =>
-      changingKeys(
-        async (transaction) => (await insertNextKey.count(transaction, { kid, privateJwe, rotationSeconds })) === 1,
-      ),
+    append: (key, rotationSeconds) =>
+      changingKeys(async (transaction) => (await insertNextKey.count(transaction, { ...key, rotationSeconds })) === 1),
+
+    changeAlgorithm: (key) =>
+      changingKeys(async (transaction) => {
+        const last = await findLastKey.first(transaction);
+        if (last?.algorithm === key.algorithm) return undefined; // another process was faster
+        await withdrawLaterKeys.count(transaction);
+        await hastenNextKey.count(transaction);
+        const next = await findLastKey.first(transaction);
+        return next?.algorithm === key.algorithm ? next : insertKeyOfAlgorithm.one(transaction, key);
+      }),
 
     advance: (rotationSeconds) =>
       changingKeys((transaction) => advanceNextKey.first(transaction, { rotationSeconds: rotationSeconds ?? null })),

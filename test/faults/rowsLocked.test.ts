@@ -15,7 +15,7 @@ test.each([
   ["the table of users", ["LOCK TABLE users IN ACCESS EXCLUSIVE MODE"]],
   ["the table of sessions", ["LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE"]],
   ["every row of users and sessions", ["SELECT FROM users FOR UPDATE", "SELECT FROM sessions FOR UPDATE"]],
-])("%s locked for 8 s: a quick 503 for who needs it, tokens work all along", async (_name, locks) => {
+])("%s locked for 8 s: requests that need it get a quick 503, tokens work all along", async (_name, locks) => {
   const databaseUrl = await createDatabase();
   const client = createClient(await serveOn(databaseUrl).url);
   const { send, outcomes } = recording(client);

@@ -2,11 +2,12 @@
 import { access, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { readGuide } from "../../scripts/docs/guide.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { afterTest } from "../support/afterTest.ts";
+import { createKey } from "../support/apiKeys.ts";
 import { freePort } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -108,6 +109,47 @@ test("the guide's JavaScript for an API accepts a token with its audience and th
   const forLatchkey = await token("scope=account:read");
   await expect(userWithScope(forLatchkey, "account:read")).rejects.toThrow('unexpected "aud" claim value');
   await expect(userWithScope(await token(""), "orders:read")).rejects.toThrow('missing required "scope" claim');
+});
+
+test("the guide's follower of revocations rejects a revoked token and no other", async () => {
+  const guide = await readFile("docs/revocation-feed.md", "utf8");
+  const [, code = ""] = /```ts\n([\s\S]+?)```/.exec(guide) ?? [];
+  const role = JSON.parse(/-d '(\{[\s\S]+?\})'/.exec(guide)?.[1] ?? "");
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const service = await startTestService({ PORT: String(port), PUBLIC_URL: url });
+  const basic = await service.administrator();
+  expect((await service.send("PUT", "/api/roles/verifier", { basic, json: role })).status).toBe(201);
+  const { id } = await service.register("verifier");
+  expect((await service.send("PATCH", `/api/users/${id}`, { basic, json: { roles: ["verifier"] } })).status).toBe(200);
+  const { key } = await createKey(service, "verifier", { scopes: role.scopes });
+  await service.register("miguel");
+  const [bearer, other] = [await service.token("miguel"), await service.token("miguel")];
+
+  const file = join(import.meta.dirname, `followRevocations-${port}.ts`);
+  afterTest(() => rm(file));
+  await writeFile(file, code.replaceAll(sampleOrigin, url));
+  const { follow, requireUnrevoked } = await import(/* @vite-ignore */ pathToFileURL(file).href);
+  const refusalOf = (token: string) => {
+    const [header, claims] = token.split(".", 2).map((part) => JSON.parse(Buffer.from(part, "base64url").toString()));
+    try {
+      requireUnrevoked(claims, header.kid);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const stop = new AbortController();
+  const seen: (string | undefined)[] = [];
+  expect(refusalOf(bearer)).toBe("The revocation list is out of date.");
+  const following = follow(key, (subject?: string) => seen.push(subject), stop.signal);
+  await vi.waitUntil(() => refusalOf(bearer) === undefined, 5_000);
+  expect((await service.send("DELETE", "/api/token", { bearer })).status).toBe(204);
+  await vi.waitUntil(() => refusalOf(bearer) === "The token has been revoked.", 5_000);
+  expect(refusalOf(other)).toBeUndefined();
+  expect(seen.length).toBeGreaterThan(0);
+  stop.abort();
+  await following;
 });
 
 test("every log message in RUNBOOK.md is in the source", async () => {

@@ -49,6 +49,7 @@ describe("the metrics", () => {
     ["latchkey_database_requests_waiting", 0],
     ["latchkey_database_connections_used", 0],
     ["latchkey_revocations", 1],
+    ['latchkey_signing_key_info{algorithm="ES256"}', 1],
     [`latchkey_info{version="${JSON.parse(readFileSync("package.json", "utf8")).version}"}`, 1],
   ])("%s is %d", async (series, value) => {
     expect(valueIn(await read(), series)).toBe(value);

@@ -52,7 +52,7 @@ async function keysAlone() {
   const database = openDatabase(url, 1);
   afterTest(() => database.close());
   const store = signingKeyStore(database);
-  const prepare = () => prepareNextKey(store, createSeal([secretKey]), rotationSeconds);
+  const prepare = () => prepareNextKey({ store, seal: createSeal([secretKey]), rotationSeconds });
   await prepare();
   const states = async () => keyStates(await store.findAll(), await store.now());
   return { store, prepare, states, sql: (text: string) => query(url, text) };

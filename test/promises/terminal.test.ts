@@ -13,11 +13,11 @@ const statusOf = async (username: string, password: string) =>
 
 describe("signing-keys list", { timeout: 30_000 }, () => {
   test("prints a table on a terminal, as wide as the terminal, with whole ids", async () => {
-    const wide = runOnTerminal(["signing-keys", "list"], settings, { columns: 120 });
+    const wide = runOnTerminal(["signing-keys", "list"], settings, { columns: 130 });
     expect(await wide.exit).toBe(0);
     const [head, first = ""] = wide.screen().split("\n");
-    expect(head).toMatch(/^KID +STATE +SINCE +PUBLISHED AT$/);
-    expect(first).toMatch(/^[\w-]{43} +next +\d{4}-\S+Z +\d{4}-\S+Z$/);
+    expect(head).toMatch(/^KID +ALGORITHM +STATE +SINCE +PUBLISHED AT$/);
+    expect(first).toMatch(/^[\w-]{43} +ES256 +next +\d{4}-\S+Z +\d{4}-\S+Z$/);
 
     const narrow = runOnTerminal(["signing-keys", "list"], settings, { columns: 60 });
     expect(await narrow.exit).toBe(0);
@@ -34,13 +34,13 @@ describe("signing-keys list", { timeout: 30_000 }, () => {
     expect(terminal.screen().trim().split("\n")).toEqual(piped.stdout);
     const keys = piped.stdout.map((line) => JSON.parse(line));
     expect(keys.map(({ state }) => state)).toEqual(["next", "signing"]);
-    for (const key of keys) expect(Object.keys(key)).toEqual(["kid", "state", "since", "published_at"]);
+    for (const key of keys) expect(Object.keys(key)).toEqual(["kid", "algorithm", "state", "since", "published_at"]);
   });
 
   test("prints lines for scripts under its former name", async () => {
     const program = runProgram(["keys", "list"], settings);
     expect(await program.exit).toBe(0);
-    expect(program.stdout[0]).toMatch(/^[\w-]{43} {2}next, signs from \S+, published \S+$/);
+    expect(program.stdout[0]).toMatch(/^[\w-]{43} {2}next, signs from \S+, published \S+, ES256$/);
   });
 });
 

@@ -42,6 +42,14 @@ export async function installPreviousVersion(): Promise<string> {
     ["database/migrate", /\["0012-access-control", accessControl\],/, ""],
     ["database/migrate", /\.withSchema\(schemaName\)/, ""],
     ["database/cleanup", /(?<=intervalMs = )60_000/, "1_000"],
+    // It makes Ed25519 keys, and takes every key for one.
+    ["tokens/algorithms", 'defaultAlgorithm = "ES256"', 'defaultAlgorithm = "EdDSA"'],
+    [
+      "tokens/algorithms",
+      /(?<=export function publicHalf\()[^)]*\) \{/,
+      'kid, { x = "" }) { return { kty: "OKP", crv: "Ed25519", alg: "EdDSA", use: "sig", kid, x };',
+    ],
+    ["tokens/sealing", /(?<=const sealedKeyId = )[^;]*/, "(kid) => kid"],
   ];
   for (const [name, before, after] of edits) {
     const file = join(folder, `dist/src/${name}.js`);

@@ -57,13 +57,19 @@ export function createApiKeys(options: ApiKeyOptions): ApiKeys {
     introspections += 1;
     const after = cursor();
     const form = { token: key, token_type_hint: "api_key", ...(after !== undefined && { revocations_after: after }) };
-    const answer = await fetchJson(fetch, url, {
-      method: "POST",
-      headers: { Authorization: authorization, "Content-Type": "application/x-www-form-urlencoded" },
-      body: String(new URLSearchParams(form)),
-      idleTimeoutMs: timeoutMs,
-      timeoutMs,
-      maxBytes,
+    const request = () =>
+      fetchJson(fetch, url, {
+        method: "POST",
+        headers: { Authorization: authorization, "Content-Type": "application/x-www-form-urlencoded" },
+        body: String(new URLSearchParams(form)),
+        idleTimeoutMs: timeoutMs,
+        timeoutMs,
+        maxBytes,
+      });
+    // Latchkey may have closed a connection that was idle, just when it was used again. fetch throws a TypeError then.
+    const answer = await request().catch((error: unknown) => {
+      if (error instanceof TypeError) return request();
+      throw error;
     });
     return parseAnswer(answer, key, audience);
   };

@@ -35,8 +35,13 @@ export function reportOutcomes({ failed, report }: ReportOptions): Reports {
         failed();
         const explained = explain(what, error);
         if (isRejection(error)) rejectAll(explained);
-        if (!isFailing) report(explained);
+        if (isFailing) return;
         isFailing = true;
+        try {
+          report(explained);
+        } catch {
+          // A listener that throws must not end the requests.
+        }
       };
     },
     rejected: () =>

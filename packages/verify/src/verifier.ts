@@ -5,7 +5,7 @@ import { fetchJson, isObject } from "./json.ts";
 import { unref, watchKeySet } from "./keySet.ts";
 import { type Counters, checkOptions, type Verifier, type VerifierOptions } from "./options.ts";
 import type { Principal } from "./principal.ts";
-import { type CreateRefusal, type RefusalSlug, refusals } from "./refusal.ts";
+import { type CreateRefusal, Refusal, type RefusalSlug, refusals } from "./refusal.ts";
 import { createRemembered, type RememberedCredential } from "./remembered.ts";
 import { reportOutcomes } from "./reports.ts";
 import { followRevocations, type RevocationFeed } from "./revocationFeed.ts";
@@ -169,19 +169,33 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return kind === "api-key" ? verifyApiKey(text, scopes) : verifyToken(text, scopes);
   };
 
+  const verifyWhenReady = async (authorization: string | null | undefined, scopes: Scopes): Promise<Principal> => {
+    parseCredential(authorization, refusal); // a request without credentials does not wait
+    await withTimeout(loaded, startTimeoutMs);
+    return verifyFirst(authorization, scopes);
+  };
+  /** A fault in the verifier must not become a response with a 500, or let anybody in. */
+  const onlyRefusals = (error: unknown): never => {
+    throw error instanceof Refusal ? error : refusal("verification-unavailable", { cause: error });
+  };
+
   return {
     issuer,
     audience,
     refusal,
     verify(authorization, { scopes } = {}) {
-      const known = typeof authorization === "string" ? remembered.find(authorization) : undefined;
-      if (known) {
-        counts.acceptedFromMemory += 1;
-        return use(known, scopes);
+      try {
+        const known = typeof authorization === "string" ? remembered.find(authorization) : undefined;
+        if (known) {
+          const principal = use(known, scopes);
+          counts.acceptedFromMemory += 1;
+          return principal;
+        }
+        const found = isReady() ? verifyFirst(authorization, scopes) : verifyWhenReady(authorization, scopes);
+        return found instanceof Promise ? found.catch(onlyRefusals) : found;
+      } catch (error) {
+        return onlyRefusals(error);
       }
-      if (isReady()) return verifyFirst(authorization, scopes);
-      parseCredential(authorization, refusal); // a request without credentials does not wait
-      return withTimeout(loaded, startTimeoutMs).then(() => verifyFirst(authorization, scopes));
     },
     async ready() {
       if (!isReady()) await Promise.race([loaded, reports.rejected()]);

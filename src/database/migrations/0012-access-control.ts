@@ -94,6 +94,8 @@ export async function up(knex: Knex): Promise<void> {
       -- [{"name": …, "description": …}]
       scopes jsonb NOT NULL DEFAULT '[]',
       token_ttl_seconds integer,
+      -- The OpenAPI document of the API as JSON, which forward-auth enforces. As text, because jsonb rejects some JSON.
+      contract text,
       -- As in roles.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
@@ -146,5 +148,21 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, id) WHERE subject_id IS NOT NULL;
     CREATE INDEX audit_events_actor_id_idx ON audit_events (actor_id, id) WHERE actor_id IS NOT NULL;
     CREATE INDEX audit_events_event_idx ON audit_events (event, id);
-    CREATE INDEX audit_events_request_id_idx ON audit_events (request_id) WHERE request_id IS NOT NULL;`);
+    CREATE INDEX audit_events_request_id_idx ON audit_events (request_id) WHERE request_id IS NOT NULL;
+
+    DO $$
+    DECLARE
+      -- The view of migration 0009, if there is one. It is locked before its table, as by the queries of the previous version.
+      view CONSTANT text := (SELECT oid::regclass FROM pg_class WHERE relname = 'signing_keys' AND relkind = 'v'
+        AND obj_description(oid, 'pg_class') LIKE 'For instances of the previous version of Latchkey.%');
+    BEGIN
+      IF view IS NOT NULL THEN EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', view);
+      END IF;
+      -- The previous version makes Ed25519 keys only.
+      ALTER TABLE signing_keys ADD COLUMN IF NOT EXISTS algorithm text NOT NULL DEFAULT 'EdDSA';
+      -- It would publish every other key as an Ed25519 key.
+      IF view IS NOT NULL THEN
+        EXECUTE format('CREATE OR REPLACE VIEW %s AS SELECT ctid, * FROM signing_keys WHERE algorithm = %L', view, 'EdDSA');
+      END IF;
+    END $$;`);
 }

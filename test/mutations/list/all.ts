@@ -5,24 +5,30 @@ import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
+import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
+import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
+import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
+import { revocationFeed } from "./revocationFeed.ts";
 import { rights } from "./rights.ts";
 import { sessions } from "./sessions.ts";
 import { settings } from "./settings.ts";
 import { tokens } from "./tokens.ts";
 import { unicode } from "./unicode.ts";
 import { users } from "./users.ts";
+import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...forwardAuth,
   ...administration,
   ...requests,
   ...documentation,
@@ -31,11 +37,15 @@ export const mutations: readonly Mutation[] = [
   ...unicode,
   ...sessions,
   ...tokens,
+  ...revocationFeed,
   ...imports,
   ...keys,
   ...apiKeys,
   ...database,
   ...settings,
   ...program,
+  ...probe,
   ...client,
+  ...verify,
+  ...contractGuard,
 ];

@@ -101,8 +101,8 @@ export const program: readonly Mutation[] = [
   {
     name: "keys rotate works with a wrong SECRET_KEY",
     file: "src/cli/signingKeys.ts",
-    find: "rotationSeconds, log }: KeyTools): Promise<void> {\n  await requireSecretKey(store, seal);",
-    replace: "rotationSeconds, log }: KeyTools): Promise<void> {",
+    find: "rotation, audit, log }: KeyTools): Promise<void> {\n  await requireSecretKey(rotation.store, rotation.seal);",
+    replace: "rotation, audit, log }: KeyTools): Promise<void> {",
     test: "test/promises/keyRotation.test.ts",
     only: "is not added under another",
   },

@@ -1,0 +1,67 @@
+/** Requests with a real token that was revoked, has expired, lacks the scope, or is for another API. */
+import type { Operation } from "../../../packages/verify/src/contract/contract.ts";
+import type { Credentials, Wanted } from "./credentials.ts";
+import { isRefused, type Judge } from "./judge.ts";
+import { bearer } from "./requestChecks.ts";
+import type { Answer } from "./send.ts";
+import type { Target } from "./targets.ts";
+
+type Parts = {
+  judge: Judge;
+  credentials: Credentials | undefined;
+  /** The responses to a valid token. */
+  controls: ReadonlyMap<Target, Answer>;
+  each: (targets: readonly Target[], step: (target: Target) => Promise<unknown>) => Promise<unknown>;
+  skip(check: string, reason: string): void;
+  /** How long to wait for a token to expire. */
+  waitSeconds: number;
+  sleep(seconds: number): Promise<void>;
+};
+
+const checks = ["missing-scope", "other-audience", "revoked-token", "expired-token"];
+
+/** A revocation takes effect within this time. */
+const revocationSeconds = 1;
+
+/** Clocks differ: a service may accept a token for this time after it has expired. */
+const leewaySeconds = 10;
+
+/** The checks prove something only where the service accepts a valid token: the others are skipped. */
+export async function checkCredentials(targets: readonly Target[], parts: Parts): Promise<void> {
+  const { judge, credentials, controls, each, skip, waitSeconds, sleep } = parts;
+  const skipAll = (reason: string) => {
+    for (const check of checks) skip(check, reason);
+  };
+  if (!credentials) return skipAll("It needs --issuer and --username.");
+  const works = [...controls.values()].some((answer) => answer.status > 0 && !isRefused(answer));
+  if (!works) return skipAll("The service accepted no valid token. Check --audience, and the roles of the user.");
+  // A valid token is not sent with an unsafe method.
+  const accepted = targets.filter((target) => {
+    const answer = controls.get(target);
+    return answer === undefined || !isRefused(answer);
+  });
+  const use = async (check: string, wanted: Wanted, all = accepted) => {
+    if ("skipped" in wanted) skip(check, wanted.skipped);
+    else await each(all, (target) => judge.mustRefuse(target, check, bearer(wanted.token)));
+  };
+
+  const scoped = accepted.filter(({ operation }) => needsScope(operation));
+  if (scoped.length === 0) skip("missing-scope", "No operation requires a scope.");
+  for (const target of scoped) await use("missing-scope", await credentials.withoutScopeOf(target.operation), [target]);
+
+  await use("other-audience", credentials.otherAudience);
+
+  const { token: sessionToken, revoke } = credentials.session;
+  await revoke();
+  await sleep(revocationSeconds);
+  await use("revoked-token", { token: sessionToken });
+
+  const { token, lifetimeSeconds } = credentials.valid;
+  const seconds = lifetimeSeconds + leewaySeconds;
+  if (seconds > waitSeconds) return skip("expired-token", `To wait until it has expired, use --wait ${seconds}.`);
+  await sleep(seconds);
+  await use("expired-token", { token });
+}
+
+/** Whether an operation has no alternative without scopes. */
+const needsScope = ({ alternatives }: Operation): boolean => alternatives.every((scopes) => scopes.length > 0);
