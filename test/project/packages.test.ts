@@ -1,6 +1,6 @@
 /** Each published package, installed from its archive: it compiles, runs and bundles, and needs nothing of the others. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
@@ -32,6 +32,8 @@ for (const { name, filename } of packages) {
 for (const name of ["openapi-fetch", "openapi-typescript-helpers", "yaml"]) {
   await cp(join("node_modules", name), installed(name), { recursive: true });
 }
+// Whoever uses an adapter has installed its framework.
+await symlink(resolve("node_modules/fastify"), installed("fastify"));
 await writeFile(join(consumer, "package.json"), JSON.stringify({ name: "consumer", type: "module" }));
 
 const fixture = (name: string) => readFile(join("test/fixtures/client", name), "utf8");
