@@ -178,8 +178,9 @@ export const problems = {
   "unsupported-media-type": {
     status: 415,
     title: "Unsupported media type",
-    meaning: "The body is not JSON in UTF-8, or it is compressed.",
-    remedy: "Send Content-Type: application/json and an uncompressed body.",
+    meaning: "The body does not have the media type that the operation declares, is not UTF-8, or is compressed.",
+    remedy:
+      "Send Content-Type: application/json and an uncompressed body. The operations below /oauth/ take application/x-www-form-urlencoded.",
   },
   "password-refused": {
     status: 422,

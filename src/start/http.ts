@@ -17,6 +17,7 @@ import { listen, type RunningServer, type ServerOptions } from "../http/server.t
 import type { Certificate } from "../http/tls.ts";
 import { packageFile } from "../lib/package.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
+import { oauthPaths } from "../openapi/oauthPaths.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
@@ -65,7 +66,7 @@ export async function openHttp(
   const app = await createWarmApp(context, earlier, { ...compiled, authenticator, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
-  const options = serverOptions(config, certificate, earlier.observability);
+  const options = serverOptions(config, certificate, earlier.observability, contract);
   const server = await listen(app, options, log).catch(cannotListen("", host, port));
   lifecycle.add("servers", "server", server.close);
   lifecycle.add("servers", "revocation feed", earlier.keys.revocationFeed.stop);
@@ -156,6 +157,7 @@ function serverOptions(
   config: Config,
   certificate: Certificate | undefined,
   { metrics }: Observability,
+  { operations }: Contract,
 ): ServerOptions {
   const perNetwork = config.maxConnectionsPerNetwork ?? shareOfOneNetwork(config.maxConnections);
   return {
@@ -170,6 +172,7 @@ function serverOptions(
     onConnectionRefused: metrics?.connectionRefused,
     isBehindProxy: config.trustProxy !== undefined,
     base: basePath(config.publicUrl),
+    isOAuthPath: oauthPaths(operations),
   };
 }
 

@@ -5,6 +5,7 @@ import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
+import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
 import { forwardAuth } from "./forwardAuth.ts";
@@ -46,4 +47,5 @@ export const mutations: readonly Mutation[] = [
   ...probe,
   ...client,
   ...verify,
+  ...contractGuard,
 ];
