@@ -1,8 +1,9 @@
 /** Responds with a problem to requests that Node's parser rejects. */
 import { randomUUID } from "node:crypto";
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
+import { oauthError } from "../problems/oauthErrors.ts";
 import { Problem } from "../problems/problems.ts";
 import { securityHeaders } from "./securityHeaders.ts";
 
@@ -11,19 +12,25 @@ const lingerMs = 1_000;
 /** Node's code for a request that arrives too slowly. */
 export const timeoutCode = "ERR_HTTP_REQUEST_TIMEOUT";
 
-/** @param method of the request, if it is known: the response to HEAD has no body */
-export type Refuse = (socket: Socket, code: string, method?: string) => void;
+/** @param request what is known of it: the response to HEAD has no body */
+export type Refuse = (socket: Socket, code: string, request?: Pick<IncomingMessage, "method" | "url">) => void;
 
-/**
- * Writes a 400 or a 408 to the socket and closes it, because the rest of the connection cannot be parsed.
- * @param base the path of `PUBLIC_URL`
- */
-export function refusal(log?: Logger, base = ""): Refuse {
-  return (socket, code, method) => {
+export type RefusalOptions = {
+  /** The path of `PUBLIC_URL`. */
+  base?: string;
+  /** Whether the errors of a request target have the form of OAuth (RFC 6749, section 5.2). */
+  isOAuthPath?(target: string): boolean;
+};
+
+/** Writes a 400 or a 408 to the socket and closes it, because the rest of the connection cannot be parsed. */
+export function refusal(log?: Logger, { base = "", isOAuthPath = () => false }: RefusalOptions = {}): Refuse {
+  return (socket, code, { method, url = "" } = {}) => {
     if (!socket.writable) return;
     const id = randomUUID();
     const problem = problemOf(code);
-    const body = JSON.stringify(problem.body(id, base));
+    const isOAuth = isOAuthPath(url);
+    const described = problem.body(id, base);
+    const body = JSON.stringify(isOAuth ? oauthError(problem, described) : described);
     log?.info({ req: { id, address: socket.remoteAddress }, problem: problem.slug, code }, "request refused");
     socket.end(
       [
@@ -31,7 +38,7 @@ export function refusal(log?: Logger, base = ""): Refuse {
         ...securityHeaders.map(([name, value]) => `${name}: ${value}`),
         `X-Request-Id: ${id}`,
         "Cache-Control: no-store",
-        "Content-Type: application/problem+json; charset=utf-8",
+        `Content-Type: application/${isOAuth ? "json" : "problem+json"}; charset=utf-8`,
         `Content-Length: ${Buffer.byteLength(body)}`,
         "Connection: close",
         "",

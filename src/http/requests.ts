@@ -99,7 +99,7 @@ export function serveRequests(
     if (closing.has(socket)) return;
     closing.add(socket);
     const newest = connectionOf(socket).unfinished.at(-1);
-    afterResponse(socket, newest, () => refuse(socket, code, method));
+    afterResponse(socket, newest, () => refuse(socket, code, method === undefined ? {} : { method }));
   }
 
   /** The body of the newest request cannot be read, or has not arrived in time. */
@@ -120,7 +120,7 @@ export function serveRequests(
     if (request.listenerCount("error") > 0) return void request.emit("error", problemOf(code));
     const before = unfinished.at(-2);
     afterResponse(socket, before, () => {
-      if (!response.headersSent) refuse(socket, code, request.method);
+      if (!response.headersSent) refuse(socket, code, request);
     });
   }
 

@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import { type ConnectionLimit, type ConnectionLimits, limitConnections } from "./connectionLimits.ts";
 import { trackConnections } from "./connections.ts";
 import { originForm } from "./framing.ts";
-import { refusal } from "./refusal.ts";
+import { type RefusalOptions, refusal } from "./refusal.ts";
 import { closeAfter, serveRequests } from "./requests.ts";
 import { type Certificate, watchCertificate } from "./tls.ts";
 
@@ -19,7 +19,7 @@ const acceptTimeoutMs = 2_000;
 /** How many seconds in total a client may stall a response. Long responses are written in chunks of 64 KiB. */
 const readerTimeoutSeconds = 2;
 
-export type ServerOptions = {
+export type ServerOptions = RefusalOptions & {
   host: string;
   port: number;
   /** For HTTPS. */
@@ -30,8 +30,6 @@ export type ServerOptions = {
   onConnectionRefused?: ((limit: ConnectionLimit) => void) | undefined;
   /** Whether the port belongs to this process only, and not to all workers. */
   isPrivate?: boolean;
-  /** Path of `PUBLIC_URL`, for the types of problems. */
-  base?: string;
 };
 
 export type RunningServer = {
@@ -49,7 +47,7 @@ export type RunningServer = {
 
 /** @throws the system's error, such as EADDRINUSE */
 export async function listen(app: Express, options: ServerOptions, log: Logger): Promise<RunningServer> {
-  const { host, port, certificate, isBehindProxy = false, connectionLimits, isPrivate = false, base } = options;
+  const { host, port, certificate, isBehindProxy = false, connectionLimits, isPrivate = false } = options;
   const limits = {
     // The app responds with a problem.
     requireHostHeader: false,
@@ -72,7 +70,7 @@ export async function listen(app: Express, options: ServerOptions, log: Logger):
   if (connectionLimits) limitConnections(server, connectionLimits, log, options.onConnectionRefused);
   const connections = trackConnections(server, log);
   let isDraining = false;
-  const unfinished = serveRequests(server, connections, refusal(log, base), (request, response) => {
+  const unfinished = serveRequests(server, connections, refusal(log, options), (request, response) => {
     if (isDraining) closeAfter(response);
     request.url = originForm(request.url ?? "") ?? noTarget;
     app(request, response);

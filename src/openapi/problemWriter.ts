@@ -9,6 +9,7 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { inUtf8, type Operation } from "./contract.ts";
 import { challenges, scopeChallenge } from "./guard.ts";
+import { oauthPaths } from "./oauthPaths.ts";
 import { joinHeaders, type OutgoingResponse, send } from "./response.ts";
 import type { ResponseCheck } from "./responseCheck.ts";
 
@@ -35,23 +36,19 @@ type Parts = {
 
 export function problemWriter(parts: Parts): ProblemWriter {
   const { report, check, transportHeaders, operations = [], base = "" } = parts;
-  const oauthFolders = [...new Set(operations.filter(({ hasOAuthErrors }) => hasOAuthErrors).map(folderOf))];
-  const hasOAuthErrors = (request: Request, operation: Operation | undefined): boolean =>
-    operation ? operation.hasOAuthErrors : oauthFolders.some((folder) => request.url.startsWith(folder));
+  const isOAuthPath = oauthPaths(operations);
 
   const respond = (problem: Problem, request: Request, operation: Operation | undefined): OutgoingResponse => {
     const { id } = requestContext();
     const challengesOf = challengesFor(problem, operation, request);
     const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...headersOf(problem) };
     const body = problem.body(id, base);
-    const isOAuth = hasOAuthErrors(request, operation);
+    const isOAuth = operation ? operation.hasOAuthErrors : isOAuthPath(request.url);
+    const undeclaredHeaders = isOAuth ? oauthErrorHeaders : problemHeaders;
+    const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders;
     return {
       status: problem.status,
-      headers: joinHeaders(
-        isOAuth ? oauthErrorHeaders : problemHeaders,
-        [...transportHeaders(request), "X-Request-Id", id],
-        own,
-      ),
+      headers: joinHeaders(fixedHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
       body: JSON.stringify(isOAuth ? oauthError(problem, body) : body),
     };
   };
@@ -69,9 +66,6 @@ export function problemWriter(parts: Parts): ProblemWriter {
     else send(response, outgoing);
   };
 }
-
-/** `/oauth/` for `/oauth/revoke`. */
-const folderOf = ({ path }: Operation): string => path.slice(0, path.lastIndexOf("/") + 1);
 
 const errorHeaders = (contentType: string): readonly string[] => [
   ...securityHeaders.flat(),
@@ -116,5 +110,6 @@ const undecodable = (error: unknown): Problem | undefined =>
 
 function challengesFor(problem: Problem, operation: Operation | undefined, request: Request): string[] | undefined {
   if (problem.status !== 401 || !operation) return undefined;
-  return challenges(operation, problem, request.headers["sec-fetch-dest"] as string | undefined);
+  const schemes = requestContext().acceptedSchemes ?? operation.schemes;
+  return challenges(schemes, problem, request.headers["sec-fetch-dest"] as string | undefined);
 }

@@ -91,6 +91,14 @@ export const problems = {
     remedy:
       "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
   },
+  "undeclared-operation": {
+    status: 403,
+    title: "The operation is not declared",
+    meaning:
+      "A proxy asked whether a request may pass to an API. The contract of the API does not declare this method and path, the path can be read in more than one way, or a header asks the API to perform another operation.",
+    remedy:
+      "Compare the request with the contract of the API. If the API has the operation, add it to the contract, and update the registered API.",
+  },
   "not-found": {
     status: 404,
     title: "Not found",
@@ -170,8 +178,9 @@ export const problems = {
   "unsupported-media-type": {
     status: 415,
     title: "Unsupported media type",
-    meaning: "The body is not JSON in UTF-8, or it is compressed.",
-    remedy: "Send Content-Type: application/json and an uncompressed body.",
+    meaning: "The body does not have the media type that the operation declares, is not UTF-8, or is compressed.",
+    remedy:
+      "Send Content-Type: application/json and an uncompressed body. The operations below /oauth/ take application/x-www-form-urlencoded.",
   },
   "password-refused": {
     status: 422,

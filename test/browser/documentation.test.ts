@@ -338,8 +338,10 @@ describe.each(["light", "dark"] as const)("where the system prefers %s", (colorS
     }
     let shown = "curl";
     await goTo(page, "#/users/changepassword");
+    const part = page.locator('[data-section-id="/users/changepassword"]').first();
     for (const language of ["JavaScript", "Python", "Go"]) {
-      await page.getByRole("button", { name: shown, exact: true }).first().click();
+      // Not the first button of the page: the menu of another operation may open outside of the window.
+      await part.getByRole("button", { name: shown, exact: true }).click();
       await page.getByRole("menuitem", { name: language }).click();
       await page.getByRole("button", { name: language, exact: true }).first().waitFor();
       expect(await page.evaluate(faintTexts), language).toEqual([]);

@@ -105,8 +105,8 @@ export const isObject = (value: unknown): value is Members =>
 export const isText = (value: unknown, maxLength: number): value is string =>
   typeof value === "string" && value !== "" && value.length <= maxLength && value.isWellFormed();
 
-/** The largest epoch of Latchkey (a Postgres `integer`). */
-const maxEpoch = 2_147_483_647;
+/** The largest minimum epoch, a Postgres `integer`. It revokes every token of its subject: no token has this epoch. */
+export const maxEpoch = 2_147_483_647;
 
 export const isEpoch = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxEpoch;

@@ -1,7 +1,7 @@
 /** `@latchkey/verify/testing`: tokens and API keys for the tests of your service, without a Latchkey. */
 import { generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
 import { checksumOf } from "./apiKeys.ts";
-import { type Fetch, isObject, parseJson } from "./json.ts";
+import { type Fetch, isObject, maxEpoch, parseJson } from "./json.ts";
 import type { Verifier, VerifierOptions } from "./options.ts";
 import { createVerifier } from "./verifier.ts";
 
@@ -46,7 +46,6 @@ export type TestIssuer = {
 
 const userId = "00000000-0000-4000-8000-000000000001";
 const clientId = "latchkey";
-const maxEpoch = 2_147_483_647;
 
 /** Makes an issuer with a key of its own. */
 export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {

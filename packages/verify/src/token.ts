@@ -1,5 +1,5 @@
 /** Access tokens (RFC 9068): parsing, the checks that depend on nothing but the token, and the principal. */
-import { isEpoch, isObject, isText, parseJson } from "./json.ts";
+import { isEpoch, isObject, isText, maxEpoch, parseJson } from "./json.ts";
 import type { Principal } from "./principal.ts";
 import { decodeBase64url, isKeyId } from "./signature.ts";
 
@@ -61,7 +61,7 @@ function parseClaims(claims: Readonly<Record<string, unknown>>, issuer: string, 
   const { iss, aud, sub, client_id: clientId, username, iat, nbf = 0, exp, jti, sid, epoch } = claims;
   const isExpected = iss === issuer && aud === audience;
   if (!isExpected || !isName(sub) || !isName(clientId) || !isName(username) || !isName(jti)) return undefined;
-  if (!isTime(iat) || !isTime(nbf) || !isTime(exp) || !isEpoch(epoch)) return undefined;
+  if (!isTime(iat) || !isTime(nbf) || !isTime(exp) || !isTokenEpoch(epoch)) return undefined;
   if (sid !== undefined && !isName(sid)) return undefined;
   // A token for Latchkey itself has no limits, and nothing that the limits depend on.
   const isOwn = audience === issuer;
@@ -88,6 +88,9 @@ const isName = (value: unknown): value is string => isText(value, maxTextLength)
 const isTime = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxSeconds;
 
+/** Whoever has stolen a signing key can choose the epoch. Its revocation revokes every epoch but the largest. */
+const isTokenEpoch = (value: unknown): value is number => isEpoch(value) && value < maxEpoch;
+
 /** @returns `undefined` if the value is not a list of scopes that single spaces separate */
 export function parseScopes(value: unknown): ReadonlySet<string> | undefined {
   if (value === "") return new Set();
@@ -105,7 +108,7 @@ function parseEpochs(value: unknown): ReadonlyMap<string, number> | undefined {
   if (entries.length > maxItems) return undefined;
   const epochs = new Map<string, number>();
   for (const [subject, epoch] of entries) {
-    if (!isName(subject) || !isEpoch(epoch)) return undefined;
+    if (!isName(subject) || !isTokenEpoch(epoch)) return undefined;
     epochs.set(subject, epoch);
   }
   return epochs;
