@@ -2,10 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
-import { auditStore } from "../../src/audit/store.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
-import { openDatabase } from "../../src/database/database.ts";
-import { afterTest } from "../support/afterTest.ts";
 import type { Received } from "../support/client.ts";
 import { password, startTestService } from "../support/service.ts";
 
