@@ -73,6 +73,8 @@ export type FakeLatchkey = {
   entries: Entry[];
   /** Resolves when this number of requests of a path have come since the start. */
   untilRequested(path: string, count: number): Promise<void>;
+  /** Resolves when a verifier has read all entries. */
+  untilRead(): Promise<void>;
 };
 
 /** Starts a server that answers as Latchkey does until a test replaces an answer. */
@@ -128,17 +130,21 @@ export async function startFakeLatchkey(keys: readonly SigningKey[]): Promise<Fa
       entries.push({ subject, minimum_epoch: minimumEpoch, expires_at: expiresAt });
       for (const end of held) end();
     },
-    untilRequested: (path, count) =>
-      new Promise((resolve) => {
-        const observe = () => {
-          if (requests.filter((request) => request.path === path).length < count) return;
-          observers.delete(observe);
-          resolve();
-        };
-        observers.add(observe);
-        observe();
-      }),
+    untilRequested: (path, count) => until(() => requests.filter((request) => request.path === path).length >= count),
+    untilRead: () => until(() => requests.some(({ query }) => Number(query["after"] ?? -1) >= entries.length)),
   };
+
+  function until(isTrue: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const observe = () => {
+        if (!isTrue()) return;
+        observers.delete(observe);
+        resolve();
+      };
+      observers.add(observe);
+      observe();
+    });
+  }
 }
 
 /** A page of the revocation list that was complete at the time of the response. */

@@ -46,10 +46,12 @@ const maxPageBytes = 16_777_216;
 const attemptIntervalMs = 1_000;
 /** After a response that time alone does not heal, such as a rejected credential. */
 const rejectedIntervalMs = 10_000;
-/** From the start of a request that returns no entries to the next one. Such a response can come at once. */
+/** Between the starts of requests if a response has no entries although it could have waited for some. */
 const emptyIntervalMs = 250;
 /** The same if there is more. Latchkey lets a follower that may have lost its rights ask again. */
 const emptyPageIntervalMs = 50;
+/** From a failure of a request that waited to the next attempt, if another one failed shortly before. */
+const failureIntervalMs = 500;
 const maxCursorLength = 4_096;
 
 export function followRevocations(options: RevocationFeedOptions): RevocationFeed {
@@ -65,20 +67,23 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
   let completeAtWallMs = -Infinity;
   /** The number of calls of `reload`. An answer to a request from before the last call does not make the list complete. */
   let reloads = 0;
-  let wakeUp = () => {};
+  /** Ends the held request, or the pause between requests. */
+  let endWait = () => {};
+  let wasWoken = false;
+  let failedAtMs = -Infinity;
   let wokenAtMs = -Infinity;
   let resolveLoaded = () => {};
   const loaded = new Promise<void>((resolve) => {
     resolveLoaded = resolve;
   });
 
-  const request = async (waits: number, signal: AbortSignal): Promise<Answer> => {
-    const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waits) });
+  const request = async (wait: number, idleTimeoutMs: number, signal: AbortSignal): Promise<Answer> => {
+    const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(wait) });
     const sentAtMs = performance.now();
     const body = await fetchJson(fetch, `${url}?${query}`, {
       headers: { Authorization: authorization },
-      idleTimeoutMs: waits > 0 ? waits * 1000 + graceMs : pageIdleMs,
-      timeoutMs: waits * 1000 + pageTimeoutMs,
+      idleTimeoutMs,
+      timeoutMs: wait * 1000 + pageTimeoutMs,
       maxBytes: maxPageBytes,
       signal,
     });
@@ -103,11 +108,11 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
     const cancel = new AbortController();
     const onClose = () => cancel.abort(closing.signal.reason);
     closing.signal.addEventListener("abort", onClose, { once: true });
-    wakeUp = () => cancel.abort(new Woken());
+    endWait = () => cancel.abort(new Error("The request was replaced."));
     try {
-      return await request(waitSeconds, cancel.signal);
+      return await request(waitSeconds, waitSeconds * 1000 + graceMs, cancel.signal);
     } finally {
-      wakeUp = () => {};
+      endWait = () => {};
       closing.signal.removeEventListener("abort", onClose);
     }
   };
@@ -147,7 +152,7 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
       const attempt = () => {
         schedule(attemptIntervalMs);
         const attemptAfter = after;
-        request(0, cancel.signal).then(
+        request(0, pageIdleMs, cancel.signal).then(
           (answer) => {
             end();
             resolve(answer);
@@ -167,12 +172,15 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
   };
 
   const next = async (isFollowing: boolean): Promise<Answer> => {
-    if (!isFollowing) return recover();
+    if (!isFollowing || wasWoken) return recover();
     try {
       return await poll();
     } catch (error) {
       if (isExpiredCursor(error)) restart();
-      else if (!closing.signal.aborted && !(error instanceof Woken)) onOutcome(error);
+      else if (!closing.signal.aborted && !wasWoken) onOutcome(error);
+      const failedBeforeMs = failedAtMs;
+      failedAtMs = performance.now();
+      await pause(failedBeforeMs + failureIntervalMs - failedAtMs);
       return recover();
     }
   };
@@ -182,28 +190,30 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
       const startedMs = performance.now();
       const readReloads = reloads;
       const answer = await next(isFollowing);
+      wasWoken = false;
       if (readReloads !== reloads) {
         isFollowing = false;
         continue;
       }
       accept(answer);
       onOutcome(undefined);
+      const intervalMs = answer.hasMore ? emptyPageIntervalMs : isFollowing ? emptyIntervalMs : 0;
+      if (answer.entries.length === 0) await pause(startedMs + intervalMs - performance.now());
       isFollowing = !answer.hasMore;
-      const intervalMs = answer.entries.length > 0 ? 0 : answer.hasMore ? emptyPageIntervalMs : emptyIntervalMs;
-      await pause(startedMs + intervalMs - performance.now());
     }
   };
   const pause = (ms: number): Promise<void> =>
     ms <= 0 || closing.signal.aborted
       ? Promise.resolve()
       : new Promise((resolve) => {
-          const end = () => {
+          endWait = () => {
+            endWait = () => {};
             clearTimeout(timer);
-            closing.signal.removeEventListener("abort", end);
+            closing.signal.removeEventListener("abort", endWait);
             resolve();
           };
-          const timer = setTimeout(end, ms);
-          closing.signal.addEventListener("abort", end, { once: true });
+          const timer = setTimeout(endWait, ms);
+          closing.signal.addEventListener("abort", endWait, { once: true });
         });
 
   const following = follow().catch((error: unknown) => {
@@ -211,10 +221,8 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
   });
 
   const wake = () => {
-    const nowMs = performance.now();
-    if (nowMs - wokenAtMs < attemptIntervalMs) return;
-    wokenAtMs = nowMs;
-    wakeUp();
+    wasWoken = true;
+    endWait();
   };
 
   return {
@@ -222,13 +230,18 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
     isLoaded: () => completeAtMs !== -Infinity,
     cursor: () => lastCursor,
     stalenessMs: (nowMs) => Math.max(performance.now() - completeAtMs, nowMs - completeAtWallMs),
-    wake,
+    wake() {
+      const nowMs = performance.now();
+      if (nowMs - wokenAtMs < attemptIntervalMs) return;
+      wokenAtMs = nowMs;
+      wake();
+    },
     reload() {
       reloads += 1;
       completeAtMs = -Infinity;
       completeAtWallMs = -Infinity;
       restart();
-      wakeUp();
+      wake();
     },
     close() {
       closing.abort(new Error("The verifier is closed."));
@@ -236,9 +249,6 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
     },
   };
 }
-
-/** Why a held request was cancelled. */
-class Woken extends Error {}
 
 const isExpiredCursor = (error: unknown): boolean => error instanceof StatusError && error.status === 410;
 
