@@ -19,7 +19,15 @@ import { measureStartup } from "./startup.ts";
 import { targets } from "./targets.ts";
 import { measureVerifier } from "./verifier.ts";
 
-const workloads: Workload[] = ["check", "check-basic", "first-check", "sign-in", "refresh", "registration"];
+const workloads: Workload[] = [
+  "check",
+  "check-basic",
+  "first-check",
+  "sign-in",
+  "refresh",
+  "registration",
+  "guarded-route",
+];
 const parts = ["startup", ...workloads, "verifier", "data-volume"] as const;
 type Part = (typeof parts)[number];
 

@@ -5,7 +5,14 @@ import { password } from "./database.ts";
 import type { HttpRequest } from "./load/protocol.ts";
 
 /** A kind of request that is measured. */
-export type Workload = "check" | "check-basic" | "first-check" | "sign-in" | "refresh" | "registration";
+export type Workload =
+  | "check"
+  | "check-basic"
+  | "first-check"
+  | "sign-in"
+  | "refresh"
+  | "registration"
+  | "guarded-route";
 
 export type Program = {
   name: string;
@@ -90,6 +97,16 @@ const betterAuth: Program = {
   expectedBody: /@example.com/,
 };
 
+const fastify: Program = {
+  name: "Fastify",
+  script: compiled("programs/fastify"),
+  workloads: ["guarded-route"],
+  signIn: () => get("/token"),
+  credential: ({ token }) => `Bearer ${token}`,
+  check: (authorization) => get("/v1/things17/4711", { authorization }),
+  expectedBody: /Hello/,
+};
+
 export const programs: Program[] = [
   {
     name: "node:http",
@@ -163,6 +180,8 @@ export const programs: Program[] = [
     check: (authorization) => get("/api/resource", { authorization }),
     expectedBody: /Hello/,
   },
+  fastify,
+  { ...fastify, name: "Fastify, contract guard", settings: { GUARD: "on" } },
   {
     name: "oidc-provider, introspection",
     script: compiled("programs/oidc-provider"),

@@ -92,6 +92,20 @@ export function targets({ comparisons, startups, verifiers }: BenchmarkReport): 
         isAbsolute: true,
       },
     ]),
+    ...nodes
+      .filter((node) => result("guarded-route", node, "Fastify"))
+      .map(
+        (node): Target => ({
+          what: `Node ${node}: guarded-route, CPU of Fastify / CPU with the contract guard`,
+          ...figures(
+            (one: Result, other: Result) => quotients(one.cpu, other.cpu),
+            result("guarded-route", node, "Fastify"),
+            result("guarded-route", node, "Fastify, contract guard"),
+          ),
+          bound: 0.85,
+          kind: "at least",
+        }),
+      ),
     ...comparisons
       .filter(({ byDataVolume }) => byDataVolume)
       .flatMap(({ workload, node, results: [smallest, ...larger] }) =>

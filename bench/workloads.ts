@@ -14,6 +14,7 @@ const connections: Record<Workload, number> = {
   "sign-in": 8,
   refresh: 16,
   registration: 8,
+  "guarded-route": 16,
 };
 
 export const connectionsOf = (workload: Workload): number => connections[workload];
@@ -26,6 +27,7 @@ export const titles: Record<Workload, string> = {
   "sign-in": "Sign-in: password to token",
   refresh: "Refresh",
   registration: "Registration",
+  "guarded-route": "Route of a service with 200 operations",
 };
 
 /** Registers users, so that they can sign in. */
@@ -51,6 +53,7 @@ export async function prepare(
   async function load(): Promise<Pick<LoadSpec, "requests" | "refreshTokens" | "apiKeys">> {
     switch (workload) {
       case "check":
+      case "guarded-route":
         return { requests: await accepted((await credentials()).map(program.check)) };
       case "check-basic": {
         const tokens = (await credentials()).map((bearer) => bearer.slice("Bearer ".length));

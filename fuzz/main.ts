@@ -83,7 +83,9 @@ async function fuzzOwnService(
   }
 }
 
-const isCompleteRun = ({ promises, path }: Arguments) => promises === undefined && path === undefined;
+function isCompleteRun({ promises, path }: Arguments): boolean {
+  return promises === undefined && path === undefined;
+}
 
 function optionsOf(api: Api, { requests, seed, path, promises, admin }: Arguments) {
   return {

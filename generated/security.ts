@@ -40,6 +40,7 @@ export const security = {
   getApi: [{"basicAuth":["apis:read"]},{"bearerAuth":["apis:read"]},{"apiKeyAuth":["apis:read"]}],
   updateApi: [{"basicAuth":["apis:write"]},{"bearerAuth":["apis:write"]},{"apiKeyAuth":["apis:write"]}],
   deleteApi: [{"basicAuth":["apis:write"]},{"bearerAuth":["apis:write"]},{"apiKeyAuth":["apis:write"]}],
+  forwardAuth: [{"basicAuth":[]},{"bearerAuth":[]},{"apiKeyAuth":[]},{}],
   getResource: [{"basicAuth":[]},{"bearerAuth":[]},{"apiKeyAuth":[]}],
   getJwks: [],
   getServerMetadata: [],

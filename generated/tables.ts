@@ -25,6 +25,7 @@ export type ApisRow = {
   name: string;
   scopes: unknown;
   token_ttl_seconds: number | null;
+  contract: string | null;
   version: number;
   created_at: Date;
   updated_at: Date;
@@ -147,7 +148,7 @@ declare module "knex/types/tables.js" {
   interface Tables {
     api_key_secrets: Knex.CompositeTableType<ApiKeySecretsRow, Optional<ApiKeySecretsRow, "created_at" | "expires_at" | "last_used_at" | "last_used_network">>;
     api_keys: Knex.CompositeTableType<ApiKeysRow, Optional<ApiKeysRow, "created_at" | "expires_at">>;
-    apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "version" | "created_at" | "updated_at">>;
+    apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "contract" | "version" | "created_at" | "updated_at">>;
     audit_events: Knex.CompositeTableType<AuditEventsRow, Optional<AuditEventsRow, "id" | "occurred_at" | "actor_id" | "actor_name" | "subject_id" | "subject_name" | "address" | "request_id" | "details">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;

@@ -1,6 +1,6 @@
 /** Builds after `npm install`, if the development packages are installed. A production installation has none. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const isInstalled = (name) => {
@@ -11,18 +11,13 @@ const isInstalled = (name) => {
   }
 };
 
-/** Without this link, `npx latchkey` in this folder would install and build the project a second time. */
-function linkCommand() {
-  chmodSync("dist/src/main.js", 0o755);
-  mkdirSync("node_modules/.bin", { recursive: true });
-  rmSync("node_modules/.bin/latchkey", { force: true });
-  symlinkSync("../../dist/src/main.js", "node_modules/.bin/latchkey");
-}
+const isBuilt = existsSync("dist/src/main.js");
+/** The first `npx latchkey` in this folder installs the folder as a package. Another build would take half a minute. */
+const isForNpx = process.env.npm_command === "exec" && isBuilt;
 
-if (["typescript", "tsx/package.json", "@redocly/cli/package.json"].every(isInstalled)) {
+if (["typescript", "tsx/package.json", "@redocly/cli/package.json"].every(isInstalled) && !isForNpx) {
   process.exitCode = spawnSync("npm run --silent build", { shell: true, stdio: "inherit" }).status ?? 1;
-  if (process.exitCode === 0 && process.platform !== "win32") linkCommand();
-} else if (!existsSync("dist/src/main.js")) {
+} else if (!isBuilt) {
   console.error("latchkey: not built, because the development packages are not installed.");
   console.error("          Run npm ci and then npm prune --omit=dev, or install the archive that npm pack creates.");
 }

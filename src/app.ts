@@ -14,7 +14,7 @@ import { securityHeaders, strictTransportSecurity } from "./http/securityHeaders
 import { reportProblem, requestLog } from "./observability/log.ts";
 import type { Handlers } from "./openapi/binding.ts";
 import type { Contract } from "./openapi/contract.ts";
-import { dispatch } from "./openapi/dispatch.ts";
+import { type Dispatch, dispatch } from "./openapi/dispatch.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import { problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts";
 import type { ResponseCheck } from "./openapi/responseCheck.ts";
@@ -35,7 +35,7 @@ type ApiParts = {
 
 /** The operations of the contract, without the middleware around them. */
 export type Api = Pick<ApiParts, "contract" | "config"> & {
-  serve: RequestHandler;
+  dispatch: Dispatch;
   writeProblem: ReturnType<typeof problemWriter>;
   transportHeaders: TransportHeaders;
   base: string;
@@ -52,7 +52,7 @@ export function createApi({ contract, handlers, validate, authenticator, config,
     operations: contract.operations,
     base,
   });
-  const serve = dispatch({
+  const dispatcher = dispatch({
     contract,
     handlers,
     validate,
@@ -63,7 +63,7 @@ export function createApi({ contract, handlers, validate, authenticator, config,
     writeProblem,
     described: config.documentation ? `at ${base}/docs and in ${base}/openapi.yaml` : undefined,
   });
-  return { contract, config, serve, writeProblem, transportHeaders, base };
+  return { contract, config, dispatch: dispatcher, writeProblem, transportHeaders, base };
 }
 
 /** Observers of each request: log, metrics and traces. */
@@ -76,7 +76,7 @@ type Observers = {
 };
 
 export function createApp(
-  { contract, config, serve, writeProblem, transportHeaders, base }: Api,
+  { contract, config, dispatch, writeProblem, transportHeaders, base }: Api,
   { log, countRequests, trace }: Observers,
 ): Express {
   const app = createExpress(config.trustProxy);
@@ -88,8 +88,12 @@ export function createApp(
   if (trace) app.use(trace);
   app.use(checkFraming);
   if (config.corsOrigins) app.use(protectPreflights(transportHeaders), allowOrigins(config.corsOrigins));
-  app.use(serve);
-  const respondToError: ErrorRequestHandler = (error, _request, response, _next) => writeProblem(error, response);
+  app.use(dispatch.serve);
+  const respondToError: ErrorRequestHandler = (error, request, response, _next) => {
+    const operation = dispatch.find(request);
+    requestContext().operation = operation;
+    writeProblem(error, response, operation);
+  };
   app.use(respondToError);
   return app;
 }
@@ -122,9 +126,10 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
   const warnAboutProxy = proxyWarning(trustProxy, log);
   return (request, response, next) => {
     // Express would parse X-Forwarded-For, and ignore it.
-    const address = trustProxy === undefined ? request.socket.remoteAddress : clientAddress(request);
+    const { remoteAddress } = request.socket;
+    const address = trustProxy === undefined ? remoteAddress : clientAddress(request);
     const onClose = (listener: () => void) => void (response.closed ? listener() : response.once("close", listener));
-    const context = createRequestContext(address, userAgentOf(request), onClose);
+    const context = createRequestContext(address, userAgentOf(request), { peer: remoteAddress, onClose });
     logRequest(context, request, response);
     warnAboutProxy(request, address);
     runInRequest(context, next);

@@ -6,7 +6,7 @@ import type { Access } from "./access/rights.ts";
 import type { VerifyApiKey } from "./apiKeys/verification/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
-import type { TokenPrincipal } from "./principal.ts";
+import type { AnyTokenPrincipal, ApiTokenPrincipal } from "./principal.ts";
 import { Problem } from "./problems/problems.ts";
 import { clientNetworks } from "./requestContext.ts";
 import type { Revocations } from "./revocations/revocations.ts";
@@ -16,20 +16,26 @@ import type { Users } from "./users/users.ts";
 type Parts = {
   access: Pick<Access, "missingScopes" | "refuse">;
   users: Pick<Users, "signIn">;
-  tokens: Pick<AccessTokens, "verify">;
+  tokens: Pick<AccessTokens, "verify" | "verifyForApi">;
   verifyApiKey: VerifyApiKey;
   revocations: Pick<Revocations, "check">;
   audit: Audit;
 };
 
-export function createAuthenticator({ access, users, tokens, verifyApiKey, revocations, audit }: Parts): Authenticator {
-  const auditRefusal = (error: unknown, principal?: TokenPrincipal): never => {
+export type ServiceAuthenticator = Authenticator & {
+  /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
+  apiToken(token: string, audience: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+};
+
+export function createAuthenticator(parts: Parts): ServiceAuthenticator {
+  const { access, users, tokens, verifyApiKey, revocations, audit } = parts;
+  const auditRefusal = (error: unknown, principal?: AnyTokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
       audit("token-refused", { userId: principal?.userId, reason: error.slug });
     }
     throw error;
   };
-  const requireUnrevoked = (principal: TokenPrincipal): TokenPrincipal => {
+  const requireUnrevoked = <Principal extends AnyTokenPrincipal>(principal: Principal): Principal => {
     try {
       revocations.check(principal);
       return principal;
@@ -37,22 +43,24 @@ export function createAuthenticator({ access, users, tokens, verifyApiKey, revoc
       return auditRefusal(error, principal);
     }
   };
-  const verify = (token: string): TokenPrincipal | Promise<TokenPrincipal> => {
+  const check = <Principal extends AnyTokenPrincipal>(
+    verify: () => Principal | Promise<Principal>,
+  ): Principal | Promise<Principal> => {
+    let verified: Principal | Promise<Principal>;
     try {
-      return tokens.verify(token);
+      verified = verify();
     } catch (error) {
       return auditRefusal(error);
     }
+    return verified instanceof Promise
+      ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
+      : requireUnrevoked(verified);
   };
 
   return {
     password: (username, password) => users.signIn(username, password, clientNetworks()),
-    token(token) {
-      const verified = verify(token);
-      return verified instanceof Promise
-        ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
-        : requireUnrevoked(verified);
-    },
+    token: (token) => check(() => tokens.verify(token)),
+    apiToken: (token, audience) => check(() => tokens.verifyForApi(token, audience)),
     apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
     refuse: access.refuse,

@@ -32,11 +32,13 @@ import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
+import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
+import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
-import type { Handlers } from "./openapi/binding.ts";
+import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
@@ -59,6 +61,9 @@ import {
 import { changePassword, createUser, deleteUser, getCurrentUser, getUser } from "./users/handlers.ts";
 import type { Users } from "./users/users.ts";
 
+/** In bytes, of the operations whose bodies may be larger than all others: they may have the contract of an API. */
+export const bodyLimits: Partial<Record<OperationId, number>> = { createApi: 1_048_576, updateApi: 1_048_576 };
+
 /** What the handlers depend on. */
 export type HandlerDependencies = {
   access: Access;
@@ -68,6 +73,7 @@ export type HandlerDependencies = {
   apiKeys: ApiKeys;
   roles: Roles;
   apis: Apis;
+  forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
   keys: SigningKeys;
@@ -138,6 +144,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
+  forwardAuth: forwardAuth(dependencies.forwardAuth),
 
   listRevocations: listRevocations(dependencies.revocationFeed),
 

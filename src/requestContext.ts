@@ -5,7 +5,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { type Networks, networksOf } from "./networks.ts";
-import type { Principal } from "./principal.ts";
+import type { Scheme } from "./openapi/binding.ts";
+import type { ApiTokenPrincipal, Principal } from "./principal.ts";
 import type { ProblemSlug } from "./problems/catalogue.ts";
 import type { Problem } from "./problems/problems.ts";
 
@@ -15,6 +16,8 @@ export type RequestContext = {
   /** IP address of the client; `undefined` if a proxy forwards something else. */
   readonly address: string | undefined;
   readonly userAgent: string | undefined;
+  /** IP address of the other end of the connection: a proxy, or the client itself. */
+  readonly peer: string | undefined;
   /** When the request arrived, on the clock of `performance.now()`. */
   readonly startedAt: number;
   /** When the last database query must have ended, on the same clock. */
@@ -27,11 +30,13 @@ export type RequestContext = {
   /** `undefined` until the operation is found, and for requests outside the contract. */
   operation: { readonly id: string; readonly path: string } | undefined;
   /** `undefined` until the request is authenticated, and for open operations. */
-  principal: Principal | undefined;
+  principal: Principal | ApiTokenPrincipal | undefined;
   /** The user of credentials that are optional and do not have the scopes of the operation. The request continues without. */
-  withoutScopes: Principal | undefined;
+  withoutScopes: Principal | ApiTokenPrincipal | undefined;
   /** Why optional credentials are not valid. The request continues without. */
   refusal: Problem | undefined;
+  /** The schemes of the challenges in a 401. `undefined`: those of the operation. */
+  acceptedSchemes: readonly Scheme[] | undefined;
   /** The problem that the client gets. */
   problem: ProblemSlug | undefined;
   /** Why an internal error occurred. For the log only. */
@@ -47,13 +52,14 @@ const storage = new AsyncLocalStorage<RequestContext>();
 export function createRequestContext(
   address: string | undefined,
   userAgent: string | undefined,
-  onClose: RequestContext["onClose"] = () => {},
+  { peer = address, onClose = () => {} }: Partial<Pick<RequestContext, "peer" | "onClose">> = {},
 ): RequestContext {
   const startedAt = performance.now();
   return {
     id: randomUUID(),
     address,
     userAgent,
+    peer,
     startedAt,
     deadline: startedAt + databaseTimeoutMs,
     heldMs: 0,
@@ -63,6 +69,7 @@ export function createRequestContext(
     principal: undefined,
     withoutScopes: undefined,
     refusal: undefined,
+    acceptedSchemes: undefined,
     problem: undefined,
     cause: undefined,
     traceId: undefined,

@@ -3,6 +3,7 @@ import type { Audit } from "../audit/audit.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
+import { type GivenContract, readApiContract, requireScopesOfContract } from "./apiContract.ts";
 import { requireDisplayable } from "./displayText.ts";
 import { isOwnScope } from "./scopes.ts";
 
@@ -20,7 +21,11 @@ export type ApiDefinition = {
   tokenTtlSeconds: number | null;
 };
 
+/** What a client gives for a new API. */
+export type NewApi = ApiDefinition & { contract?: GivenContract | undefined };
+
 export type Api = ApiDefinition & {
+  hasContract: boolean;
   /** Drawn anew by each change. */
   version: number;
   createdAt: Date;
@@ -28,16 +33,24 @@ export type Api = ApiDefinition & {
 };
 
 /** What is absent stays as it is. */
-export type ApiChange = Partial<Omit<ApiDefinition, "audience">>;
+export type ApiChange = Partial<Omit<ApiDefinition, "audience">> & {
+  /** `null` removes it. */
+  contract?: GivenContract | null;
+};
+
+/** What a store is given: a contract is in the form that `readApiContract` returns. */
+type Stored<Definition> = Omit<Definition, "contract"> & { contract?: string | null };
 
 export type ApiStore = {
   /** In the order of their audiences. */
   list(limit: number, after: string | undefined): Promise<Api[]>;
   find(audience: string): Promise<Api | undefined>;
+  /** @returns the scopes and the contract; `undefined` if there is no such API */
+  findContract(audience: string): Promise<{ scopes: ApiScope[]; contract: string | null } | undefined>;
   /** @returns `undefined` if there is such an API */
-  insert(api: ApiDefinition): Promise<Api | undefined>;
+  insert(api: Stored<NewApi>): Promise<Api | undefined>;
   /** @returns the API and the revocation from the same transaction; `undefined` if there is no such API */
-  update(audience: string, change: ApiChange): Promise<{ api: Api; changed: Revocation } | undefined>;
+  update(audience: string, change: Stored<ApiChange>): Promise<{ api: Api; changed: Revocation } | undefined>;
   /** @returns the revocation from the same transaction; `undefined` if there is no such API */
   delete(audience: string): Promise<Revocation | undefined>;
 };
@@ -69,22 +82,23 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
     return api;
   }
 
-  /** @throws {Problem} `audience-taken`, `invalid-request` for scopes that an API cannot have */
-  async function create(definition: ApiDefinition): Promise<Api> {
+  /** @throws {Problem} `audience-taken`, `invalid-request` for scopes or a contract that an API cannot have */
+  async function create({ contract: given, ...definition }: NewApi): Promise<Api> {
     const { audience, name, scopes } = definition;
     requireDisplayable(name, "#/name");
     requireUsableNames(scopes);
-    const api = ownAudiences.includes(audience) ? undefined : await store.insert(definition);
+    const contract = given === undefined ? null : await readApiContract(given, namesOf(scopes));
+    const api = ownAudiences.includes(audience) ? undefined : await store.insert({ ...definition, contract });
     if (!api) throw new Problem("audience-taken");
     audit("api-created", { audience, scope: namesOf(scopes).join(" ") });
     return api;
   }
 
-  /** @throws {Problem} `not-found`, `invalid-request` for scopes that an API cannot have */
+  /** @throws {Problem} `not-found`, `invalid-request` for scopes or a contract that an API cannot have */
   async function update(audience: string, change: ApiChange): Promise<Api> {
     if (change.name !== undefined) requireDisplayable(change.name, "#/name");
     if (change.scopes) requireUsableNames(change.scopes);
-    const updated = await store.update(audience, change);
+    const updated = await store.update(audience, await withReadContract(audience, change));
     if (!updated) throw new Problem("not-found");
     enforce(updated.changed);
     audit("api-changed", { audience, scope: namesOf(updated.api.scopes).join(" ") });
@@ -97,6 +111,21 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
     if (!changed) throw new Problem("not-found");
     enforce(changed);
     audit("api-deleted", { audience });
+  }
+
+  /** A concurrent change may take away a scope that the contract requires. Then forward-auth rejects all requests. */
+  async function withReadContract(
+    audience: string,
+    { contract: given, ...change }: ApiChange,
+  ): Promise<Stored<ApiChange>> {
+    if (given === null) return { ...change, contract: null };
+    if (given === undefined && change.scopes === undefined) return change;
+    const current = await store.findContract(audience);
+    if (!current) throw new Problem("not-found");
+    const scopes = namesOf(change.scopes ?? current.scopes);
+    if (given !== undefined) return { ...change, contract: await readApiContract(given, scopes) };
+    if (current.contract !== null) requireScopesOfContract(current.contract, scopes);
+    return change;
   }
 
   return { list, find, create, update, remove };

@@ -48,19 +48,20 @@ export const getApi =
 /** @param publicUrl as in `putRole` */
 export const createApi =
   (apis: Apis, publicUrl = ""): Handler<"createApi"> =>
-  async ({ body: { audience, name, scopes, token_lifetime_seconds: tokenTtlSeconds = null } }) => {
-    const api = await apis.create({ audience, name, scopes, tokenTtlSeconds });
+  async ({ body: { audience, name, scopes, token_lifetime_seconds: tokenTtlSeconds = null, contract } }) => {
+    const api = await apis.create({ audience, name, scopes, tokenTtlSeconds, contract });
     const headers = { Location: `${publicUrl}/api/apis/${encodeURIComponent(audience)}` };
     return { status: 201, headers, body: representApi(api) };
   };
 
 export const updateApi =
   (apis: Apis): Handler<"updateApi"> =>
-  async ({ path, body: { name, scopes, token_lifetime_seconds: tokenTtlSeconds } }) => {
+  async ({ path, body: { name, scopes, token_lifetime_seconds: tokenTtlSeconds, contract } }) => {
     const change = {
       ...(name !== undefined && { name }),
       ...(scopes !== undefined && { scopes }),
       ...(tokenTtlSeconds !== undefined && { tokenTtlSeconds }),
+      ...(contract !== undefined && { contract }),
     };
     return { status: 200, body: representApi(await apis.update(path.audience, change)) };
   };
@@ -92,6 +93,7 @@ export const representApi = (api: Api): components["schemas"]["Api"] => ({
   name: api.name,
   scopes: api.scopes,
   token_lifetime_seconds: api.tokenTtlSeconds,
+  has_contract: api.hasContract,
   created_at: api.createdAt.toISOString(),
   updated_at: api.updatedAt.toISOString(),
 });

@@ -4,7 +4,7 @@
  */
 import type { Audit } from "../audit/audit.ts";
 import type { UserId } from "../identifiers.ts";
-import type { Principal } from "../principal.ts";
+import type { Caller, Principal } from "../principal.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
 import { insufficientScope, isOwnScope } from "./scopes.ts";
@@ -51,7 +51,7 @@ export type Access = {
    */
   requireScopes(principal: Principal, scopes: readonly string[]): Promise<void>;
   /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
-  refuse(principal: Principal, missing: readonly string[]): never;
+  refuse(principal: Caller, missing: readonly string[]): never;
 };
 
 type Parts = {

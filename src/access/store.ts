@@ -133,13 +133,15 @@ export const roleStore = (database: Database): RoleStore => ({
   },
 });
 
-const selectedApi = `audience, name, scopes::json AS scopes, token_ttl_seconds AS "tokenTtlSeconds", version,
+const selectedApi = `audience, name, scopes::json AS scopes, token_ttl_seconds AS "tokenTtlSeconds",
+  contract IS NOT NULL AS "hasContract", version,
   created_at AS "createdAt", updated_at AS "updatedAt"`;
 const apiColumns = {
   audience: text,
   name: text,
   scopes: json<ApiScope[]>(),
   tokenTtlSeconds: nullable(integer),
+  hasContract: boolean,
   version: integer,
   createdAt: timestamptz,
   updatedAt: timestamptz,
@@ -167,14 +169,29 @@ const findApi = statement({
   columns: apiColumns,
 });
 
+const findApiContract = statement({
+  name: "find-api-contract",
+  sql: "SELECT scopes::json AS scopes, contract FROM apis WHERE audience = :audience",
+  parameters: { audience: text },
+  columns: { scopes: json<ApiScope[]>(), contract: nullable(text) },
+});
+
 const insertApi = statement({
   name: "insert-api",
   sql: `WITH created AS (
-      INSERT INTO apis (audience, name, scopes, token_ttl_seconds) VALUES (:audience, :name, :scopes::jsonb, :ttl)
+      INSERT INTO apis (audience, name, scopes, token_ttl_seconds, contract)
+      VALUES (:audience, :name, :scopes::jsonb, :ttl, :contract)
       ON CONFLICT DO NOTHING RETURNING *
     ), audited AS (${recordApi("api-created", "created")})
     SELECT ${selectedApi} FROM created`,
-  parameters: { audience: text, name: text, scopes: text, ttl: nullable(integer), audit: auditParameter },
+  parameters: {
+    audience: text,
+    name: text,
+    scopes: text,
+    ttl: nullable(integer),
+    contract: nullable(text),
+    audit: auditParameter,
+  },
   columns: apiColumns,
 });
 
@@ -185,7 +202,8 @@ const updateApi = statement({
       SELECT audience AS previous_audience, scopes AS previous_scopes FROM apis WHERE audience = :audience FOR NO KEY UPDATE
     ), changed AS (
       UPDATE apis SET name = coalesce(:name, name), scopes = coalesce(:scopes::jsonb, scopes),
-        token_ttl_seconds = CASE WHEN :setsTtl THEN :ttl ELSE token_ttl_seconds END, version = DEFAULT, updated_at = now()
+        token_ttl_seconds = CASE WHEN :setsTtl THEN :ttl ELSE token_ttl_seconds END,
+        contract = CASE WHEN :setsContract THEN :contract ELSE contract END, version = DEFAULT, updated_at = now()
       FROM previous WHERE audience = previous_audience RETURNING *
     ), removed AS (
       SELECT FROM changed, jsonb_array_elements(previous_scopes) AS scope
@@ -200,6 +218,8 @@ const updateApi = statement({
     scopes: nullable(text),
     setsTtl: boolean,
     ttl: nullable(integer),
+    setsContract: boolean,
+    contract: nullable(text),
     audit: auditParameter,
   },
   columns: { ...apiColumns, ...revocationColumns },
@@ -217,17 +237,20 @@ const deleteApi = statement({
 export const apiStore = (database: Database): ApiStore => ({
   list: (limit, after) => database.read((knex) => listApis.rows(knex, { limit, after: after ?? null })),
   find: (audience) => database.read((knex) => findApi.first(knex, { audience })),
-  insert({ audience, name, scopes, tokenTtlSeconds: ttl }) {
-    const api = { audience, name, scopes: JSON.stringify(scopes), ttl, audit: auditContext() };
+  findContract: (audience) => database.read((knex) => findApiContract.first(knex, { audience })),
+  insert({ audience, name, scopes, tokenTtlSeconds: ttl, contract = null }) {
+    const api = { audience, name, scopes: JSON.stringify(scopes), ttl, contract, audit: auditContext() };
     return database.write((knex) => insertApi.first(knex, api));
   },
-  async update(audience, { name, scopes, tokenTtlSeconds }) {
+  async update(audience, { name, scopes, tokenTtlSeconds, contract }) {
     const change = {
       audience,
       name: name ?? null,
       scopes: scopes ? JSON.stringify(scopes) : null,
       setsTtl: tokenTtlSeconds !== undefined,
       ttl: tokenTtlSeconds ?? null,
+      setsContract: contract !== undefined,
+      contract: contract ?? null,
       audit: auditContext(),
     };
     const row: RowOf<typeof updateApi> | undefined = await database.write((knex) => updateApi.first(knex, change));

@@ -1,6 +1,6 @@
 /** `latchkey apis`: the APIs of other services, for which users get tokens. */
 
-import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import type { components } from "../../generated/openapi.ts";
 import { type Apis, createApis } from "../access/apis.ts";
 import { representApi } from "../access/handlers.ts";
@@ -9,7 +9,7 @@ import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
-import { requireValid } from "./input.ts";
+import { readText, requireValid } from "./input.ts";
 import { optionTexts, parseLimit, parseSeconds } from "./options.ts";
 import { printLine } from "./output.ts";
 import { pages } from "./paging.ts";
@@ -29,12 +29,13 @@ const openApis = ({ config, database, audit }: Tools): Apis =>
   });
 
 const scopeNames: Column<Api> = ["scopes", ({ scopes }) => scopes.map(({ name }) => name)];
-const columns = ["audience", "name", scopeNames, "token_lifetime_seconds"] as const;
+const columns = ["audience", "name", scopeNames, "token_lifetime_seconds", "has_contract"] as const;
 const lines = [
   "audience",
   "name",
   ["scopes", ({ scopes }: Api) => scopes.map(({ name, description }) => `${name} (${description})`)],
   "token_lifetime_seconds",
+  "has_contract",
   "created_at",
   "updated_at",
 ] as const;
@@ -44,6 +45,7 @@ const texts = {
   name: "a name for people",
   scope: "a scope and what it allows, NAME=DESCRIPTION; repeat it for each scope",
   lifetime: "seconds until its tokens expire, at most TOKEN_TTL_SECONDS",
+  contract: "its OpenAPI document (YAML or JSON), whose security forward-auth enforces",
 };
 
 export const defineApis: Define = (apis, execute) => {
@@ -85,16 +87,20 @@ export const defineApis: Define = (apis, execute) => {
     .requiredOption("--name <text>", texts.name)
     .option("--scope <scope>", texts.scope, parseScopes)
     .option("--token-lifetime <seconds>", texts.lifetime, parseSeconds)
+    .option("--contract <file>", texts.contract)
     .option("--json", optionTexts.json)
     .addHelpText(
       "after",
       examples('apis create https://orders.example.com --name Orders --scope "orders:read=See orders."'),
     )
-    .action(async (audience, { name, scope: scopes = [], tokenLifetime: tokenTtlSeconds = null, json }) => {
-      await requireValid("NewApi", { audience, name, scopes, token_lifetime_seconds: tokenTtlSeconds });
+    .action(async (audience, options) => {
+      const { name, scope: scopes = [], tokenLifetime: tokenTtlSeconds = null, contract: file, json } = options;
+      const contract = file === undefined ? undefined : await readText(file);
+      const given = { audience, name, scopes, ...(contract !== undefined && { contract }) };
+      await requireValid("NewApi", { ...given, token_lifetime_seconds: tokenTtlSeconds });
       await execute(
         withDatabase(async (tools) => {
-          const api = await openApis(tools).create({ audience, name, scopes, tokenTtlSeconds });
+          const api = await openApis(tools).create({ ...given, tokenTtlSeconds });
           await printObject(representApi(api), json, lines);
         }),
       );
@@ -107,6 +113,8 @@ export const defineApis: Define = (apis, execute) => {
     .option("--name <text>", texts.name)
     .option("--scope <scope>", `${texts.scope}. Replaces all scopes`, parseScopes)
     .option("--token-lifetime <seconds>", texts.lifetime, parseSeconds)
+    .addOption(new Option("--contract <file>", texts.contract).conflicts("removeContract"))
+    .option("--remove-contract", "remove its contract")
     .option("--json", optionTexts.json)
     .addHelpText(
       "after",
@@ -115,11 +123,14 @@ export const defineApis: Define = (apis, execute) => {
         'apis update https://orders.example.com --scope "orders:read=See orders." --scope "orders:write=Place orders."',
       ),
     )
-    .action(async (audience, { name, scope: scopes, tokenLifetime: tokenTtlSeconds, json }) => {
+    .action(async (audience, options) => {
+      const { name, scope: scopes, tokenLifetime: tokenTtlSeconds, contract: file, removeContract, json } = options;
+      const contract = removeContract ? null : file === undefined ? undefined : await readText(file);
       const change = {
         ...(name !== undefined && { name }),
         ...(scopes !== undefined && { scopes }),
         ...(tokenTtlSeconds !== undefined && { tokenTtlSeconds }),
+        ...(contract !== undefined && { contract }),
       };
       if (Object.keys(change).length === 0) throw wrongUsage("apis update", "Change what? Give at least one option.");
       const { tokenTtlSeconds: token_lifetime_seconds, ...rest } = change;

@@ -1,7 +1,8 @@
 /**
- * Checks the arguments of a command against a schema of the contract: the domain relies on what the contract requires of a
- * request, such as lengths.
+ * Reads and checks the arguments of a command. They must match a schema of the contract: the domain relies on what the contract
+ * requires of a request, such as lengths.
  */
+import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
@@ -30,4 +31,16 @@ export async function requireValid<Name extends keyof Schemas & string>(
     ({ instancePath, message }) => `${instancePath.slice(1).replaceAll("/", " ") || "arguments"}: ${message}`,
   );
   throw new InputError([...new Set(sentences)].join("\n"));
+}
+
+/**
+ * Reads the text of a file that an option names.
+ * @throws {InputError} if it cannot be read, or is not UTF-8
+ */
+export async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: Error) => {
+    throw new InputError(`${file} cannot be read: ${cause.message}`, { cause });
+  });
+  if (!isUtf8(bytes)) throw new InputError(`${file} is not UTF-8.`);
+  return bytes.toString();
 }

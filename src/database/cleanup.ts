@@ -67,9 +67,11 @@ const cleanups = expiredRows.map(({ table, condition }, index): Cleanup => {
 /** By id, which is the order of the times. */
 const deleteOldEvents = statement({
   name: "clean-up-audit-events",
-  sql: `DELETE FROM audit_events WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM audit_events WHERE id IN (SELECT id FROM audit_events ORDER BY id LIMIT ${batchSize})
-      AND occurred_at < now() - make_interval(days => :days) FOR UPDATE SKIP LOCKED))`,
+  sql: `WITH oldest AS MATERIALIZED (
+      SELECT ctid AS place, occurred_at FROM audit_events ORDER BY id LIMIT ${batchSize} FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM audit_events WHERE ctid = ANY(ARRAY(
+      SELECT place FROM oldest WHERE occurred_at < now() - make_interval(days => :days)))`,
   parameters: { days: integer },
 });
 

@@ -47,21 +47,23 @@ export const migrationNames: readonly string[] = [...migrations.keys()];
  * @returns the names of the applied migrations
  */
 export async function migrate(knex: Knex, applied: string[] = []): Promise<string[]> {
-  for (;;) {
-    const next = await knex.transaction(applyNext);
-    if (next.length === 0) return applied;
+  // Before the first one, because a migration may take over one of several earlier installations.
+  let next = await knex.transaction((transaction) => applyNext(transaction, requireUsableSchema));
+  while (next.length > 0) {
     applied.push(...next);
+    next = await knex.transaction((transaction) => applyNext(transaction));
   }
+  return applied;
 }
 
 /** Applies the first missing migration. @returns its name, or nothing if none is missing */
-async function applyNext(transaction: Knex.Transaction): Promise<string[]> {
+async function applyNext(transaction: Knex.Transaction, check?: (knex: Knex) => Promise<void>): Promise<string[]> {
   await transaction.raw("SET LOCAL lock_timeout = '60s'");
   await lockUntilCommit(transaction, "migrations");
   // While a migration waits for a table lock, for example because of a backup, all later queries on the table wait behind it.
   // So it times out before they do, and the caller retries.
   await transaction.raw("SET LOCAL lock_timeout = '500ms'");
-  await requireUsableSchema(transaction);
+  await check?.(transaction);
   await selectSchema(transaction);
   const [, applied] = (await transaction.migrate.up(sourceOf(migrationNames))) as [number, string[]];
   await requireTrustedOwners(transaction); // tables may have been moved, and another role may have just created the schema

@@ -32,6 +32,7 @@ CREATE TABLE apis (
   name text NOT NULL,
   scopes jsonb NOT NULL DEFAULT '[]'::jsonb,
   token_ttl_seconds integer,
+  contract text,
   version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),

@@ -10,15 +10,17 @@ import type { EncodedBody } from "./encodedBody.ts";
 export type OperationId = keyof typeof security & keyof operations;
 export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth";
 
-/** The argument of a handler. All of it is validated. */
-export type Call<Id extends OperationId> = {
+/** A request. All of it is validated. */
+export type Input<Id extends OperationId> = {
   body: RequestBody<Id>;
   path: Parameters<Id, "path">;
   query: Parameters<Id, "query">;
   /** The declared header parameters, under their names in the contract. */
   header: Parameters<Id, "header">;
-  principal: PrincipalOf<Id>;
 };
+
+/** The argument of a handler. */
+export type Call<Id extends OperationId> = Input<Id> & { principal: PrincipalOf<Id> };
 
 /**
  * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems. If the
@@ -31,7 +33,17 @@ export type Reply<Id extends OperationId> = {
 }[SuccessStatus<Id>];
 
 export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
-export type Handlers = { [Id in OperationId]: Handler<Id> };
+/**
+ * The handler of an operation whose parameters decide which credentials it accepts. It checks them itself, after validation: the
+ * guard does not run. Only for operations with optional credentials.
+ */
+export type GuardingHandler<Id extends OperationId> = {
+  /** @param authorization the header of the request, which is not validated */
+  guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
+};
+export type Handlers = {
+  [Id in OperationId]: IsOptional<Id> extends true ? Handler<Id> | GuardingHandler<Id> : Handler<Id>;
+};
 
 type SchemeOf<Id extends OperationId> = (typeof security)[Id][number] extends infer Requirement
   ? Requirement extends unknown

@@ -1,7 +1,6 @@
 /** Serves the operations of the contract, and nothing else. */
 import { type Request, type RequestHandler, type Response, Router } from "express";
 import type { CrossSiteCheck } from "../http/crossSite.ts";
-import type { Principal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
@@ -29,18 +28,33 @@ type DispatchParts = {
 
 type Serve = (operation: Operation, request: Request, response: Response) => void;
 
+export type Dispatch = {
+  serve: RequestHandler;
+  /** Finds the operation of a request. @returns `undefined` as well if its path has parameters */
+  find(request: Request): Operation | undefined;
+};
+
 /** Binds each operation of the contract to its handler. Any other path is a 404, any other method a 405. */
-export function dispatch(parts: DispatchParts): RequestHandler {
+export function dispatch(parts: DispatchParts): Dispatch {
   const { contract, described } = parts;
   const serve = operationServer(parts);
   const route = router(contract, serve, described);
   const fixedPaths = operationsByFixedPath(contract);
-  return (request, response, next) => {
-    // The router would try one route after the other.
-    const operation = fixedPaths.get(request.url)?.get(request.method);
-    if (operation) serve(operation, request, response);
-    else route(request, response, next);
+  const find = ({ url, method }: Request) => fixedPaths.get(withoutQuery(url))?.get(method);
+  return {
+    serve(request, response, next) {
+      // The router would try one route after the other.
+      const operation = find(request);
+      if (operation) serve(operation, request, response);
+      else route(request, response, next);
+    },
+    find,
   };
+}
+
+function withoutQuery(url: string): string {
+  const end = url.indexOf("?");
+  return end < 0 ? url : url.slice(0, end);
 }
 
 /** @returns a function that serves a request for an operation, and responds with a problem if that fails */
@@ -54,18 +68,26 @@ function operationServer(parts: DispatchParts): Serve {
     const handle = () => {
       context.operation = operation;
       if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);
-      return follow(authorize(operation, request.headers.authorization, authenticator), callHandler);
+      const handler = handlers[operation.id];
+      const { authorization } = request.headers;
+      if (typeof handler !== "function") {
+        return follow(validInput(), (input) =>
+          follow(handler.guardAndHandle(input, authorization), selectRepresentation),
+        );
+      }
+      return follow(authorize(operation, authorization, authenticator), (principal) => {
+        context.principal = principal;
+        return follow(validInput(), (input) => follow(handler({ ...input, principal }), selectRepresentation));
+      });
     };
-    const callHandler = (principal: Principal | undefined) => {
-      context.principal = principal;
+    const validInput = () => {
       requireAcceptable(operation, request);
       // The validator does not support HEAD. Node has already decided that this response has no body.
       if (request.method === "HEAD") request.method = "GET";
       return follow(validate(operation, request, response), () => {
         const query = operation.query.size > 0 ? request.query : {};
         const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
-        const call = { body: request.body, path: request.params, query, header, principal };
-        return follow(handlers[operation.id](call), selectRepresentation);
+        return { body: request.body, path: request.params, query, header };
       });
     };
     const selectRepresentation = (reply: HandlerReply) => {
@@ -143,6 +165,9 @@ const fixedFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.
  * The handlers, as they are called for an operation that is known only at run time. `Handlers` has checked each of them
  * against its operation. Methods are bivariant in their parameters, so that no cast is needed.
  */
-type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] };
-type AnyHandler = { handle(call: { [Name in CallMember]: unknown }): HandlerReply | Promise<HandlerReply> };
-type CallMember = "body" | "path" | "query" | "header" | "principal";
+type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] | AnyGuardingHandler };
+type AnyHandler = { handle(call: AnyInput & { principal: unknown }): HandlerReply | Promise<HandlerReply> };
+type AnyGuardingHandler = {
+  guardAndHandle(input: AnyInput, authorization: string | undefined): HandlerReply | Promise<HandlerReply>;
+};
+type AnyInput = { [Name in "body" | "path" | "query" | "header"]: unknown };

@@ -8,7 +8,7 @@ import addFormats from "ajv-formats";
 import type { Request, Response } from "express";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import type { OpenApiDocument, Operation } from "./contract.ts";
-import { bodyLimitBytes, formType, maxChunks, requireBody, tooLarge, unsupported } from "./requestBody.ts";
+import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
 /** The declared parameters of a body, without those that are empty. */
 export type Form = Record<string, string>;
@@ -72,6 +72,8 @@ function decode(text: string): string {
 }
 
 const malformed = (detail: string): Problem => invalidRequest({ pointer: "#", detail });
+
+const maxChunks = maxChunksOf(bodyLimitBytes);
 
 /** @throws {Problem} `payload-too-large`, or the problem of a body that is late or malformed */
 function readBody(request: Request, response: Response): Promise<Buffer> {

@@ -2,25 +2,29 @@
  * Authenticates and authorizes requests. Only the `security` that the contract declares for an operation decides who may call it.
  * If it is not met, the response is a problem with the challenges of the operation.
  */
-import type { ApiKeyPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { bearerIn, type Credentials, hasApiKeyShape, parseAuthorization } from "./authorizationHeader.ts";
 import type { Scheme } from "./binding.ts";
 import type { Operation } from "./contract.ts";
 
-/** Verifies credentials and rights. What is known already is returned without a promise. */
-export type Authenticator = {
+/** Verifies credentials. What is known already is returned without a promise. */
+export type CredentialVerifiers<Token> = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
   password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
-  token(token: string): TokenPrincipal | Promise<TokenPrincipal>;
+  token(token: string): Token | Promise<Token>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
   apiKey(key: string): ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
+};
+
+/** Verifies credentials and rights. */
+export type Authenticator = CredentialVerifiers<TokenPrincipal> & {
   /** @returns those of the scopes that the user or the credential does not have */
   missingScopes(principal: Principal, scopes: readonly string[]): readonly string[] | Promise<readonly string[]>;
   /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
-  refuse(principal: Principal, missing: readonly string[]): never;
+  refuse(principal: Caller, missing: readonly string[]): never;
 };
 
 /**
@@ -85,37 +89,41 @@ function withScopes(
   return missing instanceof Promise ? missing.then(decide) : decide(missing);
 }
 
-function authenticate(
+/** Verifies credentials, if one of the schemes accepts them. @throws {Problem} a 401 */
+export function authenticate<Token>(
   schemes: readonly Scheme[],
   credentials: Credentials | undefined,
-  authenticator: Authenticator,
-): Principal | Promise<Principal> {
+  verifiers: CredentialVerifiers<Token>,
+): Authenticated<Token> {
   if (credentials?.scheme === "bearer" && acceptsBearer(schemes)) {
-    return verifyBearer(schemes, credentials.token, authenticator);
+    return verifyBearer(schemes, credentials.token, verifiers);
   }
   if (credentials?.scheme === "basic") {
     const bearer = bearerIn(credentials, schemes.includes("apiKeyAuth"));
-    if (bearer !== undefined) return verifyBearer(schemes, bearer, authenticator);
-    if (schemes.includes("basicAuth")) return authenticator.password(credentials.username, credentials.password);
+    if (bearer !== undefined) return verifyBearer(schemes, bearer, verifiers);
+    if (schemes.includes("basicAuth")) return verifiers.password(credentials.username, credentials.password);
   }
   throw new Problem("authentication-required");
 }
 
+type Authenticated<Token> = CredentialPrincipal<Token> | Promise<CredentialPrincipal<Token>>;
+type CredentialPrincipal<Token> = PasswordPrincipal | Token | ApiKeyPrincipal;
+
 const acceptsBearer = (schemes: readonly Scheme[]) => schemes.includes("bearerAuth") || schemes.includes("apiKeyAuth");
 
 /** Verifies a token or an API key, if the operation accepts it. */
-function verifyBearer(
+function verifyBearer<Token>(
   schemes: readonly Scheme[],
   credential: string,
-  authenticator: Authenticator,
-): Principal | Promise<Principal> {
+  verifiers: CredentialVerifiers<Token>,
+): Authenticated<Token> {
   const isApiKey = hasApiKeyShape(credential);
   if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth")) {
     // Without basicAuth, the operation does not declare invalid-credentials.
     const problem = schemes.includes("basicAuth") ? "invalid-credentials" : "invalid-token";
     throw new Problem(problem, { detail: refusals[isApiKey ? "apiKey" : "token"] });
   }
-  return isApiKey ? authenticator.apiKey(credential) : authenticator.token(credential);
+  return isApiKey ? verifiers.apiKey(credential) : verifiers.token(credential);
 }
 
 const refusals = {
@@ -124,13 +132,13 @@ const refusals = {
 };
 
 /**
- * The challenges of a 401 (RFC 9110, section 11.6.1): one for each scheme of the operation. Scripts in a browser get no Basic
+ * The challenges of a 401 (RFC 9110, section 11.6.1): one for each accepted scheme. Scripts in a browser get no Basic
  * challenge, because the browser would open its login dialog over the page. If no challenge would be left, they get one of
  * a scheme that browsers do not know, because a 401 must have a challenge.
  * @param problem names the reason in the Bearer challenge, if it was the token (RFC 6750, section 3.1)
  * @param destination `Sec-Fetch-Dest` of the request (W3C Fetch Metadata); `undefined` from curl and from old browsers
  */
-export function challenges({ schemes }: Operation, { slug }: Problem, destination: string | undefined): string[] {
+export function challenges(schemes: readonly Scheme[], { slug }: Problem, destination: string | undefined): string[] {
   const description = tokenProblems[slug as keyof typeof tokenProblems];
   const offersBasic = schemes.includes("basicAuth");
   // An operation without security can reject a token in the body, as a refresh does.

@@ -44,13 +44,11 @@ export function problemWriter(parts: Parts): ProblemWriter {
     const own = { ...(challengesOf && { "WWW-Authenticate": challengesOf }), ...headersOf(problem) };
     const body = problem.body(id, base);
     const isOAuth = operation ? operation.hasOAuthErrors : isOAuthPath(request.url);
+    const undeclaredHeaders = isOAuth ? oauthErrorHeaders : problemHeaders;
+    const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders;
     return {
       status: problem.status,
-      headers: joinHeaders(
-        isOAuth ? oauthErrorHeaders : problemHeaders,
-        [...transportHeaders(request), "X-Request-Id", id],
-        own,
-      ),
+      headers: joinHeaders(fixedHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
       body: JSON.stringify(isOAuth ? oauthError(problem, body) : body),
     };
   };
@@ -112,5 +110,6 @@ const undecodable = (error: unknown): Problem | undefined =>
 
 function challengesFor(problem: Problem, operation: Operation | undefined, request: Request): string[] | undefined {
   if (problem.status !== 401 || !operation) return undefined;
-  return challenges(operation, problem, request.headers["sec-fetch-dest"] as string | undefined);
+  const schemes = requestContext().acceptedSchemes ?? operation.schemes;
+  return challenges(schemes, problem, request.headers["sec-fetch-dest"] as string | undefined);
 }

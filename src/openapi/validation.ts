@@ -8,10 +8,11 @@ import * as OpenApiValidator from "express-openapi-validator";
 import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
+import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
 import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
-import { bodyLimitBytes, formType, maxChunks, requireBody, tooLarge, unsupported } from "./requestBody.ts";
+import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
@@ -44,7 +45,11 @@ export type RequestValidator = (
   response: Response,
 ) => Promise<void> | undefined;
 
-export function requestValidator(contract: Contract): RequestValidator {
+/** @param bodyLimits in bytes, for operations whose bodies may be larger than 16 KiB */
+export function requestValidator(
+  contract: Contract,
+  bodyLimits: Partial<Record<OperationId, number>> = {},
+): RequestValidator {
   const validators = OpenApiValidator.middleware({
     apiSpec: inputOnly(contract),
     validateApiSpec: false, // `npm run lint` validates it
@@ -61,13 +66,18 @@ export function requestValidator(contract: Contract): RequestValidator {
   });
 
   const validate = inOrder(validators);
-  const types = contract.operations.flatMap(({ requestType }) => requestType ?? []);
-  const readers = new Map(types.filter((type) => type !== formType).map((type) => [type, bodyReader(type)]));
+  const readers = new Map(
+    contract.operations.flatMap(({ id, requestType }) =>
+      requestType === undefined || requestType === formType
+        ? []
+        : [[id, bodyReader(requestType, bodyLimits[id] ?? bodyLimitBytes)]],
+    ),
+  );
   const readForm = formReaders(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
-    const reader = isRead ? readers.get(operation.requestType ?? "") : undefined;
+    const reader = isRead ? readers.get(operation.id) : undefined;
     if (reader) await run(reader, request, response);
     // The validator compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones,
     // or a client could fill the memory.
@@ -122,17 +132,18 @@ function requireDeclaredQuery({ query }: Operation, request: Request): void {
 }
 
 /** Reads a body as JSON in UTF-8. It must not be compressed, so that its limit also limits the work. */
-function bodyReader(type: string): RequestHandler {
+function bodyReader(type: string, limitBytes: number): RequestHandler {
+  const maxChunks = maxChunksOf(limitBytes);
   const read = express.json({
     type,
-    limit: bodyLimitBytes,
+    limit: limitBytes,
     inflate: false,
     verify: (_request, _response, bytes) => {
       if (!isUtf8(bytes)) throw new Error("not UTF-8"); // body-parser makes it `entity.verify.failed`
     },
   });
   return (request, response, next) => {
-    requireBody(request, type);
+    requireBody(request, type, limitBytes);
     request.headers["content-type"] = type; // without parameters, which body-parser would interpret
     read(request, response, next);
     // The server emits a problem if a body is late or malformed. body-parser would wait for the end of the body.
@@ -149,8 +160,8 @@ function bodyReader(type: string): RequestHandler {
         // body-parser would keep them all until the end.
         request.removeAllListeners("data").resume();
         response.setHeader("Connection", "close");
-        next(tooLarge());
-      } else if (arrived > bodyLimitBytes) next(tooLarge());
+        next(tooLarge(limitBytes));
+      } else if (arrived > limitBytes) next(tooLarge(limitBytes));
     });
   };
 }
@@ -177,7 +188,7 @@ function run(middleware: RequestHandler, request: Request, response: Response): 
 function asProblem(error: unknown, body: unknown): unknown {
   if (error instanceof Problem || !(error instanceof Error)) return error;
   const { status, type, errors } = error as { status?: number; type?: string; errors?: ValidatorError[] };
-  if (status === 413) return tooLarge();
+  if (status === 413) return new Problem("payload-too-large");
   if (status === 415) return unsupported("application/json");
   if (status !== 400 && type !== "entity.verify.failed") return error;
   const found = (errors ?? []).slice(0, maxErrors).map((error) => requestError(error, body));

@@ -91,6 +91,14 @@ export const problems = {
     remedy:
       "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
   },
+  "undeclared-operation": {
+    status: 403,
+    title: "The operation is not declared",
+    meaning:
+      "A proxy asked whether a request may pass to an API. The contract of the API does not declare this method and path, the path can be read in more than one way, or a header asks the API to perform another operation.",
+    remedy:
+      "Compare the request with the contract of the API. If the API has the operation, add it to the contract, and update the registered API.",
+  },
   "not-found": {
     status: 404,
     title: "Not found",

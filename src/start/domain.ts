@@ -11,9 +11,11 @@ import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import { type ProtectedApi, protectedApis } from "../forwardAuth/protectedApis.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
+import type { RevocableCache } from "../revocations/cache.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
@@ -33,7 +35,13 @@ import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-type AccessControl = { access: Access; grants: Grants; roles: Roles; apis: Apis };
+type AccessControl = {
+  access: Access;
+  grants: Grants;
+  roles: Roles;
+  apis: Apis;
+  protectedApis: RevocableCache<ProtectedApi>;
+};
 
 export type Domain = AccessControl & {
   hasher: PasswordHasher;
@@ -70,6 +78,7 @@ function createAccessControl({ config }: StartContext, { observability, storage,
     access,
     grants: createGrants({ store: apiStore(forCaches), access, revocations, issuer, ttlSeconds }),
     roles: createRoles({ store: roleStore(database), access, ...changes }),
+    protectedApis: protectedApis({ store: apiStore(forCaches), revocations }),
     apis: createApis({ store: apiStore(database), ownAudiences: ownAudiences(issuer), ...changes }),
   };
 }

@@ -3,12 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Express } from "express";
 import { createApi, createApp } from "../app.ts";
 import type { AuditStore } from "../audit/storeTypes.ts";
-import { createAuthenticator } from "../authenticator.ts";
+import { createAuthenticator, type ServiceAuthenticator } from "../authenticator.ts";
 import type { Config } from "../config/config.ts";
 import { outsideRequests } from "../database/database.ts";
 import { isMigrated } from "../database/migrate.ts";
 import { createWriteCheck } from "../database/writeCheck.ts";
 import { loadDocumentation } from "../documentation/documentation.ts";
+import { createForwardAuth } from "../forwardAuth/forwardAuth.ts";
 import { cannotListen } from "../http/addresses.ts";
 import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
@@ -19,7 +20,7 @@ import { type Contract, loadContract } from "../openapi/contract.ts";
 import { oauthPaths } from "../openapi/oauthPaths.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
-import { type HandlerDependencies, handlers } from "../operations.ts";
+import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
@@ -45,7 +46,7 @@ export type CompiledContract = { contract: Contract; validate: RequestValidator 
 /** Needs no earlier stage. @throws {ContractError} */
 export async function openContract({ publicUrl }: Config): Promise<CompiledContract> {
   const contract = await loadContract(packageFile("openapi.yaml"), publicUrl);
-  return { contract, validate: requestValidator(contract) };
+  return { contract, validate: requestValidator(contract, bodyLimits) };
 }
 
 /** @throws {StartError} */
@@ -60,8 +61,9 @@ export async function openHttp(
   const { config, log, lifecycle } = context;
   const { contract } = compiled;
   let isStopping = false;
-  const services = await collectServices(context, earlier, { contract, isStopping: () => isStopping });
-  const app = await createWarmApp(context, earlier, { ...compiled, services });
+  const authenticator = openAuthenticator(earlier);
+  const services = await collectServices(context, earlier, { contract, authenticator, isStopping: () => isStopping });
+  const app = await createWarmApp(context, earlier, { ...compiled, authenticator, services });
   lifecycle.closing.throwIfAborted();
   const { host, port } = config;
   const options = serverOptions(config, certificate, earlier.observability, contract);
@@ -81,11 +83,19 @@ export async function openHttp(
   };
 }
 
+const openAuthenticator = ({
+  observability: { audit },
+  keys: { tokens, revocations },
+  domain: { users, access, apiKeyVerification },
+}: EarlierStages): ServiceAuthenticator =>
+  createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
+
 async function collectServices(
   { config }: StartContext,
   { observability, storage, auditEvents, keys, domain }: EarlierStages,
-  { contract, isStopping }: { contract: Contract; isStopping: () => boolean },
+  parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
+  const { contract, authenticator, isStopping } = parts;
   return {
     access: domain.access,
     users: domain.users,
@@ -94,6 +104,13 @@ async function collectServices(
     apiKeys: domain.apiKeys,
     roles: domain.roles,
     apis: domain.apis,
+    forwardAuth: createForwardAuth({
+      authenticator,
+      access: domain.access,
+      apis: domain.protectedApis,
+      revocations: keys.revocations,
+      isTrustedProxy: trustedProxy(config.trustProxy),
+    }),
     grants: domain.grants,
     tokens: keys.tokens,
     keys: keys.signingKeys,
@@ -114,13 +131,10 @@ async function collectServices(
 /** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
 async function createWarmApp(
   { config, log }: StartContext,
-  {
-    observability: { metrics, tracing, audit },
-    keys: { tokens, revocations },
-    domain: { users, access, apiKeyVerification },
-  }: EarlierStages,
-  { contract, validate, services }: CompiledContract & { services: HandlerDependencies },
+  { observability: { metrics, tracing } }: EarlierStages,
+  parts: CompiledContract & { authenticator: ServiceAuthenticator; services: HandlerDependencies },
 ): Promise<Express> {
+  const { contract, validate, authenticator, services } = parts;
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
     log.error(fault, "an answer breaks the contract");
     metrics?.contractBroken();
@@ -129,14 +143,7 @@ async function createWarmApp(
     contract,
     validate,
     handlers: handlers(services),
-    authenticator: createAuthenticator({
-      access,
-      users,
-      tokens,
-      verifyApiKey: apiKeyVerification.verify,
-      revocations,
-      audit,
-    }),
+    authenticator,
     config,
     check,
   });

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { stringify } from "yaml";
 import { describeOperation, each } from "../support/describeOperation.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -10,6 +11,24 @@ const scopes = [
   { name: "orders:write", description: "Place and cancel orders." },
 ];
 let registered = 0;
+const contract = {
+  openapi: "3.1.0",
+  paths: {
+    "/orders": {
+      get: { security: [{ token: ["orders:read"] }] },
+      post: { security: [{ token: ["orders:write"] }] },
+    },
+    "/health": { get: { security: [] } },
+  },
+  components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+};
+const withScope = (scope: string) => ({ ...contract, paths: { "/": { get: { security: [{ token: [scope] }] } } } });
+/** Each list repeats the previous one nine times. */
+const billion = [
+  "openapi: 3.1.0",
+  "x-a0: &a0 [x]",
+  ...Array.from({ length: 9 }, (_, n) => `x-a${n + 1}: &a${n + 1} [${Array(9).fill(`*a${n}`).join()}]`),
+].join("\n");
 
 describeOperation("createApi", {
   service,
@@ -33,6 +52,22 @@ describeOperation("createApi", {
           expect(answer.header("location")).toBe(`/api/apis/${segment}`);
           const { status, json } = await service.send("GET", `/api/apis/${segment}`, { basic });
           expect({ status, json }).toEqual({ status: 200, json: answer.json });
+        },
+      ),
+      ...each<[string, unknown]>(
+        "with a contract as %s",
+        [
+          ["an object", contract],
+          ["JSON", JSON.stringify(contract)],
+          ["YAML", stringify(contract)],
+          ["a long text", `${stringify(contract)}${"# more\n".repeat(110_000)}`],
+        ],
+        async (label, contract) => {
+          const audience = `with-${label}`.replaceAll(" ", "-");
+          const answer = await create({ audience, name: "Orders", scopes, contract });
+          expect(answer).toMatchObject({ status: 201, json: { has_contract: true } });
+          expect((await service.send("GET", `/api/apis/${audience}`, { basic })).json.has_contract).toBe(true);
+          expect(answer.text).not.toContain("openapi");
         },
       ),
       "without scopes, and with the service's lifetime of tokens": async () => {
@@ -73,6 +108,55 @@ describeOperation("createApi", {
           expect(answer.json.errors).toMatchObject([{ pointer }]);
         },
       ),
+      ...each<[string, unknown, string]>(
+        "for a contract %s",
+        [
+          ["that is a number", 7, ""],
+          ["that is null", null, ""],
+          ["that is empty", "", ""],
+          ["that is neither YAML nor JSON", "a: [", "neither YAML nor JSON"],
+          ["that is a text without members", "openapi", "not an object"],
+          ["of Swagger 2", { swagger: "2.0", paths: {} }, "2.0"],
+          ["without operations", { openapi: "3.1.0", paths: {} }, "no operations"],
+          ["with an operation without security", { ...contract, paths: { "/": { get: {} } } }, "GET / has no security"],
+          ["with a scope that the API does not have", withScope("orders:delete"), "orders:delete"],
+          ["with a scope of this service", withScope("users:read"), "users:read"],
+          [
+            "with a file elsewhere",
+            { ...contract, paths: { "/": { $ref: "file:///etc/passwd" } } },
+            "not in this document",
+          ],
+          ["that refers to itself", "openapi: 3.1.0\npaths: &a { /: *a }\n", ""],
+          ["that is nested deeply", `openapi: 3.1.0\nx-a: ${"[".repeat(50_000)}`, ""],
+          [
+            "that is nested deeply, as JSON",
+            `{"openapi":"3.1.0","x-a":${"[".repeat(99_000)}${"]".repeat(99_000)}}`,
+            "",
+          ],
+          ["that grows", billion, ""],
+        ],
+        async (_label, contract, detail) => {
+          const answer = await create({ audience: "refused", name: "Refused", scopes, contract });
+          expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+          expect(answer.json.errors[0].pointer).toBe("#/contract");
+          expect(answer.json.errors[0].detail).toContain(detail);
+          expect((await service.send("GET", "/api/apis/refused", { basic })).status).toBe(404);
+        },
+      ),
+      "for a contract with many faults, with as many as fit": async () => {
+        const paths = Object.fromEntries(
+          Array.from({ length: 30 }, (_, n) => [`/${n}/${"x".repeat(600)}`, { get: {} }]),
+        );
+        const answer = await create({ audience: "refused", name: "Refused", scopes, contract: { ...contract, paths } });
+        expect(answer.json.errors).toHaveLength(20);
+      },
+      "for a contract whose object is nested too deeply": async () => {
+        const deep = `${"[".repeat(99_000)}${"]".repeat(99_000)}`;
+        const body = `{"audience":"refused","name":"Refused","scopes":[],"contract":{"openapi":"3.1.0","x-a":${deep}}}`;
+        const headers = { "content-type": "application/json" };
+        const answer = await service.send("POST", "/api/apis", { basic, body, headers });
+        expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+      },
     },
     409: {
       "if another API has the audience": async () => {

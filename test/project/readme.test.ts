@@ -1,6 +1,6 @@
 /** The curl session of the README works as written, and prints the responses that the README shows. */
 import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -32,9 +32,13 @@ test("the curl session of the README works on a new service", { timeout: 60_000 
   await writeFile(join(home, ".curlrc"), `connect-to = "127.0.0.1:8080:${new URL(service.url).host}"\nshow-error\n`);
   const mark = "-- the next command --";
   const script = steps.map(({ command }) => `${command}\necho; echo '${mark}'`).join("\n");
-  // Commands use the database of the service.
-  const env = { ...process.env, CURL_HOME: home, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  // Commands use the database of the service. npx installs the project as for the first time.
+  const npm = { npm_config_cache: join(home, "npm") };
+  const env = { ...process.env, ...npm, CURL_HOME: home, DATABASE_URL: service.databaseUrl, SECRET_KEY: secretKey };
+  const built = await stat("dist/src/main.js");
   const { stdout, stderr } = await promisify(execFile)("sh", ["-c", script], { env });
+
+  expect((await stat("dist/src/main.js")).mtime, "npx does not build the project again").toEqual(built.mtime);
 
   const answers = stdout.split(mark).map((text) => text.trim().split(/\r?\n/));
   for (const [index, { command, answer }] of steps.entries()) {

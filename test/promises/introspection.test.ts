@@ -234,11 +234,13 @@ describe("the response to everything else is the same, and nothing is recorded",
     ["__proto__", "__proto__"],
     ["a username and a password", `${clerk.username}:${password}`],
   ];
-  const events = async () => (await service.sql("SELECT count(*)::int AS count FROM audit_events"))[0]?.["count"];
+  const refusals = () => service.log.filter((line) => /"event":"[a-z-]+-refused"/.test(line)).length;
 
   test("for garbage", async () => {
     await introspect("x"); // the key of the caller is in memory
-    const before = await events();
+    await service.send("GET", "/api/resource", { bearer: "x" });
+    const before = refusals();
+    expect(before).toBeGreaterThan(0);
     for (const [name, token] of garbage) {
       for (const hint of ["", "access_token", "refresh_token", "api_key", "password", "\0"]) {
         const form = { token, token_type_hint: hint };
@@ -246,7 +248,7 @@ describe("the response to everything else is the same, and nothing is recorded",
         expect(answer, name).toMatchObject({ status: 200, text: '{"active":false}' });
       }
     }
-    expect(await events()).toBe(before);
+    expect(refusals()).toBe(before);
   });
 
   test("for tokens that were altered, have expired or were revoked", async () => {
@@ -354,7 +356,6 @@ describe("a malformed request is an error of OAuth", () => {
     ["another character set", 415, () => post("token=x", `${form}; charset=utf-16`)],
     ["GET", 405, () => service.send("GET", "/oauth/introspect?token=x", { bearer })],
     ["an unknown path", 404, () => post("token=x", form, "/oauth/token")],
-    ["an undecodable path", 400, () => post("token=x", form, "/oauth/%ff")],
   ])("%s", async (_name, status, send) => {
     const answer = await send();
     expect(answer.status).toBe(status);
@@ -380,8 +381,13 @@ describe("a malformed request is an error of OAuth", () => {
 });
 
 describe("with revocations_after", () => {
-  const head = async (at = service) =>
-    (await at.send("GET", "/api/revocations", { bearer: verifierKey })).json.next as string;
+  const read = async (query = "") =>
+    (await service.send("GET", `/api/revocations?${query}`, { bearer: verifierKey })).json;
+  /** The cursor of a follower that has seen the entry of a subject. */
+  const cursorAfter = async (subject: unknown, from: string): Promise<string> => {
+    const { entries, next } = await read(`after=${from}&wait=5`);
+    return entries.some((entry: { subject: string }) => entry.subject === subject) ? next : cursorAfter(subject, next);
+  };
 
   test("no instance responds from before the cursor", async () => {
     const owner = await user();
@@ -389,15 +395,16 @@ describe("with revocations_after", () => {
       const { id, key } = await createKey(service, owner);
       const token = await owner.token();
       for (const text of [key, token]) expect(await introspect(text, other)).toMatchObject({ active: true });
-      await service.send("DELETE", `/api/api-keys/${id}`, { basic: owner.basic });
+      const { next } = await read();
       await service.send("DELETE", "/api/token", { bearer: token });
-      const revocations_after = await head();
+      await service.send("DELETE", `/api/api-keys/${id}`, { basic: owner.basic });
+      const revocations_after = await cursorAfter(id, next);
       for (const text of [key, token]) expect(await introspect(text, other, { revocations_after })).toEqual(inactive);
     }
   });
 
   test("a valid token stays active", async () => {
-    expect(await introspect(await clerk.token(), other, { revocations_after: await head() })).toMatchObject({
+    expect(await introspect(await clerk.token(), other, { revocations_after: (await read()).next })).toMatchObject({
       active: true,
     });
   });

@@ -135,7 +135,7 @@ describe("the entries that an instance keeps", () => {
     recent.restart(position(100), 0);
     recent.append({ entries: entriesOf(100, 1), target: position(101), isLast: true }, 1);
     for (let xid = 102; xid < 200; xid += 1) recent.append({ entries: [], target: position(xid), isLast: true }, xid);
-    expect(recent.since(at(101))).toMatchObject({ entries: [], next: at(199), hasMore: false });
+    expect(recent.since(at(101))).toMatchObject({ entries: [], next: { ...at(199), atMs: 199 }, hasMore: false });
     expect(recent.since(at(150))).toMatchObject({ entries: [], hasMore: false });
     expect(follow(recent, at(100))?.subjects).toHaveLength(1);
   });

@@ -55,11 +55,12 @@ describe("a follower", () => {
     for (let round = 0; round < 10; round += 1) {
       const [at, revokes] = round % 2 === 0 ? [here, there] : [there, here];
       const bearer = await revokes.token(username);
-      const answer = follower.poll(at.send, 10);
+      const waiting = follower.poll(at.send, 10);
       if (at === here) await untilHeld(1);
       expect((await revokes.send("DELETE", "/api/token", { bearer })).status).toBe(204);
       const began = performance.now();
-      expect(subjectsOf(await answer)).toContain(idOf(bearer));
+      await waiting; // may repeat the entry of the previous round, which the other instance has sent
+      while (!follower.minimumEpochs.has(idOf(bearer))) await follower.poll(at.send, 1);
       times.push(performance.now() - began);
       expect(times.at(-1)).toBeLessThan(1_000);
     }
@@ -329,7 +330,7 @@ describe("a forged cursor", () => {
     const cursor = parseCursor(json.next);
     if (!cursor) throw new Error("The cursor is not valid.");
     const { server, snapshot } = cursor.position;
-    return encodeCursor({ ...cursor, position: { server, snapshot: change(snapshot) } });
+    return encodeCursor({ position: { server, snapshot: change(snapshot) }, atMs: cursor.atMs });
   };
 
   test("from the future gets nothing, and from the past gets what the list contains", async () => {

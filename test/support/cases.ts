@@ -49,3 +49,10 @@ export function mergeCases(...lists: CasesByStatus[]): CasesByStatus {
 export function withoutCredentials({ basic: _basic, bearer: _bearer, ...rest }: Sent): Sent {
   return rest;
 }
+
+/** The status of success that the operation declares. */
+export function successOf({ operation: { id, statuses } }: OperationUnderTest): number {
+  const success = statuses.find((status) => status < 300);
+  if (success === undefined) throw new Error(`${id} declares no success.`);
+  return success;
+}

@@ -14,6 +14,7 @@ openapi: 3.1.0
 info: { title: Orders, version: 1.0.0 }
 paths:
   /health: { get: { security: [], responses: {} } }
+  /me: { get: { security: [{ token: [] }], responses: {} } }
   /orders:
     get: { security: [{ token: [orders:read] }], responses: {} }
     post: { security: [{ token: [orders:write] }], responses: {} }
@@ -44,6 +45,7 @@ export type Hole =
   | "decoding router"
   | "normalizing router"
   | "open prefix"
+  | "OPTIONS"
   | "method override"
   | "method override after the check"
   | "X-Original-URL"
@@ -88,9 +90,10 @@ export async function startLeakyService(latchkey: TestService, hole: Hole, clock
     if (hole === "guarded handler that is not found" && path === "/orders/7") return undefined;
     if (hole === "HEAD" && method === "HEAD") return undefined;
     if (hole === "TRACE" && method === "TRACE") return undefined;
+    if (hole === "OPTIONS" && method === "OPTIONS") return undefined;
     if (hole === "PATCH" && method === "PATCH") return undefined;
-    if (hole === "case and slash" && path !== "/orders" && path !== "/orders/7") return undefined;
-    if (/router/.test(hole) && path !== "/orders" && path !== "/orders/7") return undefined;
+    if (hole === "case and slash" && !["/me", "/orders", "/orders/7"].includes(path)) return undefined;
+    if (/router/.test(hole) && !["/me", "/orders", "/orders/7"].includes(path)) return undefined;
     if (hole === "method override after the check" && method === "OPTIONS") return undefined;
     if (hole === "method override" && headers["x-http-method-override"] === "OPTIONS") return undefined;
     if (hole === "X-Forwarded-For" && headers["x-forwarded-for"] === "127.0.0.1") return undefined;
@@ -99,6 +102,7 @@ export async function startLeakyService(latchkey: TestService, hole: Hole, clock
     const [, token = ""] = /^Bearer (.+)$/.exec(headers.authorization ?? "") ?? [];
     try {
       const scopes = String((await verified(token))["scope"]).split(" ");
+      if (path === "/me") return undefined;
       const needed = method === "POST" ? "orders:write" : "orders:read";
       return scopes.includes(needed) || hole === "no scope check" ? undefined : 403;
     } catch {
@@ -122,7 +126,10 @@ export async function startLeakyService(latchkey: TestService, hole: Hole, clock
     next();
   });
   app.get("/health", (_request, response) => void response.json({ at: "health" }));
-  app.all("/orders", (_request, response) => void response.json({ orders: ["a latch"] }));
+  app.get("/me", (_request, response) => void response.json({ name: "miguel" }));
+  app[/router|override/.test(hole) ? "get" : "all"]("/orders", (_request, response) => {
+    response.json({ orders: ["a latch"] });
+  });
   app.get("/orders/:id", (_request, response) => {
     if (hole === "guarded handler that is not found") response.status(404).json({});
     else response.json({ id: 7, item: "a latch" });

@@ -9,7 +9,9 @@ export type GuardedRequest = {
   /** The request target: the path with the query, or an absolute URL. */
   url: string;
   /** The `Authorization` header. */
-  authorization: string | undefined;
+  authorization: string | null | undefined;
+  /** The `Sec-Fetch-Dest` header: scripts in a browser get no challenge that opens the browser's login dialog. */
+  fetchDestination?: string | null | undefined;
 };
 
 export type Guard = {

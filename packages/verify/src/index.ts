@@ -1,4 +1,6 @@
 /** Verifies Latchkey's tokens and API keys in another service, from memory, and follows revocations. */
+export { ContractError } from "./contract/contract.ts";
+export { type ContractGuardOptions, contractGuard } from "./contractGuard.ts";
 export { type Guard, type GuardedRequest, requireScopes } from "./guard.ts";
 export type { Counters, Verifier, VerifierOptions, VerifyOptions } from "./options.ts";
 export type { Principal } from "./principal.ts";

@@ -2,8 +2,8 @@
 import type { Contract } from "../../../packages/verify/src/contract/contract.ts";
 import type { Forged } from "./forgedTokens.ts";
 import { headerChecks, overrides } from "./headers.ts";
-import type { Judge } from "./judge.ts";
-import type { Send } from "./send.ts";
+import { isAccepted, type Judge } from "./judge.ts";
+import type { Answer, Send } from "./send.ts";
 import type { Target } from "./targets.ts";
 import { pathVariants } from "./variants.ts";
 
@@ -12,13 +12,16 @@ type Parts = {
   send: Send;
   contract: Contract;
   forged: readonly Forged[];
+  /** The responses to a valid credential, as far as they are known. */
+  controls: ReadonlyMap<Target, Answer>;
   /** The path of an operation that serves everyone. */
   openPath: string;
   allowsUnsafeMethods: boolean;
 };
 
 /** For an operation that refuses requests without a credential. */
-export function createRequestChecks({ judge, send, contract, forged, openPath, allowsUnsafeMethods }: Parts) {
+export function createRequestChecks(parts: Parts) {
+  const { judge, send, contract, forged, controls, openPath, allowsUnsafeMethods } = parts;
   const unsafeMethods = allowsUnsafeMethods ? ["POST", "PUT", "PATCH", "DELETE"] : [];
 
   return {
@@ -60,10 +63,14 @@ export function createRequestChecks({ judge, send, contract, forged, openPath, a
       for (const method of ["HEAD", "TRACE", "PROPFIND", ...unsafeMethods].filter(isUndeclared)) {
         const outgoing = { method, target: path };
         const answer = await send(outgoing);
-        if (answer.status >= 200 && answer.status < 300) judge.add(target, "other-method", { outgoing, answer });
+        if (isAccepted(answer)) judge.add(target, "other-method", { outgoing, answer });
       }
       for (const method of ["OPTIONS", ...unsafeMethods.slice(0, 1)].filter(isUndeclared)) {
         const plain = await send({ method, target: path });
+        if (plain.digest === controls.get(target)?.digest) {
+          judge.add(target, "other-method", { outgoing: { method, target: path }, answer: plain });
+          continue;
+        }
         const outgoing = { method, target: path, headers: overrides(target.method) };
         const answer = await judge.accepted(outgoing);
         if (answer && answer.digest !== plain.digest)

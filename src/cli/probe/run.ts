@@ -84,7 +84,7 @@ export async function runProbe(parts: Parts): Promise<Report> {
       throw new StartError("The service has none of these operations. Check the URL and the contract.");
     }
     // Nothing more is to be learned about an operation that needs no credential.
-    const check = createRequestChecks({ judge, send, contract, forged, openPath, allowsUnsafeMethods });
+    const check = createRequestChecks({ judge, send, contract, forged, controls, openPath, allowsUnsafeMethods });
     await each(refusing, check.tokens);
     await each(refusing, check.headers);
     await each(refusing, check.paths);

@@ -94,6 +94,8 @@ export async function up(knex: Knex): Promise<void> {
       -- [{"name": …, "description": …}]
       scopes jsonb NOT NULL DEFAULT '[]',
       token_ttl_seconds integer,
+      -- The OpenAPI document of the API as JSON, which forward-auth enforces. As text, because jsonb rejects some JSON.
+      contract text,
       -- As in roles.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),

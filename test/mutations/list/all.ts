@@ -5,8 +5,10 @@ import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
 import { contract } from "./contract.ts";
+import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
+import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
@@ -26,6 +28,7 @@ export const mutations: readonly Mutation[] = [
   ...contract,
   ...access,
   ...rights,
+  ...forwardAuth,
   ...administration,
   ...requests,
   ...documentation,
@@ -44,4 +47,5 @@ export const mutations: readonly Mutation[] = [
   ...probe,
   ...client,
   ...verify,
+  ...contractGuard,
 ];

@@ -186,4 +186,12 @@ export const apiKeys: readonly Mutation[] = [
     test: "test/promises/fairConnections.test.ts",
     only: "one unknown key of another network",
   },
+  {
+    name: "a check of an API key reads the whole table",
+    file: "src/apiKeys/verification/store.ts",
+    find: "WHERE digest = :digest`",
+    replace: "WHERE substring(digest FOR 32) = :digest`",
+    test: "test/promises/indexedStatements.test.ts",
+    only: "no statement reads a whole table",
+  },
 ];

@@ -173,7 +173,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "the size of a body is not limited",
     file: "src/openapi/validation.ts",
-    find: "arrived > bodyLimitBytes",
+    find: "arrived > limitBytes",
     replace: "false",
     test: "test/operations/createUser.test.ts",
     only: "as soon as the length",

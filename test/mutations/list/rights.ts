@@ -29,8 +29,8 @@ export const rights: readonly Mutation[] = [
   {
     name: "an API can have the audience of this service",
     file: "src/access/apis.ts",
-    find: "ownAudiences.includes(audience) ? undefined : await store.insert(definition)",
-    replace: "await store.insert(definition)",
+    find: "ownAudiences.includes(audience) ? undefined : await store.insert({",
+    replace: "await store.insert({",
     test: "test/operations/createApi.test.ts",
     only: "for an audience of this service itself",
   },

@@ -1,11 +1,14 @@
 /** 400, 413 and 415: request bodies that are not read, or not to their end. */
 import { expect } from "vitest";
 import { encodeBody, typeOfBody } from "../../../fuzz/contract/bodies.ts";
+import type { OperationId } from "../../../src/openapi/binding.ts";
+import { bodyLimits } from "../../../src/operations.ts";
 import { type CasesByStatus, each, type OperationUnderTest } from "../cases.ts";
 import { basicAuthorization, type Sent, sendRaw } from "../client.ts";
 
 export function bodyCases({ service, operation, target, request }: OperationUnderTest): CasesByStatus {
   const { method } = operation;
+  const tooLarge = (bodyLimits[operation.id as OperationId] ?? 16_384) + 4_000;
   const type = typeOfBody(operation);
   const withoutBody = async (): Promise<Sent> => {
     const { json: _, form: _form, ...rest } = await request();
@@ -38,7 +41,7 @@ export function bodyCases({ service, operation, target, request }: OperationUnde
       },
       "as soon as the length or the bytes so far are too large": async () => {
         const lines = await head();
-        const chunk = `${(20_000).toString(16)}\r\n${"x".repeat(20_000)}\r\n`;
+        const chunk = `${tooLarge.toString(16)}\r\n${"x".repeat(tooLarge)}\r\n`;
         for (const rest of ["Content-Length: 300000000\r\n\r\n{", `Transfer-Encoding: chunked\r\n\r\n${chunk}`]) {
           const answer = await sendRaw(service.url, lines + rest, method, target);
           expect(answer).toMatchObject({ status: 413, problem: "payload-too-large" });

@@ -1,6 +1,6 @@
 /** Content negotiation and conditional requests (RFC 9110, sections 12 and 13). */
 import { expect } from "vitest";
-import { type CasesByStatus, each, type OperationUnderTest } from "../cases.ts";
+import { type CasesByStatus, each, type OperationUnderTest, successOf } from "../cases.ts";
 import { startTestService } from "../service.ts";
 
 /** 406: the client accepts no form that the operation has. */
@@ -133,11 +133,4 @@ export function conditionalCases({ service, target }: OperationUnderTest): Cases
       },
     ),
   };
-}
-
-/** The status of success that the operation declares. */
-function successOf({ operation: { id, statuses } }: OperationUnderTest): number {
-  const success = statuses.find((status) => status < 300);
-  if (success === undefined) throw new Error(`${id} declares no success.`);
-  return success;
 }

@@ -35,6 +35,7 @@ export const bearerOperations: readonly string[] = [
   "GET /api/apis/{audience}",
   "PATCH /api/apis/{audience}",
   "DELETE /api/apis/{audience}",
+  "GET /api/forward-auth",
   "GET /api/resource",
   "POST /oauth/introspect",
 ];

@@ -508,6 +508,26 @@ export interface paths {
         patch: operations["updateApi"];
         trace?: never;
     };
+    "/api/forward-auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Authorize a request at a proxy
+         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
+         */
+        get: operations["forwardAuth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/resource": {
         parameters: {
             query?: never;
@@ -1105,6 +1125,17 @@ export interface components {
          * @example 300
          */
         TokenLifetime: number | null;
+        /**
+         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, [forward-auth](#forwardAuth) enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed.
+         * @example openapi: 3.1.0
+         *     paths:
+         *       /orders: { get: { security: [{ token: ['orders:read'] }] } }
+         *     components:
+         *       securitySchemes: { token: { type: http, scheme: bearer } }
+         */
+        ApiContract: {
+            [key: string]: unknown;
+        } | string;
         /** @description The API to register. */
         NewApi: {
             audience: components["schemas"]["Audience"];
@@ -1115,6 +1146,7 @@ export interface components {
             name: string;
             scopes: components["schemas"]["ApiScopes"];
             token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+            contract?: components["schemas"]["ApiContract"];
         };
         /** @description The members to change. */
         ApiChange: {
@@ -1125,6 +1157,11 @@ export interface components {
             name?: string;
             scopes?: components["schemas"]["ApiScopes"];
             token_lifetime_seconds?: components["schemas"]["TokenLifetime"];
+            /**
+             * @description Replaces the contract, or removes it with `null`.
+             * @example null
+             */
+            contract?: components["schemas"]["ApiContract"] | null;
         };
         /** @description A registered API. */
         Api: {
@@ -1136,6 +1173,11 @@ export interface components {
             name: string;
             scopes: components["schemas"]["ApiScopes"];
             token_lifetime_seconds: components["schemas"]["TokenLifetime"];
+            /**
+             * @description Whether forward-auth enforces a contract.
+             * @example false
+             */
+            has_contract: boolean;
             /**
              * Format: date-time
              * @description When the API was registered.
@@ -1788,7 +1830,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -2276,7 +2318,7 @@ export interface components {
                 };
             };
         };
-        /** @description The body is larger than 16 KiB. */
+        /** @description The body is larger than 16 KiB, or than 1 MiB if it may have a `contract`. */
         PayloadTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2646,6 +2688,36 @@ export interface components {
          * @example Bearer realm="latchkey", error="insufficient_scope", scope="users:read"
          */
         ScopeChallenge: string;
+        /**
+         * @description The user's id. It is the `sub` of tokens.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+         */
+        "Latchkey-User-Id": string;
+        /**
+         * @description The username. A percent sign and characters that are not ASCII are percent-encoded (UTF-8, RFC 3986, section 2.1): decode it as a part of a URL.
+         * @example miguel
+         */
+        "Latchkey-Username": string;
+        /**
+         * @description What the user and the credential allow, separated by spaces: scopes of the API of `audience`, or of this service.
+         * @example orders:read
+         */
+        "Latchkey-Scope": string;
+        /**
+         * @description The user's roles without `default`, separated by spaces. If the credential is a token for the API, those of the time when it was issued. Decide by the scopes: a credential may be limited to fewer than its roles have.
+         * @example order-clerk
+         */
+        "Latchkey-Roles": string;
+        /**
+         * @description The `client_id` of the token. Empty for a password and an API key.
+         * @example latchkey
+         */
+        "Latchkey-Client-Id": string;
+        /**
+         * @description Always empty, so that a proxy that copies the header removes one that the client sent.
+         * @example
+         */
+        NoIdentity: "";
         /**
          * @description Seconds to wait before retrying the request.
          * @example 2
@@ -3984,6 +4056,225 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    forwardAuth: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Scopes, separated by single spaces. The request needs all of them. Without `audience`, they are scopes of this service. They are needed in addition to those of a `contract`.
+                 * @example account:read
+                 */
+                scope?: components["schemas"]["ScopeList"];
+                /**
+                 * @description The API that the request is for. By default, tokens must be for this service.
+                 * @example https://orders.example/v1
+                 */
+                audience?: components["schemas"]["Audience"];
+            };
+            header?: {
+                /**
+                 * @description The method of the original request.
+                 * @example GET
+                 */
+                "X-Forwarded-Method"?: string;
+                /**
+                 * @description The path and query of the original request, as the client sent them.
+                 * @example /orders?page=2
+                 */
+                "X-Forwarded-Uri"?: string;
+                /**
+                 * @description The host of the original request. It must be that of `X-Original-URL`, if both are sent.
+                 * @example orders.example
+                 */
+                "X-Forwarded-Host"?: string;
+                /**
+                 * @description The method of the original request.
+                 * @example GET
+                 */
+                "X-Original-Method"?: string;
+                /**
+                 * @description The path and query of the original request, as the client sent them.
+                 * @example /orders?page=2
+                 */
+                "X-Original-URI"?: string;
+                /**
+                 * @description The URL of the original request.
+                 * @example https://orders.example/orders?page=2
+                 */
+                "X-Original-URL"?: string;
+                /**
+                 * @description With a `contract`, a request that asks the API to treat it as another one is rejected: with this header, `X-HTTP-Method`, `X-Method-Override` or `X-Rewrite-URL`.
+                 * @example DELETE
+                 */
+                "X-HTTP-Method-Override"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example DELETE
+                 */
+                "X-HTTP-Method"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example DELETE
+                 */
+                "X-Method-Override"?: string;
+                /**
+                 * @description As `X-HTTP-Method-Override`.
+                 * @example /admin
+                 */
+                "X-Rewrite-URL"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request may pass. */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["Latchkey-User-Id"];
+                    "Latchkey-Username": components["headers"]["Latchkey-Username"];
+                    "Latchkey-Scope": components["headers"]["Latchkey-Scope"];
+                    "Latchkey-Roles": components["headers"]["Latchkey-Roles"];
+                    "Latchkey-Client-Id": components["headers"]["Latchkey-Client-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed, names an API or a scope that does not exist, or does not say which operation of the contract it is for. The original request must not pass. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description The credentials are missing or not accepted. */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description The user or the credential does not have a scope, or the contract of the API does not declare the operation. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/insufficient-scope" | "/problems/undeclared-operation";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description Too many wrong passwords for this account or from this network. The password was not checked. Retry after the number of seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        type?: "/problems/too-many-requests";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description The service failed. The log contains the error under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        type?: "/problems/internal-error";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. Retry after the number of seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "Latchkey-User-Id": components["headers"]["NoIdentity"];
+                    "Latchkey-Username": components["headers"]["NoIdentity"];
+                    "Latchkey-Scope": components["headers"]["NoIdentity"];
+                    "Latchkey-Roles": components["headers"]["NoIdentity"];
+                    "Latchkey-Client-Id": components["headers"]["NoIdentity"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
         };
     };
     getResource: {

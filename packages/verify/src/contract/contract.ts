@@ -2,8 +2,8 @@
  * Reads from an OpenAPI document what each operation requires, and finds the operation of a request. Nothing here does any I/O.
  */
 import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
-import { createMatcher, lenientTemplate } from "./matcher.ts";
-import { isUnmistakable, lenientSegments, parseTemplate, pathOfTarget } from "./pathTemplate.ts";
+import { createMatcher } from "./matcher.ts";
+import { isUnmistakable, lenientTemplates, parseTemplate, pathOfTarget, readingsOf } from "./pathTemplate.ts";
 import { both, type Security, securityReader } from "./security.ts";
 import { basePathsOf } from "./servers.ts";
 
@@ -34,6 +34,11 @@ export type Contract = {
   match(method: string, target: string): Operation | undefined;
   /** The methods of a path, for `Allow`. Empty if the contract has no such path. */
   allow(target: string): readonly string[];
+  /**
+   * Whether a router or a proxy could take the path for one of the contract, or could read it in a way that is not foreseen here.
+   * If not, an operation of the contract cannot be reached through it.
+   */
+  resemblesPath(target: string): boolean;
 };
 
 export type ContractOptions = {
@@ -51,8 +56,8 @@ type Entry = {
   operations: Map<string, Operation>;
 };
 
-const methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"] as const;
-const otherMembers = new Set<string>(["summary", "description", "servers", "parameters", ...methods]);
+const methods = new Set(["get", "put", "post", "delete", "options", "head", "patch", "trace"]);
+const otherMembers = new Set(["summary", "description", "servers", "parameters"]);
 const maxEntries = 10_000;
 
 /**
@@ -86,11 +91,13 @@ export function parseContract(document: unknown, { basePath }: ContractOptions =
     attempt(() => {
       const item = resolve(root, value, path);
       for (const name of Object.keys(item)) {
-        if (!otherMembers.has(name) && !name.startsWith("x-")) {
+        if (!methods.has(name) && !otherMembers.has(name) && !name.startsWith("x-")) {
           throw new ContractError([`${path} has the unknown member ${name}.`]);
         }
       }
-      for (const method of methods) attempt(() => addOperation(path, item, method));
+      for (const method of Object.keys(item).filter((name) => methods.has(name))) {
+        attempt(() => addOperation(path, item, method));
+      }
     });
   }
   if (problems.length === 0 && table.operations.length === 0) problems.push("The document has no operations.");
@@ -188,28 +195,30 @@ function createTable() {
     if (same && same.fullPath === fullPath && same.entry.path === path) {
       return { shape: template.shape, entry: same.entry };
     }
-    const { shape } = lenientTemplate(template);
-    const similar = same?.fullPath ?? lenient.get(shape);
+    const shapes = lenientTemplates(template).map(({ shape }) => shape);
+    const similar = same?.fullPath ?? shapes.map((shape) => lenient.get(shape)).find((found) => found !== undefined);
     if (similar !== undefined) {
       throw new ContractError([
         `The paths ${similar} and ${fullPath} are ambiguous: they differ at most in the names of parameters, case, encoding or slashes.`,
       ]);
     }
-    lenient.set(shape, fullPath);
+    for (const shape of shapes) lenient.set(shape, fullPath);
     return { shape: template.shape, entry: { path, operations: new Map() } };
   }
 }
 
-function finder(entries: Entries): Pick<Contract, "match" | "allow"> {
+function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resemblesPath"> {
   const fixed = new Map<string, Entry>();
-  const all = [...entries.values()].map(({ fullPath, entry }) => ({ value: entry, template: parseTemplate(fullPath) }));
+  const all = [...entries.values()].map(({ fullPath, entry }) => ({
+    value: { ...entry, operations: withHead(entry.operations) },
+    template: parseTemplate(fullPath),
+  }));
   for (const { value, template } of all) {
     if (template.segments.every(({ kind }) => kind === "text")) fixed.set(template.shape, value);
-    withHead(value.operations);
   }
   const strict = createMatcher(all.map(({ value, template }) => ({ value, segments: template.segments })));
   const lenient = createMatcher(
-    all.map(({ value, template }) => ({ value, segments: lenientTemplate(template).segments })),
+    all.flatMap(({ value, template }) => lenientTemplates(template).map(({ segments }) => ({ value, segments }))),
   );
   const isPlain = all.every(({ template }) => !/[A-Z%]/.test(template.shape));
 
@@ -221,8 +230,11 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow"> {
     if (one) return [one];
     const found = strict.find(path.slice(1).split("/"));
     if (found.length === 0 || (isPlain && isUnmistakable(path))) return found;
-    const segments = lenientSegments(path);
-    return segments && haveSameItems(found, lenient.find(segments)) ? found : [];
+    const isMistakable = readingsOf(path)?.some((reading) => {
+      const read = lenient.find(reading);
+      return read.length > 0 && !haveSameItems(found, read);
+    });
+    return isMistakable === false ? found : [];
   }
 
   return {
@@ -231,6 +243,11 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow"> {
       return found.length <= 1 ? found[0] : found.reduce(requireBoth);
     },
     allow: (target) => [...new Set(find(target).flatMap(({ operations }) => [...operations.keys()]))],
+    resemblesPath(target) {
+      const path = pathOfTarget(target);
+      const readings = path === undefined ? undefined : readingsOf(path);
+      return readings === undefined || readings.some((reading) => lenient.find(reading).length > 0);
+    },
   };
 }
 
@@ -238,10 +255,14 @@ const haveSameItems = (some: readonly Entry[], others: readonly Entry[]): boolea
   some.length === others.length && some.every((entry) => others.includes(entry));
 
 /** HEAD has the rights of GET (RFC 9110, section 9.3.2). */
-function withHead(operations: Map<string, Operation>): void {
-  const get = operations.get("GET");
-  if (get && !operations.has("HEAD")) operations.set("HEAD", get);
-}
+const withHead = (operations: ReadonlyMap<string, Operation>): Map<string, Operation> =>
+  new Map(
+    [...operations].flatMap(([method, operation]) =>
+      method === "GET" && !operations.has("HEAD")
+        ? [[method, operation] as const, ["HEAD", operation] as const]
+        : [[method, operation] as const],
+    ),
+  );
 
 /** It depends on the router which of them serves the request. */
 const requireBoth = (one: Operation, other: Operation): Operation => ({ ...one, ...both(one, other) });

@@ -1,5 +1,5 @@
 /** Finds the path template that a path matches, in time that depends on the length of the path. */
-import { lenientSegments, matchesPattern, type PathTemplate, type Segment, segmentOf } from "./pathTemplate.ts";
+import { matchesPattern, type Segment } from "./pathTemplate.ts";
 
 /** Looks up what was added for a template. */
 export type Matcher<Value> = {
@@ -83,9 +83,3 @@ const withoutPrecedence = <Value>(all: readonly Found<Value>[]): Found<Value>[] 
 
 const precedes = (one: readonly number[], other: readonly number[]): boolean =>
   one.every((rank, index) => rank <= (other[index] ?? 0)) && one.some((rank, index) => rank < (other[index] ?? 0));
-
-/** The segments of a template for the lenient reading of paths. */
-export function lenientTemplate({ shape }: PathTemplate): { segments: readonly Segment[]; shape: string } {
-  const parts = lenientSegments(shape) ?? [];
-  return { segments: parts.map(segmentOf), shape: `/${parts.join("/")}` };
-}

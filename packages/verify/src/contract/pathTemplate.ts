@@ -33,20 +33,20 @@ export function parseTemplate(path: string): PathTemplate {
   if (/[?#\\;]/.test(path)) refuse("has one of the characters ? # \\ ;");
   const names = [...path.matchAll(/\{([^{}/]+)\}/g)].map(([, name]) => name);
   if (new Set(names).size < names.length) refuse("has a parameter twice");
-  const shape = path.replace(/\{[^{}/]+\}/g, "{}");
+  const shape = encoded(path.replace(/\{[^{}/]+\}/g, "{}"));
   if (/[{}]/.test(shape.replaceAll("{}", ""))) refuse("has a brace that does not belong to a parameter");
   if (shape.includes("{}{}")) refuse("has two parameters without a text between them");
   const parts = shape.slice(1).split("/");
   if (parts.length > maxSegments) refuse(`has more than ${maxSegments} segments`);
   if (parts.slice(0, -1).includes("")) refuse("has an empty segment");
   if (parts.some((part) => part === "." || part === "..")) refuse("has a segment of dots");
-  return { segments: parts.map(segmentOf), shape: `/${parts.map(encoded).join("/")}` };
+  return { segments: parts.map(segmentOf), shape };
 }
 
 /** @param part has `{}` for each parameter */
-export function segmentOf(part: string): Segment {
+function segmentOf(part: string): Segment {
   if (part === "{}") return { kind: "parameter" };
-  const texts = part.split("{}").map(encoded);
+  const texts = part.split("{}");
   return texts.length === 1 ? { kind: "text", text: texts[0] ?? "" } : { kind: "pattern", texts };
 }
 
@@ -91,34 +91,51 @@ export const isUnmistakable = (path: string): boolean => /^(?:\/(?:[a-z0-9_-][a-
 const maxDecodings = 4;
 
 /**
- * The segments of a path as a router or a proxy could read them that decodes percent-encoding (repeatedly), ignores case and
- * empty segments, and cuts `;` and what follows it.
- * @returns `undefined` for a path that no reading makes safe: with segments of dots, control characters or malformed encoding
+ * The segments of a path as routers and proxies could read them. They may decode percent-encoding, before or after they look for
+ * slashes, several times; ignore case and empty segments; and cut `;` and what follows it.
+ * @returns `undefined` for a path that no client sends: with segments of dots, control characters or malformed encoding
  */
-export function lenientSegments(path: string): string[] | undefined {
+export function readingsOf(path: string): string[][] | undefined {
   // Some routers take the first `;` for the beginning of the query.
   const semicolon = path.indexOf(";");
   if (semicolon >= 0 && path.includes("/", semicolon)) return undefined;
-  let text = path;
-  for (let count = 0; text.includes("%"); count += 1) {
-    const decoded = decode(text);
-    // The path itself must be valid. What it decodes to may contain a `%`.
-    if (decoded === undefined && count === 0) return undefined;
-    if (decoded === undefined || decoded === text) break;
-    if (count === maxDecodings) return undefined;
-    text = decoded;
+  if (!isDecodable(path)) return undefined;
+  const texts = [path];
+  for (let text = decoded(path); text !== texts[0]; text = decoded(text)) {
+    if (texts.length > maxDecodings) return undefined;
+    texts.unshift(text);
   }
-  const parts = text.toLowerCase().split(/[/\\]/);
-  if (parts.some((part) => /^\.\.?(;|$)/.test(part))) return undefined;
+  const readings = texts.flatMap((text, times) => {
+    let parts = text.toLowerCase().split(/[/\\]/);
+    return [parts, ...Array.from({ length: times }, () => (parts = parts.map(decoded)))];
+  });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is rejected
-  if (/[\x00-\x1f\x7f]/.test(text)) return undefined;
-  return parts.map((part) => part.replace(/;.*$/s, "")).filter((part) => part !== "");
+  if (readings.some((parts) => parts.some((part) => /^\.\.?(;|$)|[\x00-\x1f\x7f]/.test(part)))) return undefined;
+  return [...readings, ...readings.map((parts) => parts.map((part) => part.split(";", 1)[0] ?? ""))].map(withoutEmpty);
 }
 
-function decode(text: string): string | undefined {
+const withoutEmpty = (parts: readonly string[]): string[] => parts.filter((part) => part !== "");
+
+/** Decodes what can be decoded, once, into lower case. */
+const decoded = (text: string): string =>
+  text
+    .replace(/(?:%[0-9a-f]{2})+/gi, (found) => (isDecodable(found) ? decodeURIComponent(found) : found))
+    .toLowerCase();
+
+function isDecodable(text: string): boolean {
   try {
-    return decodeURIComponent(text);
+    decodeURIComponent(text);
+    return true;
   } catch {
-    return undefined;
+    return false;
   }
+}
+
+/** A template as a lenient router compares it: without case and empty segments. There are two if its text is percent-encoded. */
+export function lenientTemplates({ shape }: PathTemplate): PathTemplate[] {
+  const forms = new Set([shape.toLowerCase(), decoded(shape)]);
+  return [...forms].map((form) => {
+    const parts = withoutEmpty(form.split("/"));
+    return { segments: parts.map(segmentOf), shape: `/${parts.join("/")}` };
+  });
 }

@@ -1,0 +1,51 @@
+/** Guards for servers of `node:http`, `node:https` and `node:http2`. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Guard } from "../guard.ts";
+import type { Principal } from "../principal.ts";
+import { refusalOf } from "./refuse.ts";
+
+/** @param principal `undefined` if the operation is open */
+export type GuardedHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  principal: Principal | undefined,
+) => unknown;
+
+/**
+ * Puts a guard in front of a request handler.
+ * @example createServer(guarded(guard, (request, response, principal) => { … }))
+ */
+export function guarded(guard: Guard, handler: GuardedHandler) {
+  return (request: IncomingMessage, response: ServerResponse): void =>
+    authorize(guard, request, request.url ?? "", {
+      onAllowed: (principal) => void handler(request, response, principal),
+      onRefused: (error) => respond(response, error),
+    });
+}
+
+type Outcome = { onAllowed(principal: Principal | undefined): void; onRefused(error: unknown): void };
+
+/** Calls one of two functions, at once if the credential was verified before. Errors of `onAllowed` are its own. */
+export function authorize(
+  guard: Guard,
+  { method = "", headers }: Pick<IncomingMessage, "method" | "headers">,
+  url: string,
+  { onAllowed, onRefused }: Outcome,
+): void {
+  let authorized: ReturnType<Guard["authorize"]>;
+  try {
+    const fetchDestination = headers["sec-fetch-dest"]?.toString();
+    authorized = guard.authorize({ method, url, authorization: headers.authorization, fetchDestination });
+  } catch (error) {
+    onRefused(error);
+    return;
+  }
+  if (authorized instanceof Promise) void authorized.then(onAllowed, onRefused);
+  else onAllowed(authorized);
+}
+
+/** Responds with a refusal. */
+export function respond(response: ServerResponse, error: unknown): void {
+  const { status, headers, problem } = refusalOf(error);
+  response.writeHead(status, headers).end(JSON.stringify(problem));
+}

@@ -1,0 +1,220 @@
+/**
+ * Decides for a proxy whether a request may pass, and whose it is. Without an audience, the request needs a credential for this
+ * service. With one, it needs what the API demands: the scopes that the proxy names, and the `security` of its contract.
+ */
+import type { Operation as ContractOperation } from "../../packages/verify/src/contract/contract.ts";
+import { type Access, credentialScopes, missingRights } from "../access/rights.ts";
+import { allOwnScopes, isOwnScope, parseScope, unknownScope } from "../access/scopes.ts";
+import type { UserId } from "../identifiers.ts";
+import { parseAuthorization } from "../openapi/authorizationHeader.ts";
+import type { Scheme } from "../openapi/binding.ts";
+import { authenticate, type CredentialVerifiers } from "../openapi/guard.ts";
+import type { ApiKeyPrincipal, ApiTokenPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
+import { requestContext } from "../requestContext.ts";
+import type { RevocableCache } from "../revocations/cache.ts";
+import type { Revocations } from "../revocations/revocations.ts";
+import { clientId } from "../tokens/claims.ts";
+import { type ForwardedHeaders, forwardedRequest } from "./forwardedRequest.ts";
+import type { ProtectedApi } from "./protectedApis.ts";
+
+/** What a proxy asks. */
+export type Question = {
+  audience?: string | undefined;
+  /** Separated by spaces. */
+  scope?: string | undefined;
+  headers: ForwardedHeaders;
+  /** The header of the original request. */
+  authorization: string | undefined;
+};
+
+/** Whose request it is. */
+export type Identity = {
+  userId: UserId;
+  username: string;
+  /** Scopes of the API, or of this service without an audience. */
+  scopes: readonly string[];
+  roles: readonly string[];
+  /** `undefined` if the credential is no token. */
+  clientId: string | undefined;
+};
+
+/**
+ * @returns `undefined` for an operation that needs no credentials
+ * @throws {Problem} `invalid-request`, `invalid-target`, `invalid-scope`, a 401, `insufficient-scope`, `undeclared-operation`,
+ * `too-many-requests`, `revocations-stale`, `database-unavailable`, `overloaded`
+ */
+export type ForwardAuth = (question: Question) => Promise<Identity | undefined>;
+
+type AnyPrincipal = Principal | ApiTokenPrincipal;
+type Verifiers = CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal>;
+
+type Parts = {
+  authenticator: CredentialVerifiers<TokenPrincipal> & {
+    /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
+    apiToken(token: string, audience: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+  };
+  access: Pick<Access, "missingScopes" | "refuse" | "rightsOf">;
+  apis: RevocableCache<ProtectedApi>;
+  revocations: Pick<Revocations, "requireCurrent">;
+  /** Whether the peer of a connection is a proxy whose headers are trusted. */
+  isTrustedProxy(peer: string): boolean;
+};
+
+/** What a request needs. */
+type Rule = {
+  schemes: readonly Scheme[];
+  /** Sets of scopes. All scopes of one set are needed. Without a set, nothing is, and credentials are ignored. */
+  alternatives: readonly (readonly string[])[];
+  /** Whether a request without valid credentials, or without the scopes, may pass. */
+  isOptional: boolean;
+};
+
+const anyCredential: Rule = {
+  schemes: ["basicAuth", "bearerAuth", "apiKeyAuth"],
+  alternatives: [[]],
+  isOptional: false,
+};
+
+export function createForwardAuth({ authenticator, access, apis, revocations, isTrustedProxy }: Parts): ForwardAuth {
+  const password = shareChecks(authenticator.password);
+
+  return async ({ audience, scope, headers, authorization }) => {
+    const api = audience === undefined ? undefined : await find(audience);
+    const rule = ruleFor(api, scope, headers);
+    if (rule.alternatives.length === 0 || (rule.isOptional && authorization === undefined)) return undefined;
+    const context = requestContext();
+    context.acceptedSchemes = rule.schemes;
+    const principal = await authenticateBy(rule, authorization, api).catch((error: unknown) => {
+      if (!rule.isOptional || !(error instanceof Problem) || error.status !== 401) throw error;
+      context.refusal = error;
+      return undefined;
+    });
+    if (!principal) return undefined;
+    const missing = await missingOf(principal, rule);
+    if (missing.length > 0) {
+      if (!rule.isOptional) return access.refuse(principal, missing);
+      context.withoutScopes = principal;
+      return undefined;
+    }
+    context.principal = principal;
+    return identify(principal, api);
+  };
+
+  function find(audience: string): ProtectedApi | Promise<ProtectedApi> {
+    revocations.requireCurrent();
+    return apis.get(audience);
+  }
+
+  function ruleFor(api: ProtectedApi | undefined, scope: string | undefined, headers: ForwardedHeaders): Rule {
+    const named = scope === undefined || scope === "" ? [] : parseScope(scope);
+    const unknown = named.find((name) => !(api ? api.scopes.has(name) : isOwnScope(name)));
+    if (unknown !== undefined) throw unknownScope(unknown);
+    const rule = api?.contract ? ruleOfContract(api, headers) : anyCredential;
+    return named.length === 0 ? rule : withScopes(rule, named);
+  }
+
+  /** The headers of other peers are those of the client itself, who could name an operation that needs less. */
+  function ruleOfContract({ contract, scopes }: ProtectedApi, headers: ForwardedHeaders): Rule {
+    const { peer } = requestContext();
+    const { method, target } = forwardedRequest(peer !== undefined && isTrustedProxy(peer) ? headers : {});
+    const operation = contract?.match(method, target);
+    if (!operation) {
+      const declared = contract?.allow(target) ?? [];
+      const others = declared.length > 0 ? `It declares ${declared.join(", ")}.` : "It does not declare the path.";
+      throw new Problem("undeclared-operation", {
+        detail: `The contract of the API does not declare ${method} for this path. ${others}`,
+      });
+    }
+    return ruleOf(operation, scopes);
+  }
+
+  function authenticateBy({ schemes }: Rule, authorization: string | undefined, api: ProtectedApi | undefined) {
+    const verifiers: Verifiers = {
+      password,
+      apiKey: api ? async (key) => requireKeyFor(api, await authenticator.apiKey(key)) : authenticator.apiKey,
+      token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.token,
+    };
+    return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
+  }
+
+  /** @returns those of the alternative that misses the fewest */
+  async function missingOf(principal: AnyPrincipal, { alternatives }: Rule): Promise<readonly string[]> {
+    let fewest: readonly string[] | undefined;
+    for (const scopes of alternatives) {
+      const missing =
+        principal.proof === "api-token"
+          ? scopes.filter((name) => !principal.scopes.has(name))
+          : await access.missingScopes(principal, scopes);
+      if (missing.length === 0) return missing;
+      if (fewest === undefined || missing.length < fewest.length) fewest = missing;
+    }
+    return fewest ?? [];
+  }
+
+  async function identify(principal: AnyPrincipal, api: ProtectedApi | undefined): Promise<Identity> {
+    const { userId, username } = principal;
+    // A token for an API says what it allows, so that no query is needed.
+    if (principal.proof === "api-token") {
+      return { userId, username, scopes: [...principal.scopes], roles: principal.roles, clientId };
+    }
+    revocations.requireCurrent();
+    const rights = await access.rightsOf(userId);
+    const limit = credentialScopes(principal);
+    const known = api ? [...api.scopes] : allOwnScopes;
+    const allowed = limit ? known.filter((name) => limit.has(name)) : known;
+    const missing = new Set(missingRights(rights, allowed));
+    return {
+      userId,
+      username,
+      scopes: allowed.filter((name) => !missing.has(name)),
+      roles: rights.roles,
+      clientId: principal.proof === "token" ? clientId : undefined,
+    };
+  }
+}
+
+/**
+ * A page with many files sends as many requests at once. Those of one client with the same password share one check of it, which
+ * would take longer than a request may wait if each had its own. A check that is in progress has not yet read whether the password
+ * was replaced, so that nothing is accepted for longer.
+ */
+function shareChecks(check: Verifiers["password"]): Verifiers["password"] {
+  const inProgress = new Map<string, Promise<PasswordPrincipal>>();
+  return (username, password) => {
+    const key = JSON.stringify([requestContext().address, username, password]);
+    const shared = inProgress.get(key) ?? check(username, password).finally(() => inProgress.delete(key));
+    inProgress.set(key, shared);
+    return shared;
+  };
+}
+
+/**
+ * A key is valid for every API that has one of its scopes, as introspection says. A key for another purpose identifies nobody.
+ * @throws {Problem} `invalid-token`
+ */
+function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): ApiKeyPrincipal {
+  if (![...principal.scopes].some((name) => scopes.has(name))) {
+    throw new Problem("invalid-token", { detail: "The API key has no scope of this API." });
+  }
+  return principal;
+}
+
+/**
+ * @param apiScopes the scopes of the API
+ * @throws {Error} for a scope that the API no longer has
+ */
+function ruleOf(operation: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
+  const { alternatives, allowsAnonymous, offersBasic, offersBearer } = operation;
+  const unknown = alternatives.flat().find((name) => !apiScopes.has(name));
+  if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
+  const basic: readonly Scheme[] = offersBasic ? ["basicAuth"] : [];
+  const bearer: readonly Scheme[] = offersBearer ? ["bearerAuth", "apiKeyAuth"] : [];
+  return { schemes: [...basic, ...bearer], alternatives, isOptional: allowsAnonymous };
+}
+
+/** Scopes that the proxy names are needed in any case, so that credentials are, too. */
+function withScopes(rule: Rule, scopes: readonly string[]): Rule {
+  const { schemes, alternatives } = rule.alternatives.length > 0 ? rule : anyCredential;
+  return { schemes, alternatives: alternatives.map((others) => [...others, ...scopes]), isOptional: false };
+}

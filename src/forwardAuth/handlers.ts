@@ -1,0 +1,21 @@
+import type { GuardingHandler } from "../openapi/binding.ts";
+import type { ForwardAuth, Identity } from "./forwardAuth.ts";
+
+export const forwardAuth = (authorize: ForwardAuth): GuardingHandler<"forwardAuth"> => ({
+  async guardAndHandle({ query, header }, authorization) {
+    const identity = await authorize({ ...query, headers: header ?? {}, authorization });
+    return { status: 204, headers: identityHeaders(identity) };
+  },
+});
+
+/** Each header has a value, which may be empty: some proxies let the client's own header pass if it is absent. */
+const identityHeaders = (identity: Identity | undefined) => ({
+  "Latchkey-User-Id": identity?.userId ?? "",
+  "Latchkey-Username": percentEncoded(identity?.username ?? ""),
+  "Latchkey-Scope": identity?.scopes.join(" ") ?? "",
+  "Latchkey-Roles": identity?.roles.join(" ") ?? "",
+  "Latchkey-Client-Id": identity?.clientId ?? "",
+});
+
+/** The percent sign as well, so that decoding returns the name in any case. */
+const percentEncoded = (name: string): string => name.replace(/[^!-$&-~]+/gu, encodeURIComponent);
