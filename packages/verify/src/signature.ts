@@ -100,7 +100,7 @@ export const decodeBase64url = (text: string): Uint8Array | undefined => (isBase
 function loadNode() {
   const load = globalThis.process?.getBuiltinModule;
   const crypto = load?.("node:crypto");
-  const Buffer = load?.("node:buffer").Buffer;
+  const Buffer = load?.("node:buffer")?.Buffer;
   return crypto && Buffer && { crypto, Buffer };
 }
 type Node = NonNullable<ReturnType<typeof loadNode>>;
