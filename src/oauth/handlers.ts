@@ -1,5 +1,6 @@
 import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes } from "../access/scopes.ts";
+import { follow } from "../lib/follow.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clientId } from "../tokens/claims.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
@@ -10,10 +11,11 @@ type ActiveToken = components["schemas"]["ActiveToken"];
 /** @param issuer of all tokens, and the audience of those for this service */
 export const introspectToken =
   (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
-  async ({ body }) => {
-    const found = await introspect(body.token, body.revocations_after);
-    return { status: 200, body: found ? represent(found, issuer) : { active: false } };
-  };
+  ({ body }) =>
+    follow(introspect(body.token, body.revocations_after), (found) => ({
+      status: 200,
+      body: found ? represent(found, issuer) : { active: false },
+    }));
 
 export const revokeOAuthToken =
   (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>

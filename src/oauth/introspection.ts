@@ -1,9 +1,13 @@
-/** Tells other services what a token allows now (RFC 7662). */
+/**
+ * Tells other services what a token allows now (RFC 7662). For a token that was verified before, this takes no query and, like the
+ * check of a request, no promise.
+ */
 import { type Access, defaultRole, heldScopes, type Rights, rightsSubject, roleSubject } from "../access/rights.ts";
 import { allOwnScopes } from "../access/scopes.ts";
-import type { ApiKeyVerification } from "../apiKeys/verification/verification.ts";
+import type { ApiKeyVerification, InspectedKey } from "../apiKeys/verification/verification.ts";
 import type { UserId } from "../identifiers.ts";
-import type { AnyTokenPrincipal, ApiKeyPrincipal, TokenPrincipal } from "../principal.ts";
+import { follow } from "../lib/follow.ts";
+import type { AnyTokenPrincipal, ApiKeyPrincipal, ApiTokenPrincipal, TokenPrincipal } from "../principal.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { RevocationFeed } from "../revocations/feed.ts";
 import { everybody, type Revocations } from "../revocations/revocations.ts";
@@ -35,78 +39,89 @@ type Parts = {
   feed: Pick<RevocationFeed, "atLeast">;
 };
 
+type Found = Introspected | undefined;
+
 /**
  * @param after a cursor of the revocation feed: the result is at least as recent
  * @returns `undefined` for a text that is not a valid token
  * @throws {Problem} `invalid-request` for what is no cursor; `revocations-stale`, `database-unavailable`
  */
-export type Introspect = (text: string, after?: string) => Promise<Introspected | undefined>;
+export type Introspect = (text: string, after?: string) => Found | Promise<Found>;
 
 export function createIntrospection({ tokens, revocations, access, apiKeys, sessions, feed }: Parts): Introspect {
-  async function accessToken(text: string): Promise<Introspected | undefined> {
-    try {
-      const principal = await tokens.verifyAny(text);
-      revocations.check(principal);
-      return { kind: "access-token", principal, allowed: await allowedBy(principal) };
-    } catch (error) {
-      if (error instanceof Problem && error.status === 401) return undefined;
-      throw error;
-    }
-  }
+  const accessToken = (text: string): Found | Promise<Found> =>
+    unlessRefused(() =>
+      follow(tokens.verifyAny(text), (principal): Found | Promise<Found> => {
+        revocations.check(principal);
+        if (principal.proof === "api-token") return { kind: "access-token", principal, allowed: byClaims(principal) };
+        return follow(access.rightsOf(principal.userId), (rights) => {
+          const allowed = allowedBy(rights, principal, principal.scopes ?? allOwnScopes, subjectsOf(principal));
+          return { kind: "access-token", principal, allowed };
+        });
+      }),
+    );
 
-  async function allowedBy(principal: AnyTokenPrincipal): Promise<Allowed> {
-    const { tokenId, sessionId, keyId, userId } = principal;
-    const subjects = [tokenId, ...(sessionId ? [sessionId] : []), keyId];
-    if (principal.proof === "token") return ofOwnToken(principal, subjects);
-    const { scopes, roles, epochs } = principal;
-    const revocationSubjects = [...subjects, userId, ...Object.keys(epochs), everybody];
-    return { scopes: [...scopes], roles, revocationSubjects };
-  }
+  const apiKey = (text: string): Found | Promise<Found> =>
+    follow(apiKeys.inspect(text), (found: InspectedKey | undefined): Found | Promise<Found> => {
+      if (!found) return undefined;
+      const { principal } = found;
+      return follow(access.rightsOf(principal.userId), (rights) => {
+        const allowed = allowedBy(rights, principal, principal.scopes, [principal.apiKeyId]);
+        return { kind: "api-key", ...found, allowed };
+      });
+    });
 
-  /** A token for this service allows what its user may do here, within its own limits. */
-  async function ofOwnToken(
-    { userId, scopes = allOwnScopes }: OwnToken,
-    subjects: readonly string[],
-  ): Promise<Allowed> {
-    const rights = await access.rightsOf(userId);
-    return withRights(rights, [...scopes], [...subjects, ...subjectsOf(userId, rights)]);
-  }
-
-  async function apiKey(text: string): Promise<Introspected | undefined> {
-    const found = await apiKeys.inspect(text);
-    if (!found) return undefined;
-    const { apiKeyId, userId, scopes } = found.principal;
-    const rights = await access.rightsOf(userId);
-    const allowed = withRights(rights, [...scopes], [apiKeyId, ...subjectsOf(userId, rights)]);
-    return { kind: "api-key", ...found, allowed };
-  }
-
-  async function refreshToken(text: string): Promise<Introspected | undefined> {
+  const refreshToken = async (text: string): Promise<Found> => {
     const session = await sessions.inspect(text);
     return session && { kind: "refresh-token", session };
-  }
+  };
 
   const byKind = { "access-token": accessToken, "api-key": apiKey, "refresh-token": refreshToken };
-  return async (text, after) => {
-    if (after !== undefined) await feed.atLeast(after, notACursor);
-    return byKind[kindOf(text)](text);
-  };
+  return (text, after) =>
+    follow(after === undefined ? undefined : feed.atLeast(after, notACursor), () => byKind[kindOf(text)](text));
 }
 
 const notACursor: RequestError = { parameter: "revocations_after", detail: "is not a cursor of the revocation list" };
 
-type OwnToken = Pick<TokenPrincipal, "userId"> & { scopes: ReadonlySet<string> | readonly string[] | undefined };
+/** @returns `undefined` if a token is refused */
+function unlessRefused(verify: () => Found | Promise<Found>): Found | Promise<Found> {
+  const refused = (error: unknown): undefined => {
+    if (!(error instanceof Problem) || error.status !== 401) throw error;
+  };
+  try {
+    const found = verify();
+    return found instanceof Promise ? found.catch(refused) : found;
+  } catch (error) {
+    return refused(error);
+  }
+}
 
-const withRights = (rights: Rights, wanted: readonly string[], revocationSubjects: readonly string[]): Allowed => ({
-  scopes: heldScopes(rights, wanted),
-  roles: rights.roles,
-  revocationSubjects,
-});
+/** A newer version of what the claims depend on revokes the token, so that they are current. */
+function byClaims(principal: ApiTokenPrincipal): Allowed {
+  const { userId, scopes, roles, epochs } = principal;
+  const revocationSubjects = [...subjectsOf(principal), userId, ...Object.keys(epochs), everybody];
+  return { scopes: [...scopes], roles, revocationSubjects };
+}
 
-/** The subjects on which the rights of a user depend, and those that end all of the user's credentials. */
-const subjectsOf = (userId: UserId, { roles }: Rights): readonly string[] => [
+const subjectsOf = ({ tokenId, sessionId, keyId }: AnyTokenPrincipal): readonly string[] =>
+  sessionId === undefined ? [tokenId, keyId] : [tokenId, sessionId, keyId];
+
+/** What a credential allows within its own limits, and within the rights of its user. */
+function allowedBy(
+  rights: Rights,
+  { userId }: Pick<TokenPrincipal, "userId">,
+  limits: Iterable<string>,
+  subjects: readonly string[],
+): Allowed {
+  return {
+    scopes: heldScopes(rights, [...limits]),
+    roles: rights.roles,
+    revocationSubjects: [...subjects, ...subjectsOfRights(userId, rights), everybody],
+  };
+}
+
+const subjectsOfRights = (userId: UserId, { roles }: Rights): readonly string[] => [
   userId,
   rightsSubject(userId),
   ...[defaultRole, ...roles].map(roleSubject),
-  everybody,
 ];

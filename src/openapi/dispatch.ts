@@ -1,6 +1,7 @@
 /** Serves the operations of the contract, and nothing else. */
 import { type Request, type RequestHandler, type Response, Router } from "express";
 import type { CrossSiteCheck } from "../http/crossSite.ts";
+import { follow } from "../lib/follow.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
@@ -115,15 +116,6 @@ function operationServer(parts: DispatchParts): Serve {
 /** The declared header parameters of a request, under their names in the contract. */
 const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
   Object.fromEntries(headers.map((name) => [name, request.headers[name.toLowerCase()]]));
-
-/**
- * Calls `next` with a value, at once if it is not a promise, as in most token checks: an `async` function takes a twentieth of
- * their time.
- */
-const follow = <Value, Result>(
-  value: Value | Promise<Value>,
-  next: (value: Value) => Result | Promise<Result>,
-): Result | Promise<Result> => (value instanceof Promise ? value.then(next) : next(value));
 
 /** Operations whose path has no parameters, by path and method. */
 function operationsByFixedPath({ operations }: Contract): Map<string, Map<string, Operation>> {

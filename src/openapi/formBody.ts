@@ -15,10 +15,10 @@ import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupport
 export type Form = Record<string, string>;
 
 /**
- * Reads and validates the body of a request.
+ * Reads and validates the body of a request into `request.body`.
  * @throws {Problem} a 400, 413 or 415
  */
-export type FormReader = (request: Request, response: Response) => Promise<Form>;
+export type FormReader = (request: Request, response: Response) => Promise<void>;
 
 /** @returns a reader for each operation whose request body is a form */
 export function formReaders(document: OpenApiDocument, operations: readonly Operation[]): Map<Operation, FormReader> {
@@ -29,14 +29,16 @@ export function formReaders(document: OpenApiDocument, operations: readonly Oper
       const { form } = operation;
       if (!form) return [];
       const validate = ajv.compile({ $ref: `contract${form.pointer}` });
-      const reader: FormReader = async (request, response) => {
+      const read: FormReader = (request, response) => {
         requireBody(request, formType);
         if ((request.headers["content-encoding"] ?? "identity") !== "identity") throw unsupported(formType);
-        const parameters = parseForm(await readBody(request, response), form.names);
-        if (!validate(parameters)) throw invalidForm(validate.errors ?? []);
-        return parameters;
+        return readBody(request, response, (bytes) => {
+          const parameters = parseForm(bytes, form.names);
+          if (!validate(parameters)) throw invalidForm(validate.errors ?? []);
+          request.body = parameters;
+        });
       };
-      return [[operation, reader]];
+      return [[operation, read]];
     }),
   );
 }
@@ -76,8 +78,11 @@ const malformed = (detail: string): Problem => invalidRequest({ pointer: "#", de
 
 const maxChunks = maxChunksOf(bodyLimitBytes);
 
-/** @throws {Problem} `payload-too-large`, or the problem of a body that is late or malformed */
-function readBody(request: Request, response: Response): Promise<Buffer> {
+/**
+ * Calls `use` with the whole body.
+ * @throws {Problem} `payload-too-large`, the problem of a body that is late or malformed, or what `use` throws
+ */
+function readBody(request: Request, response: Response, use: (bytes: Buffer) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -89,7 +94,13 @@ function readBody(request: Request, response: Response): Promise<Buffer> {
       response.setHeader("Connection", "close");
       reject(tooLarge());
     });
-    request.on("end", () => resolve(Buffer.concat(chunks)));
+    request.on("end", () => {
+      try {
+        resolve(use(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+      } catch (error) {
+        reject(error);
+      }
+    });
     request.on("error", (error) => reject(error instanceof Problem ? error : malformed("could not be read")));
   });
 }

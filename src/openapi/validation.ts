@@ -74,7 +74,7 @@ export function requestValidator(
         : [[id, bodyReader(requestType, bodyLimits[id] ?? bodyLimitBytes)]],
     ),
   );
-  const readForm = formReaders(contract.document, contract.operations);
+  const formReader = formReaders(contract.document, contract.operations);
   const checks = stringParameterChecks(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
@@ -94,12 +94,10 @@ export function requestValidator(
   };
 
   return (operation, request, response) => {
-    const form = readForm.get(operation)?.(request, response);
-    if (form) {
-      return form.then((parameters) => {
-        requireDeclaredQuery(operation, request);
-        request.body = parameters;
-      });
+    const readForm = formReader.get(operation);
+    if (readForm) {
+      requireDeclaredQuery(operation, request);
+      return readForm(request, response);
     }
     const check = checks.get(operation);
     if (operation.hasInput && !check) return validateInput(operation, request, response);

@@ -182,7 +182,12 @@ test("it conforms to version 2.1 of Postman's format", async () => {
   const attribute = closed({ key: text, value: text, type: { const: "string" } }, ["key", "value", "type"]);
   const address = { raw: text, host: list(text), path: list(text), query: list(parameter), variable: list(parameter) };
   const url = closed(address, Object.keys(address));
-  const body = closed({ mode: { const: "raw" }, raw: text, options: { type: "object" } });
+  const body = {
+    oneOf: [
+      closed({ mode: { const: "raw" }, raw: text, options: { type: "object" } }),
+      closed({ mode: { const: "urlencoded" }, urlencoded: list(parameter) }, ["mode", "urlencoded"]),
+    ],
+  };
   const auth = closed(
     { type: { enum: ["noauth", "basic", "bearer"] }, basic: list(attribute), bearer: list(attribute) },
     ["type"],

@@ -258,7 +258,7 @@ describe("the list", () => {
       clock: () => new Date(),
       onError: () => {},
     });
-    const subject = userId("a user");
+    const subject = userId("01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b");
     const problem = (epoch: number) => {
       try {
         list.check({

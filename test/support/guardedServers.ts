@@ -86,6 +86,7 @@ function naiveRouter(base: string) {
     { method = "", url = "" }: { method?: string | undefined; url?: string | undefined },
     principal: Principal | undefined,
   ) => {
+    if (!URL.canParse(url, "http://localhost")) return undefined;
     const { pathname } = new URL(url, "http://localhost");
     const asked = method === "HEAD" ? "GET" : method;
     for (const route of patterns) {

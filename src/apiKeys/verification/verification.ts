@@ -23,11 +23,14 @@ export type ApiKeyVerification = {
   verify: VerifyApiKey;
   /**
    * Verifies a key that another service has received, and records its use without a network. Nothing is audited.
-   * @returns `undefined` for a text that is not a valid key. `expiresAt`: of the key, or of a secret that was replaced
+   * @returns `undefined` for a text that is not a valid key. For a key that was verified before, the result is no promise
    * @throws {Problem} `revocations-stale`, `database-unavailable`
    */
-  inspect(text: string): Promise<{ principal: ApiKeyPrincipal; expiresAt: Date | undefined } | undefined>;
+  inspect(text: string): InspectedKey | undefined | Promise<InspectedKey | undefined>;
 };
+
+/** A valid key. `expiresAt`: of the key, or of a secret that was replaced. */
+export type InspectedKey = { principal: ApiKeyPrincipal; expiresAt: Date | undefined };
 
 type Parts = {
   store: Pick<VerificationStore, "findByDigest">;
@@ -124,20 +127,28 @@ export function createApiKeyVerification(parts: Parts): ApiKeyVerification {
       }
     },
 
-    async inspect(text) {
+    inspect(text) {
       const digest = parseKey(text);
       if (digest === undefined) return undefined;
+      const key = find(digest);
+      if (key instanceof Promise) return key.then((loaded) => describe(digest, loaded)).catch(unlessRefused);
       try {
-        const key = await find(digest);
-        const principal = accept(digest, key, () => null);
-        const expiresAtMs = Math.min(key.expiresAtMs, key.secretExpiresAtMs);
-        return { principal, expiresAt: expiresAtMs === Infinity ? undefined : new Date(expiresAtMs) };
+        return describe(digest, key);
       } catch (error) {
-        if (error instanceof RefusedKey) return undefined;
-        throw error;
+        return unlessRefused(error);
       }
     },
   };
+
+  function describe(digest: ApiKeyDigest, key: CachedKey): InspectedKey {
+    const principal = accept(digest, key, () => null);
+    const expiresAtMs = Math.min(key.expiresAtMs, key.secretExpiresAtMs);
+    return { principal, expiresAt: expiresAtMs === Infinity ? undefined : new Date(expiresAtMs) };
+  }
+}
+
+function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof RefusedKey)) throw error;
 }
 
 function clientNetwork(): Network | null {
