@@ -107,7 +107,7 @@ type Node = NonNullable<ReturnType<typeof loadNode>>;
 
 const node = loadNode();
 
-const decode: (text: string) => Uint8Array = node
+const decode: (text: string) => Uint8Array<ArrayBuffer> = node
   ? (text) => node.Buffer.from(text, "base64url")
   : (text) =>
       Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
