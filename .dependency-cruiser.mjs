@@ -81,9 +81,9 @@ export default {
     },
     {
       name: "stores-are-injected",
-      comment: "Only the start and the commands know that the domain is stored in Postgres.",
+      comment: "Only the start, the commands and other stores know that the domain is stored in Postgres.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(start|cli)/" },
+      from: { path: "^src/", pathNot: "^src/(start|cli)/|/store\\.ts$" },
       to: { path: "/store\\.ts$" },
     },
     {

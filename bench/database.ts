@@ -98,6 +98,8 @@ async function fill(url: string, { users, revocations, apiKeys = 0 }: DataVolume
      SELECT ${idOf("n")}, ${idOf("n % $2::integer")}, 'key', '{}' FROM generate_series(0, $1::integer - 1) AS n`,
     [apiKeys, users],
   );
+  // Any user can introspect, so that each token of the load can introspect itself.
+  await query(url, "UPDATE roles SET scopes = '{tokens:introspect}' WHERE name = 'default'");
   const batchSize = 10_000;
   for (let first = 0; first < apiKeys; first += batchSize) {
     const digests = Array.from({ length: Math.min(batchSize, apiKeys - first) }, (_, n) => digestOfKey(first + n));

@@ -27,6 +27,7 @@ const workloads: Workload[] = [
   "refresh",
   "registration",
   "guarded-route",
+  "introspection",
 ];
 const parts = ["startup", ...workloads, "verifier", "data-volume"] as const;
 type Part = (typeof parts)[number];

@@ -12,7 +12,8 @@ export type Workload =
   | "sign-in"
   | "refresh"
   | "registration"
-  | "guarded-route";
+  | "guarded-route"
+  | "introspection";
 
 export type Program = {
   name: string;
@@ -159,6 +160,14 @@ export const programs: Program[] = [
     }),
     credential: ({ key }) => `Bearer ${key}`,
   },
+  {
+    ...latchkey,
+    name: "Latchkey, introspection",
+    workloads: ["introspection"],
+    check: (authorization) =>
+      form("/oauth/introspect", { token: authorization.slice("Bearer ".length) }, authorization),
+    expectedBody: /"active":true/,
+  },
   betterAuth,
   { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },
   {
@@ -185,7 +194,7 @@ export const programs: Program[] = [
   {
     name: "oidc-provider, introspection",
     script: compiled("programs/oidc-provider"),
-    workloads: ["check"],
+    workloads: ["check", "introspection"],
     signIn: () => form("/token", { grant_type: "client_credentials" }),
     credential: ({ access_token }) => access_token ?? "",
     check: (token) => form("/token/introspection", { token }),
@@ -193,12 +202,16 @@ export const programs: Program[] = [
   },
 ];
 
-const form = (path: string, fields: Record<string, string>): HttpRequest => ({
+const form = (
+  path: string,
+  fields: Record<string, string>,
+  authorization = basic("bench", "bench-secret"),
+): HttpRequest => ({
   method: "POST",
   path,
   headers: {
     "content-type": "application/x-www-form-urlencoded",
-    authorization: basic("bench", "bench-secret"),
+    authorization,
   },
   body: new URLSearchParams(fields).toString(),
 });

@@ -106,6 +106,17 @@ export function targets({ comparisons, startups, verifiers }: BenchmarkReport): 
           kind: "at least",
         }),
       ),
+    ...nodes
+      .filter((node) => result("introspection", node, "Latchkey, introspection"))
+      .map(
+        (node): Target => ({
+          what: `Node ${node}: introspection, per second`,
+          ...figures((one: Result) => one.rates, result("introspection", node, "Latchkey, introspection")),
+          bound: 10_000,
+          kind: "at least",
+          isAbsolute: true,
+        }),
+      ),
     ...comparisons
       .filter(({ byDataVolume }) => byDataVolume)
       .flatMap(({ workload, node, results: [smallest, ...larger] }) =>

@@ -15,6 +15,7 @@ const connections: Record<Workload, number> = {
   refresh: 16,
   registration: 8,
   "guarded-route": 16,
+  introspection: 16,
 };
 
 export const connectionsOf = (workload: Workload): number => connections[workload];
@@ -28,6 +29,7 @@ export const titles: Record<Workload, string> = {
   refresh: "Refresh",
   registration: "Registration",
   "guarded-route": "Route of a service with 200 operations",
+  introspection: "Introspection of a token",
 };
 
 /** Registers users, so that they can sign in. */
@@ -54,6 +56,7 @@ export async function prepare(
     switch (workload) {
       case "check":
       case "guarded-route":
+      case "introspection":
         return { requests: await accepted((await credentials()).map(program.check)) };
       case "check-basic": {
         const tokens = (await credentials()).map((bearer) => bearer.slice("Bearer ".length));

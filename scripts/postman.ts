@@ -170,8 +170,8 @@ function pick(steps: Step[], known: Set<string>, created: Map<string, Created>):
 /** @returns `undefined` if the variables of the credentials are not known yet */
 function authOf(step: Step, known: Set<string>): object | undefined {
   const { security } = step.operation;
-  // The requirement {} makes credentials optional.
-  if (security.length === 0 || security.some(isEmpty)) return { type: "noauth" };
+  // The requirement {} makes credentials optional. If it is not the first one, most requests need them.
+  if (isEmpty(security[0] ?? {})) return { type: "noauth" };
   if (isAdministrative(step)) return basicAuth("adminUsername", "adminPassword");
   // Prefer a token. Requests that may revoke tokens use the password, which remains valid.
   const preferred: Scheme[] = isEnding(step) ? ["basicAuth", "bearerAuth"] : ["bearerAuth", "basicAuth"];

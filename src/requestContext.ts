@@ -106,12 +106,12 @@ export function requestContext(): RequestContext {
  * towards the duration of the request.
  * @throws {Error} outside a request
  */
-export async function holdRequest<T>(wait: () => Promise<T>): Promise<T> {
+export async function holdRequest<T>(wait: Promise<T>): Promise<T> {
   const context = requestContext();
   const sinceMs = performance.now();
   context.heldSinceMs = sinceMs;
   try {
-    return await wait();
+    return await wait;
   } finally {
     const heldMs = performance.now() - sinceMs;
     context.heldSinceMs = undefined;

@@ -9,7 +9,7 @@ const app = fastify();
 
 const kinds = Array.from({ length: 40 }, (_, n) => `things${n}`);
 const requires = (scope: string) => ({ security: [{ bearerAuth: [scope] }] });
-const paths = Object.fromEntries(
+const paths: Record<string, Record<string, unknown>> = Object.fromEntries(
   kinds.flatMap((kind) => {
     const [read, write] = [requires(`${kind}:read`), requires(`${kind}:write`)];
     return [

@@ -1,7 +1,7 @@
 /** The contract as the fuzzer reads it: what each operation takes, which credentials it accepts, and what it returns. */
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
-import type { OpenApiDocument as Contract } from "../../src/openapi/contract.ts";
+import type { OpenApiDocument as Contract } from "../../src/openapi/document.ts";
 
 /** The part of JSON Schema from which values are generated. `Api.resolve` follows references. */
 export type Schema = {

@@ -61,7 +61,7 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("status-undeclared", "ended-credentials-are-rejected", /is not declared/, [
     "src/openapi/response.ts",
-    "response.writeHead(status, [...headers]).end()",
+    "response.writeHead(status, [...headers, ...length]).end()",
     "response.writeHead(status === 204 ? 202 : status, [...headers]).end()",
   ]),
   fault("member-undeclared", "passwords-are-exact", /additional properties/, [
@@ -76,8 +76,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("problem-of-another-type", "passwords-are-exact", /is of type/, [
     "src/openapi/problemWriter.ts",
-    'inUtf8("application/problem+json")',
-    'inUtf8("application/json")',
+    'errorHeaders("application/problem+json")',
+    'errorHeaders("application/json")',
   ]),
   fault("problem-is-cached", "passwords-are-exact", /Cache-Control/, [
     "src/openapi/problemWriter.ts",
@@ -107,7 +107,7 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("other-sites-change-things", "inputs-are-validated", /another site/, [
     "src/openapi/dispatch.ts",
-    'if (operation.method !== "get") requireSameSite(request);',
+    'if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);',
     "",
   ]),
   fault("shown-to-every-origin", "other-origins-cannot-read-responses", /other origins/, [

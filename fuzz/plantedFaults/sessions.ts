@@ -15,9 +15,9 @@ export const sessionFaults: PlantedFault[] = [
     ["src/sessions/handlers.ts", "await users.signOutEverywhere(principal);", ""],
   ),
   fault("revoked-token-works", "ended-credentials-are-rejected", /still works after revoking/, [
-    "src/tokens/handlers.ts",
-    "await revocations.revoke({",
-    "void ({",
+    "src/tokens/revocation.ts",
+    "await revocations.revoke(",
+    "void (",
   ]),
   fault("ended-session-keeps-its-tokens", "ended-credentials-are-rejected", /still works after ending the session/, [
     "src/revocations/revocations.ts",

@@ -146,10 +146,21 @@ function requirementChange(before: Node, after: Node, name: string): Finding[] {
 
 const isRequired = (node: Node | undefined) => node?.["required"] === true;
 
+/** The comparison of each response with the one after it. Most operations share their responses. */
+const compared = new WeakMap<Node, { name: string; after: Node; findings: Finding[] }>();
+
 function responseChanges([status, before, after]: Match): Finding[] {
   const name = `response ${status}`;
   if (!before) return [breaking(`${name} was added`)];
   if (!after) return [/^[45]/.test(status) ? changed(`${name} was removed`) : breaking(`${name} was removed`)];
+  const known = compared.get(before);
+  if (known?.name === name && known.after === after) return known.findings;
+  const findings = declaredResponseChanges(name, before, after);
+  compared.set(before, { name, after, findings });
+  return findings;
+}
+
+function declaredResponseChanges(name: string, before: Node, after: Node): Finding[] {
   return [
     ...otherChanges(before, after, ["headers", "content"], name),
     ...matched(lowerCase(before["headers"]), lowerCase(after["headers"])).flatMap(([header, from, to]) =>

@@ -52,9 +52,9 @@ function target(contract: Contract, path: string, { parameters = [] }: Operation
   return query.size > 0 ? `${filled}?${query}` : filled;
 }
 
-/** A token if the operation accepts one: programs should prefer it. None if it does not need any. */
+/** A token if the operation accepts one: programs should prefer it. None if its first alternative is that it does not need any. */
 function credentialOf({ security }: Operation): Call["credential"] {
-  if (security.some((accepted) => Object.keys(accepted).length === 0)) return undefined;
+  if (Object.keys(security[0] ?? {}).length === 0) return undefined;
   const schemes = security.flatMap(Object.keys);
   return schemes.includes("bearerAuth") ? "token" : schemes.includes("basicAuth") ? "password" : undefined;
 }

@@ -13,7 +13,7 @@ export const credentialSettings = {
   SIGNING_ALG: {
     fallback: undefined,
     allowed: "ES256, EdDSA or RS256",
-    help: "Algorithm of the signing keys. Without it, a new database starts with ES256, and an existing one keeps its algorithm. A change takes effect six minutes after the first instance has started with it. Set it only after every instance runs a version that has this setting.",
+    help: "Algorithm of the signing keys: ES256, EdDSA or RS256. Without it, a new database starts with ES256, and an existing one keeps its algorithm. A change takes effect six minutes after the first instance has started with it. Set it only after every instance runs a version that has this setting.",
     schema: z.enum(["ES256", "EdDSA", "RS256"]),
   },
   KEY_ROTATION_DAYS: {

@@ -52,9 +52,11 @@ CREATE TABLE audit_events (
   details jsonb NOT NULL DEFAULT '{}'::jsonb,
   CONSTRAINT audit_events_pkey PRIMARY KEY (id)
 );
+CREATE INDEX audit_events_actor_event_idx ON audit_events USING btree (actor_id, event, id) WHERE (actor_id IS NOT NULL);
 CREATE INDEX audit_events_actor_id_idx ON audit_events USING btree (actor_id, id) WHERE (actor_id IS NOT NULL);
 CREATE INDEX audit_events_event_idx ON audit_events USING btree (event, id);
 CREATE INDEX audit_events_request_id_idx ON audit_events USING btree (request_id) WHERE (request_id IS NOT NULL);
+CREATE INDEX audit_events_subject_event_idx ON audit_events USING btree (subject_id, event, id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX audit_events_subject_id_idx ON audit_events USING btree (subject_id, id) WHERE (subject_id IS NOT NULL);
 
 CREATE TABLE epoch_floor (

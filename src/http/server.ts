@@ -72,7 +72,8 @@ export async function listen(app: Express, options: ServerOptions, log: Logger):
   let isDraining = false;
   const unfinished = serveRequests(server, connections, refusal(log, options), (request, response) => {
     if (isDraining) closeAfter(response);
-    request.url = originForm(request.url ?? "") ?? noTarget;
+    const target = request.url ?? "";
+    request.url = originForm(target) ?? noTarget + (target.startsWith("/") ? target : "");
     app(request, response);
   });
   await new Promise<void>((resolve, reject) => {
@@ -101,7 +102,7 @@ export async function listen(app: Express, options: ServerOptions, log: Logger):
   };
 }
 
-/** Replaces an invalid target, which Express may fail to parse. The app rejects this one. */
+/** Precedes an invalid target, which Express may fail to parse. The app rejects this one. */
 const noTarget = "*";
 
 async function close(server: Server): Promise<void> {

@@ -2,15 +2,27 @@
 import { readFile } from "node:fs/promises";
 import { scopes as describedScopes } from "../../generated/scopes.ts";
 import { security } from "../../generated/security.ts";
-import { exitStatus, FatalError } from "../errors.ts";
 import { basePath } from "../http/basePath.ts";
 import { securityHeaders } from "../http/securityHeaders.ts";
 import { packageFile } from "../lib/package.ts";
 import type { OperationId, Scheme } from "./binding.ts";
+import {
+  ContractError,
+  type OpenApiBody,
+  type OpenApiDocument,
+  type OpenApiOperation,
+  type OpenApiParameter,
+  type OpenApiResponse,
+  resolve,
+  type ScalarType,
+  type StringParameters,
+  scalarTypeOf,
+  stringParameters,
+  typesOf,
+} from "./document.ts";
 import { parseContract } from "./parseContract.ts";
 import { formType } from "./requestBody.ts";
 
-export type ScalarType = "integer" | "number" | "boolean";
 export type ParameterLocation = "query" | "path" | "header" | "cookie";
 /** A parameter that is not a string. The type of a list is that of its items. */
 export type ScalarParameter = { name: string; location: ParameterLocation; type: ScalarType; isList: boolean };
@@ -51,6 +63,8 @@ export type Operation = {
   isBodyRequired: boolean;
   /** Whether a request has parameters or a body. */
   hasInput: boolean;
+  /** The schemas of its parameters; `undefined` if there are others than optional strings in the query and in headers. */
+  stringParameters: StringParameters | undefined;
   responses: ReadonlyMap<number, DeclaredResponse>;
   /** Whether its errors have the form of OAuth (RFC 6749, section 5.2), and are no problems. */
   hasOAuthErrors: boolean;
@@ -63,40 +77,6 @@ export type Contract = {
   /** The document for clients: the same, with `PUBLIC_URL` as its server if it is set. */
   published: { yaml(): Promise<string>; document: OpenApiDocument };
 };
-
-/** The parts of OpenAPI that this program reads. */
-export type OpenApiDocument = {
-  openapi: string;
-  info: { title: string; version: string };
-  servers?: { url: string }[];
-  paths: Record<string, Record<string, OpenApiOperation>>;
-  components: Record<string, Record<string, unknown>>;
-};
-type OpenApiOperation = {
-  operationId?: string;
-  security?: Record<string, string[]>[];
-  parameters?: (OpenApiParameter | Reference)[];
-  requestBody?: OpenApiBody | Reference;
-  responses: Record<string, OpenApiResponse | Reference>;
-};
-type OpenApiParameter = { name: string; in: string; schema?: OpenApiSchema | Reference };
-type OpenApiSchema = {
-  type?: string | string[];
-  properties?: Record<string, OpenApiSchema | Reference>;
-  items?: OpenApiSchema | Reference;
-  allOf?: (OpenApiSchema | Reference)[];
-  anyOf?: (OpenApiSchema | Reference)[];
-  oneOf?: (OpenApiSchema | Reference)[];
-};
-type OpenApiBody = { required?: boolean; content?: Record<string, { schema?: OpenApiSchema | Reference }> };
-type OpenApiResponse = OpenApiBody & { headers?: Record<string, OpenApiHeader | Reference> };
-type OpenApiHeader = { schema?: { const?: string } };
-type Reference = { $ref: string };
-
-/** The contract cannot be served. This is an error in this project, found at startup. */
-export class ContractError extends FatalError {
-  readonly exitStatus = exitStatus.software;
-}
 
 const rebuildAdvice = "Run `npm run generate` and `npm run build`.";
 const methods = ["get", "put", "post", "delete", "patch"] as const;
@@ -190,6 +170,7 @@ function bindOperation(
     form: body && formOf(document, { path, method, body, parameters }, where),
     isBodyRequired: body?.required ?? false,
     hasInput: body !== undefined || parameters.length > 0,
+    stringParameters: body ? undefined : stringParameters(document, parameters),
     responses,
     hasOAuthErrors: responses.get(400)?.contentTypes[0] === "application/json",
   };
@@ -216,23 +197,6 @@ function formOf(
 
 const namesIn = (parameters: OpenApiParameter[], location: ParameterLocation): string[] =>
   parameters.filter((parameter) => parameter.in === location).map(({ name }) => name);
-
-/** @returns `undefined` for a value that may be a string */
-function scalarTypeOf(
-  document: OpenApiDocument,
-  schema: OpenApiSchema | Reference | undefined,
-): ScalarType | undefined {
-  const types = typesOf(document, schema);
-  if (types.includes("string")) return undefined;
-  return (["number", "integer", "boolean"] as const).find((name) => types.includes(name));
-}
-
-/** The types that a value, or an item of an array, may have. */
-function typesOf(document: OpenApiDocument, schema: OpenApiSchema | Reference | undefined): string[] {
-  const { type, items, allOf = [], anyOf = [], oneOf = [] } = resolve(document, schema) ?? {};
-  const parts = [...allOf, ...anyOf, ...oneOf, ...(items ? [items] : [])];
-  return [type ?? [], ...parts.map((part) => typesOf(document, part))].flat();
-}
 
 /** All bodies are UTF-8. */
 export const inUtf8 = (contentType: string): string => `${contentType}; charset=utf-8`;
@@ -280,16 +244,6 @@ function onlyMediaType(body: OpenApiBody, where: string): string | undefined {
   const [type, ...others] = Object.keys(body.content ?? {});
   if (others.length > 0) throw new ContractError(`${where}: more than one media type for one body.`);
   return type;
-}
-
-function resolve<T extends object>(document: OpenApiDocument, value: T | Reference): T;
-function resolve<T extends object>(document: OpenApiDocument, value: T | Reference | undefined): T | undefined;
-function resolve(document: OpenApiDocument, value: object | undefined): unknown {
-  if (!value || !("$ref" in value)) return value;
-  const [, section = "", name = ""] = /^#\/components\/(\w+)\/([\w-]+)$/.exec(String(value.$ref)) ?? [];
-  const found = document.components[section]?.[name];
-  if (!found) throw new ContractError(`${String(value.$ref)} does not exist.`);
-  return found;
 }
 
 const isMethod = (method: string): method is Operation["method"] => (methods as readonly string[]).includes(method);

@@ -7,7 +7,8 @@ import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { Request, Response } from "express";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
-import type { OpenApiDocument, Operation } from "./contract.ts";
+import type { Operation } from "./contract.ts";
+import type { OpenApiDocument } from "./document.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
 /** The declared parameters of a body, without those that are empty. */

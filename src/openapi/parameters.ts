@@ -4,7 +4,8 @@
  */
 import type { Request } from "express";
 import { Problem, type RequestError } from "../problems/problems.ts";
-import type { Operation, ParameterLocation, ScalarType } from "./contract.ts";
+import type { Operation, ParameterLocation } from "./contract.ts";
+import type { ScalarType } from "./document.ts";
 
 const forms: Record<ScalarType, { pattern: RegExp; detail: string }> = {
   integer: {

@@ -2,7 +2,7 @@
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { Response } from "express";
 import { currentRequest } from "../requestContext.ts";
-import type { OpenApiDocument } from "./contract.ts";
+import type { OpenApiDocument } from "./document.ts";
 import type { OutgoingResponse } from "./response.ts";
 import { createResponseValidator, type ReceivedResponse } from "./responseValidator.ts";
 

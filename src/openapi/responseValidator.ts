@@ -4,7 +4,7 @@
  */
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormatsModule from "ajv-formats";
-import type { OpenApiDocument } from "./contract.ts";
+import type { OpenApiDocument } from "./document.ts";
 
 export type ReceivedResponse = {
   status: number;

@@ -13,6 +13,7 @@ import type { Contract, Operation } from "./contract.ts";
 import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
+import { stringParameterChecks } from "./stringParameters.ts";
 
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
@@ -74,6 +75,7 @@ export function requestValidator(
     ),
   );
   const formReader = formReaders(contract.document, contract.operations);
+  const checks = stringParameterChecks(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
@@ -97,8 +99,10 @@ export function requestValidator(
       requireDeclaredQuery(operation, request);
       return readForm(request, response);
     }
-    if (operation.hasInput) return validateInput(operation, request, response);
+    const check = checks.get(operation);
+    if (operation.hasInput && !check) return validateInput(operation, request, response);
     requireDeclaredQuery(operation, request);
+    check?.(request);
     return undefined;
   };
 }
@@ -108,7 +112,11 @@ export function requestValidator(
  * tries them one after the other. It is a copy, because the validator changes it.
  */
 function inputOnly({ document, operations }: Contract) {
-  const withInput = new Set(operations.filter(({ hasInput, form }) => hasInput && !form).map(({ path }) => path));
+  const withInput = new Set(
+    operations
+      .filter(({ hasInput, form, stringParameters }) => hasInput && !form && !stringParameters)
+      .map(({ path }) => path),
+  );
   const withoutResponses = (item: object) =>
     Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, { ...operation, responses: {} }]));
   const paths = Object.entries(document.paths).flatMap(([path, item]) =>

@@ -9,7 +9,7 @@ import type { Principal } from "../principal.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import { holdRequest, requestContext } from "../requestContext.ts";
 import { type Cursor, encodeCursor, type Page, parseCursor } from "./cursor.ts";
-import { createHolds } from "./holds.ts";
+import { createHolds, type Hold } from "./holds.ts";
 import { emptySnapshot, isAtLeast } from "./position.ts";
 import { type FoundEntries, pageSize } from "./recentEntries.ts";
 import { everybody, type Revocations } from "./revocations.ts";
@@ -129,11 +129,15 @@ export function createRevocationFeed({ revocations, store, clock }: Parts): Revo
       revocations.requireCurrent();
       let cursor = after === undefined ? undefined : requireCursor(after, notACursor);
       let untilMs = performance.now() + waitMs;
-      for (let hasWaited = false; ; ) {
+      let hold: Hold | undefined;
+      /** Whether there was nothing new before a wait. */
+      let hasWaited = false;
+      for (;;) {
         const releases = holds.releases();
         const found = await find(cursor);
         const leftMs = untilMs - performance.now();
-        const isNews = found.entries.length > 0 && !holds.isReleaseDue();
+        // What has come since the last release is sent with the next one.
+        const isNews = found.entries.length > 0 && (hold !== undefined || !holds.isReleaseDue());
         const isLastPage = cursor?.page !== undefined && found.next.page === undefined;
         if (!cursor || isNews || isLastPage || found.hasMore || leftMs <= 0) {
           revocations.requireCurrent();
@@ -149,8 +153,10 @@ export function createRevocationFeed({ revocations, store, clock }: Parts): Revo
           cursor = found.next;
         }
         if (holds.releases() !== releases) continue; // entries were read while this request looked for some
-        const isReleased = await holdRequest(() => holds.hold(leftMs, requestContext().onClose));
-        if (!isReleased) untilMs = 0;
+        const isFirst = hold === undefined;
+        hold = holds.hold(leftMs);
+        if (isFirst) requestContext().onClose(() => hold?.end());
+        if (!(await holdRequest(hold.isReleased))) untilMs = 0;
       }
     },
 

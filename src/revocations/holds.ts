@@ -1,12 +1,8 @@
 /** Requests of the feed that are held until there are new entries. */
 
 export type Holds = {
-  /**
-   * Waits until `release`, at most for the time.
-   * @param onClose calls its listener when the client has disconnected
-   * @returns whether it was released
-   */
-  hold(ms: number, onClose: (listener: () => void) => void): Promise<boolean>;
+  /** Begins a wait until `release`, at most for the time. */
+  hold(ms: number): Hold;
   /**
    * Ends the waits: at once or, if a release of many requests was shortly before, a little later together with those of the next
    * entries. So frequent revocations cause each client at most two requests a second.
@@ -20,6 +16,13 @@ export type Holds = {
   stop(): void;
   /** The number of requests that are held. */
   size(): number;
+};
+
+export type Hold = {
+  /** Whether it was released. */
+  isReleased: Promise<boolean>;
+  /** Ends the wait, because the client has disconnected. */
+  end(): void;
 };
 
 /** Pause between two releases for each released request. */
@@ -49,17 +52,19 @@ export function createHolds(): Holds {
   };
 
   return {
-    hold: (ms, onClose) =>
-      new Promise((resolve) => {
-        const end = (isReleased: boolean): void => {
+    hold(ms) {
+      let end = (_isReleased: boolean): void => {};
+      const isReleased = new Promise<boolean>((resolve) => {
+        end = (isReleased) => {
           clearTimeout(timer);
           held.delete(end);
           resolve(isReleased);
         };
         const timer = setTimeout(end, isStopping ? Math.min(ms, stoppingHoldMs) : ms, false);
         held.add(end);
-        onClose(() => end(false));
-      }),
+      });
+      return { isReleased, end: () => end(false) };
+    },
     release() {
       releases += 1;
       if (due !== undefined) return;

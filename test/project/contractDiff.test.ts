@@ -362,9 +362,12 @@ describe("npm run contract:diff", () => {
     const write = async (contract: Document, version = "0.1.0") => {
       contract.setIn(["info", "version"], version);
       await writeFile(join(folder, "openapi.yaml"), contract.toString());
-      await writeFile(join(folder, "package.json"), JSON.stringify({ version }));
+      // All packages have the same version.
+      for (const file of ["package.json", "packages/client/package.json"])
+        await writeFile(join(folder, file), JSON.stringify({ version }));
     };
     await git("init", "--quiet");
+    await mkdir(join(folder, "packages/client"), { recursive: true });
     await write(edited());
     await mkdir(join(folder, "contract"));
     await cp(join(folder, "openapi.yaml"), join(folder, "contract/released.yaml"));

@@ -1,8 +1,10 @@
 /** Commands that administer users and what they have, beside a running service. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runProgram } from "../support/process.ts";
 import { password, secretKey, startTestService } from "../support/service.ts";
+import { temporaryFolder } from "../support/temporaryFolder.ts";
 import { runOnTerminal } from "../support/terminal.ts";
 
 const service = await startTestService();
@@ -245,6 +247,26 @@ test("apis: create, list, show, update, delete, beside a running service", { tim
   expect(updated).toMatchObject({ name: "Orders", scopes, token_lifetime_seconds: 30 });
   expect(await object(["apis", "show", audience])).toEqual(updated);
   expect((await run(["apis", "list"])).objects).toEqual([updated]);
+  const folder = await temporaryFolder();
+  const [file, wrong] = [join(folder, "openapi.yaml"), join(folder, "wrong.yaml")];
+  const openapi = `openapi: 3.1.0
+paths: { /orders: { get: { security: [{ token: ['orders:read'] }] } } }
+components: { securitySchemes: { token: { type: http, scheme: bearer } } }
+`;
+  await writeFile(file, openapi);
+  await writeFile(wrong, openapi.replace("orders:read", "orders:delete"));
+  expect(await object(["apis", "update", audience, "--contract", file])).toMatchObject({ has_contract: true });
+  const refused = await run(["apis", "update", audience, "--contract", wrong]);
+  expect(refused).toMatchObject({
+    status: 65,
+    stderr: expect.stringContaining("contract: the contract requires orders:delete"),
+  });
+  const unreadable = await run(["apis", "update", audience, "--contract", join(folder, "nowhere.yaml")]);
+  expect(unreadable).toMatchObject({ status: 65, stderr: expect.stringContaining("nowhere.yaml cannot be read") });
+  expect(await object(["apis", "update", audience, "--remove-contract"])).toEqual({
+    ...updated,
+    updated_at: expect.any(String),
+  });
   expect((await run(["apis", "delete", audience, "--yes"])).status).toBe(0);
   await soon(token, 400);
 });

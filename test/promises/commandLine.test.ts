@@ -264,19 +264,3 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     expect(program.stdout.join("\n")).toContain("Postgres ended");
   });
 });
-
-test("SIGTERM lets a request in flight finish, then ends with exit status 0", { timeout: 60_000 }, async () => {
-  const settings = {
-    DATABASE_URL: await createDatabase(),
-    SECRET_KEY: secretKey,
-    ARGON2_MEMORY_KIB: "262144",
-    ARGON2_PASSES: "4",
-  };
-  const program = runProgram([], settings);
-  const send = createClient(await program.url);
-  const slow = send("POST", "/api/users", { json: { username: "miguel", password } });
-  await send("GET", "/livez"); // the slow request sent before is in flight now
-  program.process.kill("SIGTERM");
-  expect((await slow).status).toBe(201);
-  expect(await program.exit).toBe(0);
-});

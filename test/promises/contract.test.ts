@@ -3,7 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { ContractError, loadContract } from "../../src/openapi/contract.ts";
+import { loadContract } from "../../src/openapi/contract.ts";
+import { ContractError } from "../../src/openapi/document.ts";
 import { parseContract, parsedContractFile } from "../../src/openapi/parseContract.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 

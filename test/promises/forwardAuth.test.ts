@@ -1,7 +1,12 @@
 /** Attacks on forward-auth: requests that a proxy and the API could read differently, and proxies that nobody trusts. */
 import { describe, expect, test } from "vitest";
+import { createForwardAuth } from "../../src/forwardAuth/forwardAuth.ts";
+import { storedUsername, userId } from "../../src/identifiers.ts";
+import type { PasswordPrincipal } from "../../src/principal.ts";
+import { Problem } from "../../src/problems/problems.ts";
+import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import { createKey } from "../support/apiKeys.ts";
-import { type Received, type Sent, sendRaw } from "../support/client.ts";
+import { basicAuthorization, type Received, type Sent, sendRaw } from "../support/client.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ TRUST_PROXY: "127.0.0.1" });
@@ -276,6 +281,95 @@ describe("a path that an API could read as another one", () => {
     const head = Object.entries(long).map(([name, value]) => `${name}: ${value}\r\n`);
     const bytes = `GET /api/forward-auth?audience=shop HTTP/1.1\r\nHost: x\r\n${head.join("")}\r\n`;
     expect((await sendRaw(service.url, bytes)).status).toBe(400);
+  });
+});
+
+describe("proxies that this project cannot run", () => {
+  /** The headers that Traefik's ForwardAuth copies and adds, by its documentation and source. */
+  const fromTraefik = {
+    accept: "text/html",
+    "accept-encoding": "gzip",
+    cookie: "session=1",
+    "user-agent": "Mozilla/5.0",
+    "x-forwarded-for": "192.0.2.7",
+    "x-forwarded-host": "shop.example",
+    "x-forwarded-method": "GET",
+    "x-forwarded-proto": "https",
+    "x-forwarded-uri": "/v1/either?page=2",
+  };
+
+  test("Traefik: the forwarded request is authorized, and the client cannot describe another one", async () => {
+    const passed = await ask(fromTraefik, { bearer });
+    expect([passed.status, userOf(passed)]).toEqual([204, "buyer"]);
+    expect(outcome(await ask({ ...fromTraefik, "x-forwarded-uri": "/v1/admin" }, { bearer }))).toBe(
+      "insufficient-scope",
+    );
+    const forged = { ...fromTraefik, "x-original-method": "GET", "x-original-uri": "/v1/public/a" };
+    expect(outcome(await ask(forged, { bearer }))).toBe("invalid-request");
+  });
+
+  test("Envoy: ext_authz sends the method and the path of the original request, and nothing passes", async () => {
+    for (const [method, path, status] of [
+      ["GET", "/api/forward-auth/v1/public/a", 404],
+      ["POST", "/api/forward-auth/v1/form", 404],
+      ["POST", "/api/forward-auth", 405],
+    ] as const) {
+      const headers = { "x-forwarded-proto": "https", "content-length": "0" };
+      expect((await service.send(method, path, { bearer, headers })).status).toBe(status);
+    }
+  });
+});
+
+describe("requests at the same time", () => {
+  /** Counts the checks of passwords, which end when the test says. */
+  function openForwardAuth() {
+    const checks: { resolve(): void; reject(problem: Problem): void }[] = [];
+    const principal = { proof: "password", userId: userId(id), username: storedUsername("buyer"), epoch: 0 } as const;
+    const password = () =>
+      new Promise<PasswordPrincipal>((resolve, reject) => {
+        const verified = { ...principal, epochReadAfterMs: 0, verifyAgain: async () => undefined };
+        checks.push({ resolve: () => resolve(verified), reject });
+      });
+    const unused = () => {
+      throw new Error("no token was sent");
+    };
+    const rights = { roles: [], scopes: new Set<string>(), isAdministrator: false, epochs: {} };
+    const authorize = createForwardAuth({
+      authenticator: { password, token: unused, apiKey: unused, apiToken: unused },
+      access: { missingScopes: () => [], refuse: unused, rightsOf: () => rights },
+      apis: { get: unused, size: () => 0 },
+      revocations: { requireCurrent: () => {} },
+      isTrustedProxy: () => true,
+    });
+    const request = (address: string, secret = "secret") =>
+      runInRequest(createRequestContext(address, undefined), () =>
+        authorize({ headers: {}, authorization: basicAuthorization(["buyer", secret]) }),
+      );
+    return { checks, request };
+  }
+
+  test("share the check of one password, if they come from one address", async () => {
+    const { checks, request } = openForwardAuth();
+    const page = Array.from({ length: 40 }, () => request("192.0.2.7"));
+    const others = [request("192.0.2.8"), request("192.0.2.7", "another secret")];
+    expect(checks).toHaveLength(3);
+    for (const { resolve } of checks) resolve();
+    for (const identity of await Promise.all([...page, ...others])) expect(identity?.username).toBe("buyer");
+    const later = request("192.0.2.7");
+    expect(checks).toHaveLength(4);
+    checks[3]?.resolve();
+    await later;
+  });
+
+  test("share a failure, and the next request is checked again", async () => {
+    const { checks, request } = openForwardAuth();
+    const page = Array.from({ length: 3 }, () => request("192.0.2.7").catch(({ slug }: Problem) => slug));
+    checks[0]?.reject(new Problem("invalid-credentials"));
+    expect(await Promise.all(page)).toEqual(Array(3).fill("invalid-credentials"));
+    const next = request("192.0.2.7");
+    expect(checks).toHaveLength(2);
+    checks[1]?.resolve();
+    expect((await next)?.username).toBe("buyer");
   });
 });
 

@@ -34,6 +34,15 @@ async function stopping({ stdout, process }: Pick<Program, "stdout" | "process">
   while (!stdout.some((line) => line.includes('"stopping"'))) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+test("SIGTERM lets a request in flight finish, then ends with exit status 0", { timeout: 60_000 }, async () => {
+  const { send, process, exit } = await start({ ARGON2_MEMORY_KIB: "262144", ARGON2_PASSES: "4" });
+  const slow = send("POST", "/api/users", { json: { username: "miguel", password } });
+  await send("GET", "/livez"); // the slow request sent before is in flight now
+  process.kill("SIGTERM");
+  expect((await slow).status).toBe(201);
+  expect(await exit).toBe(0);
+});
+
 describe("after SIGTERM", { timeout: 60_000 }, () => {
   test("readiness fails, requests are served, each connection closes with its next response, then the program exits", async () => {
     const program = await start({ SHUTDOWN_GRACE_SECONDS: "3" });

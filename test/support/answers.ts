@@ -1,7 +1,7 @@
 /** Validates every answer that a test receives against the contract, and records its operation and status. */
 import { appendFileSync, readFileSync } from "node:fs";
 import { parse } from "yaml";
-import type { OpenApiDocument } from "../../src/openapi/contract.ts";
+import type { OpenApiDocument } from "../../src/openapi/document.ts";
 import { createResponseValidator, type ReceivedResponse } from "../../src/openapi/responseValidator.ts";
 
 /** Each test process records the answers that it received in a file of this folder. */

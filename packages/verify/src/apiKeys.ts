@@ -148,7 +148,8 @@ function parseAnswer(answer: unknown, key: string, audience: string): Answer | u
     validFromMs: -Infinity,
     expiresAtMs,
     subjects,
-    isEndedBy: () => true,
+    versions: undefined,
+    wasUsed: false,
   };
   return { credential, subjects };
 }

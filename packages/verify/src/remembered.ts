@@ -1,6 +1,7 @@
 /** Credentials that were verified before, until they expire or an entry of the revocation list ends them. */
 import type { Principal } from "./principal.ts";
 import type { RevocationEntry } from "./revocationList.ts";
+import { everybody } from "./token.ts";
 
 export type RememberedCredential = {
   /** `Bearer` and the credential. */
@@ -11,8 +12,10 @@ export type RememberedCredential = {
   expiresAtMs: number;
   /** Those whose entries can end the credential. */
   subjects: readonly string[];
-  /** Whether an entry of one of the subjects ends the credential, or makes what is remembered of it outdated. */
-  isEndedBy(entry: RevocationEntry): boolean;
+  /** The version that a token has of each subject. `undefined` if every entry makes what is remembered outdated. */
+  versions: readonly number[] | undefined;
+  /** Whether it was used since it was last considered for eviction. */
+  wasUsed: boolean;
 };
 
 export type Remembered = {
@@ -27,21 +30,19 @@ export type Remembered = {
   size(): number;
 };
 
-type Slot = { credential: RememberedCredential; wasUsed: boolean };
-
 /** The end of a signature or key has enough random bits, and is faster to look up than the whole. */
 const keyLength = 24;
-/** An entry that was used since it was last considered is kept, but a new one does not consider more than this number. */
+/** A credential that was used is kept, but a new one does not make more than this number be considered. */
 const maxSecondChances = 8;
 
-/** @param everybody the subject of the entry that concerns all credentials */
-export function createRemembered(maxSize: number, everybody: string): Remembered {
-  const slots = new Map<string, Slot>();
+export function createRemembered(maxSize: number): Remembered {
+  const credentials = new Map<string, RememberedCredential>();
   /** Most subjects have one credential, for which a set would take several times as much memory. */
   const bySubject = new Map<string, RememberedCredential | Set<RememberedCredential>>();
 
   const link = (credential: RememberedCredential): void => {
     for (const subject of credential.subjects) {
+      if (subject === everybody) continue; // all credentials have it
       const linked = bySubject.get(subject);
       if (linked instanceof Set) linked.add(credential);
       else bySubject.set(subject, linked === undefined ? credential : new Set([linked, credential]));
@@ -56,55 +57,57 @@ export function createRemembered(maxSize: number, everybody: string): Remembered
   };
   const forget = (credential: RememberedCredential): void => {
     const key = keyOf(credential.authorization);
-    if (slots.get(key)?.credential !== credential) return;
-    slots.delete(key);
+    if (credentials.get(key) !== credential) return;
+    credentials.delete(key);
     unlink(credential);
   };
   const evictOne = (): void => {
     let chances = 0;
-    for (const [key, slot] of slots) {
-      if (slot.wasUsed && chances < maxSecondChances) {
-        chances += 1;
-        slot.wasUsed = false;
-        slots.delete(key);
-        slots.set(key, slot);
-        continue;
+    for (const [key, credential] of credentials) {
+      credentials.delete(key);
+      if (!credential.wasUsed || chances === maxSecondChances) {
+        unlink(credential);
+        return;
       }
-      forget(slot.credential);
-      return;
+      chances += 1;
+      credential.wasUsed = false;
+      credentials.set(key, credential);
     }
   };
   const forgetAll: Remembered["forgetAll"] = (predicate) => {
-    for (const { credential } of [...slots.values()]) if (predicate(credential)) forget(credential);
+    for (const credential of [...credentials.values()]) if (predicate(credential)) forget(credential);
   };
 
   return {
     find(authorization) {
-      const slot = slots.get(keyOf(authorization));
-      if (slot?.credential.authorization !== authorization) return undefined;
-      slot.wasUsed = true;
-      return slot.credential;
+      const credential = credentials.get(keyOf(authorization));
+      if (credential?.authorization !== authorization) return undefined;
+      credential.wasUsed = true;
+      return credential;
     },
     add(credential) {
       const key = keyOf(credential.authorization);
-      const previous = slots.get(key);
-      if (previous) forget(previous.credential);
-      if (slots.size >= maxSize) evictOne();
-      slots.set(key, { credential, wasUsed: false });
+      const previous = credentials.get(key);
+      if (previous) forget(previous);
+      if (credentials.size >= maxSize) evictOne();
+      credentials.set(key, credential);
       link(credential);
     },
     forget,
     apply(entry) {
-      if (entry.subject === everybody) return forgetAll((credential) => credential.isEndedBy(entry));
+      if (entry.subject === everybody) return forgetAll((credential) => isEnded(credential, entry));
       const linked = bySubject.get(entry.subject);
       if (linked === undefined) return; // most entries concern no credential that is remembered
       for (const credential of linked instanceof Set ? [...linked] : [linked]) {
-        if (credential.isEndedBy(entry)) forget(credential);
+        if (isEnded(credential, entry)) forget(credential);
       }
     },
     forgetAll,
-    size: () => slots.size,
+    size: () => credentials.size,
   };
 }
+
+const isEnded = ({ subjects, versions }: RememberedCredential, { subject, minimumEpoch }: RevocationEntry): boolean =>
+  versions === undefined || versions.some((version, index) => subjects[index] === subject && version < minimumEpoch);
 
 const keyOf = (authorization: string): string => authorization.slice(-keyLength);

@@ -10,8 +10,12 @@ export type Algorithm = "EdDSA" | "ES256" | "RS256";
 export type VerificationKey = {
   kid: string;
   algorithm: Algorithm;
-  verify(input: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>;
+  /** @param signature canonical base64url. Both are at most `maxTokenLength` long */
+  verify(input: string, signature: string): boolean | Promise<boolean>;
 };
+
+/** More than Latchkey issues, and as much as Node.js accepts in all headers. */
+export const maxTokenLength = 16_384;
 
 /** The members of a public JWK (RFC 7517) that make the key. Others, such as a private part, are not used. */
 type PublicJwk =
@@ -81,42 +85,62 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const shape = /^[\w-]*$/;
 
 /**
- * Decodes base64url (RFC 4648, section 5) strictly: no padding, no other characters, and no bits that are set but not used.
- * Otherwise a token could be written in several ways.
- * @returns `undefined` if the text is not canonical
+ * Whether a text is canonical base64url (RFC 4648, section 5): no padding, no other characters, and no bits that are set but not
+ * used. Otherwise a token could be written in several ways.
  */
-export function decodeBase64url(text: string): Uint8Array | undefined {
+export function isBase64url(text: string): boolean {
   const rest = text.length % 4;
-  if (rest === 1 || !shape.test(text)) return undefined;
-  if (rest > 0 && alphabet.indexOf(text.charAt(text.length - 1)) % (rest === 2 ? 16 : 4) !== 0) return undefined;
-  return decode(text);
+  if (rest === 1 || !shape.test(text)) return false;
+  return rest === 0 || alphabet.indexOf(text.charAt(text.length - 1)) % (rest === 2 ? 16 : 4) === 0;
 }
 
-type NodeModules = { crypto: typeof import("node:crypto"); buffer: typeof import("node:buffer") };
+/** @returns `undefined` if the text is not canonical */
+export const decodeBase64url = (text: string): Uint8Array | undefined => (isBase64url(text) ? decode(text) : undefined);
 
-function nodeModules(): NodeModules | undefined {
+function loadNode() {
   const load = globalThis.process?.getBuiltinModule;
   const crypto = load?.("node:crypto");
-  const buffer = load?.("node:buffer");
-  return crypto && buffer && { crypto, buffer };
+  const Buffer = load?.("node:buffer")?.Buffer;
+  return crypto && Buffer && { crypto, Buffer };
 }
+type Node = NonNullable<ReturnType<typeof loadNode>>;
 
-const node = nodeModules();
+const node = loadNode();
 
-const decode: (text: string) => Uint8Array = node
-  ? (text) => node.buffer.Buffer.from(text, "base64url")
+const decode: (text: string) => Uint8Array<ArrayBuffer> = node
+  ? (text) => node.Buffer.from(text, "base64url")
   : (text) =>
       Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
 
+/**
+ * Bytes that are used at once. With new buffers for each token, garbage collection would take longer than everything else that
+ * is done beside the signature.
+ */
+function scratch({ Buffer }: Node): (text: string, encoding: "base64url" | "latin1") => Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(maxTokenLength);
+  return (text, encoding) => bytes.subarray(0, bytes.write(text, encoding));
+}
+
+const decodeToScratch = node && scratch(node);
+
+/**
+ * Decodes canonical base64url of at most `maxTokenLength` characters.
+ * @returns bytes that the next call overwrites
+ */
+export const decodeBriefly = (text: string): Uint8Array => decodeToScratch?.(text, "base64url") ?? decode(text);
+
 /** With `node:crypto`, in the calling thread: Web Crypto takes longer to hand a signature over than to verify it. */
-const importToNode =
-  ({ crypto }: NodeModules): ImportKey =>
-  async (jwk, algorithm) => {
-    const key = crypto.createPublicKey({ key: jwk, format: "jwk" });
+const importToNode = (node: Node): ImportKey => {
+  const inputBytes = scratch(node);
+  const signatureBytes = scratch(node);
+  return async (jwk, algorithm) => {
+    const key = node.crypto.createPublicKey({ key: jwk, format: "jwk" });
     const hash = algorithm === "EdDSA" ? null : "sha256";
-    const input = algorithm === "ES256" ? ({ key, dsaEncoding: "ieee-p1363" } as const) : key;
-    return (data, signature) => crypto.verify(hash, data, input, signature);
+    const options = algorithm === "ES256" ? ({ key, dsaEncoding: "ieee-p1363" } as const) : key;
+    return (input, signature) =>
+      node.crypto.verify(hash, inputBytes(input, "latin1"), options, signatureBytes(signature, "base64url"));
   };
+};
 
 const webAlgorithms = {
   EdDSA: { name: "Ed25519" },
@@ -124,10 +148,12 @@ const webAlgorithms = {
   RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
 };
 
+const encoder = new TextEncoder();
+
 export const importToWebCrypto: ImportKey = async (jwk, algorithm) => {
   const parameters = webAlgorithms[algorithm];
   const key = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["verify"]);
-  return (data, signature) => crypto.subtle.verify(parameters, key, signature, data);
+  return (input, signature) => crypto.subtle.verify(parameters, key, decode(signature), encoder.encode(input));
 };
 
 /** The fastest way of this runtime to verify signatures. */

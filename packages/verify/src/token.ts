@@ -1,30 +1,27 @@
 /** Access tokens (RFC 9068): parsing, the checks that depend on nothing but the token, and the principal. */
 import { isEpoch, isObject, isText, maxEpoch, parseJson } from "./json.ts";
 import type { Principal } from "./principal.ts";
-import { decodeBase64url, isKeyId } from "./signature.ts";
+import { decodeBriefly, isBase64url, isKeyId, maxTokenLength } from "./signature.ts";
 
 /** A token whose signature is not verified yet. */
 export type ParsedToken = {
   kid: string;
   alg: string;
-  signedInput: Uint8Array;
-  signature: Uint8Array;
-  claims: Claims;
-};
-
-export type Claims = {
+  signedInput: string;
+  signature: string;
   principal: Principal;
   /** Seconds since 1970. */
   issuedAt: number;
   notBefore: number;
   expiresAt: number;
-  epoch: number;
-  /** The versions of what the scopes depend on, by the subjects of revocation entries. */
-  epochs: ReadonlyMap<string, number>;
+  /** The subjects whose entries can revoke the token, and the version that the token has of each. */
+  subjects: readonly string[];
+  versions: readonly number[];
 };
 
-/** More than Latchkey issues, and as much as Node.js accepts in all headers. */
-const maxTokenLength = 16_384;
+/** The subject of the entry that concerns all tokens. */
+export const everybody = "everybody";
+
 const maxTextLength = 1_024;
 const maxItems = 1_024;
 /** The end of the year 9999, which JavaScript can represent. */
@@ -32,32 +29,53 @@ const maxSeconds = 253_402_300_799;
 /** RFC 6749, section 3.3. */
 const scopeName = /^[!#-[\]-~]{1,64}$/;
 
-const encoder = new TextEncoder();
+/** A user's scopes and a key's headers are the same in many tokens. More of them than this are forgotten. */
+const maxCached = 1_000;
 
-/** @returns `undefined` if the text is not a token of the issuer for the audience, whoever signed it */
-export function parseToken(token: string, issuer: string, audience: string): ParsedToken | undefined {
-  if (token.length > maxTokenLength) return undefined;
-  const parts = token.split(".", 4);
-  if (parts.length !== 3) return undefined;
-  const [header, payload, signature] = parts.map(decodeBase64url);
-  if (!header?.length || !payload?.length || !signature?.length) return undefined;
-  const { typ, alg, kid, crit } = parseMembers(header) ?? {};
-  if (typ !== "at+jwt" || typeof alg !== "string" || !isKeyId(kid) || crit !== undefined) return undefined;
-  const claims = parseClaims(parseMembers(payload) ?? {}, issuer, audience);
-  const signedInput = encoder.encode(token.slice(0, token.lastIndexOf(".")));
-  return claims && { kid, alg, signedInput, signature, claims };
+type Header = { kid: string; alg: string };
+
+/** @returns a function that returns `undefined` for what is not a token of the issuer for the audience, whoever signed it */
+export function createTokenParser(issuer: string, audience: string): (token: string) => ParsedToken | undefined {
+  const headers = new Map<string, Header>();
+
+  const findHeader = (text: string): Header | undefined => {
+    const known = headers.get(text);
+    if (known) return known;
+    const { typ, alg, kid, crit } = parseMembers(text) ?? {};
+    if (typ !== "at+jwt" || typeof alg !== "string" || !isKeyId(kid) || crit !== undefined) return undefined;
+    if (headers.size >= maxCached) headers.clear();
+    headers.set(text, { kid, alg });
+    return { kid, alg };
+  };
+
+  return (token) => {
+    if (token.length > maxTokenLength) return undefined;
+    const headerEnd = token.indexOf(".");
+    const payloadEnd = token.indexOf(".", headerEnd + 1);
+    // A dot in the signature is not base64url.
+    if (headerEnd < 1 || payloadEnd < 0) return undefined;
+    const header = findHeader(token.slice(0, headerEnd));
+    const claims = header && parseMembers(token.slice(headerEnd + 1, payloadEnd));
+    const signature = token.slice(payloadEnd + 1);
+    if (!claims || signature === "" || !isBase64url(signature)) return undefined;
+    return parseClaims(claims, { issuer, audience, ...header, signedInput: token.slice(0, payloadEnd), signature });
+  };
 }
 
-function parseMembers(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+function parseMembers(text: string): Readonly<Record<string, unknown>> | undefined {
+  if (!isBase64url(text)) return undefined;
   try {
-    const members = parseJson(bytes);
+    const members = parseJson(decodeBriefly(text));
     return isObject(members) ? members : undefined;
   } catch {
     return undefined;
   }
 }
 
-function parseClaims(claims: Readonly<Record<string, unknown>>, issuer: string, audience: string): Claims | undefined {
+type Expected = Header & Pick<ParsedToken, "signedInput" | "signature"> & { issuer: string; audience: string };
+
+function parseClaims(claims: Readonly<Record<string, unknown>>, expected: Expected): ParsedToken | undefined {
+  const { issuer, audience, kid, alg, signedInput, signature } = expected;
   const { iss, aud, sub, client_id: clientId, username, iat, nbf = 0, exp, jti, sid, epoch } = claims;
   const isExpected = iss === issuer && aud === audience;
   if (!isExpected || !isName(sub) || !isName(clientId) || !isName(username) || !isName(jti)) return undefined;
@@ -67,20 +85,31 @@ function parseClaims(claims: Readonly<Record<string, unknown>>, issuer: string, 
   const isOwn = audience === issuer;
   const scopes = parseScopes(claims["scope"] ?? (isOwn ? "" : undefined));
   const roles = parseRoles(claims["roles"] ?? (isOwn ? [] : undefined));
-  const epochs = parseEpochs(claims["epochs"] ?? (isOwn ? {} : undefined));
-  if (!scopes || !roles || !epochs) return undefined;
-  const principal: Principal = Object.freeze({
-    kind: "user",
-    userId: sub,
-    username,
-    clientId,
-    scopes,
-    roles,
-    ...(sid !== undefined && { sessionId: sid }),
-    tokenId: jti,
-    expiresAt: new Date(exp * 1000),
-  });
-  return { principal, issuedAt: iat, notBefore: nbf, expiresAt: exp, epoch, epochs };
+  const subjects = [jti, sub, kid, everybody];
+  const versions = [epoch, epoch, epoch, epoch];
+  if (sid !== undefined) {
+    subjects.push(sid);
+    versions.push(epoch);
+  }
+  if (!scopes || !roles || !addEpochs(claims["epochs"] ?? (isOwn ? {} : undefined), subjects, versions))
+    return undefined;
+  const expiresAt = new Date(exp * 1000);
+  const principal: Principal =
+    sid === undefined
+      ? { kind: "user", userId: sub, username, clientId, scopes, roles, tokenId: jti, expiresAt }
+      : { kind: "user", userId: sub, username, clientId, scopes, roles, sessionId: sid, tokenId: jti, expiresAt };
+  return {
+    kid,
+    alg,
+    signedInput,
+    signature,
+    principal: Object.freeze(principal),
+    issuedAt: iat,
+    notBefore: nbf,
+    expiresAt: exp,
+    subjects,
+    versions,
+  };
 }
 
 const isName = (value: unknown): value is string => isText(value, maxTextLength);
@@ -91,25 +120,41 @@ const isTime = (value: unknown): value is number =>
 /** Whoever has stolen a signing key can choose the epoch. Its revocation revokes every epoch but the largest. */
 const isTokenEpoch = (value: unknown): value is number => isEpoch(value) && value < maxEpoch;
 
+const scopeSets = new Map<string, ReadonlySet<string>>();
+
 /** @returns `undefined` if the value is not a list of scopes that single spaces separate */
 export function parseScopes(value: unknown): ReadonlySet<string> | undefined {
-  if (value === "") return new Set();
   if (typeof value !== "string") return undefined;
-  const names = value.split(" ", maxItems + 1);
-  return names.length <= maxItems && names.every((name) => scopeName.test(name)) ? new Set(names) : undefined;
+  const known = scopeSets.get(value);
+  if (known) return known;
+  const names = value === "" ? [] : value.split(" ", maxItems + 1);
+  if (names.length > maxItems || !names.every((name) => scopeName.test(name))) return undefined;
+  if (scopeSets.size >= maxCached) scopeSets.clear();
+  const scopes = frozenSet(names);
+  scopeSets.set(value, scopes);
+  return scopes;
+}
+
+/** Many callers share it. Whoever changes it by mistake would change what others may do. */
+function frozenSet(names: readonly string[]): ReadonlySet<string> {
+  const set = new Set(names);
+  const refuse = () => {
+    throw new TypeError("The scopes of a principal cannot be changed.");
+  };
+  return Object.defineProperties(set, { add: { value: refuse }, delete: { value: refuse }, clear: { value: refuse } });
 }
 
 export const parseRoles = (value: unknown): readonly string[] | undefined =>
   Array.isArray(value) && value.length <= maxItems && value.every(isName) ? Object.freeze(value) : undefined;
 
-function parseEpochs(value: unknown): ReadonlyMap<string, number> | undefined {
-  if (!isObject(value)) return undefined;
-  const entries = Object.entries(value);
-  if (entries.length > maxItems) return undefined;
-  const epochs = new Map<string, number>();
-  for (const [subject, epoch] of entries) {
-    if (!isName(subject) || !isTokenEpoch(epoch)) return undefined;
-    epochs.set(subject, epoch);
+/** Adds the versions of what the scopes depend on. @returns whether they are well-formed */
+function addEpochs(value: unknown, subjects: string[], versions: number[]): boolean {
+  if (!isObject(value)) return false;
+  for (const subject of Object.keys(value)) {
+    const epoch = value[subject];
+    if (!isName(subject) || !isTokenEpoch(epoch) || subjects.length > maxItems) return false;
+    subjects.push(subject);
+    versions.push(epoch);
   }
-  return epochs;
+  return true;
 }

@@ -11,10 +11,8 @@ import { reportOutcomes } from "./reports.ts";
 import { followRevocations, type RevocationFeed } from "./revocationFeed.ts";
 import { createRevocationList, type RevocationEntry } from "./revocationList.ts";
 import { isAlgorithmOf, type VerificationKey } from "./signature.ts";
-import { type ParsedToken, parseToken } from "./token.ts";
+import { createTokenParser } from "./token.ts";
 
-/** The subject of the entry that concerns all tokens. */
-const everybody = "everybody";
 /** How far in the future `iat` and `nbf` may be. */
 const clockSkewMs = 60_000;
 /** How long a request waits for the first answers of Latchkey after the start. */
@@ -32,7 +30,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return createRefusal(slug, members);
   };
 
-  const remembered = createRemembered(maxRemembered, everybody);
+  const parseToken = createTokenParser(issuer, audience);
+  const remembered = createRemembered(maxRemembered);
   const list = createRevocationList();
   const reports = reportOutcomes({
     failed() {
@@ -123,21 +122,30 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return accept(credential.principal, required);
   };
 
-  const verifyToken = (token: string, scopes: Scopes): Principal | Promise<Principal> => {
-    const parsed = parseToken(token, issuer, audience);
+  /** @param authorization `Bearer` and the token */
+  const verifyToken = (authorization: string, scopes: Scopes): Principal | Promise<Principal> => {
+    const parsed = parseToken(authorization.slice("Bearer ".length));
     if (!parsed) throw refusal("invalid-token");
-    const { kid, alg, signedInput, signature, claims } = parsed;
+    const { kid, alg, signedInput, signature, principal, subjects, versions } = parsed;
+    const isRevoked = () => versions.some((version, index) => version < list.minimumEpoch(subjects[index] ?? ""));
     // No token of a revoked key is valid, whatever it contains. Its public key may be unknown by now.
-    if (list.minimumEpoch(kid) > claims.epoch) throw refusal("token-revoked");
+    if ((versions[subjects.indexOf(kid)] ?? 0) < list.minimumEpoch(kid)) throw refusal("token-revoked");
 
     const decide = (isSigned: boolean): Principal => {
       if (!isSigned) throw refusal("invalid-token");
-      const verified = toRemembered(token, parsed);
-      const isRevoked = subjectsOf(parsed).some(([subject, epoch]) => epoch < list.minimumEpoch(subject));
-      if (isRevoked && verified.expiresAtMs > Date.now()) throw refusal("token-revoked");
+      const verified: RememberedCredential = {
+        authorization,
+        principal,
+        validFromMs: Math.max(parsed.issuedAt, parsed.notBefore) * 1000 - clockSkewMs,
+        expiresAtMs: parsed.expiresAt * 1000,
+        subjects,
+        versions,
+        wasUsed: false,
+      };
+      if (isRevoked() && verified.expiresAtMs > Date.now()) throw refusal("token-revoked");
       requireUsable(verified);
       remembered.add(verified);
-      return accept(verified.principal, scopes);
+      return accept(principal, scopes);
     };
     const verifyWith = (key: VerificationKey | undefined): Principal | Promise<Principal> => {
       if (!key || !isAlgorithmOf(key.algorithm, alg)) throw refusal("invalid-token");
@@ -162,13 +170,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
     throw refusal("verification-unavailable", { cause });
   };
 
-  const verifyFirst = (authorization: string | null | undefined, scopes: Scopes): Principal | Promise<Principal> => {
-    const { kind, text } = parseCredential(authorization, refusal);
-    const known = remembered.find(`Bearer ${text}`);
+  const verifyFirst = (header: string | null | undefined, scopes: Scopes): Principal | Promise<Principal> => {
+    if (header?.startsWith("Bearer ey")) return verifyToken(header, scopes); // the most common case
+    const { kind, text } = parseCredential(header, refusal);
+    const authorization = `Bearer ${text}`;
+    const known = remembered.find(authorization);
     if (known) return use(known, scopes);
-    return kind === "api-key" ? verifyApiKey(text, scopes) : verifyToken(text, scopes);
+    return kind === "api-key" ? verifyApiKey(text, scopes) : verifyToken(authorization, scopes);
   };
-
   const verifyWhenReady = async (authorization: string | null | undefined, scopes: Scopes): Promise<Principal> => {
     parseCredential(authorization, refusal); // a request without credentials does not wait
     await withTimeout(loaded, startTimeoutMs);
@@ -229,26 +238,6 @@ export function createVerifier(options: VerifierOptions): Verifier {
 }
 
 type Scopes = readonly string[] | undefined;
-
-/** The subjects whose entries can revoke a token, each with the version that the token has of it. */
-const subjectsOf = ({ kid, claims }: ParsedToken): [subject: string, epoch: number][] => {
-  const { tokenId, sessionId, userId } = claims.principal;
-  const own = [tokenId, sessionId, userId, kid, everybody].filter((subject) => subject !== undefined);
-  return [...own.map((subject): [string, number] => [subject, claims.epoch]), ...claims.epochs];
-};
-
-function toRemembered(token: string, parsed: ParsedToken): RememberedCredential {
-  const { principal, issuedAt, notBefore, expiresAt } = parsed.claims;
-  const versions = subjectsOf(parsed);
-  return {
-    authorization: `Bearer ${token}`,
-    principal,
-    validFromMs: Math.max(issuedAt, notBefore) * 1000 - clockSkewMs,
-    expiresAtMs: expiresAt * 1000,
-    subjects: versions.map(([subject]) => subject),
-    isEndedBy: (entry) => versions.some(([subject, epoch]) => subject === entry.subject && epoch < entry.minimumEpoch),
-  };
-}
 
 const then = <A, B>(value: A | Promise<A>, next: (value: A) => B): B | Promise<B> =>
   value instanceof Promise ? value.then(next) : next(value);

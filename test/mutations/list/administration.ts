@@ -131,12 +131,4 @@ export const administration: readonly Mutation[] = [
     test: "test/promises/clocks.test.ts",
     only: "during a suspension",
   },
-  {
-    name: "a rare audit event is searched among all events",
-    file: "src/database/migrations/0012-access-control.ts",
-    find: "CREATE INDEX audit_events_event_idx ON audit_events (event, id);",
-    replace: "",
-    test: "test/promises/auditPlans.test.ts",
-    only: "a rare event",
-  },
 ];

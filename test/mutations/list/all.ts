@@ -12,6 +12,7 @@ import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
+import { oauth } from "./oauth.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -44,6 +45,7 @@ export const mutations: readonly Mutation[] = [
   ...database,
   ...settings,
   ...program,
+  ...oauth,
   ...probe,
   ...client,
   ...verify,

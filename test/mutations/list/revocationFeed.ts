@@ -68,8 +68,8 @@ export const revocationFeed: readonly Mutation[] = [
   },
   {
     name: "followers that have disconnected are kept",
-    file: "src/revocations/holds.ts",
-    find: "onClose(() => end(false));",
+    file: "src/revocations/feed.ts",
+    find: "if (isFirst) requestContext().onClose(() => hold?.end());",
     replace: "",
     test: "test/promises/revocationFeed.test.ts",
     only: "a client that disconnects",

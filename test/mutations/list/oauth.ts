@@ -1,0 +1,95 @@
+import type { Mutation } from "../mutation.ts";
+
+const introspection = "test/promises/introspection.test.ts";
+
+/** Introspection, revocation by value, and form bodies. */
+export const oauth: readonly Mutation[] = [
+  {
+    name: "introspection ignores the revocation list",
+    file: "src/oauth/introspection.ts",
+    find: "        revocations.check(principal);\n",
+    replace: "",
+    test: introspection,
+    only: "is inactive everywhere as soon as",
+  },
+  {
+    name: "a token for an API survives the loss of a right",
+    file: "src/revocations/revocations.ts",
+    find: "      for (const subject in epochs) {",
+    replace: "      for (const subject in {}) {",
+    test: introspection,
+    only: "the user loses the role",
+  },
+  {
+    name: "a used refresh token is active",
+    file: "src/sessions/sessions.ts",
+    find: "!isGenuine || !isExpected ||",
+    replace: "!isGenuine ||",
+    test: introspection,
+    only: "until it is used",
+  },
+  {
+    name: "a refresh token that was guessed is active",
+    file: "src/sessions/sessions.ts",
+    find: "if (!state || !isGenuine || !isExpected || state.isEnded || state.isExpired) return undefined;",
+    replace: "if (!state || state.isEnded || state.isExpired) return undefined;",
+    test: introspection,
+    only: "who has all of it",
+  },
+  {
+    name: "a key is reported with scopes that its user has lost",
+    file: "src/oauth/introspection.ts",
+    find: "scopes: heldScopes(rights, [...limits]),",
+    replace: "scopes: [...limits],",
+    test: introspection,
+    only: "those of its scopes that its user has",
+  },
+  {
+    name: "introspection does not wait for the cursor",
+    file: "src/oauth/introspection.ts",
+    find: "after === undefined ? undefined : feed.atLeast(after, notACursor)",
+    replace: "undefined && feed.atLeast(String(after), notACursor)",
+    test: introspection,
+    only: "no cursor",
+  },
+  {
+    name: "a token for an API is accepted for this service",
+    file: "src/tokens/accessTokens.ts",
+    find: 'if (principal.proof !== "token") throw new Problem("invalid-token");\n  return principal;',
+    replace: "return principal as TokenPrincipal;",
+    test: "test/promises/tokensForApis.test.ts",
+    only: "is rejected by Latchkey itself",
+  },
+  {
+    name: "a repeated parameter of a form is accepted",
+    file: "src/openapi/formBody.ts",
+    find: "if (names.has(name))",
+    replace: "if (false)",
+    test: "test/promises/formBodies.test.ts",
+    only: "repeated",
+  },
+  {
+    name: "undeclared parameters of a form reach the handler",
+    file: "src/openapi/formBody.ts",
+    find: 'if (value !== "" && declared.has(name))',
+    replace: 'if (value !== "")',
+    test: "test/promises/formBodies.test.ts",
+    only: "undeclared|prototype",
+  },
+  {
+    name: "an API key is no client_secret",
+    file: "src/openapi/authorizationHeader.ts",
+    find: "acceptsApiKeys && clientSecret.test(password) ?",
+    replace: "false ?",
+    test: "test/promises/oauthClients.test.ts",
+    only: "as client_secret",
+  },
+  {
+    name: "a form of any site may use the browser's credentials",
+    file: "src/openapi/dispatch.ts",
+    find: "requireSameSite(request, operation.schemes.length > 0)",
+    replace: "requireSameSite(request, false)",
+    test: "test/promises/oauthClients.test.ts",
+    only: "from a page of an allowed origin",
+  },
+];
