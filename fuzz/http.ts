@@ -13,6 +13,19 @@ export type Request = {
   body: Buffer | undefined;
 };
 
+/** How much the service reads of the request line and the headers. */
+const maxHeadBytes = 16_384;
+
+/**
+ * The method and target by which a response is validated. The parser rejects a head that is too large before the operation is
+ * known: its response is that of any operation with problem details.
+ */
+export function validatedAs({ method, target, headers }: Request, { status }: { status: number }): [string, string] {
+  const fields = headers.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+  const isTooLarge = method.length + target.length + fields > maxHeadBytes - 512; // other headers are added
+  return isTooLarge && status === 400 ? ["GET", "/api/resource"] : [method, target];
+}
+
 /** Retries of a request that an overloaded service rejected. */
 const retries = { maximum: 20, delayMs: 200 };
 

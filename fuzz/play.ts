@@ -6,7 +6,7 @@ import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { forged } from "./forgedTokens.ts";
 import { simplestStep } from "./generators/simplest.ts";
-import type { Request } from "./http.ts";
+import { type Request, validatedAs } from "./http.ts";
 import { jsonOf } from "./json.ts";
 import { createModel, type Token, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
@@ -78,7 +78,7 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
     const summary = `${answer.status} ${answer.text.slice(0, 500)}`;
     if (answer.status >= 500) throw finding(`a server error: ${summary}`);
     try {
-      check(request.method, request.target, answer);
+      check(...validatedAs(request, answer), answer);
     } catch (error) {
       throw finding(`not declared by the contract: ${(error as Error).message}`, error);
     }

@@ -47,6 +47,8 @@ export type Operation = {
   path: string;
   /** The accepted credentials. None if everyone may call, with or without credentials. */
   schemes: ("basic" | "bearer")[];
+  /** Those that requests usually send: also where they are optional, unless the contract lists `{}` first. */
+  usualSchemes: ("basic" | "bearer")[];
   /** Whether it accepts an API key as well, wherever it accepts a token. */
   acceptsApiKeys: boolean;
   /** The scopes that it requires. None if everyone may call. */
@@ -113,6 +115,7 @@ export function readApi(file: string): Api {
     return follow(document.components[section]?.[name] as T);
   };
 
+  const isEmpty = (requirement: object) => Object.keys(requirement).length === 0;
   const schemeOf = (requirement: Record<string, string[]>) => {
     const [name = ""] = Object.keys(requirement);
     const declared = document.components["securitySchemes"]?.[name] as { scheme?: string } | undefined;
@@ -146,8 +149,8 @@ export function readApi(file: string): Api {
       const [type, body] = schemaOf(requestBody) ?? [];
       const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
       // The requirement {} makes credentials optional. A token and an API key are sent with the same scheme.
-      const isOptional = operation.security.some((one) => Object.keys(one).length === 0);
-      const required = isOptional ? [] : operation.security;
+      const offered = operation.security.filter((one) => !isEmpty(one));
+      const required = operation.security.some(isEmpty) ? [] : offered;
       const given = successes.flatMap(([, response]) => {
         const [mediaType = "", { schema } = { schema: {} }] = schemaOf(follow(response)) ?? [];
         return mediaType.endsWith("json") ? membersOf(schema) : [];
@@ -157,6 +160,7 @@ export function readApi(file: string): Api {
         method: method.toUpperCase(),
         path,
         schemes: [...new Set(required.map(schemeOf))],
+        usualSchemes: isEmpty(operation.security[0] ?? {}) ? [] : [...new Set(offered.map(schemeOf))],
         acceptsApiKeys: required.some((one) => Object.keys(one).some(isApiKeyScheme)),
         scopes: Object.values(required.at(-1) ?? {}).flat(),
         parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({

@@ -8,7 +8,7 @@ import { choice, oneOf } from "./values.ts";
 
 /** Credentials of every kind. The declared ones are the most frequent. */
 export function credentials(operation: Operation): Arbitrary<Credentials> {
-  const { schemes } = operation;
+  const schemes = operation.usualSchemes;
   const pick = fc.nat({ max: 5 });
   const as = fc.constantFrom<"bearer" | "basic">("bearer", "basic");
   const password = fc.record({ kind: fc.constant("password" as const), pick, typed: fc.boolean() });

@@ -24,7 +24,7 @@ export function simplestStep(api: Api, operation: Operation, unique: string): St
   };
   const token: Credentials = { kind: "token", pick: 0, as: "bearer" };
   const password: Credentials = { kind: "password", pick: 0, typed: false };
-  const { schemes, parameters, body } = operation;
+  const { usualSchemes: schemes, parameters, body } = operation;
   const required = parameters.filter((parameter) => parameter.in === "path" || parameter.required);
   const named = (place: string) =>
     required

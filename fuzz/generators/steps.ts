@@ -79,7 +79,7 @@ function step(api: Api, operation: Operation): Arbitrary<Step> {
 /** Sequences of steps. Most are operations that take credentials or a body, because most faults are there. */
 export function sequences(api: Api): Arbitrary<Step[]> {
   const steps = api.operations.map((operation) =>
-    choice(operation.schemes.length > 0 || operation.body ? 6 : 1, step(api, operation)),
+    choice(operation.usualSchemes.length > 0 || operation.body ? 6 : 1, step(api, operation)),
   );
   return fc.array(fc.oneof(...steps), { maxLength: 12, size: "max" });
 }

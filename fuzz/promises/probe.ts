@@ -6,7 +6,7 @@ import { type Roles, rolesOf } from "../contract/roles.ts";
 import type { SentRequest } from "../curl.ts";
 import { Finding } from "../finding.ts";
 import { exampleValue } from "../generators/simplest.ts";
-import type { Request } from "../http.ts";
+import { type Request, validatedAs } from "../http.ts";
 import { type Json, jsonOf, stringsOf } from "../json.ts";
 
 /** What is known about a service besides its address. A promise that needs an absent detail is not checked. */
@@ -100,7 +100,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
     if (answer.status >= 500 && !isDegraded) throw finding(`${where}: a server error: ${summary}`);
     if (answer.status === 429 && !isDegraded) throw new Unchecked("the service limits sign-in attempts");
     try {
-      check(request.method, request.target, answer);
+      check(...validatedAs(request, answer), answer);
     } catch (error) {
       throw finding(`${where}: not declared by the contract: ${(error as Error).message}`, error);
     }
