@@ -11,7 +11,6 @@ const waiting = [
   "operatorEndings",
   "pythonApi",
   "release",
-  "schemaMoved",
   "serverReplaced",
   "slowCommits",
   "unhandledErrors",
