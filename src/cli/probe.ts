@@ -6,7 +6,7 @@ import { type Define, wrongUsage } from "./arguments.ts";
 import { examples } from "./help.ts";
 import { optionTexts, parseLimit, parseSeconds } from "./options.ts";
 import { counted, printMessage } from "./output.ts";
-import { openCredentials, readKeys } from "./probe/credentials.ts";
+import { type Credentials, openCredentials, readKeys } from "./probe/credentials.ts";
 import { findContract } from "./probe/findContract.ts";
 import { forgedTokens } from "./probe/forgedTokens.ts";
 import { type Report, runProbe } from "./probe/run.ts";
@@ -88,6 +88,7 @@ export async function probeService(
   const { issuer, audience, username, password, credential, otherAudience, unsafeMethods = false } = options;
   const limits = { maxRequests: options.maxRequests, maxSeconds: options.timeLimit + options.wait, timeoutSeconds };
   const sender = createSender(url, limits);
+  let credentials: Credentials | undefined;
   try {
     const { send } = sender;
     const basePath = url.pathname.replace(/\/+$/, "");
@@ -99,7 +100,7 @@ export async function probeService(
       issuer && username !== undefined && password !== undefined
         ? { issuer: issuer.href, username, password, audience, otherAudience }
         : undefined;
-    const credentials = account && (await openCredentials(account, contract));
+    credentials = account && (await openCredentials(account, contract));
     const valid = credentials?.session.token ?? credential;
     const issuerName = (issuer ?? url).href.replace(/\/$/, "");
     const keys = issuer ? await readKeys(issuer.href) : [];
@@ -124,6 +125,8 @@ export async function probeService(
     return { report, requests: sender.requests() };
   } finally {
     sender.close();
+    // If the probe ended early, its session would remain.
+    await credentials?.session.revoke().catch(() => {});
   }
 }
 

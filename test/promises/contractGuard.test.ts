@@ -135,6 +135,7 @@ test("the path of an absolute URL counts, and a URL with an unusual origin is re
   const guard = await guardWith({ basePath: "" });
   expect(await ask(guard, "GET https://api.example/health?x")).toBe("open");
   expect(await ask(guard, "GET http://127.0.0.1:3000/orders", reader)).toBe("reader");
+  expect(await ask(guard, "GET HTTP://[::1]:3000/orders", reader)).toBe("reader");
   for (const url of [
     "http:///health",
     "https://api.example",
@@ -142,6 +143,11 @@ test("the path of an absolute URL counts, and a URL with an unusual origin is re
     "https://a\\b/health",
     "ftp://a/health",
     "http://a?/health",
+    "http://a:80:90/health",
+    "http://a:b/health",
+    "http://a;b/health",
+    "http://a%2fb/health",
+    "http://[::1/health",
   ]) {
     expect(await ask(guard, `GET ${url}`), url).toBe("404 not-found");
   }

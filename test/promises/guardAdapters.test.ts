@@ -194,6 +194,31 @@ test("in Express, an error handler that goes on lets no refused request through"
   written.mockRestore();
 });
 
+test("in Express, an absolute URL with an unusual port is not taken for another path", async () => {
+  const paths = { "/health": { get: { security: [] } }, "/{tenant}/health": contract.paths["/admin"] };
+  const tenants = await contractGuard({ contract: { ...contract, servers: [], paths }, verifier: issuer.verifier });
+  const app = express().use(expressGuard(tenants));
+  app.get("/:tenant/health", (request, response) => void response.json({ route: request.params.tenant }));
+  const ask = clientOf(await listening(createServer(app)));
+  expect(await ask("GET", "http://localhost:acme/health")).toMatchObject({ status: 404, reached: undefined });
+});
+
+test("in Express, a refusal that comes after another response throws nothing, which would end the process", async () => {
+  const thrown: unknown[] = [];
+  const middleware = expressGuard(guard);
+  const app = express().use((incoming, response, next) => {
+    response.status(503).json({});
+    try {
+      middleware(incoming, response, next);
+    } catch (error) {
+      thrown.push(error);
+    }
+  });
+  const ask = clientOf(await listening(createServer(app)));
+  expect(await ask("GET", "/v1/admin")).toMatchObject({ status: 503 });
+  expect(thrown).toEqual([]);
+});
+
 test("in Express, a mounted guard compares the whole path", async () => {
   const app = express();
   app.use("/v1", expressGuard(guard), (request, response) => {

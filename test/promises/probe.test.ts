@@ -151,6 +151,29 @@ test("checks that say nothing are skipped, with the reason", async () => {
   expect(mistaken.skipped[0]?.reason).toContain("accepted no valid token");
 });
 
+test("values and paths of any characters are sent, also halves of surrogate pairs", async () => {
+  const url = new URL(await startLeakyService(latchkey, "none", Date.now));
+  const file = join(folder, "characters.json");
+  const parameter = { in: "query", name: "\ud83d", required: true, schema: { example: "\udd11" } };
+  const security = [{ bearer: [] }];
+  const paths = { "/orders/🔑": { get: { security, parameters: [parameter] } }, "/orders": { get: { security } } };
+  const components = { securitySchemes: { bearer: { type: "http", scheme: "bearer" } } };
+  await writeFile(file, JSON.stringify({ openapi: "3.1.0", paths, components }));
+  const { report } = await probeService(url, { contract: file, ...limits });
+  expect(report).toMatchObject({ operations: 2, incomplete: undefined });
+});
+
+test("the probe leaves no session behind, however it ends", async () => {
+  const sessions = async () => {
+    const { json } = await latchkey.send("GET", "/api/sessions", { basic });
+    return json["sessions"];
+  };
+  const before = await sessions();
+  await probe("none", { audience: undefined });
+  await expect(probe("none", { maxRequests: 50 })).rejects.toThrow("The limit");
+  expect(await sessions()).toEqual(before);
+});
+
 test("limits end the probe, which is not a success", async () => {
   await expect(probe("none", { maxRequests: 50 })).rejects.toThrow("The limit of 50 requests ended the probe.");
   await expect(probe("none", { timeLimit: 0, wait: 0 })).rejects.toThrow("The limit of 0 seconds ended the probe.");

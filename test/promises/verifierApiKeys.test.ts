@@ -83,7 +83,7 @@ test.each(["a-key", "a-user", "rights:a-user", "role:clerk", "role:default", "ev
   },
 );
 
-test("an answer is not remembered if an entry of its subjects arrives before it, and no later request waits for it", async () => {
+test("an answer is not used if an entry of its subjects arrives before it, and no later request waits for it", async () => {
   const { latchkey, verifier, lookups, answers } = await verifierWithKeys();
   const key = newKey();
   let release = (_answer: object) => {};
@@ -95,9 +95,20 @@ test("an answer is not remembered if an entry of its subjects arrives before it,
   answers(() => ({ active: false }));
   expect(await verifier.ask(key)).toBe("invalid-token");
   release(active());
-  expect(await early).toMatchObject({ kind: "user" }); // it began before the entry
+  expect(await early).toBe("invalid-token");
   await sleep(1_100); // refusals are remembered for a second
   expect(await verifier.ask(key)).toBe("invalid-token");
+  expect(lookups()).toHaveLength(4);
+});
+
+test("a key whose rights change during each request is refused with a 503", async () => {
+  const { latchkey, verifier, lookups, answers } = await verifierWithKeys();
+  answers(async () => {
+    latchkey.revoke("a-key");
+    await latchkey.untilRead();
+    return active();
+  });
+  expect(await verifier.ask(newKey())).toBe("verification-unavailable");
   expect(lookups()).toHaveLength(3);
 });
 

@@ -51,6 +51,35 @@ test("a key that the set has no longer is not used any more, also for tokens tha
   expect(await verifier.ask(sent)).toBe("invalid-token");
 });
 
+test("a response that is late does not bring back a key that was removed meanwhile", async () => {
+  const { latchkey, verifier, token, answer } = await verifierWithKey();
+  let respond = (_keys: object) => {};
+  answer(() => new Promise((resolve) => (respond = resolve)));
+  const waiting = verifier.ask(token(rsa));
+  await latchkey.untilRequested(path, 2);
+  answer(() => ({ keys: [second.jwk] }));
+  expect(await verifier.ask(token(second))).toMatchObject({ kind: "user" });
+  respond({ keys: [first.jwk] });
+  expect(await waiting).toBe("invalid-token");
+  expect(await verifier.ask(token(first))).toBe("invalid-token");
+});
+
+test("no response comes from a cache", async () => {
+  const latchkey = await startFakeLatchkey([first]);
+  const modes: unknown[] = [];
+  const verifier = startVerifier({
+    issuer: latchkey.url,
+    credential: "lk_credential",
+    fetch(input, init) {
+      modes.push(init && "cache" in init && init.cache);
+      return fetch(input, init);
+    },
+  });
+  await verifier.ready();
+  expect(modes.length).toBeGreaterThan(1);
+  expect(new Set(modes)).toEqual(new Set(["no-store"]));
+});
+
 const bytes = (value: unknown) => JSON.stringify(value);
 const unusable: [string, FakeAnswer][] = [
   ["no keys", () => ({ keys: [] })],

@@ -1,8 +1,11 @@
 /** The verifier accepts only unaltered, unexpired tokens that Latchkey signed for the API. Nobody else's code is asked. */
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
 import { importJwk, importToWebCrypto } from "../../packages/verify/src/signature.ts";
-import { encode, signedToken, signingKey, startFakeLatchkey } from "../support/fakeLatchkey.ts";
+import { createTokenParser } from "../../packages/verify/src/token.ts";
+import { audience, encode, signedToken, signingKey, startFakeLatchkey } from "../support/fakeLatchkey.ts";
 import { outcome, slugOf, startVerifier } from "../support/verifiers.ts";
 
 const [eddsa, es256, rs256, unpublished] = await Promise.all([
@@ -266,6 +269,25 @@ test("the verifier remembers a bounded number of tokens, those that are used las
   }
   expect(small.counters()).toMatchObject({ remembered: 10, accepted: 61, acceptedFromMemory: 30 });
 });
+
+test("a flood of unsigned tokens with different headers and long scopes takes no memory", () => {
+  const parse = createTokenParser(issuer, audience);
+  const claims = read(payload);
+  const before = usedMemory();
+  for (let number = 0; number < 1_000; number += 1) {
+    const scope = Array.from({ length: 500 }, (_, index) => `${number}:${index}`).join(" ");
+    const sent = `${encode({ ...read(header), number })}.${encode({ ...claims, scope })}.${signature}`;
+    expect(parse(sent)?.principal.scopes.size).toBe(500);
+  }
+  expect(usedMemory() - before).toBeLessThan(10_000_000);
+});
+
+/** After garbage collection. */
+function usedMemory(): number {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  return process.memoryUsage().heapUsed;
+}
 
 test("whatever the header is, the verifier throws nothing but a refusal", async () => {
   const headers = [

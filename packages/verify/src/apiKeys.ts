@@ -7,12 +7,12 @@ import { parseRoles, parseScopes } from "./token.ts";
 
 export type ApiKeys = {
   /**
-   * Looks a key up. Concurrent calls for a key share a request.
+   * Looks a key up. Concurrent calls for a key share a request. An answer that is outdated when it arrives is asked for again.
    * @returns `undefined` if Latchkey does not accept the key for this audience
-   * @throws {Error} if Latchkey did not answer
+   * @throws {Error} if Latchkey did not answer, or each answer was outdated
    */
   find(key: string): Promise<RememberedCredential | undefined>;
-  /** An entry may make answers outdated that are on their way: those are not remembered, and no later call waits for them. */
+  /** An entry may make answers outdated that are on their way: those are not used, and no later call waits for them. */
   apply(entry: RevocationEntry): void;
   /** As if an entry of every subject had been read. */
   applyAll(): void;
@@ -43,6 +43,8 @@ const maxLookups = 100;
 const refusedMs = 1_000;
 const maxRefused = 1_000;
 const maxSubjects = 1_024;
+/** For one call. */
+const maxRequests = 3;
 
 export function createApiKeys(options: ApiKeyOptions): ApiKeys {
   const { url, authorization, audience, fetch, cursor, remember } = options;
@@ -85,9 +87,7 @@ export function createApiKeys(options: ApiKeyOptions): ApiKeys {
     };
     lookup.answer.then((answer) => {
       if (!answer) refuse(key);
-      else if (!lookup.isOutdated && !answer.subjects.some((subject) => lookup.changedSubjects.has(subject))) {
-        remember(answer.credential);
-      }
+      else if (isCurrent(lookup, answer)) remember(answer.credential);
       end();
     }, end);
     return lookup;
@@ -103,8 +103,12 @@ export function createApiKeys(options: ApiKeyOptions): ApiKeys {
       const refusedUntilMs = refused.get(key) ?? -Infinity;
       if (performance.now() < refusedUntilMs) return undefined;
       refused.delete(key);
-      const answer = await (current.get(key) ?? begin(key)).answer;
-      return answer?.credential;
+      for (let count = 0; count < maxRequests; count += 1) {
+        const lookup = current.get(key) ?? begin(key);
+        const answer = await lookup.answer;
+        if (!answer || isCurrent(lookup, answer)) return answer?.credential;
+      }
+      throw new Error("The rights of the API key changed during each request.");
     },
     apply({ subject }) {
       current.clear();
@@ -117,6 +121,9 @@ export function createApiKeys(options: ApiKeyOptions): ApiKeys {
     introspections: () => introspections,
   };
 }
+
+const isCurrent = ({ isOutdated, changedSubjects }: Lookup, { subjects }: Answer): boolean =>
+  !isOutdated && !subjects.some((subject) => changedSubjects.has(subject));
 
 /** @throws {Error} if the answer is malformed */
 function parseAnswer(answer: unknown, key: string, audience: string): Answer | undefined {

@@ -112,12 +112,13 @@ async function requireRegistered(
 }
 
 /**
- * The target of a request. The origin of an absolute URL ends at its first slash for every router.
- * @returns the empty string, which no contract has, for an absolute URL without a path
+ * The target of a request. An absolute URL must have a host and a port that every router reads alike: Express takes `:b/orders` of
+ * `http://h:a:b/orders` for the path.
+ * @returns the empty string, which no contract has, for every other URL
  */
 function targetOf(url: string): string {
   if (url.startsWith("/")) return url;
-  return /^https?:\/\/[^/?#@\\]+(\/.*)$/s.exec(url)?.[1] ?? "";
+  return /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(\/.*)$/is.exec(url)?.[1] ?? "";
 }
 
 /** Calls one of two functions with the result, at once if it is not a promise, as for a credential that was verified before. */

@@ -45,13 +45,16 @@ export async function fetchJson(fetch: Fetch, url: string, request: JsonRequest)
   };
   try {
     restartIdle();
-    const response = await fetch(url, {
+    const init: RequestInit & { cache: string } = {
       method,
       headers: { Accept: "application/json", ...headers },
       ...(body !== undefined && { body }),
       redirect: "manual",
+      // Next.js answers from a cache of its own otherwise, and an old answer would count as new.
+      cache: "no-store",
       signal: cancel.signal,
-    });
+    };
+    const response = await fetch(url, init);
     if (response.status !== 200) {
       cancel.abort();
       throw new StatusError(url, response.status);

@@ -41,6 +41,9 @@ export function watchKeySet(options: KeySetOptions): KeySet {
   let startedMs = -Infinity;
   let refreshTimer: ReturnType<typeof setTimeout> | undefined;
   let upcoming: Promise<void> | undefined;
+  /** Requests are numbered, because a response that is late must not bring back a key that was removed meanwhile. */
+  let lastNumber = 0;
+  let loadedNumber = 0;
   let resolveLoaded = () => {};
   const loaded = new Promise<void>((resolve) => {
     resolveLoaded = resolve;
@@ -48,8 +51,12 @@ export function watchKeySet(options: KeySetOptions): KeySet {
 
   /** Old keys stay in use while Latchkey does not respond, or responds with anything but keys. */
   const load = async (): Promise<void> => {
+    lastNumber += 1;
+    const number = lastNumber;
     const bounds = { idleTimeoutMs: timeoutMs, timeoutMs, maxBytes, signal: closing.signal };
     const fetched = await parseKeySet(await fetchJson(fetch, url, bounds), importKey);
+    if (number < loadedNumber) return;
+    loadedNumber = number;
     const removed = [...keys.keys()].filter((kid) => !fetched.has(kid));
     keys = fetched;
     for (const kid of removed) onRemoved(kid);

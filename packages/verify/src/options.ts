@@ -116,7 +116,13 @@ export function checkOptions(options: VerifierOptions): CheckedOptions {
 /** @returns an address without a slash at its end, as the issuer of Latchkey is */
 function addressOf(name: string, value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "") {
+  if (
+    !url ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username + url.password !== "" ||
+    url.search !== "" ||
+    url.hash !== ""
+  ) {
     throw new TypeError(`${name} must be an http or https URL without a query.`);
   }
   return value.replace(/\/+$/, "");

@@ -29,8 +29,13 @@ const maxSeconds = 253_402_300_799;
 /** RFC 6749, section 3.3. */
 const scopeName = /^[!#-[\]-~]{1,64}$/;
 
-/** A user's scopes and a key's headers are the same in many tokens. More of them than this are forgotten. */
-const maxCached = 1_000;
+/**
+ * A user's scopes and a key's headers are the same in many tokens. More of them than this are forgotten, and long ones are not kept:
+ * they are parsed before the signature is verified, so a stranger can send any number of them.
+ */
+const maxScopeSets = 1_000;
+const maxHeaders = 100;
+const maxCachedLength = 512;
 
 type Header = { kid: string; alg: string };
 
@@ -43,8 +48,8 @@ export function createTokenParser(issuer: string, audience: string): (token: str
     if (known) return known;
     const { typ, alg, kid, crit } = parseMembers(text) ?? {};
     if (typ !== "at+jwt" || typeof alg !== "string" || !isKeyId(kid) || crit !== undefined) return undefined;
-    if (headers.size >= maxCached) headers.clear();
-    headers.set(text, { kid, alg });
+    if (headers.size >= maxHeaders) headers.clear();
+    if (text.length <= maxCachedLength) headers.set(text, { kid, alg });
     return { kid, alg };
   };
 
@@ -129,9 +134,9 @@ export function parseScopes(value: unknown): ReadonlySet<string> | undefined {
   if (known) return known;
   const names = value === "" ? [] : value.split(" ", maxItems + 1);
   if (names.length > maxItems || !names.every((name) => scopeName.test(name))) return undefined;
-  if (scopeSets.size >= maxCached) scopeSets.clear();
+  if (scopeSets.size >= maxScopeSets) scopeSets.clear();
   const scopes = frozenSet(names);
-  scopeSets.set(value, scopes);
+  if (value.length <= maxCachedLength) scopeSets.set(value, scopes);
   return scopes;
 }
 

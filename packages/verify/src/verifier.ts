@@ -82,7 +82,26 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   const isReady = () => keys.isLoaded() && feed?.isLoaded() !== false;
-  const loaded = Promise.all([keys.loaded, feed?.loaded]).then(() => {});
+  /** Ends the waiting of the requests that came before the first answers of Latchkey. */
+  let waiting: Set<() => void> | undefined = new Set();
+  const loaded = Promise.all([keys.loaded, feed?.loaded]).then(() => {
+    for (const end of waiting ?? []) end();
+    waiting = undefined;
+  });
+  /** Nothing of a request stays when its time is over: Latchkey may be away for long. */
+  const untilLoaded = (): Promise<void> =>
+    new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        waiting?.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, startTimeoutMs);
+      unref(timer);
+      if (waiting) waiting.add(end);
+      else end();
+    });
+  let readiness: Promise<void> | undefined;
 
   /** @throws {Refusal} `revocations-stale` if revocations may be unknown for too long */
   const requireCurrent = (nowMs: number): void => {
@@ -180,7 +199,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
   const verifyWhenReady = async (authorization: string | null | undefined, scopes: Scopes): Promise<Principal> => {
     parseCredential(authorization, refusal); // a request without credentials does not wait
-    await withTimeout(loaded, startTimeoutMs);
+    await untilLoaded();
     return verifyFirst(authorization, scopes);
   };
   /** A fault in the verifier must not become a response with a 500, or let anybody in. */
@@ -207,7 +226,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
       }
     },
     async ready() {
-      if (!isReady()) await Promise.race([loaded, reports.rejected()]);
+      if (isReady()) return;
+      readiness ??= Promise.race([loaded, reports.rejected()]).finally(() => {
+        readiness = undefined;
+      });
+      await readiness;
     },
     async registeredScopes() {
       if (credential === undefined) return undefined;
@@ -241,14 +264,3 @@ type Scopes = readonly string[] | undefined;
 
 const then = <A, B>(value: A | Promise<A>, next: (value: A) => B): B | Promise<B> =>
   value instanceof Promise ? value.then(next) : next(value);
-
-/** Waits for a promise, but not for long. */
-const withTimeout = (promise: Promise<void>, ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    unref(timer);
-    void promise.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });

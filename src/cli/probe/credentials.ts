@@ -20,7 +20,7 @@ export type Wanted = { token: string } | { skipped: string };
 export type Credentials = {
   /** A token with all rights of the user. */
   valid: { token: string; lifetimeSeconds: number };
-  /** Belongs to another session than `valid`, and is valid until `revoke` was called. */
+  /** Belongs to another session than `valid`, and is valid until `revoke` was called. Further calls do nothing. */
   session: { token: string; revoke(): Promise<void> };
   otherAudience: Wanted;
   /** @returns a token whose scopes are not sufficient for an operation */
@@ -51,6 +51,7 @@ export async function openCredentials(account: Account, { scopes }: Contract): P
 
   const valid = required(await getToken({ audience }));
   const session = required(await call("POST", "api/sessions", audience === undefined ? {} : { audience }));
+  let isRevoked = false;
   const limited = new Map<string, Promise<Wanted>>();
 
   return {
@@ -58,6 +59,8 @@ export async function openCredentials(account: Account, { scopes }: Contract): P
     session: {
       token: String(session["access_token"]),
       async revoke() {
+        if (isRevoked) return;
+        isRevoked = true;
         const { status, problem } = await call("DELETE", `api/sessions/${session["id"]}`);
         if (status !== 204) throw new StartError(`Latchkey did not end the session: ${problem}`);
       },

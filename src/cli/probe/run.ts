@@ -68,7 +68,8 @@ export async function runProbe(parts: Parts): Promise<Report> {
         probed.filter(({ method }) => isSafe(method)),
         async (target) => {
           const { method } = target;
-          controls.set(target, await send({ method, target: pathAndQuery(target), headers: bearer(valid) }));
+          const { status, digest } = await send({ method, target: pathAndQuery(target), headers: bearer(valid) });
+          controls.set(target, { status, digest });
         },
       );
 

@@ -16,11 +16,14 @@ export type Answer = {
   status: number;
   /** A digest of the beginning of the body, to compare responses. */
   digest: string;
+};
+
+export type AnswerWithBody = Answer & {
   /** The beginning of the body. Never printed. */
   body: Buffer;
 };
 
-export type Send = (outgoing: Outgoing) => Promise<Answer>;
+export type Send = (outgoing: Outgoing) => Promise<AnswerWithBody>;
 
 export type Sender = {
   send: Send;
@@ -40,7 +43,7 @@ type Limits = {
 const maxSockets = 4;
 const maxBodyBytes = 5 * 1024 * 1024;
 /** The reason does not matter: the service rejected the request by closing the connection, or does not respond. */
-const none: Answer = { status: 0, digest: "", body: Buffer.alloc(0) };
+const none: AnswerWithBody = { status: 0, digest: "", body: Buffer.alloc(0) };
 
 /** @throws {StartError} at the first request beyond the limits: the probe is not complete */
 export function createSender(origin: URL, { maxRequests, maxSeconds, timeoutSeconds }: Limits): Sender {
@@ -75,7 +78,7 @@ export function createSender(origin: URL, { maxRequests, maxSeconds, timeoutSeco
 const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, "$1");
 
 /** Reads a body to its end, to its limit, or as far as it comes in time. */
-function read(response: IncomingMessage): Promise<Answer> {
+function read(response: IncomingMessage): Promise<AnswerWithBody> {
   const parts: Buffer[] = [];
   let length = 0;
   return new Promise((resolve) => {

@@ -55,15 +55,18 @@ function targetOf(root: Members, operation: Operation, basePath: string): Target
       parameters.set(`${member(parameter, "in")} ${member(parameter, "name")}`, parameter);
     }
   }
-  const textFor = (parameter: Members) => encodeURIComponent(exampleOf(root, parameter));
-  const literal = path.replace(/[^\x21-\x7e]/g, encodeURIComponent);
+  const textFor = (parameter: Members) => encode(exampleOf(root, parameter));
+  const literal = path.replace(/[^\x21-\x7e]/gu, encode);
   const filled = literal.replace(/\{([^{}]+)\}/g, (_, name) => textFor(parameters.get(`path ${name}`) ?? {}));
   const query = [...parameters.values()]
     .filter((parameter) => member(parameter, "in") === "query" && member(parameter, "required") === true)
-    .map((parameter) => `${encodeURIComponent(String(member(parameter, "name")))}=${textFor(parameter)}`);
+    .map((parameter) => `${encode(String(member(parameter, "name")))}=${textFor(parameter)}`);
   const queryText = query.length > 0 ? `?${query.join("&")}` : "";
   return { operation, name: `${method} ${path}`, method, path: basePath + filled, query: queryText };
 }
+
+/** The contract may have half of a surrogate pair, for which `encodeURIComponent` throws. */
+const encode = (text: string): string => encodeURIComponent(text.toWellFormed());
 
 /** A value that the contract gives for a parameter, or else one of its type. */
 function exampleOf(root: Members, parameter: Members): string {

@@ -90,4 +90,28 @@ export const contractGuard: readonly Mutation[] = [
     test: "test/promises/guardAdapters.test.ts",
     only: "error handler that goes on",
   },
+  {
+    name: "the host of an absolute URL ends at its first slash for a guard, and earlier for Express",
+    file: "packages/verify/src/contractGuard.ts",
+    find: "(?:[\\w.-]+|\\[[\\da-f:.]+\\])(?::\\d+)?(\\/.*)$/is",
+    replace: "[^/?#@\\\\]+(\\/.*)$/is",
+    test: "test/promises/guardAdapters.test.ts",
+    only: "unusual port",
+  },
+  {
+    name: "a refusal after another response ends the process",
+    file: "packages/verify/src/adapters/node.ts",
+    find: "if (response.headersSent) return;",
+    replace: "",
+    test: "test/promises/guardAdapters.test.ts",
+    only: "after another response",
+  },
+  {
+    name: "a path of thousands of slashes is decoded segment by segment",
+    file: "packages/verify/src/contract/pathTemplate.ts",
+    find: "const maxRequestSegments = 200;",
+    replace: "const maxRequestSegments = 100_000;",
+    test: "test/promises/contractMatching.test.ts",
+    only: "hostile paths",
+  },
 ];

@@ -34,4 +34,20 @@ export const probe: readonly Mutation[] = [
     test: "test/promises/probe.test.ts",
     only: "nothing gets through where there is no hole",
   },
+  {
+    name: "a probe that ends early leaves its session behind",
+    file: "src/cli/probe.ts",
+    find: "await credentials?.session.revoke().catch(() => {});",
+    replace: "",
+    test: "test/promises/probe.test.ts",
+    only: "leaves no session behind",
+  },
+  {
+    name: "a half of a surrogate pair in a contract ends the probe",
+    file: "src/cli/probe/targets.ts",
+    find: "encodeURIComponent(text.toWellFormed())",
+    replace: "encodeURIComponent(text)",
+    test: "test/promises/probe.test.ts",
+    only: "halves of surrogate pairs",
+  },
 ];

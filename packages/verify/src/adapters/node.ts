@@ -44,8 +44,9 @@ export function authorize(
   else onAllowed(authorized);
 }
 
-/** Responds with a refusal. */
+/** Responds with a refusal, if nothing else has responded meanwhile, such as a timeout: an error here would end the process. */
 export function respond(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) return;
   const { status, headers, problem } = refusalOf(error);
   response.writeHead(status, headers).end(JSON.stringify(problem));
 }

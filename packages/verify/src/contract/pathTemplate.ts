@@ -89,11 +89,14 @@ const isPath = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 export const isUnmistakable = (path: string): boolean => /^(?:\/(?:[a-z0-9_-][a-z0-9_.-]*)?)+$/.test(path);
 
 const maxDecodings = 4;
+/** More than any contract has, with room for slashes in parameters. Each of them is decoded several times. */
+const maxRequestSegments = 200;
 
 /**
  * The segments of a path as routers and proxies could read them. They may decode percent-encoding, before or after they look for
  * slashes, several times; ignore case and empty segments; and cut `;` and what follows it.
- * @returns `undefined` for a path that no client sends: with segments of dots, control characters or malformed encoding
+ * @returns `undefined` for a path that no client sends: with segments of dots, control characters, malformed encoding or hundreds of
+ * slashes
  */
 export function readingsOf(path: string): string[][] | undefined {
   // Some routers take the first `;` for the beginning of the query.
@@ -105,8 +108,10 @@ export function readingsOf(path: string): string[][] | undefined {
     if (texts.length > maxDecodings) return undefined;
     texts.unshift(text);
   }
-  const readings = texts.flatMap((text, times) => {
-    let parts = text.toLowerCase().split(/[/\\]/);
+  const segments = texts.map((text) => text.toLowerCase().split(/[/\\]/));
+  if (segments.some(({ length }) => length > maxRequestSegments)) return undefined;
+  const readings = segments.flatMap((some, times) => {
+    let parts = some;
     return [parts, ...Array.from({ length: times }, () => (parts = parts.map(decoded)))];
   });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is rejected
