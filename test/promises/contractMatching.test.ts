@@ -265,11 +265,11 @@ test("security is inherited, and alternatives, combinations and optional credent
   });
   const contract = parseContract(document);
   const of = (path: string) => contract.match("GET", path);
-  expect(of("/inherited")).toMatchObject({ alternatives: [["all"]], allowsAnonymous: false, offersBearer: true });
-  expect(of("/open")).toMatchObject({ alternatives: [], allowsAnonymous: true, offersBearer: false });
+  expect(of("/inherited")).toMatchObject({ alternatives: [["all"]], allowsAnonymous: false, bearerAlternatives: [["all"]] });
+  expect(of("/open")).toMatchObject({ alternatives: [], allowsAnonymous: true, bearerAlternatives: [] });
   expect(of("/optional")).toMatchObject({ alternatives: [["a"]], allowsAnonymous: true });
-  expect(of("/either")).toMatchObject({ alternatives: [["a"], ["b"]], offersBasic: true });
-  expect(of("/both")).toMatchObject({ alternatives: [["a", "b"]], offersBasic: false });
+  expect(of("/either")).toMatchObject({ bearerAlternatives: [["a"]], basicAlternatives: [["b"]] });
+  expect(of("/both")).toMatchObject({ alternatives: [["a", "b"]], basicAlternatives: [] });
   expect(of("/cookie")).toMatchObject({ alternatives: [["k"]] });
   expect(contract.scopes).toEqual(["a", "all", "b", "k"]);
 });
