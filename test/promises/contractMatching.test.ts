@@ -265,7 +265,11 @@ test("security is inherited, and alternatives, combinations and optional credent
   });
   const contract = parseContract(document);
   const of = (path: string) => contract.match("GET", path);
-  expect(of("/inherited")).toMatchObject({ alternatives: [["all"]], allowsAnonymous: false, bearerAlternatives: [["all"]] });
+  expect(of("/inherited")).toMatchObject({
+    alternatives: [["all"]],
+    allowsAnonymous: false,
+    bearerAlternatives: [["all"]],
+  });
   expect(of("/open")).toMatchObject({ alternatives: [], allowsAnonymous: true, bearerAlternatives: [] });
   expect(of("/optional")).toMatchObject({ alternatives: [["a"]], allowsAnonymous: true });
   expect(of("/either")).toMatchObject({ bearerAlternatives: [["a"]], basicAlternatives: [["b"]] });
