@@ -1,5 +1,5 @@
 /** What HTTP and the contract promise for every operation. */
-import type { Operation } from "../contract/operations.ts";
+import type { Api, Operation, Schema } from "../contract/operations.ts";
 import { basicHeader, type Probe, type Reply, type Sent, type TestUser } from "./probe.ts";
 
 const where = ({ method, path }: Operation) => `${method} ${path}`;
@@ -83,9 +83,15 @@ export async function undeclaredOperationsAreRejected({ api, request, assert }: 
 const matches = (path: string, target: string) =>
   new RegExp(`^${path.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(target);
 
+/** The lengths that the members of a body may have. */
+const longestTexts = (api: Api, schema: Schema): number[] =>
+  Object.values(api.resolve(schema).properties ?? {}).flatMap((member) =>
+    [member, ...(member.oneOf ?? []), ...(member.anyOf ?? [])].map((one) => api.resolve(one).maxLength ?? 0),
+  );
+
 /** A request that violates the contract is rejected. */
 export async function inputsAreValidated(probe: Probe): Promise<void> {
-  const { call, assert } = probe;
+  const { call, assert, api } = probe;
   for await (const { operation, inputs } of succeedingRequests(probe)) {
     const refused = async (sent: Sent, status: number, how: string) => {
       if (!operation.statuses.includes(status)) return;
@@ -110,7 +116,8 @@ export async function inputsAreValidated(probe: Probe): Promise<void> {
       400,
       "with bytes that are not UTF-8",
     );
-    await refused({ bytes: Buffer.from(" ".repeat(20_000) + whole) }, 413, "with a body of 20 KB");
+    const bytes = Math.max(16_384, ...longestTexts(api, body.schema)) * 1.2;
+    await refused({ bytes: Buffer.from(" ".repeat(bytes) + whole) }, 413, `with a body of ${bytes} bytes`);
   }
 }
 

@@ -109,7 +109,8 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
     const json = jsonOf(answer.text);
     if (answer.status < 300) sent.returned = stringsOf(json);
     const type = json["type"];
-    return { ...answer, json, slug: typeof type === "string" ? type.replace("/problems/", "") : "" };
+    const uri = type ?? json["error_uri"]; // of an error of OAuth
+    return { ...answer, json, slug: typeof uri === "string" ? uri.replace("/problems/", "") : "" };
   }
 
   /** Registers a user that no other run has. */

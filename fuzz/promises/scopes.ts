@@ -37,12 +37,14 @@ function assertRefused(
     status === 403 && slug === "insufficient-scope",
     `${where(operation)}: accepted without its scopes, ${how}: ${status} ${slug}`,
   );
-  const missing = String(json["scope"]).split(" ");
+  const challenge = headers["www-authenticate"]?.join() ?? "";
+  // An error of OAuth has no member for the scopes (RFC 6749, section 5.2).
+  const named = "error_uri" in json ? /scope="([^"]*)"/.exec(challenge)?.[1] : json["scope"];
+  const missing = String(named).split(" ");
   assert(
     missing.length > 0 && missing.every((scope) => operation.scopes.includes(scope)),
     `${where(operation)}: the problem names other scopes, ${how}: ${missing}`,
   );
-  const challenge = headers["www-authenticate"]?.join() ?? "";
   assert(
     challenge.includes('error="insufficient_scope"') && challenge.includes(`scope="${missing.join(" ")}"`),
     `${where(operation)}: the challenge does not name the missing scopes, ${how}: ${challenge}`,

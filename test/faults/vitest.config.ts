@@ -3,14 +3,14 @@ import { progress } from "../support/progress.ts";
 
 /** Tests that mostly wait or start programs, and whose promises do not depend on the load of the machine. Two run at a time. */
 const waiting = [
+  "addOperation",
   "addOperations",
   "embedded",
   "fuzzer",
   "logLost",
   "operatorEndings",
   "pythonApi",
-  "restore",
-  "schemaMoved",
+  "release",
   "serverReplaced",
   "slowCommits",
   "unhandledErrors",

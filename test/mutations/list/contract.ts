@@ -279,7 +279,7 @@ export const contract: readonly Mutation[] = [
     file: "scripts/release.ts",
     find: 'for (const check of checks) npm("run", "--silent", check);',
     replace: "",
-    test: "test/project/release.test.ts",
+    test: "test/faults/release.test.ts",
     only: "if a check fails",
   },
 ];
