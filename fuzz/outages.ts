@@ -90,7 +90,7 @@ async function succeedingCases(probe: Probe): Promise<Case[]> {
     const user = await probe.register();
     const inputs = await probe.inputsFor(operation, user);
     if (!inputs) continue;
-    const needsToken = operation.schemes.length > 0 && !operation.schemes.includes("basic");
+    const needsToken = operation.usualSchemes.length > 0 && !operation.usualSchemes.includes("basic");
     const sent = needsToken ? { ...inputs, bearer: (await probe.signIn(user)).bearer } : { ...inputs };
     if (operation === probe.roles.refresh) sent.body = { refresh_token: (await probe.signIn(user)).refresh };
     if (operation === probe.roles.registration) sent.body = { username: `${user.username}y`, password: user.password };
@@ -134,7 +134,7 @@ async function checkDatabaseAway(
   try {
     for (const { operation, sent } of cases.filter((one) => one.operation.statuses.includes(503))) {
       const answer = await probe.call(operation, sent);
-      const needsDatabase = operation.schemes.includes("basic") || operation.schemes.length === 0;
+      const needsDatabase = operation.usualSchemes.includes("basic") || operation.usualSchemes.length === 0;
       const isRight = answer.status === 503 || (!needsDatabase && answer.status < 300);
       probe.assert(isRight, `${where(operation)} is ${answer.status} while the database is away`);
       assertNoCause(probe, operation, answer);
@@ -149,7 +149,7 @@ async function checkDatabaseAway(
 async function waitForRecovery({ api, call, assert }: Probe): Promise<void> {
   const deadline = performance.now() + recoveryTimeoutMs;
   const ready = api.operations.find(
-    ({ method, schemes, statuses }) => method === "GET" && schemes.length === 0 && statuses.includes(503),
+    ({ method, usualSchemes, statuses }) => method === "GET" && usualSchemes.length === 0 && statuses.includes(503),
   );
   while (ready) {
     const { status } = await call(ready);
@@ -171,7 +171,7 @@ function assertNoCause({ assert }: Probe, operation: Operation, { status, text, 
 async function checkLimits(probe: Probe): Promise<void> {
   const { api, call, assert, register, runId, roles } = probe;
   for (const operation of api.operations.filter(({ statuses }) => statuses.includes(429))) {
-    if (!operation.schemes.includes("basic")) continue;
+    if (!operation.usualSchemes.includes("basic")) continue;
     const user = await register();
     for (const name of [user.username, `nobody${runId}${operation.id.toLowerCase()}`]) {
       const guess = async (password: string) => (await call(operation, { basic: [name, password] })).status;

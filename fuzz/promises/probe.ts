@@ -197,7 +197,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   const credentialsFor = (operation: Operation, { basic }: TestUser): Credentials => {
     const { administrator } = details;
     if (needsRights(operation) && administrator) return { basic: administrator };
-    return operation.schemes.includes("basic") ? { basic } : {};
+    return operation.usualSchemes.includes("basic") ? { basic } : {};
   };
 
   return {

@@ -1,6 +1,8 @@
 /** The contract of a registered API: its own OpenAPI document, whose `security` forward-auth enforces. */
-import { ContractError, parseContract, parseDocument } from "../../packages/verify/src/contract/contract.ts";
+import { ContractError, parseContract } from "../../packages/verify/src/contract/contract.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
+import { toJson } from "./contractJson.ts";
+import { parseContractText } from "./contractText.ts";
 
 /** A document as text, YAML or JSON, or as an object. */
 export type GivenContract = string | Readonly<Record<string, unknown>>;
@@ -9,19 +11,17 @@ const pointer = "#/contract";
 /** As many as the contract of this service allows in a problem, and as long as it allows. */
 const maxErrors = 20;
 const maxDetailLength = 512;
-/** UTF-16 code units of the JSON. A YAML document can repeat a part of itself many times. */
-const maxLength = 4_000_000;
 
 /**
  * Requires that the document's security can be enforced with the scopes of its API.
  * @returns the document as JSON, which takes less time to parse again than YAML
- * @throws {Problem} `invalid-request` with all reasons why it cannot be enforced
+ * @throws {Problem} `invalid-request` with all reasons why it cannot be enforced; `overloaded`
  */
 export async function readApiContract(given: GivenContract, scopes: readonly string[]): Promise<string> {
   try {
-    const document = typeof given === "string" ? await parseDocument(given) : given;
-    requireScopes(parseContract(document).scopes, scopes, pointer);
-    return toJson(document);
+    const json = typeof given === "string" ? await parseContractText(given) : toJson(given);
+    requireScopes(parseContract(JSON.parse(json)).scopes, scopes, pointer);
+    return json;
   } catch (error) {
     if (!(error instanceof ContractError)) throw error;
     throw invalid(error.problems.map((detail) => ({ pointer, detail })));
@@ -41,17 +41,6 @@ function requireScopes(required: readonly string[], scopes: readonly string[], p
   throw invalid(
     missing.map((name) => ({ pointer, detail: `the contract requires ${name}, which is not a scope of the API` })),
   );
-}
-
-function toJson(document: unknown): string {
-  let json: string;
-  try {
-    json = JSON.stringify(document);
-  } catch {
-    throw new ContractError(["It refers to itself, or is nested too deeply."]);
-  }
-  if (json.length > maxLength) throw new ContractError([`As JSON, it is longer than ${maxLength} characters.`]);
-  return json;
 }
 
 function invalid(found: { pointer: string; detail: string }[]): Problem {

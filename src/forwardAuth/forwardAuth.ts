@@ -61,20 +61,27 @@ type Parts = {
   isTrustedProxy(peer: string): boolean;
 };
 
+/** Sets of scopes. All scopes of one set are needed. */
+type Alternatives = readonly (readonly string[])[];
+
 /** What a request needs. */
 type Rule = {
-  schemes: readonly Scheme[];
-  /** Sets of scopes. All scopes of one set are needed. Without a set, nothing is, and credentials are ignored. */
-  alternatives: readonly (readonly string[])[];
+  /** Whether credentials are ignored. */
+  isOpen: boolean;
+  /** What a password needs. Without a set, it is not accepted. */
+  password: Alternatives;
+  /** What a token or an API key needs. Without a set, it is not accepted. */
+  bearer: Alternatives;
   /** Whether a request without valid credentials, or without the scopes, may pass. */
   isOptional: boolean;
 };
 
-const anyCredential: Rule = {
-  schemes: ["basicAuth", "bearerAuth", "apiKeyAuth"],
-  alternatives: [[]],
-  isOptional: false,
-};
+const anyCredential: Rule = { isOpen: false, password: [[]], bearer: [[]], isOptional: false };
+
+const schemesOf = ({ password, bearer }: Rule): Scheme[] => [
+  ...(password.length > 0 ? (["basicAuth"] as const) : []),
+  ...(bearer.length > 0 ? (["bearerAuth", "apiKeyAuth"] as const) : []),
+];
 
 export function createForwardAuth({ authenticator, access, apis, revocations, isTrustedProxy }: Parts): ForwardAuth {
   const password = shareChecks(authenticator.password);
@@ -82,10 +89,11 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   return async ({ audience, scope, headers, authorization }) => {
     const api = audience === undefined ? undefined : await find(audience);
     const rule = ruleFor(api, scope, headers);
-    if (rule.alternatives.length === 0 || (rule.isOptional && authorization === undefined)) return undefined;
+    if (rule.isOpen || (rule.isOptional && authorization === undefined)) return undefined;
     const context = requestContext();
-    context.acceptedSchemes = rule.schemes;
-    const principal = await authenticateBy(rule, authorization, api).catch((error: unknown) => {
+    const schemes = schemesOf(rule);
+    context.acceptedSchemes = schemes;
+    const principal = await authenticateBy(schemes, authorization, api).catch((error: unknown) => {
       if (!rule.isOptional || !(error instanceof Problem) || error.status !== 401) throw error;
       context.refusal = error;
       return undefined;
@@ -129,7 +137,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     return ruleOf(operation, scopes);
   }
 
-  function authenticateBy({ schemes }: Rule, authorization: string | undefined, api: ProtectedApi | undefined) {
+  function authenticateBy(schemes: Scheme[], authorization: string | undefined, api: ProtectedApi | undefined) {
     const verifiers: Verifiers = {
       password,
       apiKey: api ? async (key) => requireKeyFor(api, await authenticator.apiKey(key)) : authenticator.apiKey,
@@ -138,10 +146,10 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
   }
 
-  /** @returns those of the alternative that misses the fewest */
-  async function missingOf(principal: AnyPrincipal, { alternatives }: Rule): Promise<readonly string[]> {
+  /** @returns those of the alternative that misses the fewest, of the ones for the kind of credential */
+  async function missingOf(principal: AnyPrincipal, { password, bearer }: Rule): Promise<readonly string[]> {
     let fewest: readonly string[] | undefined;
-    for (const scopes of alternatives) {
+    for (const scopes of principal.proof === "password" ? password : bearer) {
       const missing =
         principal.proof === "api-token"
           ? scopes.filter((name) => !principal.scopes.has(name))
@@ -205,16 +213,20 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
  * @throws {Error} for a scope that the API no longer has
  */
 function ruleOf(operation: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
-  const { alternatives, allowsAnonymous, offersBasic, offersBearer } = operation;
+  const { alternatives, allowsAnonymous, basicAlternatives, bearerAlternatives } = operation;
   const unknown = alternatives.flat().find((name) => !apiScopes.has(name));
   if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
-  const basic: readonly Scheme[] = offersBasic ? ["basicAuth"] : [];
-  const bearer: readonly Scheme[] = offersBearer ? ["bearerAuth", "apiKeyAuth"] : [];
-  return { schemes: [...basic, ...bearer], alternatives, isOptional: allowsAnonymous };
+  return {
+    isOpen: alternatives.length === 0,
+    password: basicAlternatives,
+    bearer: bearerAlternatives,
+    isOptional: allowsAnonymous,
+  };
 }
 
 /** Scopes that the proxy names are needed in any case, so that credentials are, too. */
 function withScopes(rule: Rule, scopes: readonly string[]): Rule {
-  const { schemes, alternatives } = rule.alternatives.length > 0 ? rule : anyCredential;
-  return { schemes, alternatives: alternatives.map((others) => [...others, ...scopes]), isOptional: false };
+  const { password, bearer } = rule.isOpen ? anyCredential : rule;
+  const add = (alternatives: Alternatives) => alternatives.map((others) => [...others, ...scopes]);
+  return { isOpen: false, password: add(password), bearer: add(bearer), isOptional: false };
 }

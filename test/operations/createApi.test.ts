@@ -150,6 +150,25 @@ describeOperation("createApi", {
         const answer = await create({ audience: "refused", name: "Refused", scopes, contract: { ...contract, paths } });
         expect(answer.json.errors).toHaveLength(20);
       },
+      "for YAML that would take minutes, while other requests are served": async () => {
+        const costly = `{${Array.from({ length: 80_000 }, (_, n) => `k${n}: 1`).join()}}`;
+        const settled: number[] = [];
+        const send = async () => {
+          const answer = await create({ audience: "refused", name: "Refused", scopes, contract: costly });
+          settled.push(answer.status);
+          return answer;
+        };
+        const sent = [send(), send()];
+        // The other one gets a 503 at once, because one text is parsed at a time.
+        expect(await Promise.race(sent)).toMatchObject({ status: 503, problem: "overloaded" });
+        expect((await service.send("GET", "/api/apis", { basic })).status).toBe(200);
+        expect(settled).toEqual([503]);
+        await Promise.all(sent);
+        expect(settled).toEqual([503, 400]);
+        expect(
+          (await create({ audience: "afterwards", name: "A", scopes, contract: stringify(contract) })).status,
+        ).toBe(201);
+      },
       "for a contract whose object is nested too deeply": async () => {
         const deep = `${"[".repeat(99_000)}${"]".repeat(99_000)}`;
         const body = `{"audience":"refused","name":"Refused","scopes":[],"contract":{"openapi":"3.1.0","x-a":${deep}}}`;

@@ -265,11 +265,15 @@ test("security is inherited, and alternatives, combinations and optional credent
   });
   const contract = parseContract(document);
   const of = (path: string) => contract.match("GET", path);
-  expect(of("/inherited")).toMatchObject({ alternatives: [["all"]], allowsAnonymous: false, offersBearer: true });
-  expect(of("/open")).toMatchObject({ alternatives: [], allowsAnonymous: true, offersBearer: false });
+  expect(of("/inherited")).toMatchObject({
+    alternatives: [["all"]],
+    allowsAnonymous: false,
+    bearerAlternatives: [["all"]],
+  });
+  expect(of("/open")).toMatchObject({ alternatives: [], allowsAnonymous: true, bearerAlternatives: [] });
   expect(of("/optional")).toMatchObject({ alternatives: [["a"]], allowsAnonymous: true });
-  expect(of("/either")).toMatchObject({ alternatives: [["a"], ["b"]], offersBasic: true });
-  expect(of("/both")).toMatchObject({ alternatives: [["a", "b"]], offersBasic: false });
+  expect(of("/either")).toMatchObject({ bearerAlternatives: [["a"]], basicAlternatives: [["b"]] });
+  expect(of("/both")).toMatchObject({ alternatives: [["a", "b"]], basicAlternatives: [] });
   expect(of("/cookie")).toMatchObject({ alternatives: [["k"]] });
   expect(contract.scopes).toEqual(["a", "all", "b", "k"]);
 });
@@ -405,4 +409,40 @@ test("hostile paths take time that is linear in their length", () => {
     for (let count = 0; count < 20; count += 1) find(target);
     expect(process.cpuUsage(before).user / 20, target.slice(0, 15)).toBeLessThan(3_000);
   }
+});
+
+test("documents that take too much time or memory are rejected", () => {
+  const many = Array.from({ length: 9_000 }, (_, n) => [`/p${n}`, { $ref: "#/x-shared" }]);
+  const security = Array.from({ length: 50 }, (_, n) => ({
+    bearerAuth: Array.from({ length: 100 }, (_, scope) => `s${n}.${scope}`),
+  }));
+  const documentOf = (...methods: string[]) => ({
+    ...documentWith([]),
+    paths: Object.fromEntries(many),
+    "x-shared": Object.fromEntries(methods.map((method) => [method, { security }])),
+  });
+  const before = process.memoryUsage().heapUsed;
+  // If each operation had scopes of its own, there would be 45 million.
+  const contract = parseContract(documentOf("get"));
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(150_000_000);
+  expect(contract.scopes).toHaveLength(5_000);
+  expect(problemsOf(documentOf("get", "put"))[0]).toContain("more than 10000 operations");
+  const servers = Array.from({ length: 50 }, (_, n) => ({ url: `/${"a".repeat(1_900)}${n}` }));
+  const operations = Array.from({ length: 20 }, (_, n) => `GET /${n}`);
+  expect(problemsOf(documentWith(operations, { servers }))[0]).toContain("more than 1000000 characters");
+});
+
+test("a path that matches more operations than can be compared or combined has none", () => {
+  const masks = Array.from({ length: 1 << 10 }, (_, mask) =>
+    Array.from({ length: 10 }, (_, index) => (mask & (1 << index) ? "a" : `{p${index}}`)),
+  ).filter((parts) => parts.filter((part) => part === "a").length === 5);
+  const path = `/${"a/".repeat(9)}a`;
+  for (const count of [50, 51]) {
+    const document = documentWith(masks.slice(0, count).map((parts) => `GET /${parts.join("/")}`));
+    expect(parseContract(document).match("GET", path)?.alternatives.length).toBe(count === 50 ? 1 : undefined);
+  }
+  const security = (place: string) => Array.from({ length: 40 }, (_, n) => ({ bearerAuth: [`${place}${n}`] }));
+  const paths = { "/a/{b}": { get: { security: security("a") } }, "/{a}/b": { get: { security: security("b") } } };
+  expect(parseContract(documentWith([], { paths })).match("GET", "/a/b")).toBeUndefined();
+  expect(parseContract(documentWith([], { paths })).match("GET", "/a/c")?.alternatives).toHaveLength(40);
 });

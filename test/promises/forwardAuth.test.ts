@@ -24,6 +24,7 @@ paths:
   /greeting: { get: { security: [{}, { key: [] }] } }
   /either: { get: { security: [{ oauth: [shop:buy, shop:pay] }, { oauth: [shop:admin] }] } }
   /form: { post: { security: [{ login: [] }] } }
+  /settings: { get: { security: [{ oauth: [shop:admin] }, { login: [] }] } }
   /admin: { get: { security: [{ oauth: [shop:admin] }] }, delete: { security: [{ oauth: [shop:admin] }] } }
 components:
   securitySchemes:
@@ -90,6 +91,14 @@ describe("the contract of an API is enforced", () => {
     expect(outcome(refused)).toBe("authentication-required");
     expect(refused.headers["www-authenticate"]).toEqual(['Basic realm="latchkey", charset="UTF-8"']);
     expect(outcome(await ask(forwarded("/v1/either"), { basic }))).toBe("authentication-required");
+  });
+
+  test("with scopes for tokens only: a password is enough, a token without them is not", async () => {
+    const settings = forwarded("/v1/settings");
+    expect(outcome(await ask(settings, { basic }))).toBe(204);
+    expect(await ask(settings, { bearer })).toMatchObject({ status: 403, json: { scope: "shop:admin" } });
+    expect((await ask(settings, { basic: [bearer, ""] })).status).toBe(403);
+    expect(outcome(await ask(settings, { bearer: await tokenOf(admin) }))).toBe(204);
   });
 
   test("and the scopes that the proxy names are needed in addition", async () => {

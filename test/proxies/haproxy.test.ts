@@ -115,3 +115,13 @@ test("no header of the client reaches the application as an identity", async () 
   expect(status).toBe(200);
   expect(JSON.stringify(passed?.headers)).not.toContain("administrator");
 });
+
+test("no header of the client makes the application perform another operation", async () => {
+  const names = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Rewrite-URL", "X-Original-URL"];
+  // Many programs do not tell a hyphen from an underscore.
+  const aliases = ["X_HTTP_Method_Override", "X-HTTP_Method", "X-Method_Override", "X_Rewrite-URL"];
+  const forged = Object.fromEntries([...names, ...aliases].map((name) => [name, "administrator"]));
+  const { status, passed } = await sendTo(port, "GET", "/orders", { ...bearer(user.token), ...forged });
+  expect(status).toBe(200);
+  expect(JSON.stringify(passed?.headers)).not.toContain("administrator");
+});

@@ -143,12 +143,12 @@ function settle(
  * @param destination `Sec-Fetch-Dest`
  */
 function withChallenges(error: unknown, operation: Operation, destination: string | null | undefined): unknown {
-  if (!(error instanceof Refusal) || error.status !== 401 || !operation.offersBasic) return error;
+  if (!(error instanceof Refusal) || error.status !== 401 || operation.basicAlternatives.length === 0) return error;
   const { "WWW-Authenticate": bearer = "", ...headers } = error.headers;
   const mayOpenDialog = destination === undefined || destination === null || destination === "document";
   const challenges = [
     ...(mayOpenDialog ? ['Basic realm="latchkey", charset="UTF-8"'] : []),
-    ...(operation.offersBearer ? [bearer] : []),
+    ...(operation.bearerAlternatives.length > 0 ? [bearer] : []),
   ];
   const shown = challenges.length > 0 ? challenges.join(", ") : 'Password realm="latchkey"';
   return new Refusal(error.problem, { ...headers, "WWW-Authenticate": shown }, { cause: error.cause });

@@ -114,4 +114,20 @@ export const contractGuard: readonly Mutation[] = [
     test: "test/promises/contractMatching.test.ts",
     only: "hostile paths",
   },
+  {
+    name: "each reference to an operation takes memory for its scopes",
+    file: "packages/verify/src/contract/contract.ts",
+    find: "memoize(securityReader(root))",
+    replace: "securityReader(root)",
+    test: "test/promises/contractMatching.test.ts",
+    only: "too much time or memory",
+  },
+  {
+    name: "the alternatives of many operations are multiplied without a bound",
+    file: "packages/verify/src/contract/contract.ts",
+    find: "combinations > maxCombined",
+    replace: "combinations < 0",
+    test: "test/promises/contractMatching.test.ts",
+    only: "compared or combined",
+  },
 ];

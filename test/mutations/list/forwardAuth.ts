@@ -56,10 +56,18 @@ export const forwardAuth: readonly Mutation[] = [
   {
     name: "a contract that accepts tokens only accepts a password",
     file: "src/forwardAuth/forwardAuth.ts",
-    find: 'offersBasic ? ["basicAuth"] : []',
-    replace: 'offersBasic || offersBearer ? ["basicAuth"] : []',
+    find: "password: basicAlternatives,",
+    replace: "password: alternatives,",
     test: promises,
     only: "with the credentials that it names",
+  },
+  {
+    name: "a token needs no more scopes than a password",
+    file: "src/forwardAuth/forwardAuth.ts",
+    find: "bearer: bearerAlternatives,",
+    replace: "bearer: alternatives,",
+    test: promises,
+    only: "with scopes for tokens only",
   },
   {
     name: "a client adds the header that the proxy does not send",
@@ -116,5 +124,13 @@ export const forwardAuth: readonly Mutation[] = [
     replace: "if (missing.length >= 0) return;",
     test: "test/operations/createApi.test.ts",
     only: "with a scope that the API does not have",
+  },
+  {
+    name: "several contracts are parsed at the same time",
+    file: "src/access/contractText.ts",
+    find: "if (isBusy) throw",
+    replace: "if (isBusy && text.length < 0) throw",
+    test: "test/operations/createApi.test.ts",
+    only: "would take minutes",
   },
 ];

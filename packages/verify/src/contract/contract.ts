@@ -2,7 +2,7 @@
  * Reads from an OpenAPI document what each operation requires, and finds the operation of a request. Nothing here does any I/O.
  */
 import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
-import { createMatcher } from "./matcher.ts";
+import { createMatcher, maxCompared } from "./matcher.ts";
 import { isUnmistakable, lenientTemplates, parseTemplate, pathOfTarget, readingsOf } from "./pathTemplate.ts";
 import { both, type Security, securityReader } from "./security.ts";
 import { basePathsOf } from "./servers.ts";
@@ -28,8 +28,8 @@ export type Contract = {
    * Finds the operation of a request. A path is compared as it was sent: with its case, its percent-encoding and its slashes.
    * `HEAD` matches `GET` if the path does not declare `HEAD`.
    * @param target the request target as received: `/v1/orders/7?page=2`
-   * @returns `undefined` if the contract has no such operation, and if a router or a proxy could take the path for another
-   * one of the contract
+   * @returns `undefined` if the contract has no such operation, if a router or a proxy could take the path for another
+   * one of the contract, and if too many operations without precedence match
    */
   match(method: string, target: string): Operation | undefined;
   /** The methods of a path, for `Allow`. Empty if the contract has no such path. */
@@ -58,7 +58,14 @@ type Entry = {
 
 const methods = new Set(["get", "put", "post", "delete", "options", "head", "patch", "trace"]);
 const otherMembers = new Set(["summary", "description", "servers", "parameters"]);
+// They bound the time to read a contract to about a second, and the memory.
 const maxEntries = 10_000;
+const maxOperations = 10_000;
+/** Characters of all paths, with each base path. */
+const maxPathsLength = 1_000_000;
+const maxProblems = 1_000;
+/** Alternatives of what a request needs that matches several operations. */
+const maxCombined = 1_000;
 
 /**
  * Reads a contract: OpenAPI 3.0 or 3.1, as an object.
@@ -71,6 +78,7 @@ export function parseContract(document: unknown, { basePath }: ContractOptions =
   const problems: string[] = [];
   /** Runs a step, and remembers why it failed, so that all problems are reported together. */
   const attempt = (step: () => void): void => {
+    if (problems.length >= maxProblems) return;
     try {
       step();
     } catch (error) {
@@ -78,7 +86,7 @@ export function parseContract(document: unknown, { basePath }: ContractOptions =
       problems.push(...error.problems);
     }
   };
-  const readSecurity = securityReader(root);
+  const readSecurity = memoize(securityReader(root));
   const table = createTable();
   const basePaths = memoize((servers: unknown, where: string) =>
     basePath === undefined ? basePathsOf(servers, where) : [checkedBasePath(basePath)],
@@ -102,8 +110,10 @@ export function parseContract(document: unknown, { basePath }: ContractOptions =
   }
   if (problems.length === 0 && table.operations.length === 0) problems.push("The document has no operations.");
   if (problems.length > 0) throw new ContractError([...new Set(problems)]);
-  const scopes = table.operations.flatMap(({ alternatives }) => alternatives.flat());
-  return { operations: table.operations, scopes: [...new Set(scopes)].sort(), ...finder(table.entries) };
+  // Operations with the same `security` share it.
+  const shared = new Set(table.operations.map(({ alternatives }) => alternatives));
+  const scopes = new Set([...shared].flatMap((alternatives) => alternatives.flat()));
+  return { operations: table.operations, scopes: [...scopes].sort(), ...finder(table.entries) };
 
   function addOperation(path: string, item: Members, method: string): void {
     const operation = member(item, method);
@@ -155,13 +165,13 @@ function checkedBasePath(basePath: string): string {
   throw new ContractError([`The base path ${JSON.stringify(basePath)} is not "" and not a path such as "/v1".`]);
 }
 
-/** Computes the base paths of each `servers` once. Most operations have those of the document. */
-function memoize(read: (servers: unknown, where: string) => string[]) {
-  const known = new Map<unknown, string[]>();
-  return (servers: unknown, where: string): string[] => {
-    const paths = known.get(servers) ?? read(servers, where);
-    known.set(servers, paths);
-    return paths;
+/** Reads each part of the document once. Most operations have the `servers` and the `security` of the document, or refer to others. */
+function memoize<Value extends object>(read: (part: unknown, where: string) => Value) {
+  const known = new Map<unknown, Value>();
+  return (part: unknown, where: string): Value => {
+    const value = known.get(part) ?? read(part, where);
+    known.set(part, value);
+    return value;
   };
 }
 
@@ -173,14 +183,21 @@ function createTable() {
   /** The full paths by their lenient shapes. */
   const lenient = new Map<string, string>();
   const operations: Operation[] = [];
+  let pathsLength = 0;
 
   return {
     entries,
     operations,
     add(operation: Operation, basePaths: readonly string[]): void {
+      if (operations.length >= maxOperations)
+        throw new ContractError([`It has more than ${maxOperations} operations.`]);
       operations.push(operation);
       for (const basePath of basePaths) {
         const fullPath = basePath + operation.path;
+        pathsLength += fullPath.length;
+        if (pathsLength > maxPathsLength) {
+          throw new ContractError([`Its paths have more than ${maxPathsLength} characters, with all servers.`]);
+        }
         const { shape, entry } = entryFor(fullPath, operation.path);
         entry.operations.set(operation.method, operation);
         if (entries.size > maxEntries) throw new ContractError([`The document has more than ${maxEntries} paths.`]);
@@ -240,7 +257,10 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
   return {
     match(method, target) {
       const found = find(target).flatMap(({ operations }) => operations.get(method) ?? []);
-      return found.length <= 1 ? found[0] : found.reduce(requireBoth);
+      if (found.length <= 1) return found[0];
+      if (found.length > maxCompared) return undefined;
+      const combinations = found.reduce((product, operation) => product * choices(operation), 1);
+      return combinations > maxCombined ? undefined : found.reduce(requireBoth);
     },
     allow: (target) => [...new Set(find(target).flatMap(({ operations }) => [...operations.keys()]))],
     resemblesPath(target) {
@@ -263,6 +283,8 @@ const withHead = (operations: ReadonlyMap<string, Operation>): Map<string, Opera
         : [[method, operation] as const],
     ),
   );
+
+const choices = ({ alternatives, allowsAnonymous }: Operation) => alternatives.length + (allowsAnonymous ? 1 : 0);
 
 /** It depends on the router which of them serves the request. */
 const requireBoth = (one: Operation, other: Operation): Operation => ({ ...one, ...both(one, other) });

@@ -5,7 +5,8 @@ import { matchesPattern, type Segment } from "./pathTemplate.ts";
 export type Matcher<Value> = {
   /**
    * @returns what the path matches. A text takes precedence over a pattern and a parameter. There are several values if none of
-   * the templates has precedence, as `/orders/{id}/items` and `/orders/search/{query}` for `/orders/search/items`
+   * the templates has precedence, as `/orders/{id}/items` and `/orders/search/{query}` for `/orders/search/items`. Of more than
+   * `maxCompared`, none has
    */
   find(segments: readonly string[]): readonly Value[];
 };
@@ -19,6 +20,9 @@ type Node<Value> = {
 
 /** @property ranks one for each segment: a text has the lowest, a parameter the highest */
 type Found<Value> = { value: Value; ranks: readonly number[] };
+
+/** Templates that match the same path. Each is compared with each other one. */
+export const maxCompared = 50;
 
 const emptyNode = <Value>(): Node<Value> => ({ texts: new Map(), patterns: [] });
 
@@ -39,7 +43,8 @@ export function createMatcher<Value>(
       collect(root, segments, 0, all);
       const first = all[0];
       if (first === undefined) return [];
-      return all.length === 1 ? [first.value] : withoutPrecedence(all).map(({ value }) => value);
+      const compared = all.length === 1 || all.length > maxCompared ? all : withoutPrecedence(all);
+      return compared.map(({ value }) => value);
     },
   };
 }

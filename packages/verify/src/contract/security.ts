@@ -1,19 +1,21 @@
 /** The `security` of operations: which credentials and scopes a request needs. */
 import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
 
+type Alternatives = readonly (readonly string[])[];
+
 /** What a `security` means for a credential in the Authorization header. */
 export type Security = {
   /**
    * The scopes of each alternative. A credential is sufficient if it has all scopes of one of them. Empty if the operation is open:
    * its credentials are ignored.
    */
-  alternatives: readonly (readonly string[])[];
+  alternatives: Alternatives;
+  /** Of these, the ones with a scheme of the type `http` with `basic`. */
+  basicAlternatives: Alternatives;
+  /** Those with another scheme. */
+  bearerAlternatives: Alternatives;
   /** Whether the operation also serves requests without sufficient credentials: `[]`, or `{}` as one of the alternatives. */
   allowsAnonymous: boolean;
-  /** Whether an alternative has a scheme of the type `http` with `basic`. */
-  offersBasic: boolean;
-  /** Whether an alternative has another scheme. */
-  offersBearer: boolean;
 };
 
 type Scheme = {
@@ -47,12 +49,12 @@ export function securityReader(document: Members): (value: unknown, where: strin
     const alternatives = value.map((alternative: unknown) => readAlternative(alternative, where));
     const supported = alternatives.filter(({ unsupported }) => unsupported.length === 0);
     if (supported.length === 0) throw new ContractError([unsupportedReason(alternatives, where)]);
-    const used = supported.flatMap(({ kinds }) => kinds);
+    const scopesOf = (found: typeof supported) => found.map(({ scopes }) => scopes);
     return {
-      alternatives: supported.filter(({ isAnonymous }) => !isAnonymous).map(({ scopes }) => scopes),
+      alternatives: scopesOf(supported.filter(({ isAnonymous }) => !isAnonymous)),
+      basicAlternatives: scopesOf(supported.filter(({ kinds }) => kinds.includes("basic"))),
+      bearerAlternatives: scopesOf(supported.filter(({ kinds }) => kinds.includes("bearer"))),
       allowsAnonymous: supported.some(({ isAnonymous }) => isAnonymous),
-      offersBasic: used.includes("basic"),
-      offersBearer: used.includes("bearer"),
     };
   };
 
@@ -95,7 +97,7 @@ export function securityReader(document: Members): (value: unknown, where: strin
   }
 }
 
-const open: Security = { alternatives: [], allowsAnonymous: true, offersBasic: false, offersBearer: false };
+const open: Security = { alternatives: [], basicAlternatives: [], bearerAlternatives: [], allowsAnonymous: true };
 
 const isVersion30 = (document: Members): boolean => String(member(document, "openapi")).startsWith("3.0.");
 
@@ -153,16 +155,16 @@ export function missingScopes(
 
 /** What a request needs that two operations match: the rights of both. */
 export function both(one: Security, other: Security): Security {
-  const combined = one.alternatives.flatMap((some) => other.alternatives.map((more) => unique([...some, ...more])));
+  const combined = (name: "alternatives" | "basicAlternatives" | "bearerAlternatives") => [
+    ...one[name].flatMap((some) => other[name].map((more) => unique([...some, ...more]))),
+    ...(one.allowsAnonymous ? other[name] : []),
+    ...(other.allowsAnonymous ? one[name] : []),
+  ];
   return {
-    alternatives: [
-      ...combined,
-      ...(one.allowsAnonymous ? other.alternatives : []),
-      ...(other.allowsAnonymous ? one.alternatives : []),
-    ],
+    alternatives: combined("alternatives"),
+    basicAlternatives: combined("basicAlternatives"),
+    bearerAlternatives: combined("bearerAlternatives"),
     allowsAnonymous: one.allowsAnonymous && other.allowsAnonymous,
-    offersBasic: one.offersBasic || other.offersBasic,
-    offersBearer: one.offersBearer || other.offersBearer,
   };
 }
 
