@@ -76,13 +76,13 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("problem-of-another-type", "passwords-are-exact", /is of type/, [
     "src/openapi/problemWriter.ts",
-    'errorHeaders("application/problem+json")',
+    "operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders",
     'errorHeaders("application/json")',
   ]),
   fault("problem-is-cached", "passwords-are-exact", /Cache-Control/, [
     "src/openapi/problemWriter.ts",
-    '"no-store",\n  "Content-Type"',
-    '"public, max-age=300",\n  "Content-Type"',
+    "operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders",
+    'undeclaredHeaders.map((one) => (one === "no-store" ? "public, max-age=300" : one))',
   ]),
   fault("password-echoed", "passwords-are-exact", /contains a secret/, [
     "src/users/users.ts",
