@@ -75,7 +75,7 @@ export const forwardAuth: readonly Mutation[] = [
     find: "if (methods.length === 0 && targets.length > 0) throw missing(method, targets[0]);",
     replace: "",
     test: promises,
-    only: "a method of the client, and a URI of the proxy",
+    only: "a URI without a method",
   },
   {
     name: "the first of two different URIs counts",
