@@ -27,14 +27,6 @@ export const contractGuard: readonly Mutation[] = [
     only: "Express 5 no other way",
   },
   {
-    name: "a path that is encoded twice is decoded once",
-    file: "packages/verify/src/contract/pathTemplate.ts",
-    find: "const maxDecodings = 4;",
-    replace: "const maxDecodings = 1;",
-    test: "test/promises/contractMatching.test.ts",
-    only: "2561dmin",
-  },
-  {
     name: "a request that two paths match needs the rights of one",
     file: "packages/verify/src/contract/contract.ts",
     find: "found.reduce(requireBoth)",
