@@ -619,7 +619,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). A token that belongs to a session ends the session and all its tokens. This instance rejects them immediately, every other instance within a second. Whoever has a token may revoke it, so no other credentials are needed, and client authentication is ignored. The response is the same for a text that is no valid token.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required, and client authentication is ignored. The response is the same for a text that is no valid token.
          */
         post: operations["revokeOAuthToken"];
         delete?: never;

@@ -32,7 +32,7 @@ for (const { name, filename } of packages) {
 for (const name of ["openapi-fetch", "openapi-typescript-helpers", "yaml"]) {
   await cp(join("node_modules", name), installed(name), { recursive: true });
 }
-// Whoever uses an adapter has installed its framework.
+// A user of an adapter has installed its framework.
 await symlink(resolve("node_modules/fastify"), installed("fastify"));
 await writeFile(join(consumer, "package.json"), JSON.stringify({ name: "consumer", type: "module" }));
 

@@ -122,7 +122,7 @@ const isName = (value: unknown): value is string => isText(value, maxTextLength)
 const isTime = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxSeconds;
 
-/** Whoever has stolen a signing key can choose the epoch. Its revocation revokes every epoch but the largest. */
+/** A thief of a signing key can choose the epoch. The revocation of the key revokes every epoch but the largest. */
 const isTokenEpoch = (value: unknown): value is number => isEpoch(value) && value < maxEpoch;
 
 const scopeSets = new Map<string, ReadonlySet<string>>();
@@ -140,7 +140,7 @@ export function parseScopes(value: unknown): ReadonlySet<string> | undefined {
   return scopes;
 }
 
-/** Many callers share it. Whoever changes it by mistake would change what others may do. */
+/** Read-only, because several callers share it: a change would alter the scopes of all of them. */
 function frozenSet(names: readonly string[]): ReadonlySet<string> {
   const set = new Set(names);
   const refuse = () => {
