@@ -44,6 +44,82 @@ export type AuditEventsRow = {
   details: unknown;
 };
 
+export type AuthorizationCodesRow = {
+  digest: Buffer;
+  client_id: string;
+  user_id: string;
+  user_epoch: number;
+  grant_id: string;
+  redirect_uri: string;
+  code_challenge: string;
+  nonce: string | null;
+  audience: string;
+  scopes: string[];
+  authenticated_at: Date;
+  browser_session_id: string | null;
+  dpop_jkt: string | null;
+  expires_at: Date;
+  redeemed_at: Date | null;
+  session_id: string | null;
+};
+
+export type AuthorizationsRow = {
+  id: string;
+  user_id: string;
+  decision: string | null;
+  expires_at: Date;
+};
+
+export type ClientSecretsRow = {
+  id: string;
+  client_id: string;
+  digest: Buffer;
+  last_four: string;
+  created_at: Date;
+  last_used_at: Date | null;
+  last_used_network: string | null;
+};
+
+export type ClientsRow = {
+  id: string;
+  name: string;
+  registration: string;
+  authentication: string;
+  grant_types: string[];
+  redirect_uris: string[];
+  post_logout_redirect_uris: string[];
+  scopes: string[];
+  audiences: string[];
+  is_first_party: boolean;
+  jwks: unknown | null;
+  jwks_uri: string | null;
+  logo_uri: string | null;
+  client_uri: string | null;
+  policy_uri: string | null;
+  tos_uri: string | null;
+  version: number;
+  created_at: Date;
+  updated_at: Date;
+};
+
+export type DeviceCodesRow = {
+  digest: Buffer;
+  user_code_hmac: Buffer;
+  client_id: string;
+  audience: string;
+  scopes: string[];
+  created_at: Date;
+  expires_at: Date;
+  interval_seconds: number;
+  last_polled_at: Date | null;
+  user_id: string | null;
+  user_epoch: number | null;
+  grant_id: string | null;
+  decision: string | null;
+  authenticated_at: Date | null;
+  redeemed_at: Date | null;
+};
+
 export type EpochFloorRow = {
   only_row: boolean;
   minimum_epoch: number;
@@ -55,6 +131,16 @@ export type FamiliarNetworksRow = {
   last_seen_at: Date;
   key: string | null;
   by_password: boolean;
+};
+
+export type GrantsRow = {
+  id: string;
+  user_id: string;
+  client_id: string;
+  audience: string;
+  scopes: string[];
+  created_at: Date;
+  updated_at: Date;
 };
 
 export type PasswordFailuresRow = {
@@ -102,6 +188,11 @@ export type SessionsRow = {
   listed_idle_expires_at: Date | null;
   audience: string | null;
   scopes: string[] | null;
+  client_id: string | null;
+  grant_id: string | null;
+  is_browser: boolean;
+  authenticated_at: Date | null;
+  dpop_jkt: string | null;
 };
 
 export type SigningKeysRow = {
@@ -123,6 +214,11 @@ export type ThrottleRow = {
 export type TokenLifetimesRow = {
   seconds: number;
   issued_until: Date;
+};
+
+export type UsedProofsRow = {
+  digest: Buffer;
+  expires_at: Date;
 };
 
 export type UserRolesRow = {
@@ -150,15 +246,22 @@ declare module "knex/types/tables.js" {
     api_keys: Knex.CompositeTableType<ApiKeysRow, Optional<ApiKeysRow, "created_at" | "expires_at">>;
     apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "contract" | "version" | "created_at" | "updated_at">>;
     audit_events: Knex.CompositeTableType<AuditEventsRow, Optional<AuditEventsRow, "id" | "occurred_at" | "actor_id" | "actor_name" | "subject_id" | "subject_name" | "address" | "request_id" | "details">>;
+    authorization_codes: Knex.CompositeTableType<AuthorizationCodesRow, Optional<AuthorizationCodesRow, "nonce" | "browser_session_id" | "dpop_jkt" | "redeemed_at" | "session_id">>;
+    authorizations: Knex.CompositeTableType<AuthorizationsRow, Optional<AuthorizationsRow, "decision">>;
+    client_secrets: Knex.CompositeTableType<ClientSecretsRow, Optional<ClientSecretsRow, "created_at" | "last_used_at" | "last_used_network">>;
+    clients: Knex.CompositeTableType<ClientsRow, Optional<ClientsRow, "registration" | "redirect_uris" | "post_logout_redirect_uris" | "scopes" | "audiences" | "is_first_party" | "jwks" | "jwks_uri" | "logo_uri" | "client_uri" | "policy_uri" | "tos_uri" | "version" | "created_at" | "updated_at">>;
+    device_codes: Knex.CompositeTableType<DeviceCodesRow, Optional<DeviceCodesRow, "created_at" | "last_polled_at" | "user_id" | "user_epoch" | "grant_id" | "decision" | "authenticated_at" | "redeemed_at">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
+    grants: Knex.CompositeTableType<GrantsRow, Optional<GrantsRow, "created_at" | "updated_at">>;
     password_failures: Knex.CompositeTableType<PasswordFailuresRow, PasswordFailuresRow>;
     revocations: Knex.CompositeTableType<RevocationsRow, Optional<RevocationsRow, "id" | "xid" | "is_unique">>;
     roles: Knex.CompositeTableType<RolesRow, Optional<RolesRow, "description" | "scopes" | "version" | "created_at" | "updated_at">>;
-    sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at" | "audience" | "scopes">>;
+    sessions: Knex.CompositeTableType<SessionsRow, Optional<SessionsRow, "generation" | "recent_rotations" | "created_at" | "last_used_at" | "ended_at" | "user_agent" | "address" | "rotations" | "listed_used_at" | "listed_idle_expires_at" | "audience" | "scopes" | "client_id" | "grant_id" | "is_browser" | "authenticated_at" | "dpop_jkt">>;
     signing_keys: Knex.CompositeTableType<SigningKeysRow, Optional<SigningKeysRow, "created_at" | "activates_at" | "revoked_at" | "algorithm">>;
     throttle: Knex.CompositeTableType<ThrottleRow, Optional<ThrottleRow, "points" | "expire" | "pending">>;
     token_lifetimes: Knex.CompositeTableType<TokenLifetimesRow, TokenLifetimesRow>;
+    used_proofs: Knex.CompositeTableType<UsedProofsRow, UsedProofsRow>;
     user_roles: Knex.CompositeTableType<UserRolesRow, UserRolesRow>;
     users: Knex.CompositeTableType<UsersRow, Optional<UsersRow, "token_epoch" | "created_at" | "password_epoch" | "blocked_at" | "version">>;
   }

@@ -13,6 +13,10 @@ export type TokenId = Identifier<"token">;
 /** The `kid` of a signing key. */
 export type KeyId = Identifier<"key">;
 export type ApiKeyId = Identifier<"api-key">;
+/** `lkc_…`, or the URL of a client's metadata document. */
+export type ClientId = Identifier<"client">;
+/** What a user allows a client. */
+export type GrantId = Identifier<"grant">;
 /** A username in the form that is compared and stored (RFC 8265, UsernameCaseMapped). See users/username.ts. */
 export type CanonicalUsername = Identifier<"username">;
 /** An IPv4 address, or a prefix of an IPv6 address. See networks.ts. */
@@ -24,7 +28,7 @@ export type Everybody = "everybody";
  * What is cached and has changed: the rights of a user, the scopes of a role, a registered API. An entry of the revocation list
  * with such a subject revokes no token. It makes every instance read the changed row again (revocations/cache.ts).
  */
-export type ChangedSubject = `rights:${UserId}` | `role:${string}` | `api:${string}`;
+export type ChangedSubject = `rights:${UserId}` | `role:${string}` | `api:${string}` | `client:${string}`;
 /** The subject of a revocation: it revokes the credentials of the subject. */
 export type RevocationSubject = UserId | SessionId | TokenId | KeyId | ApiKeyId | Everybody | ChangedSubject;
 
@@ -34,4 +38,6 @@ export const userId = (text: string): UserId => text as UserId;
 export const sessionId = (text: string): SessionId => text as SessionId;
 export const tokenId = (text: string): TokenId => text as TokenId;
 export const apiKeyId = (text: string): ApiKeyId => text as ApiKeyId;
+export const clientId = (text: string): ClientId => text as ClientId;
+export const grantId = (text: string): GrantId => text as GrantId;
 export const keyId = (text: string): KeyId => text as KeyId;

@@ -42,6 +42,11 @@ const expiredRows: readonly { table: string; condition: string }[] = [
   { table: "sessions", condition: "idle_expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "expires_at < now() AND tokens_expire_at < now()" },
   { table: "sessions", condition: "ended_at < now() - interval '1 day' AND tokens_expire_at < now()" },
+  // Until then, a second use of an authorization code ends its session.
+  { table: "authorization_codes", condition: "expires_at < now() - interval '1 day'" },
+  { table: "authorizations", condition: "expires_at < now() - interval '1 hour'" },
+  { table: "device_codes", condition: "expires_at < now() - interval '1 hour'" },
+  { table: "used_proofs", condition: "expires_at < now() - interval '1 hour'" },
   // A day after the overlap of a rotation. Until then, the audit log says that the secret was rotated, not that it is unknown.
   { table: "api_key_secrets", condition: "expires_at < now() - interval '1 day'" },
   // The next key has been signing for longer than any token's lifetime, so every token of this key has expired.

@@ -17,6 +17,7 @@ import * as ownSchema from "./migrations/0009-own-schema.ts";
 import * as tokenLifetimes from "./migrations/0010-token-lifetimes.ts";
 import * as signIn from "./migrations/0011-sign-in.ts";
 import * as accessControl from "./migrations/0012-access-control.ts";
+import * as oauth from "./migrations/0013-oauth.ts";
 import { requireTrustedOwners, requireUsableSchema, schemaName, selectSchema } from "./schema.ts";
 
 type Migration = { up(knex: Knex): Promise<void> };
@@ -35,6 +36,7 @@ const migrations = new Map<string, Migration>([
   ["0010-token-lifetimes", tokenLifetimes],
   ["0011-sign-in", signIn],
   ["0012-access-control", accessControl],
+  ["0013-oauth", oauth],
 ]);
 
 export const migrationNames: readonly string[] = [...migrations.keys()];

@@ -59,6 +59,103 @@ CREATE INDEX audit_events_request_id_idx ON audit_events USING btree (request_id
 CREATE INDEX audit_events_subject_event_idx ON audit_events USING btree (subject_id, event, id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX audit_events_subject_id_idx ON audit_events USING btree (subject_id, id) WHERE (subject_id IS NOT NULL);
 
+CREATE TABLE authorization_codes (
+  digest bytea NOT NULL,
+  client_id text NOT NULL,
+  user_id uuid NOT NULL,
+  user_epoch integer NOT NULL,
+  grant_id uuid NOT NULL,
+  redirect_uri text NOT NULL,
+  code_challenge text NOT NULL,
+  nonce text,
+  audience text NOT NULL,
+  scopes text[] NOT NULL,
+  authenticated_at timestamp with time zone NOT NULL,
+  browser_session_id uuid,
+  dpop_jkt text,
+  expires_at timestamp with time zone NOT NULL,
+  redeemed_at timestamp with time zone,
+  session_id uuid,
+  CONSTRAINT authorization_codes_pkey PRIMARY KEY (digest),
+  CONSTRAINT authorization_codes_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
+  CONSTRAINT authorization_codes_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX authorization_codes_client_id_idx ON authorization_codes USING btree (client_id);
+CREATE INDEX authorization_codes_expires_at_idx ON authorization_codes USING btree (expires_at);
+CREATE INDEX authorization_codes_user_id_idx ON authorization_codes USING btree (user_id);
+
+CREATE TABLE authorizations (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  decision text,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT authorizations_pkey PRIMARY KEY (id),
+  CONSTRAINT authorizations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX authorizations_expires_at_idx ON authorizations USING btree (expires_at);
+
+CREATE TABLE client_secrets (
+  id uuid NOT NULL,
+  client_id text NOT NULL,
+  digest bytea NOT NULL,
+  last_four text NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  last_used_at timestamp with time zone,
+  last_used_network text,
+  CONSTRAINT client_secrets_pkey PRIMARY KEY (id),
+  CONSTRAINT client_secrets_digest_key UNIQUE (digest),
+  CONSTRAINT client_secrets_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE
+);
+CREATE INDEX client_secrets_client_id_idx ON client_secrets USING btree (client_id, id);
+
+CREATE TABLE clients (
+  id text NOT NULL,
+  name text NOT NULL,
+  registration text NOT NULL DEFAULT 'administrator'::text,
+  authentication text NOT NULL,
+  grant_types text[] NOT NULL,
+  redirect_uris text[] NOT NULL DEFAULT '{}'::text[],
+  post_logout_redirect_uris text[] NOT NULL DEFAULT '{}'::text[],
+  scopes text[] NOT NULL DEFAULT '{}'::text[],
+  audiences text[] NOT NULL DEFAULT '{}'::text[],
+  is_first_party boolean NOT NULL DEFAULT false,
+  jwks jsonb,
+  jwks_uri text,
+  logo_uri text,
+  client_uri text,
+  policy_uri text,
+  tos_uri text,
+  version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT clients_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE device_codes (
+  digest bytea NOT NULL,
+  user_code_hmac bytea NOT NULL,
+  client_id text NOT NULL,
+  audience text NOT NULL,
+  scopes text[] NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  expires_at timestamp with time zone NOT NULL,
+  interval_seconds integer NOT NULL,
+  last_polled_at timestamp with time zone,
+  user_id uuid,
+  user_epoch integer,
+  grant_id uuid,
+  decision text,
+  authenticated_at timestamp with time zone,
+  redeemed_at timestamp with time zone,
+  CONSTRAINT device_codes_pkey PRIMARY KEY (digest),
+  CONSTRAINT device_codes_user_code_hmac_key UNIQUE (user_code_hmac),
+  CONSTRAINT device_codes_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
+  CONSTRAINT device_codes_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX device_codes_client_id_idx ON device_codes USING btree (client_id);
+CREATE INDEX device_codes_expires_at_idx ON device_codes USING btree (expires_at);
+CREATE INDEX device_codes_user_id_idx ON device_codes USING btree (user_id);
+
 CREATE TABLE epoch_floor (
   only_row boolean NOT NULL DEFAULT true,
   minimum_epoch integer NOT NULL,
@@ -77,6 +174,21 @@ CREATE TABLE familiar_networks (
   CONSTRAINT familiar_networks_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
 CREATE INDEX familiar_networks_last_seen_at_idx ON familiar_networks USING btree (last_seen_at);
+
+CREATE TABLE grants (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  client_id text NOT NULL,
+  audience text NOT NULL,
+  scopes text[] NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT grants_pkey PRIMARY KEY (id),
+  CONSTRAINT grants_user_id_client_id_audience_key UNIQUE (user_id, client_id, audience),
+  CONSTRAINT grants_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
+  CONSTRAINT grants_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX grants_client_id_idx ON grants USING btree (client_id);
 
 CREATE TABLE password_failures (
   key text NOT NULL,
@@ -131,11 +243,19 @@ CREATE TABLE sessions (
   listed_idle_expires_at timestamp with time zone,
   audience text,
   scopes text[],
+  client_id text,
+  grant_id uuid,
+  is_browser boolean NOT NULL DEFAULT false,
+  authenticated_at timestamp with time zone,
+  dpop_jkt text,
   CONSTRAINT sessions_pkey PRIMARY KEY (id),
+  CONSTRAINT sessions_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
   CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
+CREATE INDEX sessions_client_id_idx ON sessions USING btree (client_id) WHERE (client_id IS NOT NULL);
 CREATE INDEX sessions_ended_at_idx ON sessions USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX sessions_expires_at_idx ON sessions USING btree (expires_at);
+CREATE INDEX sessions_grant_id_idx ON sessions USING btree (grant_id) WHERE (grant_id IS NOT NULL);
 CREATE INDEX sessions_idle_expires_at_idx ON sessions USING btree (idle_expires_at);
 CREATE INDEX sessions_user_id_idx ON sessions USING btree (user_id, id);
 
@@ -164,6 +284,13 @@ CREATE TABLE token_lifetimes (
   issued_until timestamp with time zone NOT NULL,
   CONSTRAINT token_lifetimes_pkey PRIMARY KEY (seconds)
 );
+
+CREATE UNLOGGED TABLE used_proofs (
+  digest bytea NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT used_proofs_pkey PRIMARY KEY (digest)
+);
+CREATE INDEX used_proofs_expires_at_idx ON used_proofs USING btree (expires_at);
 
 CREATE TABLE user_roles (
   user_id uuid NOT NULL,

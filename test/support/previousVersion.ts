@@ -37,9 +37,10 @@ export async function installPreviousVersion(): Promise<string> {
     [
       "database/migrate",
       /\["0008-guesses", guesses\]/,
-      '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); await accessControl.up(knex); } }]',
+      '["0008-guesses", { up: async (knex) => { await guesses.up(knex); await signIn.up(knex); await accessControl.up(knex); await oauth.up(knex); } }]',
     ],
     ["database/migrate", /\["0012-access-control", accessControl\],/, ""],
+    ["database/migrate", /\["0013-oauth", oauth\],/, ""],
     ["database/migrate", /\.withSchema\(schemaName\)/, ""],
     ["database/cleanup", /(?<=intervalMs = )60_000/, "1_000"],
     // It makes Ed25519 keys, and takes every key for one.

@@ -1,0 +1,51 @@
+/** Clients of OAuth: the programs that get tokens for themselves or for users (RFC 6749, section 2). */
+import { clientId } from "../identifiers.ts";
+import { Problem } from "../problems/problems.ts";
+import { revocableCache } from "../revocations/cache.ts";
+import type { Revocations } from "../revocations/revocations.ts";
+import type { Client, ClientStore } from "./storeTypes.ts";
+
+/** The subject of entries in the revocation list about a client. Its tokens contain the client's version as an epoch. */
+export const clientSubject = (id: string) => `client:${id}` as const;
+
+export type Clients = {
+  /**
+   * @returns `undefined` if there is no such client. Without a query if it is in memory
+   * @throws {Problem} `database-unavailable`, `revocations-stale`
+   */
+  find(id: string): Promise<Client | undefined>;
+};
+
+type Parts = {
+  store: Pick<ClientStore, "find">;
+  revocations: Pick<Revocations, "onEntry" | "requireCurrent">;
+};
+
+/** The cache keeps at least this number of clients. */
+const maxClients = 1_000;
+
+export function createClients({ store, revocations }: Parts): Clients {
+  const clients = revocableCache<Client>({
+    revocations,
+    async load(id) {
+      const client = await store.find(clientId(id));
+      // Not cached, so that requests with random ids evict no client, and a new client is known at once.
+      if (!client) throw new Problem("not-found");
+      return client;
+    },
+    subjectsOf: (id) => [clientSubject(id)],
+    maxSize: maxClients,
+  });
+
+  return {
+    async find(id) {
+      revocations.requireCurrent();
+      try {
+        return await clients.get(id);
+      } catch (error) {
+        if (error instanceof Problem && error.slug === "not-found") return undefined;
+        throw error;
+      }
+    },
+  };
+}
