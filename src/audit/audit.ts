@@ -61,6 +61,10 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
+  "authorization-allowed":
+    "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
+  "authorization-denied": "A user denied a client what it asked for.",
+  "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -93,6 +97,9 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
+  "authorization-allowed",
+  "authorization-denied",
+  "grant-deleted",
 ]);
 
 /** Routine, and too many to be stored. */
@@ -118,6 +125,7 @@ const textDetails = [
   "sessionId",
   "keyId",
   "apiKeyId",
+  "clientId",
   "reason",
   "limit",
   "role",
