@@ -17,14 +17,16 @@ export type Input<Id extends OperationId> = {
   query: Parameters<Id, "query">;
   /** The declared header parameters, under their names in the contract. */
   header: Parameters<Id, "header">;
+  /** The declared cookies. One that does not match its pattern, or that was sent twice, is absent. */
+  cookie: Parameters<Id, "cookie">;
 };
 
 /** The argument of a handler. */
 export type Call<Id extends OperationId> = Input<Id> & { principal: PrincipalOf<Id> };
 
 /**
- * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems. If the
- * operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
+ * The result of a handler: a declared success, or any declared page, with its headers and its body. Failures are thrown as
+ * problems. If the operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & (304 extends keyof operations[Id]["responses"]
@@ -75,12 +77,23 @@ type RequestBody<Id extends OperationId> = operations[Id] extends { requestBody:
   : operations[Id] extends { requestBody?: { content: infer Content } }
     ? Content[keyof Content] | undefined
     : undefined;
-type Parameters<Id extends OperationId, Location extends "path" | "query" | "header"> = Exclude<
+type Parameters<Id extends OperationId, Location extends "path" | "query" | "header" | "cookie"> = Exclude<
   operations[Id]["parameters"][Location],
   undefined
 >;
 
-type SuccessStatus<Id extends OperationId> = keyof operations[Id]["responses"] & (200 | 201 | 202 | 204);
+type SuccessStatus<Id extends OperationId> =
+  | (keyof operations[Id]["responses"] & (200 | 201 | 202 | 204 | 303))
+  | PageStatus<operations[Id]["responses"]>;
+
+/** An error can be a page, such as a form with a message. */
+type PageStatus<Responses> = {
+  [Status in keyof Responses]: Responses[Status] extends { content: { "text/html": string } }
+    ? keyof Responses[Status]["content"] extends "text/html"
+      ? Status
+      : never
+    : never;
+}[keyof Responses];
 
 /** The headers that a handler has to return: not those that the contract fixes with `const`, the request id or negotiation. */
 type HeadersPart<Response, Negotiated extends string = never> = Response extends { headers: infer Declared }

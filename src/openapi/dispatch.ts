@@ -6,6 +6,7 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
+import { readCookies } from "./cookies.ts";
 import { type Authenticator, authorize } from "./guard.ts";
 import { needsNegotiation, negotiate, requireAcceptable } from "./negotiation.ts";
 import type { ProblemWriter, TransportHeaders } from "./problemWriter.ts";
@@ -68,7 +69,7 @@ function operationServer(parts: DispatchParts): Serve {
 
     const handle = () => {
       context.operation = operation;
-      if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);
+      if (operation.method !== "get") requireSameSite(request, proofOf(operation));
       const handler = handlers[operation.id];
       const { authorization } = request.headers;
       if (typeof handler !== "function") {
@@ -88,7 +89,8 @@ function operationServer(parts: DispatchParts): Serve {
       return follow(validate(operation, request, response), () => {
         const query = operation.query.size > 0 ? request.query : {};
         const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
-        return { body: request.body, path: request.params, query, header };
+        const cookie = operation.cookies.length > 0 ? readCookies(operation.cookies, request.headers.cookie) : {};
+        return { body: request.body, path: request.params, query, header, cookie };
       });
     };
     const selectRepresentation = (reply: HandlerReply) => {
@@ -112,6 +114,10 @@ function operationServer(parts: DispatchParts): Serve {
     }
   };
 }
+
+/** What of a request may prove who sends it. */
+const proofOf = ({ cookies, schemes }: Operation): "cookie" | "authorization" | undefined =>
+  cookies.length > 0 ? "cookie" : schemes.length > 0 ? "authorization" : undefined;
 
 /** The declared header parameters of a request, under their names in the contract. */
 const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
@@ -162,4 +168,4 @@ type AnyHandler = { handle(call: AnyInput & { principal: unknown }): HandlerRepl
 type AnyGuardingHandler = {
   guardAndHandle(input: AnyInput, authorization: string | undefined): HandlerReply | Promise<HandlerReply>;
 };
-type AnyInput = { [Name in "body" | "path" | "query" | "header"]: unknown };
+type AnyInput = { [Name in "body" | "path" | "query" | "header" | "cookie"]: unknown };

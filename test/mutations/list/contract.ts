@@ -245,7 +245,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "a page of another site can change something",
     file: "src/openapi/dispatch.ts",
-    find: 'if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);',
+    find: 'if (operation.method !== "get") requireSameSite(request, proofOf(operation));',
     replace: "",
     test: "test/operations/deleteUser.test.ts",
     only: "403 for a page",

@@ -87,8 +87,8 @@ export const oauth: readonly Mutation[] = [
   {
     name: "a form of any site may use the browser's credentials",
     file: "src/openapi/dispatch.ts",
-    find: "requireSameSite(request, operation.schemes.length > 0)",
-    replace: "requireSameSite(request, false)",
+    find: "requireSameSite(request, proofOf(operation))",
+    replace: "requireSameSite(request, undefined)",
     test: "test/promises/oauthClients.test.ts",
     only: "from a page of an allowed origin",
   },
