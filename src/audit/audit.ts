@@ -65,6 +65,10 @@ export const auditEvents = {
     "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
   "authorization-denied": "A user denied a client what it asked for.",
   "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
+  "client-refused":
+    "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
+  "device-decided":
+    "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -100,6 +104,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "authorization-allowed",
   "authorization-denied",
   "grant-deleted",
+  "device-decided",
 ]);
 
 /** Routine, and too many to be stored. */
@@ -113,6 +118,7 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "scope-refused",
   "refresh-refused",
   "api-key-refused",
+  "client-refused",
 ]);
 
 /**
