@@ -3,4 +3,5 @@
 export const formOperations: readonly string[] = [
   "POST /oauth/introspect",
   "POST /oauth/revoke",
+  "POST /oauth/authorize",
 ];
