@@ -93,6 +93,7 @@ export type HandlerDependencies = {
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
+  clock: () => Date;
   /** The page of a team that replaces the pages of this service. */
   authorizationPageUrl: string | undefined;
   introspect: Introspect;
@@ -131,8 +132,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   authorize: authorize(dependencies),
   submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
-  getAuthorization: getAuthorization(dependencies.authorizations),
-  decideAuthorization: decideAuthorization(dependencies.authorizations),
+  getAuthorization: getAuthorization(dependencies),
+  decideAuthorization: decideAuthorization(dependencies),
   listGrants: listGrants(dependencies.userGrants),
   deleteGrant: deleteGrant(dependencies.userGrants),
 

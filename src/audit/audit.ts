@@ -104,7 +104,9 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "authorization-allowed",
   "authorization-denied",
   "grant-deleted",
-  "device-decided",
+  "authorization-allowed",
+  "authorization-denied",
+  "grant-deleted",
 ]);
 
 /** Routine, and too many to be stored. */

@@ -120,6 +120,7 @@ async function collectServices(
     ...openOAuth(keys, domain, observability.audit),
     ...openAuthorizations(context, { observability, storage, keys, domain }),
     browserSessions: domain.browserSessions,
+    clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,

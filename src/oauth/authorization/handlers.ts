@@ -61,20 +61,22 @@ export const submitAuthorizationRequest = (
 /** Requests have 16 KiB for all headers and the URL. */
 const maxQueryLength = 12_288;
 
+type ApiParts = { authorizations: Authorizations; clock: () => Date };
+
 export const getAuthorization =
-  (authorizations: Authorizations): Handler<"getAuthorization"> =>
+  ({ authorizations, clock }: ApiParts): Handler<"getAuthorization"> =>
   async ({ principal, path }) => {
     const request = await openForApi(authorizations, path.id);
-    const question = await authorizations.ask(request, decidingUser(principal));
+    const question = await authorizations.ask(request, decidingUser(principal, clock()));
     if (!question) throw new Problem("not-found");
     return { status: 200, body: represent(request, question) };
   };
 
 export const decideAuthorization =
-  (authorizations: Authorizations): Handler<"decideAuthorization"> =>
+  ({ authorizations, clock }: ApiParts): Handler<"decideAuthorization"> =>
   async ({ principal, path, body }) => {
     const request = await openForApi(authorizations, path.id);
-    const redirectUri = await authorizations.decide(request, decidingUser(principal), body.decision);
+    const redirectUri = await authorizations.decide(request, decidingUser(principal, clock()), body.decision);
     return { status: 200, body: { redirect_uri: redirectUri } };
   };
 
@@ -96,10 +98,10 @@ export const signedInUser = ({ id, userId, epoch, authenticatedAt }: BrowserSess
 });
 
 /** A token was issued after its user proved who they are. The time of that is not known, so its own time counts. */
-const decidingUser = (principal: PasswordPrincipal | TokenPrincipal): SignedInUser => ({
+const decidingUser = (principal: PasswordPrincipal | TokenPrincipal, now: Date): SignedInUser => ({
   userId: principal.userId,
   epoch: principal.epoch,
-  authenticatedAt: principal.proof === "password" ? new Date() : principal.issuedAt,
+  authenticatedAt: principal.proof === "password" ? now : principal.issuedAt,
   browserSessionId: undefined,
 });
 
