@@ -104,9 +104,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "authorization-allowed",
   "authorization-denied",
   "grant-deleted",
-  "authorization-allowed",
-  "authorization-denied",
-  "grant-deleted",
+  "device-decided",
 ]);
 
 /** Routine, and too many to be stored. */
