@@ -106,15 +106,15 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
-  "device-decided",
-  "authorization-allowed",
-  "authorization-denied",
-  "grant-deleted",
   "client-created",
   "client-changed",
   "client-deleted",
   "client-secret-created",
   "client-secret-deleted",
+  "device-decided",
+  "authorization-allowed",
+  "authorization-denied",
+  "grant-deleted",
 ]);
 
 /** Routine, and too many to be stored. */

@@ -3,10 +3,10 @@ import { clientId } from "../database/columns.ts";
 import { arrayOf, boolean, integer, jsonb, narrowed, nullable, text, timestamptz } from "../database/sqlTypes.ts";
 import type { Client, ClientAuthenticationMethod, GrantType } from "./storeTypes.ts";
 
-export const selectedClient = `id, name, registration, authentication, grant_types AS "grantTypes",
-  redirect_uris AS "redirectUris", post_logout_redirect_uris AS "postLogoutRedirectUris", scopes, audiences,
-  is_first_party AS "isFirstParty", jwks, jwks_uri AS "jwksUri", logo_uri AS "logoUri", client_uri AS "clientUri",
-  policy_uri AS "policyUri", tos_uri AS "tosUri", version, created_at AS "createdAt", updated_at AS "updatedAt"`;
+export const selectedClient = `name, grant_types AS "grantTypes", redirect_uris AS "redirectUris",
+  post_logout_redirect_uris AS "postLogoutRedirectUris", scopes, audiences, is_first_party AS "isFirstParty",
+  jwks_uri AS "jwksUri", logo_uri AS "logoUri", client_uri AS "clientUri", policy_uri AS "policyUri", tos_uri AS "tosUri",
+  id, registration, authentication, jwks, version, created_at AS "createdAt", updated_at AS "updatedAt"`;
 
 /** What can be changed. */
 export const changeableColumns = {
