@@ -1537,18 +1537,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -1809,16 +1808,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -3619,7 +3617,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;

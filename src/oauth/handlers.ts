@@ -2,7 +2,7 @@ import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { follow } from "../lib/follow.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clientId } from "../tokens/claims.ts";
+import { directClientId } from "../tokens/claims.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import type { RevokePresented } from "./revocation.ts";
 
@@ -51,7 +51,7 @@ function represent(found: Introspected, issuer: string): ActiveToken {
       sid: id,
     };
   }
-  const { principal, allowed } = found;
+  const { allowed } = found;
   const rights = {
     scope: allowed.scopes.join(" "),
     roles: [...allowed.roles],
@@ -59,32 +59,43 @@ function represent(found: Introspected, issuer: string): ActiveToken {
   };
   if (found.kind === "api-key") {
     return {
-      ...common("api_key", principal, issuer),
+      ...common("api_key", found.principal, issuer),
       ...rights,
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };
   }
-  const { sessionId, tokenId, issuedAt, expiresAt, epoch } = found.principal;
-  return {
-    ...common("access_token", principal, issuer),
+  const { tokenId, issuedAt, expiresAt, epoch, epochs } = found.principal;
+  const token = {
     ...rights,
-    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
     iat: secondsOf(issuedAt),
     exp: secondsOf(expiresAt),
     jti: tokenId,
-    ...(sessionId && { sid: sessionId }),
     epoch,
-    ...(found.principal.proof === "api-token" && { epochs: { ...found.principal.epochs } }),
+    ...(epochs && { epochs: { ...epochs } }),
+  };
+  if (found.principal.proof === "client-token") {
+    const { clientId, audience = issuer } = found.principal;
+    return { ...common("access_token", { clientId, userId: clientId }, issuer), ...token, aud: audience };
+  }
+  const { sessionId } = found.principal;
+  return {
+    ...common("access_token", found.principal, issuer),
+    ...token,
+    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
+    ...(sessionId && { sid: sessionId }),
   };
 }
 
-const common = (kind: ActiveToken["token_type"], user: { userId: string; username: string }, issuer: string) => ({
+type Subject = { userId: string; username?: string; clientId?: string | null };
+
+/** The subject of a token that a client got for itself is the client. */
+const common = (kind: ActiveToken["token_type"], { userId, username, clientId }: Subject, issuer: string) => ({
   active: true as const,
   token_type: kind,
-  client_id: clientId,
-  username: user.username,
-  sub: user.userId,
+  client_id: clientId ?? directClientId,
+  ...(username !== undefined && { username }),
+  sub: userId,
   iss: issuer,
 });
 
