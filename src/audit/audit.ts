@@ -63,6 +63,8 @@ export const auditEvents = {
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
+  "device-decided":
+    "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -95,6 +97,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
+  "device-decided",
 ]);
 
 /** Routine, and too many to be stored. */

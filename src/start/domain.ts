@@ -16,6 +16,8 @@ import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
+import { type BrowserSessions, createBrowserSessions } from "../sessions/browser/browserSessions.ts";
+import { browserSessionStore } from "../sessions/browser/store.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
@@ -50,6 +52,7 @@ export type Domain = AccessControl &
     users: Users;
     administration: Administration;
     sessions: Sessions;
+    browserSessions: BrowserSessions;
     apiKeys: ApiKeys;
     apiKeyVerification: ApiKeyVerification;
   };
@@ -61,10 +64,15 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   const { users, administration, throttle } = createUserAccounts(context, { ...earlier, hasher });
   const accessControl = createAccessControl(context, earlier);
   const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
+  const browserSessions = createBrowserSessions({
+    store: browserSessionStore(earlier.storage.database),
+    sessions,
+    idleSeconds: context.config.sessionIdleDays * daySeconds,
+  });
   openCleanup(context, earlier.storage);
   const keys = openApiKeys(context, { ...earlier, access: accessControl.access, administration });
   const clients = openClients(context, { ...earlier, throttle });
-  return { ...accessControl, hasher, users, administration, sessions, ...keys, ...clients };
+  return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 
 function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
