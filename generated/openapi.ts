@@ -577,11 +577,55 @@ export interface paths {
         };
         /**
          * Get the server metadata
-         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3).
          */
         get: operations["getServerMetadata"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the OpenID configuration
+         * @description Returns the same document as `/.well-known/oauth-authorization-server`, for clients of OpenID Connect (Discovery, section 4). If `PUBLIC_URL` has a path, clients request it below that path.
+         */
+        get: operations["getOpenidConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/userinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the user of an access token
+         * @description Returns the claims about the user that the scopes of the token allow (OpenID Connect Core, section 5.3): `sub` with `openid`, which is required, and `preferred_username` with `profile`.
+         */
+        get: operations["getUserinfo"];
+        put?: never;
+        /**
+         * Get the user of an access token, by POST
+         * @description Returns the same as `GET`. The token must be in the `Authorization` header. A body is ignored: OAuth 2.1 discourages tokens in bodies.
+         */
+        post: operations["postUserinfo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1473,10 +1517,51 @@ export interface components {
             grant_types_supported: string[];
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/userinfo`.
+             * @example https://auth.example/oauth/userinfo
+             */
+            userinfo_endpoint: string;
+            /** @description All clients see the same `sub` of a user. */
+            subject_types_supported: string[];
+            /** @description The algorithms of the published signing keys. `SIGNING_ALG` selects one. */
+            id_token_signing_alg_values_supported: string[];
+            /** @description The claims of ID tokens and of `/oauth/userinfo`. */
+            claims_supported: string[];
+            /**
+             * @description The scopes decide about claims.
+             * @example false
+             */
+            claims_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
              * @example https://auth.example/docs
              */
             service_documentation?: string;
+        };
+        /** @description Claims about a user (OpenID Connect Core, section 5.3.2). */
+        Userinfo: {
+            /**
+             * Format: uuid
+             * @description The user's id, as in the ID token. It never changes.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The username. Present if the token has the scope `profile`.
+             * @example miguel
+             */
+            preferred_username?: string;
         };
         /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
         IntrospectionRequest: {
@@ -1897,6 +1982,17 @@ export interface components {
         RequestErrorDetail: string;
     };
     responses: {
+        /** @description The metadata. */
+        ServerMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ServerMetadata"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -4338,19 +4434,79 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The metadata. */
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenidConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Cache-Control": components["headers"]["NoStore"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ServerMetadata"];
+                    "application/json": components["schemas"]["Userinfo"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
-            406: components["responses"]["NotAcceptable"];
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    postUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     introspectToken: {

@@ -35,8 +35,16 @@ import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from ".
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
-import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import {
+  getOpenidConfiguration,
+  getServerMetadata,
+  getUserinfo,
+  introspectToken,
+  postUserinfo,
+  revokeOAuthToken,
+} from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
+import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
@@ -116,7 +124,10 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
-  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+  getServerMetadata: getServerMetadata(metadataParts(dependencies)),
+  getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  getUserinfo: getUserinfo(dependencies.users),
+  postUserinfo: postUserinfo(dependencies.users),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -159,4 +170,10 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
   getOpenapiJson: getOpenapiJson(dependencies.documentation),
   getProblem: getProblem(dependencies.documentation),
+});
+
+const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  hasDocumentation: documentation !== undefined,
 });
