@@ -63,6 +63,8 @@ export const auditEvents = {
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "device-decided":
     "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
+  "client-refused":
+    "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -109,6 +111,7 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "scope-refused",
   "refresh-refused",
   "api-key-refused",
+  "client-refused",
 ]);
 
 /**
@@ -121,6 +124,7 @@ const textDetails = [
   "sessionId",
   "keyId",
   "apiKeyId",
+  "clientId",
   "reason",
   "limit",
   "role",

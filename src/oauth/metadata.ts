@@ -1,6 +1,6 @@
 /** The metadata of the authorization server (RFC 8414), with the members of OpenID Connect Discovery. */
 import type { components } from "../../generated/openapi.ts";
-import { allOwnScopes } from "../access/scopes.ts";
+import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
 import { idTokenClaims } from "./idTokens.ts";
 
@@ -20,7 +20,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
   revocation_endpoint_auth_methods_supported: ["none"],
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
-  scopes_supported: [...allOwnScopes],
+  scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: [],
   grant_types_supported: [],
   subject_types_supported: ["public"],

@@ -80,6 +80,14 @@ export const problems = {
     meaning: "The username does not exist, or the password is wrong. The response does not say which.",
     remedy: "Ask the user for the password again. If the operation requires the password, a token is not accepted.",
   },
+  "invalid-client": {
+    status: 401,
+    title: "The client could not be authenticated",
+    meaning:
+      "There is no client with this client_id, its secret or assertion is wrong, or it authenticated in another way than it is registered for. The response does not say which.",
+    remedy:
+      "Compare the client_id and the secret with the registration. A public client sends its client_id in the body and no secret. An assertion can be used once.",
+  },
   "invalid-token": {
     status: 401,
     title: "The token is not valid",

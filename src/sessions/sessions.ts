@@ -12,7 +12,15 @@ import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { createRefresh, type GrantOf, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
-import type { Device, Session, SessionConstants, SessionStore, SessionTimes } from "./storeTypes.ts";
+import type {
+  Device,
+  NewSession,
+  Session,
+  SessionConstants,
+  SessionStore,
+  SessionTimes,
+  StartedSession,
+} from "./storeTypes.ts";
 
 /** The tokens that a client receives. */
 export type SessionTokens = {
@@ -81,23 +89,29 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
     const secret = secrets.derive(id, seed, 0);
+    const grant = await insert(principal, device, { id, seed, digest: digestOf(secret), ...limits });
+    const { userId } = grant;
+    constants.set(id, { userId, seed, ...limits });
+    const tokenGrant = await grants.grant(userId, limits);
+    return issueTokens({ id, secret, grant, tokenGrant }, issue);
+  }
+
+  /**
+   * Stores a session, and ends the user's oldest sessions beyond the limit.
+   * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
+   */
+  async function insert(principal: PasswordPrincipal, device: Device, session: NewSession): Promise<StartedSession> {
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
-      store.insert(
-        { id, seed, digest: digestOf(secret), ...limits, ...device, userId, epoch },
-        times,
-        tokens.ttlSeconds,
-      ),
+      store.insert({ ...session, ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
     if (!inserted) throw new Problem("invalid-credentials");
     const { userId } = inserted.grant;
-    constants.set(id, { userId, seed, ...limits });
-    audit("session-created", { userId, sessionId: id });
+    audit("session-created", { userId, sessionId: session.id });
     for (const revocation of inserted.ended) {
       enforce(revocation);
       audit("session-ended", { userId, sessionId: revocation.subject, reason: "too-many" });
     }
-    const tokenGrant = await grants.grant(userId, limits);
-    return issueTokens({ id, secret, grant: inserted.grant, tokenGrant }, issue);
+    return inserted.grant;
   }
 
   /**
@@ -186,5 +200,5 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
       ({ id }) => id,
     );
 
-  return { create, refresh, list, end, inspect, endByRefreshToken };
+  return { create, insert, refresh, list, end, inspect, endByRefreshToken };
 }

@@ -53,6 +53,11 @@ export type SessionTimes = {
 /** Where a user signs in. Shown in the list of sessions. */
 export type Device = { address: string | undefined; userAgent: string | undefined };
 
+/** `isBrowser`: the digest is that of a cookie, and there is no refresh token. */
+export type NewSession = TokenLimits & { id: SessionId; seed: Buffer; digest: Buffer; isBrowser?: boolean };
+
+export type StartedSession = SessionGrant & { startedAt: Date };
+
 /** The expected refresh token of a session. */
 type Position = { id: SessionId; generation: number; digest: Buffer };
 
@@ -64,10 +69,10 @@ export type SessionStore = {
    * password was changed after the given epoch, or the user was deleted
    */
   insert(
-    session: { id: SessionId; seed: Buffer; digest: Buffer } & TokenLimits & Device & Pick<Caller, "userId" | "epoch">,
+    session: NewSession & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
-  ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
+  ): Promise<{ grant: StartedSession; ended: Revocation[] } | undefined>;
   /**
    * Moves a live session from the given generation to the next. One of several concurrent calls succeeds.
    * @returns the grant and the address of the previous rotation; `undefined` if the session is not live, or expects another

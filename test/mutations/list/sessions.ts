@@ -100,7 +100,7 @@ export const sessions: readonly Mutation[] = [
   },
   {
     name: "deleting a user and ending a session lock rows in different orders",
-    file: "src/sessions/store.ts",
+    file: "src/sessions/ending/store.ts",
     find: "await lockUser.count(transaction, { userId });",
     replace: "",
     test: "test/promises/sessionTheft.test.ts",
@@ -124,7 +124,7 @@ export const sessions: readonly Mutation[] = [
   },
   {
     name: "another user's session can be ended",
-    file: "src/sessions/store.ts",
+    file: "src/sessions/ending/store.ts",
     find: "WHERE sessions.id = :id AND user_id = :userId",
     replace: "WHERE sessions.id = :id AND :userId IS NOT NULL",
     test: "test/operations/endSession.test.ts",
