@@ -45,6 +45,7 @@ export const security = {
   getJwks: [],
   getServerMetadata: [],
   getOpenidConfiguration: [],
+  startDeviceAuthorization: [],
   getUserinfo: [{"bearerAuth":["openid"]}],
   postUserinfo: [{"bearerAuth":["openid"]}],
   introspectToken: [{"basicAuth":["tokens:introspect"]},{"bearerAuth":["tokens:introspect"]},{"apiKeyAuth":["tokens:introspect"]}],

@@ -30,11 +30,14 @@ import {
 import type { Audit } from "./audit/audit.ts";
 import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
+import type { AuthenticateClient } from "./clients/authentication.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
+import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
+import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
 import {
   getOpenidConfiguration,
   getServerMetadata,
@@ -88,6 +91,8 @@ export type HandlerDependencies = {
   revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -126,6 +131,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
 

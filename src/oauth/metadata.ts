@@ -19,6 +19,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
   revocation_endpoint_auth_methods_supported: ["none"],
+  device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: [],

@@ -24,6 +24,7 @@ describeOperation("getServerMetadata", {
             scopes_supported: expect.arrayContaining(["account:read", "tokens:introspect"]),
             response_types_supported: [],
             grant_types_supported: [],
+            device_authorization_endpoint: "https://auth.example/login/oauth/device-authorization",
             userinfo_endpoint: "https://auth.example/login/oauth/userinfo",
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: ["ES256"],
