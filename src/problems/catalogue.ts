@@ -131,6 +131,13 @@ export const problems = {
     remedy:
       "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
   },
+  "login-required": {
+    status: 403,
+    title: "The user has to sign in again",
+    meaning:
+      "A client asked that the user proves again who they are: with prompt=login, or with max_age, and the last sign-in is older.",
+    remedy: "Ask the user for the password, and repeat the request with it, or with a token that was issued for it.",
+  },
   "undeclared-operation": {
     status: 403,
     title: "The operation is not declared",
