@@ -1,9 +1,11 @@
 import type { components } from "../../generated/openapi.ts";
-import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { follow } from "../lib/follow.ts";
 import type { Handler } from "../openapi/binding.ts";
+import type { TokenPrincipal } from "../principal.ts";
 import { directClientId } from "../tokens/claims.ts";
+import type { Users } from "../users/users.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
+import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
@@ -24,21 +26,30 @@ export const revokeOAuthToken =
     return { status: 200 };
   };
 
-/** @param documentation whether the service has documentation */
-export function getServerMetadata(issuer: string, documentation: boolean): Handler<"getServerMetadata"> {
-  const body = {
-    issuer,
-    jwks_uri: `${issuer}/.well-known/jwks.json`,
-    introspection_endpoint: `${issuer}/oauth/introspect`,
-    introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
-    revocation_endpoint: `${issuer}/oauth/revoke`,
-    revocation_endpoint_auth_methods_supported: ["none"],
-    scopes_supported: [...allOwnScopes, ...openIdScopes],
-    response_types_supported: [],
-    grant_types_supported: [],
-    ...(documentation && { service_documentation: `${issuer}/docs` }),
-  };
-  return () => ({ status: 200, body });
+export const getServerMetadata =
+  (parts: MetadataParts): Handler<"getServerMetadata"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getOpenidConfiguration =
+  (parts: MetadataParts): Handler<"getOpenidConfiguration"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"getUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+export const postUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"postUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+/** The claims that the scopes of the token allow (OpenID Connect Core, section 5.4). A token without scopes has no limit. */
+async function userinfo(
+  users: Pick<Users, "readSelf">,
+  principal: TokenPrincipal,
+): Promise<components["schemas"]["Userinfo"]> {
+  const { id, username } = await users.readSelf(principal);
+  const hasProfile = principal.scopes?.has("profile") ?? true;
+  return { sub: id, ...(hasProfile && { preferred_username: username }) };
 }
 
 function represent(found: Introspected, issuer: string): ActiveToken {

@@ -37,14 +37,15 @@ export type Reply<Id extends OperationId> = {
 export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
 /**
  * The handler of an operation whose parameters decide which credentials it accepts. It checks them itself, after validation: the
- * guard does not run. Only for operations with optional credentials.
+ * guard does not run. Only for operations with optional credentials, and for those without security, such as the endpoints that
+ * authenticate clients of OAuth.
  */
 export type GuardingHandler<Id extends OperationId> = {
   /** @param authorization the header of the request, which is not validated */
   guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
 };
 export type Handlers = {
-  [Id in OperationId]: IsOptional<Id> extends true ? Handler<Id> | GuardingHandler<Id> : Handler<Id>;
+  [Id in OperationId]: true extends IsOptional<Id> | IsOpen<Id> ? Handler<Id> | GuardingHandler<Id> : Handler<Id>;
 };
 
 type SchemeOf<Id extends OperationId> = (typeof security)[Id][number] extends infer Requirement
@@ -60,6 +61,7 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
       | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
       | ("clientAuth" extends SchemeOf<Id> ? ClientPrincipal : never)
       | (IsOptional<Id> extends true ? undefined : never);
+type IsOpen<Id extends OperationId> = [SchemeOf<Id>] extends [never] ? true : false;
 /** The requirement `{}`: the operation also serves requests without credentials. */
 type IsOptional<Id extends OperationId> = true extends (
   (typeof security)[Id][number] extends infer Requirement

@@ -37,5 +37,7 @@ export const bearerOperations: readonly string[] = [
   "DELETE /api/apis/{audience}",
   "GET /api/forward-auth",
   "GET /api/resource",
+  "GET /oauth/userinfo",
+  "POST /oauth/userinfo",
   "POST /oauth/introspect",
 ];
