@@ -40,13 +40,24 @@ import {
   listClients,
   updateClient,
 } from "./clients/administration/handlers.ts";
+import type { AuthenticateClient } from "./clients/authentication.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
-import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
+import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
+import {
+  getOpenidConfiguration,
+  getServerMetadata,
+  getUserinfo,
+  introspectToken,
+  postUserinfo,
+  revokeOAuthToken,
+} from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
+import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
@@ -91,6 +102,8 @@ export type HandlerDependencies = {
   revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -127,7 +140,11 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
-  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+  getServerMetadata: getServerMetadata(metadataParts(dependencies)),
+  getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  startDeviceAuthorization: startDeviceAuthorization(dependencies),
+  getUserinfo: getUserinfo(dependencies.users),
+  postUserinfo: postUserinfo(dependencies.users),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -179,4 +196,10 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
   getOpenapiJson: getOpenapiJson(dependencies.documentation),
   getProblem: getProblem(dependencies.documentation),
+});
+
+const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  hasDocumentation: documentation !== undefined,
 });

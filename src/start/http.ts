@@ -91,11 +91,13 @@ const openAuthenticator = ({
   createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
 
 async function collectServices(
-  { config }: StartContext,
-  { observability, storage, auditEvents, keys, domain }: EarlierStages,
+  context: StartContext,
+  earlier: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
+  const { config } = context;
+  const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
     access: domain.access,
     users: domain.users,
@@ -116,7 +118,7 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
+    ...openOAuth(context, earlier),
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,

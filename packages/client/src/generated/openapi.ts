@@ -669,11 +669,75 @@ export interface paths {
         };
         /**
          * Get the server metadata
-         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3).
          */
         get: operations["getServerMetadata"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the OpenID configuration
+         * @description Returns the same document as `/.well-known/oauth-authorization-server`, for clients of OpenID Connect (Discovery, section 4). If `PUBLIC_URL` has a path, clients request it below that path.
+         */
+        get: operations["getOpenidConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device-authorization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start the authorization of a device
+         * @description Begins the device flow (RFC 8628), for programs without a browser. The program shows `verification_uri` and `user_code`. Meanwhile it sends `device_code` to `POST /oauth/token` every `interval` seconds, with the grant type `urn:ietf:params:oauth:grant-type:device_code`, until the user has decided. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. The number of requests from a network is limited by `THROTTLE_ADDRESS`.
+         */
+        post: operations["startDeviceAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/userinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the user of an access token
+         * @description Returns the claims about the user that the scopes of the token allow (OpenID Connect Core, section 5.3): `sub` with `openid`, which is required, and `preferred_username` with `profile`.
+         */
+        get: operations["getUserinfo"];
+        put?: never;
+        /**
+         * Get the user of an access token, by POST
+         * @description Returns the same as `GET`. The token must be in the `Authorization` header. A body is ignored: OAuth 2.1 discourages tokens in bodies.
+         */
+        post: operations["postUserinfo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1922,10 +1986,133 @@ export interface components {
             grant_types_supported: string[];
             /**
              * Format: uri
+             * @description The URL of `POST /oauth/device-authorization`.
+             * @example https://auth.example/oauth/device-authorization
+             */
+            device_authorization_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/userinfo`.
+             * @example https://auth.example/oauth/userinfo
+             */
+            userinfo_endpoint: string;
+            /** @description All clients see the same `sub` of a user. */
+            subject_types_supported: string[];
+            /** @description The algorithms of the published signing keys. `SIGNING_ALG` selects one. */
+            id_token_signing_alg_values_supported: string[];
+            /** @description The claims of ID tokens and of `/oauth/userinfo`. */
+            claims_supported: string[];
+            /**
+             * @description The scopes decide about claims.
+             * @example false
+             */
+            claims_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
              * @example https://auth.example/docs
              */
             service_documentation?: string;
+        };
+        /** @description What a device asks for (RFC 8628, section 3.1). Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        DeviceAuthorizationRequest: {
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * @description The id of the client. Required unless the credentials contain it.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        PresentedClientId: string;
+        /**
+         * @description The secret of the client, if it is not in the `Authorization` header.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        PresentedClientSecret: string;
+        /**
+         * @description A JWT that the client has signed (RFC 7523, section 2.2).
+         * @example eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+         */
+        ClientAssertion: string;
+        /**
+         * @description The kind of `client_assertion`: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+         * @example urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+         */
+        ClientAssertionType: string;
+        /**
+         * @description Scopes, separated by spaces. By default, all scopes of the client for the audience. What the user does not have is left out.
+         * @example openid orders:read
+         */
+        RequestedScope: string;
+        /**
+         * @description The audience of the access token (RFC 8707). By default, it follows from the scopes.
+         * @example https://orders.example/v1
+         */
+        RequestedResource: string;
+        /** @description The codes of a device (RFC 8628, section 3.2). */
+        DeviceAuthorization: {
+            /**
+             * @description The code that the device sends to the token endpoint. Keep it secret.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code: string;
+            /**
+             * @description The code that the user enters. Case, spaces and dashes do not matter.
+             * @example WDJB-MJHT
+             */
+            user_code: string;
+            /**
+             * Format: uri
+             * @description The page where the user enters the code.
+             * @example https://auth.example/oauth/device
+             */
+            verification_uri: string;
+            /**
+             * Format: uri
+             * @description The same page with the code, for a QR code. The user still has to confirm.
+             * @example https://auth.example/oauth/device?user_code=WDJB-MJHT
+             */
+            verification_uri_complete: string;
+            /**
+             * @description The lifetime of both codes, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description The number of seconds to wait between two requests to the token endpoint.
+             * @example 5
+             */
+            interval: number;
+        };
+        /** @description Claims about a user (OpenID Connect Core, section 5.3.2). */
+        Userinfo: {
+            /**
+             * Format: uuid
+             * @description The user's id, as in the ID token. It never changes.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The username. Present if the token has the scope `profile`.
+             * @example miguel
+             */
+            preferred_username?: string;
         };
         /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
         IntrospectionRequest: {
@@ -1986,18 +2173,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -2258,16 +2444,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -2346,6 +2531,17 @@ export interface components {
         RequestErrorDetail: string;
     };
     responses: {
+        /** @description The metadata. */
+        ServerMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ServerMetadata"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -2942,6 +3138,38 @@ export interface components {
                     error?: unknown;
                     /** @enum {unknown} */
                     error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, or asks for what the client may not have. */
+        OAuthAccessRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client";
+                };
+            };
+        };
+        /** @description The client could not be authenticated. If the request has an `Authorization` header, the challenge is `Basic` (RFC 6749, section 5.2). */
+        OAuthClientRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_client";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-client";
                 };
             };
         };
@@ -4106,7 +4334,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;
@@ -5071,19 +5299,115 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The metadata. */
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenidConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    startDeviceAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceAuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Cache-Control": components["headers"]["NoStore"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ServerMetadata"];
+                    "application/json": components["schemas"]["DeviceAuthorization"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
-            406: components["responses"]["NotAcceptable"];
+            400: components["responses"]["OAuthAccessRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    postUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     introspectToken: {
