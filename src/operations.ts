@@ -30,6 +30,17 @@ import {
 import type { Audit } from "./audit/audit.ts";
 import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
+import type { ClientAdministration } from "./clients/administration/administration.ts";
+import {
+  createClient,
+  createClientSecret,
+  deleteClient,
+  deleteClientSecret,
+  getClient,
+  listClients,
+  updateClient,
+} from "./clients/administration/handlers.ts";
+import type { AuthenticateClient } from "./clients/authentication.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
@@ -42,8 +53,18 @@ import {
   getAuthorization,
   submitAuthorizationRequest,
 } from "./oauth/authorization/handlers.ts";
-import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
+import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
+import {
+  getOpenidConfiguration,
+  getServerMetadata,
+  getUserinfo,
+  introspectToken,
+  postUserinfo,
+  revokeOAuthToken,
+} from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
+import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
@@ -83,6 +104,7 @@ export type HandlerDependencies = {
   apiKeys: ApiKeys;
   roles: Roles;
   apis: Apis;
+  clientAdministration: ClientAdministration;
   forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
@@ -96,6 +118,8 @@ export type HandlerDependencies = {
   clock: () => Date;
   /** The page of a team that replaces the pages of this service. */
   authorizationPageUrl: string | undefined;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -139,7 +163,11 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
-  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+  getServerMetadata: getServerMetadata(metadataParts(dependencies)),
+  getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  startDeviceAuthorization: startDeviceAuthorization(dependencies),
+  getUserinfo: getUserinfo(dependencies.users),
+  postUserinfo: postUserinfo(dependencies.users),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -166,6 +194,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getApi: getApi(dependencies.apis),
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
+
+  listClients: listClients(dependencies.clientAdministration),
+  createClient: createClient(dependencies.clientAdministration, dependencies.publicUrl),
+  getClient: getClient(dependencies.clientAdministration),
+  updateClient: updateClient(dependencies.clientAdministration),
+  deleteClient: deleteClient(dependencies.clientAdministration),
+  createClientSecret: createClientSecret(dependencies.clientAdministration),
+  deleteClientSecret: deleteClientSecret(dependencies.clientAdministration),
+
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
 
@@ -182,4 +219,10 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
   getOpenapiJson: getOpenapiJson(dependencies.documentation),
   getProblem: getProblem(dependencies.documentation),
+});
+
+const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  hasDocumentation: documentation !== undefined,
 });

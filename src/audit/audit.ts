@@ -61,14 +61,19 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
-  "authorization-allowed":
-    "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
-  "authorization-denied": "A user denied a client what it asked for.",
-  "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
+  "client-created": "A client of OAuth was registered. `scope` contains its scopes.",
+  "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
+  "client-deleted": "A client of OAuth was deleted.",
+  "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
+  "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
   "device-decided":
     "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
+  "authorization-allowed":
+    "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
+  "authorization-denied": "A user denied a client what it asked for.",
+  "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -101,10 +106,15 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
+  "client-created",
+  "client-changed",
+  "client-deleted",
+  "client-secret-created",
+  "client-secret-deleted",
+  "device-decided",
   "authorization-allowed",
   "authorization-denied",
   "grant-deleted",
-  "device-decided",
 ]);
 
 /** Routine, and too many to be stored. */
@@ -132,6 +142,7 @@ const textDetails = [
   "keyId",
   "apiKeyId",
   "clientId",
+  "clientSecretId",
   "reason",
   "limit",
   "role",

@@ -93,11 +93,12 @@ const openAuthenticator = ({
 
 async function collectServices(
   context: StartContext,
-  { observability, storage, auditEvents, keys, domain }: EarlierStages,
+  earlier: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
   const { config } = context;
+  const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
     access: domain.access,
     users: domain.users,
@@ -106,6 +107,7 @@ async function collectServices(
     apiKeys: domain.apiKeys,
     roles: domain.roles,
     apis: domain.apis,
+    clientAdministration: domain.clientAdministration,
     forwardAuth: createForwardAuth({
       authenticator,
       access: domain.access,
@@ -117,8 +119,8 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
-    ...openAuthorizations(context, { observability, storage, keys, domain }),
+    ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
     browserSessions: domain.browserSessions,
     clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
