@@ -12,6 +12,9 @@ export const scopes = {
   "tokens:introspect": "Verify any token or API key, and see its user, roles and scopes.",
   "users:read": "See all users, their roles, sessions and API keys.",
   "users:write": "Create, block and delete users, set their passwords, and end their sessions and API keys.",
+  "openid": "See who you are.",
+  "profile": "See your username.",
+  "offline_access": "Stay signed in.",
 } as const;
 
 export type Scope = keyof typeof scopes;

@@ -36,7 +36,7 @@ function everythingIsUsed() {
       const reportUnused = (name, ...path) =>
         report({ message: `${name} is never used.`, location: location.child(path) });
       for (const [scheme, flow, scope] of describedScopes(root)) {
-        if (used.has(`scope ${scope}`)) used.add(`#/components/securitySchemes/${scheme}`);
+        if (used.has(`scope ${scope}`) || openIdScopes.has(scope)) used.add(`#/components/securitySchemes/${scheme}`);
         else reportUnused(scope, "components", "securitySchemes", scheme, "flows", flow, "scopes", scope);
       }
       for (const [section, components] of Object.entries(root.components ?? {})) {
@@ -50,6 +50,9 @@ function everythingIsUsed() {
     },
   };
 }
+
+/** Clients ask for the scopes of OpenID Connect, whether or not an operation requires them. */
+const openIdScopes = new Set(["openid", "profile", "offline_access"]);
 
 /** Every scope that an operation requires is described once, in an oauth2 scheme. */
 function scopesAreDescribed() {

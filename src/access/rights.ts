@@ -7,7 +7,7 @@ import type { UserId } from "../identifiers.ts";
 import type { Caller, Principal } from "../principal.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
-import { insufficientScope, isOwnScope } from "./scopes.ts";
+import { insufficientScope, isOpenIdScope, isOwnScope } from "./scopes.ts";
 
 /** The role that has every scope, whatever is stored. */
 export const administrator = "administrator";
@@ -103,8 +103,9 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
   };
 }
 
-/** Whether every user has a scope, for the user's own account. An API may have a scope with such a prefix. */
-export const isOfEveryUser = (scope: string): boolean => scope.startsWith("account:") && isOwnScope(scope);
+/** Whether every user has a scope: for the user's own account, or of OpenID Connect. An API may have a scope with such a prefix. */
+export const isOfEveryUser = (scope: string): boolean =>
+  (scope.startsWith("account:") && isOwnScope(scope)) || isOpenIdScope(scope);
 
 /** @returns those of the scopes that a user with these rights does not have */
 export const missingRights = ({ scopes, isAdministrator }: Rights, wanted: readonly string[]): readonly string[] =>

@@ -61,6 +61,8 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
+  "client-refused":
+    "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -106,6 +108,7 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "scope-refused",
   "refresh-refused",
   "api-key-refused",
+  "client-refused",
 ]);
 
 /**
@@ -118,6 +121,7 @@ const textDetails = [
   "sessionId",
   "keyId",
   "apiKeyId",
+  "clientId",
   "reason",
   "limit",
   "role",

@@ -21,6 +21,9 @@ type Parts = {
   revocations: Pick<Revocations, "onEntry" | "requireCurrent">;
 };
 
+/** The form of the id of a registered client. Other texts are not looked up: Postgres cannot store some of them. */
+const registeredId = /^lkc_[0-9a-f]{32}$/;
+
 /** The cache keeps at least this number of clients. */
 const maxClients = 1_000;
 
@@ -39,6 +42,7 @@ export function createClients({ store, revocations }: Parts): Clients {
 
   return {
     async find(id) {
+      if (!registeredId.test(id)) return undefined;
       revocations.requireCurrent();
       try {
         return await clients.get(id);

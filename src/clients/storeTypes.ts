@@ -1,5 +1,7 @@
 /** The types of the store of clients. */
 import type { ClientId } from "../identifiers.ts";
+import type { LastUseStore } from "../lib/lastUses.ts";
+import type { SecretDigest } from "../lib/secretText.ts";
 
 /** How a client authenticates. `none`: a public client. `client_secret`: in the header or in the body. */
 export type ClientAuthenticationMethod = "none" | "client_secret" | "private_key_jwt";
@@ -25,6 +27,7 @@ export type Client = {
   audiences: readonly string[];
   /** Users are not asked for their consent. */
   isFirstParty: boolean;
+  secretDigests: readonly SecretDigest[];
   /** Of `private_key_jwt`. */
   jwks: { keys: readonly Record<string, unknown>[] } | null;
   jwksUri: string | null;
@@ -39,6 +42,6 @@ export type Client = {
 };
 
 /** Each method may throw the problem `database-unavailable`. */
-export type ClientStore = {
+export type ClientStore = LastUseStore & {
   find(id: ClientId): Promise<Client | undefined>;
 };

@@ -1,5 +1,5 @@
 import type { components } from "../../generated/openapi.ts";
-import { allOwnScopes } from "../access/scopes.ts";
+import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { follow } from "../lib/follow.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clientId } from "../tokens/claims.ts";
@@ -33,7 +33,7 @@ export function getServerMetadata(issuer: string, documentation: boolean): Handl
     introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
     revocation_endpoint: `${issuer}/oauth/revoke`,
     revocation_endpoint_auth_methods_supported: ["none"],
-    scopes_supported: [...allOwnScopes],
+    scopes_supported: [...allOwnScopes, ...openIdScopes],
     response_types_supported: [],
     grant_types_supported: [],
     ...(documentation && { service_documentation: `${issuer}/docs` }),

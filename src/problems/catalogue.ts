@@ -26,13 +26,15 @@ export const problems = {
   "invalid-scope": {
     status: 400,
     title: "The scope is not valid",
-    meaning: "The scope is malformed, names a scope twice or one that the API does not have, or exceeds the session.",
+    meaning:
+      "The scope is malformed, names a scope twice, one that the API does not have or one that the client may not ask for, or exceeds the session.",
     remedy: "Separate scopes of the API by single spaces. Those that the user does not have are left out.",
   },
   "invalid-target": {
     status: 400,
     title: "The audience is not valid",
-    meaning: "No API with this audience is registered, or the session is limited to another one.",
+    meaning:
+      "No API with this audience is registered, the client may not get tokens for it, or the session is limited to another one.",
     remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
   "authentication-required": {
@@ -47,6 +49,14 @@ export const problems = {
     title: "The username or password is wrong",
     meaning: "The username does not exist, or the password is wrong. The response does not say which.",
     remedy: "Ask the user for the password again. If the operation requires the password, a token is not accepted.",
+  },
+  "invalid-client": {
+    status: 401,
+    title: "The client could not be authenticated",
+    meaning:
+      "There is no client with this client_id, its secret or assertion is wrong, or it authenticated in another way than it is registered for. The response does not say which.",
+    remedy:
+      "Compare the client_id and the secret with the registration. A public client sends its client_id in the body and no secret. An assertion can be used once.",
   },
   "invalid-token": {
     status: 401,

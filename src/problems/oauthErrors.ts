@@ -11,6 +11,7 @@ const codes: Partial<Record<ProblemSlug, string>> = {
   "invalid-target": "invalid_target",
   "authentication-required": "invalid_client",
   "invalid-credentials": "invalid_client",
+  "invalid-client": "invalid_client",
   "invalid-token": "invalid_token",
   "token-expired": "invalid_token",
   "token-revoked": "invalid_token",

@@ -32,6 +32,7 @@ import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
 import { openApiKeys } from "./apiKeys.ts";
+import { type OpenClients, openClients } from "./clients.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -45,21 +46,22 @@ type AccessControl = {
   protectedApis: RevocableCache<ProtectedApi>;
 };
 
-export type Domain = AccessControl & {
-  hasher: PasswordHasher;
-  users: Users;
-  administration: Administration;
-  sessions: Sessions;
-  browserSessions: BrowserSessions;
-  apiKeys: ApiKeys;
-  apiKeyVerification: ApiKeyVerification;
-};
+export type Domain = AccessControl &
+  OpenClients & {
+    hasher: PasswordHasher;
+    users: Users;
+    administration: Administration;
+    sessions: Sessions;
+    browserSessions: BrowserSessions;
+    apiKeys: ApiKeys;
+    apiKeyVerification: ApiKeyVerification;
+  };
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
 export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
-  const { users, administration } = createUserAccounts(context, { ...earlier, hasher });
+  const { users, administration, throttle } = createUserAccounts(context, { ...earlier, hasher });
   const accessControl = createAccessControl(context, earlier);
   const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
   const browserSessions = createBrowserSessions({
@@ -69,7 +71,8 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   });
   openCleanup(context, earlier.storage);
   const keys = openApiKeys(context, { ...earlier, access: accessControl.access, administration });
-  return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys };
+  const clients = openClients(context, { ...earlier, throttle });
+  return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 
 function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
@@ -104,7 +107,7 @@ function createHasher({ config, log }: StartContext, { metrics, tracing }: Obser
 function createUserAccounts(
   { config, log }: StartContext,
   { observability, storage, keys, hasher }: EarlierStages & { hasher: PasswordHasher },
-): Pick<Domain, "users" | "administration"> {
+): Pick<Domain, "users" | "administration"> & { throttle: Throttle } {
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = reportStuckDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
@@ -131,7 +134,8 @@ function createUserAccounts(
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     clock: storage.clock,
   });
-  return { users, administration: createAdministration({ ...parts, store: administrationStore(storage.database) }) };
+  const administration = createAdministration({ ...parts, store: administrationStore(storage.database) });
+  return { users, administration, throttle };
 }
 
 /** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */
@@ -149,6 +153,7 @@ const limitsOf = (config: Config): Limits => ({
   address: config.throttleAddress,
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
+  clients: config.throttleAddress,
 });
 
 function createUserSessions(

@@ -7,7 +7,7 @@ export const failuresExpireSeconds = 30 * 86_400;
 /** How many known networks of an account are remembered. */
 export const maxKnownNetworks = 10;
 
-export type Limit = "account-address" | "account" | "address" | "registrations" | "consecutive";
+export type Limit = "account-address" | "account" | "address" | "registrations" | "consecutive" | "clients";
 /** Attempts in a window; for `consecutive`, wrong passwords in a row. */
 export type Limits = Record<Limit, number>;
 
@@ -23,6 +23,12 @@ export const withoutReserve = (limit: number): number => limit - Math.floor(limi
  */
 export const limitOfNetwork = (limit: number, width: number): number => Math.ceil(limit * (1 + width / 2));
 
+/** What other limits count than wrong passwords. */
+const attempts: Partial<Record<Limit, string>> = {
+  registrations: "registrations",
+  clients: "wrong client credentials",
+};
+
 /** The problem `too-many-requests`, with the limit that was reached. */
 export class Throttled extends Problem {
   readonly limit: Limit;
@@ -30,7 +36,7 @@ export class Throttled extends Problem {
   /** @param seconds the time until the limit allows another attempt */
   constructor(limit: Limit, quota: number, seconds: number) {
     super("too-many-requests", {
-      detail: `Too many ${limit === "registrations" ? limit : "wrong passwords"}. Try again in ${seconds} seconds.`,
+      detail: `Too many ${attempts[limit] ?? "wrong passwords"}. Try again in ${seconds} seconds.`,
       rateLimit: {
         name: limit,
         quota,

@@ -1,0 +1,51 @@
+/** Clients of OAuth: their lookup, their authentication, and the record of the last use of their secrets. */
+import { createAssertions } from "../clients/assertions.ts";
+import { type AuthenticateClient, createClientAuthentication } from "../clients/authentication.ts";
+import { type Clients, createClients } from "../clients/clients.ts";
+import { clientStore } from "../clients/store.ts";
+import { outsideRequests } from "../database/database.ts";
+import { unlessOutage } from "../database/errors.ts";
+import { collectLastUses } from "../lib/lastUses.ts";
+import { usedProofStore } from "../oauth/store.ts";
+import { createUsedProofs, type UsedProofs } from "../oauth/usedProofs.ts";
+import type { Throttle } from "../throttling/throttling.ts";
+import { defaultIssuer } from "../tokens/accessTokens.ts";
+import type { StartContext } from "./context.ts";
+import type { Keys } from "./keys.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+export type OpenClients = {
+  clients: Clients;
+  authenticateClient: AuthenticateClient;
+  usedProofs: UsedProofs;
+};
+
+type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; throttle: Throttle };
+
+export function openClients(
+  { config, log, lifecycle }: StartContext,
+  { observability: { audit }, storage: { database, clock }, keys: { revocations }, throttle }: EarlierParts,
+): OpenClients {
+  const issuer = config.publicUrl ?? defaultIssuer;
+  const forCaches = clientStore(outsideRequests(database));
+  const clients = createClients({ store: forCaches, revocations });
+  const usedProofs = createUsedProofs(usedProofStore(database));
+  const lastUses = collectLastUses({
+    store: forCaches,
+    onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of client secrets")),
+  });
+  lifecycle.add("background", "client secrets", lastUses.close);
+  return {
+    clients,
+    usedProofs,
+    authenticateClient: createClientAuthentication({
+      clients,
+      verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], usedProofs, clock }),
+      throttle,
+      lastUses,
+      clock,
+      audit,
+    }),
+  };
+}
