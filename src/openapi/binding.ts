@@ -25,8 +25,8 @@ export type Input<Id extends OperationId> = {
 export type Call<Id extends OperationId> = Input<Id> & { principal: PrincipalOf<Id> };
 
 /**
- * The result of a handler: a declared success, or any declared page, with its headers and its body. Failures are thrown as
- * problems. If the operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
+ * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems, except that a handler
+ * may return a form again, with a 400. If the operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & (304 extends keyof operations[Id]["responses"]
@@ -84,16 +84,8 @@ type Parameters<Id extends OperationId, Location extends "path" | "query" | "hea
 
 type SuccessStatus<Id extends OperationId> =
   | (keyof operations[Id]["responses"] & (200 | 201 | 202 | 204 | 303))
-  | PageStatus<operations[Id]["responses"]>;
-
-/** An error can be a page, such as a form with a message. */
-type PageStatus<Responses> = {
-  [Status in keyof Responses]: Responses[Status] extends { content: { "text/html": string } }
-    ? keyof Responses[Status]["content"] extends "text/html"
-      ? Status
-      : never
-    : never;
-}[keyof Responses];
+  // A form with a message.
+  | (operations[Id]["responses"] extends { 400: { content: { "text/html": string } } } ? 400 : never);
 
 /** The headers that a handler has to return: not those that the contract fixes with `const`, the request id or negotiation. */
 type HeadersPart<Response, Negotiated extends string = never> = Response extends { headers: infer Declared }
