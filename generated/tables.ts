@@ -66,6 +66,10 @@ export type AuthorizationCodesRow = {
 export type AuthorizationsRow = {
   id: string;
   user_id: string;
+  client_id: string;
+  client_version: number;
+  audience: string;
+  scopes: string[];
   decision: string | null;
   expires_at: Date;
 };

@@ -63,6 +63,12 @@ export const auditEvents = {
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
+  "device-decided":
+    "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
+  "authorization-allowed":
+    "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
+  "authorization-denied": "A user denied a client what it asked for.",
+  "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",
   "database-restored":
@@ -95,6 +101,10 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
+  "device-decided",
+  "authorization-allowed",
+  "authorization-denied",
+  "grant-deleted",
 ]);
 
 /** Routine, and too many to be stored. */

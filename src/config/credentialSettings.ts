@@ -46,6 +46,11 @@ export const credentialSettings = {
     ...between(1, 10_000),
     help: "Maximum number of sessions of a user. A new one ends the oldest.",
   },
+  DEVICE_CODE_SECONDS: {
+    fallback: "600",
+    ...between(60, 1_800),
+    help: "Seconds in which a user can enter the code of a device.",
+  },
   AUDIT_RETENTION_DAYS: {
     fallback: "365",
     ...between(1, 3_650),

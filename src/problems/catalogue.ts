@@ -37,6 +37,36 @@ export const problems = {
       "No API with this audience is registered, the client may not get tokens for it, or the session is limited to another one.",
     remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
+  "unauthorized-client": {
+    status: 400,
+    title: "The client may not use this grant",
+    meaning: "The client is not registered for this grant type.",
+    remedy: "Add the grant type to the client, or use another client.",
+  },
+  "authorization-pending": {
+    status: 400,
+    title: "The user has not decided yet",
+    meaning: "The device code is valid, and the user has neither allowed nor denied the request.",
+    remedy: "Send the request again after the interval.",
+  },
+  "slow-down": {
+    status: 400,
+    title: "The device polls too often",
+    meaning: "The device code is valid and was sent again before the interval had passed.",
+    remedy: "From now on, wait 5 seconds longer between two requests with this device code.",
+  },
+  "device-code-expired": {
+    status: 400,
+    title: "The device code has expired",
+    meaning: "The user did not decide in time.",
+    remedy: "Start another device authorization, and show the new code.",
+  },
+  "access-denied": {
+    status: 400,
+    title: "The user has denied the request",
+    meaning: "The user does not allow what the client has asked for.",
+    remedy: "Ask the user whether to try again, with fewer scopes if they are not needed.",
+  },
   "authentication-required": {
     status: 401,
     title: "Credentials are required",
@@ -100,6 +130,13 @@ export const problems = {
       "The credentials are valid, but the operation requires a scope that the user does not have, or that the token or API key is not allowed to use. scope names it.",
     remedy:
       "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
+  },
+  "login-required": {
+    status: 403,
+    title: "The user has to sign in again",
+    meaning:
+      "A client asked that the user proves again who they are: with prompt=login, or with max_age, and the last sign-in is older.",
+    remedy: "Ask the user for the password, and repeat the request with it, or with a token that was issued for it.",
   },
   "undeclared-operation": {
     status: 403,

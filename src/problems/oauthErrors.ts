@@ -5,10 +5,18 @@ import type { Problem, ProblemBody, RequestError } from "./problems.ts";
 
 type OAuthError = components["schemas"]["OAuthError"];
 
-/** The codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1) and RFC 8707. Others depend on the status. */
+/**
+ * The codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1), RFC 8628 (section 3.5) and RFC 8707. Others depend on the
+ * status.
+ */
 const codes: Partial<Record<ProblemSlug, string>> = {
   "invalid-scope": "invalid_scope",
   "invalid-target": "invalid_target",
+  "unauthorized-client": "unauthorized_client",
+  "authorization-pending": "authorization_pending",
+  "slow-down": "slow_down",
+  "device-code-expired": "expired_token",
+  "access-denied": "access_denied",
   "authentication-required": "invalid_client",
   "invalid-credentials": "invalid_client",
   "invalid-client": "invalid_client",

@@ -7,9 +7,19 @@ export const failuresExpireSeconds = 30 * 86_400;
 /** How many known networks of an account are remembered. */
 export const maxKnownNetworks = 10;
 
-export type Limit = "account-address" | "account" | "address" | "registrations" | "consecutive" | "clients";
+/** The limits that are settings. */
+type ConfiguredLimit = "account-address" | "account" | "address" | "registrations" | "consecutive" | "clients";
+export type Limit = ConfiguredLimit | "user-codes" | "device-codes";
 /** Attempts in a window; for `consecutive`, wrong passwords in a row. */
-export type Limits = Record<Limit, number>;
+export type Limits = Record<ConfiguredLimit, number>;
+
+/** What there is too much of, if it is no wrong password. */
+const counted: Partial<Record<Limit, string>> = {
+  registrations: "registrations",
+  clients: "wrong client credentials",
+  "user-codes": "wrong codes",
+  "device-codes": "device authorizations",
+};
 
 /**
  * A limit without its reserve of one fifth. Only attempts from networks that are known to the account can use the reserve. All
@@ -23,12 +33,6 @@ export const withoutReserve = (limit: number): number => limit - Math.floor(limi
  */
 export const limitOfNetwork = (limit: number, width: number): number => Math.ceil(limit * (1 + width / 2));
 
-/** What other limits count than wrong passwords. */
-const attempts: Partial<Record<Limit, string>> = {
-  registrations: "registrations",
-  clients: "wrong client credentials",
-};
-
 /** The problem `too-many-requests`, with the limit that was reached. */
 export class Throttled extends Problem {
   readonly limit: Limit;
@@ -36,7 +40,7 @@ export class Throttled extends Problem {
   /** @param seconds the time until the limit allows another attempt */
   constructor(limit: Limit, quota: number, seconds: number) {
     super("too-many-requests", {
-      detail: `Too many ${attempts[limit] ?? "wrong passwords"}. Try again in ${seconds} seconds.`,
+      detail: `Too many ${counted[limit] ?? "wrong passwords"}. Try again in ${seconds} seconds.`,
       rateLimit: {
         name: limit,
         quota,

@@ -1,5 +1,5 @@
 /** Access tokens: signed JWTs (RFC 9068). */
-import { type KeyObject, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
@@ -7,10 +7,10 @@ import type { TokenGrant } from "../access/grants.ts";
 import { keyId, type SessionId } from "../identifiers.ts";
 import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { type SigningAlgorithm, signWith } from "./algorithms.ts";
 import { apiPrincipal, clientId, ownPrincipal } from "./claims.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
+import { signToken } from "./signToken.ts";
 
 /** The current time. Tests move it. */
 export type Clock = () => Date;
@@ -161,17 +161,6 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
       ? key.then((found) => requireUsable(found, principal))
       : requireUsable(key, principal);
   }
-}
-
-/** Signs a JWT (RFC 7515, section 7.1). */
-function signToken(
-  header: { alg: SigningAlgorithm; typ: string; kid: string },
-  claims: object,
-  key: KeyObject,
-): string {
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
-  const input = `${encode(header)}.${encode(claims)}`;
-  return `${input}.${signWith(header.alg, Buffer.from(input), key).toString("base64url")}`;
 }
 
 function requireUsable<Principal>(key: VerificationKey | undefined, principal: Principal): Principal {

@@ -25,6 +25,7 @@ const client: Client = {
   clientUri: null,
   policyUri: null,
   tosUri: null,
+  secretDigests: [],
   version: 1,
   createdAt: new Date(),
   updatedAt: new Date(),
@@ -193,7 +194,7 @@ describe("a sealed request", async () => {
   const clock = { now: () => new Date(nowMs) };
   const requests = createSealedRequests(["a secret key of the service", "the previous secret key"], clock);
   const { request: readOne } = (await read({})) as Extract<ReadRequest, { kind: "valid" }>;
-  const request = { ...readOne, id: "0199aaaa-0000-7000-8000-000000000000", beganAtMs: nowMs };
+  const request = { ...readOne, id: "0199aaaa-0000-7000-8000-000000000000", beganAtMs: nowMs, code: "x" };
   const browser = { cookie: "the cookie of a browser" };
   const sealed = (await requests.seal(request, browser)) as string;
 

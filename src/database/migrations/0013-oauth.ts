@@ -56,15 +56,22 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX grants_client_id_idx ON grants (client_id);
 
     -- Decisions about authorization requests. A request is sealed and kept by the browser, so that strangers add no rows. A row is
-    -- made when a signed-in user opens the request or decides: another user cannot decide, and nobody decides twice.
+    -- made when a signed-in user sees the request: another user cannot decide, nobody decides twice, and a decision is about what
+    -- the user has seen.
     CREATE TABLE authorizations (
       id uuid PRIMARY KEY,
       user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+      client_id text NOT NULL REFERENCES clients ON DELETE CASCADE,
+      client_version integer NOT NULL,
+      audience text NOT NULL,
+      scopes text[] NOT NULL,
       -- allowed or denied
       decision text,
       expires_at timestamptz NOT NULL
     );
     CREATE INDEX authorizations_expires_at_idx ON authorizations (expires_at);
+    CREATE INDEX authorizations_user_id_idx ON authorizations (user_id);
+    CREATE INDEX authorizations_client_id_idx ON authorizations (client_id);
 
     -- A code is kept after it was redeemed, so that a second use ends the session that the first one began.
     CREATE TABLE authorization_codes (

@@ -17,6 +17,8 @@ export type AuthorizationRequest = {
   id: string;
   /** When it arrived, in milliseconds since 1970, by the clock of the database. */
   beganAtMs: number;
+  /** The code that becomes valid if the request is allowed. Only the service can read it. */
+  code: string;
   clientId: ClientId;
   redirectUri: string;
   state: string | undefined;
@@ -43,7 +45,7 @@ export type ReadRequest =
   /** The redirect URI is not known to be right, so that the user is told on a page. `parameter`: the one that is wrong. */
   | { kind: "untrusted"; parameter: string; detail: string }
   | ({ kind: "fault"; fault: RequestFault } & ReturnAddress)
-  | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs"> };
+  | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
 
 /**
  * Reads and validates a request, except its scope and resource.

@@ -1,0 +1,47 @@
+/** The types of the store of device codes. */
+import type { ClientId, GrantId, UserId } from "../../identifiers.ts";
+import type { UserCodeHmacs } from "./userCodes.ts";
+
+export type NewDeviceCode = {
+  digest: Buffer;
+  userCodeHmac: Buffer;
+  clientId: ClientId;
+  audience: string;
+  scopes: readonly string[];
+  lifetimeSeconds: number;
+  intervalSeconds: number;
+};
+
+/** What the user decides about. */
+export type DeviceRequest = { clientId: ClientId; audience: string; scopes: readonly string[] };
+
+/** The user who decides. `epoch`: that of the credentials. */
+export type DeviceDecision = {
+  userId: UserId;
+  epoch: number;
+  authenticatedAt: Date;
+  decision: "allowed" | "denied";
+  /** The id of the grant, if the user has not allowed this client anything before. */
+  newGrantId: GrantId;
+};
+
+/** `early`: pending, and polled again before the interval has passed. */
+export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allowed" | "redeemed";
+
+/** Each method may throw the problem `database-unavailable`. */
+export type DeviceCodeStore = {
+  /** @returns whether it was stored; `false` if the user code is in use */
+  insert(code: NewDeviceCode): Promise<boolean>;
+  /** @returns the request with this user code; `undefined` if there is none, it has expired or was decided */
+  findPending(userCodes: UserCodeHmacs): Promise<DeviceRequest | undefined>;
+  /**
+   * Decides a request once, and adds what the user allows to the grant, in the same statement.
+   * @returns the request; `undefined` as in `findPending`, and if the credentials of the user are no longer valid
+   */
+  decide(userCodes: UserCodeHmacs, decision: DeviceDecision): Promise<DeviceRequest | undefined>;
+  /**
+   * Records a poll. If a pending request is polled too early, its interval becomes longer for good (RFC 8628, section 3.5).
+   * @returns `undefined` if the client has no such code
+   */
+  poll(digest: Buffer, clientId: ClientId): Promise<DeviceCodeState | undefined>;
+};
