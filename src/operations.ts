@@ -39,6 +39,17 @@ import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/ha
 import type { Introspect } from "./oauth/introspection.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import {
+  decideConsent,
+  getConsentPage,
+  getSignInPage,
+  getSignOutPage,
+  getSignUpPage,
+  type PageParts,
+  signIn,
+  signOut,
+  signUp,
+} from "./pages/handlers.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
@@ -65,7 +76,7 @@ import type { Users } from "./users/users.ts";
 export const bodyLimits: Partial<Record<OperationId, number>> = { createApi: 1_048_576, updateApi: 1_048_576 };
 
 /** What the handlers depend on. */
-export type HandlerDependencies = {
+export type HandlerDependencies = PageParts & {
   access: Access;
   users: Users;
   administration: Administration;
@@ -117,6 +128,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+
+  getSignInPage: getSignInPage(dependencies),
+  signIn: signIn(dependencies),
+  getSignUpPage: getSignUpPage(dependencies),
+  signUp: signUp(dependencies),
+  getConsentPage: getConsentPage(dependencies),
+  decideConsent: decideConsent(dependencies),
+  getSignOutPage: getSignOutPage(dependencies),
+  signOut: signOut(dependencies),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),

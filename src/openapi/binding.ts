@@ -93,14 +93,17 @@ type HeadersPart<Response, Negotiated extends string = never> = Response extends
     ? { headers?: never }
     : { headers: HandlersHeaders<Declared, Negotiated> }
   : never;
-type HandlersHeaders<Declared, Negotiated extends string> = {
+type HandlersHeaders<Declared, Negotiated extends string> = OptionalHeaders<Declared> & {
   [Name in keyof Declared as string extends Name
     ? never
-    : Name extends "X-Request-Id" | "Vary" | "Content-Encoding" | Negotiated
+    : Name extends "X-Request-Id" | "Vary" | "Content-Encoding" | "Set-Cookie" | Negotiated
       ? never
       : IsLiteral<Declared[Name]> extends true
         ? never
         : Name]: Declared[Name];
+};
+type OptionalHeaders<Declared> = {
+  [Name in keyof Declared as string extends Name ? never : Name extends "Set-Cookie" ? Name : never]?: string;
 };
 type IsLiteral<Value> = string extends Value ? false : Value extends string ? true : false;
 

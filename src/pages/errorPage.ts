@@ -8,7 +8,10 @@ import { texts } from "./texts.ts";
 export const renderError =
   (layout: Layout) =>
   (problem: Problem, { instance, errors = [], detail }: ProblemBody): Page => {
-    const { title, text } = textsOf(problem);
+    const isExpired = errors.some(
+      (error) => "parameter" in error && ["authorization", "token"].includes(error.parameter),
+    );
+    const { title, text } = isExpired ? texts.expired : textsOf(problem);
     const { rateLimit, status, slug } = problem;
     const remaining = rateLimit && texts.retryAfter(rateLimit.retryAfterSeconds);
     const faults = errors.map((error) => html`<li>${partOf(error)} ${error.detail}</li>\n`);

@@ -1,5 +1,6 @@
 /** The pages that people see. They work without scripts. */
 
+import type { DescribedScope } from "../oauth/describedAccess.ts";
 import { renderError } from "./errorPage.ts";
 import {
   type Continuation,
@@ -16,7 +17,7 @@ import { type Html, html } from "./html.ts";
 import { createLayout, type Page, type PageSettings } from "./layout.ts";
 import { texts } from "./texts.ts";
 
-type CredentialsForm = {
+export type CredentialsForm = {
   state: FormState;
   username?: string | undefined;
   error?: FormError | undefined;
@@ -26,14 +27,11 @@ type CredentialsForm = {
   formTarget?: string | undefined;
 };
 
-/** A scope, and what it allows. */
-export type DescribedScope = { name: string; description: string };
-
 /** What a client asks for, and who decides. */
 export type AccessRequest = {
   client: { name: string; policyUri?: string | null; tosUri?: string | null };
   scopes: readonly DescribedScope[];
-  /** The API that the access is for; `undefined` for this service. */
+  /** The name of the API that the access is for; `undefined` for this service. */
   audience?: string | undefined;
   username: string;
 };

@@ -28,6 +28,7 @@ import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
+import { openPages } from "./pages.ts";
 import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
@@ -91,12 +92,14 @@ const openAuthenticator = ({
   createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
 
 async function collectServices(
-  { config }: StartContext,
+  context: StartContext,
   { observability, storage, auditEvents, keys, domain }: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
+  const { config } = context;
   return {
+    ...openPages(context, { storage, keys, domain }),
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -146,6 +149,7 @@ async function createWarmApp(
     authenticator,
     config,
     check,
+    errorPage: services.pages.errorPage,
   });
   const errorLog = log.child({}, { level: "error" });
   await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);
