@@ -91,7 +91,7 @@ async function readSteps(contract: Contract): Promise<Step[]> {
   const items = await convert(contract);
   const steps = Object.entries(contract.paths).flatMap(([path, methods]) =>
     Object.entries(methods).flatMap(([method, operation]): Step[] => {
-      if (isPage(operation)) return [];
+      if (isPage(operation) || followsPage.has(operation.operationId)) return [];
       const item = items.get(`${method.toUpperCase()} ${path}`);
       if (!item) throw new Error(`${operation.operationId} is not in the collection.`);
       const [, { content }] = success(operation);
@@ -114,6 +114,9 @@ async function readSteps(contract: Contract): Promise<Step[]> {
     gives: step.gives.filter((name) => taken.has(name)),
   }));
 }
+
+/** They need what a user has decided on a page. */
+const followsPage = new Set(["getAuthorization", "decideAuthorization", "deleteGrant"]);
 
 /** Whether an operation is for browsers: its errors are pages. */
 const isPage = ({ responses }: Operation) => "text/html" in (responses["400"]?.content ?? {});

@@ -43,8 +43,20 @@ export type GuardingHandler<Id extends OperationId> = {
   /** @param authorization the header of the request, which is not validated */
   guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
 };
+/**
+ * The handler of an operation to which other sites send browsers. It validates the parameters itself, because they decide where an
+ * error is sent, and ignores those that are not declared. A page of any origin may send the form. Only for public operations, which
+ * change nothing without a cookie.
+ */
+export type NavigationHandler<Id extends OperationId> = {
+  /** @param text the query of a GET, or the body of a POST (`application/x-www-form-urlencoded`). It is not validated */
+  navigate(text: string, cookie: Parameters<Id, "cookie">): Reply<Id> | Promise<Reply<Id>>;
+};
 export type Handlers = {
-  [Id in OperationId]: IsOptional<Id> extends true ? Handler<Id> | GuardingHandler<Id> : Handler<Id>;
+  [Id in OperationId]:
+    | Handler<Id>
+    | (IsOptional<Id> extends true ? GuardingHandler<Id> : never)
+    | ([SchemeOf<Id>] extends [never] ? NavigationHandler<Id> : never);
 };
 
 type SchemeOf<Id extends OperationId> = (typeof security)[Id][number] extends infer Requirement

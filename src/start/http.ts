@@ -23,6 +23,7 @@ import { type RequestValidator, requestValidator } from "../openapi/validation.t
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -99,7 +100,7 @@ async function collectServices(
   const { contract, authenticator, isStopping } = parts;
   const { config } = context;
   return {
-    ...openPages(context, { storage, keys, domain }),
+    ...openPages(context, domain),
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -120,6 +121,9 @@ async function collectServices(
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
     ...openOAuth(keys, domain, observability.audit),
+    ...openAuthorizations(context, { observability, storage, keys, domain }),
+    browserSessions: domain.browserSessions,
+    authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,

@@ -45,4 +45,8 @@ export const bearerOperations: readonly string[] = [
   "GET /api/forward-auth",
   "GET /api/resource",
   "POST /oauth/introspect",
+  "GET /api/authorizations/{id}",
+  "POST /api/authorizations/{id}",
+  "GET /api/grants",
+  "DELETE /api/grants/{id}",
 ];
