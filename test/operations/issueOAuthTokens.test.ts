@@ -81,7 +81,11 @@ describeOperation("issueOAuthTokens", {
       [
         ["no grant type", { grant_type: "" }, "invalid-request"],
         ["an unknown grant type", { grant_type: "password" }, "unsupported-grant-type"],
-        ["a grant that the client does not have", { grant_type: "authorization_code", code: "x" }, "unauthorized-client"],
+        [
+          "a grant that the client does not have",
+          { grant_type: "authorization_code", code: "x" },
+          "unauthorized-client",
+        ],
         ["a scope that the client does not have", { scope: "users:write" }, "invalid-scope"],
         ["an audience that the client does not have", { resource: "https://bills.example" }, "invalid-target"],
       ],
@@ -102,7 +106,10 @@ describeOperation("issueOAuthTokens", {
         expect(body).toMatchObject({ status: 401, problem: "invalid-client" });
       },
       "without a client": async () => {
-        expect(await ask({ grant_type: "client_credentials" })).toMatchObject({ status: 401, problem: "invalid-client" });
+        expect(await ask({ grant_type: "client_credentials" })).toMatchObject({
+          status: 401,
+          problem: "invalid-client",
+        });
       },
     },
     429: {
