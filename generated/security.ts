@@ -52,6 +52,7 @@ export const security = {
   getJwks: [],
   getServerMetadata: [],
   getOpenidConfiguration: [],
+  issueOAuthTokens: [],
   startDeviceAuthorization: [],
   getUserinfo: [{"bearerAuth":["openid"]}],
   postUserinfo: [{"bearerAuth":["openid"]}],

@@ -60,6 +60,7 @@ import {
   getServerMetadata,
   getUserinfo,
   introspectToken,
+  issueOAuthTokens,
   postUserinfo,
   revokeOAuthToken,
 } from "./oauth/handlers.ts";
@@ -68,6 +69,7 @@ import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import {
   decideConsent,
@@ -131,6 +133,7 @@ export type HandlerDependencies = PageParts & {
   authorizationPageUrl: string | undefined;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  tokenEndpoint: TokenEndpoint;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -176,6 +179,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  issueOAuthTokens: issueOAuthTokens(dependencies),
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
@@ -241,8 +245,9 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({ issuer, keys, tokenEndpoint, documentation }: HandlerDependencies): MetadataParts => ({
   issuer,
   keys,
+  grantTypes: tokenEndpoint.grantTypes,
   hasDocumentation: documentation !== undefined,
 });
