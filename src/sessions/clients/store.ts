@@ -81,7 +81,9 @@ export const startedColumns = {
   ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
 };
 
-type StartedRow = Omit<StartedClientSession, "ended"> & { ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[] };
+type StartedRow = Omit<StartedClientSession, "ended"> & {
+  ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[];
+};
 
 /** @param row with `startedColumns` */
 export const toStarted = <Row extends StartedRow>({ ended, ...session }: Row) => ({
