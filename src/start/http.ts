@@ -29,6 +29,7 @@ import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
+import { openPages } from "./pages.ts";
 import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
@@ -99,7 +100,10 @@ async function collectServices(
   const { contract, authenticator, isStopping } = parts;
   const { config } = context;
   const { observability, storage, auditEvents, keys, domain } = earlier;
+  const authorizations = openAuthorizations(context, earlier);
   return {
+    ...openPages(context, { domain, ...authorizations }),
+    ...authorizations,
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -120,8 +124,6 @@ async function collectServices(
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
     ...openOAuth(context, earlier),
-    ...openAuthorizations(context, earlier),
-    browserSessions: domain.browserSessions,
     clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
@@ -154,6 +156,7 @@ async function createWarmApp(
     authenticator,
     config,
     check,
+    errorPage: services.pages.errorPage,
   });
   const errorLog = log.child({}, { level: "error" });
   await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);

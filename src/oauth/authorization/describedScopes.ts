@@ -22,6 +22,7 @@ export const createDescriptions =
     ]);
     return {
       scopes: scopes.map((name) => ({ name, description: described.get(name) ?? name })),
-      apiName: api?.name,
+      // An API that was deleted meanwhile has no name.
+      apiName: audience === issuer ? undefined : (api?.name ?? audience),
     };
   };

@@ -4,5 +4,9 @@ export const formOperations: readonly string[] = [
   "POST /oauth/device-authorization",
   "POST /oauth/introspect",
   "POST /oauth/revoke",
+  "POST /oauth/sign-in",
+  "POST /oauth/sign-up",
+  "POST /oauth/consent",
+  "POST /oauth/sign-out",
   "POST /oauth/authorize",
 ];
