@@ -1,9 +1,10 @@
 import { auditContext } from "../../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
-import { clientId, grantId, userId } from "../../database/columns.ts";
+import { clientId, grantId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
 import { arrayOf, bytea, integer, narrowed, text, timestamptz } from "../../database/sqlTypes.ts";
+import { addToGrant, owner, ownerParameters } from "../authorization/store.ts";
 import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTypes.ts";
 
 /** RFC 8628, section 3.5. */
@@ -38,19 +39,25 @@ const findPendingDeviceCode = statement({
   columns: requestColumns,
 });
 
-/** Locks the user, then the code, then the grant. A concurrent decision waits for the code, and then finds it decided. */
+const decisionDetails = `jsonb_build_object('client_id', decided.client_id, 'audience', decided.audience,
+  'scope', array_to_string(decided.scopes, ' '), 'reason', :decision)`;
+
+/**
+ * Locks the user, the client, the code and the grant, in this order, as everything else does. A concurrent decision waits for the
+ * code, and then finds it decided.
+ */
 const decideDeviceCode = statement({
   name: "decide-device-code",
-  sql: `WITH owner AS MATERIALIZED (
-      SELECT id, token_epoch FROM users WHERE id = :userId AND token_epoch = :epoch FOR KEY SHARE
+  sql: `WITH owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
+      SELECT clients.id FROM owner, device_codes JOIN clients ON clients.id = client_id
+      WHERE ${pending} FOR KEY SHARE OF clients
     ), request AS MATERIALIZED (
-      SELECT device_codes.* FROM owner, device_codes WHERE ${pending} FOR NO KEY UPDATE OF device_codes
+      SELECT device_codes.* FROM client, device_codes WHERE client_id = client.id AND ${pending}
+      FOR NO KEY UPDATE OF device_codes
+    ), allowed AS (
+      SELECT * FROM request WHERE :decision = 'allowed'
     ), granted AS (
-      INSERT INTO grants (id, user_id, client_id, audience, scopes)
-      SELECT :newGrantId, :userId, client_id, audience, scopes FROM request WHERE :decision = 'allowed'
-      ON CONFLICT (user_id, client_id, audience) DO UPDATE
-        SET scopes = ARRAY(SELECT DISTINCT unnest(grants.scopes || excluded.scopes)), updated_at = now()
-      RETURNING id
+      ${addToGrant("allowed", ":userId")}
     ), decided AS (
       UPDATE device_codes
       SET decision = :decision, user_id = :userId, user_epoch = :epoch, authenticated_at = :authenticatedAt,
@@ -58,20 +65,13 @@ const decideDeviceCode = statement({
       FROM request WHERE device_codes.digest = request.digest
       RETURNING device_codes.client_id, device_codes.audience, device_codes.scopes
     ), audited AS (
-      ${recordEvent({
-        event: "device-decided",
-        from: "decided",
-        subject: ":userId",
-        details:
-          "jsonb_build_object('client_id', decided.client_id, 'audience', decided.audience, 'scope', array_to_string(decided.scopes, ' '), 'reason', :decision)",
-      })}
+      ${recordEvent({ event: "device-decided", from: "decided", subject: ":userId", details: decisionDetails })}
     )
     SELECT client_id AS "clientId", audience, scopes FROM decided`,
   parameters: {
-    userId,
-    epoch: integer,
+    ...ownerParameters,
     userCodes: arrayOf(bytea),
-    newGrantId: grantId,
+    grantId,
     decision: narrowed<DeviceDecision["decision"]>(text),
     authenticatedAt: timestamptz,
     audit: auditParameter,
@@ -109,7 +109,14 @@ export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
   findPending: (userCodes) => database.read((knex) => findPendingDeviceCode.first(knex, { userCodes })),
 
   decide: (userCodes, decision) =>
-    database.write((knex) => decideDeviceCode.first(knex, { ...decision, userCodes, audit: auditContext() })),
+    database.write((knex) =>
+      decideDeviceCode.first(knex, {
+        ...decision,
+        browserSessionId: decision.browserSessionId ?? null,
+        userCodes,
+        audit: auditContext(),
+      }),
+    ),
 
   poll: async (digest, clientId) =>
     (await database.write((knex) => pollDeviceCode.first(knex, { digest, clientId })))?.state,

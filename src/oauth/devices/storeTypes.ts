@@ -1,5 +1,6 @@
 /** The types of the store of device codes. */
-import type { ClientId, GrantId, UserId } from "../../identifiers.ts";
+import type { ClientId, GrantId } from "../../identifiers.ts";
+import type { SignedInUser } from "../authorization/storeTypes.ts";
 import type { UserCodeHmacs } from "./userCodes.ts";
 
 export type NewDeviceCode = {
@@ -15,14 +16,10 @@ export type NewDeviceCode = {
 /** What the user decides about. */
 export type DeviceRequest = { clientId: ClientId; audience: string; scopes: readonly string[] };
 
-/** The user who decides. `epoch`: that of the credentials. */
-export type DeviceDecision = {
-  userId: UserId;
-  epoch: number;
-  authenticatedAt: Date;
+export type DeviceDecision = SignedInUser & {
   decision: "allowed" | "denied";
   /** The id of the grant, if the user has not allowed this client anything before. */
-  newGrantId: GrantId;
+  grantId: GrantId;
 };
 
 /** `early`: pending, and polled again before the interval has passed. */
