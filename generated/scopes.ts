@@ -7,6 +7,8 @@ export const scopes = {
   "roles:write": "Define and delete roles, and assign them to users.",
   "apis:read": "See registered APIs and their scopes.",
   "apis:write": "Register, change and delete APIs.",
+  "clients:read": "See the clients of OAuth.",
+  "clients:write": "Register, change and delete clients of OAuth, and create their secrets.",
   "revocations:read": "Follow the revocation list, to reject revoked credentials in another service.",
   "audit:read": "See the audit events of all users.",
   "tokens:introspect": "Verify any token or API key, and see its user, roles and scopes.",

@@ -30,6 +30,16 @@ import {
 import type { Audit } from "./audit/audit.ts";
 import { listAuditEvents } from "./audit/handlers.ts";
 import type { AuditStore } from "./audit/storeTypes.ts";
+import type { ClientAdministration } from "./clients/administration/administration.ts";
+import {
+  createClient,
+  createClientSecret,
+  deleteClient,
+  deleteClientSecret,
+  getClient,
+  listClients,
+  updateClient,
+} from "./clients/administration/handlers.ts";
 import type { AuthenticateClient } from "./clients/authentication.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
@@ -84,6 +94,7 @@ export type HandlerDependencies = {
   apiKeys: ApiKeys;
   roles: Roles;
   apis: Apis;
+  clientAdministration: ClientAdministration;
   forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
@@ -160,6 +171,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getApi: getApi(dependencies.apis),
   updateApi: updateApi(dependencies.apis),
   deleteApi: deleteApi(dependencies.apis),
+
+  listClients: listClients(dependencies.clientAdministration),
+  createClient: createClient(dependencies.clientAdministration, dependencies.publicUrl),
+  getClient: getClient(dependencies.clientAdministration),
+  updateClient: updateClient(dependencies.clientAdministration),
+  deleteClient: deleteClient(dependencies.clientAdministration),
+  createClientSecret: createClientSecret(dependencies.clientAdministration),
+  deleteClientSecret: deleteClientSecret(dependencies.clientAdministration),
+
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
 

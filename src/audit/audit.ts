@@ -61,6 +61,11 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
+  "client-created": "A client of OAuth was registered. `scope` contains its scopes.",
+  "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
+  "client-deleted": "A client of OAuth was deleted.",
+  "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
+  "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
   "device-decided":
@@ -101,6 +106,11 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "api-key-rotated",
   "api-key-deleted",
   "api-key-revoked",
+  "client-created",
+  "client-changed",
+  "client-deleted",
+  "client-secret-created",
+  "client-secret-deleted",
   "device-decided",
   "authorization-allowed",
   "authorization-denied",
@@ -132,6 +142,7 @@ const textDetails = [
   "keyId",
   "apiKeyId",
   "clientId",
+  "clientSecretId",
   "reason",
   "limit",
   "role",

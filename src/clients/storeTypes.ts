@@ -1,5 +1,5 @@
 /** The types of the store of clients. */
-import type { ClientId } from "../identifiers.ts";
+import type { ClientId, ClientSecretId } from "../identifiers.ts";
 import type { LastUseStore } from "../lib/lastUses.ts";
 import type { SecretDigest } from "../lib/secretText.ts";
 
@@ -12,11 +12,9 @@ export type GrantType =
   | "refresh_token"
   | "urn:ietf:params:oauth:grant-type:device_code";
 
-/** A registered client. */
-export type Client = {
-  id: ClientId;
+/** What is registered about a client. */
+export type ClientDefinition = {
   name: string;
-  registration: "administrator" | "dynamic" | "metadata-document";
   authentication: ClientAuthenticationMethod;
   grantTypes: readonly GrantType[];
   redirectUris: readonly string[];
@@ -27,7 +25,6 @@ export type Client = {
   audiences: readonly string[];
   /** Users are not asked for their consent. */
   isFirstParty: boolean;
-  secretDigests: readonly SecretDigest[];
   /** Of `private_key_jwt`. */
   jwks: { keys: readonly Record<string, unknown>[] } | null;
   jwksUri: string | null;
@@ -35,10 +32,36 @@ export type Client = {
   clientUri: string | null;
   policyUri: string | null;
   tosUri: string | null;
+};
+
+/** Who registered a client. */
+export type Registration = "administrator" | "dynamic" | "metadata-document";
+
+type StoredClient = ClientDefinition & {
+  id: ClientId;
+  registration: Registration;
   /** Drawn anew by each change. */
   version: number;
   createdAt: Date;
   updatedAt: Date;
+};
+
+/** A client, as it is cached to authenticate it. */
+export type Client = StoredClient & { secretDigests: readonly SecretDigest[] };
+
+export type ClientSecret = {
+  id: ClientSecretId;
+  lastFour: string;
+  createdAt: Date;
+  /** To the minute. */
+  lastUsedAt: Date | null;
+  lastUsedNetwork: string | null;
+};
+
+/** A client, as it is shown to administrators. */
+export type RegisteredClient = StoredClient & {
+  /** The newest first. */
+  secrets: ClientSecret[];
 };
 
 /** Each method may throw the problem `database-unavailable`. */

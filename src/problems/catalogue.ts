@@ -183,6 +183,12 @@ export const problems = {
     meaning: "The user has as many API keys as the service allows. Expired keys count until they are deleted.",
     remedy: "Delete a key that is no longer used: GET /api/api-keys shows when each was last used.",
   },
+  "too-many-client-secrets": {
+    status: 409,
+    title: "The client cannot have another secret",
+    meaning: "The client has two secrets already, or it is registered to authenticate without a secret.",
+    remedy: "Delete the secret that is no longer used: GET /api/clients/{client_id} shows when each was last used.",
+  },
   "last-administrator": {
     status: 409,
     title: "The last administrator",

@@ -1,4 +1,8 @@
 /** Clients of OAuth: their lookup, their authentication, and the record of the last use of their secrets. */
+import type { Access } from "../access/rights.ts";
+import { roleStore } from "../access/store.ts";
+import { type ClientAdministration, createClientAdministration } from "../clients/administration/administration.ts";
+import { clientAdministrationStore } from "../clients/administration/store.ts";
 import { createAssertions } from "../clients/assertions.ts";
 import { type AuthenticateClient, createClientAuthentication } from "../clients/authentication.ts";
 import { type Clients, createClients } from "../clients/clients.ts";
@@ -19,13 +23,14 @@ export type OpenClients = {
   clients: Clients;
   authenticateClient: AuthenticateClient;
   usedProofs: UsedProofs;
+  clientAdministration: ClientAdministration;
 };
 
-type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; throttle: Throttle };
+type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; access: Access; throttle: Throttle };
 
 export function openClients(
   { config, log, lifecycle }: StartContext,
-  { observability: { audit }, storage: { database, clock }, keys: { revocations }, throttle }: EarlierParts,
+  { observability: { audit }, storage: { database, clock }, keys: { revocations }, access, throttle }: EarlierParts,
 ): OpenClients {
   const issuer = config.publicUrl ?? defaultIssuer;
   const forCaches = clientStore(outsideRequests(database));
@@ -39,6 +44,13 @@ export function openClients(
   return {
     clients,
     usedProofs,
+    clientAdministration: createClientAdministration({
+      store: clientAdministrationStore(database),
+      access,
+      findApiScopes: roleStore(database).findApiScopes,
+      enforce: revocations.apply,
+      audit,
+    }),
     authenticateClient: createClientAuthentication({
       clients,
       verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], usedProofs, clock }),

@@ -71,7 +71,7 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   });
   openCleanup(context, earlier.storage);
   const keys = openApiKeys(context, { ...earlier, access: accessControl.access, administration });
-  const clients = openClients(context, { ...earlier, throttle });
+  const clients = openClients(context, { ...earlier, access: accessControl.access, throttle });
   return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 

@@ -106,6 +106,7 @@ async function collectServices(
     apiKeys: domain.apiKeys,
     roles: domain.roles,
     apis: domain.apis,
+    clientAdministration: domain.clientAdministration,
     forwardAuth: createForwardAuth({
       authenticator,
       access: domain.access,

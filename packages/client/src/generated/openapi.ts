@@ -508,6 +508,98 @@ export interface paths {
         patch: operations["updateApi"];
         trace?: never;
     };
+    "/api/clients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List clients
+         * @description Returns the clients in the order of their ids, which is that of their registration.
+         */
+        get: operations["listClients"];
+        put?: never;
+        /**
+         * Register a client
+         * @description Registers a program that gets tokens by OAuth. A confidential client gets a secret, unless it has keys (`private_key_jwt`). Only this response contains the secret. A public client, such as an app on a phone, has none. No caller can give a client a scope that the caller does not have.
+         */
+        post: operations["createClient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients/{client_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a client
+         * @description Returns a client, and when each of its secrets was last used.
+         */
+        get: operations["getClient"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a client
+         * @description Deletes a client, and all that users have allowed it. Its tokens and sessions are revoked. Requires all scopes of the client.
+         */
+        delete: operations["deleteClient"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a client
+         * @description Changes the members that the body contains. A list replaces the whole list. If the client loses a scope, an audience or a grant type, its tokens are revoked. Requires all scopes of the client, before and after the change.
+         */
+        patch: operations["updateClient"];
+        trace?: never;
+    };
+    "/api/clients/{client_id}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add a client secret
+         * @description Adds a second secret, so that one can replace the other without an interruption. Both are accepted until one is deleted. Only this response contains the secret. Requires all scopes of the client.
+         */
+        post: operations["createClientSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients/{client_id}/secrets/{secret_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a client secret
+         * @description Deletes a secret, which is no longer accepted. The tokens that the client got with it stay valid until they expire. Requires all scopes of the client.
+         */
+        delete: operations["deleteClientSecret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/forward-auth": {
         parameters: {
             query?: never;
@@ -1107,6 +1199,363 @@ export interface components {
         SessionRequest: {
             audience?: components["schemas"]["Audience"];
             scope?: components["schemas"]["ScopeList"];
+        };
+        /**
+         * @description The id of a client. Either given at its registration, or the URL of a document about the client.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        ClientId: string;
+        /**
+         * @description A name for people.
+         * @example Nightly report
+         */
+        ClientName: string;
+        /**
+         * @description How the client authenticates (RFC 7591, section 2). `none`: a public client. `client_secret_basic` also allows the secret in the body. `private_key_jwt` requires `jwks` or `jwks_uri`.
+         * @example client_secret_basic
+         * @enum {string}
+         */
+        ClientAuthenticationMethod: "none" | "client_secret_basic" | "private_key_jwt";
+        /**
+         * @description How the client gets tokens. `client_credentials`: for itself, which a public client cannot. `authorization_code` requires a redirect URI. `refresh_token` requires `authorization_code` or the device code.
+         * @example [
+         *       "client_credentials"
+         *     ]
+         */
+        GrantTypes: ("authorization_code" | "client_credentials" | "refresh_token" | "urn:ietf:params:oauth:grant-type:device_code")[];
+        /**
+         * @description Where a browser may be sent with the result of an authorization. Compared exactly, except for the port of `http://127.0.0.1` and `http://[::1]`. Either `https`, or `http` for a loopback address, or a private-use scheme with a dot (RFC 8252, section 7.1). Without a fragment, user information and wildcards.
+         * @example [
+         *       "https://app.example/callback"
+         *     ]
+         */
+        RedirectUris: components["schemas"]["RedirectUri"][];
+        /**
+         * @description Where a browser may be sent after the user signed out. As `redirect_uris`.
+         * @example [
+         *       "https://app.example/"
+         *     ]
+         */
+        PostLogoutRedirectUris: components["schemas"]["RedirectUri"][];
+        /**
+         * @description A URI in printable ASCII characters.
+         * @example https://app.example/callback
+         */
+        RedirectUri: string;
+        /**
+         * @description The scopes that the client may ask for, each once. Of this service, or of an API.
+         * @example [
+         *       "users:read"
+         *     ]
+         */
+        ClientScopes: components["schemas"]["ScopeName"][];
+        /**
+         * @description The registered APIs that the client may get tokens for, besides this service.
+         * @example [
+         *       "https://orders.example/v1"
+         *     ]
+         */
+        ClientAudiences: components["schemas"]["Audience"][];
+        /**
+         * @description An `https` URL that is shown to users.
+         * @example https://app.example/about
+         */
+        ClientLink: string | null;
+        /**
+         * @description An `https` URL of the client's public keys, for `private_key_jwt`.
+         * @example null
+         */
+        ClientKeysUri: string | null;
+        /**
+         * @description The client's public keys, for `private_key_jwt` (RFC 7517).
+         * @example null
+         */
+        ClientKeys: {
+            /** @description The keys. `kid` is required if several keys have the same algorithm. */
+            keys: components["schemas"]["ClientKey"][];
+        } | null;
+        /** @description A public key for `ES256`, `EdDSA`, `RS256` or `PS256`. A private key is rejected. */
+        ClientKey: {
+            /**
+             * @description Key type.
+             * @example EC
+             * @enum {string}
+             */
+            kty: "EC" | "OKP" | "RSA";
+            /**
+             * @description The signature algorithm. By default that of the key type; RS256 and PS256 for RSA.
+             * @example ES256
+             * @enum {string}
+             */
+            alg?: "ES256" | "EdDSA" | "RS256" | "PS256";
+            /**
+             * @description The use of the key.
+             * @example sig
+             * @constant
+             */
+            use?: "sig";
+            /**
+             * @description The key's id.
+             * @example report-2026
+             */
+            kid?: string;
+            /**
+             * @description What the key may be used for.
+             * @example [
+             *       "verify"
+             *     ]
+             */
+            key_ops?: "verify"[];
+            /**
+             * @description Written by browsers. Has no effect.
+             * @example true
+             */
+            ext?: boolean;
+            /**
+             * @description The curve.
+             * @example P-256
+             * @enum {string}
+             */
+            crv?: "P-256" | "Ed25519";
+            /**
+             * @description The x coordinate or the public key.
+             * @example MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4
+             */
+            x?: string;
+            /**
+             * @description The y coordinate.
+             * @example 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM
+             */
+            y?: string;
+            /**
+             * @description The modulus. At least 2048 bits.
+             * @example w36nfJr2a_GL_Ry-dP_b49Pxu47_UE1x4n7E-EPwBJsHwRVGVmZEOuKBnS66oV0WtDK1ewwmf7NIZHGMcU8erz72J7o6bxSGNKY1QG1W-anqnTvYSCpZs2uqPUUnnaXAknLkA8ks-Xcwf1pZeLbhfju2hMRnV8uZKuw1wb_cwefPdGhM8nJkGR5v7XXV4N-TYVkKRZBYOmn-l3rOyFn66fBMlnc2XXLlG2XsP5mtEawaXtAFmNlA_ZI7RBKW2ZLnaThVbevIWat1bPvt8Q1R9DU2tIRR0JnlS5WNrEAQvspGaw-R7oaTTP8N3tXX0S-4jVcGkB11RmZ4h5tN7rBrew
+             */
+            n?: string;
+            /**
+             * @description The exponent.
+             * @example AQAB
+             */
+            e?: string;
+        };
+        /** @description The client to register. */
+        NewClient: {
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public?: boolean;
+            token_endpoint_auth_method?: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            redirect_uris?: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris?: components["schemas"]["PostLogoutRedirectUris"];
+            scopes?: components["schemas"]["ClientScopes"];
+            audiences?: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party?: boolean;
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
+        /** @description What to change. Whether the client is public, and how it authenticates, cannot be changed. */
+        ClientChange: {
+            name?: components["schemas"]["ClientName"];
+            grant_types?: components["schemas"]["GrantTypes"];
+            redirect_uris?: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris?: components["schemas"]["PostLogoutRedirectUris"];
+            scopes?: components["schemas"]["ClientScopes"];
+            audiences?: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party?: boolean;
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
+        /** @description A program that gets tokens by OAuth. */
+        Client: {
+            client_id: components["schemas"]["ClientId"];
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public: boolean;
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @example administrator
+             * @enum {string}
+             */
+            registration: "administrator" | "dynamic" | "metadata-document";
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            scopes: components["schemas"]["ClientScopes"];
+            audiences: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party: boolean;
+            jwks: components["schemas"]["ClientKeys"];
+            jwks_uri: components["schemas"]["ClientKeysUri"];
+            logo_uri: components["schemas"]["ClientLink"];
+            client_uri: components["schemas"]["ClientLink"];
+            policy_uri: components["schemas"]["ClientLink"];
+            tos_uri: components["schemas"]["ClientLink"];
+            /** @description The secrets with which the client is accepted, the newest first. */
+            secrets: components["schemas"]["ClientSecret"][];
+            /**
+             * Format: date-time
+             * @description When the client was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the client was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A new client, with its secret, which no other response contains. */
+        CreatedClient: {
+            client_id: components["schemas"]["ClientId"];
+            client_secret?: components["schemas"]["ClientSecretText"];
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public: boolean;
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @example administrator
+             * @enum {string}
+             */
+            registration: "administrator" | "dynamic" | "metadata-document";
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            scopes: components["schemas"]["ClientScopes"];
+            audiences: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party: boolean;
+            jwks: components["schemas"]["ClientKeys"];
+            jwks_uri: components["schemas"]["ClientKeysUri"];
+            logo_uri: components["schemas"]["ClientLink"];
+            client_uri: components["schemas"]["ClientLink"];
+            policy_uri: components["schemas"]["ClientLink"];
+            tos_uri: components["schemas"]["ClientLink"];
+            /** @description The secrets with which the client is accepted, the newest first. */
+            secrets: components["schemas"]["ClientSecret"][];
+            /**
+             * Format: date-time
+             * @description When the client was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the client was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /**
+         * @description The secret of a client, `lks_` and 49 characters. Its last six are a checksum, so that secret scanners recognize it.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        ClientSecretText: string;
+        /** @description A secret of a client. */
+        ClientSecret: {
+            /**
+             * Format: uuid
+             * @description The secret's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+             */
+            id: string;
+            /**
+             * @description The last four characters of the secret.
+             * @example wvvG
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A new secret, which no other response contains. */
+        CreatedClientSecret: {
+            /**
+             * Format: uuid
+             * @description The secret's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+             */
+            id: string;
+            client_secret: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The last four characters of the secret.
+             * @example wvvG
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A page of clients. */
+        ClientPage: {
+            /** @description The clients. */
+            clients: components["schemas"]["Client"][];
+            /**
+             * @description The value of `after` for the next page. Null if this page is the last.
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * @description The name of a role.
@@ -2017,7 +2466,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -2105,6 +2554,18 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["User"];
+            };
+        };
+        /** @description The client. */
+        Client: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                ETag: components["headers"]["ClientETag"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Client"];
             };
         };
         /** @description The API key. */
@@ -2516,6 +2977,22 @@ export interface components {
                 };
             };
         };
+        /** @description The client has two secrets, or it does not authenticate with a secret. */
+        TooManyClientSecrets: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/too-many-client-secrets";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
         /** @description The body is larger than 16 KiB, or than 1 MiB if it may have a `contract`. */
         PayloadTooLarge: {
             headers: {
@@ -2859,6 +3336,11 @@ export interface components {
          */
         ApiKeyId: string;
         /**
+         * @description The client's id, percent-encoded.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        ClientId: components["schemas"]["ClientId"];
+        /**
          * @description The maximum number of API keys to return.
          * @example 20
          */
@@ -2901,6 +3383,11 @@ export interface components {
          * @example "3.1"
          */
         UserETag: string;
+        /**
+         * @description Identifies this state of the client, for `If-Match` (RFC 9110, section 8.8.3). Its secrets do not change it.
+         * @example "17"
+         */
+        ClientETag: string;
         /**
          * @description The response depends on `Accept-Encoding` and, if `CORS_ORIGINS` is set, on `Origin`.
          * @example Accept-Encoding
@@ -4283,6 +4770,252 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listClients: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of clients to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                after?: components["schemas"]["ClientId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of clients. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewClient"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The client's path.
+                     * @example /api/clients/lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedClient"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Client"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteClient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Deletes the client only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "17"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateClient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Changes the client only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "17"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Client"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createClientSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new secret. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedClientSecret"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["TooManyClientSecrets"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteClientSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+                /**
+                 * @description The secret's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+                 */
+                secret_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
