@@ -53,12 +53,14 @@ import {
   getServerMetadata,
   getUserinfo,
   introspectToken,
+  issueOAuthTokens,
   postUserinfo,
   revokeOAuthToken,
 } from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
 import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
@@ -104,6 +106,7 @@ export type HandlerDependencies = {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  tokenEndpoint: TokenEndpoint;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -142,6 +145,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  issueOAuthTokens: issueOAuthTokens(dependencies),
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
@@ -198,8 +202,9 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({ issuer, keys, tokenEndpoint, documentation }: HandlerDependencies): MetadataParts => ({
   issuer,
   keys,
+  grantTypes: tokenEndpoint.grantTypes,
   hasDocumentation: documentation !== undefined,
 });

@@ -1,12 +1,14 @@
 import type { components } from "../../generated/openapi.ts";
+import type { AuthenticateClient } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
-import type { Handler } from "../openapi/binding.ts";
+import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
-import { clientId } from "../tokens/claims.ts";
+import { directClientId } from "../tokens/claims.ts";
 import type { Users } from "../users/users.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
+import type { TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
@@ -18,6 +20,30 @@ export const introspectToken =
       status: 200,
       body: found ? represent(found, issuer) : { active: false },
     }));
+
+type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
+
+export const issueOAuthTokens = ({
+  authenticateClient,
+  tokenEndpoint,
+}: TokenParts): GuardingHandler<"issueOAuthTokens"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const client = await authenticateClient({ authorization, parameters: body });
+    const issued = await tokenEndpoint.issue(client, body);
+    const { refreshToken, idToken } = issued;
+    return {
+      status: 200,
+      body: {
+        access_token: issued.accessToken,
+        token_type: "Bearer",
+        expires_in: issued.expiresInSeconds,
+        scope: issued.scopes.join(" "),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+        ...(idToken !== undefined && { id_token: idToken }),
+      },
+    };
+  },
+});
 
 export const revokeOAuthToken =
   (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>
@@ -54,15 +80,15 @@ async function userinfo(
 
 function represent(found: Introspected, issuer: string): ActiveToken {
   if (found.kind === "refresh-token") {
-    const { id, userId, username, expiresAt } = found.session;
+    const { id, userId, username, clientId, expiresAt } = found.session;
     return {
-      ...common("refresh_token", { userId, username }, issuer),
+      ...common("refresh_token", { userId, username, clientId }, issuer),
       aud: issuer,
       exp: secondsOf(expiresAt),
       sid: id,
     };
   }
-  const { principal, allowed } = found;
+  const { allowed } = found;
   const rights = {
     scope: allowed.scopes.join(" "),
     roles: [...allowed.roles],
@@ -70,32 +96,43 @@ function represent(found: Introspected, issuer: string): ActiveToken {
   };
   if (found.kind === "api-key") {
     return {
-      ...common("api_key", principal, issuer),
+      ...common("api_key", found.principal, issuer),
       ...rights,
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };
   }
-  const { sessionId, tokenId, issuedAt, expiresAt, epoch } = found.principal;
-  return {
-    ...common("access_token", principal, issuer),
+  const { tokenId, issuedAt, expiresAt, epoch, epochs } = found.principal;
+  const token = {
     ...rights,
-    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
     iat: secondsOf(issuedAt),
     exp: secondsOf(expiresAt),
     jti: tokenId,
-    ...(sessionId && { sid: sessionId }),
     epoch,
-    ...(found.principal.proof === "api-token" && { epochs: { ...found.principal.epochs } }),
+    ...(epochs && { epochs: { ...epochs } }),
+  };
+  if (found.principal.proof === "client-token") {
+    const { clientId, audience = issuer } = found.principal;
+    return { ...common("access_token", { clientId, userId: clientId }, issuer), ...token, aud: audience };
+  }
+  const { sessionId } = found.principal;
+  return {
+    ...common("access_token", found.principal, issuer),
+    ...token,
+    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
+    ...(sessionId && { sid: sessionId }),
   };
 }
 
-const common = (kind: ActiveToken["token_type"], user: { userId: string; username: string }, issuer: string) => ({
+type Subject = { userId: string; username?: string; clientId?: string | null };
+
+/** The subject of a token that a client got for itself is the client. */
+const common = (kind: ActiveToken["token_type"], { userId, username, clientId }: Subject, issuer: string) => ({
   active: true as const,
   token_type: kind,
-  client_id: clientId,
-  username: user.username,
-  sub: user.userId,
+  client_id: clientId ?? directClientId,
+  ...(username !== undefined && { username }),
+  sub: userId,
   iss: issuer,
 });
 

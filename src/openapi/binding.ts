@@ -4,11 +4,11 @@
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
-import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, ClientPrincipal, PasswordPrincipal, TokenPrincipal } from "../principal.ts";
 import type { EncodedBody } from "./encodedBody.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
-export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth";
+export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth" | "clientAuth";
 
 /** A request. All of it is validated. */
 export type Input<Id extends OperationId> = {
@@ -59,6 +59,7 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
       | ("basicAuth" extends SchemeOf<Id> ? PasswordPrincipal : never)
       | ("bearerAuth" extends SchemeOf<Id> ? TokenPrincipal : never)
       | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
+      | ("clientAuth" extends SchemeOf<Id> ? ClientPrincipal : never)
       | (IsOptional<Id> extends true ? undefined : never);
 type IsOpen<Id extends OperationId> = [SchemeOf<Id>] extends [never] ? true : false;
 /** The requirement `{}`: the operation also serves requests without credentials. */

@@ -37,6 +37,19 @@ export const problems = {
       "No API with this audience is registered, the client may not get tokens for it, or the session is limited to another one.",
     remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
+  "invalid-grant": {
+    status: 400,
+    title: "The grant is not valid",
+    meaning:
+      "The authorization code or refresh token is unknown, expired, revoked, was used before, or was issued to another client, or the code verifier or redirect URI does not belong to the code.",
+    remedy: "Let the user sign in again. Use each code and each refresh token once.",
+  },
+  "unsupported-grant-type": {
+    status: 400,
+    title: "The grant type is not supported",
+    meaning: "The service has no grant of this type.",
+    remedy: "Use one of grant_types_supported in /.well-known/oauth-authorization-server.",
+  },
   "unauthorized-client": {
     status: 400,
     title: "The client may not use this grant",

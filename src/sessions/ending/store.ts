@@ -30,6 +30,7 @@ const ending = (name: string, event: AuditEvent) =>
   });
 
 const endSession = ending("end-session", "session-ended");
+const endReplayedSession = ending("end-replayed-session", "authorization-code-reused");
 const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
 
 const lockUser = statement({
@@ -45,7 +46,10 @@ const forgetRefreshNetworks = statement({
 });
 
 /** The part of the store that ends sessions. */
-export const endings = (database: Database): Pick<SessionStore, "end" | "endStolen"> => ({
+export const endings = (database: Database): Pick<SessionStore, "end" | "endReplayed" | "endStolen"> => ({
+  endReplayed: (userId, id) =>
+    database.write((knex) => endReplayedSession.first(knex, { id, userId, audit: auditContext() })),
+
   end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 
   endStolen: (userId, id, reason) =>

@@ -1,6 +1,7 @@
 // Generated from openapi.yaml by `npm run generate`. Do not edit.
 /** The operations whose body is a form. */
 export const formOperations: readonly string[] = [
+  "POST /oauth/token",
   "POST /oauth/device-authorization",
   "POST /oauth/introspect",
   "POST /oauth/revoke",

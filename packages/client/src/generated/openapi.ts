@@ -700,6 +700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get tokens as a client
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         */
+        post: operations["issueOAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/device-authorization": {
         parameters: {
             query?: never;
@@ -1174,6 +1194,11 @@ export interface components {
              * @example null
              */
             scope: string | null;
+            /**
+             * @description The registered client that the user has allowed to act. Null for the user's own session.
+             * @example null
+             */
+            client_id: string | null;
             /**
              * @description Whether this request's token belongs to this session.
              * @example true
@@ -1982,8 +2007,18 @@ export interface components {
             scopes_supported: string[];
             /** @description Empty, because there is no authorization endpoint. */
             response_types_supported: string[];
-            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/token`.
+             * @example https://auth.example/oauth/token
+             */
+            token_endpoint: string;
+            /** @description How clients authenticate at the token endpoint. */
+            token_endpoint_auth_methods_supported: string[];
+            /** @description The algorithms of client assertions. */
+            token_endpoint_auth_signing_alg_values_supported: string[];
             /**
              * Format: uri
              * @description The URL of `POST /oauth/device-authorization`.
@@ -2034,6 +2069,81 @@ export interface components {
             resource?: components["schemas"]["RequestedResource"];
         } & {
             [key: string]: unknown;
+        };
+        /** @description What a client exchanges for tokens. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        TokenRequest: {
+            /**
+             * @description `client_credentials`, `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example client_credentials
+             */
+            grant_type: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+            /**
+             * @description An authorization code. Required for `authorization_code`.
+             * @example SplxlOBeZQQYbYS6WxSbIA-SplxlOBeZQQYbYS6WxSb
+             */
+            code?: string;
+            /**
+             * @description The redirect URI of the authorization request. It may be left out, as in OAuth 2.1. If it is sent, it must be the same.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The secret whose SHA-256 digest the authorization request contained (RFC 7636). Required for `authorization_code`.
+             * @example dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+             */
+            code_verifier?: string;
+            /**
+             * @description A refresh token. Required for `refresh_token`.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description The code from `POST /oauth/device-authorization`. Required for `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The tokens of a client (RFC 6749, section 5.1). */
+        OAuthTokens: {
+            /**
+             * @description The access token, a JWT (RFC 9068).
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description The lifetime of the access token, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description What the client may do now, separated by spaces. Empty if it may do nothing.
+             * @example openid orders:read
+             */
+            scope: string;
+            /**
+             * @description The token for the next refresh, if the client has the grant `refresh_token`. It works once.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token?: string;
         };
         /**
          * @description The id of the client. Required unless the credentials contain it.
@@ -2173,18 +2283,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -2445,16 +2554,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -2466,7 +2574,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3140,6 +3248,21 @@ export interface components {
                     error?: unknown;
                     /** @enum {unknown} */
                     error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, asks for what the client may not have, or what the client presents is not valid. */
+        OAuthGrantRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
                 };
             };
         };
@@ -4336,7 +4459,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;
@@ -5318,6 +5441,42 @@ export interface operations {
             200: components["responses"]["ServerMetadata"];
             400: components["responses"]["InvalidRequest"];
             406: components["responses"]["NotAcceptable"];
+        };
+    };
+    issueOAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthTokens"];
+                };
+            };
+            400: components["responses"]["OAuthGrantRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     startDeviceAuthorization: {
