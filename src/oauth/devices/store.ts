@@ -1,9 +1,10 @@
 import { auditContext } from "../../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
-import { clientId, grantId } from "../../database/columns.ts";
+import { clientId, grantId, sessionId, userId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
-import { arrayOf, bytea, integer, narrowed, text, timestamptz } from "../../database/sqlTypes.ts";
+import { arrayOf, bytea, integer, narrowed, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
+import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
 import { addToGrant, owner, ownerParameters } from "../authorization/store.ts";
 import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTypes.ts";
 
@@ -11,6 +12,8 @@ import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTy
 const slowDownSeconds = 5;
 /** A network may delay one poll and not the next, so that the next one seems to be early. */
 const earlySeconds = 1;
+/** A device that has lost the response to a poll polls again after its interval. */
+const retrySeconds = 30;
 
 const insertDeviceCode = statement({
   name: "insert-device-code",
@@ -83,11 +86,12 @@ const pollDeviceCode = statement({
   name: "poll-device-code",
   sql: `WITH code AS MATERIALIZED (
       SELECT digest, CASE
+          WHEN redeemed_at < now() - interval '${retrySeconds} seconds' THEN 'replayed'
           WHEN redeemed_at IS NOT NULL THEN 'redeemed'
           WHEN expires_at <= now() THEN 'expired'
           WHEN decision IS NOT NULL THEN decision
           WHEN last_polled_at > now() - make_interval(secs => interval_seconds - ${earlySeconds}) THEN 'early'
-          ELSE 'pending' END AS state
+          ELSE 'pending' END AS state, user_id, session_id
       FROM device_codes WHERE digest = :digest AND client_id = :clientId FOR NO KEY UPDATE
     ), polled AS (
       UPDATE device_codes
@@ -95,9 +99,22 @@ const pollDeviceCode = statement({
           interval_seconds = interval_seconds + CASE state WHEN 'early' THEN ${slowDownSeconds} ELSE 0 END
       FROM code WHERE device_codes.digest = code.digest AND state IN ('early', 'pending')
     )
-    SELECT state FROM code`,
+    SELECT state, user_id AS "userId", session_id AS "sessionId" FROM code`,
   parameters: { digest: bytea, clientId },
-  columns: { state: narrowed<DeviceCodeState>(text) },
+  columns: { state: narrowed<DeviceCodeState>(text), userId: nullable(userId), sessionId: nullable(sessionId) },
+});
+
+/** What has ended the user's tokens since the decision has ended the code as well. */
+const redeemDeviceCode = statement({
+  name: "redeem-device-code",
+  sql: `WITH ${lockOwner("(SELECT user_id FROM device_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (
+      UPDATE device_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
+      WHERE digest = :digest AND client_id = client.id AND decision = 'allowed' AND redeemed_at IS NULL
+        AND user_id = owner.id AND user_epoch = token_epoch AND expires_at > now()
+      RETURNING device_codes.*
+    ), ${startSession("redeemed")}`,
+  parameters: { ...startParameters, digest: bytea, audit: auditParameter },
+  columns: startedColumns,
 });
 
 export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
@@ -118,6 +135,11 @@ export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
       }),
     ),
 
-  poll: async (digest, clientId) =>
-    (await database.write((knex) => pollDeviceCode.first(knex, { digest, clientId })))?.state,
+  poll: (digest, clientId) => database.write((knex) => pollDeviceCode.first(knex, { digest, clientId })),
+
+  async redeem(digest, session) {
+    const values = { ...session, digest, audit: auditContext() };
+    const row = await database.write((knex) => redeemDeviceCode.first(knex, values));
+    return row && toStarted(row);
+  },
 });
