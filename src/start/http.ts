@@ -23,6 +23,7 @@ import { type RequestValidator, requestValidator } from "../openapi/validation.t
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -119,6 +120,10 @@ async function collectServices(
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
     ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
+    browserSessions: domain.browserSessions,
+    clock: storage.clock,
+    authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
