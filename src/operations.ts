@@ -60,12 +60,14 @@ import {
   getServerMetadata,
   getUserinfo,
   introspectToken,
+  issueOAuthTokens,
   postUserinfo,
   revokeOAuthToken,
 } from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
 import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
@@ -125,6 +127,7 @@ export type HandlerDependencies = PageParts & {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  tokenEndpoint: TokenEndpoint;
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
@@ -176,6 +179,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  issueOAuthTokens: issueOAuthTokens(dependencies),
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
@@ -241,8 +245,9 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({ issuer, keys, tokenEndpoint, documentation }: HandlerDependencies): MetadataParts => ({
   issuer,
   keys,
+  grantTypes: tokenEndpoint.grantTypes,
   hasDocumentation: documentation !== undefined,
 });

@@ -1,12 +1,14 @@
 import type { components } from "../../generated/openapi.ts";
+import type { AuthenticateClient } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
-import type { Handler } from "../openapi/binding.ts";
+import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { directClientId } from "../tokens/claims.ts";
 import type { Users } from "../users/users.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
+import type { TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
@@ -18,6 +20,30 @@ export const introspectToken =
       status: 200,
       body: found ? represent(found, issuer) : { active: false },
     }));
+
+type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
+
+export const issueOAuthTokens = ({
+  authenticateClient,
+  tokenEndpoint,
+}: TokenParts): GuardingHandler<"issueOAuthTokens"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const client = await authenticateClient({ authorization, parameters: body });
+    const issued = await tokenEndpoint.issue(client, body);
+    const { refreshToken, idToken } = issued;
+    return {
+      status: 200,
+      body: {
+        access_token: issued.accessToken,
+        token_type: "Bearer",
+        expires_in: issued.expiresInSeconds,
+        scope: issued.scopes.join(" "),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+        ...(idToken !== undefined && { id_token: idToken }),
+      },
+    };
+  },
+});
 
 export const revokeOAuthToken =
   (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>
@@ -54,9 +80,9 @@ async function userinfo(
 
 function represent(found: Introspected, issuer: string): ActiveToken {
   if (found.kind === "refresh-token") {
-    const { id, userId, username, expiresAt } = found.session;
+    const { id, userId, username, clientId, expiresAt } = found.session;
     return {
-      ...common("refresh_token", { userId, username }, issuer),
+      ...common("refresh_token", { userId, username, clientId }, issuer),
       aud: issuer,
       exp: secondsOf(expiresAt),
       sid: id,

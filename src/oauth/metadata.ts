@@ -1,12 +1,15 @@
 /** The metadata of the authorization server (RFC 8414), with the members of OpenID Connect Discovery. */
 import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
+import { assertionAlgorithms } from "../clients/assertions.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
 import { idTokenClaims } from "./idTokens.ts";
 
 export type MetadataParts = {
   issuer: string;
   keys: Pick<SigningKeys, "jwks">;
+  /** Those of the token endpoint. */
+  grantTypes: readonly string[];
   /** Whether the service has documentation. */
   hasDocumentation: boolean;
 };
@@ -23,7 +26,10 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: [],
-  grant_types_supported: [],
+  grant_types_supported: [...parts.grantTypes],
+  token_endpoint: `${parts.issuer}/oauth/token`,
+  token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+  token_endpoint_auth_signing_alg_values_supported: [...assertionAlgorithms],
   subject_types_supported: ["public"],
   // While the algorithm changes, the keys of both are published.
   id_token_signing_alg_values_supported: [...new Set(parts.keys.jwks().keys.map(({ alg }) => alg))],

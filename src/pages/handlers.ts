@@ -1,8 +1,7 @@
 import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
-import type { DescribeAccess } from "../oauth/authorization/describedScopes.ts";
+import { signedInUser } from "../oauth/authorization/handlers.ts";
 import { formTarget } from "../oauth/authorization/redirectUri.ts";
 import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
-import type { SignedInUser } from "../oauth/authorization/storeTypes.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
 import { clientNetworks } from "../requestContext.ts";
@@ -15,7 +14,6 @@ import {
   requireToken,
   sessionCookieName,
 } from "../sessions/browser/cookies.ts";
-import type { BrowserSession } from "../sessions/browser/storeTypes.ts";
 import type { Users } from "../users/users.ts";
 import {
   beginSession,
@@ -36,7 +34,8 @@ export type PageParts = FormParts & {
   browserSessions: BrowserSessions;
   users: Pick<Users, "register">;
   authorizations: Pick<Authorizations, "proceed" | "decide">;
-  describeAccess: DescribeAccess;
+  /** The audience of this service. */
+  issuer: string;
   /** Whether people can register on the page. */
   isPageRegistrationOpen: boolean;
 };
@@ -90,12 +89,12 @@ export const getConsentPage =
   async ({ query: { authorization }, cookie }) => {
     const request = await parts.authorizations.open(authorization, { cookie: browserSecret(cookie) });
     const session = await parts.browserSessions.find(cookie?.[sessionCookieName]);
-    const next = await parts.authorizations.proceed(request, session && signedIn(session));
+    const next = await parts.authorizations.proceed(request, session && signedInUser(session));
     if (next.kind === "redirect") return seeOther(next.uri);
     if (next.kind === "sign-in" || !session) return seeOther(locationOf("sign-in", { authorization }));
-    const shown = await describeQuestion(parts, request, next.question);
+    const question = shown(parts.issuer, request, next.question);
     const { username } = session;
-    return { status: 200, ...parts.pages.consentPage({ ...shown, username, state: { authorization } }) };
+    return { status: 200, ...parts.pages.consentPage({ ...question, username, state: { authorization } }) };
   };
 
 export const decideConsent =
@@ -104,7 +103,7 @@ export const decideConsent =
     const request = await authorizations.open(authorization, { cookie: browserSecret(cookie) });
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
     if (!session) return seeOther(locationOf("sign-in", { authorization }));
-    return seeOther(await authorizations.decide(request, signedIn(session), decision));
+    return seeOther(await authorizations.decide(request, signedInUser(session), decision));
   };
 
 export const getSignOutPage =
@@ -129,23 +128,12 @@ export const signOut =
   };
 
 /** What the consent page shows. */
-async function describeQuestion(
-  { describeAccess }: Pick<PageParts, "describeAccess">,
-  { redirectUri }: AuthorizationRequest,
-  { client, access }: Question,
-) {
-  const { apiName, scopes } = await describeAccess(access);
-  // A native application has no host: then its scheme or loopback address is shown.
+function shown(issuer: string, { redirectUri }: AuthorizationRequest, { client, access, scopes }: Question) {
+  // A native application has no host: then its scheme is shown.
   const { host, protocol } = new URL(redirectUri);
-  return { client, scopes, audience: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
+  const audience = access.audience === issuer ? undefined : access.audience;
+  return { client, scopes, audience, host: host || protocol, formTarget: formTarget(redirectUri) };
 }
-
-const signedIn = ({ id, userId, epoch, authenticatedAt }: BrowserSession): SignedInUser => ({
-  userId,
-  epoch,
-  authenticatedAt,
-  browserSessionId: id,
-});
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */
 const seeOther = (location: string, cookie?: string) => ({

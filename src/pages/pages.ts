@@ -1,6 +1,5 @@
 /** The pages that people see. They work without scripts. */
 
-import type { DescribedScope } from "../oauth/authorization/describedScopes.ts";
 import { renderError } from "./errorPage.ts";
 import {
   type Continuation,
@@ -30,8 +29,8 @@ export type CredentialsForm = {
 /** What a client asks for, and who decides. */
 export type AccessRequest = {
   client: { name: string; policyUri?: string | null; tosUri?: string | null };
-  scopes: readonly DescribedScope[];
-  /** The name of the API that the access is for; `undefined` for this service. */
+  scopes: readonly { description: string }[];
+  /** The API that the access is for; `undefined` for this service. */
   audience?: string | undefined;
   username: string;
 };

@@ -1,7 +1,7 @@
 /** Authorizations: users let clients act for them, and see and withdraw what they allow. */
 import { apiStore } from "../access/store.ts";
 import { type Authorizations, createAuthorizations } from "../oauth/authorization/authorizations.ts";
-import { createDescriptions, type DescribeAccess } from "../oauth/authorization/describedScopes.ts";
+import { createDescriptions } from "../oauth/authorization/describedScopes.ts";
 import { createSealedRequests } from "../oauth/authorization/sealed.ts";
 import { authorizationStore } from "../oauth/authorization/store.ts";
 import { createRequestedAccess } from "../oauth/requestedAccess.ts";
@@ -19,14 +19,13 @@ type EarlierStages = { observability: Observability; storage: Storage; keys: Key
 export function openAuthorizations(
   { config }: StartContext,
   { observability: { audit }, storage: { database, clock }, keys, domain }: EarlierStages,
-): { authorizations: Authorizations; userGrants: UserGrants; describeAccess: DescribeAccess } {
+): { authorizations: Authorizations; userGrants: UserGrants } {
   const issuer = config.publicUrl ?? defaultIssuer;
-  const describeAccess = createDescriptions({ findApi: apiStore(database).find, issuer });
   return {
     authorizations: createAuthorizations({
       clients: domain.clients,
       requestedAccess: createRequestedAccess({ grants: domain.grants, issuer }),
-      describe: describeAccess,
+      describe: createDescriptions({ findApi: apiStore(database).find, issuer }),
       access: domain.access,
       sealed: createSealedRequests(keys.secretKeys.sealing, clock),
       store: authorizationStore(database),
@@ -34,7 +33,6 @@ export function openAuthorizations(
       clock,
       audit,
     }),
-    describeAccess,
     userGrants: createUserGrants({ store: userGrantStore(database), enforce: keys.revocations.apply, audit }),
   };
 }

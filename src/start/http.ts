@@ -100,10 +100,8 @@ async function collectServices(
   const { contract, authenticator, isStopping } = parts;
   const { config } = context;
   const { observability, storage, auditEvents, keys, domain } = earlier;
-  const authorizations = openAuthorizations(context, earlier);
   return {
-    ...openPages(context, { domain, ...authorizations }),
-    ...authorizations,
+    ...openPages(context, domain),
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -124,6 +122,8 @@ async function collectServices(
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
     ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
+    browserSessions: domain.browserSessions,
     clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,

@@ -1,6 +1,4 @@
 /** The pages that people see. */
-import type { Authorizations } from "../oauth/authorization/authorizations.ts";
-import type { DescribeAccess } from "../oauth/authorization/describedScopes.ts";
 import type { PageParts } from "../pages/handlers.ts";
 import { createPages } from "../pages/pages.ts";
 import type { StartContext } from "./context.ts";
@@ -8,13 +6,8 @@ import type { Domain } from "./domain.ts";
 
 export function openPages(
   { config }: StartContext,
-  {
-    domain,
-    authorizations,
-    describeAccess,
-  }: { domain: Domain; authorizations: Authorizations; describeAccess: DescribeAccess },
-): PageParts {
-  const { users, browserSessions, clients } = domain;
+  { users, browserSessions, clients }: Domain,
+): Omit<PageParts, "authorizations" | "issuer"> {
   const isRegistrationOpen = config.pagesRegistration;
   return {
     pages: createPages({
@@ -26,8 +19,6 @@ export function openPages(
     users,
     browserSessions,
     clients,
-    authorizations,
-    describeAccess,
     isPageRegistrationOpen: isRegistrationOpen,
   };
 }

@@ -22,7 +22,6 @@ export const createDescriptions =
     ]);
     return {
       scopes: scopes.map((name) => ({ name, description: described.get(name) ?? name })),
-      // An API that was deleted meanwhile has no name.
-      apiName: audience === issuer ? undefined : (api?.name ?? audience),
+      apiName: api?.name,
     };
   };

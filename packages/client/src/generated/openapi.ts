@@ -700,6 +700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get tokens as a client
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         */
+        post: operations["issueOAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/device-authorization": {
         parameters: {
             query?: never;
@@ -779,6 +799,94 @@ export interface paths {
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask a user for authorization
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         */
+        get: operations["authorize"];
+        put?: never;
+        /**
+         * Ask a user for authorization by a form
+         * @description Like `GET /oauth/authorize`, for clients that send the browser here with a form. A page of any origin may do so, because it changes nothing: the browser continues with the GET.
+         */
+        post: operations["submitAuthorizationRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/authorizations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what a client asks for
+         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a token that was issued for it.
+         */
+        get: operations["getAuthorization"];
+        put?: never;
+        /**
+         * Allow or deny what a client asks for
+         * @description Decides about what `GET /api/authorizations/{id}` has returned to the same user. A request is decided once: of concurrent different decisions, one succeeds. The same decision may be repeated until the client has used the code. Send the browser to `redirect_uri`. Credentials that are limited to scopes cannot allow others.
+         */
+        post: operations["decideAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what clients are allowed
+         * @description Returns what the current user has allowed clients, newest first.
+         */
+        get: operations["listGrants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw what a client is allowed
+         * @description Ends the sessions of the client for this user and audience, and revokes their tokens and codes. This instance rejects them immediately, every other instance within a second. The client has to ask again.
+         */
+        delete: operations["deleteGrant"];
         options?: never;
         head?: never;
         patch?: never;
@@ -875,94 +983,6 @@ export interface paths {
          */
         post: operations["signOut"];
         delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/oauth/authorize": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Ask a user for authorization
-         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
-         */
-        get: operations["authorize"];
-        put?: never;
-        /**
-         * Ask a user for authorization by a form
-         * @description Like `GET /oauth/authorize`, for clients that send the browser here with a form. A page of any origin may do so, because it changes nothing: the browser continues with the GET.
-         */
-        post: operations["submitAuthorizationRequest"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/authorizations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get what a client asks for
-         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a token that was issued for it.
-         */
-        get: operations["getAuthorization"];
-        put?: never;
-        /**
-         * Allow or deny what a client asks for
-         * @description Decides about what `GET /api/authorizations/{id}` has returned to the same user. A request is decided once: of concurrent different decisions, one succeeds. The same decision may be repeated until the client has used the code. Send the browser to `redirect_uri`. Credentials that are limited to scopes cannot allow others.
-         */
-        post: operations["decideAuthorization"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/grants": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List what clients are allowed
-         * @description Returns what the current user has allowed clients, newest first.
-         */
-        get: operations["listGrants"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/grants/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Withdraw what a client is allowed
-         * @description Ends the sessions of the client for this user and audience, and revokes their tokens and codes. This instance rejects them immediately, every other instance within a second. The client has to ask again.
-         */
-        delete: operations["deleteGrant"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1358,6 +1378,11 @@ export interface components {
              * @example null
              */
             scope: string | null;
+            /**
+             * @description The registered client that the user has allowed to act. Null for the user's own session.
+             * @example null
+             */
+            client_id: string | null;
             /**
              * @description Whether this request's token belongs to this session.
              * @example true
@@ -2166,8 +2191,18 @@ export interface components {
             scopes_supported: string[];
             /** @description Empty, because there is no authorization endpoint. */
             response_types_supported: string[];
-            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/token`.
+             * @example https://auth.example/oauth/token
+             */
+            token_endpoint: string;
+            /** @description How clients authenticate at the token endpoint. */
+            token_endpoint_auth_methods_supported: string[];
+            /** @description The algorithms of client assertions. */
+            token_endpoint_auth_signing_alg_values_supported: string[];
             /**
              * Format: uri
              * @description The URL of `POST /oauth/device-authorization`.
@@ -2218,6 +2253,81 @@ export interface components {
             resource?: components["schemas"]["RequestedResource"];
         } & {
             [key: string]: unknown;
+        };
+        /** @description What a client exchanges for tokens. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        TokenRequest: {
+            /**
+             * @description `client_credentials`, `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example client_credentials
+             */
+            grant_type: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+            /**
+             * @description An authorization code. Required for `authorization_code`.
+             * @example SplxlOBeZQQYbYS6WxSbIA-SplxlOBeZQQYbYS6WxSb
+             */
+            code?: string;
+            /**
+             * @description The redirect URI of the authorization request. It may be left out, as in OAuth 2.1. If it is sent, it must be the same.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The secret whose SHA-256 digest the authorization request contained (RFC 7636). Required for `authorization_code`.
+             * @example dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+             */
+            code_verifier?: string;
+            /**
+             * @description A refresh token. Required for `refresh_token`.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description The code from `POST /oauth/device-authorization`. Required for `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The tokens of a client (RFC 6749, section 5.1). */
+        OAuthTokens: {
+            /**
+             * @description The access token, a JWT (RFC 9068).
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description The lifetime of the access token, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description What the client may do now, separated by spaces. Empty if it may do nothing.
+             * @example openid orders:read
+             */
+            scope: string;
+            /**
+             * @description The token for the next refresh, if the client has the grant `refresh_token`. It works once.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token?: string;
         };
         /**
          * @description The id of the client. Required unless the credentials contain it.
@@ -2919,7 +3029,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3777,6 +3887,21 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed, asks for what the client may not have, or what the client presents is not valid. */
+        OAuthGrantRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
+                };
+            };
+        };
         /** @description The request is malformed, or asks for what the client may not have. */
         OAuthAccessRefused: {
             headers: {
@@ -4018,26 +4143,6 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
-         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
-         */
-        PagePolicy: string;
-        /**
-         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
-         * @example same-origin
-         */
-        SameOriginReferrer: "same-origin";
-        /**
-         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
-         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
-         */
-        PageCookie: string;
-        /**
-         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
-         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
-         */
-        Continuation: string;
-        /**
          * @description The id of this request. The log contains it.
          * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
          */
@@ -4057,6 +4162,26 @@ export interface components {
          * @example default-src 'none'; script-src 'sha256-…'
          */
         "Content-Security-Policy": string;
+        /**
+         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
+         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
+         */
+        PagePolicy: string;
+        /**
+         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
+         * @example same-origin
+         */
+        SameOriginReferrer: "same-origin";
+        /**
+         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
+         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
+         */
+        PageCookie: string;
+        /**
+         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
+         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+         */
+        Continuation: string;
         /**
          * @description Identifies this version of the content (RFC 9110, section 8.8.3). Each content coding has its own. If a client sends it as `If-None-Match` and the content is unchanged, the response is a 304.
          * @example "oE4y8Zk1sQ2mX7vT-br"
@@ -6004,6 +6129,42 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
         };
     };
+    issueOAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthTokens"];
+                };
+            };
+            400: components["responses"]["OAuthGrantRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
     startDeviceAuthorization: {
         parameters: {
             query?: never;
@@ -6153,283 +6314,6 @@ export interface operations {
             415: components["responses"]["OAuthUnsupportedMediaType"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
-        };
-    };
-    getSignInPage: {
-        parameters: {
-            query?: {
-                /**
-                 * @description A sealed authorization request, from `GET /oauth/authorize`.
-                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
-                 */
-                authorization?: components["parameters"]["SealedAuthorization"];
-                /**
-                 * @description The code that a device shows. The user types it, so that it can have any form.
-                 * @example WDJB-MJHT
-                 */
-                user_code?: components["parameters"]["UserCode"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Page"];
-            400: components["responses"]["BadPage"];
-            406: components["responses"]["UnacceptablePage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    signIn: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": components["schemas"]["SignInForm"];
-            };
-        };
-        responses: {
-            303: components["responses"]["SeeOther"];
-            400: components["responses"]["BadPage"];
-            403: components["responses"]["CrossSitePage"];
-            408: components["responses"]["LatePage"];
-            413: components["responses"]["TooLargePage"];
-            415: components["responses"]["UnsupportedPage"];
-            429: components["responses"]["ThrottledPage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    getSignUpPage: {
-        parameters: {
-            query?: {
-                /**
-                 * @description A sealed authorization request, from `GET /oauth/authorize`.
-                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
-                 */
-                authorization?: components["parameters"]["SealedAuthorization"];
-                /**
-                 * @description The code that a device shows. The user types it, so that it can have any form.
-                 * @example WDJB-MJHT
-                 */
-                user_code?: components["parameters"]["UserCode"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Page"];
-            400: components["responses"]["BadPage"];
-            404: components["responses"]["MissingPage"];
-            406: components["responses"]["UnacceptablePage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    signUp: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": components["schemas"]["SignUpForm"];
-            };
-        };
-        responses: {
-            303: components["responses"]["SeeOther"];
-            400: components["responses"]["BadPage"];
-            403: components["responses"]["CrossSitePage"];
-            404: components["responses"]["MissingPage"];
-            408: components["responses"]["LatePage"];
-            413: components["responses"]["TooLargePage"];
-            415: components["responses"]["UnsupportedPage"];
-            429: components["responses"]["ThrottledPage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    getConsentPage: {
-        parameters: {
-            query: {
-                /**
-                 * @description A sealed authorization request, from `GET /oauth/authorize`.
-                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
-                 */
-                authorization: components["parameters"]["RequiredAuthorization"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Page"];
-            303: components["responses"]["SeeOther"];
-            400: components["responses"]["BadPage"];
-            406: components["responses"]["UnacceptablePage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    decideConsent: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": components["schemas"]["ConsentForm"];
-            };
-        };
-        responses: {
-            303: components["responses"]["SeeOther"];
-            400: components["responses"]["BadPage"];
-            403: components["responses"]["CrossSitePage"];
-            408: components["responses"]["LatePage"];
-            413: components["responses"]["TooLargePage"];
-            415: components["responses"]["UnsupportedPage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    getSignOutPage: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody?: never;
-        responses: {
-            200: components["responses"]["Page"];
-            400: components["responses"]["BadPage"];
-            406: components["responses"]["UnacceptablePage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
-        };
-    };
-    signOut: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: {
-                /**
-                 * @description The session of the browser. A value of another form is ignored.
-                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
-                 */
-                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
-                /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
-                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
-                 */
-                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
-            };
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": components["schemas"]["SignOutForm"];
-            };
-        };
-        responses: {
-            303: components["responses"]["SeeOther"];
-            400: components["responses"]["BadPage"];
-            403: components["responses"]["CrossSitePage"];
-            408: components["responses"]["LatePage"];
-            413: components["responses"]["TooLargePage"];
-            415: components["responses"]["UnsupportedPage"];
-            500: components["responses"]["FailurePage"];
-            503: components["responses"]["UnavailablePage"];
         };
     };
     authorize: {
@@ -6710,6 +6594,283 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    getSignInPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignInForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignUpPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            404: components["responses"]["MissingPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignUpForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            404: components["responses"]["MissingPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getConsentPage: {
+        parameters: {
+            query: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization: components["parameters"]["RequiredAuthorization"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideConsent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["ConsentForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignOutForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
         };
     };
     getLiveness: {
