@@ -107,6 +107,8 @@ export type HandlerDependencies = {
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
   tokenEndpoint: TokenEndpoint;
+  /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -141,8 +143,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
-  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
-  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
+  introspectToken: introspectToken(dependencies),
+  revokeOAuthToken: revokeOAuthToken(dependencies),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
   issueOAuthTokens: issueOAuthTokens(dependencies),

@@ -45,7 +45,9 @@ export type GuardingHandler<Id extends OperationId> = {
   guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
 };
 export type Handlers = {
-  [Id in OperationId]: true extends IsOptional<Id> | IsOpen<Id> ? Handler<Id> | GuardingHandler<Id> : Handler<Id>;
+  [Id in OperationId]: true extends IsOptional<Id> | IsOpen<Id> | IsFor<Id, "clientAuth">
+    ? Handler<Id> | GuardingHandler<Id>
+    : Handler<Id>;
 };
 
 type SchemeOf<Id extends OperationId> = (typeof security)[Id][number] extends infer Requirement
@@ -61,6 +63,7 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
       | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
       | ("clientAuth" extends SchemeOf<Id> ? ClientPrincipal : never)
       | (IsOptional<Id> extends true ? undefined : never);
+type IsFor<Id extends OperationId, Name extends Scheme> = Name extends SchemeOf<Id> ? true : false;
 type IsOpen<Id extends OperationId> = [SchemeOf<Id>] extends [never] ? true : false;
 /** The requirement `{}`: the operation also serves requests without credentials. */
 type IsOptional<Id extends OperationId> = true extends (
