@@ -46,6 +46,13 @@ import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from ".
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
+import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import {
+  authorize,
+  decideAuthorization,
+  getAuthorization,
+  submitAuthorizationRequest,
+} from "./oauth/authorization/handlers.ts";
 import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
 import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
 import {
@@ -61,11 +68,14 @@ import type { Introspect } from "./oauth/introspection.ts";
 import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
 import type { TokenEndpoint } from "./oauth/token.ts";
+import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
+import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
 import { listRevocations } from "./revocations/handlers.ts";
+import type { BrowserSessions } from "./sessions/browser/browserSessions.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
@@ -109,6 +119,12 @@ export type HandlerDependencies = {
   tokenEndpoint: TokenEndpoint;
   /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
   authorizeIntrospection(authorization: string | undefined): unknown;
+  authorizations: Authorizations;
+  userGrants: UserGrants;
+  browserSessions: BrowserSessions;
+  clock: () => Date;
+  /** The page of a team that replaces the pages of this service. */
+  authorizationPageUrl: string | undefined;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -145,6 +161,13 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   introspectToken: introspectToken(dependencies),
   revokeOAuthToken: revokeOAuthToken(dependencies),
+  authorize: authorize(dependencies),
+  submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
+  getAuthorization: getAuthorization(dependencies),
+  decideAuthorization: decideAuthorization(dependencies),
+  listGrants: listGrants(dependencies.userGrants),
+  deleteGrant: deleteGrant(dependencies.userGrants),
+
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
   issueOAuthTokens: issueOAuthTokens(dependencies),

@@ -27,6 +27,7 @@ import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts
 import { requestContext } from "../requestContext.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -124,6 +125,10 @@ async function collectServices(
     revocationFeed: keys.revocationFeed,
     authorizeIntrospection: guardOf(contract, "introspectToken", authenticator),
     ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
+    browserSessions: domain.browserSessions,
+    clock: storage.clock,
+    authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,

@@ -47,4 +47,8 @@ export const bearerOperations: readonly string[] = [
   "GET /oauth/userinfo",
   "POST /oauth/userinfo",
   "POST /oauth/introspect",
+  "GET /api/authorizations/{id}",
+  "POST /api/authorizations/{id}",
+  "GET /api/grants",
+  "DELETE /api/grants/{id}",
 ];

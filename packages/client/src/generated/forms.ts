@@ -5,4 +5,5 @@ export const formOperations: readonly string[] = [
   "POST /oauth/device-authorization",
   "POST /oauth/introspect",
   "POST /oauth/revoke",
+  "POST /oauth/authorize",
 ];
