@@ -30,8 +30,8 @@ export type CredentialsForm = {
 export type AccessRequest = {
   client: { name: string; policyUri?: string | null; tosUri?: string | null };
   scopes: readonly { description: string }[];
-  /** The API that the access is for; `undefined` for this service. */
-  audience?: string | undefined;
+  /** The name of the API that the access is for; `undefined` for this service. */
+  api?: string | undefined;
   username: string;
 };
 
@@ -152,13 +152,13 @@ const links = (content: Html): Html => html`<p class="links">${content}</p>`;
 const signedIn = (username: string, state: Continuation): Html =>
   html`<p class="links faint">${texts.signedInAs(username)} ${linkTo("sign-in", state, texts.otherAccount)}</p>`;
 
-function access({ scopes, audience }: AccessRequest): Html {
+function access({ scopes, api }: AccessRequest): Html {
   const { consent } = texts;
   const items = scopes.map(({ description }) => html`<li>${description}</li>\n`);
   return html`${
     items.length > 0 ? html`<p>${consent.scopes}</p>\n<ul>\n${items}</ul>` : html`<p>${consent.noScopes}</p>`
   }
-${audience === undefined ? undefined : html`<p class="faint">${consent.audience(audience)}</p>`}`;
+${api === undefined ? undefined : html`<p class="faint">${consent.api(api)}</p>`}`;
 }
 
 /** Only `https` links, which cannot run scripts. */
