@@ -96,7 +96,7 @@ main {
 h1 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.25; }
 p, ul { margin: .5rem 0; }
 ul { padding-left: 1.25rem; }
-form { margin: 1.25rem 0 0; }
+form { margin: 1.25rem 0 1rem; }
 label { display: block; margin-top: 1rem; font-weight: 600; }
 input {
   display: block; width: 100%; margin-top: .25rem; padding: .6rem .75rem; font: inherit;

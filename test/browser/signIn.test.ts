@@ -214,7 +214,6 @@ describe.each<Look>(["light", "dark", "phone"])("%s", (look) => {
     await expect(page.getByLabel("Password").getAttribute("aria-describedby")).resolves.toBe("error");
     await page.getByRole("link", { name: "Create an account" }).click();
     await seen("sign-up");
-    await page.goBack();
     await page.goto(authorizationUrl());
     await fillIn(page, username);
     await press(page, "Sign in");

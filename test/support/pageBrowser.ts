@@ -23,6 +23,8 @@ export async function storeClient(service: TestService, members: ClientMembers =
 export type PageBrowser = {
   /** By name. */
   cookies: Map<string, string>;
+  /** The value of its header. */
+  cookieHeader(): string;
   open(target: string): Promise<Received>;
   /** Sends a form of a page of the service. */
   submit(target: string, form: Record<string, string>, headers?: Record<string, string>): Promise<Received>;
@@ -34,7 +36,7 @@ export type PageBrowser = {
 
 export function createPageBrowser({ send }: { send: Client }): PageBrowser {
   const cookies = new Map<string, string>();
-  const cookie = () => [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+  const cookieHeader = () => [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
   const kept = (answer: Received): Received => {
     for (const line of answer.headers["set-cookie"] ?? []) {
       const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
@@ -43,14 +45,18 @@ export function createPageBrowser({ send }: { send: Client }): PageBrowser {
     }
     return answer;
   };
-  const open = async (target: string) => kept(await send("GET", target, { headers: { cookie: cookie() } }));
+  const open = async (target: string) => kept(await send("GET", target, { headers: { cookie: cookieHeader() } }));
   const submit: PageBrowser["submit"] = async (target, form, headers = {}) =>
     kept(
-      await send("POST", target, { form, headers: { cookie: cookie(), "sec-fetch-site": "same-origin", ...headers } }),
+      await send("POST", target, {
+        form,
+        headers: { cookie: cookieHeader(), "sec-fetch-site": "same-origin", ...headers },
+      }),
     );
 
   return {
     cookies,
+    cookieHeader,
     open,
     submit,
     async begin(client, parameters = {}) {
