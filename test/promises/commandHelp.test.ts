@@ -62,7 +62,7 @@ describe("without a terminal", () => {
     [["roles", "set", "auditor"], UsageError, "SCOPE..., or --none"],
     [["apis", "update", "https://orders.example.com"], UsageError, "Give at least one option"],
     [["apis", "create", "x", "--name", "X", "--scope", "x"], UsageError, "It must be NAME=DESCRIPTION"],
-    [["clients", "create", "x"], UsageError, "required option '--grant <grant>' not specified"],
+    [["clients", "create", "x"], UsageError, "Required option '--grant <grant>' not specified"],
     [["clients", "create", "x", "--grant", "password"], UsageError, "Allowed: authorization_code, client_credentials"],
     [["clients", "update", "x"], UsageError, "Give at least one option"],
     [["clients", "update", "x", "--clear", "name"], UsageError, "Allowed: redirect-uris"],
