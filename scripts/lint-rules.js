@@ -120,6 +120,9 @@ function schemasAreDescribed() {
   };
 }
 
+/** Other sites send browsers to these operations with a form. They change nothing. */
+const isNavigation = ({ operationId }) => operationId === "submitAuthorizationRequest";
+
 /** Every operation declares the responses that can be sent before its handler runs. */
 function answersAreDeclared() {
   return {
@@ -139,7 +142,7 @@ function answersAreDeclared() {
         ["every request can be invalid", true, ["400"]],
         ["it has a body", operation.requestBody, ["408", "413", "415"]],
         ["its response has a media type", hasContent, ["406"]],
-        ["pages of other origins must not change anything", key !== "get", ["403"]],
+        ["pages of other origins must not change anything", key !== "get" && !isNavigation(operation), ["403"]],
         ["it requires scopes", (operation.security ?? []).flatMap(Object.values).flat().length > 0, ["403"]],
         ["its response has an ETag", hasETag, ["304"]],
         ["it requires credentials", schemes.length > 0, ["401", "500", "503"]],

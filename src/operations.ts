@@ -40,19 +40,40 @@ import {
   listClients,
   updateClient,
 } from "./clients/administration/handlers.ts";
+import type { AuthenticateClient } from "./clients/authentication.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
-import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import {
+  authorize,
+  decideAuthorization,
+  getAuthorization,
+  submitAuthorizationRequest,
+} from "./oauth/authorization/handlers.ts";
+import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
+import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
+import {
+  getOpenidConfiguration,
+  getServerMetadata,
+  getUserinfo,
+  introspectToken,
+  postUserinfo,
+  revokeOAuthToken,
+} from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
+import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
+import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
 import { listRevocations } from "./revocations/handlers.ts";
+import type { BrowserSessions } from "./sessions/browser/browserSessions.ts";
 import { createSession, endAllSessions, endSession, listSessions, refreshToken } from "./sessions/handlers.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import type { AccessTokens } from "./tokens/accessTokens.ts";
@@ -91,6 +112,14 @@ export type HandlerDependencies = {
   revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
+  authorizations: Authorizations;
+  userGrants: UserGrants;
+  browserSessions: BrowserSessions;
+  clock: () => Date;
+  /** The page of a team that replaces the pages of this service. */
+  authorizationPageUrl: string | undefined;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -125,9 +154,20 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
+  authorize: authorize(dependencies),
+  submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
+  getAuthorization: getAuthorization(dependencies),
+  decideAuthorization: decideAuthorization(dependencies),
+  listGrants: listGrants(dependencies.userGrants),
+  deleteGrant: deleteGrant(dependencies.userGrants),
+
   introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
   revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
-  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+  getServerMetadata: getServerMetadata(metadataParts(dependencies)),
+  getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  startDeviceAuthorization: startDeviceAuthorization(dependencies),
+  getUserinfo: getUserinfo(dependencies.users),
+  postUserinfo: postUserinfo(dependencies.users),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -179,4 +219,10 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
   getOpenapiJson: getOpenapiJson(dependencies.documentation),
   getProblem: getProblem(dependencies.documentation),
+});
+
+const metadataParts = ({ issuer, keys, documentation }: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  hasDocumentation: documentation !== undefined,
 });

@@ -1,9 +1,11 @@
 import type { components } from "../../generated/openapi.ts";
-import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { follow } from "../lib/follow.ts";
 import type { Handler } from "../openapi/binding.ts";
-import { clientId } from "../tokens/claims.ts";
+import type { TokenPrincipal } from "../principal.ts";
+import { directClientId } from "../tokens/claims.ts";
+import type { Users } from "../users/users.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
+import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
@@ -24,21 +26,30 @@ export const revokeOAuthToken =
     return { status: 200 };
   };
 
-/** @param documentation whether the service has documentation */
-export function getServerMetadata(issuer: string, documentation: boolean): Handler<"getServerMetadata"> {
-  const body = {
-    issuer,
-    jwks_uri: `${issuer}/.well-known/jwks.json`,
-    introspection_endpoint: `${issuer}/oauth/introspect`,
-    introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
-    revocation_endpoint: `${issuer}/oauth/revoke`,
-    revocation_endpoint_auth_methods_supported: ["none"],
-    scopes_supported: [...allOwnScopes, ...openIdScopes],
-    response_types_supported: [],
-    grant_types_supported: [],
-    ...(documentation && { service_documentation: `${issuer}/docs` }),
-  };
-  return () => ({ status: 200, body });
+export const getServerMetadata =
+  (parts: MetadataParts): Handler<"getServerMetadata"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getOpenidConfiguration =
+  (parts: MetadataParts): Handler<"getOpenidConfiguration"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"getUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+export const postUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"postUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+/** The claims that the scopes of the token allow (OpenID Connect Core, section 5.4). A token without scopes has no limit. */
+async function userinfo(
+  users: Pick<Users, "readSelf">,
+  principal: TokenPrincipal,
+): Promise<components["schemas"]["Userinfo"]> {
+  const { id, username } = await users.readSelf(principal);
+  const hasProfile = principal.scopes?.has("profile") ?? true;
+  return { sub: id, ...(hasProfile && { preferred_username: username }) };
 }
 
 function represent(found: Introspected, issuer: string): ActiveToken {
@@ -51,7 +62,7 @@ function represent(found: Introspected, issuer: string): ActiveToken {
       sid: id,
     };
   }
-  const { principal, allowed } = found;
+  const { allowed } = found;
   const rights = {
     scope: allowed.scopes.join(" "),
     roles: [...allowed.roles],
@@ -59,32 +70,43 @@ function represent(found: Introspected, issuer: string): ActiveToken {
   };
   if (found.kind === "api-key") {
     return {
-      ...common("api_key", principal, issuer),
+      ...common("api_key", found.principal, issuer),
       ...rights,
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };
   }
-  const { sessionId, tokenId, issuedAt, expiresAt, epoch } = found.principal;
-  return {
-    ...common("access_token", principal, issuer),
+  const { tokenId, issuedAt, expiresAt, epoch, epochs } = found.principal;
+  const token = {
     ...rights,
-    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
     iat: secondsOf(issuedAt),
     exp: secondsOf(expiresAt),
     jti: tokenId,
-    ...(sessionId && { sid: sessionId }),
     epoch,
-    ...(found.principal.proof === "api-token" && { epochs: { ...found.principal.epochs } }),
+    ...(epochs && { epochs: { ...epochs } }),
+  };
+  if (found.principal.proof === "client-token") {
+    const { clientId, audience = issuer } = found.principal;
+    return { ...common("access_token", { clientId, userId: clientId }, issuer), ...token, aud: audience };
+  }
+  const { sessionId } = found.principal;
+  return {
+    ...common("access_token", found.principal, issuer),
+    ...token,
+    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
+    ...(sessionId && { sid: sessionId }),
   };
 }
 
-const common = (kind: ActiveToken["token_type"], user: { userId: string; username: string }, issuer: string) => ({
+type Subject = { userId: string; username?: string; clientId?: string | null };
+
+/** The subject of a token that a client got for itself is the client. */
+const common = (kind: ActiveToken["token_type"], { userId, username, clientId }: Subject, issuer: string) => ({
   active: true as const,
   token_type: kind,
-  client_id: clientId,
-  username: user.username,
-  sub: user.userId,
+  client_id: clientId ?? directClientId,
+  ...(username !== undefined && { username }),
+  sub: userId,
   iss: issuer,
 });
 

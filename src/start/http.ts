@@ -23,6 +23,7 @@ import { type RequestValidator, requestValidator } from "../openapi/validation.t
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -91,11 +92,13 @@ const openAuthenticator = ({
   createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
 
 async function collectServices(
-  { config }: StartContext,
-  { observability, storage, auditEvents, keys, domain }: EarlierStages,
+  context: StartContext,
+  earlier: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
+  const { config } = context;
+  const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
     access: domain.access,
     users: domain.users,
@@ -116,7 +119,11 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
+    ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
+    browserSessions: domain.browserSessions,
+    clock: storage.clock,
+    authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,

@@ -1,21 +1,37 @@
-/** Introspection and revocation of tokens for other services. */
-import type { Audit } from "../audit/audit.ts";
+/** The endpoints of OAuth. */
 import { createIntrospection } from "../oauth/introspection.ts";
+import { createRequestedAccess } from "../oauth/requestedAccess.ts";
 import { createRevocation } from "../oauth/revocation.ts";
 import type { HandlerDependencies } from "../operations.ts";
+import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { createTokenRevocation } from "../tokens/revocation.ts";
+import type { StartContext } from "./context.ts";
+import { openDeviceCodes } from "./deviceCodes.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+type EarlierStages = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
 
 export function openOAuth(
-  { tokens, revocations, revocationFeed: feed }: Keys,
-  { sessions, access, apiKeys, apiKeyVerification }: Domain,
-  audit: Audit,
-): Pick<HandlerDependencies, "introspect" | "revokePresented" | "revokeAccessToken"> {
+  context: StartContext,
+  earlier: EarlierStages,
+): Pick<
+  HandlerDependencies,
+  "introspect" | "revokePresented" | "revokeAccessToken" | "authenticateClient" | "deviceCodes"
+> {
+  const { tokens, revocations, revocationFeed: feed } = earlier.keys;
+  const { sessions, access, apiKeys, apiKeyVerification, grants, authenticateClient } = earlier.domain;
+  const { audit } = earlier.observability;
+  const issuer = context.config.publicUrl ?? defaultIssuer;
+  const findRequestedAccess = createRequestedAccess({ grants, issuer });
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });
   return {
     introspect: createIntrospection({ tokens, revocations, access, apiKeys: apiKeyVerification, sessions, feed }),
     revokePresented: createRevocation({ tokens, revocations, revokeAccessToken, apiKeys, sessions }),
     revokeAccessToken,
+    authenticateClient,
+    deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess }),
   };
 }

@@ -24,6 +24,14 @@ describeOperation("getServerMetadata", {
             scopes_supported: expect.arrayContaining(["account:read", "tokens:introspect"]),
             response_types_supported: [],
             grant_types_supported: [],
+            device_authorization_endpoint: "https://auth.example/login/oauth/device-authorization",
+            userinfo_endpoint: "https://auth.example/login/oauth/userinfo",
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: ["ES256"],
+            claims_supported: expect.arrayContaining(["sub", "nonce", "at_hash"]),
+            claims_parameter_supported: false,
+            request_parameter_supported: false,
+            request_uri_parameter_supported: false,
             service_documentation: "https://auth.example/login/docs",
           });
           expect(answer.headers.get("cache-control")).toBe("public, max-age=300");

@@ -191,7 +191,7 @@ test.each([
 
 describe("a sealed request", async () => {
   let nowMs = 1_000_000;
-  const clock = { now: () => new Date(nowMs) };
+  const clock = () => new Date(nowMs);
   const requests = createSealedRequests(["a secret key of the service", "the previous secret key"], clock);
   const { request: readOne } = (await read({})) as Extract<ReadRequest, { kind: "valid" }>;
   const request = { ...readOne, id: "0199aaaa-0000-7000-8000-000000000000", beganAtMs: nowMs, code: "x" };

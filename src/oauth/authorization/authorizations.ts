@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { type Access, heldScopes } from "../../access/rights.ts";
+import type { Audit } from "../../audit/audit.ts";
 import type { Clients } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { grantId } from "../../identifiers.ts";
@@ -9,6 +10,7 @@ import { oauthError } from "../../problems/oauthErrors.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
 import { digestOfCode, newCode } from "./codes.ts";
+import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
 import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
 import { type AuthorizationRequest, type RequestFault, type ReturnAddress, readRequest } from "./request.ts";
 import { authorizationSeconds, type Holder, type SealedRequests } from "./sealed.ts";
@@ -26,6 +28,10 @@ export type Question = {
   client: Client;
   /** Of the scopes, those that the user has. */
   access: RequestedAccess;
+  /** The same scopes. */
+  scopes: readonly DescribedScope[];
+  /** The name of the API; `undefined` for this service. */
+  apiName: string | undefined;
   /** Whether the user has to be asked. */
   needsConsent: boolean;
 };
@@ -66,15 +72,17 @@ export type Authorizations = {
 type Parts = {
   clients: Pick<Clients, "find">;
   requestedAccess: FindRequestedAccess;
+  describe: DescribeAccess;
   access: Pick<Access, "rightsOf">;
   sealed: SealedRequests;
   store: AuthorizationStore;
+  audit: Audit;
   issuer: string;
-  clock: { now(): Date };
+  clock: () => Date;
 };
 
 export function createAuthorizations(parts: Parts): Authorizations {
-  const { clients, requestedAccess, access, sealed, store, issuer, clock } = parts;
+  const { clients, requestedAccess, describe, access, sealed, store, issuer, clock, audit } = parts;
 
   const redirect = ({ redirectUri, state }: ReturnAddress, result: Record<string, string>): Redirect => ({
     kind: "redirect",
@@ -88,9 +96,11 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const read = await readRequest(text, clients.find);
     if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
     if (read.kind === "fault") return redirectFault(read, read.fault);
-    const request = { ...read.request, id: randomUUID(), beganAtMs: clock.now().getTime(), code: newCode() };
+    const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
     const asked = await accessOf(read.client, request);
     if ("error" in asked) return redirectFault(request, asked);
+    // The page of a team has sessions of its own, which this service does not know.
+    if (holder === "api" && request.prompts.includes("none")) return redirectFault(request, loginRequired);
     const authorization = await sealed.seal(request, holder);
     return authorization === undefined
       ? redirectFault(request, { error: "invalid_request", description: "The request is too long." })
@@ -121,9 +131,10 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const client = await currentClient(request);
     const asked = await accessOf(client, request);
     if ("error" in asked) return asked;
+    const { audience } = asked;
     const scopes = heldScopes(await access.rightsOf(user.userId), asked.scopes);
-    const needsConsent = await mustAsk(client, request, { user, audience: asked.audience, scopes });
-    return { client, access: { audience: asked.audience, scopes }, needsConsent };
+    const needsConsent = await mustAsk(client, request, { user, audience, scopes });
+    return { client, access: { audience, scopes }, ...(await describe({ audience, scopes })), needsConsent };
   }
 
   /** Users are asked once, and again if another program may be the one that asks (RFC 8252, section 8.6). */
@@ -168,6 +179,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const unseen = { ...seenBy(request, user, question), reason } as const;
     const isAllowed = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
     if (!isAllowed) await requireRepeated(request, user, "allow");
+    else audit("authorization-allowed", { ...auditDetails(user, question), reason });
     return redirect(request, { code: request.code });
   }
 
@@ -178,6 +190,11 @@ export function createAuthorizations(parts: Parts): Authorizations {
         ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
         : await store.deny(id, user);
     if (!isDecided) await requireRepeated(request, user, decision);
+    else
+      audit(`authorization-${decision === "allow" ? "allowed" : "denied"}`, {
+        userId: user.userId,
+        clientId: request.clientId,
+      });
     return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
   }
 
@@ -225,6 +242,13 @@ function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationReq
   const isTooOld = maxAgeSeconds !== undefined && beganAtMs - authenticatedAtMs >= maxAgeSeconds * 1000;
   return isAsked || isTooOld;
 }
+
+const auditDetails = ({ userId }: SignedInUser, { client, access }: Question) => ({
+  userId,
+  clientId: client.id,
+  audience: access.audience,
+  scope: access.scopes.join(" "),
+});
 
 const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { client, access }: Question) =>
   ({

@@ -27,10 +27,7 @@ export const authorizationSeconds = 600;
 export const maxSealedLength = 6_000;
 
 /** @param secretKeys the current one, which seals, then earlier ones, which only open */
-export function createSealedRequests(
-  secretKeys: readonly [string, ...string[]],
-  clock: { now(): Date },
-): SealedRequests {
+export function createSealedRequests(secretKeys: readonly [string, ...string[]], clock: () => Date): SealedRequests {
   const keys = secretKeys.map((key) => new Uint8Array(hkdfSync("sha256", key, "", "latchkey authorizations", 32)));
   const [current] = keys as [Uint8Array];
 
@@ -48,7 +45,7 @@ export function createSealedRequests(
         const opened = await decrypt(text, key);
         if (!opened) continue;
         const { holder: sealedFor, ...request } = opened;
-        const ageMs = clock.now().getTime() - request.beganAtMs;
+        const ageMs = clock().getTime() - request.beganAtMs;
         return sealedFor === nameOf(holder) && ageMs < authorizationSeconds * 1000 ? request : undefined;
       }
       return undefined;

@@ -669,11 +669,75 @@ export interface paths {
         };
         /**
          * Get the server metadata
-         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3).
          */
         get: operations["getServerMetadata"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the OpenID configuration
+         * @description Returns the same document as `/.well-known/oauth-authorization-server`, for clients of OpenID Connect (Discovery, section 4). If `PUBLIC_URL` has a path, clients request it below that path.
+         */
+        get: operations["getOpenidConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device-authorization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start the authorization of a device
+         * @description Begins the device flow (RFC 8628), for programs without a browser. The program shows `verification_uri` and `user_code`. Meanwhile it sends `device_code` to `POST /oauth/token` every `interval` seconds, with the grant type `urn:ietf:params:oauth:grant-type:device_code`, until the user has decided. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. The number of requests from a network is limited by `THROTTLE_ADDRESS`.
+         */
+        post: operations["startDeviceAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/userinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the user of an access token
+         * @description Returns the claims about the user that the scopes of the token allow (OpenID Connect Core, section 5.3): `sub` with `openid`, which is required, and `preferred_username` with `profile`.
+         */
+        get: operations["getUserinfo"];
+        put?: never;
+        /**
+         * Get the user of an access token, by POST
+         * @description Returns the same as `GET`. The token must be in the `Authorization` header. A body is ignored: OAuth 2.1 discourages tokens in bodies.
+         */
+        post: operations["postUserinfo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -715,6 +779,94 @@ export interface paths {
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask a user for authorization
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         */
+        get: operations["authorize"];
+        put?: never;
+        /**
+         * Ask a user for authorization by a form
+         * @description Like `GET /oauth/authorize`, for clients that send the browser here with a form. A page of any origin may do so, because it changes nothing: the browser continues with the GET.
+         */
+        post: operations["submitAuthorizationRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/authorizations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what a client asks for
+         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a token that was issued for it.
+         */
+        get: operations["getAuthorization"];
+        put?: never;
+        /**
+         * Allow or deny what a client asks for
+         * @description Decides about what `GET /api/authorizations/{id}` has returned to the same user. A request is decided once: of concurrent different decisions, one succeeds. The same decision may be repeated until the client has used the code. Send the browser to `redirect_uri`. Credentials that are limited to scopes cannot allow others.
+         */
+        post: operations["decideAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what clients are allowed
+         * @description Returns what the current user has allowed clients, newest first.
+         */
+        get: operations["listGrants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw what a client is allowed
+         * @description Ends the sessions of the client for this user and audience, and revokes their tokens and codes. This instance rejects them immediately, every other instance within a second. The client has to ask again.
+         */
+        delete: operations["deleteGrant"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1922,10 +2074,133 @@ export interface components {
             grant_types_supported: string[];
             /**
              * Format: uri
+             * @description The URL of `POST /oauth/device-authorization`.
+             * @example https://auth.example/oauth/device-authorization
+             */
+            device_authorization_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/userinfo`.
+             * @example https://auth.example/oauth/userinfo
+             */
+            userinfo_endpoint: string;
+            /** @description All clients see the same `sub` of a user. */
+            subject_types_supported: string[];
+            /** @description The algorithms of the published signing keys. `SIGNING_ALG` selects one. */
+            id_token_signing_alg_values_supported: string[];
+            /** @description The claims of ID tokens and of `/oauth/userinfo`. */
+            claims_supported: string[];
+            /**
+             * @description The scopes decide about claims.
+             * @example false
+             */
+            claims_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
              * @example https://auth.example/docs
              */
             service_documentation?: string;
+        };
+        /** @description What a device asks for (RFC 8628, section 3.1). Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        DeviceAuthorizationRequest: {
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * @description The id of the client. Required unless the credentials contain it.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        PresentedClientId: string;
+        /**
+         * @description The secret of the client, if it is not in the `Authorization` header.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        PresentedClientSecret: string;
+        /**
+         * @description A JWT that the client has signed (RFC 7523, section 2.2).
+         * @example eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+         */
+        ClientAssertion: string;
+        /**
+         * @description The kind of `client_assertion`: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+         * @example urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+         */
+        ClientAssertionType: string;
+        /**
+         * @description Scopes, separated by spaces. By default, all scopes of the client for the audience. What the user does not have is left out.
+         * @example openid orders:read
+         */
+        RequestedScope: string;
+        /**
+         * @description The audience of the access token (RFC 8707). By default, it follows from the scopes.
+         * @example https://orders.example/v1
+         */
+        RequestedResource: string;
+        /** @description The codes of a device (RFC 8628, section 3.2). */
+        DeviceAuthorization: {
+            /**
+             * @description The code that the device sends to the token endpoint. Keep it secret.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code: string;
+            /**
+             * @description The code that the user enters. Case, spaces and dashes do not matter.
+             * @example WDJB-MJHT
+             */
+            user_code: string;
+            /**
+             * Format: uri
+             * @description The page where the user enters the code.
+             * @example https://auth.example/oauth/device
+             */
+            verification_uri: string;
+            /**
+             * Format: uri
+             * @description The same page with the code, for a QR code. The user still has to confirm.
+             * @example https://auth.example/oauth/device?user_code=WDJB-MJHT
+             */
+            verification_uri_complete: string;
+            /**
+             * @description The lifetime of both codes, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description The number of seconds to wait between two requests to the token endpoint.
+             * @example 5
+             */
+            interval: number;
+        };
+        /** @description Claims about a user (OpenID Connect Core, section 5.3.2). */
+        Userinfo: {
+            /**
+             * Format: uuid
+             * @description The user's id, as in the ID token. It never changes.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The username. Present if the token has the scope `profile`.
+             * @example miguel
+             */
+            preferred_username?: string;
         };
         /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
         IntrospectionRequest: {
@@ -1986,18 +2261,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -2076,6 +2350,213 @@ export interface components {
              * @example /problems/invalid-request
              */
             error_uri: string;
+        };
+        /** @description The parameters of `GET /oauth/authorize`. Each may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.1). */
+        AuthorizationRequest: {
+            /**
+             * @description `code`.
+             * @example code
+             */
+            response_type?: string;
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id?: string;
+            /**
+             * @description Where the browser returns to.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The SHA-256 digest of the code verifier.
+             * @example E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM
+             */
+            code_challenge?: string;
+            /**
+             * @description `S256`.
+             * @example S256
+             */
+            code_challenge_method?: string;
+            /**
+             * @description Returned to the client as it is.
+             * @example af0ifjsldkj
+             */
+            state?: string;
+            /**
+             * @description What the client asks for, separated by spaces.
+             * @example openid
+             */
+            scope?: string;
+            /**
+             * @description The audience of the tokens.
+             * @example https://orders.example/v1
+             */
+            resource?: string;
+            /**
+             * @description Returned in the ID token.
+             * @example n-0S6_WzA2Mj
+             */
+            nonce?: string;
+            /**
+             * @description Which pages have to be shown.
+             * @example login
+             */
+            prompt?: string;
+            /**
+             * @description The number of seconds after which the user signs in again.
+             * @example 3600
+             */
+            max_age?: string;
+            /**
+             * @description The username that the client expects.
+             * @example miguel
+             */
+            login_hint?: string;
+            /**
+             * @description The thumbprint of the key that the tokens are to be bound to.
+             * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+             */
+            dpop_jkt?: string;
+            /**
+             * @description `query`.
+             * @example query
+             */
+            response_mode?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client, and what it asks a user for. */
+        Authorization: {
+            client: components["schemas"]["AskingClient"];
+            /**
+             * @description The API that the tokens are for.
+             * @example https://orders.example/v1
+             */
+            audience: string;
+            /** @description What the client asks for and the user has. */
+            scopes: components["schemas"]["ApiScope"][];
+            /**
+             * @description Where the browser returns to. The origin of the redirect URI, or its scheme.
+             * @example https://app.example
+             */
+            redirect_target: string;
+            /**
+             * @description The username that the client expects.
+             * @example miguel
+             */
+            login_hint: string | null;
+            /**
+             * @description Whether the user has to be asked. If not, they have allowed it before, or the client is a part of your own product.
+             * @example true
+             */
+            consent_required: boolean;
+            /**
+             * Format: date-time
+             * @description When the request expires.
+             * @example 2026-11-23T09:40:00.000Z
+             */
+            expires_at: string;
+        };
+        /** @description What a user is told about a client. Only an administrator's clients have links that somebody has checked. */
+        AskingClient: {
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id: string;
+            /**
+             * @description The client's name.
+             * @example Orders
+             */
+            name: string;
+            /**
+             * @description Its logo.
+             * @example null
+             */
+            logo_uri: string | null;
+            /**
+             * @description Its website.
+             * @example https://app.example
+             */
+            client_uri: string | null;
+            /**
+             * @description Its privacy policy.
+             * @example null
+             */
+            policy_uri: string | null;
+            /**
+             * @description Its terms of service.
+             * @example null
+             */
+            tos_uri: string | null;
+        };
+        /** @description The decision of a user. */
+        AuthorizationDecision: {
+            /**
+             * @description Whether the client gets what it asks for.
+             * @example allow
+             * @enum {string}
+             */
+            decision: "allow" | "deny";
+        };
+        /** @description The result of a decision. */
+        AuthorizationResult: {
+            /**
+             * Format: uri
+             * @description The redirect URI of the client, with the result in its query. Send the browser there.
+             * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+             */
+            redirect_uri: string;
+        };
+        /** @description A page of grants. */
+        GrantPage: {
+            /** @description The grants, newest first. */
+            grants: components["schemas"]["Grant"][];
+            /**
+             * Format: uuid
+             * @description The `cursor` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next_cursor: string | null;
+        };
+        /** @description What a user allows a client. */
+        Grant: {
+            /**
+             * Format: uuid
+             * @description The grant's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id: string;
+            /**
+             * @description The client's name.
+             * @example Orders
+             */
+            client_name: string;
+            /**
+             * @description The API that the tokens are for.
+             * @example https://orders.example/v1
+             */
+            audience: string;
+            /** @description What the client is allowed. The rights of the user limit it further. */
+            scopes: components["schemas"]["ScopeName"][];
+            /**
+             * Format: date-time
+             * @description When the user allowed it first.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the user allowed it last.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
         };
         /** @description A healthy instance. */
         Health: {
@@ -2258,16 +2739,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -2346,6 +2826,17 @@ export interface components {
         RequestErrorDetail: string;
     };
     responses: {
+        /** @description The metadata. */
+        ServerMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ServerMetadata"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -2913,6 +3404,102 @@ export interface components {
                 };
             };
         };
+        /** @description The request is not valid, or the form again, with an error. */
+        BadPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The form did not arrive in time. */
+        LatePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The form is larger than 16 KiB. */
+        TooLargePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The body is no form in UTF-8, or it is compressed. */
+        UnsupportedPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The service failed. The log contains the error under the request id. */
+        FailurePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The service is overloaded, or its database is unavailable. */
+        UnavailablePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The user or the credential does not have a scope, the client requires a more recent sign-in (`login-required`), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        AuthorizationForbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/insufficient-scope" | "/problems/login-required" | "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
         /** @description The request is malformed or does not match the contract. */
         OAuthInvalidRequest: {
             headers: {
@@ -2942,6 +3529,38 @@ export interface components {
                     error?: unknown;
                     /** @enum {unknown} */
                     error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, or asks for what the client may not have. */
+        OAuthAccessRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client";
+                };
+            };
+        };
+        /** @description The client could not be authenticated. If the request has an `Authorization` header, the challenge is `Basic` (RFC 6749, section 5.2). */
+        OAuthClientRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_client";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-client";
                 };
             };
         };
@@ -3120,9 +3739,44 @@ export interface components {
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
          */
         ApiKeyAfter: string;
+        /**
+         * @description The session of the browser. A value of another form is ignored.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+         */
+        SessionCookie: string;
+        /**
+         * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+         * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+         */
+        BrowserCookie: string;
+        /**
+         * @description The `authorization_id` of the page.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+         */
+        AuthorizationId: string;
     };
     requestBodies: never;
     headers: {
+        /**
+         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
+         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
+         */
+        PagePolicy: string;
+        /**
+         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
+         * @example same-origin
+         */
+        SameOriginReferrer: "same-origin";
+        /**
+         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
+         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
+         */
+        PageCookie: string;
+        /**
+         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
+         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+         */
+        Continuation: string;
         /**
          * @description The id of this request. The log contains it.
          * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
@@ -4106,7 +4760,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;
@@ -5071,19 +5725,115 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The metadata. */
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenidConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    startDeviceAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceAuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Cache-Control": components["headers"]["NoStore"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ServerMetadata"];
+                    "application/json": components["schemas"]["DeviceAuthorization"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
-            406: components["responses"]["NotAcceptable"];
+            400: components["responses"]["OAuthAccessRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    postUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     introspectToken: {
@@ -5143,6 +5893,286 @@ export interface operations {
             415: components["responses"]["OAuthUnsupportedMediaType"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    authorize: {
+        parameters: {
+            query?: {
+                /**
+                 * @description `code`.
+                 * @example code
+                 */
+                response_type?: string;
+                /**
+                 * @description The client's id. Required.
+                 * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+                 */
+                client_id?: string;
+                /**
+                 * @description Where the browser returns to: exactly one of the registered URIs. Only the port of `http://127.0.0.1` and `http://[::1]` may differ. Required if the client has several.
+                 * @example https://app.example/callback
+                 */
+                redirect_uri?: string;
+                /**
+                 * @description The SHA-256 digest of the code verifier, in base64url (RFC 7636, section 4.2). Required.
+                 * @example E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM
+                 */
+                code_challenge?: string;
+                /**
+                 * @description `S256`. Required.
+                 * @example S256
+                 */
+                code_challenge_method?: string;
+                /**
+                 * @description Returned to the client as it is.
+                 * @example af0ifjsldkj
+                 */
+                state?: string;
+                /**
+                 * @description What the client asks for, separated by spaces. Without it, all scopes of the client that belong to the audience. Those that the user does not have are left out.
+                 * @example openid account:read
+                 */
+                scope?: string;
+                /**
+                 * @description The audience of the tokens (RFC 8707). Without it, the scopes decide.
+                 * @example https://orders.example/v1
+                 */
+                resource?: string;
+                /**
+                 * @description Returned in the ID token.
+                 * @example n-0S6_WzA2Mj
+                 */
+                nonce?: string;
+                /**
+                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces.
+                 * @example login
+                 */
+                prompt?: string;
+                /**
+                 * @description The number of seconds since the user signed in after which they sign in again.
+                 * @example 3600
+                 */
+                max_age?: string;
+                /**
+                 * @description The username that the client expects.
+                 * @example miguel
+                 */
+                login_hint?: string;
+                /**
+                 * @description The thumbprint of the key that the tokens are to be bound to (RFC 9449, section 10).
+                 * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+                 */
+                dpop_jkt?: string;
+                /**
+                 * @description `query`, which is the default.
+                 * @example query
+                 */
+                response_mode?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser continues at a page, or returns to the client. */
+            303: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    Location: components["headers"]["Continuation"];
+                    "Set-Cookie": components["headers"]["PageCookie"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    submitAuthorizationRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["AuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The same request as a GET. */
+            303: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    Location: components["headers"]["Continuation"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+        };
+    };
+    getAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `authorization_id` of the page.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+                 */
+                id: components["parameters"]["AuthorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The client and what it asks for. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Authorization"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["AuthorizationForbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    decideAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `authorization_id` of the page.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+                 */
+                id: components["parameters"]["AuthorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthorizationDecision"];
+            };
+        };
+        responses: {
+            /** @description Where the browser continues. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationResult"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["AuthorizationForbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listGrants: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of grants to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next_cursor` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of grants. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The grant's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getLiveness: {

@@ -1,0 +1,36 @@
+/** The metadata of the authorization server (RFC 8414), with the members of OpenID Connect Discovery. */
+import type { components } from "../../generated/openapi.ts";
+import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
+import type { SigningKeys } from "../tokens/signingKeys.ts";
+import { idTokenClaims } from "./idTokens.ts";
+
+export type MetadataParts = {
+  issuer: string;
+  keys: Pick<SigningKeys, "jwks">;
+  /** Whether the service has documentation. */
+  hasDocumentation: boolean;
+};
+
+/** Lists only what is true: clients configure themselves by it. */
+export const serverMetadata = (parts: MetadataParts): components["schemas"]["ServerMetadata"] => ({
+  issuer: parts.issuer,
+  jwks_uri: `${parts.issuer}/.well-known/jwks.json`,
+  introspection_endpoint: `${parts.issuer}/oauth/introspect`,
+  introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
+  revocation_endpoint: `${parts.issuer}/oauth/revoke`,
+  revocation_endpoint_auth_methods_supported: ["none"],
+  device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
+  userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
+  scopes_supported: [...allOwnScopes, ...openIdScopes],
+  response_types_supported: [],
+  grant_types_supported: [],
+  subject_types_supported: ["public"],
+  // While the algorithm changes, the keys of both are published.
+  id_token_signing_alg_values_supported: [...new Set(parts.keys.jwks().keys.map(({ alg }) => alg))],
+  claims_supported: [...idTokenClaims],
+  claims_parameter_supported: false,
+  request_parameter_supported: false,
+  // The default is true (OpenID Connect Discovery, section 3).
+  request_uri_parameter_supported: false,
+  ...(parts.hasDocumentation && { service_documentation: `${parts.issuer}/docs` }),
+});
