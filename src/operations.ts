@@ -67,9 +67,9 @@ import {
 import type { Introspect } from "./oauth/introspection.ts";
 import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
-import type { TokenEndpoint } from "./oauth/token.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
 import {
   decideConsent,
@@ -125,15 +125,17 @@ export type HandlerDependencies = PageParts & {
   revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
+  tokenEndpoint: TokenEndpoint;
+  /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
   clock: () => Date;
   /** The page of a team that replaces the pages of this service. */
   authorizationPageUrl: string | undefined;
-  authenticateClient: AuthenticateClient;
-  deviceCodes: DeviceCodes;
-  tokenEndpoint: TokenEndpoint;
   introspect: Introspect;
   revokePresented: RevokePresented;
   /** Of all tokens: `PUBLIC_URL`, or the default. */
@@ -168,6 +170,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
+  introspectToken: introspectToken(dependencies),
+  revokeOAuthToken: revokeOAuthToken(dependencies),
   authorize: authorize(dependencies),
   submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
   getAuthorization: getAuthorization(dependencies),
@@ -175,8 +179,6 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listGrants: listGrants(dependencies.userGrants),
   deleteGrant: deleteGrant(dependencies.userGrants),
 
-  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
-  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
   issueOAuthTokens: issueOAuthTokens(dependencies),

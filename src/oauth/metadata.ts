@@ -15,6 +15,8 @@ export type MetadataParts = {
   hasDocumentation: boolean;
 };
 
+const confidentialMethods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+
 /** Lists only what is true: clients configure themselves by it. */
 export const serverMetadata = (parts: MetadataParts): components["schemas"]["ServerMetadata"] => ({
   issuer: parts.issuer,
@@ -25,16 +27,16 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   prompt_values_supported: [...promptValues],
   jwks_uri: `${parts.issuer}/.well-known/jwks.json`,
   introspection_endpoint: `${parts.issuer}/oauth/introspect`,
-  introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
+  introspection_endpoint_auth_methods_supported: [...confidentialMethods, "Bearer"],
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
-  revocation_endpoint_auth_methods_supported: ["none"],
+  revocation_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: ["code"],
   grant_types_supported: [...parts.grantTypes],
   token_endpoint: `${parts.issuer}/oauth/token`,
-  token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+  token_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   token_endpoint_auth_signing_alg_values_supported: [...assertionAlgorithms],
   subject_types_supported: ["public"],
   // While the algorithm changes, the keys of both are published.

@@ -278,6 +278,81 @@ describe("what a user allows a client", () => {
   });
 });
 
+describe("a client that introspects and revokes", () => {
+  const scopes = ["users:read", "tokens:introspect"];
+  const introspect = (form: Record<string, string>, credentials?: [string, string]) =>
+    service.send("POST", "/oauth/introspect", { form, ...(credentials && { basic: credentials }) });
+  const revoke = (form: Record<string, string>, credentials?: [string, string]) =>
+    service.send("POST", "/oauth/revoke", { form, ...(credentials && { basic: credentials }) });
+  const basicOf = ({ client_id, client_secret }: TestClient): [string, string] => [client_id, client_secret];
+  const newToken = async (client: TestClient) =>
+    (await ask({ grant_type: "client_credentials", scope: "users:read" }, client)).json.access_token as string;
+
+  test("introspects with its secret and the scope tokens:introspect", async () => {
+    const client = await registerClient(service, basic, { scopes });
+    const token = await newToken(client);
+    for (const answer of [
+      await introspect({ token }, basicOf(client)),
+      await introspect({ token, client_id: client.client_id, client_secret: client.client_secret }),
+      await service.send("POST", "/oauth/introspect", { form: { token }, bearer: await bearerOf(client) }),
+    ]) {
+      expect(answer).toMatchObject({ status: 200, json: { active: true, sub: client.client_id } });
+    }
+  });
+  const bearerOf = async (client: TestClient) =>
+    (await ask({ grant_type: "client_credentials" }, client)).json.access_token as string;
+
+  test("does not introspect with a wrong secret, without the scope, or as a public client", async () => {
+    const client = await registerClient(service, basic, { scopes: ["users:read"] });
+    const token = await newToken(client);
+    const wrong = await introspect({ token }, [client.client_id, "wrong"]);
+    expect(wrong).toMatchObject({ status: 401, problem: "invalid-client" });
+    expect(wrong.header("www-authenticate")).toContain("Basic");
+    const without = await introspect({ token }, basicOf(client));
+    expect(without).toMatchObject({ status: 403, problem: "insufficient-scope" });
+    await service.sql("UPDATE clients SET authentication = 'none', scopes = $1 WHERE id = $2", [
+      scopes,
+      client.client_id,
+    ]);
+    await service.sql(
+      `INSERT INTO revocations (subject, minimum_epoch, expires_at, is_unique)
+       VALUES ('client:' || $1, 0, now() + interval '1 hour', true)`,
+      [client.client_id],
+    );
+    const asPublic = () => introspect({ token, client_id: client.client_id });
+    expect(await asPublic()).toMatchObject({ status: 401, problem: "invalid-client" });
+  });
+
+  test("revokes its own tokens only", async () => {
+    const [own, foreign] = [await registerClient(service, basic, { scopes }), await registerClient(service, basic)];
+    const token = await newToken(own);
+    expect((await revoke({ token }, basicOf(foreign))).status).toBe(200);
+    expect((await get("/api/users", token)).status).toBe(200);
+    expect(await revoke({ token }, [own.client_id, "wrong"])).toMatchObject({ status: 401, problem: "invalid-client" });
+    expect((await revoke({ token }, basicOf(own))).status).toBe(200);
+    expect(await get("/api/users", token)).toMatchObject({ status: 401, problem: "token-revoked" });
+  });
+
+  test("revokes a session of a user by its refresh token, as a public client by its id alone", async () => {
+    const app = { public: true, grant_types: ["authorization_code", "refresh_token"], redirect_uris: [redirectUri] };
+    const members = { ...app, scopes: ["account:read"] };
+    const [own, foreign] = [
+      await registerClient(service, basic, members),
+      await registerClient(service, basic, members),
+    ];
+    const user = await service.register();
+    const code = await issueCode(service, { clientId: own.client_id, userId: user.id });
+    const { json } = await ask(code, own);
+    const token = json.refresh_token;
+    expect((await revoke({ token, client_id: foreign.client_id })).status).toBe(200);
+    expect((await get("/api/sessions", json.access_token)).status).toBe(200);
+    expect((await revoke({ token, client_id: own.client_id })).status).toBe(200);
+    expect(await get("/api/sessions", json.access_token)).toMatchObject({ status: 401, problem: "token-revoked" });
+    const again = await ask({ grant_type: "refresh_token", refresh_token: token }, own);
+    expect(again).toMatchObject({ status: 400, problem: "invalid-grant" });
+  });
+});
+
 // The last one: afterwards, no token of an earlier user is valid.
 test("the token of a client itself is revoked with all tokens", async () => {
   const client = await registerClient(service, basic, { scopes: ["users:read"] });
