@@ -154,6 +154,7 @@ const limitsOf = (config: Config): Limits => ({
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
   clients: config.throttleAddress,
+  "client-registrations": config.throttleRegistrations,
 });
 
 function createUserSessions(
