@@ -62,15 +62,28 @@ import {
   getServerMetadata,
   getUserinfo,
   introspectToken,
+  issueOAuthTokens,
   postUserinfo,
   revokeOAuthToken,
 } from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
 import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import {
+  decideConsent,
+  getConsentPage,
+  getSignInPage,
+  getSignOutPage,
+  getSignUpPage,
+  type PageParts,
+  signIn,
+  signOut,
+  signUp,
+} from "./pages/handlers.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
@@ -98,7 +111,7 @@ import type { Users } from "./users/users.ts";
 export const bodyLimits: Partial<Record<OperationId, number>> = { createApi: 1_048_576, updateApi: 1_048_576 };
 
 /** What the handlers depend on. */
-export type HandlerDependencies = {
+export type HandlerDependencies = PageParts & {
   access: Access;
   users: Users;
   administration: Administration;
@@ -121,6 +134,9 @@ export type HandlerDependencies = {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  tokenEndpoint: TokenEndpoint;
+  /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
@@ -161,6 +177,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
+  introspectToken: introspectToken(dependencies),
+  revokeOAuthToken: revokeOAuthToken(dependencies),
   authorize: authorize(dependencies),
   submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
   getAuthorization: getAuthorization(dependencies),
@@ -168,13 +186,21 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listGrants: listGrants(dependencies.userGrants),
   deleteGrant: deleteGrant(dependencies.userGrants),
 
-  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
-  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  issueOAuthTokens: issueOAuthTokens(dependencies),
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
+
+  getSignInPage: getSignInPage(dependencies),
+  signIn: signIn(dependencies),
+  getSignUpPage: getSignUpPage(dependencies),
+  signUp: signUp(dependencies),
+  getConsentPage: getConsentPage(dependencies),
+  decideConsent: decideConsent(dependencies),
+  getSignOutPage: getSignOutPage(dependencies),
+  signOut: signOut(dependencies),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),
@@ -229,9 +255,16 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, documentation, ...clients }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({
   issuer,
   keys,
+  tokenEndpoint,
+  documentation,
+  ...clients
+}: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  grantTypes: tokenEndpoint.grantTypes,
   hasClientDocuments: clients.hasClientDocuments,
   hasClientRegistration: clients.hasClientRegistration,
   hasDocumentation: documentation !== undefined,

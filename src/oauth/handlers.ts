@@ -1,30 +1,97 @@
 import type { components } from "../../generated/openapi.ts";
+import { insufficientScope } from "../access/scopes.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
-import type { Handler } from "../openapi/binding.ts";
+import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
 import { directClientId } from "../tokens/claims.ts";
 import type { Users } from "../users/users.ts";
+import { authenticatesClient } from "./callers.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
+import type { TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
-/** @param issuer of all tokens, and the audience of those for this service */
-export const introspectToken =
-  (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
-  ({ body }) =>
-    follow(introspect(body.token, body.revocations_after), (found) => ({
-      status: 200,
-      body: found ? represent(found, issuer) : { active: false },
-    }));
+type IntrospectionParts = {
+  authenticateClient: AuthenticateClient;
+  /** Authenticates and authorizes a caller that is no client, as the contract declares. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
+  introspect: Introspect;
+  /** Of all tokens, and the audience of those for this service. */
+  issuer: string;
+  audit: Audit;
+};
 
-export const revokeOAuthToken =
-  (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>
-  async ({ body }) => {
-    await revoke(body.token);
-    return { status: 200 };
+export function introspectToken(parts: IntrospectionParts): GuardingHandler<"introspectToken"> {
+  const { authenticateClient, authorizeIntrospection, introspect, issuer, audit } = parts;
+
+  async function authorizeClient(authorization: string | undefined, parameters: ClientParameters): Promise<void> {
+    const client = await authenticateClient({ authorization, parameters });
+    // Anyone can claim to be a public client.
+    if (client.authentication === "none") throw new Problem("invalid-client");
+    if (client.scopes.includes(introspectionScope)) return;
+    audit("scope-refused", { clientId: client.id, scope: introspectionScope });
+    throw insufficientScope([introspectionScope]);
+  }
+
+  return {
+    guardAndHandle({ body }, authorization) {
+      const authorized = authenticatesClient(authorization, body)
+        ? authorizeClient(authorization, body)
+        : authorizeIntrospection(authorization);
+      return follow(authorized, () =>
+        follow(introspect(body.token, body.revocations_after), (found) => ({
+          status: 200 as const,
+          body: found ? represent(found, issuer) : { active: false as const },
+        })),
+      );
+    },
   };
+}
+
+const introspectionScope = "tokens:introspect";
+
+type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
+
+export const issueOAuthTokens = ({
+  authenticateClient,
+  tokenEndpoint,
+}: TokenParts): GuardingHandler<"issueOAuthTokens"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const client = await authenticateClient({ authorization, parameters: body });
+    const issued = await tokenEndpoint.issue(client, body);
+    const { refreshToken, idToken } = issued;
+    return {
+      status: 200,
+      body: {
+        access_token: issued.accessToken,
+        token_type: "Bearer",
+        expires_in: issued.expiresInSeconds,
+        scope: issued.scopes.join(" "),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+        ...(idToken !== undefined && { id_token: idToken }),
+      },
+    };
+  },
+});
+
+type RevocationParts = { authenticateClient: AuthenticateClient; revokePresented: RevokePresented };
+
+export const revokeOAuthToken = ({
+  authenticateClient,
+  revokePresented,
+}: RevocationParts): GuardingHandler<"revokeOAuthToken"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const isClient = authenticatesClient(authorization, body);
+    const client = isClient ? await authenticateClient({ authorization, parameters: body }) : undefined;
+    await revokePresented(body.token, client?.id);
+    return { status: 200 };
+  },
+});
 
 export const getServerMetadata =
   (parts: MetadataParts): Handler<"getServerMetadata"> =>
@@ -54,9 +121,9 @@ async function userinfo(
 
 function represent(found: Introspected, issuer: string): ActiveToken {
   if (found.kind === "refresh-token") {
-    const { id, userId, username, expiresAt } = found.session;
+    const { id, userId, username, clientId, expiresAt } = found.session;
     return {
-      ...common("refresh_token", { userId, username }, issuer),
+      ...common("refresh_token", { userId, username, clientId }, issuer),
       aud: issuer,
       exp: secondsOf(expiresAt),
       sid: id,

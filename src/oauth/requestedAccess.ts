@@ -75,6 +75,18 @@ export function narrowedAccess(granted: RequestedAccess, { scope, resource }: Ac
   return { audience, scopes };
 }
 
+/**
+ * What a client still has of what was granted: an administrator may have taken something away since.
+ * @throws {Problem} `invalid-target` if the client may no longer use the audience
+ */
+export function withinClient(
+  { client, issuer }: Pick<Parties, "client" | "issuer">,
+  { audience, scopes }: RequestedAccess,
+): RequestedAccess {
+  if (audience !== issuer && !client.audiences.includes(audience)) throw new Problem("invalid-target");
+  return { audience, scopes: scopes.filter((scope) => isAllowed(client, scope)) };
+}
+
 /** Every client that acts for users may use OpenID Connect. */
 const isAllowed = ({ scopes, grantTypes }: AskingClient, scope: string): boolean =>
   scopes.includes(scope) || (isOpenIdScope(scope) && grantTypes.some((type) => grantsForUsers.has(type)));

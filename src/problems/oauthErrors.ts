@@ -12,6 +12,8 @@ type OAuthError = components["schemas"]["OAuthError"];
 const codes: Partial<Record<ProblemSlug, string>> = {
   "invalid-scope": "invalid_scope",
   "invalid-target": "invalid_target",
+  "invalid-grant": "invalid_grant",
+  "unsupported-grant-type": "unsupported_grant_type",
   "unauthorized-client": "unauthorized_client",
   "authorization-pending": "authorization_pending",
   "slow-down": "slow_down",

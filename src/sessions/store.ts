@@ -1,6 +1,6 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { clientId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import {
@@ -151,7 +151,7 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", username, seed, generation, refresh_digest AS digest, address, audience, scopes,
+  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
@@ -165,6 +165,7 @@ const findSession = statement({
   columns: {
     userId,
     username,
+    clientId: nullable(clientId),
     seed: bytea,
     generation: integer,
     digest: bytea,
@@ -182,6 +183,7 @@ const findSession = statement({
 const listSessions = statement({
   name: "list-sessions",
   sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address, audience, scopes,
+           client_id AS "clientId",
            greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
            least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
     FROM sessions JOIN users ON users.id = user_id
@@ -202,6 +204,7 @@ const listSessions = statement({
     userAgent: nullable(text),
     address: nullable(text),
     ...limitColumns,
+    clientId: nullable(clientId),
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
   },

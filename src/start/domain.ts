@@ -21,6 +21,7 @@ import { browserSessionStore } from "../sessions/browser/store.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
+import type { SessionTimes } from "../sessions/storeTypes.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
@@ -157,6 +158,13 @@ const limitsOf = (config: Config): Limits => ({
   "client-registrations": config.throttleRegistrations,
 });
 
+export const sessionTimesOf = (config: Config): SessionTimes => ({
+  idleSeconds: config.sessionIdleDays * daySeconds,
+  lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
+  graceSeconds: config.refreshGraceSeconds,
+  sessionsPerUser: config.sessionsPerUser,
+});
+
 function createUserSessions(
   { config }: StartContext,
   { observability, storage, keys, users, grants }: EarlierStages & { users: Users; grants: Grants },
@@ -166,12 +174,7 @@ function createUserSessions(
     tokens: keys.tokens,
     grants,
     secrets: refreshSecrets(keys.secretKeys.sealing),
-    times: {
-      idleSeconds: config.sessionIdleDays * daySeconds,
-      lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
-      graceSeconds: config.refreshGraceSeconds,
-      sessionsPerUser: config.sessionsPerUser,
-    },
+    times: sessionTimesOf(config),
     secondsVisible: keys.commits.secondsVisible,
     // If this fails, the network is remembered at the next network change.
     onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),

@@ -11,6 +11,7 @@ import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
+import { openTokenEndpoint } from "./tokenEndpoint.ts";
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
 
@@ -19,7 +20,7 @@ export function openOAuth(
   earlier: EarlierStages,
 ): Pick<
   HandlerDependencies,
-  "introspect" | "revokePresented" | "revokeAccessToken" | "authenticateClient" | "deviceCodes"
+  "introspect" | "revokePresented" | "revokeAccessToken" | "authenticateClient" | "deviceCodes" | "tokenEndpoint"
 > {
   const { tokens, revocations, revocationFeed: feed } = earlier.keys;
   const { sessions, access, apiKeys, apiKeyVerification, grants, authenticateClient } = earlier.domain;
@@ -32,6 +33,7 @@ export function openOAuth(
     revokePresented: createRevocation({ tokens, revocations, revokeAccessToken, apiKeys, sessions }),
     revokeAccessToken,
     authenticateClient,
+    tokenEndpoint: openTokenEndpoint(context, { ...earlier, findRequestedAccess }),
     deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess }),
   };
 }

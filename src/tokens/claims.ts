@@ -36,6 +36,7 @@ const common = z.object({
 
 const userClaims = common.extend({
   client_id: z.string().min(1).default(directClientId), // an earlier version left it out
+  epochs: epochs.optional(),
   sid: z.uuid().transform(toSessionId).optional(),
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
@@ -45,8 +46,6 @@ const userClaims = common.extend({
 const ownClaims = userClaims.extend({
   /** Absent if the token is not limited. */
   scope: scopes.optional(),
-  /** Absent if the token was not issued through a registered client. */
-  epochs: epochs.optional(),
 });
 
 /** Of a token for a registered API. */
@@ -61,12 +60,14 @@ export const isOfClient = ({ sub, client_id }: { sub?: unknown; client_id?: unkn
 /** @throws {ZodError} if a claim is missing or malformed */
 export function ownPrincipal(kid: KeyId, payload: unknown): TokenPrincipal {
   const { scope, epochs, ...user } = ownClaims.parse(payload);
+  requireRevocable(user.client_id, epochs);
   return { proof: "token", ...userOf(kid, user), scopes: scope, epochs };
 }
 
 /** @throws {ZodError} if a claim is missing or malformed */
 export function apiPrincipal(kid: KeyId, payload: unknown): ApiTokenPrincipal {
   const { aud, scope, roles, epochs, ...user } = apiClaims.parse(payload);
+  requireRevocable(user.client_id, epochs);
   return { proof: "api-token", ...userOf(kid, user), audience: aud, scopes: scope, roles, epochs };
 }
 
@@ -76,8 +77,15 @@ export function apiPrincipal(kid: KeyId, payload: unknown): ApiTokenPrincipal {
  */
 export function clientPrincipal(kid: KeyId, payload: unknown, isOwn: boolean): ClientPrincipal {
   const { aud, sub, scope, epoch, epochs, ...token } = clientClaims.parse(payload);
+  requireRevocable(sub, epochs);
   const audience = isOwn ? undefined : aud;
   return { proof: "client-token", ...tokenOf(kid, token), clientId: sub, audience, scopes: scope, epoch, epochs };
+}
+
+/** A change of a registered client must be able to revoke the token. */
+function requireRevocable(client: string, epochs: Readonly<Record<string, number>> | undefined): void {
+  if (client === directClientId || epochs?.[`client:${client}`] !== undefined) return;
+  throw new Error("the token has no version of its client");
 }
 
 const userOf = (kid: KeyId, { sid, sub, client_id, username, epoch, ...token }: z.infer<typeof userClaims>) => ({

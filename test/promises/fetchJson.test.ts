@@ -50,7 +50,10 @@ const server = createServer({ cert, key }, (request, response) => {
   respond(response);
 });
 await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-afterTest(() => void server.closeAllConnections() ?? server.close());
+afterTest(() => {
+  server.closeAllConnections();
+  server.close();
+});
 const { port } = server.address() as AddressInfo;
 const url = `https://one.latchkey.test:${port}/client.json`;
 const limits = { maxBytes: 100, timeoutMs: 30_000 };

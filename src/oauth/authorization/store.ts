@@ -44,12 +44,12 @@ const see = statement({
 });
 
 /** The user, unless the credentials that they decide with were revoked. What ends the tokens of the user ends the code as well. */
-const owner = `SELECT id FROM users
+export const owner = `SELECT id FROM users
   WHERE id = :userId AND token_epoch = :epoch AND blocked_at IS NULL
     AND (:browserSessionId IS NULL
          OR EXISTS (SELECT FROM sessions WHERE sessions.id = :browserSessionId AND user_id = users.id AND ended_at IS NULL))
   FOR KEY SHARE`;
-const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
+export const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
 
 /** The decision of a user about what they have seen, unless the client has changed since. */
 const decide = (decision: "allowed" | "denied") => `owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
@@ -76,13 +76,21 @@ const codeParameters = {
   audit: auditParameter,
 };
 
-/** Ends a statement whose CTE `decided` has the allowed request. A second consent adds to the grant. */
-const issueCode = `granted AS (
-    INSERT INTO grants (id, user_id, client_id, audience, scopes)
-    SELECT :grantId, user_id, client_id, audience, scopes FROM decided
+/**
+ * Adds what a user allows to the grant of the client, which a second consent extends.
+ * @param from the CTE with the allowed request
+ * @param user SQL of the user's id
+ */
+export const addToGrant = (from: string, user = "user_id"): string =>
+  `INSERT INTO grants (id, user_id, client_id, audience, scopes)
+    SELECT :grantId, ${user}, client_id, audience, scopes FROM ${from}
     ON CONFLICT (user_id, client_id, audience) DO UPDATE
       SET scopes = ARRAY(SELECT DISTINCT unnest(grants.scopes || excluded.scopes) ORDER BY 1), updated_at = now()
-    RETURNING id
+    RETURNING id`;
+
+/** Ends a statement whose CTE `decided` has the allowed request. */
+const issueCode = `granted AS (
+    ${addToGrant("decided")}
   ), audited AS (
     ${recordEvent({ event: "authorization-allowed", from: "decided", subject: "decided.user_id", details: decisionDetails })}
   )

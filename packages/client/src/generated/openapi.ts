@@ -700,6 +700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get tokens as a client
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         */
+        post: operations["issueOAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/device-authorization": {
         parameters: {
             query?: never;
@@ -755,7 +775,7 @@ export interface paths {
         put?: never;
         /**
          * Verify a token
-         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. A registered client authenticates as at `POST /oauth/token`, and needs the scope `tokens:introspect`. The service does not add audit events for tokens that are not valid.
          */
         post: operations["introspectToken"];
         delete?: never;
@@ -795,7 +815,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required, and client authentication is ignored. The response is the same for a text that is no valid token.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is no valid token, and for a token of another client.
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
@@ -887,6 +907,102 @@ export interface paths {
          * @description Ends the sessions of the client for this user and audience, and revokes their tokens and codes. This instance rejects them immediately, every other instance within a second. The client has to ask again.
          */
         delete: operations["deleteGrant"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the sign-in page
+         * @description A page for browsers, without scripts. `GET /oauth/authorize` and the device page redirect to it. It is shown to a user who is signed in as well, so that another user can sign in.
+         */
+        get: operations["getSignInPage"];
+        put?: never;
+        /**
+         * Sign in with a form
+         * @description Starts a session of the browser, with a new cookie, and ends its previous one. Then continues with the authorization request, or with the device. A wrong password returns the form again, with a 400: for a 401, browsers open a dialog.
+         */
+        post: operations["signIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the registration page
+         * @description A page for browsers, without scripts. Returns a 404 unless `PAGES_REGISTRATION` is on.
+         */
+        get: operations["getSignUpPage"];
+        put?: never;
+        /**
+         * Register with a form
+         * @description Registers a user as `POST /api/users` does, and signs in. A name that is taken and a password that is not accepted return the form again, with a 400. Returns a 404 unless `PAGES_REGISTRATION` is on.
+         */
+        post: operations["signUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the consent page
+         * @description Shows what a client asks for, to the user who is signed in. Redirects to the sign-in page without such a user, and to the client if the user need not be asked.
+         */
+        get: operations["getConsentPage"];
+        put?: never;
+        /**
+         * Allow or deny a client
+         * @description Decides about an authorization request, once, and redirects to the client: with a code, or with the error `access_denied`. Without a session, redirects to the sign-in page.
+         */
+        post: operations["decideConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the sign-out page
+         * @description Asks whether to end the session of the browser (OpenID Connect RP-Initiated Logout, section 2), because any site can link to this page. Without a session, it says that the user is signed out.
+         */
+        get: operations["getSignOutPage"];
+        put?: never;
+        /**
+         * Sign out with a form
+         * @description Ends the session of the browser and deletes its cookie.
+         */
+        post: operations["signOut"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1282,6 +1398,11 @@ export interface components {
              * @example null
              */
             scope: string | null;
+            /**
+             * @description The registered client that the user has allowed to act. Null for the user's own session.
+             * @example null
+             */
+            client_id: string | null;
             /**
              * @description Whether this request's token belongs to this session.
              * @example true
@@ -2136,8 +2257,18 @@ export interface components {
             scopes_supported: string[];
             /** @description Empty, because there is no authorization endpoint. */
             response_types_supported: string[];
-            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/token`.
+             * @example https://auth.example/oauth/token
+             */
+            token_endpoint: string;
+            /** @description How clients authenticate at the token endpoint. */
+            token_endpoint_auth_methods_supported: string[];
+            /** @description The algorithms of client assertions. */
+            token_endpoint_auth_signing_alg_values_supported: string[];
             /**
              * Format: uri
              * @description The URL of `POST /oauth/device-authorization`.
@@ -2199,6 +2330,81 @@ export interface components {
             resource?: components["schemas"]["RequestedResource"];
         } & {
             [key: string]: unknown;
+        };
+        /** @description What a client exchanges for tokens. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        TokenRequest: {
+            /**
+             * @description `client_credentials`, `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example client_credentials
+             */
+            grant_type: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+            /**
+             * @description An authorization code. Required for `authorization_code`.
+             * @example SplxlOBeZQQYbYS6WxSbIA-SplxlOBeZQQYbYS6WxSb
+             */
+            code?: string;
+            /**
+             * @description The redirect URI of the authorization request. It may be left out, as in OAuth 2.1. If it is sent, it must be the same.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The secret whose SHA-256 digest the authorization request contained (RFC 7636). Required for `authorization_code`.
+             * @example dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+             */
+            code_verifier?: string;
+            /**
+             * @description A refresh token. Required for `refresh_token`.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description The code from `POST /oauth/device-authorization`. Required for `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The tokens of a client (RFC 6749, section 5.1). */
+        OAuthTokens: {
+            /**
+             * @description The access token, a JWT (RFC 9068).
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description The lifetime of the access token, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description What the client may do now, separated by spaces. Empty if it may do nothing.
+             * @example openid orders:read
+             */
+            scope: string;
+            /**
+             * @description The token for the next refresh, if the client has the grant `refresh_token`. It works once.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token?: string;
         };
         /**
          * @description The id of the client. Required unless the credentials contain it.
@@ -2283,6 +2489,10 @@ export interface components {
         IntrospectionRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
             /**
              * @description A cursor of `GET /api/revocations`. The response is at least as recent as the entries up to this cursor, whichever instance responds.
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
@@ -2295,6 +2505,10 @@ export interface components {
         RevocationRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
         } & {
             [key: string]: unknown;
         };
@@ -2697,6 +2911,70 @@ export interface components {
         };
         /** @description An HTML page. */
         Page: string;
+        /**
+         * @description An authorization request, sealed for the browser that began it. It is valid for ten minutes.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        SealedAuthorization: string;
+        /**
+         * @description Proves that this browser has got the form. Not needed with an authorization request, which proves it as well.
+         * @example 9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+         */
+        FormToken: string;
+        /** @description The form of the sign-in page. */
+        SignInForm: {
+            authorization?: components["schemas"]["SealedAuthorization"];
+            token?: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description As the user has typed it.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * @description As the user has typed it.
+             * @example correct horse battery
+             */
+            password: string;
+        };
+        /** @description The form of the registration page. */
+        SignUpForm: {
+            authorization?: components["schemas"]["SealedAuthorization"];
+            token?: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description As the user has typed it.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * @description As the user has typed it.
+             * @example correct horse battery
+             */
+            password: string;
+        };
+        /** @description The form of the consent page. */
+        ConsentForm: {
+            authorization: components["schemas"]["SealedAuthorization"];
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision: "allow" | "deny";
+        };
+        /** @description The form of the sign-out page. */
+        SignOutForm: {
+            token: components["schemas"]["FormToken"];
+        };
         /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
             /**
@@ -2836,7 +3114,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3481,8 +3759,77 @@ export interface components {
                 };
             };
         };
+        /** @description The page. */
+        Page: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Set-Cookie": components["headers"]["PageCookie"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description Where the browser goes next, with `GET`. */
+        SeeOther: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Set-Cookie": components["headers"]["PageCookie"];
+                /**
+                 * @description A page of this service, or the redirect URI of the client.
+                 * @example consent?authorization=eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                Location: string;
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description The request is not valid, or the form again, with an error. */
         BadPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description A page of another site has sent the form. */
+        CrossSitePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description There is no such page. */
+        MissingPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The client does not accept HTML. */
+        UnacceptablePage: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["NoStore"];
@@ -3527,6 +3874,22 @@ export interface components {
                 "Cache-Control": components["headers"]["NoStore"];
                 "Content-Security-Policy": components["headers"]["PagePolicy"];
                 "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description Too many wrong passwords or registrations. The password was not checked. */
+        ThrottledPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -3637,7 +4000,22 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, asks for what the client may not have, or what the client presents is not valid. */
+        OAuthGrantRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
                 };
             };
         };
@@ -3849,6 +4227,21 @@ export interface components {
          */
         ApiKeyAfter: string;
         /**
+         * @description A sealed authorization request, from `GET /oauth/authorize`.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        SealedAuthorization: components["schemas"]["SealedAuthorization"];
+        /**
+         * @description A sealed authorization request, from `GET /oauth/authorize`.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        RequiredAuthorization: components["schemas"]["SealedAuthorization"];
+        /**
+         * @description The code that a device shows. The user types it, so that it can have any form.
+         * @example WDJB-MJHT
+         */
+        UserCode: string;
+        /**
          * @description The session of the browser. A value of another form is ignored.
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
          */
@@ -3866,26 +4259,6 @@ export interface components {
     };
     requestBodies: never;
     headers: {
-        /**
-         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
-         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
-         */
-        PagePolicy: string;
-        /**
-         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
-         * @example same-origin
-         */
-        SameOriginReferrer: "same-origin";
-        /**
-         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
-         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
-         */
-        PageCookie: string;
-        /**
-         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
-         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
-         */
-        Continuation: string;
         /**
          * @description The id of this request. The log contains it.
          * @example 7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e
@@ -3906,6 +4279,26 @@ export interface components {
          * @example default-src 'none'; script-src 'sha256-…'
          */
         "Content-Security-Policy": string;
+        /**
+         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
+         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
+         */
+        PagePolicy: string;
+        /**
+         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
+         * @example same-origin
+         */
+        SameOriginReferrer: "same-origin";
+        /**
+         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
+         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
+         */
+        PageCookie: string;
+        /**
+         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
+         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+         */
+        Continuation: string;
         /**
          * @description Identifies this version of the content (RFC 9110, section 8.8.3). Each content coding has its own. If a client sends it as `If-None-Match` and the content is unchanged, the response is a 304.
          * @example "oE4y8Zk1sQ2mX7vT-br"
@@ -5853,6 +6246,42 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
         };
     };
+    issueOAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthTokens"];
+                };
+            };
+            400: components["responses"]["OAuthGrantRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
     startDeviceAuthorization: {
         parameters: {
             query?: never;
@@ -6032,10 +6461,12 @@ export interface operations {
         responses: {
             200: components["responses"]["Done"];
             400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthClientRefused"];
             403: components["responses"]["OAuthCrossSiteRequest"];
             408: components["responses"]["OAuthRequestTimeout"];
             413: components["responses"]["OAuthPayloadTooLarge"];
             415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
         };
@@ -6318,6 +6749,283 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    getSignInPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignInForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignUpPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            404: components["responses"]["MissingPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignUpForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            404: components["responses"]["MissingPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getConsentPage: {
+        parameters: {
+            query: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization: components["parameters"]["RequiredAuthorization"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideConsent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["ConsentForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignOutForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
         };
     };
     getLiveness: {
