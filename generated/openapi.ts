@@ -2233,6 +2233,23 @@ export interface components {
             issuer: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/authorize`.
+             * @example https://auth.example/oauth/authorize
+             */
+            authorization_endpoint: string;
+            /**
+             * @description Authorization responses contain `iss` (RFC 9207).
+             * @example true
+             */
+            authorization_response_iss_parameter_supported: boolean;
+            /** @description The methods of PKCE (RFC 7636). */
+            code_challenge_methods_supported: string[];
+            /** @description How authorization responses are returned. */
+            response_modes_supported: string[];
+            /** @description The values of `prompt`. */
+            prompt_values_supported: string[];
+            /**
+             * Format: uri
              * @description The URL of `GET /.well-known/jwks.json`.
              * @example https://auth.example/.well-known/jwks.json
              */
@@ -2255,7 +2272,7 @@ export interface components {
             revocation_endpoint_auth_methods_supported: string[];
             /** @description The scopes of this service. Those of registered APIs are not listed. */
             scopes_supported: string[];
-            /** @description Empty, because there is no authorization endpoint. */
+            /** @description What `GET /oauth/authorize` returns. */
             response_types_supported: string[];
             /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
