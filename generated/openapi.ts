@@ -3982,8 +3982,7 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["OAuthError"] & {
-                    /** @enum {unknown} */
-                    error?: "invalid_request" | "invalid_client_metadata" | "invalid_redirect_uri";
+                    error?: unknown;
                     /** @enum {unknown} */
                     error_uri?: "/problems/invalid-request" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri";
                 };

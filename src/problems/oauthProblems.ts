@@ -17,7 +17,8 @@ export const oauthProblems = {
   "invalid-client-metadata": {
     status: 400,
     title: "The client cannot be registered like this",
-    meaning: "A member of the client's metadata has a value that the service does not support, or two members contradict.",
+    meaning:
+      "A member of the client's metadata has a value that the service does not support, or two members contradict.",
     remedy: "Correct the member that detail names (RFC 7591, section 2).",
   },
   "invalid-redirect-uri": {

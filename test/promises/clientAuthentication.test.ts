@@ -43,7 +43,15 @@ const administration = createClientAdministration({
   ...parts,
 });
 const throttle = createThrottle({
-  limits: { "account-address": 9, account: 9, address: 9, registrations: 9, consecutive: 9, clients: 3, "client-registrations": 9 },
+  limits: {
+    "account-address": 9,
+    account: 9,
+    address: 9,
+    registrations: 9,
+    consecutive: 9,
+    clients: 3,
+    "client-registrations": 9,
+  },
   store: attemptStore(database),
   keys: throttleKeys([secretKey]),
   schedule: (_turn, task) => task(Number.POSITIVE_INFINITY),

@@ -19,8 +19,8 @@ import type { ClientSecretId } from "../../identifiers.ts";
 import { digestBytes } from "../../lib/secretText.ts";
 import { clockMarginSeconds } from "../../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
-import { changeableColumns, clientColumns, selectedClient, valuesOf } from "../columns.ts";
 import { maxSecrets } from "../secrets.ts";
+import { changeableColumns, clientColumns, selectedClient, valuesOf } from "../store.ts";
 import type { ClientAuthenticationMethod, RegisteredClient, Registration } from "../storeTypes.ts";
 import type { ClientAdministrationStore } from "./storeTypes.ts";
 

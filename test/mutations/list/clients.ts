@@ -118,6 +118,6 @@ export const clients: readonly Mutation[] = [
     find: " && ipv6.match(assigned)",
     replace: "",
     test: fetching,
-    only: "::127\\.0\\.0\\.1 is not public",
+    only: "fec0::1 is not public",
   },
 ];
