@@ -9,6 +9,8 @@ import { idTokenClaims } from "./idTokens.ts";
 export type MetadataParts = {
   issuer: string;
   keys: Pick<SigningKeys, "jwks">;
+  hasClientDocuments: boolean;
+  hasClientRegistration: boolean;
   /** Those of the token endpoint. */
   grantTypes: readonly string[];
   /** Whether the service has documentation. */
@@ -46,5 +48,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   request_parameter_supported: false,
   // The default is true (OpenID Connect Discovery, section 3).
   request_uri_parameter_supported: false,
+  ...(parts.hasClientRegistration && { registration_endpoint: `${parts.issuer}/oauth/register` }),
+  ...(parts.hasClientDocuments && { client_id_metadata_document_supported: true }),
   ...(parts.hasDocumentation && { service_documentation: `${parts.issuer}/docs` }),
 });

@@ -22,6 +22,8 @@ const codes: Partial<Record<ProblemSlug, string>> = {
   "authentication-required": "invalid_client",
   "invalid-credentials": "invalid_client",
   "invalid-client": "invalid_client",
+  "invalid-client-metadata": "invalid_client_metadata",
+  "invalid-redirect-uri": "invalid_redirect_uri",
   "invalid-token": "invalid_token",
   "token-expired": "invalid_token",
   "token-revoked": "invalid_token",
