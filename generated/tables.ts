@@ -122,6 +122,7 @@ export type DeviceCodesRow = {
   decision: string | null;
   authenticated_at: Date | null;
   redeemed_at: Date | null;
+  session_id: string | null;
 };
 
 export type EpochFloorRow = {
@@ -254,7 +255,7 @@ declare module "knex/types/tables.js" {
     authorizations: Knex.CompositeTableType<AuthorizationsRow, Optional<AuthorizationsRow, "decision">>;
     client_secrets: Knex.CompositeTableType<ClientSecretsRow, Optional<ClientSecretsRow, "created_at" | "last_used_at" | "last_used_network">>;
     clients: Knex.CompositeTableType<ClientsRow, Optional<ClientsRow, "registration" | "redirect_uris" | "post_logout_redirect_uris" | "scopes" | "audiences" | "is_first_party" | "jwks" | "jwks_uri" | "logo_uri" | "client_uri" | "policy_uri" | "tos_uri" | "version" | "created_at" | "updated_at">>;
-    device_codes: Knex.CompositeTableType<DeviceCodesRow, Optional<DeviceCodesRow, "created_at" | "last_polled_at" | "user_id" | "user_epoch" | "grant_id" | "decision" | "authenticated_at" | "redeemed_at">>;
+    device_codes: Knex.CompositeTableType<DeviceCodesRow, Optional<DeviceCodesRow, "created_at" | "last_polled_at" | "user_id" | "user_epoch" | "grant_id" | "decision" | "authenticated_at" | "redeemed_at" | "session_id">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;
     grants: Knex.CompositeTableType<GrantsRow, Optional<GrantsRow, "created_at" | "updated_at">>;

@@ -71,6 +71,17 @@ import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import {
+  decideConsent,
+  getConsentPage,
+  getSignInPage,
+  getSignOutPage,
+  getSignUpPage,
+  type PageParts,
+  signIn,
+  signOut,
+  signUp,
+} from "./pages/handlers.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
 import type { RevocationFeed } from "./revocations/feed.ts";
@@ -98,7 +109,7 @@ import type { Users } from "./users/users.ts";
 export const bodyLimits: Partial<Record<OperationId, number>> = { createApi: 1_048_576, updateApi: 1_048_576 };
 
 /** What the handlers depend on. */
-export type HandlerDependencies = {
+export type HandlerDependencies = PageParts & {
   access: Access;
   users: Users;
   administration: Administration;
@@ -174,6 +185,15 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),
   postUserinfo: postUserinfo(dependencies.users),
+
+  getSignInPage: getSignInPage(dependencies),
+  signIn: signIn(dependencies),
+  getSignUpPage: getSignUpPage(dependencies),
+  signUp: signUp(dependencies),
+  getConsentPage: getConsentPage(dependencies),
+  decideConsent: decideConsent(dependencies),
+  getSignOutPage: getSignOutPage(dependencies),
+  signOut: signOut(dependencies),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),
   refreshToken: refreshToken(dependencies.sessions),

@@ -73,6 +73,8 @@ export const auditEvents = {
   "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
+  "device-code-reused":
+    "A device code was used again, long after the first use: someone may have a copy. Its session was revoked.",
   "device-decided":
     "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
   "authorization-allowed":
@@ -117,6 +119,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "client-deleted",
   "client-secret-created",
   "client-secret-deleted",
+  "device-code-reused",
   "device-decided",
   "authorization-allowed",
   "authorization-denied",

@@ -5,6 +5,7 @@ import proxyAddr from "proxy-addr";
 import { z } from "zod";
 import { credentialSettings } from "./credentialSettings.ts";
 import { faultOfDatabaseUrl } from "./databaseUrl.ts";
+import { pageSettings } from "./pageSettings.ts";
 import {
   between,
   commaSeparated,
@@ -137,6 +138,7 @@ export const settings = {
     schema: secretKey,
   },
   ...credentialSettings,
+  ...pageSettings,
   CONTRACT_CHECK: {
     fallback: "report",
     allowed: "report, enforce or off",

@@ -154,6 +154,7 @@ CREATE TABLE device_codes (
   decision text,
   authenticated_at timestamp with time zone,
   redeemed_at timestamp with time zone,
+  session_id uuid,
   CONSTRAINT device_codes_pkey PRIMARY KEY (digest),
   CONSTRAINT device_codes_user_code_hmac_key UNIQUE (user_code_hmac),
   CONSTRAINT device_codes_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,

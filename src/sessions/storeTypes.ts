@@ -105,6 +105,8 @@ export type SessionStore = {
   end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /** Like `end`, because the authorization code that started the session was used again. */
   endReplayed(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because its device code was used again. */
+  endReplayedDevice(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /**
    * Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them.
    * @param reason why the token is regarded as stolen, for the audit event

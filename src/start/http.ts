@@ -33,6 +33,7 @@ import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
+import { openPages } from "./pages.ts";
 import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
@@ -104,6 +105,7 @@ async function collectServices(
   const { config } = context;
   const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
+    ...openPages(context, domain),
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -169,6 +171,7 @@ async function createWarmApp(
     authenticator,
     config,
     check,
+    errorPage: services.pages.errorPage,
   });
   const errorLog = log.child({}, { level: "error" });
   await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);

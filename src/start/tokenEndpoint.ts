@@ -1,7 +1,10 @@
 /** The token endpoint, with its grants. */
 import { codeStore } from "../oauth/codes/store.ts";
+import { deviceCodeGrant } from "../oauth/devices/deviceCodes.ts";
+import { deviceCodeStore } from "../oauth/devices/store.ts";
 import { authorizationCode } from "../oauth/grants/authorizationCode.ts";
 import { clientCredentials } from "../oauth/grants/clientCredentials.ts";
+import { deviceCode } from "../oauth/grants/deviceCode.ts";
 import { refreshToken } from "../oauth/grants/refreshToken.ts";
 import { createUserTokens } from "../oauth/grants/userTokens.ts";
 import { createIdTokens } from "../oauth/idTokens.ts";
@@ -56,5 +59,12 @@ export function openTokenEndpoint(
       audit,
     }),
     refresh_token: refreshToken({ sessions, grants, issuer }),
+    [deviceCodeGrant]: deviceCode({
+      store: deviceCodeStore(database),
+      sessions: clientSessions,
+      issueUserTokens,
+      endReplayedSession: endings(database).endReplayedDevice,
+      enforce,
+    }),
   });
 }

@@ -118,7 +118,9 @@ export async function up(knex: Knex): Promise<void> {
       -- allowed or denied
       decision text,
       authenticated_at timestamptz,
-      redeemed_at timestamptz
+      redeemed_at timestamptz,
+      -- The session that the code began. A use long after the first one ends it.
+      session_id uuid
     );
     CREATE INDEX device_codes_expires_at_idx ON device_codes (expires_at);
     CREATE INDEX device_codes_user_id_idx ON device_codes (user_id);

@@ -3,6 +3,7 @@
  * that another host of the domain cannot set them. Chromium and Firefox also accept them at `http://127.0.0.1` and `http://localhost`.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { invalidRequest } from "../../problems/problems.ts";
 
 /** Of the session of a browser. */
 export const sessionCookieName = "__Host-latchkey";
@@ -33,3 +34,11 @@ export const browserSecret = (cookies: PageCookies): string =>
 /** The token of a form. Only the page that this browser has got contains it. */
 export const formToken = (browserSecret: string): string =>
   createHash("sha256").update(`latchkey form ${browserSecret}`).digest("base64url");
+
+/** @throws {Problem} `invalid-request` if this browser has not got the form */
+export function requireToken(token: string | undefined, cookies: PageCookies): void {
+  const secret = cookies?.[browserCookieName];
+  if (secret === undefined || token !== formToken(secret)) {
+    throw invalidRequest({ parameter: "token", detail: "is not that of a form which this browser has got" });
+  }
+}

@@ -31,6 +31,7 @@ const ending = (name: string, event: AuditEvent) =>
 
 const endSession = ending("end-session", "session-ended");
 const endReplayedSession = ending("end-replayed-session", "authorization-code-reused");
+const endReplayedDevice = ending("end-replayed-device", "device-code-reused");
 const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
 
 const lockUser = statement({
@@ -46,9 +47,14 @@ const forgetRefreshNetworks = statement({
 });
 
 /** The part of the store that ends sessions. */
-export const endings = (database: Database): Pick<SessionStore, "end" | "endReplayed" | "endStolen"> => ({
+export const endings = (
+  database: Database,
+): Pick<SessionStore, "end" | "endReplayed" | "endReplayedDevice" | "endStolen"> => ({
   endReplayed: (userId, id) =>
     database.write((knex) => endReplayedSession.first(knex, { id, userId, audit: auditContext() })),
+
+  endReplayedDevice: (userId, id) =>
+    database.write((knex) => endReplayedDevice.first(knex, { id, userId, audit: auditContext() })),
 
   end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 

@@ -6,4 +6,8 @@ export const formOperations: readonly string[] = [
   "POST /oauth/introspect",
   "POST /oauth/revoke",
   "POST /oauth/authorize",
+  "POST /oauth/sign-in",
+  "POST /oauth/sign-up",
+  "POST /oauth/consent",
+  "POST /oauth/sign-out",
 ];
