@@ -70,6 +70,8 @@ export const security = {
   signUp: [],
   getConsentPage: [],
   decideConsent: [],
+  getDevicePage: [],
+  decideDevice: [],
   getSignOutPage: [],
   signOut: [],
   getLiveness: [],

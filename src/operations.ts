@@ -47,6 +47,7 @@ import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import type { DescribeAccess } from "./oauth/authorization/describedScopes.ts";
 import {
   authorize,
   decideAuthorization,
@@ -71,6 +72,7 @@ import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import { decideDevice, getDevicePage } from "./pages/deviceHandlers.ts";
 import {
   decideConsent,
   getConsentPage,
@@ -127,6 +129,7 @@ export type HandlerDependencies = PageParts & {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  describeAccess: DescribeAccess;
   tokenEndpoint: TokenEndpoint;
   authorizations: Authorizations;
   userGrants: UserGrants;
@@ -188,6 +191,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   signIn: signIn(dependencies),
   getSignUpPage: getSignUpPage(dependencies),
   signUp: signUp(dependencies),
+  getDevicePage: getDevicePage(dependencies),
+  decideDevice: decideDevice(dependencies),
   getConsentPage: getConsentPage(dependencies),
   decideConsent: decideConsent(dependencies),
   getSignOutPage: getSignOutPage(dependencies),

@@ -25,6 +25,7 @@ describeOperation("getServerMetadata", {
             response_types_supported: [],
             grant_types_supported: [],
             device_authorization_endpoint: "https://auth.example/login/oauth/device-authorization",
+            end_session_endpoint: "https://auth.example/login/oauth/sign-out",
             userinfo_endpoint: "https://auth.example/login/oauth/userinfo",
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: ["ES256"],
