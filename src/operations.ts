@@ -131,6 +131,8 @@ export type HandlerDependencies = PageParts & {
   deviceCodes: DeviceCodes;
   describeAccess: DescribeAccess;
   tokenEndpoint: TokenEndpoint;
+  /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
@@ -171,6 +173,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
+  introspectToken: introspectToken(dependencies),
+  revokeOAuthToken: revokeOAuthToken(dependencies),
   authorize: authorize(dependencies),
   submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
   getAuthorization: getAuthorization(dependencies),
@@ -178,8 +182,6 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   listGrants: listGrants(dependencies.userGrants),
   deleteGrant: deleteGrant(dependencies.userGrants),
 
-  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
-  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
   issueOAuthTokens: issueOAuthTokens(dependencies),

@@ -1,10 +1,14 @@
 import type { components } from "../../generated/openapi.ts";
-import type { AuthenticateClient } from "../clients/authentication.ts";
+import { insufficientScope } from "../access/scopes.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
 import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
 import { directClientId } from "../tokens/claims.ts";
 import type { Users } from "../users/users.ts";
+import { authenticatesClient } from "./callers.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
@@ -12,14 +16,44 @@ import type { TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
-/** @param issuer of all tokens, and the audience of those for this service */
-export const introspectToken =
-  (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
-  ({ body }) =>
-    follow(introspect(body.token, body.revocations_after), (found) => ({
-      status: 200,
-      body: found ? represent(found, issuer) : { active: false },
-    }));
+type IntrospectionParts = {
+  authenticateClient: AuthenticateClient;
+  /** Authenticates and authorizes a caller that is no client, as the contract declares. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
+  introspect: Introspect;
+  /** Of all tokens, and the audience of those for this service. */
+  issuer: string;
+  audit: Audit;
+};
+
+export function introspectToken(parts: IntrospectionParts): GuardingHandler<"introspectToken"> {
+  const { authenticateClient, authorizeIntrospection, introspect, issuer, audit } = parts;
+
+  async function authorizeClient(authorization: string | undefined, parameters: ClientParameters): Promise<void> {
+    const client = await authenticateClient({ authorization, parameters });
+    // Anyone can claim to be a public client.
+    if (client.authentication === "none") throw new Problem("invalid-client");
+    if (client.scopes.includes(introspectionScope)) return;
+    audit("scope-refused", { clientId: client.id, scope: introspectionScope });
+    throw insufficientScope([introspectionScope]);
+  }
+
+  return {
+    guardAndHandle({ body }, authorization) {
+      const authorized = authenticatesClient(authorization, body)
+        ? authorizeClient(authorization, body)
+        : authorizeIntrospection(authorization);
+      return follow(authorized, () =>
+        follow(introspect(body.token, body.revocations_after), (found) => ({
+          status: 200 as const,
+          body: found ? represent(found, issuer) : { active: false as const },
+        })),
+      );
+    },
+  };
+}
+
+const introspectionScope = "tokens:introspect";
 
 type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
 
@@ -45,12 +79,19 @@ export const issueOAuthTokens = ({
   },
 });
 
-export const revokeOAuthToken =
-  (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>
-  async ({ body }) => {
-    await revoke(body.token);
+type RevocationParts = { authenticateClient: AuthenticateClient; revokePresented: RevokePresented };
+
+export const revokeOAuthToken = ({
+  authenticateClient,
+  revokePresented,
+}: RevocationParts): GuardingHandler<"revokeOAuthToken"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const isClient = authenticatesClient(authorization, body);
+    const client = isClient ? await authenticateClient({ authorization, parameters: body }) : undefined;
+    await revokePresented(body.token, client?.id);
     return { status: 200 };
-  };
+  },
+});
 
 export const getServerMetadata =
   (parts: MetadataParts): Handler<"getServerMetadata"> =>

@@ -14,14 +14,16 @@ export type MetadataParts = {
   hasDocumentation: boolean;
 };
 
+const confidentialMethods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+
 /** Lists only what is true: clients configure themselves by it. */
 export const serverMetadata = (parts: MetadataParts): components["schemas"]["ServerMetadata"] => ({
   issuer: parts.issuer,
   jwks_uri: `${parts.issuer}/.well-known/jwks.json`,
   introspection_endpoint: `${parts.issuer}/oauth/introspect`,
-  introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
+  introspection_endpoint_auth_methods_supported: [...confidentialMethods, "Bearer"],
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
-  revocation_endpoint_auth_methods_supported: ["none"],
+  revocation_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
   end_session_endpoint: `${parts.issuer}/oauth/sign-out`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
@@ -29,7 +31,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   response_types_supported: [],
   grant_types_supported: [...parts.grantTypes],
   token_endpoint: `${parts.issuer}/oauth/token`,
-  token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+  token_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   token_endpoint_auth_signing_alg_values_supported: [...assertionAlgorithms],
   subject_types_supported: ["public"],
   // While the algorithm changes, the keys of both are published.

@@ -56,7 +56,7 @@ export type NavigationHandler<Id extends OperationId> = {
 export type Handlers = {
   [Id in OperationId]:
     | Handler<Id>
-    | (true extends IsOptional<Id> | IsOpen<Id> ? GuardingHandler<Id> : never)
+    | (true extends IsOptional<Id> | IsOpen<Id> | IsFor<Id, "clientAuth"> ? GuardingHandler<Id> : never)
     | ([SchemeOf<Id>] extends [never] ? NavigationHandler<Id> : never);
 };
 
@@ -73,6 +73,7 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
       | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
       | ("clientAuth" extends SchemeOf<Id> ? ClientPrincipal : never)
       | (IsOptional<Id> extends true ? undefined : never);
+type IsFor<Id extends OperationId, Name extends Scheme> = Name extends SchemeOf<Id> ? true : false;
 type IsOpen<Id extends OperationId> = [SchemeOf<Id>] extends [never] ? true : false;
 /** The requirement `{}`: the operation also serves requests without credentials. */
 type IsOptional<Id extends OperationId> = true extends (

@@ -19,7 +19,7 @@ import type { CredentialsForm } from "./pages.ts";
 import { texts } from "./texts.ts";
 
 export type FormParts = {
-  browserSessions: Pick<BrowserSessions, "create">;
+  browserSessions: Pick<BrowserSessions, "create" | "find">;
   users: Pick<Users, "signIn">;
   authorizations: Pick<Authorizations, "open">;
   clients: Pick<Clients, "find">;
@@ -34,15 +34,18 @@ export type SentContinuation = { authorization?: string; user_code?: string; tok
  * @throws {Problem} `invalid-request` if the authorization request is not this browser's, or has expired
  */
 export async function openForm(
-  { authorizations, clients }: FormParts,
+  { authorizations, clients, browserSessions }: FormParts,
   { authorization, user_code: userCode }: SentContinuation,
   cookies: PageCookies,
 ): Promise<{ form: CredentialsForm; secret: string }> {
   const secret = browserSecret(cookies);
-  if (authorization === undefined) return { form: { state: { userCode, token: formToken(secret) } }, secret };
+  const session = await browserSessions.find(cookies?.[sessionCookieName]);
+  const signedInAs = session?.username;
+  if (authorization === undefined)
+    return { form: { state: { userCode, token: formToken(secret) }, signedInAs }, secret };
   const { clientId, redirectUri, loginHint } = await authorizations.open(authorization, { cookie: secret });
   const client = await clients.find(clientId);
-  const shown = { username: loginHint, client: client?.name, formTarget: formTarget(redirectUri) };
+  const shown = { signedInAs, username: loginHint, client: client?.name, formTarget: formTarget(redirectUri) };
   return { form: { state: { authorization }, ...shown }, secret };
 }
 

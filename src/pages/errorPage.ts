@@ -14,7 +14,8 @@ export const renderError =
     const { title, text } = isExpired ? texts.expired : textsOf(problem);
     const { rateLimit, status, slug } = problem;
     const remaining = rateLimit && texts.retryAfter(rateLimit.retryAfterSeconds);
-    const faults = errors.map((error) => html`<li>${partOf(error)} ${error.detail}</li>\n`);
+    // People cannot do anything about the parts of a request that has expired.
+    const faults = isExpired ? [] : errors.map((error) => html`<li>${partOf(error)} ${error.detail}</li>\n`);
     return layout({
       title,
       problem: slug,

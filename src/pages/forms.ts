@@ -83,8 +83,8 @@ export function codeField(value: string | undefined, error: FormError | undefine
 
 /** Whether the cursor is put into a field: the first one that the user has to fill in. */
 function isFirst(field: Field, username: string | undefined, error: FormError | undefined): boolean {
-  const first = username === undefined || error?.fields[0] === "username" ? "username" : "password";
-  return field === first;
+  const isUsernameRight = username !== undefined && (error?.fields.includes("password") ?? true);
+  return field === (isUsernameRight ? "password" : "username");
 }
 
 const focusIf = (isFirst: boolean): Html | undefined => (isFirst ? html` autofocus` : undefined);

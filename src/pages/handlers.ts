@@ -36,8 +36,6 @@ export type PageParts = FormParts & {
   users: Pick<Users, "register">;
   authorizations: Pick<Authorizations, "proceed" | "decide">;
   readSignOutRequest: ReadSignOutRequest;
-  /** The audience of this service. */
-  issuer: string;
   /** Whether people can register on the page. */
   isPageRegistrationOpen: boolean;
 };
@@ -94,7 +92,7 @@ export const getConsentPage =
     const next = await parts.authorizations.proceed(request, session && signedInUser(session));
     if (next.kind === "redirect") return seeOther(next.uri);
     if (next.kind === "sign-in" || !session) return seeOther(locationOf("sign-in", { authorization }));
-    const question = shown(parts.issuer, request, next.question);
+    const question = shown(request, next.question);
     const { username } = session;
     return { status: 200, ...parts.pages.consentPage({ ...question, username, state: { authorization } }) };
   };
@@ -139,11 +137,10 @@ export const signOut =
   };
 
 /** What the consent page shows. */
-function shown(issuer: string, { redirectUri }: AuthorizationRequest, { client, access, scopes }: Question) {
+function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
   // A native application has no host: then its scheme is shown.
   const { host, protocol } = new URL(redirectUri);
-  const audience = access.audience === issuer ? undefined : access.audience;
-  return { client, scopes, audience, host: host || protocol, formTarget: formTarget(redirectUri) };
+  return { client, scopes, api: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */

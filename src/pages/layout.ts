@@ -48,7 +48,7 @@ ${problem && html`<meta name="problem" content="${problem}">\n`}<title>${shownTi
       "default-src 'none'",
       `style-src 'sha256-${styleHash}'`,
       `img-src ${images}`,
-      `form-action 'self'${formTarget === undefined ? "" : ` ${formTarget}`}`,
+      `form-action 'self'${formTarget === undefined ? "" : sourceOf(formTarget)}`,
       "frame-ancestors 'none'",
       "base-uri 'none'",
     ];
@@ -65,6 +65,15 @@ ${main}
 `;
     return { headers: { "Content-Security-Policy": policy.join("; ") }, body: page.markup + style + rest.markup };
   };
+}
+
+/**
+ * A source of a Content-Security-Policy. Browsers apply `form-action` to the redirects that follow a form as well. A policy cannot name
+ * an IPv6 address, so that its scheme is allowed instead.
+ */
+function sourceOf(target: string): string {
+  const source = target.replace(/\/\/\[.*/, "");
+  return /^[a-z][a-z0-9+.-]*:(\/\/[a-z0-9.-]+(:[0-9]+)?)?$/i.test(source) ? ` ${source}` : "";
 }
 
 /** The browser's own widgets follow `color-scheme`. Text has the contrast of WCAG AA in both schemes, for every `color`. */
@@ -87,7 +96,7 @@ main {
 h1 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.25; }
 p, ul { margin: .5rem 0; }
 ul { padding-left: 1.25rem; }
-form { margin: 1.25rem 0 0; }
+form { margin: 1.25rem 0 1rem; }
 label { display: block; margin-top: 1rem; font-weight: 600; }
 input {
   display: block; width: 100%; margin-top: .25rem; padding: .6rem .75rem; font: inherit;

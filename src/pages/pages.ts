@@ -22,6 +22,8 @@ export type CredentialsForm = {
   error?: FormError | undefined;
   /** The name of the application that the user came from. */
   client?: string | undefined;
+  /** Who is signed in already. Another user may sign in, or the same one again. */
+  signedInAs?: string | undefined;
   /** What the form may redirect to at last: the client. */
   formTarget?: string | undefined;
 };
@@ -30,8 +32,8 @@ export type CredentialsForm = {
 export type AccessRequest = {
   client: { name: string; policyUri?: string | null; tosUri?: string | null };
   scopes: readonly { description: string }[];
-  /** The API that the access is for; `undefined` for this service. */
-  audience?: string | undefined;
+  /** The name of the API that the access is for; `undefined` for this service. */
+  api?: string | undefined;
   username: string;
 };
 
@@ -41,7 +43,7 @@ export function createPages(settings: PageSettings & { isRegistrationOpen: boole
   const layout = createLayout(settings);
   const { signIn, signUp, consent, device, signOut } = texts;
 
-  function signInPage({ state, username, error, client, formTarget }: CredentialsForm): Page {
+  function signInPage({ state, username, error, formTarget, ...reason }: CredentialsForm): Page {
     const fields = html`${usernameField(username, error)}
 ${passwordField("current-password", username, error)}
 <button>${signIn.submit}</button>`;
@@ -49,12 +51,12 @@ ${passwordField("current-password", username, error)}
       title: signIn.title,
       formTarget,
       problem: error?.problem,
-      main: html`${purpose(client)}${form("sign-in", state, fields, error)}
+      main: html`${purpose(reason)}${form("sign-in", state, fields, error)}
 ${settings.isRegistrationOpen ? links(linkTo("sign-up", state, signIn.toSignUp)) : undefined}`,
     });
   }
 
-  function signUpPage({ state, username, error, client, formTarget }: CredentialsForm): Page {
+  function signUpPage({ state, username, error, formTarget, ...reason }: CredentialsForm): Page {
     const fields = html`${usernameField(username, error)}
 ${passwordField("new-password", username, error)}
 <button>${signUp.submit}</button>`;
@@ -62,7 +64,7 @@ ${passwordField("new-password", username, error)}
       title: signUp.title,
       formTarget,
       problem: error?.problem,
-      main: html`${purpose(client)}${form("sign-up", state, fields, error)}
+      main: html`${purpose(reason)}${form("sign-up", state, fields, error)}
 ${links(linkTo("sign-in", state, signUp.toSignIn))}`,
     });
   }
@@ -144,21 +146,23 @@ ${form("sign-out", state, html`<button>${signOut.submit}</button>`)}`,
   };
 }
 
-const purpose = (client: string | undefined): Html | undefined =>
-  client === undefined ? undefined : html`<p>${texts.signIn.to(client)}</p>\n`;
+function purpose({ client, signedInAs }: Pick<CredentialsForm, "client" | "signedInAs">): Html {
+  const shown = [client && texts.signIn.to(client), signedInAs && texts.signedInAs(signedInAs)];
+  return html`${shown.flatMap((text) => (text ? [html`<p>${text}</p>\n`] : []))}`;
+}
 
 const links = (content: Html): Html => html`<p class="links">${content}</p>`;
 
 const signedIn = (username: string, state: Continuation): Html =>
   html`<p class="links faint">${texts.signedInAs(username)} ${linkTo("sign-in", state, texts.otherAccount)}</p>`;
 
-function access({ scopes, audience }: AccessRequest): Html {
+function access({ scopes, api }: AccessRequest): Html {
   const { consent } = texts;
   const items = scopes.map(({ description }) => html`<li>${description}</li>\n`);
   return html`${
     items.length > 0 ? html`<p>${consent.scopes}</p>\n<ul>\n${items}</ul>` : html`<p>${consent.noScopes}</p>`
   }
-${audience === undefined ? undefined : html`<p class="faint">${consent.audience(audience)}</p>`}`;
+${api === undefined ? undefined : html`<p class="faint">${consent.api(api)}</p>`}`;
 }
 
 /** Only `https` links, which cannot run scripts. */

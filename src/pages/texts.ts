@@ -37,7 +37,7 @@ export const texts = {
     asks: (client: string, host: string) => `${client} at ${host} asks for access to your account.`,
     scopes: "It will be able to:",
     noScopes: "It will learn that you have an account, and your user id.",
-    audience: (audience: string) => `The access is for ${audience}.`,
+    api: (api: string) => `This is for ${api}.`,
     allow: "Allow",
     deny: "Deny",
     revocable: "You can end this access at any time.",

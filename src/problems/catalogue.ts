@@ -1,6 +1,6 @@
 /** Every problem (RFC 9457) and its page. The code does not compile if the catalogue and the enum in the contract differ. */
 import type { components } from "../../generated/openapi.ts";
-import { oauthProblems, type ProblemEntry } from "./oauthProblems.ts";
+import { oauthProblems } from "./oauthProblems.ts";
 
 export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer Type
   ? Type extends `/problems/${infer Slug}`
@@ -8,7 +8,16 @@ export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer
     : never
   : never;
 
+export type ProblemEntry = {
+  status: number;
+  title: string;
+  /** What the problem means and what to do about it, on its page. */
+  meaning: string;
+  remedy: string;
+};
+
 export const problems = {
+  ...oauthProblems,
   "invalid-request": {
     status: 400,
     title: "The request is not valid",
@@ -16,7 +25,6 @@ export const problems = {
     remedy:
       "Correct what errors lists: each entry names a part of the request and says what is wrong. Repeating the same request fails again.",
   },
-  ...oauthProblems,
   "authentication-required": {
     status: 401,
     title: "Credentials are required",

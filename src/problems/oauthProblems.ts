@@ -1,13 +1,4 @@
-/** The problems of the endpoints of OAuth, which are part of the catalogue. oauthErrors.ts has their error codes. */
-
-export type ProblemEntry = {
-  status: number;
-  title: string;
-  /** What the problem means and what to do about it, on its page. */
-  meaning: string;
-  remedy: string;
-};
-
+/** The problems of OAuth alone, and their pages. oauthErrors.ts has their codes. */
 export const oauthProblems = {
   "invalid-scope": {
     status: 400,
@@ -38,17 +29,17 @@ export const oauthProblems = {
       "The authorization code or refresh token is unknown, expired, revoked, was used before, or was issued to another client, or the code verifier or redirect URI does not belong to the code.",
     remedy: "Let the user sign in again. Use each code and each refresh token once.",
   },
-  "unauthorized-client": {
-    status: 400,
-    title: "The client may not use this grant",
-    meaning: "The client is not registered for this grant type.",
-    remedy: "Add the grant type to the client, or use another client.",
-  },
   "unsupported-grant-type": {
     status: 400,
     title: "The grant type is not supported",
     meaning: "The service has no grant of this type.",
     remedy: "Use one of grant_types_supported in /.well-known/oauth-authorization-server.",
+  },
+  "unauthorized-client": {
+    status: 400,
+    title: "The client may not use this grant",
+    meaning: "The client is not registered for this grant type.",
+    remedy: "Add the grant type to the client, or use another client.",
   },
   "authorization-pending": {
     status: 400,
@@ -74,4 +65,4 @@ export const oauthProblems = {
     meaning: "The user does not allow what the client has asked for.",
     remedy: "Ask the user whether to try again, with fewer scopes if they are not needed.",
   },
-} as const satisfies Record<string, ProblemEntry>;
+} as const;

@@ -3,7 +3,7 @@ import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import { type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
+import { type ClientId, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -202,12 +202,14 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
 
   /**
    * Ends the session of a refresh token. The token may have been used: its holder could end the session by using it again.
+   * @param by the client that ends it. Nothing happens to the session of another one
    * @returns whether a session was ended
    */
-  async function endByRefreshToken(text: string): Promise<boolean> {
+  async function endByRefreshToken(text: string, by?: ClientId): Promise<boolean> {
     const token = parseToken(text);
     const state = token && (await store.find(token.sessionId, token.generation));
     if (!token || !state || !secrets.isGenuine(token, state.seed)) return false;
+    if (by !== undefined && state.clientId !== by) return false;
     return end(state.userId, token.sessionId);
   }
 

@@ -775,7 +775,7 @@ export interface paths {
         put?: never;
         /**
          * Verify a token
-         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. A registered client authenticates as at `POST /oauth/token`, and needs the scope `tokens:introspect`. The service does not add audit events for tokens that are not valid.
          */
         post: operations["introspectToken"];
         delete?: never;
@@ -795,7 +795,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required, and client authentication is ignored. The response is the same for a text that is no valid token.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is no valid token, and for a token of another client.
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
@@ -2442,6 +2442,10 @@ export interface components {
         IntrospectionRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
             /**
              * @description A cursor of `GET /api/revocations`. The response is at least as recent as the entries up to this cursor, whichever instance responds.
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
@@ -2454,6 +2458,10 @@ export interface components {
         RevocationRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
         } & {
             [key: string]: unknown;
         };
@@ -3941,7 +3949,7 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
                 };
             };
         };
@@ -6366,10 +6374,12 @@ export interface operations {
         responses: {
             200: components["responses"]["Done"];
             400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthClientRefused"];
             403: components["responses"]["OAuthCrossSiteRequest"];
             408: components["responses"]["OAuthRequestTimeout"];
             413: components["responses"]["OAuthPayloadTooLarge"];
             415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
         };
