@@ -80,7 +80,7 @@ async function confirmPage(
   return pages.deviceConfirmPage({
     client,
     scopes: described.scopes,
-    apiName: audience === issuer ? undefined : (described.apiName ?? audience),
+    api: audience === issuer ? undefined : (described.apiName ?? audience),
     username,
     state: { token, userCode: formatUserCode(parseUserCode(userCode) ?? userCode) },
   });
