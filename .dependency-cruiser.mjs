@@ -8,7 +8,7 @@ const layers = {
   process: "^src/process/",
   app: "^src/(app|operations|authenticator|warmUp)\\.ts$",
   domain:
-    "^src/(access|apiKeys|clients|forwardAuth|users|sessions|tokens|passwords|throttling|revocations|audit|unicode|oauth|resource|documentation|health)/",
+    "^src/(access|apiKeys|clients|forwardAuth|users|sessions|tokens|passwords|throttling|revocations|audit|unicode|oauth|pages|resource|documentation|health)/",
   openapi: "^src/openapi/",
   infrastructure: "^src/(http|database|observability)/",
   base: "^src/((requestContext|principal|identifiers|networks|errors)\\.ts$|problems/|config/|lib/)",

@@ -508,6 +508,98 @@ export interface paths {
         patch: operations["updateApi"];
         trace?: never;
     };
+    "/api/clients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List clients
+         * @description Returns the clients in the order of their ids, which is that of their registration.
+         */
+        get: operations["listClients"];
+        put?: never;
+        /**
+         * Register a client
+         * @description Registers a program that gets tokens by OAuth. A confidential client gets a secret, unless it has keys (`private_key_jwt`). Only this response contains the secret. A public client, such as an app on a phone, has none. No caller can give a client a scope that the caller does not have.
+         */
+        post: operations["createClient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients/{client_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a client
+         * @description Returns a client, and when each of its secrets was last used.
+         */
+        get: operations["getClient"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a client
+         * @description Deletes a client, and all that users have allowed it. Its tokens and sessions are revoked. Requires all scopes of the client.
+         */
+        delete: operations["deleteClient"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a client
+         * @description Changes the members that the body contains. A list replaces the whole list. If the client loses a scope, an audience or a grant type, its tokens are revoked. Requires all scopes of the client, before and after the change.
+         */
+        patch: operations["updateClient"];
+        trace?: never;
+    };
+    "/api/clients/{client_id}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add a client secret
+         * @description Adds a second secret, so that one can replace the other without an interruption. Both are accepted until one is deleted. Only this response contains the secret. Requires all scopes of the client.
+         */
+        post: operations["createClientSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/clients/{client_id}/secrets/{secret_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a client secret
+         * @description Deletes a secret, which is no longer accepted. The tokens that the client got with it stay valid until they expire. Requires all scopes of the client.
+         */
+        delete: operations["deleteClientSecret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/forward-auth": {
         parameters: {
             query?: never;
@@ -577,11 +669,95 @@ export interface paths {
         };
         /**
          * Get the server metadata
-         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3).
          */
         get: operations["getServerMetadata"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the OpenID configuration
+         * @description Returns the same document as `/.well-known/oauth-authorization-server`, for clients of OpenID Connect (Discovery, section 4). If `PUBLIC_URL` has a path, clients request it below that path.
+         */
+        get: operations["getOpenidConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get tokens as a client
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         */
+        post: operations["issueOAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device-authorization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start the authorization of a device
+         * @description Begins the device flow (RFC 8628), for programs without a browser. The program shows `verification_uri` and `user_code`. Meanwhile it sends `device_code` to `POST /oauth/token` every `interval` seconds, with the grant type `urn:ietf:params:oauth:grant-type:device_code`, until the user has decided. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. The number of requests from a network is limited by `THROTTLE_ADDRESS`.
+         */
+        post: operations["startDeviceAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/userinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the user of an access token
+         * @description Returns the claims about the user that the scopes of the token allow (OpenID Connect Core, section 5.3): `sub` with `openid`, which is required, and `preferred_username` with `profile`.
+         */
+        get: operations["getUserinfo"];
+        put?: never;
+        /**
+         * Get the user of an access token, by POST
+         * @description Returns the same as `GET`. The token must be in the `Authorization` header. A body is ignored: OAuth 2.1 discourages tokens in bodies.
+         */
+        post: operations["postUserinfo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -599,9 +775,29 @@ export interface paths {
         put?: never;
         /**
          * Verify a token
-         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. A registered client authenticates as at `POST /oauth/token`, and needs the scope `tokens:introspect`. The service does not add audit events for tokens that are not valid.
          */
         post: operations["introspectToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register this program as a client
+         * @description Dynamic registration (RFC 7591), if `CLIENT_REGISTRATION` is on. Otherwise it returns a 404. Unknown members are ignored. Such a client never acts without a user, and users are asked for their consent. Scopes and grant types that it cannot have are left out. Without `token_endpoint_auth_method`, the client gets a secret. Only this response contains it.
+         */
+        post: operations["registerClient"];
         delete?: never;
         options?: never;
         head?: never;
@@ -619,9 +815,217 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required, and client authentication is ignored. The response is the same for a text that is no valid token.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is no valid token, and for a token of another client.
          */
         post: operations["revokeOAuthToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask a user for authorization
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         */
+        get: operations["authorize"];
+        put?: never;
+        /**
+         * Ask a user for authorization by a form
+         * @description Like `GET /oauth/authorize`, for clients that send the browser here with a form. A page of any origin may do so, because it changes nothing: the browser continues with the GET.
+         */
+        post: operations["submitAuthorizationRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/authorizations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what a client asks for
+         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a token that was issued for it.
+         */
+        get: operations["getAuthorization"];
+        put?: never;
+        /**
+         * Allow or deny what a client asks for
+         * @description Decides about what `GET /api/authorizations/{id}` has returned to the same user. A request is decided once: of concurrent different decisions, one succeeds. The same decision may be repeated until the client has used the code. Send the browser to `redirect_uri`. Credentials that are limited to scopes cannot allow others.
+         */
+        post: operations["decideAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what clients are allowed
+         * @description Returns what the current user has allowed clients, newest first.
+         */
+        get: operations["listGrants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/grants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw what a client is allowed
+         * @description Ends the sessions of the client for this user and audience, and revokes their tokens and codes. This instance rejects them immediately, every other instance within a second. The client has to ask again.
+         */
+        delete: operations["deleteGrant"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the sign-in page
+         * @description A page for browsers, without scripts. `GET /oauth/authorize` and the device page redirect to it. It is shown to a user who is signed in as well, so that another user can sign in.
+         */
+        get: operations["getSignInPage"];
+        put?: never;
+        /**
+         * Sign in with a form
+         * @description Starts a session of the browser, with a new cookie, and ends its previous one. Then continues with the authorization request, or with the device. A wrong password returns the form again, with a 400: for a 401, browsers open a dialog.
+         */
+        post: operations["signIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the registration page
+         * @description A page for browsers, without scripts. Returns a 404 unless `PAGES_REGISTRATION` is on.
+         */
+        get: operations["getSignUpPage"];
+        put?: never;
+        /**
+         * Register with a form
+         * @description Registers a user as `POST /api/users` does, and signs in. A name that is taken and a password that is not accepted return the form again, with a 400. Returns a 404 unless `PAGES_REGISTRATION` is on.
+         */
+        post: operations["signUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the consent page
+         * @description Shows what a client asks for, to the user who is signed in. Redirects to the sign-in page without such a user, and to the client if the user need not be asked.
+         */
+        get: operations["getConsentPage"];
+        put?: never;
+        /**
+         * Allow or deny a client
+         * @description Decides about an authorization request, once, and redirects to the client: with a code, or with the error `access_denied`. Without a session, redirects to the sign-in page.
+         */
+        post: operations["decideConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the page for device codes
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         */
+        get: operations["getDevicePage"];
+        put?: never;
+        /**
+         * Look up, allow or deny a device
+         * @description Without `decision`, shows what the device asks for. With it, allows or denies that, once, as the user of the browser's session. A wrong code returns the form again, with a 400. Wrong codes are limited for each network (`THROTTLE_ADDRESS`) and each user (`THROTTLE_ACCOUNT`). Redirects to the sign-in page without a session.
+         */
+        post: operations["decideDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the sign-out page
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected.
+         */
+        get: operations["getSignOutPage"];
+        put?: never;
+        /**
+         * Sign out with a form
+         * @description Ends the session of the browser and deletes its cookie.
+         */
+        post: operations["signOut"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1019,6 +1423,11 @@ export interface components {
              */
             scope: string | null;
             /**
+             * @description The registered client that the user has allowed to act. Null for the user's own session.
+             * @example null
+             */
+            client_id: string | null;
+            /**
              * @description Whether this request's token belongs to this session.
              * @example true
              */
@@ -1043,6 +1452,409 @@ export interface components {
         SessionRequest: {
             audience?: components["schemas"]["Audience"];
             scope?: components["schemas"]["ScopeList"];
+        };
+        /**
+         * @description The id of a client. Either given at its registration, or the URL of a document about the client.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        ClientId: string;
+        /**
+         * @description A name for people.
+         * @example Nightly report
+         */
+        ClientName: string;
+        /**
+         * @description How the client authenticates (RFC 7591, section 2). `none`: a public client. `client_secret_basic` also allows the secret in the body. `private_key_jwt` requires `jwks` or `jwks_uri`.
+         * @example client_secret_basic
+         * @enum {string}
+         */
+        ClientAuthenticationMethod: "none" | "client_secret_basic" | "private_key_jwt";
+        /**
+         * @description How the client gets tokens. `client_credentials`: for itself, which a public client cannot. `authorization_code` requires a redirect URI. `refresh_token` requires `authorization_code` or the device code.
+         * @example [
+         *       "client_credentials"
+         *     ]
+         */
+        GrantTypes: ("authorization_code" | "client_credentials" | "refresh_token" | "urn:ietf:params:oauth:grant-type:device_code")[];
+        /**
+         * @description Where a browser may be sent with the result of an authorization. Compared exactly, except for the port of `http://127.0.0.1` and `http://[::1]`. Either `https`, or `http` for a loopback address, or a private-use scheme with a dot (RFC 8252, section 7.1). Without a fragment, user information and wildcards.
+         * @example [
+         *       "https://app.example/callback"
+         *     ]
+         */
+        RedirectUris: components["schemas"]["RedirectUri"][];
+        /**
+         * @description Where a browser may be sent after the user signed out. As `redirect_uris`.
+         * @example [
+         *       "https://app.example/"
+         *     ]
+         */
+        PostLogoutRedirectUris: components["schemas"]["RedirectUri"][];
+        /**
+         * @description A URI in printable ASCII characters.
+         * @example https://app.example/callback
+         */
+        RedirectUri: string;
+        /**
+         * @description The scopes that the client may ask for, each once. Of this service, or of an API.
+         * @example [
+         *       "users:read"
+         *     ]
+         */
+        ClientScopes: components["schemas"]["ScopeName"][];
+        /**
+         * @description The registered APIs that the client may get tokens for, besides this service.
+         * @example [
+         *       "https://orders.example/v1"
+         *     ]
+         */
+        ClientAudiences: components["schemas"]["Audience"][];
+        /**
+         * @description An `https` URL that is shown to users.
+         * @example https://app.example/about
+         */
+        ClientLink: string | null;
+        /**
+         * @description An `https` URL of the client's public keys, for `private_key_jwt`.
+         * @example null
+         */
+        ClientKeysUri: string | null;
+        /**
+         * @description The client's public keys, for `private_key_jwt` (RFC 7517).
+         * @example null
+         */
+        ClientKeys: {
+            /** @description The keys. `kid` is required if several keys have the same algorithm. */
+            keys: components["schemas"]["ClientKey"][];
+        } | null;
+        /** @description A public key for `ES256`, `EdDSA`, `RS256` or `PS256`. A private key is rejected. */
+        ClientKey: {
+            /**
+             * @description Key type.
+             * @example EC
+             * @enum {string}
+             */
+            kty: "EC" | "OKP" | "RSA";
+            /**
+             * @description The signature algorithm. By default that of the key type; RS256 and PS256 for RSA.
+             * @example ES256
+             * @enum {string}
+             */
+            alg?: "ES256" | "EdDSA" | "RS256" | "PS256";
+            /**
+             * @description The use of the key.
+             * @example sig
+             * @constant
+             */
+            use?: "sig";
+            /**
+             * @description The key's id.
+             * @example report-2026
+             */
+            kid?: string;
+            /**
+             * @description What the key may be used for.
+             * @example [
+             *       "verify"
+             *     ]
+             */
+            key_ops?: "verify"[];
+            /**
+             * @description Written by browsers. Has no effect.
+             * @example true
+             */
+            ext?: boolean;
+            /**
+             * @description The curve.
+             * @example P-256
+             * @enum {string}
+             */
+            crv?: "P-256" | "Ed25519";
+            /**
+             * @description The x coordinate or the public key.
+             * @example MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4
+             */
+            x?: string;
+            /**
+             * @description The y coordinate.
+             * @example 4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM
+             */
+            y?: string;
+            /**
+             * @description The modulus. At least 2048 bits.
+             * @example w36nfJr2a_GL_Ry-dP_b49Pxu47_UE1x4n7E-EPwBJsHwRVGVmZEOuKBnS66oV0WtDK1ewwmf7NIZHGMcU8erz72J7o6bxSGNKY1QG1W-anqnTvYSCpZs2uqPUUnnaXAknLkA8ks-Xcwf1pZeLbhfju2hMRnV8uZKuw1wb_cwefPdGhM8nJkGR5v7XXV4N-TYVkKRZBYOmn-l3rOyFn66fBMlnc2XXLlG2XsP5mtEawaXtAFmNlA_ZI7RBKW2ZLnaThVbevIWat1bPvt8Q1R9DU2tIRR0JnlS5WNrEAQvspGaw-R7oaTTP8N3tXX0S-4jVcGkB11RmZ4h5tN7rBrew
+             */
+            n?: string;
+            /**
+             * @description The exponent.
+             * @example AQAB
+             */
+            e?: string;
+        };
+        /** @description The client to register. */
+        NewClient: {
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public?: boolean;
+            token_endpoint_auth_method?: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            redirect_uris?: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris?: components["schemas"]["PostLogoutRedirectUris"];
+            scopes?: components["schemas"]["ClientScopes"];
+            audiences?: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party?: boolean;
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
+        /** @description What to change. Whether the client is public, and how it authenticates, cannot be changed. */
+        ClientChange: {
+            name?: components["schemas"]["ClientName"];
+            grant_types?: components["schemas"]["GrantTypes"];
+            redirect_uris?: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris?: components["schemas"]["PostLogoutRedirectUris"];
+            scopes?: components["schemas"]["ClientScopes"];
+            audiences?: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party?: boolean;
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
+        /** @description A program that gets tokens by OAuth. */
+        Client: {
+            client_id: components["schemas"]["ClientId"];
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public: boolean;
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @example administrator
+             * @enum {string}
+             */
+            registration: "administrator" | "dynamic" | "metadata-document";
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            scopes: components["schemas"]["ClientScopes"];
+            audiences: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party: boolean;
+            jwks: components["schemas"]["ClientKeys"];
+            jwks_uri: components["schemas"]["ClientKeysUri"];
+            logo_uri: components["schemas"]["ClientLink"];
+            client_uri: components["schemas"]["ClientLink"];
+            policy_uri: components["schemas"]["ClientLink"];
+            tos_uri: components["schemas"]["ClientLink"];
+            /** @description The secrets with which the client is accepted, the newest first. */
+            secrets: components["schemas"]["ClientSecret"][];
+            /**
+             * Format: date-time
+             * @description When the client was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the client was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description A new client, with its secret, which no other response contains. */
+        CreatedClient: {
+            client_id: components["schemas"]["ClientId"];
+            client_secret?: components["schemas"]["ClientSecretText"];
+            name: components["schemas"]["ClientName"];
+            /**
+             * @description Whether the client cannot keep a secret, such as an app on a phone or a script in a browser.
+             * @example false
+             */
+            public: boolean;
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @example administrator
+             * @enum {string}
+             */
+            registration: "administrator" | "dynamic" | "metadata-document";
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            scopes: components["schemas"]["ClientScopes"];
+            audiences: components["schemas"]["ClientAudiences"];
+            /**
+             * @description Whether users are not asked for their consent. For your own programs only.
+             * @example false
+             */
+            first_party: boolean;
+            jwks: components["schemas"]["ClientKeys"];
+            jwks_uri: components["schemas"]["ClientKeysUri"];
+            logo_uri: components["schemas"]["ClientLink"];
+            client_uri: components["schemas"]["ClientLink"];
+            policy_uri: components["schemas"]["ClientLink"];
+            tos_uri: components["schemas"]["ClientLink"];
+            /** @description The secrets with which the client is accepted, the newest first. */
+            secrets: components["schemas"]["ClientSecret"][];
+            /**
+             * Format: date-time
+             * @description When the client was registered.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the client was last changed.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description What a program says about itself (RFC 7591, section 2). Other members are ignored. */
+        ClientMetadata: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            client_name?: string;
+            redirect_uris?: components["schemas"]["RedirectUris"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client that registered itself (RFC 7591, section 3.2.1). What it does not have is absent. */
+        ClientRegistration: {
+            client_id: components["schemas"]["ClientId"];
+            /**
+             * @description When the client was registered. Seconds since 1970.
+             * @example 1795426200
+             */
+            client_id_issued_at: number;
+            client_secret?: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The secret does not expire.
+             * @example 0
+             * @constant
+             */
+            client_secret_expires_at?: 0;
+            client_name: components["schemas"]["ClientName"];
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description What the authorization endpoint may return.
+             * @example [
+             *       "code"
+             *     ]
+             */
+            response_types: "code"[];
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            scope: components["schemas"]["ScopeList"];
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
+        /**
+         * @description The secret of a client, `lks_` and 49 characters. Its last six are a checksum, so that secret scanners recognize it.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        ClientSecretText: string;
+        /** @description A secret of a client. */
+        ClientSecret: {
+            /**
+             * Format: uuid
+             * @description The secret's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+             */
+            id: string;
+            /**
+             * @description The last four characters of the secret.
+             * @example wvvG
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A new secret, which no other response contains. */
+        CreatedClientSecret: {
+            /**
+             * Format: uuid
+             * @description The secret's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+             */
+            id: string;
+            client_secret: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The last four characters of the secret.
+             * @example wvvG
+             */
+            last_four: string;
+            /**
+             * Format: date-time
+             * @description When the secret was created.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the secret was last accepted, to the minute. It appears here up to two minutes later. Null if it was never used.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            last_used_at: string | null;
+            /**
+             * @description The network of that use. An IPv4 address, or the /64 network of an IPv6 address.
+             * @example 192.0.2.7
+             */
+            last_used_network: string | null;
+        };
+        /** @description A page of clients. */
+        ClientPage: {
+            /** @description The clients. */
+            clients: components["schemas"]["Client"][];
+            /**
+             * @description The value of `after` for the next page. Null if this page is the last.
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * @description The name of a role.
@@ -1445,6 +2257,23 @@ export interface components {
             issuer: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/authorize`.
+             * @example https://auth.example/oauth/authorize
+             */
+            authorization_endpoint: string;
+            /**
+             * @description Authorization responses contain `iss` (RFC 9207).
+             * @example true
+             */
+            authorization_response_iss_parameter_supported: boolean;
+            /** @description The methods of PKCE (RFC 7636). */
+            code_challenge_methods_supported: string[];
+            /** @description How authorization responses are returned. */
+            response_modes_supported: string[];
+            /** @description The values of `prompt`. */
+            prompt_values_supported: string[];
+            /**
+             * Format: uri
              * @description The URL of `GET /.well-known/jwks.json`.
              * @example https://auth.example/.well-known/jwks.json
              */
@@ -1467,10 +2296,70 @@ export interface components {
             revocation_endpoint_auth_methods_supported: string[];
             /** @description The scopes of this service. Those of registered APIs are not listed. */
             scopes_supported: string[];
-            /** @description Empty, because there is no authorization endpoint. */
+            /** @description What `GET /oauth/authorize` returns. */
             response_types_supported: string[];
-            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/token`.
+             * @example https://auth.example/oauth/token
+             */
+            token_endpoint: string;
+            /** @description How clients authenticate at the token endpoint. */
+            token_endpoint_auth_methods_supported: string[];
+            /** @description The algorithms of client assertions. */
+            token_endpoint_auth_signing_alg_values_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/device-authorization`.
+             * @example https://auth.example/oauth/device-authorization
+             */
+            device_authorization_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/sign-out`.
+             * @example https://auth.example/oauth/sign-out
+             */
+            end_session_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/userinfo`.
+             * @example https://auth.example/oauth/userinfo
+             */
+            userinfo_endpoint: string;
+            /** @description All clients see the same `sub` of a user. */
+            subject_types_supported: string[];
+            /** @description The algorithms of the published signing keys. `SIGNING_ALG` selects one. */
+            id_token_signing_alg_values_supported: string[];
+            /** @description The claims of ID tokens and of `/oauth/userinfo`. */
+            claims_supported: string[];
+            /**
+             * @description The scopes decide about claims.
+             * @example false
+             */
+            claims_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/register`. Absent if `CLIENT_REGISTRATION` is off.
+             * @example https://auth.example/oauth/register
+             */
+            registration_endpoint?: string;
+            /**
+             * @description Whether a client id can be the URL of a document. Absent if `CLIENT_ID_METADATA` is off.
+             * @example true
+             */
+            client_id_metadata_document_supported?: boolean;
             /**
              * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
@@ -1478,10 +2367,179 @@ export interface components {
              */
             service_documentation?: string;
         };
+        /** @description What a device asks for (RFC 8628, section 3.1). Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        DeviceAuthorizationRequest: {
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What a client exchanges for tokens. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        TokenRequest: {
+            /**
+             * @description `client_credentials`, `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example client_credentials
+             */
+            grant_type: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+            /**
+             * @description An authorization code. Required for `authorization_code`.
+             * @example SplxlOBeZQQYbYS6WxSbIA-SplxlOBeZQQYbYS6WxSb
+             */
+            code?: string;
+            /**
+             * @description The redirect URI of the authorization request. It may be left out, as in OAuth 2.1. If it is sent, it must be the same.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The secret whose SHA-256 digest the authorization request contained (RFC 7636). Required for `authorization_code`.
+             * @example dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+             */
+            code_verifier?: string;
+            /**
+             * @description A refresh token. Required for `refresh_token`.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description The code from `POST /oauth/device-authorization`. Required for `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The tokens of a client (RFC 6749, section 5.1). */
+        OAuthTokens: {
+            /**
+             * @description The access token, a JWT (RFC 9068).
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description The lifetime of the access token, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description What the client may do now, separated by spaces. Empty if it may do nothing.
+             * @example openid orders:read
+             */
+            scope: string;
+            /**
+             * @description The token for the next refresh, if the client has the grant `refresh_token`. It works once.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token?: string;
+        };
+        /**
+         * @description The id of the client. Required unless the credentials contain it.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        PresentedClientId: string;
+        /**
+         * @description The secret of the client, if it is not in the `Authorization` header.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        PresentedClientSecret: string;
+        /**
+         * @description A JWT that the client has signed (RFC 7523, section 2.2).
+         * @example eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+         */
+        ClientAssertion: string;
+        /**
+         * @description The kind of `client_assertion`: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+         * @example urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+         */
+        ClientAssertionType: string;
+        /**
+         * @description Scopes, separated by spaces. By default, all scopes of the client for the audience. What the user does not have is left out.
+         * @example openid orders:read
+         */
+        RequestedScope: string;
+        /**
+         * @description The audience of the access token (RFC 8707). By default, it follows from the scopes.
+         * @example https://orders.example/v1
+         */
+        RequestedResource: string;
+        /** @description The codes of a device (RFC 8628, section 3.2). */
+        DeviceAuthorization: {
+            /**
+             * @description The code that the device sends to the token endpoint. Keep it secret.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code: string;
+            /**
+             * @description The code that the user enters. Case, spaces and dashes do not matter.
+             * @example WDJB-MJHT
+             */
+            user_code: string;
+            /**
+             * Format: uri
+             * @description The page where the user enters the code.
+             * @example https://auth.example/oauth/device
+             */
+            verification_uri: string;
+            /**
+             * Format: uri
+             * @description The same page with the code, for a QR code. The user still has to confirm.
+             * @example https://auth.example/oauth/device?user_code=WDJB-MJHT
+             */
+            verification_uri_complete: string;
+            /**
+             * @description The lifetime of both codes, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description The number of seconds to wait between two requests to the token endpoint.
+             * @example 5
+             */
+            interval: number;
+        };
+        /** @description Claims about a user (OpenID Connect Core, section 5.3.2). */
+        Userinfo: {
+            /**
+             * Format: uuid
+             * @description The user's id, as in the ID token. It never changes.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The username. Present if the token has the scope `profile`.
+             * @example miguel
+             */
+            preferred_username?: string;
+        };
         /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
         IntrospectionRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
             /**
              * @description A cursor of `GET /api/revocations`. The response is at least as recent as the entries up to this cursor, whichever instance responds.
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
@@ -1494,6 +2552,10 @@ export interface components {
         RevocationRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
         } & {
             [key: string]: unknown;
         };
@@ -1537,18 +2599,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -1628,6 +2689,213 @@ export interface components {
              */
             error_uri: string;
         };
+        /** @description The parameters of `GET /oauth/authorize`. Each may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.1). */
+        AuthorizationRequest: {
+            /**
+             * @description `code`.
+             * @example code
+             */
+            response_type?: string;
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id?: string;
+            /**
+             * @description Where the browser returns to.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The SHA-256 digest of the code verifier.
+             * @example E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM
+             */
+            code_challenge?: string;
+            /**
+             * @description `S256`.
+             * @example S256
+             */
+            code_challenge_method?: string;
+            /**
+             * @description Returned to the client as it is.
+             * @example af0ifjsldkj
+             */
+            state?: string;
+            /**
+             * @description What the client asks for, separated by spaces.
+             * @example openid
+             */
+            scope?: string;
+            /**
+             * @description The audience of the tokens.
+             * @example https://orders.example/v1
+             */
+            resource?: string;
+            /**
+             * @description Returned in the ID token.
+             * @example n-0S6_WzA2Mj
+             */
+            nonce?: string;
+            /**
+             * @description Which pages have to be shown.
+             * @example login
+             */
+            prompt?: string;
+            /**
+             * @description The number of seconds after which the user signs in again.
+             * @example 3600
+             */
+            max_age?: string;
+            /**
+             * @description The username that the client expects.
+             * @example miguel
+             */
+            login_hint?: string;
+            /**
+             * @description The thumbprint of the key that the tokens are to be bound to.
+             * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+             */
+            dpop_jkt?: string;
+            /**
+             * @description `query`.
+             * @example query
+             */
+            response_mode?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client, and what it asks a user for. */
+        Authorization: {
+            client: components["schemas"]["AskingClient"];
+            /**
+             * @description The API that the tokens are for.
+             * @example https://orders.example/v1
+             */
+            audience: string;
+            /** @description What the client asks for and the user has. */
+            scopes: components["schemas"]["ApiScope"][];
+            /**
+             * @description Where the browser returns to. The origin of the redirect URI, or its scheme.
+             * @example https://app.example
+             */
+            redirect_target: string;
+            /**
+             * @description The username that the client expects.
+             * @example miguel
+             */
+            login_hint: string | null;
+            /**
+             * @description Whether the user has to be asked. If not, they have allowed it before, or the client is a part of your own product.
+             * @example true
+             */
+            consent_required: boolean;
+            /**
+             * Format: date-time
+             * @description When the request expires.
+             * @example 2026-11-23T09:40:00.000Z
+             */
+            expires_at: string;
+        };
+        /** @description What a user is told about a client. Only an administrator's clients have links that somebody has checked. */
+        AskingClient: {
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id: string;
+            /**
+             * @description The client's name.
+             * @example Orders
+             */
+            name: string;
+            /**
+             * @description Its logo.
+             * @example null
+             */
+            logo_uri: string | null;
+            /**
+             * @description Its website.
+             * @example https://app.example
+             */
+            client_uri: string | null;
+            /**
+             * @description Its privacy policy.
+             * @example null
+             */
+            policy_uri: string | null;
+            /**
+             * @description Its terms of service.
+             * @example null
+             */
+            tos_uri: string | null;
+        };
+        /** @description The decision of a user. */
+        AuthorizationDecision: {
+            /**
+             * @description Whether the client gets what it asks for.
+             * @example allow
+             * @enum {string}
+             */
+            decision: "allow" | "deny";
+        };
+        /** @description The result of a decision. */
+        AuthorizationResult: {
+            /**
+             * Format: uri
+             * @description The redirect URI of the client, with the result in its query. Send the browser there.
+             * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+             */
+            redirect_uri: string;
+        };
+        /** @description A page of grants. */
+        GrantPage: {
+            /** @description The grants, newest first. */
+            grants: components["schemas"]["Grant"][];
+            /**
+             * Format: uuid
+             * @description The `cursor` of the next page, or null if this is the last page.
+             * @example null
+             */
+            next_cursor: string | null;
+        };
+        /** @description What a user allows a client. */
+        Grant: {
+            /**
+             * Format: uuid
+             * @description The grant's id.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            id: string;
+            /**
+             * @description The client's id.
+             * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+             */
+            client_id: string;
+            /**
+             * @description The client's name.
+             * @example Orders
+             */
+            client_name: string;
+            /**
+             * @description The API that the tokens are for.
+             * @example https://orders.example/v1
+             */
+            audience: string;
+            /** @description What the client is allowed. The rights of the user limit it further. */
+            scopes: components["schemas"]["ScopeName"][];
+            /**
+             * Format: date-time
+             * @description When the user allowed it first.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the user allowed it last.
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            updated_at: string;
+        };
         /** @description A healthy instance. */
         Health: {
             /**
@@ -1690,6 +2958,98 @@ export interface components {
         };
         /** @description An HTML page. */
         Page: string;
+        /**
+         * @description An authorization request, sealed for the browser that began it. It is valid for ten minutes.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        SealedAuthorization: string;
+        /**
+         * @description Proves that this browser has got the form. Not needed with an authorization request, which proves it as well.
+         * @example 9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+         */
+        FormToken: string;
+        /** @description The form of the sign-in page. */
+        SignInForm: {
+            authorization?: components["schemas"]["SealedAuthorization"];
+            token?: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description As the user has typed it.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * @description As the user has typed it.
+             * @example correct horse battery
+             */
+            password: string;
+        };
+        /** @description The form of the registration page. */
+        SignUpForm: {
+            authorization?: components["schemas"]["SealedAuthorization"];
+            token?: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description As the user has typed it.
+             * @example miguel
+             */
+            username: string;
+            /**
+             * @description As the user has typed it.
+             * @example correct horse battery
+             */
+            password: string;
+        };
+        /** @description The form of the consent page. */
+        ConsentForm: {
+            authorization: components["schemas"]["SealedAuthorization"];
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision: "allow" | "deny";
+        };
+        /** @description The form of the sign-out page. */
+        SignOutForm: {
+            token: components["schemas"]["FormToken"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+            state?: components["schemas"]["ReturnedState"];
+        };
+        /**
+         * @description Where the user returns to after the sign-out.
+         * @example https://app.example/signed-out
+         */
+        PostLogoutRedirectUri: string;
+        /**
+         * @description A value that the client gets back.
+         * @example af0ifjsldkj
+         */
+        ReturnedState: string;
+        /** @description The forms of the page for device codes. */
+        DeviceForm: {
+            token: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision?: "allow" | "deny";
+        };
         /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
             /**
@@ -1809,16 +3169,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -1830,7 +3189,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -1897,6 +3256,17 @@ export interface components {
         RequestErrorDetail: string;
     };
     responses: {
+        /** @description The metadata. */
+        ServerMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ServerMetadata"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -1907,6 +3277,18 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["User"];
+            };
+        };
+        /** @description The client. */
+        Client: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                ETag: components["headers"]["ClientETag"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Client"];
             };
         };
         /** @description The API key. */
@@ -2318,6 +3700,22 @@ export interface components {
                 };
             };
         };
+        /** @description The client has two secrets, or it does not authenticate with a secret. */
+        TooManyClientSecrets: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    type?: "/problems/too-many-client-secrets";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
         /** @description The body is larger than 16 KiB, or than 1 MiB if it may have a `contract`. */
         PayloadTooLarge: {
             headers: {
@@ -2436,6 +3834,187 @@ export interface components {
                 };
             };
         };
+        /** @description The page. */
+        Page: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Set-Cookie": components["headers"]["PageCookie"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description Where the browser goes next, with `GET`. */
+        SeeOther: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Set-Cookie": components["headers"]["PageCookie"];
+                /**
+                 * @description A page of this service, or the redirect URI of the client.
+                 * @example consent?authorization=eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                Location: string;
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The request is not valid, or the form again, with an error. */
+        BadPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description A page of another site has sent the form. */
+        CrossSitePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description There is no such page. */
+        MissingPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The client does not accept HTML. */
+        UnacceptablePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The form did not arrive in time. */
+        LatePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The form is larger than 16 KiB. */
+        TooLargePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The body is no form in UTF-8, or it is compressed. */
+        UnsupportedPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description Too many wrong passwords or registrations. The password was not checked. */
+        ThrottledPage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The service failed. The log contains the error under the request id. */
+        FailurePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The service is overloaded, or its database is unavailable. */
+        UnavailablePage: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Referrer-Policy": components["headers"]["SameOriginReferrer"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html": components["schemas"]["Page"];
+            };
+        };
+        /** @description The user or the credential does not have a scope, the client requires a more recent sign-in (`login-required`), or a web page of an origin that `CORS_ORIGINS` does not list sent this request. The service changed nothing. */
+        AuthorizationForbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["ScopeChallenge"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/problems/insufficient-scope" | "/problems/login-required" | "/problems/cross-site-request";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
         /** @description The request is malformed or does not match the contract. */
         OAuthInvalidRequest: {
             headers: {
@@ -2452,6 +4031,37 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed, or a client with this metadata cannot be registered (RFC 7591, section 3.2.2). */
+        OAuthInvalidClientMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri";
+                };
+            };
+        };
+        /** @description The operation is turned off. */
+        OAuthNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-found";
+                };
+            };
+        };
         /** @description The credentials of the caller are missing or not accepted. */
         OAuthUnauthorized: {
             headers: {
@@ -2464,7 +4074,54 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, asks for what the client may not have, or what the client presents is not valid. */
+        OAuthGrantRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
+                };
+            };
+        };
+        /** @description The request is malformed, or asks for what the client may not have. */
+        OAuthAccessRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client";
+                };
+            };
+        };
+        /** @description The client could not be authenticated. If the request has an `Authorization` header, the challenge is `Basic` (RFC 6749, section 5.2). */
+        OAuthClientRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_client";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-client";
                 };
             };
         };
@@ -2564,7 +4221,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        /** @description Too many wrong passwords or client credentials, or too many new clients. Nothing was checked. */
         OAuthTooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2629,6 +4286,11 @@ export interface components {
          */
         ApiKeyId: string;
         /**
+         * @description The client's id, percent-encoded.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        ClientId: components["schemas"]["ClientId"];
+        /**
          * @description The maximum number of API keys to return.
          * @example 20
          */
@@ -2638,6 +4300,36 @@ export interface components {
          * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
          */
         ApiKeyAfter: string;
+        /**
+         * @description A sealed authorization request, from `GET /oauth/authorize`.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        SealedAuthorization: components["schemas"]["SealedAuthorization"];
+        /**
+         * @description A sealed authorization request, from `GET /oauth/authorize`.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+         */
+        RequiredAuthorization: components["schemas"]["SealedAuthorization"];
+        /**
+         * @description The code that a device shows. The user types it, so that it can have any form.
+         * @example WDJB-MJHT
+         */
+        UserCode: string;
+        /**
+         * @description The session of the browser. A value of another form is ignored.
+         * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+         */
+        SessionCookie: string;
+        /**
+         * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+         * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+         */
+        BrowserCookie: string;
+        /**
+         * @description The `authorization_id` of the page.
+         * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+         */
+        AuthorizationId: string;
     };
     requestBodies: never;
     headers: {
@@ -2662,6 +4354,26 @@ export interface components {
          */
         "Content-Security-Policy": string;
         /**
+         * @description Allows the style of the page, the logo of `PAGES_LOGO_URL`, and its form. `form-action` also allows the client to which the form leads. No site may show the page in a frame.
+         * @example default-src 'none'; style-src 'sha256-…'; form-action 'self' https://app.example; frame-ancestors 'none'
+         */
+        PagePolicy: string;
+        /**
+         * @description Other sites do not learn the URL of the page, which contains the authorization request. Without a referrer, browsers would not send the origin of a form.
+         * @example same-origin
+         */
+        SameOriginReferrer: "same-origin";
+        /**
+         * @description A cookie of the browser. It can be read by this service only, not by scripts, and is sent over HTTPS only.
+         * @example __Host-latchkey=01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE; Path=/; Secure; HttpOnly; SameSite=Lax
+         */
+        PageCookie: string;
+        /**
+         * @description A page of this service or of your own, or the redirect URI of the client with the result in its query.
+         * @example https://app.example/callback?code=pVY2XkqbLZ0mO5vH8sJ3rTn7wQcFd1gUa9eKiR4tB6M&state=af0ifjsldkj&iss=https%3A%2F%2Fauth.example
+         */
+        Continuation: string;
+        /**
          * @description Identifies this version of the content (RFC 9110, section 8.8.3). Each content coding has its own. If a client sends it as `If-None-Match` and the content is unchanged, the response is a 304.
          * @example "oE4y8Zk1sQ2mX7vT-br"
          */
@@ -2671,6 +4383,11 @@ export interface components {
          * @example "3.1"
          */
         UserETag: string;
+        /**
+         * @description Identifies this state of the client, for `If-Match` (RFC 9110, section 8.8.3). Its secrets do not change it.
+         * @example "17"
+         */
+        ClientETag: string;
         /**
          * @description The response depends on `Accept-Encoding` and, if `CORS_ORIGINS` is set, on `Origin`.
          * @example Accept-Encoding
@@ -3619,7 +5336,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;
@@ -4058,6 +5775,252 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listClients: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of clients to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next` of the previous page.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                after?: components["schemas"]["ClientId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of clients. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewClient"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    /**
+                     * @description The client's path.
+                     * @example /api/clients/lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedClient"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Client"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteClient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Deletes the client only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "17"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateClient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Changes the client only if this is its current `ETag` (RFC 9110, section 13.1.1). `*` is the same as no `If-Match`.
+                 * @example "17"
+                 */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Client"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createClientSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new secret. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedClientSecret"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["TooManyClientSecrets"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteClientSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id, percent-encoded.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id: components["parameters"]["ClientId"];
+                /**
+                 * @description The secret's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3c
+                 */
+                secret_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     forwardAuth: {
         parameters: {
             query?: {
@@ -4338,19 +6301,151 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The metadata. */
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenidConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    issueOAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Cache-Control": components["headers"]["NoStore"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ServerMetadata"];
+                    "application/json": components["schemas"]["OAuthTokens"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
-            406: components["responses"]["NotAcceptable"];
+            400: components["responses"]["OAuthGrantRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    startDeviceAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceAuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAuthorization"];
+                };
+            };
+            400: components["responses"]["OAuthAccessRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    postUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     introspectToken: {
@@ -4389,6 +6484,42 @@ export interface operations {
             503: components["responses"]["OAuthUnavailable"];
         };
     };
+    registerClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientMetadata"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientRegistration"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidClientMetadata"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            404: components["responses"]["OAuthNotFound"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
     revokeOAuthToken: {
         parameters: {
             query?: never;
@@ -4404,12 +6535,664 @@ export interface operations {
         responses: {
             200: components["responses"]["Done"];
             400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthClientRefused"];
             403: components["responses"]["OAuthCrossSiteRequest"];
             408: components["responses"]["OAuthRequestTimeout"];
             413: components["responses"]["OAuthPayloadTooLarge"];
             415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    authorize: {
+        parameters: {
+            query?: {
+                /**
+                 * @description `code`.
+                 * @example code
+                 */
+                response_type?: string;
+                /**
+                 * @description The client's id. Required.
+                 * @example lkc_019a3c5e7f007a1b8c2d3e4f5a6b7c8d
+                 */
+                client_id?: string;
+                /**
+                 * @description Where the browser returns to: exactly one of the registered URIs. Only the port of `http://127.0.0.1` and `http://[::1]` may differ. Required if the client has several.
+                 * @example https://app.example/callback
+                 */
+                redirect_uri?: string;
+                /**
+                 * @description The SHA-256 digest of the code verifier, in base64url (RFC 7636, section 4.2). Required.
+                 * @example E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM
+                 */
+                code_challenge?: string;
+                /**
+                 * @description `S256`. Required.
+                 * @example S256
+                 */
+                code_challenge_method?: string;
+                /**
+                 * @description Returned to the client as it is.
+                 * @example af0ifjsldkj
+                 */
+                state?: string;
+                /**
+                 * @description What the client asks for, separated by spaces. Without it, all scopes of the client that belong to the audience. Those that the user does not have are left out.
+                 * @example openid account:read
+                 */
+                scope?: string;
+                /**
+                 * @description The audience of the tokens (RFC 8707). Without it, the scopes decide.
+                 * @example https://orders.example/v1
+                 */
+                resource?: string;
+                /**
+                 * @description Returned in the ID token.
+                 * @example n-0S6_WzA2Mj
+                 */
+                nonce?: string;
+                /**
+                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces.
+                 * @example login
+                 */
+                prompt?: string;
+                /**
+                 * @description The number of seconds since the user signed in after which they sign in again.
+                 * @example 3600
+                 */
+                max_age?: string;
+                /**
+                 * @description The username that the client expects.
+                 * @example miguel
+                 */
+                login_hint?: string;
+                /**
+                 * @description The thumbprint of the key that the tokens are to be bound to (RFC 9449, section 10).
+                 * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+                 */
+                dpop_jkt?: string;
+                /**
+                 * @description `query`, which is the default.
+                 * @example query
+                 */
+                response_mode?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser continues at a page, or returns to the client. */
+            303: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    Location: components["headers"]["Continuation"];
+                    "Set-Cookie": components["headers"]["PageCookie"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    submitAuthorizationRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["AuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The same request as a GET. */
+            303: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    Location: components["headers"]["Continuation"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+        };
+    };
+    getAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `authorization_id` of the page.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+                 */
+                id: components["parameters"]["AuthorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The client and what it asks for. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Authorization"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["AuthorizationForbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    decideAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `authorization_id` of the page.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c2VhbGVk.YnkgdGhlIHNlcnZpY2U.Zm9yIGEgcGFnZQ
+                 */
+                id: components["parameters"]["AuthorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthorizationDecision"];
+            };
+        };
+        responses: {
+            /** @description Where the browser continues. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationResult"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["AuthorizationForbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listGrants: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The maximum number of grants to return.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description The `next_cursor` of the previous page.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of grants. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The grant's id.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getSignInPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignInForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignUpPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization?: components["parameters"]["SealedAuthorization"];
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            400: components["responses"]["BadPage"];
+            404: components["responses"]["MissingPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignUpForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            404: components["responses"]["MissingPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getConsentPage: {
+        parameters: {
+            query: {
+                /**
+                 * @description A sealed authorization request, from `GET /oauth/authorize`.
+                 * @example eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..bm9uY2U.c2VhbGVk.dGFn
+                 */
+                authorization: components["parameters"]["RequiredAuthorization"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideConsent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["ConsentForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getDevicePage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceForm"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            406: components["responses"]["UnacceptablePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description An ID token of the client. It may have expired.
+                 * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+                 */
+                id_token_hint?: string;
+                /**
+                 * @description The client's id, if there is no `id_token_hint`.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id?: components["schemas"]["PresentedClientId"];
+                /**
+                 * @description Where the user returns to. One of the client's registered URIs.
+                 * @example https://app.example/signed-out
+                 */
+                post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+                /**
+                 * @description Added to `post_logout_redirect_uri`.
+                 * @example af0ifjsldkj
+                 */
+                state?: components["schemas"]["ReturnedState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignOutForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
         };
     };
     getLiveness: {

@@ -36,7 +36,7 @@ function everythingIsUsed() {
       const reportUnused = (name, ...path) =>
         report({ message: `${name} is never used.`, location: location.child(path) });
       for (const [scheme, flow, scope] of describedScopes(root)) {
-        if (used.has(`scope ${scope}`)) used.add(`#/components/securitySchemes/${scheme}`);
+        if (used.has(`scope ${scope}`) || openIdScopes.has(scope)) used.add(`#/components/securitySchemes/${scheme}`);
         else reportUnused(scope, "components", "securitySchemes", scheme, "flows", flow, "scopes", scope);
       }
       for (const [section, components] of Object.entries(root.components ?? {})) {
@@ -50,6 +50,9 @@ function everythingIsUsed() {
     },
   };
 }
+
+/** Clients ask for the scopes of OpenID Connect, whether or not an operation requires them. */
+const openIdScopes = new Set(["openid", "profile", "offline_access"]);
 
 /** Every scope that an operation requires is described once, in an oauth2 scheme. */
 function scopesAreDescribed() {
@@ -117,6 +120,9 @@ function schemasAreDescribed() {
   };
 }
 
+/** Other sites send browsers to these operations with a form. They change nothing. */
+const isNavigation = ({ operationId }) => operationId === "submitAuthorizationRequest";
+
 /** Every operation declares the responses that can be sent before its handler runs. */
 function answersAreDeclared() {
   return {
@@ -130,11 +136,13 @@ function answersAreDeclared() {
         .map((response) => target(response)?.headers)
         .some((headers) => headers?.ETag && target(headers["Cache-Control"])?.schema?.const !== "no-store");
       const schemes = (operation.security ?? []).flatMap(Object.keys);
+      const succeeds = Object.keys(operation.responses).some((status) => status.startsWith("2") || status === "303");
       const reasons = [
+        ["every operation can succeed", !succeeds, ["200"]],
         ["every request can be invalid", true, ["400"]],
         ["it has a body", operation.requestBody, ["408", "413", "415"]],
         ["its response has a media type", hasContent, ["406"]],
-        ["pages of other origins must not change anything", key !== "get", ["403"]],
+        ["pages of other origins must not change anything", key !== "get" && !isNavigation(operation), ["403"]],
         ["it requires scopes", (operation.security ?? []).flatMap(Object.values).flat().length > 0, ["403"]],
         ["its response has an ETag", hasETag, ["304"]],
         ["it requires credentials", schemes.length > 0, ["401", "500", "503"]],
@@ -151,9 +159,9 @@ function answersAreDeclared() {
 }
 
 /** The schema of errors, by media type. */
-const errorSchemas = { "application/problem+json": "Problem", "application/json": "OAuthError" };
+const errorSchemas = { "application/problem+json": "Problem", "application/json": "OAuthError", "text/html": "Page" };
 
-/** All errors of an operation are problems (RFC 9457), or all are those of OAuth (RFC 6749, section 5.2). */
+/** All errors of an operation are problems (RFC 9457), or all are those of OAuth (RFC 6749, section 5.2), or all are pages. */
 function errorsHaveOneFormat() {
   return {
     Operation(operation, { location, report, resolve }) {
@@ -162,11 +170,12 @@ function errorsHaveOneFormat() {
         if (!/^[45]/.test(status)) continue;
         const { content = {} } = response.$ref ? resolve(response).node : response;
         const [type, ...others] = Object.keys(content);
-        const references = (content[type]?.schema?.allOf ?? []).map(({ $ref }) => $ref);
+        const { schema = {} } = content[type] ?? {};
+        const references = [schema, ...(schema.allOf ?? [])].map(({ $ref }) => $ref);
         types.add(type);
         if (others.length === 0 && references.includes(`#/components/schemas/${errorSchemas[type]}`)) continue;
         const where = location.child(["responses", status]).key();
-        report({ message: `${status} is neither a problem nor an error of OAuth.`, location: where });
+        report({ message: `${status} is no problem, no error of OAuth and no page.`, location: where });
       }
       if (types.size > 1)
         report({ message: "The errors have different formats.", location: location.child("responses") });

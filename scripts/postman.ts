@@ -49,7 +49,7 @@ const initial: Record<string, string> = {
   adminPassword: "",
 };
 
-const description = `Every operation once. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
+const description = `Every operation once, except the pages for browsers. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
 
 Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped.`;
 
@@ -90,7 +90,8 @@ export async function postmanCollection(openapi: object): Promise<string> {
 async function readSteps(contract: Contract): Promise<Step[]> {
   const items = await convert(contract);
   const steps = Object.entries(contract.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]): Step => {
+    Object.entries(methods).flatMap(([method, operation]): Step[] => {
+      if (isPage(operation) || followsPage.has(operation.operationId)) return [];
       const item = items.get(`${method.toUpperCase()} ${path}`);
       if (!item) throw new Error(`${operation.operationId} is not in the collection.`);
       const [, { content }] = success(operation);
@@ -101,7 +102,7 @@ async function readSteps(contract: Contract): Promise<Step[]> {
       const gives = given
         .map((name) => givenVariable(path, name))
         .filter((name) => !ofPath.includes(name) || isCreation(method, operation));
-      return { path, operation, item, takes, gives };
+      return [{ path, operation, item, takes, gives }];
     }),
   );
   // A value becomes a variable only if one response sets it and another request needs it. Otherwise the example is sent.
@@ -113,6 +114,12 @@ async function readSteps(contract: Contract): Promise<Step[]> {
     gives: step.gives.filter((name) => taken.has(name)),
   }));
 }
+
+/** They need what a user has decided on a page. */
+const followsPage = new Set(["getAuthorization", "decideAuthorization", "deleteGrant"]);
+
+/** Whether an operation is for browsers: its errors are pages. */
+const isPage = ({ responses }: Operation) => "text/html" in (responses["400"]?.content ?? {});
 
 /** Whether a PUT creates what its path names. */
 const isCreation = (method: string, { responses }: Operation) => method.toUpperCase() === "PUT" && "201" in responses;

@@ -16,7 +16,7 @@ import type { Handlers } from "./openapi/binding.ts";
 import type { Contract } from "./openapi/contract.ts";
 import { type Dispatch, dispatch } from "./openapi/dispatch.ts";
 import type { Authenticator } from "./openapi/guard.ts";
-import { problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts";
+import { type ErrorPage, problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts";
 import type { ResponseCheck } from "./openapi/responseCheck.ts";
 import type { RequestValidator } from "./openapi/validation.ts";
 import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
@@ -31,6 +31,7 @@ type ApiParts = {
     "trustProxy" | "corsOrigins" | "publicUrl" | "hstsMaxAgeSeconds" | "hstsIncludeSubdomains" | "documentation"
   >;
   check: ResponseCheck;
+  errorPage: ErrorPage;
 };
 
 /** The operations of the contract, without the middleware around them. */
@@ -41,7 +42,7 @@ export type Api = Pick<ApiParts, "contract" | "config"> & {
   base: string;
 };
 
-export function createApi({ contract, handlers, validate, authenticator, config, check }: ApiParts): Api {
+export function createApi({ contract, handlers, validate, authenticator, config, check, errorPage }: ApiParts): Api {
   const base = basePath(config.publicUrl);
   const hsts = strictTransportSecurity(config.hstsMaxAgeSeconds, config.hstsIncludeSubdomains);
   const transportHeaders: TransportHeaders = (request) => (request.secure ? hsts : []);
@@ -51,6 +52,7 @@ export function createApi({ contract, handlers, validate, authenticator, config,
     transportHeaders,
     operations: contract.operations,
     base,
+    errorPage,
   });
   const dispatcher = dispatch({
     contract,

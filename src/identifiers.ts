@@ -15,6 +15,7 @@ export type KeyId = Identifier<"key">;
 export type ApiKeyId = Identifier<"api-key">;
 /** `lkc_…`, or the URL of a client's metadata document. */
 export type ClientId = Identifier<"client">;
+export type ClientSecretId = Identifier<"client-secret">;
 /** What a user allows a client. */
 export type GrantId = Identifier<"grant">;
 /** A username in the form that is compared and stored (RFC 8265, UsernameCaseMapped). See users/username.ts. */
@@ -39,5 +40,6 @@ export const sessionId = (text: string): SessionId => text as SessionId;
 export const tokenId = (text: string): TokenId => text as TokenId;
 export const apiKeyId = (text: string): ApiKeyId => text as ApiKeyId;
 export const clientId = (text: string): ClientId => text as ClientId;
+export const clientSecretId = (text: string): ClientSecretId => text as ClientSecretId;
 export const grantId = (text: string): GrantId => text as GrantId;
 export const keyId = (text: string): KeyId => text as KeyId;

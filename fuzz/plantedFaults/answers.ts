@@ -107,7 +107,7 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("other-sites-change-things", "inputs-are-validated", /another site/, [
     "src/openapi/dispatch.ts",
-    'if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);',
+    'if (operation.method !== "get") requireSameSite(request, proofOf(operation));',
     "",
   ]),
   fault("shown-to-every-origin", "other-origins-cannot-read-responses", /other origins/, [

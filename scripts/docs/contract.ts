@@ -39,6 +39,10 @@ export const operationsOf = (contract: Contract): { method: string; path: string
     Object.entries(item).map(([method, operation]) => ({ method, path, operation })),
   );
 
+/** Whether an operation is for browsers: its errors are pages. */
+export const isPage = (contract: Contract, { responses }: Operation): boolean =>
+  "text/html" in (resolve(contract, responses["400"] ?? { description: "" }).content ?? {});
+
 /** Follows a reference within the contract, if it is one. */
 export function resolve<T extends { $ref?: string }>(contract: Contract, value: T): T {
   if (value.$ref === undefined) return value;

@@ -1,6 +1,6 @@
 /** Adds the guide and the code samples to a copy of the contract, which Redoc renders. */
 import { codeSamples } from "./codeSamples.ts";
-import { type Contract, operationsOf, type Response } from "./contract.ts";
+import { type Contract, isPage, operationsOf, type Response } from "./contract.ts";
 import type { Chapter } from "./guide.ts";
 
 export function documentFor(contract: Contract, [welcome, ...chapters]: Chapter[]): Contract {
@@ -19,7 +19,8 @@ export function documentFor(contract: Contract, [welcome, ...chapters]: Chapter[
     })),
   );
   for (const { method, path, operation } of operationsOf(document)) {
-    operation["x-codeSamples"] = codeSamples(contract, method, path, operation);
+    // Programs do not call the pages for browsers.
+    if (!isPage(document, operation)) operation["x-codeSamples"] = codeSamples(contract, method, path, operation);
   }
   for (const response of Object.values(document.components.responses)) response.description += problemLinks(response);
   return document;

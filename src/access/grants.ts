@@ -46,7 +46,15 @@ export type Grants = {
    * @throws {Problem} `invalid-target` if the API was deleted, `revocations-stale`
    */
   grant(userId: UserId, limits: TokenLimits): Promise<TokenGrant | undefined>;
+  /**
+   * @returns what a registered API offers; `undefined` if there is none with this audience
+   * @throws {Problem} `revocations-stale`, `database-unavailable`
+   */
+  findApi(audience: string): Promise<GrantedApi | undefined>;
 };
+
+/** What tokens for a registered API may contain, and how long they live. */
+export type GrantedApi = { scopes: ReadonlySet<string>; ttlSeconds: number; version: number };
 
 type Parts = {
   store: Pick<ApiStore, "find">;
@@ -58,13 +66,11 @@ type Parts = {
   ttlSeconds: number;
 };
 
-type CachedApi = { scopes: ReadonlySet<string>; ttlSeconds: number; version: number };
-
 /** The cache keeps at least this number of APIs. */
 const maxApis = 1_000;
 
 export function createGrants({ store, access, revocations, issuer, ttlSeconds }: Parts): Grants {
-  const apis = revocableCache<CachedApi>({
+  const apis = revocableCache<GrantedApi>({
     revocations,
     async load(audience) {
       const api = await store.find(audience);
@@ -111,6 +117,16 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
         seconds: api.ttlSeconds,
         rights: { roles: rights.roles, epochs: { ...rights.epochs, [apiSubject(audience)]: api.version } },
       };
+    },
+
+    async findApi(audience) {
+      revocations.requireCurrent();
+      try {
+        return await apis.get(audience);
+      } catch (error) {
+        if (error instanceof Problem && error.slug === "invalid-target") return undefined;
+        throw error;
+      }
     },
   };
 

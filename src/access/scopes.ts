@@ -5,8 +5,14 @@ import { Problem, type RequestError } from "../problems/problems.ts";
 /** Whether a scope is one of this service, and not of a registered API. */
 export const isOwnScope = (scope: string): boolean => Object.hasOwn(ownScopes, scope);
 
-/** The scopes of this service. */
-export const allOwnScopes: readonly string[] = Object.keys(ownScopes);
+/** The scopes that OpenID Connect defines (Core, sections 3.1.2.1, 5.4 and 11). */
+export const openIdScopes: readonly string[] = ["openid", "profile", "offline_access"];
+
+/** Whether OpenID Connect defines a scope. It belongs to every audience, because it is about the user and not about an API. */
+export const isOpenIdScope = (scope: string): boolean => openIdScopes.includes(scope);
+
+/** The scopes of this service, without those of OpenID Connect, which only tell a client what it may know about the user. */
+export const allOwnScopes: readonly string[] = Object.keys(ownScopes).filter((scope) => !isOpenIdScope(scope));
 
 /**
  * @param text scopes, separated by single spaces (RFC 6749, section 3.3)

@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { requireDisplayable } from "../access/displayText.ts";
 import type { Access } from "../access/rights.ts";
-import { requireKnownScopes } from "../access/scopes.ts";
+import { isOpenIdScope, requireKnownScopes } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { type ApiKeyId, apiKeyId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
@@ -48,7 +48,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   async function create(manager: KeyManager, { name, scopes, expiresAt }: NewApiKey): Promise<CreatedApiKey> {
     requireName(name);
     requireFuture(expiresAt);
-    await requireKnownScopes(scopes, parts.findApiScopes);
+    await requireKeyScopes(scopes);
     await requireScopes(manager, scopes);
     const id = apiKeyId(uuidv7());
     const secret = newSecret();
@@ -84,7 +84,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     const { userId } = manager;
     if (change.name !== undefined) requireName(change.name);
     requireFuture(change.expiresAt ?? null);
-    await requireKnownScopes(change.scopes ?? [], parts.findApiScopes);
+    await requireKeyScopes(change.scopes ?? []);
     return withSeenKey(userId, id, async (key) => {
       const isGrant = change.scopes !== undefined || expiresLater(key, change);
       if (isGrant) await requireScopes(manager, change.scopes ?? key.scopes);
@@ -174,6 +174,12 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
     if (manager.proof !== "operator") await access.requireScopes(manager, scopes);
+  }
+
+  async function requireKeyScopes(scopes: readonly string[]): Promise<void> {
+    const index = scopes.findIndex(isOpenIdScope);
+    if (index >= 0) throw invalidRequest({ pointer: `#/scopes/${index}`, detail: "is for clients of OAuth only" });
+    await requireKnownScopes(scopes, parts.findApiScopes);
   }
 
   function requireFuture(expiresAt: Date | null): void {

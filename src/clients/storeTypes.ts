@@ -1,5 +1,7 @@
 /** The types of the store of clients. */
-import type { ClientId } from "../identifiers.ts";
+import type { ClientId, ClientSecretId } from "../identifiers.ts";
+import type { LastUseStore } from "../lib/lastUses.ts";
+import type { SecretDigest } from "../lib/secretText.ts";
 
 /** How a client authenticates. `none`: a public client. `client_secret`: in the header or in the body. */
 export type ClientAuthenticationMethod = "none" | "client_secret" | "private_key_jwt";
@@ -10,11 +12,9 @@ export type GrantType =
   | "refresh_token"
   | "urn:ietf:params:oauth:grant-type:device_code";
 
-/** A registered client. */
-export type Client = {
-  id: ClientId;
+/** What is registered about a client. */
+export type ClientDefinition = {
   name: string;
-  registration: "administrator" | "dynamic" | "metadata-document";
   authentication: ClientAuthenticationMethod;
   grantTypes: readonly GrantType[];
   redirectUris: readonly string[];
@@ -32,13 +32,41 @@ export type Client = {
   clientUri: string | null;
   policyUri: string | null;
   tosUri: string | null;
+};
+
+/** Who registered a client. */
+export type Registration = "administrator" | "dynamic" | "metadata-document";
+
+type StoredClient = ClientDefinition & {
+  id: ClientId;
+  registration: Registration;
+  /** When the document at the URL that is the id has to be fetched again; null for other clients. */
+  documentExpiresAt: Date | null;
   /** Drawn anew by each change. */
   version: number;
   createdAt: Date;
   updatedAt: Date;
 };
 
+/** A client, as it is cached to authenticate it. */
+export type Client = StoredClient & { secretDigests: readonly SecretDigest[] };
+
+export type ClientSecret = {
+  id: ClientSecretId;
+  lastFour: string;
+  createdAt: Date;
+  /** To the minute. */
+  lastUsedAt: Date | null;
+  lastUsedNetwork: string | null;
+};
+
+/** A client, as it is shown to administrators. */
+export type RegisteredClient = StoredClient & {
+  /** The newest first. */
+  secrets: ClientSecret[];
+};
+
 /** Each method may throw the problem `database-unavailable`. */
-export type ClientStore = {
+export type ClientStore = LastUseStore & {
   find(id: ClientId): Promise<Client | undefined>;
 };

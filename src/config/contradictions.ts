@@ -7,9 +7,10 @@ const minimumHashingWork = 7168 * 5;
 /** @returns a sentence for each contradiction */
 export function contradictions(
   environment: Record<string, string | undefined>,
-  { argon2MemoryKib, argon2Passes }: { argon2MemoryKib?: number; argon2Passes?: number },
+  settings: { argon2MemoryKib?: number; argon2Passes?: number; registration?: string; pagesRegistration?: boolean },
 ): string[] {
   const wrong: string[] = [];
+  const { argon2MemoryKib, argon2Passes, registration, pagesRegistration } = settings;
   if (environment["DATABASE_URL"] !== undefined && environment["SECRET_KEY"] === undefined) {
     wrong.push(`SECRET_KEY is missing, and is required with DATABASE_URL: ${secretKeyAllowed}.`);
   }
@@ -27,6 +28,9 @@ export function contradictions(
     wrong.push(
       `ARGON2_MEMORY_KIB and ARGON2_PASSES: ${argon2MemoryKib} times ${argon2Passes} is not allowed. Allowed: a product of ${minimumHashingWork} or more (OWASP).`,
     );
+  }
+  if (pagesRegistration && registration === "closed") {
+    wrong.push("PAGES_REGISTRATION=on is not allowed with REGISTRATION=closed. Allowed: REGISTRATION=open.");
   }
   return wrong;
 }

@@ -1,6 +1,6 @@
 /** The settings of credentials: tokens, sessions, passwords and the limits on attempts. */
 import { z } from "zod";
-import { between, commaSeparated, onOrOff, type Setting } from "./values.ts";
+import { between, commaSeparated, httpUrl, onOrOff, type Setting } from "./values.ts";
 
 export const credentialSettings = {
   REGISTRATION: {
@@ -9,6 +9,19 @@ export const credentialSettings = {
     allowed: "open or closed",
     help: "Whether everyone can register. If it is closed, only administrators create users.",
     schema: z.enum(["open", "closed"]),
+  },
+  AUTHORIZATION_PAGE_URL: {
+    fallback: undefined,
+    critical: true,
+    allowed: "an http or https URL of at most 1024 characters, without fragment",
+    help: "Page of your own that replaces the pages for sign-in and consent: GET /oauth/authorize sends browsers there with authorization_id, and the page uses /api/authorizations/{id}.",
+    schema: z
+      .string()
+      .refine((value) => {
+        const url = httpUrl(value);
+        return url !== undefined && value.length <= 1_024 && url.href.length <= 1_024 && !value.includes("#");
+      })
+      .transform((value) => new URL(value).href),
   },
   SIGNING_ALG: {
     fallback: undefined,
@@ -45,6 +58,11 @@ export const credentialSettings = {
     fallback: "100",
     ...between(1, 10_000),
     help: "Maximum number of sessions of a user. A new one ends the oldest.",
+  },
+  DEVICE_CODE_SECONDS: {
+    fallback: "600",
+    ...between(60, 1_800),
+    help: "Seconds in which a user can enter the code of a device.",
   },
   AUDIT_RETENTION_DAYS: {
     fallback: "365",

@@ -5,6 +5,7 @@ import proxyAddr from "proxy-addr";
 import { z } from "zod";
 import { credentialSettings } from "./credentialSettings.ts";
 import { faultOfDatabaseUrl } from "./databaseUrl.ts";
+import { pageSettings } from "./pageSettings.ts";
 import {
   between,
   commaSeparated,
@@ -137,6 +138,7 @@ export const settings = {
     schema: secretKey,
   },
   ...credentialSettings,
+  ...pageSettings,
   CONTRACT_CHECK: {
     fallback: "report",
     allowed: "report, enforce or off",
@@ -193,6 +195,32 @@ export const settings = {
         return z.NEVER;
       }
     }),
+  },
+  CLIENT_REGISTRATION: {
+    fallback: "off",
+    critical: true,
+    ...onOrOff,
+    help: "Let programs register themselves as clients of OAuth (POST /oauth/register, RFC 7591).",
+  },
+  CLIENT_ID_METADATA: {
+    fallback: "off",
+    critical: true,
+    ...onOrOff,
+    help: "Accept the URL of a document about a client as its client_id. The service fetches the document.",
+  },
+  CLIENT_REGISTRATION_SCOPES: {
+    fallback: "openid,profile,offline_access",
+    critical: true,
+    allowed: "scopes separated by commas",
+    help: "Scopes of clients that no administrator has registered (CLIENT_REGISTRATION, CLIENT_ID_METADATA), separated by commas.",
+    schema: commaSeparated((item) => /^[!#-[\]-~]{1,64}$/.test(item)),
+  },
+  CLIENT_REGISTRATION_AUDIENCES: {
+    fallback: undefined,
+    critical: true,
+    allowed: "audiences of registered APIs separated by commas",
+    help: "APIs for which such clients may get tokens, by their audiences, separated by commas. By default none.",
+    schema: commaSeparated((item) => item !== "" && item.length <= 255),
   },
   CORS_ORIGINS: {
     fallback: undefined,

@@ -3,6 +3,7 @@ import type {
   ApiKeyId,
   CanonicalUsername,
   ClientId,
+  ClientSecretId,
   GrantId,
   Network,
   RevocationSubject,
@@ -15,6 +16,7 @@ export const userId = narrowed<UserId>(uuid);
 export const sessionId = narrowed<SessionId>(uuid);
 export const apiKeyId = narrowed<ApiKeyId>(uuid);
 export const clientId = narrowed<ClientId>(text);
+export const clientSecretId = narrowed<ClientSecretId>(uuid);
 export const grantId = narrowed<GrantId>(uuid);
 export const username = narrowed<CanonicalUsername>(text);
 export const network = narrowed<Network>(text);

@@ -87,12 +87,19 @@ CREATE INDEX authorization_codes_user_id_idx ON authorization_codes USING btree 
 CREATE TABLE authorizations (
   id uuid NOT NULL,
   user_id uuid NOT NULL,
+  client_id text NOT NULL,
+  client_version integer NOT NULL,
+  audience text NOT NULL,
+  scopes text[] NOT NULL,
   decision text,
   expires_at timestamp with time zone NOT NULL,
   CONSTRAINT authorizations_pkey PRIMARY KEY (id),
+  CONSTRAINT authorizations_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,
   CONSTRAINT authorizations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
+CREATE INDEX authorizations_client_id_idx ON authorizations USING btree (client_id);
 CREATE INDEX authorizations_expires_at_idx ON authorizations USING btree (expires_at);
+CREATE INDEX authorizations_user_id_idx ON authorizations USING btree (user_id);
 
 CREATE TABLE client_secrets (
   id uuid NOT NULL,
@@ -125,6 +132,7 @@ CREATE TABLE clients (
   client_uri text,
   policy_uri text,
   tos_uri text,
+  document_expires_at timestamp with time zone,
   version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -147,6 +155,7 @@ CREATE TABLE device_codes (
   decision text,
   authenticated_at timestamp with time zone,
   redeemed_at timestamp with time zone,
+  session_id uuid,
   CONSTRAINT device_codes_pkey PRIMARY KEY (digest),
   CONSTRAINT device_codes_user_code_hmac_key UNIQUE (user_code_hmac),
   CONSTRAINT device_codes_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id) ON DELETE CASCADE,

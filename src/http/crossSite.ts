@@ -1,15 +1,15 @@
 /**
- * Protection against cross-site request forgery. Browsers add cached Basic credentials to a form of another site, so that valid
- * credentials do not prove that the user wants the change.
+ * Protection against cross-site request forgery. Browsers add cached Basic credentials and cookies to a form of another site, so
+ * that valid credentials do not prove that the user wants the change.
  */
 import type { Request } from "express";
 import { Problem } from "../problems/problems.ts";
 
 /**
- * @param takesCredentials whether credentials in `Authorization` matter to the request
+ * @param proof what proves who sends the request; `undefined` if credentials do not matter
  * @throws {Problem} `cross-site-request`
  */
-export type CrossSiteCheck = (request: Request, takesCredentials: boolean) => void;
+export type CrossSiteCheck = (request: Request, proof: "authorization" | "cookie" | undefined) => void;
 
 /**
  * The check of requests with an unsafe method. It reads headers that a page cannot set: Sec-Fetch-Site (W3C Fetch Metadata) and
@@ -29,10 +29,13 @@ export function crossSiteCheck(allowedOrigins: readonly string[] = [], publicUrl
     return origin !== undefined && ![host, publicHost].includes(origin.replace(/^https?:\/\//, ""));
   }
 
-  return (request, takesCredentials) => {
-    if (!isCrossOrigin(request) || allowedOrigins.includes(request.headers.origin ?? "")) return;
+  return (request, proof) => {
+    if (!isCrossOrigin(request)) return;
+    // Only the pages of this service use its cookies.
+    if (proof === "cookie") throw new Problem("cross-site-request");
+    if (allowedOrigins.includes(request.headers.origin ?? "")) return;
     if (!allowedOrigins.includes("*")) throw new Problem("cross-site-request");
-    if (takesCredentials && !neededPreflight(request)) {
+    if (proof && !neededPreflight(request)) {
       throw new Problem("cross-site-request", {
         detail:
           "If CORS_ORIGINS is *, a page of another origin must send Content-Type: application/json, or Bearer credentials.",

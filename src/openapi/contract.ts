@@ -27,6 +27,9 @@ export type ParameterLocation = "query" | "path" | "header" | "cookie";
 /** A parameter that is not a string. The type of a list is that of its items. */
 export type ScalarParameter = { name: string; location: ParameterLocation; type: ScalarType; isList: boolean };
 
+/** An optional cookie, whose values match the pattern as a whole. */
+export type CookieParameter = { name: string; pattern: RegExp };
+
 /** A response that an operation declares. */
 export type DeclaredResponse = {
   /** Empty without a body. If there are several, `Accept` selects one. */
@@ -53,6 +56,7 @@ export type Operation = {
   query: ReadonlySet<string>;
   /** Names of the header parameters. */
   headers: readonly string[];
+  cookies: readonly CookieParameter[];
   /** Parameters that are numbers or booleans. */
   scalars: readonly ScalarParameter[];
   /** Media type of the request body; `undefined` without a body. */
@@ -68,6 +72,8 @@ export type Operation = {
   responses: ReadonlyMap<number, DeclaredResponse>;
   /** Whether its errors have the form of OAuth (RFC 6749, section 5.2), and are no problems. */
   hasOAuthErrors: boolean;
+  /** Whether its errors are HTML pages. */
+  hasErrorPages: boolean;
 };
 
 export type Contract = {
@@ -147,7 +153,10 @@ function bindOperation(
     throw new ContractError(`${where}: this program was built with a different security. ${rebuildAdvice}`);
   }
   const body = resolve(document, operation.requestBody);
-  const parameters = (operation.parameters ?? []).map((parameter) => resolve(document, parameter));
+  const declaredParameters = (operation.parameters ?? []).map((parameter) => resolve(document, parameter));
+  const cookies = declaredParameters.flatMap((parameter) => cookieOf(document, parameter));
+  const names = new Set(cookies.map(({ name }) => name));
+  const parameters = declaredParameters.filter((one) => one.in !== "cookie" || !names.has(one.name));
   const responses = new Map(
     Object.entries(operation.responses).map(([status, response]) => [
       Number(status),
@@ -161,6 +170,7 @@ function bindOperation(
     ...guarded(operation.security, where),
     query: new Set(namesIn(parameters, "query")),
     headers: namesIn(parameters, "header"),
+    cookies,
     scalars: parameters.flatMap(({ name, in: location, schema }) => {
       const type = scalarTypeOf(document, schema);
       const isList = typesOf(document, schema).includes("array");
@@ -173,12 +183,13 @@ function bindOperation(
     stringParameters: body ? undefined : stringParameters(document, parameters),
     responses,
     hasOAuthErrors: responses.get(400)?.contentTypes[0] === "application/json",
+    hasErrorPages: responses.get(400)?.contentTypes[0] === "text/html",
   };
 }
 
 type FormOperation = { path: string; method: string; body: OpenApiBody; parameters: OpenApiParameter[] };
 
-/** formBody.ts supports forms of strings, without parameters elsewhere. */
+/** formBody.ts supports forms of strings, without parameters elsewhere except cookies. */
 function formOf(
   document: OpenApiDocument,
   { path, method, body, parameters }: FormOperation,
@@ -193,6 +204,16 @@ function formOf(
   const steps = ["paths", path, method, "requestBody", "content", formType, "schema"];
   const pointer = `#/${steps.map((step) => step.replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
   return { pointer, names: new Set(members.map(([name]) => name)) };
+}
+
+/** Reads cookies that are optional strings with a pattern. The validator reads all others. */
+function cookieOf(
+  document: OpenApiDocument,
+  { name, in: location, required, schema }: OpenApiParameter,
+): CookieParameter[] {
+  const pattern = resolve(document, schema)?.pattern;
+  if (location !== "cookie" || required || pattern === undefined) return [];
+  return [{ name, pattern: new RegExp(pattern, "u") }];
 }
 
 const namesIn = (parameters: OpenApiParameter[], location: ParameterLocation): string[] =>
@@ -220,7 +241,8 @@ function guarded(
   return { schemes, scopes, isOptional: alternatives.length < security.length };
 }
 
-const isScheme = (name: string): name is Scheme => ["basicAuth", "bearerAuth", "apiKeyAuth"].includes(name);
+const isScheme = (name: string): name is Scheme =>
+  ["basicAuth", "bearerAuth", "apiKeyAuth", "clientAuth"].includes(name);
 
 function declared(document: OpenApiDocument, response: OpenApiResponse, where: string): DeclaredResponse {
   const own = response.headers ?? {};

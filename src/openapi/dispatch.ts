@@ -6,6 +6,8 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { Handlers } from "./binding.ts";
 import type { Contract, DeclaredResponse, Operation } from "./contract.ts";
+import { readCookies } from "./cookies.ts";
+import { readFormText } from "./formBody.ts";
 import { type Authenticator, authorize } from "./guard.ts";
 import { needsNegotiation, negotiate, requireAcceptable } from "./negotiation.ts";
 import type { ProblemWriter, TransportHeaders } from "./problemWriter.ts";
@@ -68,8 +70,9 @@ function operationServer(parts: DispatchParts): Serve {
 
     const handle = () => {
       context.operation = operation;
-      if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);
       const handler = handlers[operation.id];
+      if ("navigate" in handler) return navigate(handler);
+      if (operation.method !== "get") requireSameSite(request, proofOf(operation));
       const { authorization } = request.headers;
       if (typeof handler !== "function") {
         return follow(validInput(), (input) =>
@@ -81,6 +84,10 @@ function operationServer(parts: DispatchParts): Serve {
         return follow(validInput(), (input) => follow(handler({ ...input, principal }), selectRepresentation));
       });
     };
+    const navigate = async (handler: AnyNavigationHandler) => {
+      const text = operation.form ? await readFormText(request, response) : queryOf(request.url);
+      return selectRepresentation(await handler.navigate(text, cookiesOf(operation, request)));
+    };
     const validInput = () => {
       requireAcceptable(operation, request);
       // The validator does not support HEAD. Node has already decided that this response has no body.
@@ -88,7 +95,7 @@ function operationServer(parts: DispatchParts): Serve {
       return follow(validate(operation, request, response), () => {
         const query = operation.query.size > 0 ? request.query : {};
         const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
-        return { body: request.body, path: request.params, query, header };
+        return { body: request.body, path: request.params, query, header, cookie: cookiesOf(operation, request) };
       });
     };
     const selectRepresentation = (reply: HandlerReply) => {
@@ -112,6 +119,15 @@ function operationServer(parts: DispatchParts): Serve {
     }
   };
 }
+
+/** What of a request may prove who sends it. */
+const proofOf = ({ cookies, schemes }: Operation): "cookie" | "authorization" | undefined =>
+  cookies.length > 0 ? "cookie" : schemes.length > 0 ? "authorization" : undefined;
+
+const cookiesOf = ({ cookies }: Operation, { headers }: Request): Record<string, string> =>
+  cookies.length > 0 ? readCookies(cookies, headers.cookie) : {};
+
+const queryOf = (url: string): string => url.slice(withoutQuery(url).length + 1);
 
 /** The declared header parameters of a request, under their names in the contract. */
 const headersOf = ({ headers }: Operation, request: Request): Record<string, unknown> =>
@@ -157,9 +173,12 @@ const fixedFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.
  * The handlers, as they are called for an operation that is known only at run time. `Handlers` has checked each of them
  * against its operation. Methods are bivariant in their parameters, so that no cast is needed.
  */
-type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] | AnyGuardingHandler };
+type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] | AnyGuardingHandler | AnyNavigationHandler };
 type AnyHandler = { handle(call: AnyInput & { principal: unknown }): HandlerReply | Promise<HandlerReply> };
 type AnyGuardingHandler = {
   guardAndHandle(input: AnyInput, authorization: string | undefined): HandlerReply | Promise<HandlerReply>;
 };
-type AnyInput = { [Name in "body" | "path" | "query" | "header"]: unknown };
+type AnyNavigationHandler = {
+  navigate(text: string, cookie: unknown): HandlerReply | Promise<HandlerReply>;
+};
+type AnyInput = { [Name in "body" | "path" | "query" | "header" | "cookie"]: unknown };

@@ -26,6 +26,7 @@ export type OpenApiParameter = {
 };
 export type OpenApiSchema = {
   type?: string | string[];
+  pattern?: string;
   properties?: Record<string, OpenApiSchema | Reference>;
   items?: OpenApiSchema | Reference;
   allOf?: (OpenApiSchema | Reference)[];
@@ -42,8 +43,13 @@ export class ContractError extends FatalError {
   readonly exitStatus = exitStatus.software;
 }
 
-/** The schemas of optional strings in the query and in headers. The names of headers are in lower case. */
-export type StringParameters = { query: Record<string, object>; headers: Record<string, object> };
+/** The schemas of strings in the query and in headers. The names of headers are in lower case. */
+export type StringParameters = {
+  query: Record<string, object>;
+  headers: Record<string, object>;
+  /** The names of the query parameters that are required. */
+  required: readonly string[];
+};
 
 /** @returns `undefined` if one of the parameters needs more than its schema: a conversion, or a check of its encoding */
 export function stringParameters(
@@ -51,14 +57,14 @@ export function stringParameters(
   parameters: OpenApiParameter[],
 ): StringParameters | undefined {
   const isPlain = ({ in: location, required, allowReserved, schema }: OpenApiParameter) =>
-    (location === "header" || (location === "query" && allowReserved)) &&
-    !required &&
+    (location === "query" ? allowReserved : location === "header" && !required) &&
     typesOf(document, schema).join() === "string";
   if (parameters.length === 0 || !parameters.every(isPlain)) return undefined;
   const schemasIn = (location: string) => parameters.filter((one) => one.in === location);
   return {
     query: Object.fromEntries(schemasIn("query").map(({ name, schema = {} }) => [name, schema])),
     headers: Object.fromEntries(schemasIn("header").map(({ name, schema = {} }) => [name.toLowerCase(), schema])),
+    required: schemasIn("query").flatMap(({ name, required }) => (required ? [name] : [])),
   };
 }
 

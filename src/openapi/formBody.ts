@@ -30,8 +30,7 @@ export function formReaders(document: OpenApiDocument, operations: readonly Oper
       if (!form) return [];
       const validate = ajv.compile({ $ref: `contract${form.pointer}` });
       const read: FormReader = (request, response) => {
-        requireBody(request, formType);
-        if ((request.headers["content-encoding"] ?? "identity") !== "identity") throw unsupported(formType);
+        requireForm(request);
         return readBody(request, response, (bytes) => {
           const parameters = parseForm(bytes, form.names);
           if (!validate(parameters)) throw invalidForm(validate.errors ?? []);
@@ -41,6 +40,20 @@ export function formReaders(document: OpenApiDocument, operations: readonly Oper
       return [[operation, read]];
     }),
   );
+}
+
+/** @returns the text of a form, which is not validated. @throws {Problem} a 400, 413 or 415 */
+export function readFormText(request: Request, response: Response): Promise<string> {
+  requireForm(request);
+  return readBody(request, response, (bytes) => {
+    if (!isUtf8(bytes)) throw malformed("is not UTF-8");
+    return bytes.toString();
+  });
+}
+
+function requireForm(request: Request): void {
+  requireBody(request, formType);
+  if ((request.headers["content-encoding"] ?? "identity") !== "identity") throw unsupported(formType);
 }
 
 /**
@@ -82,7 +95,7 @@ const maxChunks = maxChunksOf(bodyLimitBytes);
  * Calls `use` with the whole body.
  * @throws {Problem} `payload-too-large`, the problem of a body that is late or malformed, or what `use` throws
  */
-function readBody(request: Request, response: Response, use: (bytes: Buffer) => void): Promise<void> {
+function readBody<T>(request: Request, response: Response, use: (bytes: Buffer) => T): Promise<T> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;

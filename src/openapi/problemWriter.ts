@@ -1,11 +1,11 @@
 /**
- * Responds with problems (RFC 9457), or with the errors of OAuth for operations that declare them. No other code writes the response
- * to a failed request.
+ * Responds with problems (RFC 9457), or with the errors of OAuth or with pages for operations that declare them. No other code writes
+ * the response to a failed request.
  */
 import type { Request, Response } from "express";
 import { securityHeaders } from "../http/securityHeaders.ts";
 import { oauthError } from "../problems/oauthErrors.ts";
-import { Problem } from "../problems/problems.ts";
+import { Problem, type ProblemBody } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { inUtf8, type Operation } from "./contract.ts";
 import { challenges, scopeChallenge } from "./guard.ts";
@@ -32,10 +32,15 @@ type Parts = {
   operations?: readonly Operation[];
   /** The path of `PUBLIC_URL`, with which the type of each problem begins. */
   base?: string;
+  /** Renders a problem for operations whose errors are pages. */
+  errorPage?: ErrorPage;
 };
 
+/** @returns the page, and the headers that depend on it */
+export type ErrorPage = (problem: Problem, body: ProblemBody) => { headers: Record<string, string>; body: string };
+
 export function problemWriter(parts: Parts): ProblemWriter {
-  const { report, check, transportHeaders, operations = [], base = "" } = parts;
+  const { report, check, transportHeaders, operations = [], base = "", errorPage } = parts;
   const isOAuthPath = oauthPaths(operations);
 
   const respond = (problem: Problem, request: Request, operation: Operation | undefined): OutgoingResponse => {
@@ -46,10 +51,19 @@ export function problemWriter(parts: Parts): ProblemWriter {
     const isOAuth = operation ? operation.hasOAuthErrors : isOAuthPath(request.url);
     const undeclaredHeaders = isOAuth ? oauthErrorHeaders : problemHeaders;
     const fixedHeaders = operation?.responses.get(problem.status)?.fixedHeaders ?? undeclaredHeaders;
+    const common = [...transportHeaders(request), "X-Request-Id", id];
+    if (operation?.hasErrorPages && errorPage) {
+      const page = errorPage(problem, body);
+      return {
+        status: problem.status,
+        headers: joinHeaders(fixedHeaders, common, { ...own, ...page.headers }),
+        body: page.body,
+      };
+    }
     return {
       status: problem.status,
-      headers: joinHeaders(fixedHeaders, [...transportHeaders(request), "X-Request-Id", id], own),
-      body: JSON.stringify(isOAuth ? oauthError(problem, body) : body),
+      headers: joinHeaders(fixedHeaders, common, own),
+      body: JSON.stringify(isOAuth ? oauthError(problem, body, isForTokens(operation)) : body),
     };
   };
 
@@ -113,3 +127,6 @@ function challengesFor(problem: Problem, operation: Operation | undefined, reque
   const schemes = requestContext().acceptedSchemes ?? operation.schemes;
   return challenges(schemes, problem, request.headers["sec-fetch-dest"] as string | undefined);
 }
+
+const isForTokens = (operation: Operation | undefined): boolean =>
+  operation?.schemes.every((scheme) => scheme === "bearerAuth") === true && operation.schemes.length > 0;

@@ -22,9 +22,10 @@ export function stringParameterChecks(
 ): Map<Operation, ParameterCheck> {
   const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true, validateSchema: false }));
   ajv.addSchema(document, "contract");
-  const compile = (schemas: Readonly<Record<string, object>>) =>
+  const compile = (schemas: Readonly<Record<string, object>>, required: readonly string[] = []) =>
     ajv.compile({
       type: "object",
+      required,
       properties: JSON.parse(JSON.stringify(schemas), (name, value) => (name === "$ref" ? `contract${value}` : value)),
     });
 
@@ -32,7 +33,8 @@ export function stringParameterChecks(
     operations.flatMap((operation) => {
       const { stringParameters } = operation;
       if (!stringParameters) return [];
-      const [isQueryValid, areHeadersValid] = [compile(stringParameters.query), compile(stringParameters.headers)];
+      const isQueryValid = compile(stringParameters.query, stringParameters.required);
+      const areHeadersValid = compile(stringParameters.headers);
       const check: ParameterCheck = (request) => {
         const { query, headers } = request;
         const faults = [
@@ -50,7 +52,8 @@ export function stringParameterChecks(
 }
 
 const errorsOf = (errors: readonly ErrorObject[] | null | undefined, kind: "parameter" | "header"): RequestError[] =>
-  (errors ?? []).map(({ instancePath, message = "is not valid" }) => {
+  (errors ?? []).map(({ instancePath, keyword, params, message = "is not valid" }) => {
+    if (keyword === "required") return { parameter: String(params["missingProperty"]), detail: "is required" };
     const name = instancePath.slice(1).replace(/\/.*$/s, "");
     return kind === "header" ? { header: name, detail: message } : { parameter: name, detail: message };
   });

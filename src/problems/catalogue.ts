@@ -1,5 +1,6 @@
 /** Every problem (RFC 9457) and its page. The code does not compile if the catalogue and the enum in the contract differ. */
 import type { components } from "../../generated/openapi.ts";
+import { oauthProblems } from "./oauthProblems.ts";
 
 export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer Type
   ? Type extends `/problems/${infer Slug}`
@@ -7,7 +8,7 @@ export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer
     : never
   : never;
 
-type Entry = {
+export type ProblemEntry = {
   status: number;
   title: string;
   /** What the problem means and what to do about it, on its page. */
@@ -16,24 +17,13 @@ type Entry = {
 };
 
 export const problems = {
+  ...oauthProblems,
   "invalid-request": {
     status: 400,
     title: "The request is not valid",
     meaning: "The request is malformed, or it does not match the contract. The service did nothing.",
     remedy:
       "Correct what errors lists: each entry names a part of the request and says what is wrong. Repeating the same request fails again.",
-  },
-  "invalid-scope": {
-    status: 400,
-    title: "The scope is not valid",
-    meaning: "The scope is malformed, names a scope twice or one that the API does not have, or exceeds the session.",
-    remedy: "Separate scopes of the API by single spaces. Those that the user does not have are left out.",
-  },
-  "invalid-target": {
-    status: 400,
-    title: "The audience is not valid",
-    meaning: "No API with this audience is registered, or the session is limited to another one.",
-    remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
   "authentication-required": {
     status: 401,
@@ -91,6 +81,13 @@ export const problems = {
     remedy:
       "If the user has the scope, use a credential with it. Otherwise ask an administrator for a role that contains it.",
   },
+  "login-required": {
+    status: 403,
+    title: "The user has to sign in again",
+    meaning:
+      "A client asked that the user proves again who they are: with prompt=login, or with max_age, and the last sign-in is older.",
+    remedy: "Ask the user for the password, and repeat the request with it, or with a token that was issued for it.",
+  },
   "undeclared-operation": {
     status: 403,
     title: "The operation is not declared",
@@ -135,6 +132,12 @@ export const problems = {
     title: "Too many API keys",
     meaning: "The user has as many API keys as the service allows. Expired keys count until they are deleted.",
     remedy: "Delete a key that is no longer used: GET /api/api-keys shows when each was last used.",
+  },
+  "too-many-client-secrets": {
+    status: 409,
+    title: "The client cannot have another secret",
+    meaning: "The client has two secrets already, or it is registered to authenticate without a secret.",
+    remedy: "Delete the secret that is no longer used: GET /api/clients/{client_id} shows when each was last used.",
   },
   "last-administrator": {
     status: 409,
@@ -242,4 +245,4 @@ export const problems = {
     meaning: "The instance received a signal to stop. It still serves requests for a short time.",
     remedy: "Send requests to another instance, or wait until this one is running again.",
   },
-} as const satisfies Record<ProblemSlug, Entry>;
+} as const satisfies Record<ProblemSlug, ProblemEntry>;

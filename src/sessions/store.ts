@@ -1,7 +1,6 @@
-import type { AuditEvent } from "../audit/audit.ts";
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { clientId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import {
@@ -17,7 +16,8 @@ import {
   uuid,
 } from "../database/sqlTypes.ts";
 import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
-import { revocationColumns, revoke } from "../revocations/revoke.ts";
+import { revoke } from "../revocations/revoke.ts";
+import { endings, ofUser, sessionDetails } from "./ending/store.ts";
 import type { SessionStore } from "./storeTypes.ts";
 
 /** The number of rotations that are stored per session. Only the tokens of stored rotations can be repeated. */
@@ -25,16 +25,21 @@ const rotationsKept = 20;
 /** The beginning of the current hour in UTC. In other time zones, hours may begin at other times. */
 const hour = "date_trunc('hour', now(), 'UTC')";
 const second = "floor(extract(epoch FROM now()))::bigint";
-const live = "ended_at IS NULL AND least(idle_expires_at, expires_at) > now()";
-/** Joins a live session with its user. */
-const ofUser = `${live} AND users.id = user_id AND token_epoch = user_epoch`;
+/** A live session that has a refresh token. */
+const refreshable = `NOT is_browser AND ${ofUser}`;
 
 const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
+  coalesce(sessions.authenticated_at, sessions.created_at) AS "authenticatedAt",
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
+const grantColumns = {
+  userId,
+  username,
+  epoch: integer,
+  authenticatedAt: timestamptz,
+  refreshExpiresInSeconds: integer,
+};
 const limitColumns = { audience: nullable(text), scopes: nullable(arrayOf(text)) };
 
-const sessionDetails = (id: string) => `jsonb_build_object('session_id', ${id})`;
 const tooManyDetails = "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')";
 
 /**
@@ -51,10 +56,11 @@ const createSession = statement({
       ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}
     ), sessions AS (
       INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at,
-                            listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address, audience, scopes)
+                            listed_used_at, listed_idle_expires_at, tokens_expire_at, user_agent, address, audience, scopes,
+                            is_browser, authenticated_at)
       SELECT :id, id, token_epoch, :seed, :digest, now() + make_interval(secs => :idle),
              now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
-             now() + make_interval(secs => :tokens), :userAgent, :address, :audience, :scopes
+             now() + make_interval(secs => :tokens), :userAgent, :address, :audience, :scopes, :isBrowser, now()
       FROM owner WHERE (SELECT count(*) FROM ended) >= 0
       RETURNING *
     ), audited AS (
@@ -77,9 +83,13 @@ const createSession = statement({
     userAgent: nullable(text),
     address: nullable(text),
     ...limitColumns,
+    isBrowser: boolean,
     audit: auditParameter,
   },
-  columns: { ...grantColumns, ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
+  columns: {
+    ...grantColumns,
+    ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+  },
 });
 
 /** A refresh with the expected token. The parameters are declared in the order in which the SQL uses them. */
@@ -95,7 +105,8 @@ export const rotateSession = statement({
         idle_expires_at = now() + make_interval(secs => :idle),
         tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
     FROM users, (SELECT id AS previous_id, address AS previous_address FROM sessions) AS previous
-    WHERE sessions.id = :id AND previous_id = :id AND generation = :generation AND refresh_digest = :digest AND ${ofUser}
+    WHERE sessions.id = :id AND previous_id = :id AND generation = :generation AND refresh_digest = :digest
+      AND ${refreshable}
     RETURNING ${selectedGrant}, previous_address AS "previousAddress"`,
   parameters: {
     nextDigest: bytea,
@@ -121,7 +132,7 @@ const catchUpSession = statement({
           FROM generate_series(:to, :to - :steps + 1, -1) AS lost
         ) || rotations)[1:${rotationsKept}]
     FROM users
-    WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${ofUser}`,
+    WHERE sessions.id = :id AND generation = :generation AND refresh_digest = :digest AND ${refreshable}`,
   parameters: {
     to: integer,
     toDigest: bytea,
@@ -138,7 +149,7 @@ const extendSession = statement({
   sql: `UPDATE sessions
     SET tokens_expire_at = greatest(tokens_expire_at, now() + make_interval(secs => :tokens))
     FROM users
-    WHERE sessions.id = :id AND generation = :generation AND ${ofUser}
+    WHERE sessions.id = :id AND generation = :generation AND ${refreshable}
     RETURNING ${selectedGrant}`,
   parameters: { tokens: integer, id: sessionId, generation: integer },
   columns: grantColumns,
@@ -146,7 +157,7 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", username, seed, generation, refresh_digest AS digest, address, audience, scopes,
+  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
@@ -155,11 +166,12 @@ const findSession = statement({
              (SELECT entry FROM unnest(rotations) AS entry
               WHERE split_part(entry, ' ', 1)::integer = :presented + 1) END AS rotation
     FROM sessions JOIN users ON users.id = user_id
-    WHERE sessions.id = :id`,
+    WHERE sessions.id = :id AND NOT is_browser`,
   parameters: { presented: integer, id: sessionId },
   columns: {
     userId,
     username,
+    clientId: nullable(clientId),
     seed: bytea,
     generation: integer,
     digest: bytea,
@@ -177,6 +189,7 @@ const findSession = statement({
 const listSessions = statement({
   name: "list-sessions",
   sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address, audience, scopes,
+           client_id AS "clientId",
            greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
            least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
     FROM sessions JOIN users ON users.id = user_id
@@ -197,40 +210,10 @@ const listSessions = statement({
     userAgent: nullable(text),
     address: nullable(text),
     ...limitColumns,
+    clientId: nullable(clientId),
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
   },
-});
-
-/** A statement that ends a session, and stores the event. */
-const ending = (name: string, event: AuditEvent) =>
-  statement({
-    name,
-    sql: `WITH ended AS (
-        UPDATE sessions SET ended_at = now() FROM users
-        WHERE sessions.id = :id AND user_id = :userId AND ${ofUser}
-        RETURNING sessions.id, tokens_expire_at
-      ), audited AS (
-        ${recordEvent({ event, from: "ended", subject: ":userId", details: sessionDetails("ended.id") })}
-      )
-      ${revoke({ from: "ended", expiresAt: "tokens_expire_at" })}`,
-    parameters: { id: sessionId, userId, audit: auditParameter },
-    columns: revocationColumns,
-  });
-
-const endSession = ending("end-session", "session-ended");
-const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
-
-const lockUser = statement({
-  name: "lock-user",
-  sql: "SELECT FROM users WHERE id = :userId FOR KEY SHARE",
-  parameters: { userId },
-});
-
-const forgetRefreshNetworks = statement({
-  name: "forget-refresh-networks",
-  sql: "DELETE FROM familiar_networks WHERE user_id = :userId AND NOT by_password",
-  parameters: { userId },
 });
 
 /** The time until instances with a slow clock consider a token expired, too. */
@@ -241,6 +224,7 @@ export function sessionStore(database: Database): SessionStore {
     async insert({ address, userAgent, ...session }, times, tokenSeconds) {
       const values = {
         ...session,
+        isBrowser: session.isBrowser ?? false,
         kept: times.sessionsPerUser - 1,
         idle: times.idleSeconds,
         lifetime: times.lifetimeSeconds,
@@ -282,18 +266,6 @@ export function sessionStore(database: Database): SessionStore {
     list: (userId, limit, cursor) =>
       database.read((knex) => listSessions.rows(knex, { userId, limit, cursor: cursor ?? null })),
 
-    end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
-
-    endStolen: (userId, id, reason) =>
-      database.write((knex) =>
-        knex.transaction(async (transaction) => {
-          // Locks the user first, as a deletion does, so that the two cannot deadlock.
-          await lockUser.count(transaction, { userId });
-          const revocation = await endStolenSession.first(transaction, { id, userId, audit: auditContext({ reason }) });
-          // A separate statement sees the network that a refresh added while endSession waited for its lock.
-          await forgetRefreshNetworks.count(transaction, { userId });
-          return revocation;
-        }),
-      ),
+    ...endings(database),
   };
 }

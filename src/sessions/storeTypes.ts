@@ -1,6 +1,6 @@
 /** The types of the session store. */
 import type { TokenLimits } from "../access/grants.ts";
-import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
+import type { CanonicalUsername, ClientId, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
@@ -14,14 +14,21 @@ export type Session = TokenLimits & {
   userAgent: string | null;
   /** Of the last refresh. */
   address: string | null;
+  clientId: ClientId | null;
 };
 
 /** What never changes in a session. */
-export type SessionConstants = TokenLimits & { userId: UserId; seed: Uint8Array };
+export type SessionConstants = TokenLimits & {
+  userId: UserId;
+  /** The client that the session was started for. `null`: the user's own program. */
+  clientId: ClientId | null;
+  seed: Uint8Array;
+};
 
 /** The state of a session that a refresh needs, from one snapshot of the database. */
 export type SessionState = TokenLimits & {
   userId: UserId;
+  clientId: ClientId | null;
   username: CanonicalUsername;
   seed: Buffer;
   generation: number;
@@ -40,7 +47,11 @@ export type SessionState = TokenLimits & {
 };
 
 /** The user of a session, and how long it can be refreshed. */
-export type SessionGrant = Caller & { refreshExpiresInSeconds: number };
+export type SessionGrant = Caller & {
+  /** When the user proved who they are. */
+  authenticatedAt: Date;
+  refreshExpiresInSeconds: number;
+};
 
 export type SessionTimes = {
   idleSeconds: number;
@@ -53,6 +64,9 @@ export type SessionTimes = {
 /** Where a user signs in. Shown in the list of sessions. */
 export type Device = { address: string | undefined; userAgent: string | undefined };
 
+/** `isBrowser`: the digest is that of a cookie, and there is no refresh token. */
+export type NewSession = TokenLimits & { id: SessionId; seed: Buffer; digest: Buffer; isBrowser?: boolean };
+
 /** The expected refresh token of a session. */
 type Position = { id: SessionId; generation: number; digest: Buffer };
 
@@ -64,7 +78,7 @@ export type SessionStore = {
    * password was changed after the given epoch, or the user was deleted
    */
   insert(
-    session: { id: SessionId; seed: Buffer; digest: Buffer } & TokenLimits & Device & Pick<Caller, "userId" | "epoch">,
+    session: NewSession & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
   ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
@@ -91,6 +105,10 @@ export type SessionStore = {
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, stored in the same transaction */
   end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because the authorization code that started the session was used again. */
+  endReplayed(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because its device code was used again. */
+  endReplayedDevice(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /**
    * Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them.
    * @param reason why the token is regarded as stolen, for the audit event

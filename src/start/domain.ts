@@ -16,9 +16,12 @@ import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords
 import { passwordPolicy } from "../passwords/policy.ts";
 import { Problem } from "../problems/problems.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
+import { type BrowserSessions, createBrowserSessions } from "../sessions/browser/browserSessions.ts";
+import { browserSessionStore } from "../sessions/browser/store.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
+import type { SessionTimes } from "../sessions/storeTypes.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
@@ -30,6 +33,7 @@ import { administrationStore } from "../users/administration/store.ts";
 import { userStore } from "../users/store.ts";
 import { createUsers, type Users } from "../users/users.ts";
 import { openApiKeys } from "./apiKeys.ts";
+import { type OpenClients, openClients } from "./clients.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -43,25 +47,33 @@ type AccessControl = {
   protectedApis: RevocableCache<ProtectedApi>;
 };
 
-export type Domain = AccessControl & {
-  hasher: PasswordHasher;
-  users: Users;
-  administration: Administration;
-  sessions: Sessions;
-  apiKeys: ApiKeys;
-  apiKeyVerification: ApiKeyVerification;
-};
+export type Domain = AccessControl &
+  OpenClients & {
+    hasher: PasswordHasher;
+    users: Users;
+    administration: Administration;
+    sessions: Sessions;
+    browserSessions: BrowserSessions;
+    apiKeys: ApiKeys;
+    apiKeyVerification: ApiKeyVerification;
+  };
 
 type EarlierStages = { observability: Observability; storage: Storage; keys: Keys };
 
 export function openDomain(context: StartContext, earlier: EarlierStages): Domain {
   const hasher = createHasher(context, earlier.observability);
-  const { users, administration } = createUserAccounts(context, { ...earlier, hasher });
+  const { users, administration, throttle } = createUserAccounts(context, { ...earlier, hasher });
   const accessControl = createAccessControl(context, earlier);
   const sessions = createUserSessions(context, { ...earlier, users, grants: accessControl.grants });
+  const browserSessions = createBrowserSessions({
+    store: browserSessionStore(earlier.storage.database),
+    sessions,
+    idleSeconds: context.config.sessionIdleDays * daySeconds,
+  });
   openCleanup(context, earlier.storage);
   const keys = openApiKeys(context, { ...earlier, access: accessControl.access, administration });
-  return { ...accessControl, hasher, users, administration, sessions, ...keys };
+  const clients = openClients(context, { ...earlier, access: accessControl.access, throttle });
+  return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 
 function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
@@ -96,7 +108,7 @@ function createHasher({ config, log }: StartContext, { metrics, tracing }: Obser
 function createUserAccounts(
   { config, log }: StartContext,
   { observability, storage, keys, hasher }: EarlierStages & { hasher: PasswordHasher },
-): Pick<Domain, "users" | "administration"> {
+): Pick<Domain, "users" | "administration"> & { throttle: Throttle } {
   if (!config.throttle) log.warn("THROTTLE=off: passwords can be guessed without limit. Use it for benchmarks only.");
   const schedule = reportStuckDatabase(hasher.schedule, storage.database.isStuck);
   const counterKeys = throttleKeys(keys.secretKeys.counting);
@@ -123,7 +135,8 @@ function createUserAccounts(
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     clock: storage.clock,
   });
-  return { users, administration: createAdministration({ ...parts, store: administrationStore(storage.database) }) };
+  const administration = createAdministration({ ...parts, store: administrationStore(storage.database) });
+  return { users, administration, throttle };
 }
 
 /** If a sign-in times out in the hashing queue while a query hangs, the cause is the database: reports `database-unavailable`. */
@@ -141,6 +154,15 @@ const limitsOf = (config: Config): Limits => ({
   address: config.throttleAddress,
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
+  clients: config.throttleAddress,
+  "client-registrations": config.throttleRegistrations,
+});
+
+export const sessionTimesOf = (config: Config): SessionTimes => ({
+  idleSeconds: config.sessionIdleDays * daySeconds,
+  lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
+  graceSeconds: config.refreshGraceSeconds,
+  sessionsPerUser: config.sessionsPerUser,
 });
 
 function createUserSessions(
@@ -152,12 +174,7 @@ function createUserSessions(
     tokens: keys.tokens,
     grants,
     secrets: refreshSecrets(keys.secretKeys.sealing),
-    times: {
-      idleSeconds: config.sessionIdleDays * daySeconds,
-      lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
-      graceSeconds: config.refreshGraceSeconds,
-      sessionsPerUser: config.sessionsPerUser,
-    },
+    times: sessionTimesOf(config),
     secondsVisible: keys.commits.secondsVisible,
     // If this fails, the network is remembered at the next network change.
     onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),

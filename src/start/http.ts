@@ -15,19 +15,25 @@ import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
 import { listen, type RunningServer, type ServerOptions } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
+import { follow } from "../lib/follow.ts";
 import { packageFile } from "../lib/package.ts";
+import type { OperationId } from "../openapi/binding.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
+import { authorize } from "../openapi/guard.ts";
 import { oauthPaths } from "../openapi/oauthPaths.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
+import { requestContext } from "../requestContext.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 import { openOAuth } from "./oauth.ts";
 import type { Observability } from "./observability.ts";
+import { openPages } from "./pages.ts";
 import type { Storage } from "./storage.ts";
 
 export type Http = Pick<RunningServer, "url" | "reload"> & { drain(skipGrace: AbortSignal): Promise<void> };
@@ -91,12 +97,15 @@ const openAuthenticator = ({
   createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
 
 async function collectServices(
-  { config }: StartContext,
-  { observability, storage, auditEvents, keys, domain }: EarlierStages,
+  context: StartContext,
+  earlier: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
+  const { config } = context;
+  const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
+    ...openPages(context, domain),
     access: domain.access,
     users: domain.users,
     administration: domain.administration,
@@ -104,6 +113,10 @@ async function collectServices(
     apiKeys: domain.apiKeys,
     roles: domain.roles,
     apis: domain.apis,
+    clientAdministration: domain.clientAdministration,
+    registerClient: domain.registerClient,
+    hasClientDocuments: config.clientIdMetadata,
+    hasClientRegistration: config.clientRegistration,
     forwardAuth: createForwardAuth({
       authenticator,
       access: domain.access,
@@ -115,7 +128,12 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
+    authorizeIntrospection: guardOf(contract, "introspectToken", authenticator),
+    ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
+    browserSessions: domain.browserSessions,
+    clock: storage.clock,
+    authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
@@ -126,6 +144,16 @@ async function collectServices(
     auditEvents,
     isStopping,
   };
+}
+
+/** The guard of an operation whose handler calls it. */
+function guardOf({ operations }: Contract, id: OperationId, authenticator: ServiceAuthenticator) {
+  const operation = operations.find((one) => one.id === id);
+  if (!operation) throw new Error(`the contract has no operation ${id}`);
+  return (authorization: string | undefined) =>
+    follow(authorize(operation, authorization, authenticator), (principal) => {
+      requestContext().principal = principal;
+    });
 }
 
 /** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
@@ -146,6 +174,7 @@ async function createWarmApp(
     authenticator,
     config,
     check,
+    errorPage: services.pages.errorPage,
   });
   const errorLog = log.child({}, { level: "error" });
   await warmUp(createApp(api, { log: errorLog }), errorLog, config.documentation ? 200 : 404);

@@ -46,7 +46,11 @@ export function signInCounters(
   { account, networkKeys, pairs }: ClientKeys,
   window: number,
 ): LimitedCounter[] {
-  const counter = (limit: Limit, key: string, quota = limits[limit]) => ({ limit, key: `${key}.${window}`, quota });
+  const counter = (limit: keyof Limits, key: string, quota = limits[limit]) => ({
+    limit,
+    key: `${key}.${window}`,
+    quota,
+  });
   return [
     ...pairs.map((pair, width) => {
       const quota = limitOfNetwork(limits["account-address"], width);

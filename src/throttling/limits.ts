@@ -7,9 +7,27 @@ export const failuresExpireSeconds = 30 * 86_400;
 /** How many known networks of an account are remembered. */
 export const maxKnownNetworks = 10;
 
-export type Limit = "account-address" | "account" | "address" | "registrations" | "consecutive";
+/** The limits that are settings. */
+type ConfiguredLimit =
+  | "account-address"
+  | "account"
+  | "address"
+  | "registrations"
+  | "consecutive"
+  | "clients"
+  | "client-registrations";
+export type Limit = ConfiguredLimit | "user-codes" | "device-codes";
 /** Attempts in a window; for `consecutive`, wrong passwords in a row. */
-export type Limits = Record<Limit, number>;
+export type Limits = Record<ConfiguredLimit, number>;
+
+/** What there is too much of, if it is no wrong password. */
+const counted: Partial<Record<Limit, string>> = {
+  registrations: "registrations",
+  clients: "wrong client credentials",
+  "client-registrations": "new clients",
+  "user-codes": "wrong codes",
+  "device-codes": "device authorizations",
+};
 
 /**
  * A limit without its reserve of one fifth. Only attempts from networks that are known to the account can use the reserve. All
@@ -30,7 +48,7 @@ export class Throttled extends Problem {
   /** @param seconds the time until the limit allows another attempt */
   constructor(limit: Limit, quota: number, seconds: number) {
     super("too-many-requests", {
-      detail: `Too many ${limit === "registrations" ? limit : "wrong passwords"}. Try again in ${seconds} seconds.`,
+      detail: `Too many ${counted[limit] ?? "wrong passwords"}. Try again in ${seconds} seconds.`,
       rateLimit: {
         name: limit,
         quota,

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { UserId } from "../identifiers.ts";
+import type { Networks } from "../networks.ts";
 import { queueTimeoutMs, type Schedule } from "../passwords/hashing.ts";
 import { Problem } from "../problems/problems.ts";
 import {
@@ -54,6 +55,10 @@ export type Throttle = {
    * @throws {Throttled} and the problem `overloaded`, after which the registration does not count
    */
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
+  /** Counts a client of OAuth that no administrator has registered. @throws {Throttled} */
+  newClient(networks: Networks): Promise<void>;
+  /** Counts a refused client of OAuth. When the limit is reached, no query is made. @throws {Throttled} */
+  refusedClient(networks: Networks): Promise<void>;
 };
 
 /** No limits: for benchmarks. It does not notice a password that is replaced during the check. */
@@ -67,6 +72,8 @@ export const noThrottle = (
       return { account, result: await check(account, deadline), currentEpoch: account?.tokenEpoch };
     }),
   registration: (_client, register) => register(),
+  newClient: async () => {},
+  refusedClient: async () => {},
 });
 
 /** The delay before the next try of an attempt that may be admitted when the attempts in progress have ended. */
@@ -180,6 +187,32 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     return { account, result, currentEpoch };
   }
 
+  const release = (reserved: string[]) => store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
+
+  /** Counts in all networks of a client, or in none of them. */
+  function reservationIn(limit: "registrations" | "clients" | "client-registrations", networks: Networks) {
+    const window = windowAt(clock());
+    const counters = networks.map((network, width) => ({
+      key: `${keys.network(network)}.${limit}.${window.number}`,
+      limit: limitOfNetwork(limits[limit], width),
+    }));
+    const narrowest = counters[0]?.key ?? "";
+    return {
+      rethrowKnownRejection: () => rethrowKnownRejection(narrowest),
+      /** @returns the keys of the counters. @throws {Throttled} */
+      async reserve(): Promise<string[]> {
+        rethrowKnownRejection(narrowest);
+        const reserved = await store.reserve(counters, window.endsAt);
+        const full = counters.find(({ key }) => !reserved.includes(key));
+        if (!full) return reserved;
+        if (reserved.length > 0) await release(reserved);
+        const rejection = { limit, quota: full.limit, endsAtMs: window.endsAt.getTime() };
+        rejections.set(narrowest, rejection);
+        throw throttled(rejection);
+      },
+    };
+  }
+
   return {
     async checkPassword(attempt, check) {
       const deadline = performance.now() + queueTimeoutMs;
@@ -200,29 +233,21 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     },
 
     async registration({ account, networks }, register) {
-      const window = windowAt(clock());
-      const counters = networks.map((network, width) => ({
-        key: `${keys.network(network)}.registrations.${window.number}`,
-        limit: limitOfNetwork(limits.registrations, width),
-      }));
-      const narrowest = counters[0]?.key ?? "";
-      const release = (reserved: string[]) =>
-        store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
-      rethrowKnownRejection(narrowest);
-      const reserved = await schedule({ networks, account }, async () => {
-        rethrowKnownRejection(narrowest);
-        const reserved = await store.reserve(counters, window.endsAt);
-        const full = counters.find(({ key }) => !reserved.includes(key));
-        if (!full) return reserved;
-        if (reserved.length > 0) await release(reserved);
-        const rejection = { limit: "registrations" as const, quota: full.limit, endsAtMs: window.endsAt.getTime() };
-        rejections.set(narrowest, rejection);
-        throw throttled(rejection);
-      });
+      const reservation = reservationIn("registrations", networks);
+      reservation.rethrowKnownRejection();
+      const reserved = await schedule({ networks, account }, reservation.reserve);
       return register().catch(async (error: unknown) => {
         if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});
         throw error;
       });
+    },
+
+    async newClient(networks) {
+      await reservationIn("client-registrations", networks).reserve();
+    },
+
+    async refusedClient(networks) {
+      await reservationIn("clients", networks).reserve();
     },
   };
 }

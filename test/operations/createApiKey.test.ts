@@ -49,6 +49,7 @@ describeOperation("createApiKey", {
           ["a name with a space at its end", { name: "a ", scopes: [] }, "#/name"],
           ["no scopes", { name: "a" }, "#/scopes"],
           ["an unknown scope", { name: "a", scopes: ["account:read", "everything"] }, "#/scopes/1"],
+          ["a scope of OpenID Connect", { name: "a", scopes: ["openid"] }, "#/scopes/0"],
           ["a malformed scope", { name: "a", scopes: ["account:read users:read"] }, "#/scopes/0"],
           ["a scope twice", { name: "a", scopes: ["account:read", "account:read"] }, "#/scopes"],
           ["an expiry in the past", { name: "a", scopes: [], expires_at: "2020-01-01T00:00:00Z" }, "#/expires_at"],

@@ -52,7 +52,7 @@ export function withoutCredentials({ basic: _basic, bearer: _bearer, ...rest }: 
 
 /** The status of success that the operation declares. */
 export function successOf({ operation: { id, statuses } }: OperationUnderTest): number {
-  const success = statuses.find((status) => status < 300);
+  const success = statuses.find((status) => status < 300 || status === 303);
   if (success === undefined) throw new Error(`${id} declares no success.`);
   return success;
 }

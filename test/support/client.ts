@@ -24,7 +24,7 @@ export type Received = ReceivedResponse & {
   /** The parsed body, if it is JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: its schema has been checked against the contract
   json: any;
-  /** The slug of a problem, or of the page of an OAuth error. */
+  /** The slug of a problem, of the page of an OAuth error, or of an error page. */
   problem: string | undefined;
   header(name: string): string | undefined;
 };
@@ -136,7 +136,11 @@ function received(method: string, target: string, answer: ReceivedResponse): Rec
   checkAnswer(method, target, answer);
   const type = answer.headers["content-type"]?.[0] ?? "";
   const json = /json/.test(type) && answer.text !== "" ? JSON.parse(answer.text) : undefined;
-  const page = type.startsWith("application/problem+json") ? json?.type : json?.error_uri;
+  const page = type.startsWith("text/html")
+    ? /<meta name="problem" content="([^"]+)">/.exec(answer.text)?.[1]
+    : type.startsWith("application/problem+json")
+      ? json?.type
+      : json?.error_uri;
   return {
     ...answer,
     json,

@@ -1,5 +1,6 @@
 /** The types of the store for the verification of API keys. */
-import type { ApiKeyId, CanonicalUsername, Network, UserId } from "../../identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, UserId } from "../../identifiers.ts";
+import type { LastUseStore } from "../../lib/lastUses.ts";
 import type { ApiKeyDigest } from "../format.ts";
 
 /** What a check of a key needs. */
@@ -14,12 +15,8 @@ export type StoredKey = {
   secretExpiresAt: Date | null;
 };
 
-export type LastUse = { digest: ApiKeyDigest; at: Date; network: Network | null };
-
 /** Each method may throw the problem `database-unavailable`. */
-export type VerificationStore = {
+export type VerificationStore = LastUseStore & {
   /** @returns `undefined` if there is no such secret */
   findByDigest(digest: ApiKeyDigest): Promise<StoredKey | undefined>;
-  /** Records uses, unless a use in the same minute or later is recorded. Does not wait for locked rows. */
-  recordUses(uses: readonly LastUse[]): Promise<void>;
 };

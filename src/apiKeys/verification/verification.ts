@@ -2,6 +2,7 @@
 import QuickLRU from "quick-lru";
 import type { Audit } from "../../audit/audit.ts";
 import type { Network } from "../../identifiers.ts";
+import type { LastUses } from "../../lib/lastUses.ts";
 import { unknownNetwork } from "../../networks.ts";
 import type { ApiKeyPrincipal } from "../../principal.ts";
 import type { ProblemSlug } from "../../problems/catalogue.ts";
@@ -10,7 +11,6 @@ import { clientNetworks } from "../../requestContext.ts";
 import { revocableCache } from "../../revocations/cache.ts";
 import type { Revocations } from "../../revocations/revocations.ts";
 import { type ApiKeyDigest, parseKey } from "../format.ts";
-import type { LastUses } from "./lastUses.ts";
 import type { StoredKey, VerificationStore } from "./storeTypes.ts";
 
 export type VerifyApiKey = (text: string) => ApiKeyPrincipal | Promise<ApiKeyPrincipal>;

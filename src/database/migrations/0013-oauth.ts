@@ -25,6 +25,8 @@ export async function up(knex: Knex): Promise<void> {
       client_uri text,
       policy_uri text,
       tos_uri text,
+      -- When the document of a client whose id is its URL has to be fetched again.
+      document_expires_at timestamptz,
       -- As in roles. Tokens of the client itself contain it.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
@@ -56,15 +58,22 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX grants_client_id_idx ON grants (client_id);
 
     -- Decisions about authorization requests. A request is sealed and kept by the browser, so that strangers add no rows. A row is
-    -- made when a signed-in user opens the request or decides: another user cannot decide, and nobody decides twice.
+    -- made when a signed-in user sees the request: another user cannot decide, nobody decides twice, and a decision is about what
+    -- the user has seen.
     CREATE TABLE authorizations (
       id uuid PRIMARY KEY,
       user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+      client_id text NOT NULL REFERENCES clients ON DELETE CASCADE,
+      client_version integer NOT NULL,
+      audience text NOT NULL,
+      scopes text[] NOT NULL,
       -- allowed or denied
       decision text,
       expires_at timestamptz NOT NULL
     );
     CREATE INDEX authorizations_expires_at_idx ON authorizations (expires_at);
+    CREATE INDEX authorizations_user_id_idx ON authorizations (user_id);
+    CREATE INDEX authorizations_client_id_idx ON authorizations (client_id);
 
     -- A code is kept after it was redeemed, so that a second use ends the session that the first one began.
     CREATE TABLE authorization_codes (
@@ -111,7 +120,9 @@ export async function up(knex: Knex): Promise<void> {
       -- allowed or denied
       decision text,
       authenticated_at timestamptz,
-      redeemed_at timestamptz
+      redeemed_at timestamptz,
+      -- The session that the code began. A use long after the first one ends it.
+      session_id uuid
     );
     CREATE INDEX device_codes_expires_at_idx ON device_codes (expires_at);
     CREATE INDEX device_codes_user_id_idx ON device_codes (user_id);

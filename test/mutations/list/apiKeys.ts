@@ -4,7 +4,7 @@ import type { Mutation } from "../mutation.ts";
 export const apiKeys: readonly Mutation[] = [
   {
     name: "a key with a wrong checksum is looked up",
-    file: "src/apiKeys/format.ts",
+    file: "src/lib/secretText.ts",
     find: "checked <= largest && checksum(checked) === text.slice(checkedLength)",
     replace: "checked <= largest",
     test: "test/promises/apiKeyFormat.test.ts",
@@ -12,7 +12,7 @@ export const apiKeys: readonly Mutation[] = [
   },
   {
     name: "a number of more than 256 bits is a key",
-    file: "src/apiKeys/format.ts",
+    file: "src/lib/secretText.ts",
     find: "return checked <= largest && ",
     replace: "return ",
     test: "test/promises/apiKeyFormat.test.ts",
@@ -148,7 +148,7 @@ export const apiKeys: readonly Mutation[] = [
   },
   {
     name: "the last uses of API keys are lost at shutdown",
-    file: "src/apiKeys/verification/lastUses.ts",
+    file: "src/lib/lastUses.ts",
     find: "      poller.run().catch(() => {}); // `onError` has received it\n",
     replace: "",
     test: "test/promises/apiKeys.test.ts",

@@ -117,8 +117,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "a token as the Basic username is accepted although the operation requires the password",
     file: "src/openapi/guard.ts",
-    find: 'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
-    replace: "if (false)",
+    find: 'if (!acceptsToken(schemes)) return refuseKind(schemes, "token");',
+    replace: "",
     test: "test/operations/deleteUser.test.ts",
     only: "401 for a token",
   },
@@ -245,7 +245,7 @@ export const contract: readonly Mutation[] = [
   {
     name: "a page of another site can change something",
     file: "src/openapi/dispatch.ts",
-    find: 'if (operation.method !== "get") requireSameSite(request, operation.schemes.length > 0);',
+    find: 'if (operation.method !== "get") requireSameSite(request, proofOf(operation));',
     replace: "",
     test: "test/operations/deleteUser.test.ts",
     only: "403 for a page",

@@ -86,8 +86,8 @@ export const requests: readonly Mutation[] = [
   {
     name: "the database contains the refresh token of a session",
     file: "src/sessions/sessions.ts",
-    find: "{ id, seed, digest: digestOf(secret), ...limits, ...device,",
-    replace: "{ id, seed, digest: digestOf(secret), ...limits, ...device, userAgent: secret,",
+    find: "insert(principal, device, { id, seed, digest: digestOf(secret), ...limits })",
+    replace: "insert(principal, { ...device, userAgent: secret }, { id, seed, digest: digestOf(secret), ...limits })",
     test: "test/promises/secrets.test.ts",
     only: "planted everywhere",
   },

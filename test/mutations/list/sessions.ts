@@ -100,7 +100,7 @@ export const sessions: readonly Mutation[] = [
   },
   {
     name: "deleting a user and ending a session lock rows in different orders",
-    file: "src/sessions/store.ts",
+    file: "src/sessions/ending/store.ts",
     find: "await lockUser.count(transaction, { userId });",
     replace: "",
     test: "test/promises/sessionTheft.test.ts",
@@ -109,7 +109,7 @@ export const sessions: readonly Mutation[] = [
   {
     name: "the first refresh of a session queries the session again",
     file: "src/sessions/sessions.ts",
-    find: "    constants.set(id, { userId, seed, ...limits });\n",
+    find: "    constants.set(id, { userId, clientId: null, seed, ...limits });\n",
     replace: "",
     test: "test/promises/statementsPerRequest.test.ts",
     only: "a refresh takes one",
@@ -124,7 +124,7 @@ export const sessions: readonly Mutation[] = [
   },
   {
     name: "another user's session can be ended",
-    file: "src/sessions/store.ts",
+    file: "src/sessions/ending/store.ts",
     find: "WHERE sessions.id = :id AND user_id = :userId",
     replace: "WHERE sessions.id = :id AND :userId IS NOT NULL",
     test: "test/operations/endSession.test.ts",

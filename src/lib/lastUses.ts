@@ -1,8 +1,7 @@
-/** When and from which network each secret of an API key was last used. Collected in memory, and written once a minute. */
-import type { Network } from "../../identifiers.ts";
-import { startPoller } from "../../lib/poller.ts";
-import type { ApiKeyDigest } from "../format.ts";
-import type { LastUse, VerificationStore } from "./storeTypes.ts";
+/** When and from which network each secret was last used. Collected in memory, and written once a minute. */
+import type { Network } from "../identifiers.ts";
+import { startPoller } from "./poller.ts";
+import type { SecretDigest } from "./secretText.ts";
 
 const minuteMs = 60_000;
 const retry = { firstMs: 5_000, maxMs: minuteMs };
@@ -11,21 +10,29 @@ const batchSize = 5_000;
 /** While the database is away, at most this number of uses is kept. About 150 bytes each. */
 const maxPending = 200_000;
 
+export type LastUse = { digest: SecretDigest; at: Date; network: Network | null };
+
+/** Each method may throw the problem `database-unavailable`. */
+export type LastUseStore = {
+  /** Records uses, unless a use in the same minute or later is recorded. Does not wait for locked rows. */
+  recordUses(uses: readonly LastUse[]): Promise<void>;
+};
+
 export type LastUses = {
   /** Keeps the use until the next write. Does not wait. */
-  record(digest: ApiKeyDigest, network: Network | null, at: Date): void;
+  record(digest: SecretDigest, network: Network | null, at: Date): void;
   /** Writes what was recorded, and stops. */
   close(): Promise<void>;
 };
 
 type Parts = {
-  store: Pick<VerificationStore, "recordUses">;
+  store: LastUseStore;
   /** Receives errors of the store. Must not throw. */
   onError: (error: unknown) => void;
 };
 
 export function collectLastUses({ store, onError }: Parts): LastUses {
-  const pending = new Map<ApiKeyDigest, LastUse>();
+  const pending = new Map<SecretDigest, LastUse>();
 
   const write = async (): Promise<void> => {
     while (pending.size > 0) {

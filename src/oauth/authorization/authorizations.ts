@@ -1,0 +1,286 @@
+/** Authorization: a user lets a client act for them (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). */
+import { randomUUID } from "node:crypto";
+import { v7 as uuidv7 } from "uuid";
+import { type Access, heldScopes } from "../../access/rights.ts";
+import { insufficientScope } from "../../access/scopes.ts";
+import type { Audit } from "../../audit/audit.ts";
+import type { Clients } from "../../clients/clients.ts";
+import type { Client } from "../../clients/storeTypes.ts";
+import { grantId, type SessionId } from "../../identifiers.ts";
+import { oauthError } from "../../problems/oauthErrors.ts";
+import { invalidRequest, Problem } from "../../problems/problems.ts";
+import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
+import { digestOfCode, newCode } from "./codes.ts";
+import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
+import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
+import { type AuthorizationRequest, type RequestFault, type ReturnAddress, readRequest } from "./request.ts";
+import { authorizationSeconds, type Holder, type SealedRequests } from "./sealed.ts";
+import type { AuthorizationStore, Decision, SeenAuthorization, SignedInUser } from "./storeTypes.ts";
+
+/** `uri`: of the client, with the code or the error in its query. */
+export type Redirect = { kind: "redirect"; uri: string };
+
+export type Begun =
+  /** The user has to sign in or to decide. `authorization`: the sealed request. */
+  Redirect | { kind: "interaction"; authorization: string; request: AuthorizationRequest };
+
+/** What a client asks a user for. */
+export type Question = {
+  client: Client;
+  /** Of the scopes, those that the user has. */
+  access: RequestedAccess;
+  /** The same scopes. */
+  scopes: readonly DescribedScope[];
+  /** The name of the API; `undefined` for this service. */
+  apiName: string | undefined;
+  /** Whether the user has to be asked. */
+  needsConsent: boolean;
+};
+
+export type Next = Redirect | { kind: "sign-in" } | { kind: "consent"; question: Question };
+
+export type Authorizations = {
+  /**
+   * Begins an authorization. Until the client and its redirect URI are known to be right, errors are problems.
+   * @param text the query of the request, or its form
+   * @throws {Problem} `invalid-request`, `revocations-stale`, `database-unavailable`
+   */
+  begin(text: string, holder: Holder): Promise<Begun>;
+  /** Seals a request for another cookie of the same browser. @throws {Problem} `invalid-request` if it is too long */
+  seal(request: AuthorizationRequest, holder: Holder): Promise<string>;
+  /** @throws {Problem} `invalid-request` if it is not a sealed request of this holder, or has expired */
+  open(text: string, holder: Holder): Promise<AuthorizationRequest>;
+  /**
+   * Decides what comes next in a browser. If the user need not be asked, the client gets a code.
+   * @param user `undefined` if nobody is signed in
+   * @throws {Problem} `invalid-request` if the client has changed or the request was decided
+   */
+  proceed(request: AuthorizationRequest, user: SignedInUser | undefined): Promise<Next>;
+  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  authenticationTime(id: SessionId): Promise<Date | undefined>;
+  /**
+   * Shows the request to a user at the page of a team. The first one who sees it is the only one who may decide.
+   * @returns `undefined` for any other user
+   * @throws {Problem} `login-required`; as `proceed`
+   */
+  ask(request: AuthorizationRequest, user: SignedInUser): Promise<Question | undefined>;
+  /**
+   * Decides about what the user has seen. The same decision may be repeated until the client has used the code.
+   * @returns where the browser goes next
+   * @throws {Problem} `invalid-request` if the request was decided, seen by another user or not at all, or if the client has changed;
+   * `login-required`; `insufficient-scope` if the user's credential may not allow it
+   */
+  decide(request: AuthorizationRequest, user: SignedInUser, decision: Decision): Promise<string>;
+};
+
+type Parts = {
+  clients: Pick<Clients, "find">;
+  requestedAccess: FindRequestedAccess;
+  describe: DescribeAccess;
+  access: Pick<Access, "rightsOf">;
+  sealed: SealedRequests;
+  store: AuthorizationStore;
+  audit: Audit;
+  issuer: string;
+  clock: () => Date;
+};
+
+export function createAuthorizations(parts: Parts): Authorizations {
+  const { clients, requestedAccess, describe, access, sealed, store, issuer, clock, audit } = parts;
+
+  const redirect = ({ redirectUri, state }: ReturnAddress, result: Record<string, string>): Redirect => ({
+    kind: "redirect",
+    // RFC 9207: the client knows which server responds, so that another one cannot pass its code off as its own.
+    uri: addToQuery(redirectUri, { ...result, state, iss: issuer }),
+  });
+  const redirectFault = (to: ReturnAddress, { error, description }: RequestFault): Redirect =>
+    redirect(to, { error, error_description: description });
+
+  async function begin(text: string, holder: Holder): Promise<Begun> {
+    const read = await readRequest(text, clients.find);
+    if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
+    if (read.kind === "fault") return redirectFault(read, read.fault);
+    const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
+    const asked = await accessOf(read.client, request);
+    if ("error" in asked) return redirectFault(request, asked);
+    // The page of a team has sessions of its own, which this service does not know.
+    if (holder === "api" && request.prompts.includes("none")) return redirectFault(request, loginRequired);
+    const authorization = await sealed.seal(request, holder);
+    return authorization === undefined
+      ? redirectFault(request, { error: "invalid_request", description: "The request is too long." })
+      : { kind: "interaction", authorization, request };
+  }
+
+  /** @returns what the client may ask for, or why it may not */
+  async function accessOf(client: Client, request: AuthorizationRequest): Promise<RequestedAccess | RequestFault> {
+    try {
+      return await requestedAccess(client, { scope: request.scope, resource: request.resource });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 400) throw error;
+      const { error: code, error_description: description } = oauthError(error, error.body(""));
+      return { error: code, description: description ?? "" };
+    }
+  }
+
+  /** The client may have changed since the request began. Then its redirect URI may not be right any more. */
+  async function currentClient({ clientId, redirectUri }: AuthorizationRequest): Promise<Client> {
+    const client = await clients.find(clientId);
+    const isAllowed = client?.grantTypes.includes("authorization_code");
+    if (!client || !isAllowed || !isRegistered(redirectUri, client.redirectUris)) throw clientChanged();
+    return client;
+  }
+
+  /** @returns what the user is asked for, or why not */
+  async function questionFor(request: AuthorizationRequest, user: SignedInUser): Promise<Question | RequestFault> {
+    const client = await currentClient(request);
+    const asked = await accessOf(client, request);
+    if ("error" in asked) return asked;
+    const { audience } = asked;
+    const scopes = heldScopes(await access.rightsOf(user.userId), asked.scopes);
+    const needsConsent = await mustAsk(client, request, { user, audience, scopes });
+    return { client, access: { audience, scopes }, ...(await describe({ audience, scopes })), needsConsent };
+  }
+
+  /** Users are asked once, and again if another program may be the one that asks (RFC 8252, section 8.6). */
+  async function mustAsk(
+    client: Client,
+    { prompts, redirectUri }: AuthorizationRequest,
+    { user, audience, scopes }: RequestedAccess & { user: SignedInUser },
+  ): Promise<boolean> {
+    const isCertain = client.authentication !== "none" || !isInterceptable(redirectUri);
+    if (prompts.includes("consent") || !isCertain) return true;
+    if (client.isFirstParty) return false;
+    const granted = await store.findGrantedScopes(user.userId, client.id, audience);
+    return granted === undefined || !scopes.every((scope) => granted.includes(scope));
+  }
+
+  async function proceed(request: AuthorizationRequest, user: SignedInUser | undefined): Promise<Next> {
+    const isSilent = request.prompts.includes("none");
+    if (!user || mustSignInAgain(request, user)) {
+      // The question is not asked, but the client may have changed.
+      await currentClient(request);
+      return isSilent ? redirectFault(request, loginRequired) : { kind: "sign-in" };
+    }
+    const question = await questionFor(request, user);
+    if ("error" in question) return redirectFault(request, question);
+    if (!question.needsConsent) return allowUnseen(request, user, question);
+    if (isSilent) return redirectFault(request, consentRequired);
+    // In the same browser, another user may continue: the form of the first one decides nothing any more.
+    if (!(await store.see(seenBy(request, user, question), true))) throw decided();
+    return { kind: "consent", question };
+  }
+
+  async function ask(request: AuthorizationRequest, user: SignedInUser): Promise<Question | undefined> {
+    if (mustSignInAgain(request, user)) throw new Problem("login-required");
+    const question = await questionFor(request, user);
+    // The scopes or the API have changed since the request began.
+    if ("error" in question) throw clientChanged();
+    return (await store.see(seenBy(request, user, question), false)) ? question : undefined;
+  }
+
+  async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, question: Question): Promise<Redirect> {
+    const reason = question.client.isFirstParty ? "first-party" : "granted-before";
+    const unseen = { ...seenBy(request, user, question), reason } as const;
+    const access = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
+    if (access) audit("authorization-allowed", { ...auditDetails(request, user, access), reason });
+    else await requireRepeated(request, user, "allow");
+    return redirect(request, { code: request.code });
+  }
+
+  async function decide(request: AuthorizationRequest, user: SignedInUser, decision: Decision): Promise<string> {
+    const { id, code } = request;
+    if (mustSignInAgain(request, user)) throw new Problem("login-required");
+    if (decision === "allow" && user.limits) await requireWithin(user.limits, request, user);
+    const access =
+      decision === "allow"
+        ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
+        : await store.deny(id, user);
+    if (access) audit(decisionEvents[decision], auditDetails(request, user, access));
+    else await requireRepeated(request, user, decision);
+    return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
+  }
+
+  /**
+   * Explains the refusal. The statement that allows the request decides.
+   * @throws {Problem} `insufficient-scope`
+   */
+  async function requireWithin(limits: ReadonlySet<string>, request: AuthorizationRequest, user: SignedInUser) {
+    const question = await questionFor(request, user);
+    const missing = "error" in question ? [] : question.access.scopes.filter((scope) => !limits.has(scope));
+    if (missing.length === 0) return;
+    const problem = insufficientScope(missing);
+    audit("scope-refused", { userId: user.userId, scope: problem.scope });
+    throw problem;
+  }
+
+  /**
+   * A form that is sent twice has the same response: a browser shows only the last one.
+   * @throws {Problem} `invalid-request`
+   */
+  async function requireRepeated({ id, code }: AuthorizationRequest, { userId }: SignedInUser, decision: Decision) {
+    if (!(await store.hasDecided(id, userId, decision, digestOfCode(code)))) throw decided();
+  }
+
+  return {
+    begin,
+    proceed,
+    ask,
+    decide,
+    authenticationTime: store.findAuthenticationTime,
+    async seal(request, holder) {
+      const text = await sealed.seal(request, holder);
+      if (text === undefined) throw invalidAuthorization("is too long");
+      return text;
+    },
+    async open(text, holder) {
+      const request = await sealed.open(text, holder);
+      if (!request) throw invalidAuthorization("has expired, or was begun by another browser");
+      return request;
+    },
+  };
+}
+
+const loginRequired: RequestFault = { error: "login_required", description: "The user is not signed in." };
+const consentRequired: RequestFault = { error: "consent_required", description: "The user has to be asked." };
+const accessDenied: RequestFault = { error: "access_denied", description: "The user denied the request." };
+
+const invalidAuthorization = (detail: string): Problem => invalidRequest({ parameter: "authorization", detail });
+const clientChanged = (): Problem => invalidAuthorization("is of a client that was changed or deleted meanwhile");
+const decided = (): Problem =>
+  invalidAuthorization("was decided, is shown to another user, or its client was changed meanwhile");
+
+/** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
+function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest, user: SignedInUser): boolean {
+  const authenticatedAtMs = user.authenticatedAt.getTime();
+  if (authenticatedAtMs >= beganAtMs) return false;
+  const isAsked = prompts.includes("login") || prompts.includes("select_account");
+  // Counted from the beginning of the request, so that the user has time to decide.
+  const isTooOld = maxAgeSeconds !== undefined && beganAtMs - authenticatedAtMs >= maxAgeSeconds * 1000;
+  return isAsked || isTooOld;
+}
+
+const decisionEvents = { allow: "authorization-allowed", deny: "authorization-denied" } as const;
+
+const auditDetails = (
+  { clientId }: AuthorizationRequest,
+  { userId }: SignedInUser,
+  { audience, scopes }: RequestedAccess,
+) => ({ userId, clientId, audience, scope: scopes.join(" ") });
+
+const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { client, access }: Question) =>
+  ({
+    id: request.id,
+    userId,
+    clientId: client.id,
+    clientVersion: client.version,
+    access,
+    expiresAt: new Date(request.beganAtMs + authorizationSeconds * 1000),
+  }) satisfies SeenAuthorization;
+
+const codeOf = ({ code, redirectUri, codeChallenge, nonce, dpopJkt }: AuthorizationRequest) => ({
+  digest: digestOfCode(code),
+  redirectUri,
+  codeChallenge,
+  nonce,
+  dpopJkt,
+});

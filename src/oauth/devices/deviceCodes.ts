@@ -1,0 +1,94 @@
+/**
+ * The device flow (RFC 8628): a program without a browser shows a code, and the user enters it on another device. The device polls
+ * the token endpoint meanwhile (grants/deviceCode.ts).
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { v7 as uuidv7 } from "uuid";
+import type { Client } from "../../clients/storeTypes.ts";
+import { grantId } from "../../identifiers.ts";
+import type { Caller } from "../../principal.ts";
+import { Problem } from "../../problems/problems.ts";
+import type { ActionLimit } from "../../throttling/actionLimit.ts";
+import type { SignedInUser } from "../authorization/storeTypes.ts";
+import type { AccessRequest, FindRequestedAccess } from "../requestedAccess.ts";
+import type { DeviceCodeStore, DeviceDecision, DeviceRequest } from "./storeTypes.ts";
+import { newUserCode, parseUserCode, type UserCodeHmacs } from "./userCodes.ts";
+
+export const deviceCodeGrant = "urn:ietf:params:oauth:grant-type:device_code";
+
+/** How long a device waits between two polls, at first. */
+export const pollIntervalSeconds = 5;
+
+/** The next code is in use once in 2.56 × 10¹⁰ / (pending codes) times. */
+const maxTries = 5;
+
+/** What the device receives. `userCode`: without its dash. */
+export type StartedDeviceCode = { deviceCode: string; userCode: string; expiresInSeconds: number };
+
+export type DeviceCodes = ReturnType<typeof createDeviceCodes>;
+
+type Parts = {
+  store: DeviceCodeStore;
+  hmacs: (userCode: string) => UserCodeHmacs;
+  findRequestedAccess: FindRequestedAccess;
+  lifetimeSeconds: number;
+  limits: { deviceCodes: ActionLimit; userCodes: ActionLimit };
+};
+
+export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeSeconds, limits }: Parts) {
+  /**
+   * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
+   * `too-many-requests`
+   */
+  async function start(client: Client, request: AccessRequest): Promise<StartedDeviceCode> {
+    if (!client.grantTypes.includes(deviceCodeGrant)) throw new Problem("unauthorized-client");
+    const access = await findRequestedAccess(client, request);
+    await limits.deviceCodes();
+    const deviceCode = randomBytes(32).toString("base64url");
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const userCode = newUserCode();
+      const [userCodeHmac] = hmacs(userCode);
+      const code = { digest: deviceCodeDigest(deviceCode), userCodeHmac, clientId: client.id, ...access };
+      if (await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds })) {
+        return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
+      }
+    }
+    throw new Error("no unused user code was found");
+  }
+
+  /**
+   * @param text what a signed-in user has typed, or the link contains
+   * @returns the request; `undefined` for a wrong code, which counts as a guess
+   * @throws {Problem} `too-many-requests`
+   */
+  async function find({ userId }: Pick<Caller, "userId">, text: string): Promise<DeviceRequest | undefined> {
+    const release = await limits.userCodes(userId);
+    const userCode = parseUserCode(text);
+    const request = userCode === undefined ? undefined : await store.findPending(hmacs(userCode));
+    if (request) await release();
+    return request;
+  }
+
+  /**
+   * Allows or denies what a device asks for, once.
+   * @returns the request; `undefined` as for `find`, and if the user's credentials are no longer valid
+   * @throws {Problem} `too-many-requests`
+   */
+  async function decide(
+    user: SignedInUser,
+    text: string,
+    decision: DeviceDecision["decision"],
+  ): Promise<DeviceRequest | undefined> {
+    const release = await limits.userCodes(user.userId);
+    const userCode = parseUserCode(text);
+    if (userCode === undefined) return undefined;
+    const decided = await store.decide(hmacs(userCode), { ...user, decision, grantId: grantId(uuidv7()) });
+    if (decided) await release();
+    return decided;
+  }
+
+  return { start, find, decide };
+}
+
+/** The stored form of a device code, which has 256 random bits. */
+export const deviceCodeDigest = (code: string): Buffer => createHash("sha256").update(code).digest();

@@ -1,0 +1,31 @@
+/** JWTs that may be used once: the assertions of clients (RFC 7523) and DPoP proofs (RFC 9449). */
+import { hash } from "node:crypto";
+
+export type Proof = {
+  kind: "client-assertion" | "dpop";
+  /** Within which `id` is unique: the client, or the thumbprint of the key. */
+  owner: string;
+  /** The `jti`. */
+  id: string;
+  /** When the proof is no longer accepted, with the tolerance for clocks. */
+  expiresAt: Date;
+};
+
+export type UsedProofs = {
+  /**
+   * Uses a proof. Of concurrent calls with the same proof, on any instance, one succeeds.
+   * @returns whether it was not used before
+   * @throws {Problem} `database-unavailable`
+   */
+  use(proof: Proof): Promise<boolean>;
+};
+
+export type UsedProofStore = {
+  /** @returns whether the digest was not stored before */
+  insert(digest: Buffer, expiresAt: Date): Promise<boolean>;
+};
+
+export const createUsedProofs = (store: UsedProofStore): UsedProofs => ({
+  use: ({ kind, owner, id, expiresAt }) =>
+    store.insert(hash("sha256", JSON.stringify([kind, owner, id]), "buffer"), expiresAt),
+});

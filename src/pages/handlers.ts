@@ -1,0 +1,155 @@
+import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
+import { signedInUser } from "../oauth/authorization/handlers.ts";
+import { formTarget } from "../oauth/authorization/redirectUri.ts";
+import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
+import type { ReadSignOutRequest } from "../oauth/signOut.ts";
+import type { Handler } from "../openapi/binding.ts";
+import { Problem } from "../problems/problems.ts";
+import { clientNetworks } from "../requestContext.ts";
+import type { BrowserSessions } from "../sessions/browser/browserSessions.ts";
+import {
+  browserCookie,
+  browserSecret,
+  endedSessionCookie,
+  formToken,
+  requireToken,
+  sessionCookieName,
+} from "../sessions/browser/cookies.ts";
+import type { Users } from "../users/users.ts";
+import {
+  beginSession,
+  continueAt,
+  type FormParts,
+  openForm,
+  openSentForm,
+  registrationError,
+  wrongCredentials,
+} from "./credentialsForm.ts";
+import { locationOf } from "./forms.ts";
+import type { Page } from "./layout.ts";
+import type { Pages } from "./pages.ts";
+import { texts } from "./texts.ts";
+
+export type PageParts = FormParts & {
+  pages: Pages;
+  browserSessions: BrowserSessions;
+  users: Pick<Users, "register">;
+  authorizations: Pick<Authorizations, "proceed" | "decide">;
+  readSignOutRequest: ReadSignOutRequest;
+  /** Whether people can register on the page. */
+  isPageRegistrationOpen: boolean;
+};
+
+export const getSignInPage =
+  (parts: PageParts): Handler<"getSignInPage"> =>
+  async ({ query, cookie }) => {
+    const { form, secret } = await openForm(parts, query ?? {}, cookie);
+    return { status: 200, ...withCookie(parts.pages.signInPage(form), browserCookie(secret)) };
+  };
+
+export const signIn =
+  (parts: PageParts): Handler<"signIn"> =>
+  async ({ body, cookie }) => {
+    const form = await openSentForm(parts, body, cookie);
+    const { username } = body;
+    const begun = await beginSession(parts, body, cookie);
+    return begun === undefined
+      ? { status: 400, ...parts.pages.signInPage({ ...form, username, error: wrongCredentials }) }
+      : seeOther(continueAt(form.state), begun);
+  };
+
+export const getSignUpPage =
+  (parts: PageParts): Handler<"getSignUpPage"> =>
+  async ({ query, cookie }) => {
+    if (!parts.isPageRegistrationOpen) throw new Problem("not-found");
+    const { form, secret } = await openForm(parts, query ?? {}, cookie);
+    return { status: 200, ...withCookie(parts.pages.signUpPage(form), browserCookie(secret)) };
+  };
+
+export const signUp =
+  (parts: PageParts): Handler<"signUp"> =>
+  async ({ body, cookie }) => {
+    if (!parts.isPageRegistrationOpen) throw new Problem("not-found");
+    const form = await openSentForm(parts, body, cookie);
+    const { username, password } = body;
+    try {
+      await parts.users.register(username, password, clientNetworks());
+    } catch (refusal) {
+      const error = registrationError(refusal);
+      if (!error) throw refusal;
+      return { status: 400, ...parts.pages.signUpPage({ ...form, username, error }) };
+    }
+    const begun = await beginSession(parts, body, cookie);
+    // Undefined if the password was changed meanwhile. Then the user is asked for it.
+    return seeOther(begun === undefined ? locationOf("sign-in", form.state) : continueAt(form.state), begun);
+  };
+
+export const getConsentPage =
+  (parts: PageParts): Handler<"getConsentPage"> =>
+  async ({ query: { authorization }, cookie }) => {
+    const request = await parts.authorizations.open(authorization, { cookie: browserSecret(cookie) });
+    const session = await parts.browserSessions.find(cookie?.[sessionCookieName]);
+    const next = await parts.authorizations.proceed(request, session && signedInUser(session));
+    if (next.kind === "redirect") return seeOther(next.uri);
+    if (next.kind === "sign-in" || !session) return seeOther(locationOf("sign-in", { authorization }));
+    const question = shown(request, next.question);
+    const { username } = session;
+    return { status: 200, ...parts.pages.consentPage({ ...question, username, state: { authorization } }) };
+  };
+
+export const decideConsent =
+  ({ authorizations, browserSessions }: PageParts): Handler<"decideConsent"> =>
+  async ({ body: { authorization, decision }, cookie }) => {
+    const request = await authorizations.open(authorization, { cookie: browserSecret(cookie) });
+    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    if (!session) return seeOther(locationOf("sign-in", { authorization }));
+    return seeOther(await authorizations.decide(request, signedInUser(session), decision));
+  };
+
+export const getSignOutPage =
+  ({ pages, browserSessions, readSignOutRequest }: PageParts): Handler<"getSignOutPage"> =>
+  async ({ query, cookie }) => {
+    const { client, returnTo } = await readSignOutRequest(query ?? {});
+    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    if (!session && returnTo !== undefined) return seeOther(returnTo);
+    if (!session) {
+      const { doneTitle: title, done: text } = texts.signOut;
+      return { status: 200, ...pages.messagePage({ title, text }) };
+    }
+    const secret = browserSecret(cookie);
+    const { post_logout_redirect_uri, state } = query ?? {};
+    const hidden = returnTo === undefined ? undefined : { client_id: client?.id, post_logout_redirect_uri, state };
+    const page = pages.signOutPage({
+      state: { token: formToken(secret), hidden },
+      username: session.username,
+      formTarget: returnTo === undefined ? undefined : formTarget(returnTo),
+    });
+    return { status: 200, ...withCookie(page, browserCookie(secret)) };
+  };
+
+export const signOut =
+  ({ browserSessions, readSignOutRequest }: PageParts): Handler<"signOut"> =>
+  async ({ body, cookie }) => {
+    requireToken(body.token, cookie);
+    const { returnTo } = await readSignOutRequest(body);
+    await browserSessions.end(cookie?.[sessionCookieName]);
+    return seeOther(returnTo ?? locationOf("sign-out", {}), endedSessionCookie);
+  };
+
+/** What the consent page shows. */
+function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
+  // A native application has no host: then its scheme is shown.
+  const { host, protocol } = new URL(redirectUri);
+  return { client, scopes, api: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
+}
+
+/** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */
+export const seeOther = (location: string, cookie?: string) => ({
+  status: 303 as const,
+  headers: { Location: location, ...(cookie !== undefined && { "Set-Cookie": cookie }) },
+});
+
+export const withCookie = ({ headers, body }: Page, cookie: string) => ({
+  headers: { ...headers, "Set-Cookie": cookie },
+  body,
+});
