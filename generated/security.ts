@@ -71,6 +71,8 @@ export const security = {
   signUp: [],
   getConsentPage: [],
   decideConsent: [],
+  getDevicePage: [],
+  decideDevice: [],
   getSignOutPage: [],
   signOut: [],
   getLiveness: [],

@@ -49,6 +49,7 @@ import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import type { DescribeAccess } from "./oauth/authorization/describedScopes.ts";
 import {
   authorize,
   decideAuthorization,
@@ -73,6 +74,7 @@ import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import { decideDevice, getDevicePage } from "./pages/deviceHandlers.ts";
 import {
   decideConsent,
   getConsentPage,
@@ -134,6 +136,7 @@ export type HandlerDependencies = PageParts & {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  describeAccess: DescribeAccess;
   tokenEndpoint: TokenEndpoint;
   /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
   authorizeIntrospection(authorization: string | undefined): unknown;
@@ -197,6 +200,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   signIn: signIn(dependencies),
   getSignUpPage: getSignUpPage(dependencies),
   signUp: signUp(dependencies),
+  getDevicePage: getDevicePage(dependencies),
+  decideDevice: decideDevice(dependencies),
   getConsentPage: getConsentPage(dependencies),
   decideConsent: decideConsent(dependencies),
   getSignOutPage: getSignOutPage(dependencies),

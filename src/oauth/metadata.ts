@@ -33,6 +33,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
   revocation_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
+  end_session_endpoint: `${parts.issuer}/oauth/sign-out`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: ["code"],

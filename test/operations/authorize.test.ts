@@ -27,8 +27,8 @@ const returned = { state: "a state", iss: ownAudience };
 describeOperation("authorize", {
   service,
   target: targetOf(query),
-  request: () => ({}),
-  isVariable: true,
+  // The clients are in memory, and the session of a browser is not.
+  request: () => ({ headers: { cookie: [...browser.cookies].map((pair) => pair.join("=")).join("; ") } }),
   cases: {
     303: {
       "to the sign-in page for a browser without a session, which gets a cookie": async () => {

@@ -21,7 +21,7 @@ async function allow(client = app) {
   return { path: `/api/grants/${grant.id}`, code, verifier };
 }
 
-let target = (await allow()).path;
+const target = (await allow()).path;
 const isAccepted = async (bearer: string) => (await service.send("GET", "/api/sessions", { bearer })).status === 200;
 const refreshed = (refresh_token: string) =>
   service.send("POST", "/oauth/token", {
@@ -60,7 +60,6 @@ describeOperation("deleteGrant", {
         await service.send("DELETE", path, { basic });
         const answer = await browser.authorize(requestOf(app).query);
         expect(answer.header("location")).toMatch(/^\/oauth\/consent/);
-        target = (await allow()).path;
       },
     },
     404: {

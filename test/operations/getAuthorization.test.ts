@@ -76,7 +76,10 @@ describeOperation("getAuthorization", {
       },
       "for a refreshed token of an old session, with max_age": async () => {
         const { json } = await service.send("POST", "/api/sessions", { basic });
-        await service.sql("UPDATE sessions SET created_at = now() - interval '1 hour' WHERE id = $1", [json.id]);
+        const earlier = "now() - interval '1 hour'";
+        await service.sql(`UPDATE sessions SET created_at = ${earlier}, authenticated_at = ${earlier} WHERE id = $1`, [
+          json.id,
+        ]);
         const answer = await service.send("GET", await begin({ max_age: "600" }), { bearer: json.access_token });
         expect(answer).toMatchObject({ status: 403, problem: "login-required" });
         const patient = await service.send("GET", await begin({ max_age: "7200" }), { bearer: json.access_token });
@@ -96,7 +99,10 @@ describeOperation("getAuthorization", {
         "for an id that is %s",
         [
           ["garbage", "garbage"],
-          ["altered", target.replace(/.$/, (last) => (last === "A" ? "B" : "A")).slice("/api/authorizations/".length)],
+          [
+            "altered",
+            target.slice("/api/authorizations/".length).replace(/.(?=.{9}$)/, (one) => (one === "A" ? "B" : "A")),
+          ],
           ["long", "A".repeat(6_000)],
         ],
         async (_label, id) => {

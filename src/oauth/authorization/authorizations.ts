@@ -181,9 +181,9 @@ export function createAuthorizations(parts: Parts): Authorizations {
   async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, question: Question): Promise<Redirect> {
     const reason = question.client.isFirstParty ? "first-party" : "granted-before";
     const unseen = { ...seenBy(request, user, question), reason } as const;
-    const isAllowed = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
-    if (!isAllowed) await requireRepeated(request, user, "allow");
-    else audit("authorization-allowed", { ...auditDetails(user, question), reason });
+    const access = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
+    if (access) audit("authorization-allowed", { ...auditDetails(request, user, access), reason });
+    else await requireRepeated(request, user, "allow");
     return redirect(request, { code: request.code });
   }
 
@@ -191,16 +191,12 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const { id, code } = request;
     if (mustSignInAgain(request, user)) throw new Problem("login-required");
     if (decision === "allow" && user.limits) await requireWithin(user.limits, request, user);
-    const isDecided =
+    const access =
       decision === "allow"
         ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
         : await store.deny(id, user);
-    if (!isDecided) await requireRepeated(request, user, decision);
-    else
-      audit(`authorization-${decision === "allow" ? "allowed" : "denied"}`, {
-        userId: user.userId,
-        clientId: request.clientId,
-      });
+    if (access) audit(decisionEvents[decision], auditDetails(request, user, access));
+    else await requireRepeated(request, user, decision);
     return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
   }
 
@@ -263,12 +259,13 @@ function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationReq
   return isAsked || isTooOld;
 }
 
-const auditDetails = ({ userId }: SignedInUser, { client, access }: Question) => ({
-  userId,
-  clientId: client.id,
-  audience: access.audience,
-  scope: access.scopes.join(" "),
-});
+const decisionEvents = { allow: "authorization-allowed", deny: "authorization-denied" } as const;
+
+const auditDetails = (
+  { clientId }: AuthorizationRequest,
+  { userId }: SignedInUser,
+  { audience, scopes }: RequestedAccess,
+) => ({ userId, clientId, audience, scope: scopes.join(" ") });
 
 const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { client, access }: Question) =>
   ({

@@ -102,12 +102,16 @@ const issueCode = `granted AS (
     scopes, authenticated_at, browser_session_id, dpop_jkt, expires_at)
   SELECT :digest, client_id, user_id, :epoch, granted.id, :redirectUri, :codeChallenge, :nonce, audience,
     scopes, :authenticatedAt, :browserSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
-  FROM decided, granted`;
+  FROM decided, granted
+  RETURNING audience, scopes`;
+
+const accessColumns = { audience: text, scopes: arrayOf(text) };
 
 const allow = statement({
   name: "allow-authorization",
   sql: `WITH ${decide("allowed", "(:limits IS NULL OR authorizations.scopes <@ :limits)")}, ${issueCode}`,
   parameters: { id: uuid, ...ownerParameters, limits: nullable(arrayOf(text)), ...codeParameters },
+  columns: accessColumns,
 });
 
 const allowUnseen = statement({
@@ -120,6 +124,7 @@ const allowUnseen = statement({
       RETURNING *
     ), ${issueCode}`,
   parameters: { ...seenParameters, ...ownerParameters, ...codeParameters },
+  columns: accessColumns,
 });
 
 const deny = statement({
@@ -127,8 +132,9 @@ const deny = statement({
   sql: `WITH ${decide("denied")}, audited AS (
       ${recordEvent({ event: "authorization-denied", from: "decided", subject: "decided.user_id", details: decisionDetails })}
     )
-    SELECT FROM decided`,
+    SELECT audience, scopes FROM decided`,
   parameters: { id: uuid, ...ownerParameters, audit: auditParameter },
+  columns: accessColumns,
 });
 
 const findAuthenticationTime = statement({
@@ -179,18 +185,18 @@ export function authorizationStore(database: Database): AuthorizationStore {
     async allow(id, user, grantId, code) {
       const limits = user.limits ? [...user.limits] : null;
       const values = { id, grantId, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
-      return (await database.write((knex) => allow.count(knex, values))) > 0;
+      return await database.write((knex) => allow.first(knex, values));
     },
 
     async allowUnseen({ reason, ...seen }, user, grantId, code) {
       const decision = { ...seenValues(seen), ...ownerValues(user), grantId, ...codeValues(code, user) };
       const values = { ...decision, audit: auditContext({ reason }) };
-      return (await database.write((knex) => allowUnseen.count(knex, values))) > 0;
+      return await database.write((knex) => allowUnseen.first(knex, values));
     },
 
     async deny(id, user) {
       const values = { id, ...ownerValues(user), audit: auditContext() };
-      return (await database.write((knex) => deny.count(knex, values))) > 0;
+      return await database.write((knex) => deny.first(knex, values));
     },
 
     async findAuthenticationTime(id) {

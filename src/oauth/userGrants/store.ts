@@ -63,9 +63,16 @@ const deleteGrant = statement({
     ), audited AS (
       ${recordEvent({ event: "grant-deleted", from: "deleted", subject: "deleted.user_id", details: grantDetails })}
     )
-    SELECT (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS revoked FROM deleted`,
+    SELECT client_id AS "clientId", audience, scopes,
+      (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS revoked
+    FROM deleted`,
   parameters: { id: grantId, userId, audit: auditParameter },
-  columns: { revoked: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
+  columns: {
+    clientId,
+    audience: text,
+    scopes: arrayOf(text),
+    revoked: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+  },
 });
 
 export const userGrantStore = (database: Database): UserGrantStore => ({
@@ -76,8 +83,8 @@ export const userGrantStore = (database: Database): UserGrantStore => ({
     database.write((knex) =>
       knex.transaction(async (transaction) => {
         if ((await lockGrant.count(transaction, { id, userId })) === 0) return undefined;
-        const { revoked } = await deleteGrant.one(transaction, { id, userId, audit: auditContext() });
-        return revoked.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) }));
+        const { revoked, ...grant } = await deleteGrant.one(transaction, { id, userId, audit: auditContext() });
+        return { ...grant, revocations: revoked.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
       }),
     ),
 });

@@ -3,6 +3,7 @@ import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
 import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
+import { authorization } from "./authorization.ts";
 import { client } from "./client.ts";
 import { clients } from "./clients.ts";
 import { contract } from "./contract.ts";
@@ -48,6 +49,7 @@ export const mutations: readonly Mutation[] = [
   ...settings,
   ...program,
   ...oauth,
+  ...authorization,
   ...probe,
   ...client,
   ...verify,

@@ -984,6 +984,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the page for device codes
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         */
+        get: operations["getDevicePage"];
+        put?: never;
+        /**
+         * Look up, allow or deny a device
+         * @description Without `decision`, shows what the device asks for. With it, allows or denies that, once, as the user of the browser's session. A wrong code returns the form again, with a 400. Wrong codes are limited for each network (`THROTTLE_ADDRESS`) and each user (`THROTTLE_ACCOUNT`). Redirects to the sign-in page without a session.
+         */
+        post: operations["decideDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/sign-out": {
         parameters: {
             query?: never;
@@ -993,7 +1017,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description Asks whether to end the session of the browser (OpenID Connect RP-Initiated Logout, section 2), because any site can link to this page. Without a session, it says that the user is signed out.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -2294,6 +2318,12 @@ export interface components {
             device_authorization_endpoint: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/sign-out`.
+             * @example https://auth.example/oauth/sign-out
+             */
+            end_session_endpoint: string;
+            /**
+             * Format: uri
              * @description The URL of `GET /oauth/userinfo`.
              * @example https://auth.example/oauth/userinfo
              */
@@ -2991,6 +3021,34 @@ export interface components {
         /** @description The form of the sign-out page. */
         SignOutForm: {
             token: components["schemas"]["FormToken"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+            state?: components["schemas"]["ReturnedState"];
+        };
+        /**
+         * @description Where the user returns to after the sign-out.
+         * @example https://app.example/signed-out
+         */
+        PostLogoutRedirectUri: string;
+        /**
+         * @description A value that the client gets back.
+         * @example af0ifjsldkj
+         */
+        ReturnedState: string;
+        /** @description The forms of the page for device codes. */
+        DeviceForm: {
+            token: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision?: "allow" | "deny";
         };
         /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
@@ -6983,9 +7041,15 @@ export interface operations {
             503: components["responses"]["UnavailablePage"];
         };
     };
-    getSignOutPage: {
+    getDevicePage: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
             header?: never;
             path?: never;
             cookie?: {
@@ -7004,6 +7068,93 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceForm"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            406: components["responses"]["UnacceptablePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description An ID token of the client. It may have expired.
+                 * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+                 */
+                id_token_hint?: string;
+                /**
+                 * @description The client's id, if there is no `id_token_hint`.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id?: components["schemas"]["PresentedClientId"];
+                /**
+                 * @description Where the user returns to. One of the client's registered URIs.
+                 * @example https://app.example/signed-out
+                 */
+                post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+                /**
+                 * @description Added to `post_logout_redirect_uri`.
+                 * @example af0ifjsldkj
+                 */
+                state?: components["schemas"]["ReturnedState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
             400: components["responses"]["BadPage"];
             406: components["responses"]["UnacceptablePage"];
             500: components["responses"]["FailurePage"];
