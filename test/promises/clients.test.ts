@@ -1,7 +1,7 @@
 /** Who may change a client of OAuth, and what concurrent changes leave behind. */
 import { expect, test, vi } from "vitest";
 import { registerClient } from "../support/oauthClients.ts";
-import { holdLocks, startTestService } from "../support/service.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const other = await startTestService({}, service.databaseUrl);
