@@ -6,11 +6,11 @@ import type { Access } from "./access/rights.ts";
 import type { VerifyApiKey } from "./apiKeys/verification/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./openapi/guard.ts";
-import type { AnyTokenPrincipal, ApiTokenPrincipal } from "./principal.ts";
+import { type AnyTokenPrincipal, identityOf } from "./principal.ts";
 import { Problem } from "./problems/problems.ts";
 import { clientNetworks } from "./requestContext.ts";
 import type { Revocations } from "./revocations/revocations.ts";
-import type { AccessTokens } from "./tokens/accessTokens.ts";
+import type { AccessTokens, TokenForApi } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
@@ -24,14 +24,14 @@ type Parts = {
 
 export type ServiceAuthenticator = Authenticator & {
   /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
-  apiToken(token: string, audience: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+  apiToken(token: string, audience: string): TokenForApi | Promise<TokenForApi>;
 };
 
 export function createAuthenticator(parts: Parts): ServiceAuthenticator {
   const { access, users, tokens, verifyApiKey, revocations, audit } = parts;
   const auditRefusal = (error: unknown, principal?: AnyTokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
-      audit("token-refused", { userId: principal?.userId, reason: error.slug });
+      audit("token-refused", { ...(principal && identityOf(principal)), reason: error.slug });
     }
     throw error;
   };

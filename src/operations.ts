@@ -40,24 +40,41 @@ import {
   listClients,
   updateClient,
 } from "./clients/administration/handlers.ts";
+import type { AuthenticateClient } from "./clients/authentication.ts";
+import { registerClient } from "./clients/handlers.ts";
+import type { RegisterClient } from "./clients/registration.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import type { DescribeAccess } from "./oauth/authorization/describedScopes.ts";
 import {
   authorize,
   decideAuthorization,
   getAuthorization,
   submitAuthorizationRequest,
 } from "./oauth/authorization/handlers.ts";
-import { getServerMetadata, introspectToken, revokeOAuthToken } from "./oauth/handlers.ts";
+import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
+import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
+import {
+  getOpenidConfiguration,
+  getServerMetadata,
+  getUserinfo,
+  introspectToken,
+  issueOAuthTokens,
+  postUserinfo,
+  revokeOAuthToken,
+} from "./oauth/handlers.ts";
 import type { Introspect } from "./oauth/introspection.ts";
+import type { MetadataParts } from "./oauth/metadata.ts";
 import type { RevokePresented } from "./oauth/revocation.ts";
+import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import { decideDevice, getDevicePage } from "./pages/deviceHandlers.ts";
 import {
   decideConsent,
   getConsentPage,
@@ -105,6 +122,11 @@ export type HandlerDependencies = PageParts & {
   roles: Roles;
   apis: Apis;
   clientAdministration: ClientAdministration;
+  registerClient: RegisterClient;
+  /** Whether the id of a client can be the URL of a document. */
+  hasClientDocuments: boolean;
+  /** Whether programs can register themselves. */
+  hasClientRegistration: boolean;
   forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
@@ -112,9 +134,16 @@ export type HandlerDependencies = PageParts & {
   revocationFeed: RevocationFeed;
   /** Revokes an access token, with its session if it has one. */
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
+  authenticateClient: AuthenticateClient;
+  deviceCodes: DeviceCodes;
+  describeAccess: DescribeAccess;
+  tokenEndpoint: TokenEndpoint;
+  /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
   authorizations: Authorizations;
   userGrants: UserGrants;
   browserSessions: BrowserSessions;
+  clock: () => Date;
   /** The page of a team that replaces the pages of this service. */
   authorizationPageUrl: string | undefined;
   introspect: Introspect;
@@ -151,21 +180,28 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   revokeToken: revokeToken(dependencies.revokeAccessToken),
   getJwks: getJwks(dependencies.keys),
 
+  introspectToken: introspectToken(dependencies),
+  revokeOAuthToken: revokeOAuthToken(dependencies),
   authorize: authorize(dependencies),
   submitAuthorizationRequest: submitAuthorizationRequest(dependencies.publicUrl),
-  getAuthorization: getAuthorization(dependencies.authorizations),
-  decideAuthorization: decideAuthorization(dependencies.authorizations),
+  getAuthorization: getAuthorization(dependencies),
+  decideAuthorization: decideAuthorization(dependencies),
   listGrants: listGrants(dependencies.userGrants),
   deleteGrant: deleteGrant(dependencies.userGrants),
 
-  introspectToken: introspectToken(dependencies.introspect, dependencies.issuer),
-  revokeOAuthToken: revokeOAuthToken(dependencies.revokePresented),
-  getServerMetadata: getServerMetadata(dependencies.issuer, dependencies.documentation !== undefined),
+  getServerMetadata: getServerMetadata(metadataParts(dependencies)),
+  getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  issueOAuthTokens: issueOAuthTokens(dependencies),
+  startDeviceAuthorization: startDeviceAuthorization(dependencies),
+  getUserinfo: getUserinfo(dependencies.users),
+  postUserinfo: postUserinfo(dependencies.users),
 
   getSignInPage: getSignInPage(dependencies),
   signIn: signIn(dependencies),
   getSignUpPage: getSignUpPage(dependencies),
   signUp: signUp(dependencies),
+  getDevicePage: getDevicePage(dependencies),
+  decideDevice: decideDevice(dependencies),
   getConsentPage: getConsentPage(dependencies),
   decideConsent: decideConsent(dependencies),
   getSignOutPage: getSignOutPage(dependencies),
@@ -204,6 +240,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   deleteClient: deleteClient(dependencies.clientAdministration),
   createClientSecret: createClientSecret(dependencies.clientAdministration),
   deleteClientSecret: deleteClientSecret(dependencies.clientAdministration),
+  registerClient: registerClient(dependencies.registerClient),
 
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
@@ -221,4 +258,19 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getOpenapiYaml: getOpenapiYaml(dependencies.documentation),
   getOpenapiJson: getOpenapiJson(dependencies.documentation),
   getProblem: getProblem(dependencies.documentation),
+});
+
+const metadataParts = ({
+  issuer,
+  keys,
+  tokenEndpoint,
+  documentation,
+  ...clients
+}: HandlerDependencies): MetadataParts => ({
+  issuer,
+  keys,
+  grantTypes: tokenEndpoint.grantTypes,
+  hasClientDocuments: clients.hasClientDocuments,
+  hasClientRegistration: clients.hasClientRegistration,
+  hasDocumentation: documentation !== undefined,
 });

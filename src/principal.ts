@@ -1,7 +1,10 @@
 /** The authenticated caller of an operation. */
-import type { ApiKeyId, CanonicalUsername, KeyId, SessionId, TokenId, UserId } from "./identifiers.ts";
+import type { ApiKeyId, CanonicalUsername, ClientId, KeyId, SessionId, TokenId, UserId } from "./identifiers.ts";
 
-export type Principal = PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal;
+export type Principal = UserPrincipal | ClientPrincipal;
+
+/** A user, by one of the user's credentials. */
+export type UserPrincipal = PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal;
 
 /** The user that the credentials identify. */
 export type Caller = {
@@ -25,22 +28,34 @@ export type PasswordPrincipal = Caller & {
   verifyAgain(): Promise<PasswordPrincipal | undefined>;
 };
 
-/** The user of a verified access token. */
-type TokenUser = Caller & {
+/** A verified access token. */
+type Token = {
   /** `kid` of the key that signed the token. */
   keyId: KeyId;
   /** `jti` of the token. */
   tokenId: TokenId;
-  /** `sid` of the token; `undefined` for a token without a session. */
-  sessionId: SessionId | undefined;
   issuedAt: Date;
   expiresAt: Date;
 };
+
+/** The versions of what a token depends on, by the subjects of their revocation entries. A newer version revokes the token. */
+type TokenEpochs = Readonly<Record<string, number>>;
+
+/** The user of a verified access token. */
+type TokenUser = Caller &
+  Token & {
+    /** The client that the token was issued to. */
+    clientId: string;
+    /** `sid` of the token; `undefined` for a token without a session. */
+    sessionId: SessionId | undefined;
+  };
 
 export type TokenPrincipal = TokenUser & {
   proof: "token";
   /** The scopes that the token is limited to; `undefined`: all that the user has. */
   scopes: ReadonlySet<string> | undefined;
+  /** `undefined` for a token that was not issued through a registered client. */
+  epochs: TokenEpochs | undefined;
 };
 
 /** The user of a token for a registered API. It is no `Principal`: the token allows nothing at this service. */
@@ -52,11 +67,23 @@ export type ApiTokenPrincipal = TokenUser & {
   scopes: ReadonlySet<string>;
   /** The roles of the user when the token was issued, without `default`. */
   roles: readonly string[];
-  /** The versions of what `scopes` depends on, by the subjects of their revocation entries. A newer version revokes the token. */
-  epochs: Readonly<Record<string, number>>;
+  epochs: TokenEpochs;
 };
 
-export type AnyTokenPrincipal = TokenPrincipal | ApiTokenPrincipal;
+/** A client that acts for itself, by an access token that it got with its own credentials (RFC 6749, section 4.4). */
+export type ClientPrincipal = Token & {
+  proof: "client-token";
+  clientId: ClientId;
+  /** The audience of the API that the token is for; `undefined`: this service. */
+  audience: string | undefined;
+  scopes: ReadonlySet<string>;
+  /** As that of a user, of all clients together. A higher epoch revokes the token. */
+  epoch: number;
+  epochs: TokenEpochs;
+};
+
+/** Whoever an access token is for. */
+export type AnyTokenPrincipal = TokenPrincipal | ApiTokenPrincipal | ClientPrincipal;
 
 export type ApiKeyPrincipal = Caller & {
   proof: "api-key";
@@ -64,3 +91,7 @@ export type ApiKeyPrincipal = Caller & {
   /** The scopes that the key is limited to. */
   scopes: ReadonlySet<string>;
 };
+
+/** Whom an audit event is about. */
+export const identityOf = (principal: Principal | AnyTokenPrincipal): { userId: UserId } | { clientId: ClientId } =>
+  principal.proof === "client-token" ? { clientId: principal.clientId } : { userId: principal.userId };

@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { type Networks, networksOf } from "./networks.ts";
 import type { Scheme } from "./openapi/binding.ts";
-import type { ApiTokenPrincipal, Principal } from "./principal.ts";
+import type { AnyTokenPrincipal, Principal } from "./principal.ts";
 import type { ProblemSlug } from "./problems/catalogue.ts";
 import type { Problem } from "./problems/problems.ts";
 
@@ -30,9 +30,9 @@ export type RequestContext = {
   /** `undefined` until the operation is found, and for requests outside the contract. */
   operation: { readonly id: string; readonly path: string } | undefined;
   /** `undefined` until the request is authenticated, and for open operations. */
-  principal: Principal | ApiTokenPrincipal | undefined;
+  principal: Principal | AnyTokenPrincipal | undefined;
   /** The user of credentials that are optional and do not have the scopes of the operation. The request continues without. */
-  withoutScopes: Principal | ApiTokenPrincipal | undefined;
+  withoutScopes: Principal | AnyTokenPrincipal | undefined;
   /** Why optional credentials are not valid. The request continues without. */
   refusal: Problem | undefined;
   /** The schemes of the challenges in a 401. `undefined`: those of the operation. */

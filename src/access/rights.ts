@@ -4,7 +4,7 @@
  */
 import type { Audit } from "../audit/audit.ts";
 import type { UserId } from "../identifiers.ts";
-import type { Caller, Principal } from "../principal.ts";
+import { type ApiTokenPrincipal, identityOf, type Principal } from "../principal.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
 import { insufficientScope, isOpenIdScope, isOwnScope } from "./scopes.ts";
@@ -51,7 +51,7 @@ export type Access = {
    */
   requireScopes(principal: Principal, scopes: readonly string[]): Promise<void>;
   /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
-  refuse(principal: Caller, missing: readonly string[]): never;
+  refuse(principal: Principal | ApiTokenPrincipal, missing: readonly string[]): never;
 };
 
 type Parts = {
@@ -78,7 +78,8 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
   const missingScopes: Access["missingScopes"] = (principal, scopes) => {
     const allowed = credentialScopes(principal);
     const excluded = allowed === undefined ? [] : scopes.filter((scope) => !allowed.has(scope));
-    if (excluded.length > 0 || scopes.every(isOfEveryUser)) return excluded;
+    // A change of the client's scopes revokes its tokens.
+    if (excluded.length > 0 || principal.proof === "client-token" || scopes.every(isOfEveryUser)) return excluded;
     revocations.requireCurrent();
     const rights = cache.get(principal.userId);
     return rights instanceof Promise
@@ -86,9 +87,9 @@ export function createAccess({ store, revocations, audit }: Parts): Access {
       : missingRights(rights, scopes);
   };
 
-  const refuse: Access["refuse"] = ({ userId }, missing) => {
+  const refuse: Access["refuse"] = (principal, missing) => {
     const problem = insufficientScope(missing);
-    audit("scope-refused", { userId, scope: problem.scope });
+    audit("scope-refused", { ...identityOf(principal), scope: problem.scope });
     throw problem;
   };
 

@@ -38,7 +38,12 @@ export const auditEvents = {
   "api-created": "An API was registered. `scope` contains its scopes.",
   "api-changed": "A registered API was changed. `scope` contains its scopes.",
   "api-deleted": "The registration of an API was deleted.",
-  "session-created": "A user signed in and started a session.",
+  "session-created": "A user signed in and started a session. `clientId`: the client that the user has allowed to.",
+  "client-token-issued": "A client got a token for itself.",
+  "authorization-code-refused":
+    "A client presented an authorization code that is not valid. `reason`: `invalid`, or `redeemed` if it was used before.",
+  "authorization-code-reused":
+    "An authorization code was used a second time: someone may have a copy. The session that the first use started was revoked.",
   "session-refreshed": "A refresh token was used.",
   "session-ended":
     "A user ended a session or revoked one of its tokens, an administrator or operator ended it (`reason`: `administrator` or `operator`), or the session was the oldest of too many (`too-many`).",
@@ -61,13 +66,20 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
-  "client-created": "A client of OAuth was registered. `scope` contains its scopes.",
+  "client-created":
+    "A client of OAuth was registered. `scope` contains its scopes. `reason`: `dynamic` if it registered itself.",
+  "client-document-read":
+    "The document at the URL that is the id of a client was fetched. `scope` contains the scopes of the client.",
+  "client-document-refused":
+    "There is no client at a URL, because its document could not be fetched or is not valid. `reason` says why.",
   "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
   "client-deleted": "A client of OAuth was deleted.",
   "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
   "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":
     "A client of OAuth could not be authenticated. `reason`: `unknown` (also a deleted client) or `wrong-credentials`.",
+  "device-code-reused":
+    "A device code was used again, long after the first use: someone may have a copy. Its session was revoked.",
   "device-decided":
     "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
   "authorization-allowed":
@@ -94,6 +106,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "sessions-ended",
   "session-created",
   "session-ended",
+  "authorization-code-reused",
   "refresh-token-reused",
   "token-revoked",
   "role-changed",
@@ -111,6 +124,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
   "client-deleted",
   "client-secret-created",
   "client-secret-deleted",
+  "device-code-reused",
   "device-decided",
   "authorization-allowed",
   "authorization-denied",
@@ -118,7 +132,12 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
 ]);
 
 /** Routine, and too many to be stored. */
-export const onlyLogged: ReadonlySet<AuditEvent> = new Set(["session-refreshed", "refresh-token-repeated"]);
+export const onlyLogged: ReadonlySet<AuditEvent> = new Set([
+  "session-refreshed",
+  "refresh-token-repeated",
+  "client-document-read",
+  "client-token-issued",
+]);
 
 /** Anybody can cause these in any number, so only a limited number is stored (writer.ts). */
 export const refusals: ReadonlySet<AuditEvent> = new Set([
@@ -127,8 +146,10 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "token-refused",
   "scope-refused",
   "refresh-refused",
+  "authorization-code-refused",
   "api-key-refused",
   "client-refused",
+  "client-document-refused",
 ]);
 
 /**

@@ -1,4 +1,5 @@
 /** What is stored about an event. */
+import type { AnyTokenPrincipal, Principal } from "../principal.ts";
 import { currentRequest } from "../requestContext.ts";
 import { type AuditDetails, type AuditEvent, recordable } from "./audit.ts";
 
@@ -31,8 +32,7 @@ export function auditContext(details: Omit<AuditDetails, "userId"> = {}): AuditC
   const request = currentRequest();
   const principal = request?.principal;
   return {
-    actor_id: principal?.userId ?? null,
-    actor_name: principal?.username ?? (request ? null : commandActor),
+    ...(principal ? actorOf(principal) : { actor_id: null, actor_name: request ? null : commandActor }),
     address: request?.address ?? null,
     request_id: request?.id ?? null,
     details: Object.fromEntries(
@@ -40,6 +40,12 @@ export function auditContext(details: Omit<AuditDetails, "userId"> = {}): AuditC
     ),
   };
 }
+
+/** The statements that store events add the name of a client. */
+const actorOf = (principal: Principal | AnyTokenPrincipal) =>
+  principal.proof === "client-token"
+    ? { actor_id: principal.clientId, actor_name: null }
+    : { actor_id: principal.userId, actor_name: principal.username };
 
 /** Events about the caller, who becomes the principal of the request only after the authorization. */
 const isOfCaller: ReadonlySet<AuditEvent> = new Set(["password-accepted", "scope-refused"]);
@@ -51,7 +57,7 @@ export function auditRow(event: AuditEvent, { userId, ...details }: AuditDetails
   const context = auditContext(details);
   return {
     ...context,
-    actor_id: context.actor_id ?? (isOfCaller.has(event) ? (userId ?? null) : null),
+    actor_id: context.actor_id ?? (isOfCaller.has(event) ? (userId ?? details.clientId ?? null) : null),
     occurred_at: now.toISOString(),
     event,
     subject_id: userId ?? null,

@@ -23,7 +23,8 @@ export function recordEvent(options: RecordOptions): string {
   const { event, from, subject = `${from}.id`, subjectName, details = "'{}'" } = options;
   const name = subjectName ?? "(SELECT username FROM users WHERE users.id = subject.id)";
   return `INSERT INTO audit_events (event, actor_id, actor_name, subject_id, subject_name, address, request_id, details)
-    SELECT '${event}', context.actor_id, context.actor_name, subject.id, ${name}, context.address, context.request_id,
+    SELECT '${event}', context.actor_id,
+      coalesce(context.actor_name, (SELECT clients.name FROM clients WHERE clients.id = context.actor_id)), subject.id, ${name}, context.address, context.request_id,
       coalesce(context.details, '{}') || ${details}
     FROM ${from === undefined ? "" : `${from}, `}json_populate_record(NULL::audit_events, :audit) AS context,
       LATERAL (SELECT ${subject} AS id) AS subject`;

@@ -6,9 +6,11 @@ import type { AuditStore } from "./storeTypes.ts";
 const insertEvents = statement({
   name: "insert-audit-events",
   sql: `INSERT INTO audit_events (occurred_at, event, actor_id, actor_name, subject_id, subject_name, address, request_id, details)
-    SELECT occurred_at, event, actor_id, coalesce(actor_name, actor.username), subject_id, subject.username, address, request_id, details
+    SELECT occurred_at, event, actor_id, coalesce(actor_name, actor.username, client.name), subject_id, subject.username,
+      address, request_id, details
     FROM json_populate_recordset(NULL::audit_events, :rows) WITH ORDINALITY
-    LEFT JOIN users AS actor ON actor.id = actor_id::uuid
+    LEFT JOIN users AS actor ON actor.id = CASE WHEN actor_id ~ '^[0-9a-f-]{36}$' THEN actor_id::uuid END
+    LEFT JOIN clients AS client ON client.id = actor_id
     LEFT JOIN users AS subject ON subject.id = subject_id::uuid
     ORDER BY ordinality`,
   parameters: { rows: json<string>() },

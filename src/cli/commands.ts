@@ -79,6 +79,12 @@ const entries: Record<string, CommandEntry> = {
     examples: ["api-keys list --user miguel"],
     define: async () => (await import("./apiKeys.ts")).defineApiKeys,
   },
+  clients: {
+    ...tool,
+    summary: "Register the clients of OAuth, and rotate their secrets.",
+    examples: ["clients list", 'clients create "Nightly report" --grant client_credentials --scope users:read'],
+    define: async () => (await import("./clients.ts")).defineClients,
+  },
   audit: {
     ...tool,
     summary: "List audit events, newest first.",

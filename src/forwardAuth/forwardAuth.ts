@@ -9,12 +9,19 @@ import type { UserId } from "../identifiers.ts";
 import { parseAuthorization } from "../openapi/authorizationHeader.ts";
 import type { Scheme } from "../openapi/binding.ts";
 import { authenticate, type CredentialVerifiers } from "../openapi/guard.ts";
-import type { ApiKeyPrincipal, ApiTokenPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type {
+  AnyTokenPrincipal,
+  ApiKeyPrincipal,
+  ApiTokenPrincipal,
+  PasswordPrincipal,
+  Principal,
+  TokenPrincipal,
+} from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
-import { clientId } from "../tokens/claims.ts";
+import type { TokenForApi } from "../tokens/accessTokens.ts";
 import { type ForwardedHeaders, forwardedRequest } from "./forwardedRequest.ts";
 import type { ProtectedApi } from "./protectedApis.ts";
 
@@ -30,8 +37,9 @@ export type Question = {
 
 /** Whose request it is. */
 export type Identity = {
-  userId: UserId;
-  username: string;
+  /** Of the user. `undefined` for a client that acts for itself. */
+  userId: UserId | undefined;
+  username: string | undefined;
   /** Scopes of the API, or of this service without an audience. */
   scopes: readonly string[];
   roles: readonly string[];
@@ -46,13 +54,13 @@ export type Identity = {
  */
 export type ForwardAuth = (question: Question) => Promise<Identity | undefined>;
 
-type AnyPrincipal = Principal | ApiTokenPrincipal;
+type AnyPrincipal = Principal | AnyTokenPrincipal;
 type Verifiers = CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal>;
 
 type Parts = {
   authenticator: CredentialVerifiers<TokenPrincipal> & {
     /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
-    apiToken(token: string, audience: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+    apiToken(token: string, audience: string): TokenForApi | Promise<TokenForApi>;
   };
   access: Pick<Access, "missingScopes" | "refuse" | "rightsOf">;
   apis: RevocableCache<ProtectedApi>;
@@ -78,9 +86,11 @@ type Rule = {
 
 const anyCredential: Rule = { isOpen: false, password: [[]], bearer: [[]], isOptional: false };
 
-const schemesOf = ({ password, bearer }: Rule): Scheme[] => [
+/** @param isForApi whether clients that act for themselves may pass. Without an API, whoever may pass is a user */
+const schemesOf = ({ password, bearer }: Rule, isForApi: boolean): Scheme[] => [
   ...(password.length > 0 ? (["basicAuth"] as const) : []),
   ...(bearer.length > 0 ? (["bearerAuth", "apiKeyAuth"] as const) : []),
+  ...(bearer.length > 0 && isForApi ? (["clientAuth"] as const) : []),
 ];
 
 export function createForwardAuth({ authenticator, access, apis, revocations, isTrustedProxy }: Parts): ForwardAuth {
@@ -91,7 +101,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     const rule = ruleFor(api, scope, headers);
     if (rule.isOpen || (rule.isOptional && authorization === undefined)) return undefined;
     const context = requestContext();
-    const schemes = schemesOf(rule);
+    const schemes = schemesOf(rule, api !== undefined);
     context.acceptedSchemes = schemes;
     const principal = await authenticateBy(schemes, authorization, api).catch((error: unknown) => {
       if (!rule.isOptional || !(error instanceof Problem) || error.status !== 401) throw error;
@@ -151,7 +161,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     let fewest: readonly string[] | undefined;
     for (const scopes of principal.proof === "password" ? password : bearer) {
       const missing =
-        principal.proof === "api-token"
+        principal.proof === "api-token" || principal.proof === "client-token"
           ? scopes.filter((name) => !principal.scopes.has(name))
           : await access.missingScopes(principal, scopes);
       if (missing.length === 0) return missing;
@@ -161,10 +171,15 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   }
 
   async function identify(principal: AnyPrincipal, api: ProtectedApi | undefined): Promise<Identity> {
-    const { userId, username } = principal;
     // A token for an API says what it allows, so that no query is needed.
+    if (principal.proof === "client-token") {
+      const { clientId, scopes } = principal;
+      return { userId: undefined, username: undefined, scopes: [...scopes], roles: [], clientId };
+    }
+    const { userId, username } = principal;
     if (principal.proof === "api-token") {
-      return { userId, username, scopes: [...principal.scopes], roles: principal.roles, clientId };
+      const { scopes, roles, clientId } = principal;
+      return { userId, username, scopes: [...scopes], roles, clientId };
     }
     revocations.requireCurrent();
     const rights = await access.rightsOf(userId);
@@ -177,7 +192,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
       username,
       scopes: allowed.filter((name) => !missing.has(name)),
       roles: rights.roles,
-      clientId: principal.proof === "token" ? clientId : undefined,
+      clientId: principal.proof === "token" ? principal.clientId : undefined,
     };
   }
 }

@@ -1,57 +1,135 @@
 import type { components } from "../../generated/openapi.ts";
-import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
+import { insufficientScope } from "../access/scopes.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
-import type { Handler } from "../openapi/binding.ts";
-import { clientId } from "../tokens/claims.ts";
+import type { GuardingHandler, Handler } from "../openapi/binding.ts";
+import type { TokenPrincipal } from "../principal.ts";
+import { Problem } from "../problems/problems.ts";
+import { directClientId } from "../tokens/claims.ts";
+import type { Users } from "../users/users.ts";
+import { authenticatesClient } from "./callers.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
+import { type MetadataParts, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
+import type { TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
-/** @param issuer of all tokens, and the audience of those for this service */
-export const introspectToken =
-  (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
-  ({ body }) =>
-    follow(introspect(body.token, body.revocations_after), (found) => ({
+type IntrospectionParts = {
+  authenticateClient: AuthenticateClient;
+  /** Authenticates and authorizes a caller that is no client, as the contract declares. */
+  authorizeIntrospection(authorization: string | undefined): unknown;
+  introspect: Introspect;
+  /** Of all tokens, and the audience of those for this service. */
+  issuer: string;
+  audit: Audit;
+};
+
+export function introspectToken(parts: IntrospectionParts): GuardingHandler<"introspectToken"> {
+  const { authenticateClient, authorizeIntrospection, introspect, issuer, audit } = parts;
+
+  async function authorizeClient(authorization: string | undefined, parameters: ClientParameters): Promise<void> {
+    const client = await authenticateClient({ authorization, parameters });
+    // Anyone can claim to be a public client.
+    if (client.authentication === "none") throw new Problem("invalid-client");
+    if (client.scopes.includes(introspectionScope)) return;
+    audit("scope-refused", { clientId: client.id, scope: introspectionScope });
+    throw insufficientScope([introspectionScope]);
+  }
+
+  return {
+    guardAndHandle({ body }, authorization) {
+      const authorized = authenticatesClient(authorization, body)
+        ? authorizeClient(authorization, body)
+        : authorizeIntrospection(authorization);
+      return follow(authorized, () =>
+        follow(introspect(body.token, body.revocations_after), (found) => ({
+          status: 200 as const,
+          body: found ? represent(found, issuer) : { active: false as const },
+        })),
+      );
+    },
+  };
+}
+
+const introspectionScope = "tokens:introspect";
+
+type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
+
+export const issueOAuthTokens = ({
+  authenticateClient,
+  tokenEndpoint,
+}: TokenParts): GuardingHandler<"issueOAuthTokens"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const client = await authenticateClient({ authorization, parameters: body });
+    const issued = await tokenEndpoint.issue(client, body);
+    const { refreshToken, idToken } = issued;
+    return {
       status: 200,
-      body: found ? represent(found, issuer) : { active: false },
-    }));
+      body: {
+        access_token: issued.accessToken,
+        token_type: "Bearer",
+        expires_in: issued.expiresInSeconds,
+        scope: issued.scopes.join(" "),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+        ...(idToken !== undefined && { id_token: idToken }),
+      },
+    };
+  },
+});
 
-export const revokeOAuthToken =
-  (revoke: RevokePresented): Handler<"revokeOAuthToken"> =>
-  async ({ body }) => {
-    await revoke(body.token);
+type RevocationParts = { authenticateClient: AuthenticateClient; revokePresented: RevokePresented };
+
+export const revokeOAuthToken = ({
+  authenticateClient,
+  revokePresented,
+}: RevocationParts): GuardingHandler<"revokeOAuthToken"> => ({
+  async guardAndHandle({ body }, authorization) {
+    const isClient = authenticatesClient(authorization, body);
+    const client = isClient ? await authenticateClient({ authorization, parameters: body }) : undefined;
+    await revokePresented(body.token, client?.id);
     return { status: 200 };
-  };
+  },
+});
 
-/** @param documentation whether the service has documentation */
-export function getServerMetadata(issuer: string, documentation: boolean): Handler<"getServerMetadata"> {
-  const body = {
-    issuer,
-    jwks_uri: `${issuer}/.well-known/jwks.json`,
-    introspection_endpoint: `${issuer}/oauth/introspect`,
-    introspection_endpoint_auth_methods_supported: ["client_secret_basic", "Bearer"],
-    revocation_endpoint: `${issuer}/oauth/revoke`,
-    revocation_endpoint_auth_methods_supported: ["none"],
-    scopes_supported: [...allOwnScopes, ...openIdScopes],
-    response_types_supported: [],
-    grant_types_supported: [],
-    ...(documentation && { service_documentation: `${issuer}/docs` }),
-  };
-  return () => ({ status: 200, body });
+export const getServerMetadata =
+  (parts: MetadataParts): Handler<"getServerMetadata"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getOpenidConfiguration =
+  (parts: MetadataParts): Handler<"getOpenidConfiguration"> =>
+  () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"getUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+export const postUserinfo =
+  (users: Pick<Users, "readSelf">): Handler<"postUserinfo"> =>
+  async ({ principal }) => ({ status: 200, body: await userinfo(users, principal) });
+
+/** The claims that the scopes of the token allow (OpenID Connect Core, section 5.4). A token without scopes has no limit. */
+async function userinfo(
+  users: Pick<Users, "readSelf">,
+  principal: TokenPrincipal,
+): Promise<components["schemas"]["Userinfo"]> {
+  const { id, username } = await users.readSelf(principal);
+  const hasProfile = principal.scopes?.has("profile") ?? true;
+  return { sub: id, ...(hasProfile && { preferred_username: username }) };
 }
 
 function represent(found: Introspected, issuer: string): ActiveToken {
   if (found.kind === "refresh-token") {
-    const { id, userId, username, expiresAt } = found.session;
+    const { id, userId, username, clientId, expiresAt } = found.session;
     return {
-      ...common("refresh_token", { userId, username }, issuer),
+      ...common("refresh_token", { userId, username, clientId }, issuer),
       aud: issuer,
       exp: secondsOf(expiresAt),
       sid: id,
     };
   }
-  const { principal, allowed } = found;
+  const { allowed } = found;
   const rights = {
     scope: allowed.scopes.join(" "),
     roles: [...allowed.roles],
@@ -59,32 +137,43 @@ function represent(found: Introspected, issuer: string): ActiveToken {
   };
   if (found.kind === "api-key") {
     return {
-      ...common("api_key", principal, issuer),
+      ...common("api_key", found.principal, issuer),
       ...rights,
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };
   }
-  const { sessionId, tokenId, issuedAt, expiresAt, epoch } = found.principal;
-  return {
-    ...common("access_token", principal, issuer),
+  const { tokenId, issuedAt, expiresAt, epoch, epochs } = found.principal;
+  const token = {
     ...rights,
-    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
     iat: secondsOf(issuedAt),
     exp: secondsOf(expiresAt),
     jti: tokenId,
-    ...(sessionId && { sid: sessionId }),
     epoch,
-    ...(found.principal.proof === "api-token" && { epochs: { ...found.principal.epochs } }),
+    ...(epochs && { epochs: { ...epochs } }),
+  };
+  if (found.principal.proof === "client-token") {
+    const { clientId, audience = issuer } = found.principal;
+    return { ...common("access_token", { clientId, userId: clientId }, issuer), ...token, aud: audience };
+  }
+  const { sessionId } = found.principal;
+  return {
+    ...common("access_token", found.principal, issuer),
+    ...token,
+    aud: found.principal.proof === "token" ? issuer : found.principal.audience,
+    ...(sessionId && { sid: sessionId }),
   };
 }
 
-const common = (kind: ActiveToken["token_type"], user: { userId: string; username: string }, issuer: string) => ({
+type Subject = { userId: string; username?: string; clientId?: string | null };
+
+/** The subject of a token that a client got for itself is the client. */
+const common = (kind: ActiveToken["token_type"], { userId, username, clientId }: Subject, issuer: string) => ({
   active: true as const,
   token_type: kind,
-  client_id: clientId,
-  username: user.username,
-  sub: user.userId,
+  client_id: clientId ?? directClientId,
+  ...(username !== undefined && { username }),
+  sub: userId,
   iss: issuer,
 });
 

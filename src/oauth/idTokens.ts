@@ -21,6 +21,20 @@ export type IdTokenContents = {
   seconds: number;
 };
 
+/** Also those of `/oauth/userinfo`. */
+export const idTokenClaims = [
+  "iss",
+  "sub",
+  "aud",
+  "exp",
+  "iat",
+  "auth_time",
+  "nonce",
+  "at_hash",
+  "sid",
+  "preferred_username",
+] as const;
+
 /** @returns a signed ID token; `undefined` if `openid` was not granted */
 export type IssueIdToken = (contents: IdTokenContents) => string | undefined;
 

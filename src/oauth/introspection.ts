@@ -7,7 +7,13 @@ import { allOwnScopes } from "../access/scopes.ts";
 import type { ApiKeyVerification, InspectedKey } from "../apiKeys/verification/verification.ts";
 import type { UserId } from "../identifiers.ts";
 import { follow } from "../lib/follow.ts";
-import type { AnyTokenPrincipal, ApiKeyPrincipal, ApiTokenPrincipal, TokenPrincipal } from "../principal.ts";
+import type {
+  AnyTokenPrincipal,
+  ApiKeyPrincipal,
+  ApiTokenPrincipal,
+  ClientPrincipal,
+  TokenPrincipal,
+} from "../principal.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { RevocationFeed } from "../revocations/feed.ts";
 import { everybody, type Revocations } from "../revocations/revocations.ts";
@@ -53,7 +59,7 @@ export function createIntrospection({ tokens, revocations, access, apiKeys, sess
     unlessRefused(() =>
       follow(tokens.verifyAny(text), (principal): Found | Promise<Found> => {
         revocations.check(principal);
-        if (principal.proof === "api-token") return { kind: "access-token", principal, allowed: byClaims(principal) };
+        if (principal.proof !== "token") return { kind: "access-token", principal, allowed: byClaims(principal) };
         return follow(access.rightsOf(principal.userId), (rights) => {
           const allowed = allowedBy(rights, principal, principal.scopes ?? allOwnScopes, subjectsOf(principal));
           return { kind: "access-token", principal, allowed };
@@ -97,14 +103,19 @@ function unlessRefused(verify: () => Found | Promise<Found>): Found | Promise<Fo
 }
 
 /** A newer version of what the claims depend on revokes the token, so that they are current. */
-function byClaims(principal: ApiTokenPrincipal): Allowed {
-  const { userId, scopes, roles, epochs } = principal;
-  const revocationSubjects = [...subjectsOf(principal), userId, ...Object.keys(epochs), everybody];
-  return { scopes: [...scopes], roles, revocationSubjects };
+function byClaims(principal: ApiTokenPrincipal | ClientPrincipal): Allowed {
+  const { scopes } = principal;
+  const isUser = principal.proof === "api-token";
+  const revocationSubjects = [...subjectsOf(principal), ...(isUser ? [principal.userId] : []), everybody];
+  return { scopes: [...scopes], roles: isUser ? principal.roles : [], revocationSubjects };
 }
 
-const subjectsOf = ({ tokenId, sessionId, keyId }: AnyTokenPrincipal): readonly string[] =>
-  sessionId === undefined ? [tokenId, keyId] : [tokenId, sessionId, keyId];
+/** The subjects of the token itself, and of what it says that it depends on. */
+function subjectsOf(principal: AnyTokenPrincipal): readonly string[] {
+  const { tokenId, keyId, epochs = {} } = principal;
+  const sessionId = principal.proof === "client-token" ? undefined : principal.sessionId;
+  return [tokenId, ...(sessionId === undefined ? [] : [sessionId]), keyId, ...Object.keys(epochs)];
+}
 
 /** What a credential allows within its own limits, and within the rights of its user. */
 function allowedBy(

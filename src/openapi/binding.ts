@@ -4,11 +4,11 @@
  */
 import type { operations } from "../../generated/openapi.ts";
 import type { security } from "../../generated/security.ts";
-import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../principal.ts";
+import type { ApiKeyPrincipal, ClientPrincipal, PasswordPrincipal, TokenPrincipal } from "../principal.ts";
 import type { EncodedBody } from "./encodedBody.ts";
 
 export type OperationId = keyof typeof security & keyof operations;
-export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth";
+export type Scheme = "basicAuth" | "bearerAuth" | "apiKeyAuth" | "clientAuth";
 
 /** A request. All of it is validated. */
 export type Input<Id extends OperationId> = {
@@ -37,7 +37,8 @@ export type Reply<Id extends OperationId> = {
 export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Promise<Reply<Id>>;
 /**
  * The handler of an operation whose parameters decide which credentials it accepts. It checks them itself, after validation: the
- * guard does not run. Only for operations with optional credentials.
+ * guard does not run. Only for operations with optional credentials, and for those without security, such as the endpoints that
+ * authenticate clients of OAuth.
  */
 export type GuardingHandler<Id extends OperationId> = {
   /** @param authorization the header of the request, which is not validated */
@@ -55,7 +56,7 @@ export type NavigationHandler<Id extends OperationId> = {
 export type Handlers = {
   [Id in OperationId]:
     | Handler<Id>
-    | (IsOptional<Id> extends true ? GuardingHandler<Id> : never)
+    | (true extends IsOptional<Id> | IsOpen<Id> | IsFor<Id, "clientAuth"> ? GuardingHandler<Id> : never)
     | ([SchemeOf<Id>] extends [never] ? NavigationHandler<Id> : never);
 };
 
@@ -70,7 +71,10 @@ type PrincipalOf<Id extends OperationId> = [SchemeOf<Id>] extends [never]
       | ("basicAuth" extends SchemeOf<Id> ? PasswordPrincipal : never)
       | ("bearerAuth" extends SchemeOf<Id> ? TokenPrincipal : never)
       | ("apiKeyAuth" extends SchemeOf<Id> ? ApiKeyPrincipal : never)
+      | ("clientAuth" extends SchemeOf<Id> ? ClientPrincipal : never)
       | (IsOptional<Id> extends true ? undefined : never);
+type IsFor<Id extends OperationId, Name extends Scheme> = Name extends SchemeOf<Id> ? true : false;
+type IsOpen<Id extends OperationId> = [SchemeOf<Id>] extends [never] ? true : false;
 /** The requirement `{}`: the operation also serves requests without credentials. */
 type IsOptional<Id extends OperationId> = true extends (
   (typeof security)[Id][number] extends infer Requirement

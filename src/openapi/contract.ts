@@ -241,7 +241,8 @@ function guarded(
   return { schemes, scopes, isOptional: alternatives.length < security.length };
 }
 
-const isScheme = (name: string): name is Scheme => ["basicAuth", "bearerAuth", "apiKeyAuth"].includes(name);
+const isScheme = (name: string): name is Scheme =>
+  ["basicAuth", "bearerAuth", "apiKeyAuth", "clientAuth"].includes(name);
 
 function declared(document: OpenApiDocument, response: OpenApiResponse, where: string): DeclaredResponse {
   const own = response.headers ?? {};

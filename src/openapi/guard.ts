@@ -2,7 +2,8 @@
  * Authenticates and authorizes requests. Only the `security` that the contract declares for an operation decides who may call it.
  * If it is not met, the response is a problem with the challenges of the operation.
  */
-import type { ApiKeyPrincipal, Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import { follow } from "../lib/follow.ts";
+import type { ApiKeyPrincipal, ClientPrincipal, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { bearerIn, type Credentials, hasApiKeyShape, parseAuthorization } from "./authorizationHeader.ts";
@@ -14,7 +15,7 @@ export type CredentialVerifiers<Token> = {
   /** @throws {Problem} `invalid-credentials`, `too-many-requests` */
   password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
-  token(token: string): Token | Promise<Token>;
+  token(token: string): Token | ClientPrincipal | Promise<Token | ClientPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
   apiKey(key: string): ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
 };
@@ -24,7 +25,7 @@ export type Authenticator = CredentialVerifiers<TokenPrincipal> & {
   /** @returns those of the scopes that the user or the credential does not have */
   missingScopes(principal: Principal, scopes: readonly string[]): readonly string[] | Promise<readonly string[]>;
   /** Reports a principal without these scopes. @throws {Problem} `insufficient-scope` */
-  refuse(principal: Caller, missing: readonly string[]): never;
+  refuse(principal: Principal, missing: readonly string[]): never;
 };
 
 /**
@@ -90,7 +91,7 @@ function withScopes(
 }
 
 /** Verifies credentials, if one of the schemes accepts them. @throws {Problem} a 401 */
-export function authenticate<Token>(
+export function authenticate<Token extends { proof: string }>(
   schemes: readonly Scheme[],
   credentials: Credentials | undefined,
   verifiers: CredentialVerifiers<Token>,
@@ -107,28 +108,40 @@ export function authenticate<Token>(
 }
 
 type Authenticated<Token> = CredentialPrincipal<Token> | Promise<CredentialPrincipal<Token>>;
-type CredentialPrincipal<Token> = PasswordPrincipal | Token | ApiKeyPrincipal;
+type CredentialPrincipal<Token> = PasswordPrincipal | Token | ApiKeyPrincipal | ClientPrincipal;
 
-const acceptsBearer = (schemes: readonly Scheme[]) => schemes.includes("bearerAuth") || schemes.includes("apiKeyAuth");
+const acceptsToken = (schemes: readonly Scheme[]) => schemes.includes("bearerAuth") || schemes.includes("clientAuth");
+const acceptsBearer = (schemes: readonly Scheme[]) => acceptsToken(schemes) || schemes.includes("apiKeyAuth");
 
 /** Verifies a token or an API key, if the operation accepts it. */
-function verifyBearer<Token>(
+function verifyBearer<Token extends { proof: string }>(
   schemes: readonly Scheme[],
   credential: string,
   verifiers: CredentialVerifiers<Token>,
 ): Authenticated<Token> {
   const isApiKey = hasApiKeyShape(credential);
-  if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth")) {
-    // Without basicAuth, the operation does not declare invalid-credentials.
-    const problem = schemes.includes("basicAuth") ? "invalid-credentials" : "invalid-token";
-    throw new Problem(problem, { detail: refusals[isApiKey ? "apiKey" : "token"] });
+  if (isApiKey) {
+    return schemes.includes("apiKeyAuth") ? verifiers.apiKey(credential) : refuseKind(schemes, "apiKey");
   }
-  return isApiKey ? verifiers.apiKey(credential) : verifiers.token(credential);
+  if (!acceptsToken(schemes)) return refuseKind(schemes, "token");
+  return follow(verifiers.token(credential), (principal) => {
+    const scheme = principal.proof === "client-token" ? "clientAuth" : "bearerAuth";
+    return schemes.includes(scheme)
+      ? principal
+      : refuseKind(schemes, scheme === "clientAuth" ? "clientToken" : "token");
+  });
+}
+
+function refuseKind(schemes: readonly Scheme[], kind: keyof typeof refusals): never {
+  // Without basicAuth, the operation does not declare invalid-credentials.
+  const problem = schemes.includes("basicAuth") ? "invalid-credentials" : "invalid-token";
+  throw new Problem(problem, { detail: refusals[kind] });
 }
 
 const refusals = {
   token: "This operation requires the username and the password. A token is not enough.",
   apiKey: "This operation does not accept an API key.",
+  clientToken: "This operation requires a user. The token of a client is not enough.",
 };
 
 /**

@@ -1,5 +1,6 @@
 /** Every problem (RFC 9457) and its page. The code does not compile if the catalogue and the enum in the contract differ. */
 import type { components } from "../../generated/openapi.ts";
+import { oauthProblems } from "./oauthProblems.ts";
 
 export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer Type
   ? Type extends `/problems/${infer Slug}`
@@ -7,7 +8,7 @@ export type ProblemSlug = components["schemas"]["Problem"]["type"] extends infer
     : never
   : never;
 
-type Entry = {
+export type ProblemEntry = {
   status: number;
   title: string;
   /** What the problem means and what to do about it, on its page. */
@@ -16,56 +17,13 @@ type Entry = {
 };
 
 export const problems = {
+  ...oauthProblems,
   "invalid-request": {
     status: 400,
     title: "The request is not valid",
     meaning: "The request is malformed, or it does not match the contract. The service did nothing.",
     remedy:
       "Correct what errors lists: each entry names a part of the request and says what is wrong. Repeating the same request fails again.",
-  },
-  "invalid-scope": {
-    status: 400,
-    title: "The scope is not valid",
-    meaning:
-      "The scope is malformed, names a scope twice, one that the API does not have or one that the client may not ask for, or exceeds the session.",
-    remedy: "Separate scopes of the API by single spaces. Those that the user does not have are left out.",
-  },
-  "invalid-target": {
-    status: 400,
-    title: "The audience is not valid",
-    meaning:
-      "No API with this audience is registered, the client may not get tokens for it, or the session is limited to another one.",
-    remedy: "Use the audience exactly as it is registered, or start a session for this API.",
-  },
-  "unauthorized-client": {
-    status: 400,
-    title: "The client may not use this grant",
-    meaning: "The client is not registered for this grant type.",
-    remedy: "Add the grant type to the client, or use another client.",
-  },
-  "authorization-pending": {
-    status: 400,
-    title: "The user has not decided yet",
-    meaning: "The device code is valid, and the user has neither allowed nor denied the request.",
-    remedy: "Send the request again after the interval.",
-  },
-  "slow-down": {
-    status: 400,
-    title: "The device polls too often",
-    meaning: "The device code is valid and was sent again before the interval had passed.",
-    remedy: "From now on, wait 5 seconds longer between two requests with this device code.",
-  },
-  "device-code-expired": {
-    status: 400,
-    title: "The device code has expired",
-    meaning: "The user did not decide in time.",
-    remedy: "Start another device authorization, and show the new code.",
-  },
-  "access-denied": {
-    status: 400,
-    title: "The user has denied the request",
-    meaning: "The user does not allow what the client has asked for.",
-    remedy: "Ask the user whether to try again, with fewer scopes if they are not needed.",
   },
   "authentication-required": {
     status: 401,
@@ -79,14 +37,6 @@ export const problems = {
     title: "The username or password is wrong",
     meaning: "The username does not exist, or the password is wrong. The response does not say which.",
     remedy: "Ask the user for the password again. If the operation requires the password, a token is not accepted.",
-  },
-  "invalid-client": {
-    status: 401,
-    title: "The client could not be authenticated",
-    meaning:
-      "There is no client with this client_id, its secret or assertion is wrong, or it authenticated in another way than it is registered for. The response does not say which.",
-    remedy:
-      "Compare the client_id and the secret with the registration. A public client sends its client_id in the body and no secret. An assertion can be used once.",
   },
   "invalid-token": {
     status: 401,
@@ -295,4 +245,4 @@ export const problems = {
     meaning: "The instance received a signal to stop. It still serves requests for a short time.",
     remedy: "Send requests to another instance, or wait until this one is running again.",
   },
-} as const satisfies Record<ProblemSlug, Entry>;
+} as const satisfies Record<ProblemSlug, ProblemEntry>;

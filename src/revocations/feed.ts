@@ -190,10 +190,13 @@ const notACursor: RequestError = { parameter: "after", detail: "is not a cursor 
 
 /** Whether entries may revoke the credential or change the rights of the follower itself. */
 function concerns(entries: readonly Revocation[], principal: Principal): boolean {
-  const subjects = new Set<RevocationSubject | undefined>([everybody, principal.userId, `rights:${principal.userId}`]);
+  const subjects = new Set<RevocationSubject | undefined>([everybody]);
+  if (principal.proof === "client-token") subjects.add(`client:${principal.clientId}`);
+  else subjects.add(principal.userId).add(`rights:${principal.userId}`);
   if (principal.proof === "api-key") subjects.add(principal.apiKeyId);
-  if (principal.proof === "token") {
-    subjects.add(principal.tokenId).add(principal.sessionId).add(principal.keyId);
+  if (principal.proof === "token") subjects.add(principal.sessionId).add(`client:${principal.clientId}`);
+  if (principal.proof === "token" || principal.proof === "client-token") {
+    subjects.add(principal.tokenId).add(principal.keyId);
   }
   return entries.some(({ subject }) => subjects.has(subject) || subject.startsWith("role:"));
 }

@@ -37,9 +37,11 @@ export const deletedUser = (userId: UserId, now: Date): Revocation => ({
   expiresAt: new Date(now.getTime() + 3_600_000),
 });
 
-/** What the list decides about. A token for a registered API also has `epochs`. */
-type RevocableToken = Pick<TokenPrincipal, "tokenId" | "sessionId" | "userId" | "keyId" | "epoch"> & {
-  epochs?: Readonly<Record<string, number>>;
+/** What the list decides about. The token of a client has no user and no session. */
+type RevocableToken = Pick<TokenPrincipal, "tokenId" | "keyId" | "epoch"> & {
+  epochs?: TokenPrincipal["epochs"];
+  sessionId?: TokenPrincipal["sessionId"];
+  userId?: TokenPrincipal["userId"];
 };
 
 export type Revocations = {
@@ -57,8 +59,8 @@ export type Revocations = {
    * missed.
    */
   onEntry(listener: (subject: string | undefined) => void): void;
-  /** Revokes a token of a user: stores the entry with its audit event, and enforces it. */
-  revoke(entry: Revocation, userId: UserId): Promise<void>;
+  /** Revokes a token: stores the entry with its audit event, and enforces it. @param userId `null` for the token of a client */
+  revoke(entry: Revocation, userId: UserId | null): Promise<void>;
   /** Reads new entries now. */
   wake(): void;
   /**
@@ -81,6 +83,8 @@ export type Revocations = {
   reload(): void;
   /** The time since the list was known to be complete, in seconds. */
   stalenessSeconds(): number;
+  /** The epoch that tokens of clients get, so that the next entry about everybody revokes them. */
+  epochOfEverybody(): number;
   /** The number of subjects in memory. */
   size(): number;
   close(): Promise<void>;
@@ -219,6 +223,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       add(entry);
     },
     stalenessSeconds: () => (performance.now() - completeAtMs) / 1000,
+    epochOfEverybody: () => memory.minimumEpoch(everybody),
     size: memory.size,
     async close() {
       await Promise.all([poller.close(), serverCheck]);

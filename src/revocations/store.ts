@@ -68,7 +68,7 @@ const insertRevocation = statement({
   name: "insert-revocation",
   sql: `WITH audited AS (${recordEvent({ event: "token-revoked", subject: ":userId" })})
     ${revoke({ subject: ":subject", minimumEpoch: ":minimumEpoch", expiresAt: ":expiresAt" })}`,
-  parameters: { ...revocationColumns, userId, audit: auditParameter },
+  parameters: { ...revocationColumns, userId: nullable(userId), audit: auditParameter },
   columns: revocationColumns,
 });
 

@@ -33,8 +33,8 @@ export type RevocationStore = {
    * not see what is revoked elsewhere.
    */
   isCurrent(position: Position): Promise<boolean>;
-  /** Stores the entry of a token of a user, which its holder revokes, and the audit event. */
-  insert(entry: Revocation, userId: UserId): Promise<void>;
+  /** Stores the entry of a token, which its holder revokes, and the audit event. @param userId `null` for that of a client */
+  insert(entry: Revocation, userId: UserId | null): Promise<void>;
 };
 
 export type FeedStore = {

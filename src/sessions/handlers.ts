@@ -71,5 +71,6 @@ export const representSession = (session: Session, current: boolean): components
   address: session.address,
   audience: session.audience,
   scope: session.scopes?.join(" ") ?? null,
+  client_id: session.clientId,
   current,
 });

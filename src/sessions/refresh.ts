@@ -4,7 +4,7 @@
  */
 import type { TokenGrant } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { Network, SessionId, UserId } from "../identifiers.ts";
+import type { ClientId, Network, SessionId, UserId } from "../identifiers.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -17,6 +17,14 @@ export type Refreshed = Exchanged & { tokenGrant: TokenGrant | undefined };
 
 /** Decides what the next access token contains, before the refresh token is used. @throws {Problem} if it asks for too much */
 export type GrantOf = (session: SessionConstants) => Promise<TokenGrant | undefined>;
+
+/** What a client asks for with a refresh token. */
+export type RefreshRequest = {
+  /** Who presents it. `null`: the user's own program. */
+  clientId: ClientId | null;
+  address: string | undefined;
+  grantOf: GrantOf;
+};
 
 type Parts = {
   store: SessionStore;
@@ -45,14 +53,14 @@ const maxCommitSeconds = 300;
 export function createRefresh({ store, secrets, constants, times, tokenSeconds, ...parts }: Parts) {
   async function exchange(
     token: PresentedToken | undefined,
-    address: string | undefined,
-    grantOf: GrantOf,
+    { clientId, address, grantOf }: RefreshRequest,
   ): Promise<Refreshed> {
     if (!token) throw new Problem("invalid-token");
     const session = constants.get(token.sessionId);
     // The digest is not enough: with a retired key and the seed, others can derive the token as well.
     if (session && !secrets.isGenuine(token, session.seed)) throw new Problem("invalid-token");
     if (session) {
+      requireClient(session, clientId);
       const tokenGrant = await grantOf(session);
       const exchanged = await rotate(token, session.seed, address);
       if (exchanged) return { ...exchanged, tokenGrant };
@@ -60,9 +68,10 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
     const { sessionId, generation } = token;
     const state = await store.find(sessionId, generation);
     if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
+    requireClient(state, clientId);
     const { userId, audience, scopes } = state;
     // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
-    const found = { userId, audience, scopes, seed: Uint8Array.from(state.seed) };
+    const found = { userId, clientId, audience, scopes, seed: Uint8Array.from(state.seed) };
     constants.set(sessionId, found);
     requireLive(state);
     const tokenGrant = await grantOf(found);
@@ -181,6 +190,11 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
   }
 
   return exchange;
+}
+
+/** The token of another client is like none, and is not used up. @throws {Problem} `invalid-token` */
+function requireClient(session: Pick<SessionConstants, "clientId">, clientId: ClientId | null): void {
+  if (session.clientId !== clientId) throw new Problem("invalid-token");
 }
 
 /** @throws {Problem} `token-revoked`, `token-expired` */

@@ -3,12 +3,12 @@ import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import { type CanonicalUsername, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
+import { type ClientId, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
-import type { AccessTokens, IssueToken } from "../tokens/accessTokens.ts";
+import type { AccessTokens, IssueToken, TokenClient } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { createRefresh, type GrantOf, type Refreshed } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
@@ -17,15 +17,15 @@ import type {
   NewSession,
   Session,
   SessionConstants,
+  SessionGrant,
+  SessionState,
   SessionStore,
   SessionTimes,
-  StartedSession,
 } from "./storeTypes.ts";
 
 /** The tokens that a client receives. */
-export type SessionTokens = {
+export type SessionTokens = Pick<SessionGrant, "userId" | "username" | "authenticatedAt"> & {
   id: SessionId;
-  userId: UserId;
   accessToken: string;
   refreshToken: string;
   refreshExpiresInSeconds: number;
@@ -52,7 +52,9 @@ type Parts = {
 };
 
 /** A session whose refresh token was presented. */
-export type RefreshableSession = { id: SessionId; userId: UserId; username: CanonicalUsername; expiresAt: Date };
+export type RefreshableSession = Pick<SessionState, "userId" | "username" | "clientId" | "expiresAt"> & {
+  id: SessionId;
+};
 
 /** Those of no session. */
 const unknownSeed = Buffer.alloc(32);
@@ -91,7 +93,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const secret = secrets.derive(id, seed, 0);
     const grant = await insert(principal, device, { id, seed, digest: digestOf(secret), ...limits });
     const { userId } = grant;
-    constants.set(id, { userId, seed, ...limits });
+    constants.set(id, { userId, clientId: null, seed, ...limits });
     const tokenGrant = await grants.grant(userId, limits);
     return issueTokens({ id, secret, grant, tokenGrant }, issue);
   }
@@ -100,7 +102,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
    * Stores a session, and ends the user's oldest sessions beyond the limit.
    * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
    */
-  async function insert(principal: PasswordPrincipal, device: Device, session: NewSession): Promise<StartedSession> {
+  async function insert(principal: PasswordPrincipal, device: Device, session: NewSession): Promise<SessionGrant> {
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
       store.insert({ ...session, ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
@@ -123,12 +125,26 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     address: string | undefined,
     request: TokenRequest = {},
   ): Promise<SessionTokens> {
+    return refreshFor(null, text, address, async ({ userId, ...limits }) =>
+      grants.grant(userId, await grants.narrow(limits, request)),
+    );
+  }
+
+  /**
+   * Refreshes the session of a registered client, or with `null` that of the user's own program. A token that another one has got
+   * is an `invalid-token`.
+   * @throws {Problem} as `refresh`, or what `grantOf` throws
+   */
+  async function refreshFor(
+    client: TokenClient | null,
+    text: string,
+    address: string | undefined,
+    grantOf: GrantOf,
+  ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
-    const grantOf: GrantOf = async ({ userId, ...limits }) =>
-      grants.grant(userId, await grants.narrow(limits, request));
     try {
-      return issueTokens(await exchange(token, address, grantOf), issue);
+      return issueTokens(await exchange(token, { clientId: client?.id ?? null, address, grantOf }), issue, client);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });
@@ -137,14 +153,26 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     }
   }
 
-  function issueTokens({ id, secret, grant, tokenGrant }: Refreshed, issue: IssueToken): SessionTokens {
+  function issueTokens(
+    { id, secret, grant, tokenGrant }: Refreshed,
+    issue: IssueToken,
+    client?: TokenClient | null,
+  ): SessionTokens {
     // No token outlives its session.
     const ttlSeconds = tokenGrant?.seconds ?? tokens.ttlSeconds;
     const expiresInSeconds = Math.max(1, Math.min(ttlSeconds, grant.refreshExpiresInSeconds));
+    const { userId, username, authenticatedAt } = grant;
     return {
       id,
-      userId: grant.userId,
-      accessToken: issue(grant, { sessionId: id, grant: tokenGrant, seconds: expiresInSeconds }),
+      userId,
+      username,
+      authenticatedAt,
+      accessToken: issue(grant, {
+        sessionId: id,
+        grant: tokenGrant,
+        seconds: expiresInSeconds,
+        client: client ? { ...client, authenticatedAt } : undefined,
+      }),
       expiresInSeconds,
       scopes: tokenGrant?.scopes,
       refreshToken: formatToken(id, secret),
@@ -170,18 +198,20 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const isGenuine = secrets.isGenuine(token, state?.seed ?? unknownSeed);
     const isExpected = digestOf(token.secret).equals(state?.digest ?? unknownDigest);
     if (!state || !isGenuine || !isExpected || state.isEnded || state.isExpired) return undefined;
-    const { userId, username, expiresAt } = state;
-    return { id: token.sessionId, userId, username, expiresAt };
+    const { userId, username, clientId, expiresAt } = state;
+    return { id: token.sessionId, userId, username, clientId, expiresAt };
   }
 
   /**
    * Ends the session of a refresh token. The token may have been used: its holder could end the session by using it again.
+   * @param by the client that ends it. Nothing happens to the session of another one
    * @returns whether a session was ended
    */
-  async function endByRefreshToken(text: string): Promise<boolean> {
+  async function endByRefreshToken(text: string, by?: ClientId): Promise<boolean> {
     const token = parseToken(text);
     const state = token && (await store.find(token.sessionId, token.generation));
     if (!token || !state || !secrets.isGenuine(token, state.seed)) return false;
+    if (by !== undefined && state.clientId !== by) return false;
     return end(state.userId, token.sessionId);
   }
 
@@ -200,5 +230,5 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
       ({ id }) => id,
     );
 
-  return { create, insert, refresh, list, end, inspect, endByRefreshToken };
+  return { create, insert, refresh, refreshFor, list, end, inspect, endByRefreshToken };
 }

@@ -1,6 +1,6 @@
 import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
-import { network, sessionId, userId, username } from "../database/columns.ts";
+import { clientId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
 import {
@@ -29,8 +29,15 @@ const second = "floor(extract(epoch FROM now()))::bigint";
 const refreshable = `NOT is_browser AND ${ofUser}`;
 
 const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
+  coalesce(sessions.authenticated_at, sessions.created_at) AS "authenticatedAt",
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
+const grantColumns = {
+  userId,
+  username,
+  epoch: integer,
+  authenticatedAt: timestamptz,
+  refreshExpiresInSeconds: integer,
+};
 const limitColumns = { audience: nullable(text), scopes: nullable(arrayOf(text)) };
 
 const tooManyDetails = "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')";
@@ -61,7 +68,7 @@ const createSession = statement({
     ), audited_ended AS (
       ${recordEvent({ event: "session-ended", from: "ended", subject: ":userId", details: tooManyDetails })}
     )
-    SELECT ${selectedGrant}, sessions.created_at AS "startedAt", (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+    SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
     FROM sessions JOIN owner ON owner.id = user_id`,
   parameters: {
     userId,
@@ -81,7 +88,6 @@ const createSession = statement({
   },
   columns: {
     ...grantColumns,
-    startedAt: timestamptz,
     ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
   },
 });
@@ -151,7 +157,7 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", username, seed, generation, refresh_digest AS digest, address, audience, scopes,
+  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
@@ -165,6 +171,7 @@ const findSession = statement({
   columns: {
     userId,
     username,
+    clientId: nullable(clientId),
     seed: bytea,
     generation: integer,
     digest: bytea,
@@ -182,6 +189,7 @@ const findSession = statement({
 const listSessions = statement({
   name: "list-sessions",
   sql: `SELECT sessions.id, sessions.created_at AS "createdAt", user_agent AS "userAgent", address, audience, scopes,
+           client_id AS "clientId",
            greatest(date_trunc('hour', listed.used_at, 'UTC'), sessions.created_at) AS "lastUsedAt",
            least(date_trunc('hour', listed.idle_expires_at, 'UTC') + interval '1 hour', expires_at) AS "expiresAt"
     FROM sessions JOIN users ON users.id = user_id
@@ -202,6 +210,7 @@ const listSessions = statement({
     userAgent: nullable(text),
     address: nullable(text),
     ...limitColumns,
+    clientId: nullable(clientId),
     lastUsedAt: timestamptz,
     expiresAt: timestamptz,
   },

@@ -1,6 +1,6 @@
 /** The types of the session store. */
 import type { TokenLimits } from "../access/grants.ts";
-import type { CanonicalUsername, Network, SessionId, UserId } from "../identifiers.ts";
+import type { CanonicalUsername, ClientId, Network, SessionId, UserId } from "../identifiers.ts";
 import type { Caller } from "../principal.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 
@@ -14,14 +14,21 @@ export type Session = TokenLimits & {
   userAgent: string | null;
   /** Of the last refresh. */
   address: string | null;
+  clientId: ClientId | null;
 };
 
 /** What never changes in a session. */
-export type SessionConstants = TokenLimits & { userId: UserId; seed: Uint8Array };
+export type SessionConstants = TokenLimits & {
+  userId: UserId;
+  /** The client that the session was started for. `null`: the user's own program. */
+  clientId: ClientId | null;
+  seed: Uint8Array;
+};
 
 /** The state of a session that a refresh needs, from one snapshot of the database. */
 export type SessionState = TokenLimits & {
   userId: UserId;
+  clientId: ClientId | null;
   username: CanonicalUsername;
   seed: Buffer;
   generation: number;
@@ -40,7 +47,11 @@ export type SessionState = TokenLimits & {
 };
 
 /** The user of a session, and how long it can be refreshed. */
-export type SessionGrant = Caller & { refreshExpiresInSeconds: number };
+export type SessionGrant = Caller & {
+  /** When the user proved who they are. */
+  authenticatedAt: Date;
+  refreshExpiresInSeconds: number;
+};
 
 export type SessionTimes = {
   idleSeconds: number;
@@ -56,8 +67,6 @@ export type Device = { address: string | undefined; userAgent: string | undefine
 /** `isBrowser`: the digest is that of a cookie, and there is no refresh token. */
 export type NewSession = TokenLimits & { id: SessionId; seed: Buffer; digest: Buffer; isBrowser?: boolean };
 
-export type StartedSession = SessionGrant & { startedAt: Date };
-
 /** The expected refresh token of a session. */
 type Position = { id: SessionId; generation: number; digest: Buffer };
 
@@ -72,7 +81,7 @@ export type SessionStore = {
     session: NewSession & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
-  ): Promise<{ grant: StartedSession; ended: Revocation[] } | undefined>;
+  ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
   /**
    * Moves a live session from the given generation to the next. One of several concurrent calls succeeds.
    * @returns the grant and the address of the previous rotation; `undefined` if the session is not live, or expects another
@@ -96,6 +105,10 @@ export type SessionStore = {
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, stored in the same transaction */
   end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because the authorization code that started the session was used again. */
+  endReplayed(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because its device code was used again. */
+  endReplayedDevice(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /**
    * Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them.
    * @param reason why the token is regarded as stolen, for the audit event

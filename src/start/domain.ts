@@ -21,6 +21,7 @@ import { browserSessionStore } from "../sessions/browser/store.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
 import { createSessions, type Sessions } from "../sessions/sessions.ts";
 import { sessionStore } from "../sessions/store.ts";
+import type { SessionTimes } from "../sessions/storeTypes.ts";
 import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
@@ -154,6 +155,14 @@ const limitsOf = (config: Config): Limits => ({
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
   clients: config.throttleAddress,
+  "client-registrations": config.throttleRegistrations,
+});
+
+export const sessionTimesOf = (config: Config): SessionTimes => ({
+  idleSeconds: config.sessionIdleDays * daySeconds,
+  lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
+  graceSeconds: config.refreshGraceSeconds,
+  sessionsPerUser: config.sessionsPerUser,
 });
 
 function createUserSessions(
@@ -165,12 +174,7 @@ function createUserSessions(
     tokens: keys.tokens,
     grants,
     secrets: refreshSecrets(keys.secretKeys.sealing),
-    times: {
-      idleSeconds: config.sessionIdleDays * daySeconds,
-      lifetimeSeconds: config.sessionLifetimeDays * daySeconds,
-      graceSeconds: config.refreshGraceSeconds,
-      sessionsPerUser: config.sessionsPerUser,
-    },
+    times: sessionTimesOf(config),
     secondsVisible: keys.commits.secondsVisible,
     // If this fails, the network is remembered at the next network change.
     onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),

@@ -15,12 +15,16 @@ import { basePath } from "../http/basePath.ts";
 import { shareOfOneNetwork, trustedProxy } from "../http/connectionLimits.ts";
 import { listen, type RunningServer, type ServerOptions } from "../http/server.ts";
 import type { Certificate } from "../http/tls.ts";
+import { follow } from "../lib/follow.ts";
 import { packageFile } from "../lib/package.ts";
+import type { OperationId } from "../openapi/binding.ts";
 import { type Contract, loadContract } from "../openapi/contract.ts";
+import { authorize } from "../openapi/guard.ts";
 import { oauthPaths } from "../openapi/oauthPaths.ts";
 import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
+import { requestContext } from "../requestContext.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
 import { openAuthorizations } from "./authorizations.ts";
@@ -94,11 +98,12 @@ const openAuthenticator = ({
 
 async function collectServices(
   context: StartContext,
-  { observability, storage, auditEvents, keys, domain }: EarlierStages,
+  earlier: EarlierStages,
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
   const { config } = context;
+  const { observability, storage, auditEvents, keys, domain } = earlier;
   return {
     ...openPages(context, domain),
     access: domain.access,
@@ -109,6 +114,9 @@ async function collectServices(
     roles: domain.roles,
     apis: domain.apis,
     clientAdministration: domain.clientAdministration,
+    registerClient: domain.registerClient,
+    hasClientDocuments: config.clientIdMetadata,
+    hasClientRegistration: config.clientRegistration,
     forwardAuth: createForwardAuth({
       authenticator,
       access: domain.access,
@@ -120,9 +128,11 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
-    ...openAuthorizations(context, { observability, storage, keys, domain }),
+    authorizeIntrospection: guardOf(contract, "introspectToken", authenticator),
+    ...openOAuth(context, earlier),
+    ...openAuthorizations(context, earlier),
     browserSessions: domain.browserSessions,
+    clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
     issuer: config.publicUrl ?? defaultIssuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
@@ -134,6 +144,16 @@ async function collectServices(
     auditEvents,
     isStopping,
   };
+}
+
+/** The guard of an operation whose handler calls it. */
+function guardOf({ operations }: Contract, id: OperationId, authenticator: ServiceAuthenticator) {
+  const operation = operations.find((one) => one.id === id);
+  if (!operation) throw new Error(`the contract has no operation ${id}`);
+  return (authorization: string | undefined) =>
+    follow(authorize(operation, authorization, authenticator), (principal) => {
+      requestContext().principal = principal;
+    });
 }
 
 /** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */

@@ -4,10 +4,10 @@ import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { TokenGrant } from "../access/grants.ts";
-import { keyId, type SessionId } from "../identifiers.ts";
-import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, TokenPrincipal } from "../principal.ts";
+import { type ClientId, keyId, type SessionId } from "../identifiers.ts";
+import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, ClientPrincipal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
-import { apiPrincipal, clientId, ownPrincipal } from "./claims.ts";
+import { apiPrincipal, clientPrincipal, directClientId, isOfClient, ownPrincipal } from "./claims.ts";
 import type { TokenLifetime } from "./lifetime.ts";
 import type { SigningKeys, VerificationKey } from "./signingKeys.ts";
 import { signToken } from "./signToken.ts";
@@ -20,10 +20,31 @@ export type Clock = () => Date;
  * @param options.sessionId the session that the token ends with, if any
  * @param options.grant what the token is limited to. By default, it is for this service, and has no limit
  * @param options.seconds the lifetime, at most that of the grant or `ttlSeconds`, which is the default
+ * @param options.client the registered client that gets the token, if any
  */
 export type IssueToken = (
   caller: Caller,
-  options?: { sessionId?: SessionId; grant?: TokenGrant | undefined; seconds?: number },
+  options?: {
+    sessionId?: SessionId;
+    grant?: TokenGrant | undefined;
+    seconds?: number;
+    client?: TokenClient | undefined;
+  },
+) => string;
+
+/** The client that a token is issued to. */
+export type TokenClient = {
+  id: ClientId;
+  /** Its version, by the subject of its revocation entries. */
+  epochs: Readonly<Record<string, number>>;
+  /** When the user proved who they are. */
+  authenticatedAt?: Date | undefined;
+};
+
+/** Issues a prepared token of a client itself. */
+export type IssueClientToken = (
+  client: TokenClient & { epoch: number; audience: string; scopes: readonly string[] },
+  seconds: number,
 ) => string;
 
 export type AccessTokens = {
@@ -36,21 +57,28 @@ export type AccessTokens = {
    * @throws {Problem} `database-unavailable` if the lifetime has not been recorded since then
    */
   prepare(epochReadAfterMs: number): IssueToken;
+  /** Begins to issue a token of a client itself, as `prepare` does. */
+  prepareForClient(epochsReadAfterMs: number): IssueClientToken;
   /**
    * Verifies the signature, the claims and the key of a token for this service, but not the revocation list (revocations.ts).
    * For a token that was verified before, the result is no promise.
    * @throws {Problem} `invalid-token`; `token-expired` if everything else is valid; `token-revoked` if the key is revoked
    */
-  verify(token: string): TokenPrincipal | Promise<TokenPrincipal>;
+  verify(token: string): OwnToken | Promise<OwnToken>;
   /**
    * Verifies a token for a registered API, as `verify` does. The revocation list also rejects tokens of a deleted API.
    * @param audience the API. By default, any
    * @throws {Problem} as `verify`. A token for this service or for another API is an `invalid-token`
    */
-  verifyForApi(token: string, audience?: string): ApiTokenPrincipal | Promise<ApiTokenPrincipal>;
+  verifyForApi(token: string, audience?: string): TokenForApi | Promise<TokenForApi>;
   /** Verifies a token for this service or for any registered API. @throws {Problem} as `verify` */
   verifyAny(token: string): AnyTokenPrincipal | Promise<AnyTokenPrincipal>;
 };
+
+/** Whoever a token for this service is for. */
+export type OwnToken = TokenPrincipal | ClientPrincipal;
+/** Whoever a token for a registered API is for. */
+export type TokenForApi = ApiTokenPrincipal | (ClientPrincipal & { audience: string });
 
 /**
  * The issuer and audience of tokens without `PUBLIC_URL`. It is a URL, as RFC 9068 and RFC 8414 require: that of a service with
@@ -77,8 +105,8 @@ type AccessTokenOptions = {
 export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: AccessTokenOptions): AccessTokens {
   const accepted = issuer === defaultIssuer ? [issuer, formerDefaultIssuer] : [issuer];
   // Tokens for APIs are in a cache of their own, so that they evict no token for this service.
-  const ownTokens: VerifiedTokens<TokenPrincipal> = new QuickLRU({ maxSize: maxVerified });
-  const apiTokens: VerifiedTokens<ApiTokenPrincipal> = new QuickLRU({ maxSize: maxVerified });
+  const ownTokens: VerifiedTokens<OwnToken> = new QuickLRU({ maxSize: maxVerified });
+  const apiTokens: VerifiedTokens<TokenForApi> = new QuickLRU({ maxSize: maxVerified });
 
   /** Verifies the parts that cannot change, the signature and the claims, and remembers the token. */
   async function verifyOnce(token: string): Promise<AnyTokenPrincipal> {
@@ -97,10 +125,13 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
         if (cause instanceof errors.JWTExpired) return cause;
         throw cause;
       });
-      if (!accepted.includes(String(payload.aud))) {
-        return remember(apiTokens, token, apiPrincipal(keyId(kid), payload));
-      }
-      return remember(ownTokens, token, ownPrincipal(keyId(kid), payload));
+      const isOwn = accepted.includes(String(payload.aud));
+      const principal = isOfClient(payload)
+        ? clientPrincipal(keyId(kid), payload, isOwn)
+        : isOwn
+          ? ownPrincipal(keyId(kid), payload)
+          : apiPrincipal(keyId(kid), payload);
+      return isForApi(principal) ? remember(apiTokens, token, principal) : remember(ownTokens, token, principal);
     } catch (cause) {
       throw new Problem("invalid-token", { cause });
     }
@@ -110,26 +141,28 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     ttlSeconds,
 
     prepare(epochReadAfterMs) {
-      if (!lifetime.isRecordedSince(epochReadAfterMs))
-        throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
-      const issuedAt = Math.floor(clock().getTime() / 1000);
-      return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds } = {}) => {
-        const { kid, algorithm, key } = keys.signing();
-        const claims = {
-          client_id: clientId,
-          username,
-          epoch,
-          sid: sessionId,
-          iss: issuer,
-          aud: grant?.audience ?? issuer,
-          sub: userId,
-          iat: issuedAt,
-          exp: issuedAt + seconds,
-          jti: randomUUID(),
-          ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
-        };
-        return signToken({ alg: algorithm, typ: "at+jwt", kid }, claims, key);
-      };
+      const sign = prepareSigning(epochReadAfterMs);
+      return ({ userId, username, epoch }, { sessionId, grant, seconds = grant?.seconds ?? ttlSeconds, client } = {}) =>
+        sign(
+          {
+            client_id: client?.id ?? directClientId,
+            username,
+            epoch,
+            sid: sessionId,
+            aud: grant?.audience ?? issuer,
+            sub: userId,
+            auth_time: client?.authenticatedAt && secondsOf(client.authenticatedAt),
+            ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
+            ...(client && { epochs: { ...grant?.rights?.epochs, ...client.epochs } }),
+          },
+          seconds,
+        );
+    },
+
+    prepareForClient(epochsReadAfterMs) {
+      const sign = prepareSigning(epochsReadAfterMs);
+      return ({ id, epoch, epochs, audience, scopes }, seconds) =>
+        sign({ client_id: id, epoch, aud: audience, sub: id, scope: scopes.join(" "), epochs }, seconds);
     },
 
     verify(token) {
@@ -150,6 +183,19 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
     },
   };
 
+  /** @returns a function that adds the claims which all tokens have. Those that are `undefined` are left out */
+  function prepareSigning(epochReadAfterMs: number): (claims: object, seconds: number) => string {
+    if (!lifetime.isRecordedSince(epochReadAfterMs))
+      throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
+    const issuedAt = secondsOf(clock());
+    return (claims, seconds) => {
+      const { kid, algorithm, key } = keys.signing();
+      const times = { iat: issuedAt, exp: issuedAt + seconds };
+      const all = { iss: issuer, ...claims, ...times, jti: randomUUID() };
+      return signToken({ alg: algorithm, typ: "at+jwt", kid }, all, key);
+    };
+  }
+
   /** Checks the parts that can change: the expiry, and the state of the key. */
   function requireCurrent<Principal extends AnyTokenPrincipal>(principal: Principal): Principal | Promise<Principal> {
     const now = Math.floor(clock().getTime() / 1000);
@@ -169,13 +215,18 @@ function requireUsable<Principal>(key: VerificationKey | undefined, principal: P
   return principal;
 }
 
-function requireOwn(principal: AnyTokenPrincipal): TokenPrincipal {
-  if (principal.proof !== "token") throw new Problem("invalid-token");
+const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);
+
+const isForApi = (principal: AnyTokenPrincipal): principal is TokenForApi =>
+  principal.proof !== "token" && principal.audience !== undefined;
+
+function requireOwn(principal: AnyTokenPrincipal): OwnToken {
+  if (isForApi(principal)) throw new Problem("invalid-token");
   return principal;
 }
 
-function requireAudience(principal: AnyTokenPrincipal, audience: string | undefined): ApiTokenPrincipal {
-  if (principal.proof !== "api-token") throw new Problem("invalid-token");
+function requireAudience(principal: AnyTokenPrincipal, audience: string | undefined): TokenForApi {
+  if (!isForApi(principal)) throw new Problem("invalid-token");
   if (audience !== undefined && principal.audience !== audience) throw new Problem("invalid-token");
   return principal;
 }

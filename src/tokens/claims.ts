@@ -1,14 +1,22 @@
 /** The claims of access tokens (RFC 9068), and the principals that they describe. */
 import { z } from "zod";
-import { type KeyId, storedUsername, tokenId, sessionId as toSessionId, userId as toUserId } from "../identifiers.ts";
-import type { ApiTokenPrincipal, TokenPrincipal } from "../principal.ts";
+import {
+  type KeyId,
+  storedUsername,
+  type TokenId,
+  clientId as toClientId,
+  tokenId,
+  sessionId as toSessionId,
+  userId as toUserId,
+} from "../identifiers.ts";
+import type { ApiTokenPrincipal, ClientPrincipal, TokenPrincipal } from "../principal.ts";
 import { maxEpoch } from "../revocations/revocations.ts";
 
 /**
- * The client that a token is issued to (RFC 9068, section 2.2). Any program can get a token with the user's password. The service
- * cannot tell these programs apart, and regards them as one client.
+ * The client of tokens that no registered client has got (RFC 9068, section 2.2). Any program can get a token with the user's
+ * password. The service cannot tell these programs apart, and regards them as one client.
  */
-export const clientId = "latchkey";
+export const directClientId = "latchkey";
 
 /** Seconds since 1970, up to the end of the year 9999, which JavaScript and Postgres can represent. */
 const numericDate = z.int().min(0).max(253_402_300_799);
@@ -17,46 +25,81 @@ const epoch = z.int().nonnegative().max(maxEpoch);
 /** Empty if the token allows nothing. */
 const scopes = z.string().transform((text): ReadonlySet<string> => new Set(text === "" ? [] : text.split(" ")));
 
-const claims = z.object({
-  client_id: z.literal(clientId).optional(), // an earlier version left it out
+const epochs = z.record(z.string(), epoch);
+
+const common = z.object({
   jti: z.uuid().transform(tokenId),
-  sid: z.uuid().transform(toSessionId).optional(),
   iat: numericDate,
   exp: numericDate,
+  epoch,
+});
+
+const userClaims = common.extend({
+  client_id: z.string().min(1).default(directClientId), // an earlier version left it out
+  epochs: epochs.optional(),
+  sid: z.uuid().transform(toSessionId).optional(),
   sub: z.uuid().transform(toUserId),
   username: z.string().transform(storedUsername),
-  epoch,
+});
+
+/** Of a token for this service. */
+const ownClaims = userClaims.extend({
   /** Absent if the token is not limited. */
   scope: scopes.optional(),
 });
 
 /** Of a token for a registered API. */
-const apiClaims = claims.extend({
-  aud: z.string(),
-  scope: scopes,
-  roles: z.array(z.string()),
-  epochs: z.record(z.string(), epoch),
-});
+const apiClaims = userClaims.extend({ aud: z.string(), scope: scopes, roles: z.array(z.string()), epochs });
+
+/** Of a token of a client, which is its own subject (RFC 9068, section 2.2). */
+const clientClaims = common.extend({ aud: z.string(), sub: z.string().transform(toClientId), scope: scopes, epochs });
+
+/** Whether a token is of a client itself. No client has the id of a user. */
+export const isOfClient = ({ sub, client_id }: { sub?: unknown; client_id?: unknown }): boolean => sub === client_id;
 
 /** @throws {ZodError} if a claim is missing or malformed */
 export function ownPrincipal(kid: KeyId, payload: unknown): TokenPrincipal {
-  const { scope, ...common } = claims.parse(payload);
-  return { proof: "token", ...userOf(kid, common), scopes: scope };
+  const { scope, epochs, ...user } = ownClaims.parse(payload);
+  requireRevocable(user.client_id, epochs);
+  return { proof: "token", ...userOf(kid, user), scopes: scope, epochs };
 }
 
 /** @throws {ZodError} if a claim is missing or malformed */
 export function apiPrincipal(kid: KeyId, payload: unknown): ApiTokenPrincipal {
-  const { aud, scope, roles, epochs, ...common } = apiClaims.parse(payload);
-  return { proof: "api-token", ...userOf(kid, common), audience: aud, scopes: scope, roles, epochs };
+  const { aud, scope, roles, epochs, ...user } = apiClaims.parse(payload);
+  requireRevocable(user.client_id, epochs);
+  return { proof: "api-token", ...userOf(kid, user), audience: aud, scopes: scope, roles, epochs };
 }
 
-const userOf = (kid: KeyId, { jti, sid, sub, username, epoch, iat, exp }: Omit<z.infer<typeof claims>, "scope">) => ({
-  tokenId: jti,
-  keyId: kid,
+/**
+ * @param isOwn whether the audience is this service
+ * @throws {ZodError} if a claim is missing or malformed
+ */
+export function clientPrincipal(kid: KeyId, payload: unknown, isOwn: boolean): ClientPrincipal {
+  const { aud, sub, scope, epoch, epochs, ...token } = clientClaims.parse(payload);
+  requireRevocable(sub, epochs);
+  const audience = isOwn ? undefined : aud;
+  return { proof: "client-token", ...tokenOf(kid, token), clientId: sub, audience, scopes: scope, epoch, epochs };
+}
+
+/** A change of a registered client must be able to revoke the token. */
+function requireRevocable(client: string, epochs: Readonly<Record<string, number>> | undefined): void {
+  if (client === directClientId || epochs?.[`client:${client}`] !== undefined) return;
+  throw new Error("the token has no version of its client");
+}
+
+const userOf = (kid: KeyId, { sid, sub, client_id, username, epoch, ...token }: z.infer<typeof userClaims>) => ({
+  ...tokenOf(kid, token),
+  clientId: client_id,
   sessionId: sid,
   userId: sub,
   username,
   epoch,
+});
+
+const tokenOf = (kid: KeyId, { jti, iat, exp }: { jti: TokenId; iat: number; exp: number }) => ({
+  tokenId: jti,
+  keyId: kid,
   issuedAt: new Date(iat * 1000),
   expiresAt: new Date(exp * 1000),
 });

@@ -1,7 +1,7 @@
 /** Revokes one access token, with its session if it has one. */
 import type { Audit } from "../audit/audit.ts";
 import type { SessionId, UserId } from "../identifiers.ts";
-import type { AnyTokenPrincipal } from "../principal.ts";
+import { type AnyTokenPrincipal, identityOf } from "../principal.ts";
 import { clockMarginSeconds, maxEpoch, type Revocations } from "../revocations/revocations.ts";
 
 type Parts = {
@@ -14,8 +14,12 @@ type Parts = {
 /** @returns a function that revokes a token. It throws `database-unavailable` */
 export const createTokenRevocation =
   ({ revocations, endSession, audit }: Parts) =>
-  async ({ userId, sessionId, tokenId, expiresAt }: AnyTokenPrincipal): Promise<void> => {
-    if (sessionId !== undefined && (await endSession(userId, sessionId))) return;
+  async (principal: AnyTokenPrincipal): Promise<void> => {
+    const { tokenId, expiresAt } = principal;
+    const userId = principal.proof === "client-token" ? null : principal.userId;
+    if (principal.proof !== "client-token" && principal.sessionId !== undefined) {
+      if (await endSession(principal.userId, principal.sessionId)) return;
+    }
     await revocations.revoke(
       {
         subject: tokenId,
@@ -24,5 +28,5 @@ export const createTokenRevocation =
       },
       userId,
     );
-    audit("token-revoked", { userId });
+    audit("token-revoked", identityOf(principal));
   };

@@ -38,9 +38,10 @@ export const getUser =
   ({ users, administration, access }: Parts): Handler<"getUser"> =>
   async ({ principal, path }) => {
     const id = userId(path.id.toLowerCase());
-    const isOwn = id === principal.userId;
-    if (!isOwn && (await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");
-    return userReply(isOwn ? await users.readSelf(principal) : await administration.read(id));
+    if (principal.proof !== "client-token" && id === principal.userId)
+      return userReply(await users.readSelf(principal));
+    if ((await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");
+    return userReply(await administration.read(id));
   };
 
 export const getCurrentUser =

@@ -8,7 +8,7 @@ import {
   type UserId,
 } from "../identifiers.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
-import type { Caller, PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
+import type { Caller, PasswordPrincipal, TokenPrincipal, UserPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { deletedUser, type Revocation } from "../revocations/revocations.ts";
 import { acceptPassword, acceptUsername, type EnforcePolicy } from "./acceptance.ts";
@@ -78,7 +78,7 @@ export function createUsers({ enforcePolicy, enforce, clock, networkKey, ...part
   }
 
   /** @throws {Problem} `token-revoked` or `invalid-credentials` if the user was deleted meanwhile */
-  async function readSelf(principal: Principal): Promise<User> {
+  async function readSelf(principal: UserPrincipal): Promise<User> {
     const user = await store.find(principal.userId);
     if (!user) throw credentialsNoLongerValid(principal);
     return user;
@@ -199,5 +199,5 @@ export function createUsers({ enforcePolicy, enforce, clock, networkKey, ...part
 }
 
 /** For credentials that were valid when the request began. */
-const credentialsNoLongerValid = ({ proof }: Principal) =>
+const credentialsNoLongerValid = ({ proof }: UserPrincipal) =>
   new Problem(proof === "password" ? "invalid-credentials" : "token-revoked");

@@ -2,11 +2,13 @@ import { expect } from "vitest";
 import { newSecret } from "../../src/apiKeys/format.ts";
 import { createKey, use } from "../support/apiKeys.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
-import { password, startTestService } from "../support/service.ts";
+import { registerClient } from "../support/oauthClients.ts";
+import { password, startTestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService();
 await service.register("miguel");
 const basic: [string, string] = ["miguel", password];
+const client = await registerClient(service, await service.administrator());
 const revoke = (token: string, hint?: string) =>
   service.send("POST", "/oauth/revoke", { form: { token, ...(hint && { token_type_hint: hint }) } });
 const signIn = async (json?: object) =>
@@ -18,6 +20,24 @@ describeOperation("revokeOAuthToken", {
   service,
   request: () => ({ form: { token: newSecret().text } }),
   cases: {
+    401: {
+      "for a wrong secret of a client": async () => {
+        const form = { token: "x", client_id: client.client_id, client_secret: "wrong" };
+        const answer = await service.send("POST", "/oauth/revoke", { form });
+        expect(answer).toMatchObject({ status: 401, problem: "invalid-client" });
+      },
+    },
+    429: {
+      "after too many wrong secrets from one network": async () => {
+        const strict = await startTestService({ THROTTLE_ADDRESS: "1" }, service.databaseUrl);
+        strict.advance(toNextWindowSeconds());
+        const form = { token: "x", client_id: client.client_id, client_secret: "wrong" };
+        expect((await strict.send("POST", "/oauth/revoke", { form })).status).toBe(401);
+        const answer = await strict.send("POST", "/oauth/revoke", { form });
+        expect(answer).toMatchObject({ status: 429, problem: "too-many-requests" });
+        await strict.close();
+      },
+    },
     200: {
       "and a token without a session is rejected; another one is not": async () => {
         const [token, other] = [await service.token("miguel"), await service.token("miguel")];

@@ -308,6 +308,8 @@ describe("rights", () => {
       epoch: 0,
       keyId: keyId("key"),
       tokenId: tokenId("token"),
+      clientId: "latchkey",
+      epochs: undefined,
       sessionId: undefined,
       issuedAt: new Date(),
       expiresAt: new Date(),

@@ -271,11 +271,72 @@ components: { securitySchemes: { token: { type: http, scheme: bearer } } }
   await soon(token, 400);
 });
 
+test("clients: create, list, show, update, rotate-secret, end-secret, delete", { timeout: 60_000 }, async () => {
+  const administrator = await service.administrator();
+  const inService = async (id: unknown) => (await send("GET", `/api/clients/${id}`, { basic: administrator })).json;
+  const created = await object([
+    ...["clients", "create", "Report", "--grant", "client_credentials", "--grant", "device_code"],
+    ...["--scope", "users:read", "--scope", "roles:read", "--json"],
+  ]);
+  expect(created).toEqual({
+    client_id: expect.stringMatching(/^lkc_[0-9a-f]{32}$/),
+    client_secret: expect.stringMatching(/^lks_[0-9A-Za-z]{49}$/),
+  });
+  const id = String(created["client_id"]);
+  const shown = await object(["clients", "show", id]);
+  expect(shown).toMatchObject({
+    grant_types: ["client_credentials", "urn:ietf:params:oauth:grant-type:device_code"],
+    scopes: ["users:read", "roles:read"],
+    secrets: [{ last_used_at: null }],
+  });
+  expect(shown).toEqual(await inService(id));
+
+  const redirectUri = "com.example.app:/callback";
+  const app = ["App", "--public", "--grant", "authorization_code", "--redirect-uri", redirectUri, "--first-party"];
+  const second = await object(["clients", "create", ...app]);
+  expect(second).toEqual({ client_id: expect.any(String) });
+  expect((await run(["clients", "list"])).objects).toMatchObject([
+    shown,
+    { redirect_uris: [redirectUri], first_party: true },
+  ]);
+  const appId = String(second["client_id"]);
+  expect(await object(["clients", "update", appId, "--no-first-party", "--name", "Application"])).toMatchObject({
+    name: "Application",
+    first_party: false,
+    redirect_uris: [redirectUri],
+  });
+
+  expect(await object(["clients", "update", id, "--clear", "scopes"])).toMatchObject({ name: "Report", scopes: [] });
+  const rotated = await run(["clients", "rotate-secret", id]);
+  expect(rotated.objects[0]).toMatchObject({ client_id: id, client_secret: expect.stringMatching(/^lks_/) });
+  expect(rotated.objects[0]?.["client_secret"]).not.toBe(created["client_secret"]);
+  const [, { id: previous, last_four }] = (await inService(id)).secrets;
+  expect(rotated.stderr).toContain(`The previous secret is …${last_four}, last used never.`);
+  expect(rotated.stderr).toContain(`latchkey clients end-secret ${id} ${previous}`);
+  const full = await run(["clients", "rotate-secret", id]);
+  expect(full).toMatchObject({ status: 65, stderr: expect.stringContaining("The client has two secrets") });
+  expect((await run(["clients", "end-secret", id, previous])).stdout).toEqual(["Ended the secret."]);
+  await run(["clients", "rotate-secret", id]);
+  const last = await object(["clients", "rotate-secret", id, "--end-previous"]);
+  expect((await inService(id)).secrets).toMatchObject([{ id: last["secret_id"] }]);
+
+  expect(await run(["clients", "delete", id])).toMatchObject({ status: 64 });
+  expect((await run(["clients", "delete", id, "--yes"])).stdout).toEqual([`Deleted the client ${id}.`]);
+  expect((await run(["clients", "show", id])).status).toBe(69);
+});
+
 test.each([
   [["roles", "set", "auditor", "everything"], 65, "scopes: everything is not a scope"],
   [["roles", "set", "administrator", "--none"], 65, "administrator has every scope"],
   [["roles", "delete", "default", "--yes"], 65, "default cannot be deleted"],
   [["apis", "create", "x", "--name", "X", "--scope", "audit:read=x"], 65, "audit:read is a scope of this service"],
+  [["clients", "create", "x", "--grant", "client_credentials", "--public"], 65, "which a public client cannot use"],
+  [
+    ["clients", "create", "x", "--grant", "client_credentials", "--jwks", "nowhere.json"],
+    65,
+    "nowhere.json cannot be read",
+  ],
+  [["clients", "show", "nobody"], 69, "Not found"],
   [["api-keys", "create", "--user", "nobody", "--name", "cron"], 69, 'There is no user "nobody".'],
   [["api-keys", "revoke", "--key-stdin"], 65, "key: is not an API key"],
 ])("%j: exit status %d", { timeout: 30_000 }, async (args, status, said) => {

@@ -10,7 +10,10 @@ import { auditEvents, recordable } from "../../src/audit/audit.ts";
 import { auditLog } from "../../src/observability/log.ts";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
+import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
 import { createClient, type Received } from "../support/client.ts";
+import { registerClient } from "../support/oauthClients.ts";
+import { issueCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
@@ -29,6 +32,29 @@ const expectEvents = (answer: Received, ...expected: object[]): void => {
     expect(time).toBeGreaterThan(0);
   }
 };
+
+test("what clients do is logged with the client", async () => {
+  const basic = await service.administrator("registrar");
+  const { client_id: clientId, ...machine } = await registerClient(service, basic, { scopes: ["users:read"] });
+  const credentials = { client_id: clientId, client_secret: machine.client_secret };
+  const ask = (form: Record<string, string>) => service.send("POST", "/oauth/token", { form });
+  const own = await ask({ grant_type: "client_credentials", ...credentials });
+  expectEvents(own, { event: "client-token-issued", clientId, scope: "users:read" });
+  const refused = await service.send("GET", "/api/roles", { bearer: own.json.access_token });
+  expectEvents(refused, { event: "scope-refused", clientId, scope: "roles:read" });
+
+  const { id: userId } = await service.register("code-owner");
+  const members = { grant_types: ["authorization_code"], redirect_uris: [redirectUri] };
+  const app = await registerClient(service, basic, { ...members, public: true });
+  const code = await issueCode(service, { clientId: app.client_id, userId });
+  const redeem = () => ask({ ...code, client_id: app.client_id });
+  expectEvents(await redeem(), { event: "session-created", userId, clientId: app.client_id });
+  expectEvents(
+    await redeem(),
+    { event: "authorization-code-refused", userId, clientId: app.client_id, reason: "redeemed" },
+    { event: "authorization-code-reused", userId, clientId: app.client_id },
+  );
+});
 
 test("each event is logged with its request, user and reason", async () => {
   const registered = await service.send("POST", "/api/users", { json: { username: "auditor", password } });
@@ -212,6 +238,42 @@ test("each change of an API key, and each refusal, is logged with its owner and 
     { event: "api-key-deleted", key: other.id },
     { event: "api-key-created", key: last.id },
     { event: "api-key-deleted", key: last.id },
+  ]);
+});
+
+test("each decision about a client, and its withdrawal, is logged with the client and the scopes", async () => {
+  const administrator = await service.administrator("allower");
+  const app = await registerApp(service, administrator);
+  const firstParty = await registerApp(service, administrator, { first_party: true });
+  const { id: userId } = await service.register("decider");
+  const browser = await signedInBrowser(service, "decider", app);
+  const details = { userId, clientId: app.client_id, audience: ownAudience, scope: "openid account:read" };
+  const ask = () => openConsent(browser, requestOf(app).query);
+
+  expectEvents(await browser.decide(await ask(), "deny"), { event: "authorization-denied", ...details });
+  expectEvents(await browser.decide(await ask(), "allow"), { event: "authorization-allowed", ...details });
+  const again = { event: "authorization-allowed", ...details, reason: "granted-before" };
+  expectEvents(await browser.authorize(requestOf(app).query), again);
+  const own = { ...again, clientId: firstParty.client_id, reason: "first-party" };
+  expectEvents(await browser.authorize(requestOf(firstParty).query), own);
+
+  const basic: [string, string] = ["decider", password];
+  const { json } = await service.send("GET", "/api/grants", { basic });
+  const deleted = await service.send("DELETE", `/api/grants/${json.grants[1].id}`, { basic });
+  const scope = "account:read openid";
+  expectEvents(deleted, { event: "password-accepted" }, { event: "grant-deleted", ...details, scope });
+  const stored = await service.sql(
+    `SELECT event, details - 'reason' AS details FROM audit_events WHERE subject_id = $1 AND event ~ '^(authorization|grant)-'
+     ORDER BY id`,
+    [userId],
+  );
+  const storedDetails = { client_id: app.client_id, audience: ownAudience, scope: details.scope };
+  expect(stored).toEqual([
+    { event: "authorization-denied", details: storedDetails },
+    { event: "authorization-allowed", details: storedDetails },
+    { event: "authorization-allowed", details: storedDetails },
+    { event: "authorization-allowed", details: { ...storedDetails, client_id: firstParty.client_id } },
+    { event: "grant-deleted", details: { ...storedDetails, scope } },
   ]);
 });
 

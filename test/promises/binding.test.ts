@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import type { Call, Handler, Handlers, Reply } from "../../src/openapi/binding.ts";
-import type { ApiKeyPrincipal, PasswordPrincipal, TokenPrincipal } from "../../src/principal.ts";
+import type { ClientPrincipal, PasswordPrincipal, TokenPrincipal, UserPrincipal } from "../../src/principal.ts";
 import { problems } from "../../src/problems/catalogue.ts";
 import { Problem } from "../../src/problems/problems.ts";
 
@@ -56,7 +56,7 @@ export const unknownProblem = () => new Problem("bad-mood");
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const assertType = <_ extends true>() => {};
 assertType<Equal<Call<"deleteUser">["principal"], PasswordPrincipal>>();
-assertType<Equal<Call<"getUser">["principal"], PasswordPrincipal | TokenPrincipal | ApiKeyPrincipal>>();
+assertType<Equal<Call<"getUser">["principal"], UserPrincipal | ClientPrincipal>>();
 assertType<Equal<Call<"listSessions">["principal"], PasswordPrincipal | TokenPrincipal>>();
 assertType<Equal<Call<"getLiveness">["principal"], undefined>>();
 assertType<Equal<Call<"updateUser">["header"], { "If-Match"?: string }>>();

@@ -356,7 +356,7 @@ describe("a malformed request is an error of OAuth", () => {
     ["another character set", 415, () => post("token=x", `${form}; charset=utf-16`)],
     ["GET", 405, () => service.send("GET", "/oauth/introspect?token=x", { bearer })],
     ["a target with a fragment", 400, () => post("token=x", form, "/oauth/introspect#x")],
-    ["an unknown path", 404, () => post("token=x", form, "/oauth/token")],
+    ["an unknown path", 404, () => post("token=x", form, "/oauth/unknown")],
   ])("%s", async (_name, status, send) => {
     const answer = await send();
     expect(answer.status).toBe(status);

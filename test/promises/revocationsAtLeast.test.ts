@@ -18,6 +18,8 @@ const principal = {
   epoch: 0,
   keyId: keyId("a key"),
   tokenId: tokenId("a token"),
+  clientId: "latchkey",
+  epochs: undefined,
   sessionId: undefined,
   issuedAt: new Date(),
   expiresAt: new Date(),

@@ -184,7 +184,9 @@ export async function holdLocks({ databaseUrl, sql }: TestService, text: string,
 
 /** Every operation needs one of these tables. */
 const renameTables = (from: string, to: string): string =>
-  ["users", "api_key_secrets"].map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`).join(";");
+  ["users", "api_key_secrets", "device_codes"]
+    .map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`)
+    .join(";");
 
 const admin = (text: string, values?: unknown[]) => query(inject("postgres"), text, values);
 

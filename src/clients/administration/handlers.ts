@@ -2,7 +2,7 @@ import type { components } from "../../../generated/openapi.ts";
 import { clientId, clientSecretId } from "../../identifiers.ts";
 import type { Handler } from "../../openapi/binding.ts";
 import { invalidRequest } from "../../problems/problems.ts";
-import type { ClientAuthenticationMethod, ClientSecret, RegisteredClient } from "../storeTypes.ts";
+import type { ClientAuthenticationMethod, ClientDefinition, ClientSecret, RegisteredClient } from "../storeTypes.ts";
 import type { ClientAdministration, ClientChange } from "./administration.ts";
 
 type ClientBody = components["schemas"]["Client"];
@@ -21,13 +21,7 @@ export const listClients =
 export const createClient =
   (clients: ClientAdministration, publicUrl = ""): Handler<"createClient"> =>
   async ({ principal, body }) => {
-    const { client, secret } = await clients.create(principal, {
-      ...withoutMembers,
-      ...changeIn(body),
-      name: body.name,
-      grantTypes: body.grant_types,
-      authentication: authenticationIn(body),
-    });
+    const { client, secret } = await clients.create(principal, definitionIn(body));
     return {
       status: 201,
       headers: { Location: `${publicUrl}/api/clients/${client.id}` },
@@ -100,8 +94,17 @@ const withoutMembers = {
   tosUri: null,
 };
 
+/** @throws {Problem} `invalid-request` for a contradiction */
+export const definitionIn = (body: components["schemas"]["NewClient"]): ClientDefinition => ({
+  ...withoutMembers,
+  ...changeIn(body),
+  name: body.name,
+  grantTypes: body.grant_types,
+  authentication: authenticationIn(body),
+});
+
 /** The members that the body contains. */
-function changeIn(body: ChangeBody): ClientChange {
+export function changeIn(body: ChangeBody): ClientChange {
   const members = {
     name: body.name,
     grantTypes: body.grant_types,

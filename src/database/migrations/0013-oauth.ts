@@ -25,6 +25,8 @@ export async function up(knex: Knex): Promise<void> {
       client_uri text,
       policy_uri text,
       tos_uri text,
+      -- When the document of a client whose id is its URL has to be fetched again.
+      document_expires_at timestamptz,
       -- As in roles. Tokens of the client itself contain it.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
@@ -118,7 +120,9 @@ export async function up(knex: Knex): Promise<void> {
       -- allowed or denied
       decision text,
       authenticated_at timestamptz,
-      redeemed_at timestamptz
+      redeemed_at timestamptz,
+      -- The session that the code began. A use long after the first one ends it.
+      session_id uuid
     );
     CREATE INDEX device_codes_expires_at_idx ON device_codes (expires_at);
     CREATE INDEX device_codes_user_id_idx ON device_codes (user_id);

@@ -44,20 +44,24 @@ const see = statement({
 });
 
 /** The user, unless the credentials that they decide with were revoked. What ends the tokens of the user ends the code as well. */
-const owner = `SELECT id FROM users
+export const owner = `SELECT id FROM users
   WHERE id = :userId AND token_epoch = :epoch AND blocked_at IS NULL
     AND (:browserSessionId IS NULL
          OR EXISTS (SELECT FROM sessions WHERE sessions.id = :browserSessionId AND user_id = users.id AND ended_at IS NULL))
   FOR KEY SHARE`;
-const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
+export const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
 
 /** The decision of a user about what they have seen, unless the client has changed since. */
-const decide = (decision: "allowed" | "denied") => `owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
+const decide = (
+  decision: "allowed" | "denied",
+  condition = "true",
+) => `owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
     SELECT clients.id FROM clients JOIN authorizations AS seen ON client_id = clients.id AND client_version = version
     WHERE seen.id = :id FOR KEY SHARE OF clients
   ), decided AS (
     UPDATE authorizations SET decision = '${decision}' FROM owner, client
     WHERE authorizations.id = :id AND user_id = owner.id AND client_id = client.id AND decision IS NULL AND expires_at > now()
+      AND ${condition}
     RETURNING authorizations.*
   )`;
 
@@ -76,13 +80,21 @@ const codeParameters = {
   audit: auditParameter,
 };
 
-/** Ends a statement whose CTE `decided` has the allowed request. A second consent adds to the grant. */
-const issueCode = `granted AS (
-    INSERT INTO grants (id, user_id, client_id, audience, scopes)
-    SELECT :grantId, user_id, client_id, audience, scopes FROM decided
+/**
+ * Adds what a user allows to the grant of the client, which a second consent extends.
+ * @param from the CTE with the allowed request
+ * @param user SQL of the user's id
+ */
+export const addToGrant = (from: string, user = "user_id"): string =>
+  `INSERT INTO grants (id, user_id, client_id, audience, scopes)
+    SELECT :grantId, ${user}, client_id, audience, scopes FROM ${from}
     ON CONFLICT (user_id, client_id, audience) DO UPDATE
       SET scopes = ARRAY(SELECT DISTINCT unnest(grants.scopes || excluded.scopes) ORDER BY 1), updated_at = now()
-    RETURNING id
+    RETURNING id`;
+
+/** Ends a statement whose CTE `decided` has the allowed request. */
+const issueCode = `granted AS (
+    ${addToGrant("decided")}
   ), audited AS (
     ${recordEvent({ event: "authorization-allowed", from: "decided", subject: "decided.user_id", details: decisionDetails })}
   )
@@ -90,12 +102,16 @@ const issueCode = `granted AS (
     scopes, authenticated_at, browser_session_id, dpop_jkt, expires_at)
   SELECT :digest, client_id, user_id, :epoch, granted.id, :redirectUri, :codeChallenge, :nonce, audience,
     scopes, :authenticatedAt, :browserSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
-  FROM decided, granted`;
+  FROM decided, granted
+  RETURNING audience, scopes`;
+
+const accessColumns = { audience: text, scopes: arrayOf(text) };
 
 const allow = statement({
   name: "allow-authorization",
-  sql: `WITH ${decide("allowed")}, ${issueCode}`,
-  parameters: { id: uuid, ...ownerParameters, ...codeParameters },
+  sql: `WITH ${decide("allowed", "(:limits IS NULL OR authorizations.scopes <@ :limits)")}, ${issueCode}`,
+  parameters: { id: uuid, ...ownerParameters, limits: nullable(arrayOf(text)), ...codeParameters },
+  columns: accessColumns,
 });
 
 const allowUnseen = statement({
@@ -108,6 +124,7 @@ const allowUnseen = statement({
       RETURNING *
     ), ${issueCode}`,
   parameters: { ...seenParameters, ...ownerParameters, ...codeParameters },
+  columns: accessColumns,
 });
 
 const deny = statement({
@@ -115,8 +132,16 @@ const deny = statement({
   sql: `WITH ${decide("denied")}, audited AS (
       ${recordEvent({ event: "authorization-denied", from: "decided", subject: "decided.user_id", details: decisionDetails })}
     )
-    SELECT FROM decided`,
+    SELECT audience, scopes FROM decided`,
   parameters: { id: uuid, ...ownerParameters, audit: auditParameter },
+  columns: accessColumns,
+});
+
+const findAuthenticationTime = statement({
+  name: "find-authentication-time",
+  sql: `SELECT coalesce(authenticated_at, created_at) AS "authenticatedAt" FROM sessions WHERE id = :id`,
+  parameters: { id: sessionId },
+  columns: { authenticatedAt: timestamptz },
 });
 
 const findDecision = statement({
@@ -158,19 +183,25 @@ export function authorizationStore(database: Database): AuthorizationStore {
       (await database.write((knex) => see.count(knex, { ...seenValues(seen), mayChangeUser }))) > 0,
 
     async allow(id, user, grantId, code) {
-      const values = { id, grantId, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
-      return (await database.write((knex) => allow.count(knex, values))) > 0;
+      const limits = user.limits ? [...user.limits] : null;
+      const values = { id, grantId, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
+      return await database.write((knex) => allow.first(knex, values));
     },
 
     async allowUnseen({ reason, ...seen }, user, grantId, code) {
       const decision = { ...seenValues(seen), ...ownerValues(user), grantId, ...codeValues(code, user) };
       const values = { ...decision, audit: auditContext({ reason }) };
-      return (await database.write((knex) => allowUnseen.count(knex, values))) > 0;
+      return await database.write((knex) => allowUnseen.first(knex, values));
     },
 
     async deny(id, user) {
       const values = { id, ...ownerValues(user), audit: auditContext() };
-      return (await database.write((knex) => deny.count(knex, values))) > 0;
+      return await database.write((knex) => deny.first(knex, values));
+    },
+
+    async findAuthenticationTime(id) {
+      const row = await database.read((knex) => findAuthenticationTime.first(knex, { id }));
+      return row?.authenticatedAt;
     },
 
     async hasDecided(id, userId, decision, digest) {

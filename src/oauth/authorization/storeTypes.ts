@@ -13,6 +13,8 @@ export type SignedInUser = {
   authenticatedAt: Date;
   /** The session of the browser; `undefined` at the page of a team. */
   browserSessionId: SessionId | undefined;
+  /** The scopes that the user's credential is limited to, and which it may allow. `undefined` without a limit. */
+  limits?: ReadonlySet<string> | undefined;
 };
 
 /** A request, and what its user sees. */
@@ -46,19 +48,21 @@ export type AuthorizationStore = {
   see(seen: SeenAuthorization, mayChangeUser: boolean): Promise<boolean>;
   /**
    * Allows what the user has seen: adds to the grant, and issues the code. One of several concurrent decisions succeeds.
-   * @returns `false` if the request was decided, seen by another user or not at all, or has expired; if the client has changed
-   * since, or the credentials of the user were revoked
+   * @returns what was decided about; `undefined` if the request was decided, seen by another user or not at all, or has expired; if
+   * the client has changed since, or the credentials of the user were revoked
    */
-  allow(id: string, user: SignedInUser, grantId: GrantId, code: NewCode): Promise<boolean>;
+  allow(id: string, user: SignedInUser, grantId: GrantId, code: NewCode): Promise<RequestedAccess | undefined>;
   /** Allows what the user need not see. @returns as `allow` */
   allowUnseen(
     authorization: SeenAuthorization & { reason: "first-party" | "granted-before" },
     user: SignedInUser,
     grantId: GrantId,
     code: NewCode,
-  ): Promise<boolean>;
+  ): Promise<RequestedAccess | undefined>;
   /** @returns as `allow` */
-  deny(id: string, user: SignedInUser): Promise<boolean>;
+  deny(id: string, user: SignedInUser): Promise<RequestedAccess | undefined>;
+  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  findAuthenticationTime(id: SessionId): Promise<Date | undefined>;
   /** Whether the user has made this decision before, and the code can still be redeemed. */
   hasDecided(id: string, userId: UserId, decision: Decision, digest: Buffer): Promise<boolean>;
 };

@@ -9,6 +9,7 @@ import { grantId } from "../../identifiers.ts";
 import type { Caller } from "../../principal.ts";
 import { Problem } from "../../problems/problems.ts";
 import type { ActionLimit } from "../../throttling/actionLimit.ts";
+import type { SignedInUser } from "../authorization/storeTypes.ts";
 import type { AccessRequest, FindRequestedAccess } from "../requestedAccess.ts";
 import type { DeviceCodeStore, DeviceDecision, DeviceRequest } from "./storeTypes.ts";
 import { newUserCode, parseUserCode, type UserCodeHmacs } from "./userCodes.ts";
@@ -23,9 +24,6 @@ const maxTries = 5;
 
 /** What the device receives. `userCode`: without its dash. */
 export type StartedDeviceCode = { deviceCode: string; userCode: string; expiresInSeconds: number };
-
-/** Who decides, and when they proved who they are. */
-export type DecidingUser = Pick<Caller, "userId" | "epoch"> & { authenticatedAt: Date };
 
 export type DeviceCodes = ReturnType<typeof createDeviceCodes>;
 
@@ -77,16 +75,14 @@ export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeS
    * @throws {Problem} `too-many-requests`
    */
   async function decide(
-    user: DecidingUser,
+    user: SignedInUser,
     text: string,
     decision: DeviceDecision["decision"],
   ): Promise<DeviceRequest | undefined> {
     const release = await limits.userCodes(user.userId);
     const userCode = parseUserCode(text);
     if (userCode === undefined) return undefined;
-    const { userId, epoch, authenticatedAt } = user;
-    const newGrantId = grantId(uuidv7());
-    const decided = await store.decide(hmacs(userCode), { userId, epoch, authenticatedAt, decision, newGrantId });
+    const decided = await store.decide(hmacs(userCode), { ...user, decision, grantId: grantId(uuidv7()) });
     if (decided) await release();
     return decided;
   }

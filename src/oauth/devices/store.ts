@@ -1,15 +1,19 @@
 import { auditContext } from "../../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
-import { clientId, grantId, userId } from "../../database/columns.ts";
+import { clientId, grantId, sessionId, userId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
-import { arrayOf, bytea, integer, narrowed, text, timestamptz } from "../../database/sqlTypes.ts";
+import { arrayOf, bytea, integer, narrowed, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
+import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
+import { addToGrant, owner, ownerParameters } from "../authorization/store.ts";
 import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTypes.ts";
 
 /** RFC 8628, section 3.5. */
 const slowDownSeconds = 5;
 /** A network may delay one poll and not the next, so that the next one seems to be early. */
 const earlySeconds = 1;
+/** A device that has lost the response to a poll polls again after its interval. */
+const retrySeconds = 30;
 
 const insertDeviceCode = statement({
   name: "insert-device-code",
@@ -38,19 +42,25 @@ const findPendingDeviceCode = statement({
   columns: requestColumns,
 });
 
-/** Locks the user, then the code, then the grant. A concurrent decision waits for the code, and then finds it decided. */
+const decisionDetails = `jsonb_build_object('client_id', decided.client_id, 'audience', decided.audience,
+  'scope', array_to_string(decided.scopes, ' '), 'reason', :decision)`;
+
+/**
+ * Locks the user, the client, the code and the grant, in this order, as everything else does. A concurrent decision waits for the
+ * code, and then finds it decided.
+ */
 const decideDeviceCode = statement({
   name: "decide-device-code",
-  sql: `WITH owner AS MATERIALIZED (
-      SELECT id, token_epoch FROM users WHERE id = :userId AND token_epoch = :epoch FOR KEY SHARE
+  sql: `WITH owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
+      SELECT clients.id FROM owner, device_codes JOIN clients ON clients.id = client_id
+      WHERE ${pending} FOR KEY SHARE OF clients
     ), request AS MATERIALIZED (
-      SELECT device_codes.* FROM owner, device_codes WHERE ${pending} FOR NO KEY UPDATE OF device_codes
+      SELECT device_codes.* FROM client, device_codes WHERE client_id = client.id AND ${pending}
+      FOR NO KEY UPDATE OF device_codes
+    ), allowed AS (
+      SELECT * FROM request WHERE :decision = 'allowed'
     ), granted AS (
-      INSERT INTO grants (id, user_id, client_id, audience, scopes)
-      SELECT :newGrantId, :userId, client_id, audience, scopes FROM request WHERE :decision = 'allowed'
-      ON CONFLICT (user_id, client_id, audience) DO UPDATE
-        SET scopes = ARRAY(SELECT DISTINCT unnest(grants.scopes || excluded.scopes)), updated_at = now()
-      RETURNING id
+      ${addToGrant("allowed", ":userId")}
     ), decided AS (
       UPDATE device_codes
       SET decision = :decision, user_id = :userId, user_epoch = :epoch, authenticated_at = :authenticatedAt,
@@ -58,20 +68,13 @@ const decideDeviceCode = statement({
       FROM request WHERE device_codes.digest = request.digest
       RETURNING device_codes.client_id, device_codes.audience, device_codes.scopes
     ), audited AS (
-      ${recordEvent({
-        event: "device-decided",
-        from: "decided",
-        subject: ":userId",
-        details:
-          "jsonb_build_object('client_id', decided.client_id, 'audience', decided.audience, 'scope', array_to_string(decided.scopes, ' '), 'reason', :decision)",
-      })}
+      ${recordEvent({ event: "device-decided", from: "decided", subject: ":userId", details: decisionDetails })}
     )
     SELECT client_id AS "clientId", audience, scopes FROM decided`,
   parameters: {
-    userId,
-    epoch: integer,
+    ...ownerParameters,
     userCodes: arrayOf(bytea),
-    newGrantId: grantId,
+    grantId,
     decision: narrowed<DeviceDecision["decision"]>(text),
     authenticatedAt: timestamptz,
     audit: auditParameter,
@@ -83,11 +86,12 @@ const pollDeviceCode = statement({
   name: "poll-device-code",
   sql: `WITH code AS MATERIALIZED (
       SELECT digest, CASE
+          WHEN redeemed_at < now() - interval '${retrySeconds} seconds' THEN 'replayed'
           WHEN redeemed_at IS NOT NULL THEN 'redeemed'
           WHEN expires_at <= now() THEN 'expired'
           WHEN decision IS NOT NULL THEN decision
           WHEN last_polled_at > now() - make_interval(secs => interval_seconds - ${earlySeconds}) THEN 'early'
-          ELSE 'pending' END AS state
+          ELSE 'pending' END AS state, user_id, session_id
       FROM device_codes WHERE digest = :digest AND client_id = :clientId FOR NO KEY UPDATE
     ), polled AS (
       UPDATE device_codes
@@ -95,9 +99,22 @@ const pollDeviceCode = statement({
           interval_seconds = interval_seconds + CASE state WHEN 'early' THEN ${slowDownSeconds} ELSE 0 END
       FROM code WHERE device_codes.digest = code.digest AND state IN ('early', 'pending')
     )
-    SELECT state FROM code`,
+    SELECT state, user_id AS "userId", session_id AS "sessionId" FROM code`,
   parameters: { digest: bytea, clientId },
-  columns: { state: narrowed<DeviceCodeState>(text) },
+  columns: { state: narrowed<DeviceCodeState>(text), userId: nullable(userId), sessionId: nullable(sessionId) },
+});
+
+/** What has ended the user's tokens since the decision has ended the code as well. */
+const redeemDeviceCode = statement({
+  name: "redeem-device-code",
+  sql: `WITH ${lockOwner("(SELECT user_id FROM device_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (
+      UPDATE device_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
+      WHERE digest = :digest AND client_id = client.id AND decision = 'allowed' AND redeemed_at IS NULL
+        AND user_id = owner.id AND user_epoch = token_epoch AND expires_at > now()
+      RETURNING device_codes.*
+    ), ${startSession("redeemed")}`,
+  parameters: { ...startParameters, digest: bytea, audit: auditParameter },
+  columns: startedColumns,
 });
 
 export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
@@ -109,8 +126,20 @@ export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
   findPending: (userCodes) => database.read((knex) => findPendingDeviceCode.first(knex, { userCodes })),
 
   decide: (userCodes, decision) =>
-    database.write((knex) => decideDeviceCode.first(knex, { ...decision, userCodes, audit: auditContext() })),
+    database.write((knex) =>
+      decideDeviceCode.first(knex, {
+        ...decision,
+        browserSessionId: decision.browserSessionId ?? null,
+        userCodes,
+        audit: auditContext(),
+      }),
+    ),
 
-  poll: async (digest, clientId) =>
-    (await database.write((knex) => pollDeviceCode.first(knex, { digest, clientId })))?.state,
+  poll: (digest, clientId) => database.write((knex) => pollDeviceCode.first(knex, { digest, clientId })),
+
+  async redeem(digest, session) {
+    const values = { ...session, digest, audit: auditContext() };
+    const row = await database.write((knex) => redeemDeviceCode.first(knex, values));
+    return row && toStarted(row);
+  },
 });

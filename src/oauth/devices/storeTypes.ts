@@ -1,5 +1,7 @@
 /** The types of the store of device codes. */
-import type { ClientId, GrantId, UserId } from "../../identifiers.ts";
+import type { ClientId, GrantId, SessionId, UserId } from "../../identifiers.ts";
+import type { ClientSessionValues, StartedClientSession } from "../../sessions/clients/clientSessions.ts";
+import type { SignedInUser } from "../authorization/storeTypes.ts";
 import type { UserCodeHmacs } from "./userCodes.ts";
 
 export type NewDeviceCode = {
@@ -15,18 +17,25 @@ export type NewDeviceCode = {
 /** What the user decides about. */
 export type DeviceRequest = { clientId: ClientId; audience: string; scopes: readonly string[] };
 
-/** The user who decides. `epoch`: that of the credentials. */
-export type DeviceDecision = {
-  userId: UserId;
-  epoch: number;
-  authenticatedAt: Date;
+export type DeviceDecision = SignedInUser & {
   decision: "allowed" | "denied";
   /** The id of the grant, if the user has not allowed this client anything before. */
-  newGrantId: GrantId;
+  grantId: GrantId;
 };
 
-/** `early`: pending, and polled again before the interval has passed. */
-export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allowed" | "redeemed";
+/**
+ * `early`: pending, and polled again before the interval has passed. `redeemed`: a moment ago, so that a concurrent poll or a lost
+ * response explains another one. `replayed`: redeemed before that.
+ */
+export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allowed" | "redeemed" | "replayed";
+
+export type PolledDeviceCode = {
+  state: DeviceCodeState;
+  /** Once it is decided. */
+  userId: UserId | null;
+  /** Once it is redeemed. */
+  sessionId: SessionId | null;
+};
 
 /** Each method may throw the problem `database-unavailable`. */
 export type DeviceCodeStore = {
@@ -43,5 +52,10 @@ export type DeviceCodeStore = {
    * Records a poll. If a pending request is polled too early, its interval becomes longer for good (RFC 8628, section 3.5).
    * @returns `undefined` if the client has no such code
    */
-  poll(digest: Buffer, clientId: ClientId): Promise<DeviceCodeState | undefined>;
+  poll(digest: Buffer, clientId: ClientId): Promise<PolledDeviceCode | undefined>;
+  /**
+   * Redeems an allowed code and starts its session. One of several concurrent calls succeeds.
+   * @returns `undefined` if the code was redeemed, has expired or was ended with the user's tokens
+   */
+  redeem(digest: Buffer, session: ClientSessionValues): Promise<StartedClientSession | undefined>;
 };

@@ -27,10 +27,19 @@ const listGrants = statement({
   },
 });
 
-/** Whoever begins a session with a code of the grant locks the grant first. The next statement sees that session. */
+/**
+ * Locks the user, the client and the grant, in the order in which all statements lock them: whoever redeems a code of the grant locks
+ * the user, and whoever allows more locks the grant. The next statement of the transaction sees what they have committed.
+ */
 const lockGrant = statement({
   name: "lock-grant",
-  sql: "SELECT FROM grants WHERE id = :id AND user_id = :userId FOR UPDATE",
+  sql: `WITH owner AS MATERIALIZED (
+      SELECT id FROM users WHERE id = :userId FOR NO KEY UPDATE
+    ), client AS MATERIALIZED (
+      SELECT clients.id FROM owner, grants, clients
+      WHERE grants.id = :id AND grants.user_id = owner.id AND clients.id = grants.client_id FOR KEY SHARE OF clients
+    )
+    SELECT FROM client, grants WHERE grants.id = :id AND user_id = :userId AND client_id = client.id FOR UPDATE OF grants`,
   parameters: { id: grantId, userId },
 });
 
@@ -54,9 +63,16 @@ const deleteGrant = statement({
     ), audited AS (
       ${recordEvent({ event: "grant-deleted", from: "deleted", subject: "deleted.user_id", details: grantDetails })}
     )
-    SELECT (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS revoked FROM deleted`,
+    SELECT client_id AS "clientId", audience, scopes,
+      (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS revoked
+    FROM deleted`,
   parameters: { id: grantId, userId, audit: auditParameter },
-  columns: { revoked: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>() },
+  columns: {
+    clientId,
+    audience: text,
+    scopes: arrayOf(text),
+    revoked: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+  },
 });
 
 export const userGrantStore = (database: Database): UserGrantStore => ({
@@ -67,8 +83,8 @@ export const userGrantStore = (database: Database): UserGrantStore => ({
     database.write((knex) =>
       knex.transaction(async (transaction) => {
         if ((await lockGrant.count(transaction, { id, userId })) === 0) return undefined;
-        const { revoked } = await deleteGrant.one(transaction, { id, userId, audit: auditContext() });
-        return revoked.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) }));
+        const { revoked, ...grant } = await deleteGrant.one(transaction, { id, userId, audit: auditContext() });
+        return { ...grant, revocations: revoked.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
       }),
     ),
 });

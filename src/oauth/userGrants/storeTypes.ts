@@ -13,13 +13,15 @@ export type UserGrant = {
   updatedAt: Date;
 };
 
+export type DeletedGrant = Pick<UserGrant, "clientId" | "audience" | "scopes"> & { revocations: Revocation[] };
+
 /** Each method may throw the problem `database-unavailable`. */
 export type UserGrantStore = {
   /** The newest first. With a cursor, those after it in this order. */
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<UserGrant[]>;
   /**
    * Deletes a grant of the user with its codes, and ends its sessions.
-   * @returns the revocations of their tokens, stored in the same transaction; `undefined` if the user has no such grant
+   * @returns the grant, and the revocations of the tokens from the same transaction; `undefined` if the user has no such grant
    */
-  delete(userId: UserId, id: GrantId): Promise<Revocation[] | undefined>;
+  delete(userId: UserId, id: GrantId): Promise<DeletedGrant | undefined>;
 };

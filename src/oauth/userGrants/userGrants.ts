@@ -28,10 +28,11 @@ export const createUserGrants = ({ store, enforce, audit }: Parts): UserGrants =
     ),
 
   async delete(userId, id) {
-    const revocations = await store.delete(userId, id);
-    if (!revocations) return false;
+    const deleted = await store.delete(userId, id);
+    if (!deleted) return false;
+    const { clientId, audience, scopes, revocations } = deleted;
     for (const revocation of revocations) enforce(revocation);
-    audit("grant-deleted", { userId });
+    audit("grant-deleted", { userId, clientId, audience, scope: scopes.join(" ") });
     return true;
   },
 });

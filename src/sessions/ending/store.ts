@@ -30,6 +30,8 @@ const ending = (name: string, event: AuditEvent) =>
   });
 
 const endSession = ending("end-session", "session-ended");
+const endReplayedSession = ending("end-replayed-session", "authorization-code-reused");
+const endReplayedDevice = ending("end-replayed-device", "device-code-reused");
 const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
 
 const lockUser = statement({
@@ -45,7 +47,15 @@ const forgetRefreshNetworks = statement({
 });
 
 /** The part of the store that ends sessions. */
-export const endings = (database: Database): Pick<SessionStore, "end" | "endStolen"> => ({
+export const endings = (
+  database: Database,
+): Pick<SessionStore, "end" | "endReplayed" | "endReplayedDevice" | "endStolen"> => ({
+  endReplayed: (userId, id) =>
+    database.write((knex) => endReplayedSession.first(knex, { id, userId, audit: auditContext() })),
+
+  endReplayedDevice: (userId, id) =>
+    database.write((knex) => endReplayedDevice.first(knex, { id, userId, audit: auditContext() })),
+
   end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 
   endStolen: (userId, id, reason) =>

@@ -10,7 +10,7 @@ import type { Principal } from "../../principal.ts";
 import type { AdministeredUser, Role } from "./storeTypes.ts";
 
 export type Actor = {
-  /** `undefined` for the operator. */
+  /** `undefined` for the operator and for a client. */
   userId: UserId | undefined;
   /** For the audit events of what the actor does. */
   reason: "administrator" | "operator";
@@ -36,6 +36,10 @@ export async function actorOf(
   principal: Principal,
   networks: Networks,
 ): Promise<Actor> {
+  if (principal.proof === "client-token") {
+    const { scopes } = principal;
+    return { userId: undefined, reason: "administrator", scopes, mayChangeSelf: true, networks };
+  }
   const rights = await access.rightsOf(principal.userId);
   const allowed = credentialScopes(principal);
   const limited = allowed && [...allowed].filter((scope) => rights.scopes.has(scope));

@@ -3,7 +3,9 @@ import type { Mutation } from "../mutation.ts";
 import { access } from "./access.ts";
 import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
+import { authorization } from "./authorization.ts";
 import { client } from "./client.ts";
+import { clients } from "./clients.ts";
 import { contract } from "./contract.ts";
 import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
@@ -27,6 +29,7 @@ import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
+  ...clients,
   ...access,
   ...rights,
   ...forwardAuth,
@@ -46,6 +49,7 @@ export const mutations: readonly Mutation[] = [
   ...settings,
   ...program,
   ...oauth,
+  ...authorization,
   ...probe,
   ...client,
   ...verify,

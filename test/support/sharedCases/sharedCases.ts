@@ -1,4 +1,5 @@
 /** What holds for every operation, derived from its declaration in the contract. */
+import { isOfEveryUser } from "../../../src/access/rights.ts";
 import { type Cases, type CasesByStatus, mergeCases, type OperationUnderTest } from "../cases.ts";
 import { bodyCases } from "./bodies.ts";
 import { acceptCases, conditionalCases, unconditionalCases } from "./content.ts";
@@ -27,7 +28,7 @@ export function sharedCases(tested: OperationUnderTest): { byStatus: CasesByStat
     takesBearer && !takesBasic && bearerCases(tested),
     takesBasic && has(429) && guessingCases(tested),
     has(403) && method !== "GET" && crossSiteCases(tested),
-    tested.operation.scopes.some((scope) => !scope.startsWith("account:")) && scopeCases(tested),
+    tested.operation.scopes.some((scope) => !isOfEveryUser(scope)) && scopeCases(tested),
     tested.operation.scopes.length > 0 && takesBasic && takesBearer && limitedTokenCases(tested),
     has(406) && acceptCases(tested),
     has(304) ? conditionalCases(tested) : has(406) && unconditionalCases(tested),

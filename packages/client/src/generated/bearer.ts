@@ -44,6 +44,8 @@ export const bearerOperations: readonly string[] = [
   "DELETE /api/clients/{client_id}/secrets/{secret_id}",
   "GET /api/forward-auth",
   "GET /api/resource",
+  "GET /oauth/userinfo",
+  "POST /oauth/userinfo",
   "POST /oauth/introspect",
   "GET /api/authorizations/{id}",
   "POST /api/authorizations/{id}",

@@ -669,11 +669,95 @@ export interface paths {
         };
         /**
          * Get the server metadata
-         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3). The service has no authorization endpoint and no token endpoint for OAuth clients, so that the lists of response types and grant types are empty.
+         * @description Returns the authorization server metadata (RFC 8414) for OAuth clients and services that verify tokens. `issuer` and the URLs begin with the setting `PUBLIC_URL` (default: `http://127.0.0.1:8080`). If `PUBLIC_URL` has a path, clients request this document at `/.well-known/oauth-authorization-server` followed by that path (RFC 8414, section 3).
          */
         get: operations["getServerMetadata"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the OpenID configuration
+         * @description Returns the same document as `/.well-known/oauth-authorization-server`, for clients of OpenID Connect (Discovery, section 4). If `PUBLIC_URL` has a path, clients request it below that path.
+         */
+        get: operations["getOpenidConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get tokens as a client
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         */
+        post: operations["issueOAuthTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device-authorization": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start the authorization of a device
+         * @description Begins the device flow (RFC 8628), for programs without a browser. The program shows `verification_uri` and `user_code`. Meanwhile it sends `device_code` to `POST /oauth/token` every `interval` seconds, with the grant type `urn:ietf:params:oauth:grant-type:device_code`, until the user has decided. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. The number of requests from a network is limited by `THROTTLE_ADDRESS`.
+         */
+        post: operations["startDeviceAuthorization"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/userinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the user of an access token
+         * @description Returns the claims about the user that the scopes of the token allow (OpenID Connect Core, section 5.3): `sub` with `openid`, which is required, and `preferred_username` with `profile`.
+         */
+        get: operations["getUserinfo"];
+        put?: never;
+        /**
+         * Get the user of an access token, by POST
+         * @description Returns the same as `GET`. The token must be in the `Authorization` header. A body is ignored: OAuth 2.1 discourages tokens in bodies.
+         */
+        post: operations["postUserinfo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -691,9 +775,29 @@ export interface paths {
         put?: never;
         /**
          * Verify a token
-         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. The service does not add audit events for tokens that are not valid.
+         * @description Tells a service whether an access token of any audience, an API key or a refresh token is valid now, and whose it is (RFC 7662). For every other text, the response is `{"active": false}` and nothing else. It does not use a refresh token. A standard OAuth client authenticates with `client_secret_basic`, with an API key as its `client_id` or its `client_secret`, and any value for the other one. A registered client authenticates as at `POST /oauth/token`, and needs the scope `tokens:introspect`. The service does not add audit events for tokens that are not valid.
          */
         post: operations["introspectToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register this program as a client
+         * @description Dynamic registration (RFC 7591), if `CLIENT_REGISTRATION` is on. Otherwise it returns a 404. Unknown members are ignored. Such a client never acts without a user, and users are asked for their consent. Scopes and grant types that it cannot have are left out. Without `token_endpoint_auth_method`, the client gets a secret. Only this response contains it.
+         */
+        post: operations["registerClient"];
         delete?: never;
         options?: never;
         head?: never;
@@ -711,7 +815,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required, and client authentication is ignored. The response is the same for a text that is no valid token.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is no valid token, and for a token of another client.
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
@@ -880,6 +984,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the page for device codes
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         */
+        get: operations["getDevicePage"];
+        put?: never;
+        /**
+         * Look up, allow or deny a device
+         * @description Without `decision`, shows what the device asks for. With it, allows or denies that, once, as the user of the browser's session. A wrong code returns the form again, with a 400. Wrong codes are limited for each network (`THROTTLE_ADDRESS`) and each user (`THROTTLE_ACCOUNT`). Redirects to the sign-in page without a session.
+         */
+        post: operations["decideDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/sign-out": {
         parameters: {
             query?: never;
@@ -889,7 +1017,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description Asks whether to end the session of the browser (OpenID Connect RP-Initiated Logout, section 2), because any site can link to this page. Without a session, it says that the user is signed out.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -1295,6 +1423,11 @@ export interface components {
              */
             scope: string | null;
             /**
+             * @description The registered client that the user has allowed to act. Null for the user's own session.
+             * @example null
+             */
+            client_id: string | null;
+            /**
              * @description Whether this request's token belongs to this session.
              * @example true
              */
@@ -1598,6 +1731,52 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             updated_at: string;
+        };
+        /** @description What a program says about itself (RFC 7591, section 2). Other members are ignored. */
+        ClientMetadata: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            client_name?: string;
+            redirect_uris?: components["schemas"]["RedirectUris"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client that registered itself (RFC 7591, section 3.2.1). What it does not have is absent. */
+        ClientRegistration: {
+            client_id: components["schemas"]["ClientId"];
+            /**
+             * @description When the client was registered. Seconds since 1970.
+             * @example 1795426200
+             */
+            client_id_issued_at: number;
+            client_secret?: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The secret does not expire.
+             * @example 0
+             * @constant
+             */
+            client_secret_expires_at?: 0;
+            client_name: components["schemas"]["ClientName"];
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description What the authorization endpoint may return.
+             * @example [
+             *       "code"
+             *     ]
+             */
+            response_types: "code"[];
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            scope: components["schemas"]["ScopeList"];
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
         };
         /**
          * @description The secret of a client, `lks_` and 49 characters. Its last six are a checksum, so that secret scanners recognize it.
@@ -2078,6 +2257,23 @@ export interface components {
             issuer: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/authorize`.
+             * @example https://auth.example/oauth/authorize
+             */
+            authorization_endpoint: string;
+            /**
+             * @description Authorization responses contain `iss` (RFC 9207).
+             * @example true
+             */
+            authorization_response_iss_parameter_supported: boolean;
+            /** @description The methods of PKCE (RFC 7636). */
+            code_challenge_methods_supported: string[];
+            /** @description How authorization responses are returned. */
+            response_modes_supported: string[];
+            /** @description The values of `prompt`. */
+            prompt_values_supported: string[];
+            /**
+             * Format: uri
              * @description The URL of `GET /.well-known/jwks.json`.
              * @example https://auth.example/.well-known/jwks.json
              */
@@ -2100,10 +2296,70 @@ export interface components {
             revocation_endpoint_auth_methods_supported: string[];
             /** @description The scopes of this service. Those of registered APIs are not listed. */
             scopes_supported: string[];
-            /** @description Empty, because there is no authorization endpoint. */
+            /** @description What `GET /oauth/authorize` returns. */
             response_types_supported: string[];
-            /** @description Empty, because there is no token endpoint for OAuth clients. */
+            /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/token`.
+             * @example https://auth.example/oauth/token
+             */
+            token_endpoint: string;
+            /** @description How clients authenticate at the token endpoint. */
+            token_endpoint_auth_methods_supported: string[];
+            /** @description The algorithms of client assertions. */
+            token_endpoint_auth_signing_alg_values_supported: string[];
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/device-authorization`.
+             * @example https://auth.example/oauth/device-authorization
+             */
+            device_authorization_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/sign-out`.
+             * @example https://auth.example/oauth/sign-out
+             */
+            end_session_endpoint: string;
+            /**
+             * Format: uri
+             * @description The URL of `GET /oauth/userinfo`.
+             * @example https://auth.example/oauth/userinfo
+             */
+            userinfo_endpoint: string;
+            /** @description All clients see the same `sub` of a user. */
+            subject_types_supported: string[];
+            /** @description The algorithms of the published signing keys. `SIGNING_ALG` selects one. */
+            id_token_signing_alg_values_supported: string[];
+            /** @description The claims of ID tokens and of `/oauth/userinfo`. */
+            claims_supported: string[];
+            /**
+             * @description The scopes decide about claims.
+             * @example false
+             */
+            claims_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_parameter_supported: boolean;
+            /**
+             * @description Request objects are not supported.
+             * @example false
+             */
+            request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/register`. Absent if `CLIENT_REGISTRATION` is off.
+             * @example https://auth.example/oauth/register
+             */
+            registration_endpoint?: string;
+            /**
+             * @description Whether a client id can be the URL of a document. Absent if `CLIENT_ID_METADATA` is off.
+             * @example true
+             */
+            client_id_metadata_document_supported?: boolean;
             /**
              * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
@@ -2111,10 +2367,179 @@ export interface components {
              */
             service_documentation?: string;
         };
+        /** @description What a device asks for (RFC 8628, section 3.1). Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        DeviceAuthorizationRequest: {
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description What a client exchanges for tokens. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
+        TokenRequest: {
+            /**
+             * @description `client_credentials`, `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example client_credentials
+             */
+            grant_type: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
+            scope?: components["schemas"]["RequestedScope"];
+            resource?: components["schemas"]["RequestedResource"];
+            /**
+             * @description An authorization code. Required for `authorization_code`.
+             * @example SplxlOBeZQQYbYS6WxSbIA-SplxlOBeZQQYbYS6WxSb
+             */
+            code?: string;
+            /**
+             * @description The redirect URI of the authorization request. It may be left out, as in OAuth 2.1. If it is sent, it must be the same.
+             * @example https://app.example/callback
+             */
+            redirect_uri?: string;
+            /**
+             * @description The secret whose SHA-256 digest the authorization request contained (RFC 7636). Required for `authorization_code`.
+             * @example dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+             */
+            code_verifier?: string;
+            /**
+             * @description A refresh token. Required for `refresh_token`.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description The code from `POST /oauth/device-authorization`. Required for `urn:ietf:params:oauth:grant-type:device_code`.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The tokens of a client (RFC 6749, section 5.1). */
+        OAuthTokens: {
+            /**
+             * @description The access token, a JWT (RFC 9068).
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description Always `Bearer`.
+             * @example Bearer
+             * @constant
+             */
+            token_type: "Bearer";
+            /**
+             * @description The lifetime of the access token, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description What the client may do now, separated by spaces. Empty if it may do nothing.
+             * @example openid orders:read
+             */
+            scope: string;
+            /**
+             * @description The token for the next refresh, if the client has the grant `refresh_token`. It works once.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.AAAAAG9uZSByZWZyZXNoIHRva2VuLCBhbmQgbm90IGEgcmVhbA
+             */
+            refresh_token?: string;
+            /**
+             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token?: string;
+        };
+        /**
+         * @description The id of the client. Required unless the credentials contain it.
+         * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+         */
+        PresentedClientId: string;
+        /**
+         * @description The secret of the client, if it is not in the `Authorization` header.
+         * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
+         */
+        PresentedClientSecret: string;
+        /**
+         * @description A JWT that the client has signed (RFC 7523, section 2.2).
+         * @example eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJsa2NfMDEifQ.c2lnbmF0dXJl
+         */
+        ClientAssertion: string;
+        /**
+         * @description The kind of `client_assertion`: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+         * @example urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+         */
+        ClientAssertionType: string;
+        /**
+         * @description Scopes, separated by spaces. By default, all scopes of the client for the audience. What the user does not have is left out.
+         * @example openid orders:read
+         */
+        RequestedScope: string;
+        /**
+         * @description The audience of the access token (RFC 8707). By default, it follows from the scopes.
+         * @example https://orders.example/v1
+         */
+        RequestedResource: string;
+        /** @description The codes of a device (RFC 8628, section 3.2). */
+        DeviceAuthorization: {
+            /**
+             * @description The code that the device sends to the token endpoint. Keep it secret.
+             * @example GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS2A
+             */
+            device_code: string;
+            /**
+             * @description The code that the user enters. Case, spaces and dashes do not matter.
+             * @example WDJB-MJHT
+             */
+            user_code: string;
+            /**
+             * Format: uri
+             * @description The page where the user enters the code.
+             * @example https://auth.example/oauth/device
+             */
+            verification_uri: string;
+            /**
+             * Format: uri
+             * @description The same page with the code, for a QR code. The user still has to confirm.
+             * @example https://auth.example/oauth/device?user_code=WDJB-MJHT
+             */
+            verification_uri_complete: string;
+            /**
+             * @description The lifetime of both codes, in seconds.
+             * @example 600
+             */
+            expires_in: number;
+            /**
+             * @description The number of seconds to wait between two requests to the token endpoint.
+             * @example 5
+             */
+            interval: number;
+        };
+        /** @description Claims about a user (OpenID Connect Core, section 5.3.2). */
+        Userinfo: {
+            /**
+             * Format: uuid
+             * @description The user's id, as in the ID token. It never changes.
+             * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
+             */
+            sub: string;
+            /**
+             * @description The username. Present if the token has the scope `profile`.
+             * @example miguel
+             */
+            preferred_username?: string;
+        };
         /** @description The token to verify. Each parameter may occur once. Other parameters are ignored, and an empty one is like none (RFC 6749, section 3.2). */
         IntrospectionRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
             /**
              * @description A cursor of `GET /api/revocations`. The response is at least as recent as the entries up to this cursor, whichever instance responds.
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
@@ -2127,6 +2552,10 @@ export interface components {
         RevocationRequest: {
             token: components["schemas"]["PresentedToken"];
             token_type_hint?: components["schemas"]["TokenTypeHint"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            client_secret?: components["schemas"]["PresentedClientSecret"];
+            client_assertion?: components["schemas"]["ClientAssertion"];
+            client_assertion_type?: components["schemas"]["ClientAssertionType"];
         } & {
             [key: string]: unknown;
         };
@@ -2170,18 +2599,17 @@ export interface components {
              */
             scope?: string;
             /**
-             * @description The client that the token was issued to. Always `latchkey`.
+             * @description The client that the token was issued to. `latchkey` for a token that a user got without a registered client, and for an API key.
              * @example latchkey
              */
             client_id: string;
             /**
-             * @description The user's name when the token was issued.
+             * @description The user's name when the token was issued. Absent if the client acts for itself.
              * @example miguel
              */
-            username: string;
+            username?: string;
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The user's id. If the client acts for itself, this is its `client_id`.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             sub: string;
@@ -2593,6 +3021,34 @@ export interface components {
         /** @description The form of the sign-out page. */
         SignOutForm: {
             token: components["schemas"]["FormToken"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+            state?: components["schemas"]["ReturnedState"];
+        };
+        /**
+         * @description Where the user returns to after the sign-out.
+         * @example https://app.example/signed-out
+         */
+        PostLogoutRedirectUri: string;
+        /**
+         * @description A value that the client gets back.
+         * @example af0ifjsldkj
+         */
+        ReturnedState: string;
+        /** @description The forms of the page for device codes. */
+        DeviceForm: {
+            token: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision?: "allow" | "deny";
         };
         /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
@@ -2713,16 +3169,15 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /** @description The actor or the subject of an event, with the username at that time. `null` if unknown. An operator at the command line has a name and no id. */
+        /** @description The actor or the subject of an event, with the name at that time. `null` if unknown. An operator at the command line has a name and no id. An actor can be a client. */
         Person: {
             /**
-             * Format: uuid
-             * @description The user's id.
+             * @description The id of the user or the client.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             id: string | null;
             /**
-             * @description The user's name.
+             * @description The name of the user or the client.
              * @example miguel
              */
             name: string | null;
@@ -2734,7 +3189,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -2801,6 +3256,17 @@ export interface components {
         RequestErrorDetail: string;
     };
     responses: {
+        /** @description The metadata. */
+        ServerMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ServerMetadata"];
+            };
+        };
         /** @description The user. */
         User: {
             headers: {
@@ -3565,6 +4031,37 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed, or a client with this metadata cannot be registered (RFC 7591, section 3.2.2). */
+        OAuthInvalidClientMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri";
+                };
+            };
+        };
+        /** @description The operation is turned off. */
+        OAuthNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-found";
+                };
+            };
+        };
         /** @description The credentials of the caller are missing or not accepted. */
         OAuthUnauthorized: {
             headers: {
@@ -3577,7 +4074,54 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                };
+            };
+        };
+        /** @description The request is malformed, asks for what the client may not have, or what the client presents is not valid. */
+        OAuthGrantRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
+                };
+            };
+        };
+        /** @description The request is malformed, or asks for what the client may not have. */
+        OAuthAccessRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client";
+                };
+            };
+        };
+        /** @description The client could not be authenticated. If the request has an `Authorization` header, the challenge is `Basic` (RFC 6749, section 5.2). */
+        OAuthClientRefused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_client";
+                    /** @constant */
+                    error_uri?: "/problems/invalid-client";
                 };
             };
         };
@@ -3677,7 +4221,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        /** @description Too many wrong passwords or client credentials, or too many new clients. Nothing was checked. */
         OAuthTooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4792,7 +5336,7 @@ export interface operations {
                  */
                 subject_id?: string;
                 /**
-                 * @description Only events that this user caused.
+                 * @description Only events that this user or client caused.
                  * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
                  */
                 actor_id?: string;
@@ -5757,19 +6301,151 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The metadata. */
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getOpenidConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ServerMetadata"];
+            400: components["responses"]["InvalidRequest"];
+            406: components["responses"]["NotAcceptable"];
+        };
+    };
+    issueOAuthTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    "Cache-Control": components["headers"]["NoStore"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ServerMetadata"];
+                    "application/json": components["schemas"]["OAuthTokens"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
-            406: components["responses"]["NotAcceptable"];
+            400: components["responses"]["OAuthGrantRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    startDeviceAuthorization: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceAuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAuthorization"];
+                };
+            };
+            400: components["responses"]["OAuthAccessRefused"];
+            401: components["responses"]["OAuthClientRefused"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    postUserinfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Userinfo"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthUnauthorized"];
+            403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
         };
     };
     introspectToken: {
@@ -5808,6 +6484,42 @@ export interface operations {
             503: components["responses"]["OAuthUnavailable"];
         };
     };
+    registerClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientMetadata"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientRegistration"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidClientMetadata"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            404: components["responses"]["OAuthNotFound"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
     revokeOAuthToken: {
         parameters: {
             query?: never;
@@ -5823,10 +6535,12 @@ export interface operations {
         responses: {
             200: components["responses"]["Done"];
             400: components["responses"]["OAuthInvalidRequest"];
+            401: components["responses"]["OAuthClientRefused"];
             403: components["responses"]["OAuthCrossSiteRequest"];
             408: components["responses"]["OAuthRequestTimeout"];
             413: components["responses"]["OAuthPayloadTooLarge"];
             415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
             500: components["responses"]["OAuthServerError"];
             503: components["responses"]["OAuthUnavailable"];
         };
@@ -6327,9 +7041,15 @@ export interface operations {
             503: components["responses"]["UnavailablePage"];
         };
     };
-    getSignOutPage: {
+    getDevicePage: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
             header?: never;
             path?: never;
             cookie?: {
@@ -6348,6 +7068,93 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceForm"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            406: components["responses"]["UnacceptablePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description An ID token of the client. It may have expired.
+                 * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+                 */
+                id_token_hint?: string;
+                /**
+                 * @description The client's id, if there is no `id_token_hint`.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id?: components["schemas"]["PresentedClientId"];
+                /**
+                 * @description Where the user returns to. One of the client's registered URIs.
+                 * @example https://app.example/signed-out
+                 */
+                post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+                /**
+                 * @description Added to `post_logout_redirect_uri`.
+                 * @example af0ifjsldkj
+                 */
+                state?: components["schemas"]["ReturnedState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
             400: components["responses"]["BadPage"];
             406: components["responses"]["UnacceptablePage"];
             500: components["responses"]["FailurePage"];

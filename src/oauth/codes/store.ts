@@ -1,0 +1,43 @@
+import { auditContext } from "../../audit/auditRow.ts";
+import { auditParameter } from "../../audit/recordEvent.ts";
+import { clientId, sessionId, userId } from "../../database/columns.ts";
+import type { Database } from "../../database/database.ts";
+import { statement } from "../../database/sql.ts";
+import { bytea, nullable, text } from "../../database/sqlTypes.ts";
+import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
+import type { CodeStore } from "./storeTypes.ts";
+
+/** All that is presented is right. A code that is bound to a DPoP key needs a proof. */
+const presented = `digest = :digest AND authorization_codes.client_id = :clientId AND code_challenge = :codeChallenge
+  AND (:redirectUri IS NULL OR redirect_uri = :redirectUri) AND dpop_jkt IS NULL`;
+const presentedParameters = { digest: bytea, clientId, codeChallenge: text, redirectUri: nullable(text) };
+
+/** What has ended the user's tokens since, has ended the code as well. */
+const redeemCode = statement({
+  name: "redeem-authorization-code",
+  sql: `WITH ${lockOwner("(SELECT user_id FROM authorization_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (
+      UPDATE authorization_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
+      WHERE ${presented} AND user_id = owner.id AND user_epoch = token_epoch AND redeemed_at IS NULL AND expires_at > now()
+      RETURNING authorization_codes.*
+    ), ${startSession("redeemed", ", redeemed.nonce")}`,
+  parameters: { ...startParameters, ...presentedParameters, audit: auditParameter },
+  columns: { ...startedColumns, nonce: nullable(text) },
+});
+
+const findRedeemedCode = statement({
+  name: "find-redeemed-code",
+  sql: `SELECT user_id AS "userId", session_id AS "sessionId" FROM authorization_codes
+    WHERE ${presented} AND redeemed_at IS NOT NULL`,
+  parameters: presentedParameters,
+  columns: { userId, sessionId },
+});
+
+export const codeStore = (database: Database): CodeStore => ({
+  async redeem(code, session) {
+    const values = { ...code, ...session, audit: auditContext() };
+    const row = await database.write((knex) => redeemCode.first(knex, values));
+    return row && toStarted(row);
+  },
+
+  findRedeemed: (code) => database.read((knex) => findRedeemedCode.first(knex, code)),
+});

@@ -1,0 +1,29 @@
+/** The types of the store that redeems authorization codes. */
+import type { ClientId, SessionId, UserId } from "../../identifiers.ts";
+import type { ClientSessionValues, StartedClientSession } from "../../sessions/clients/clientSessions.ts";
+
+/** What a client presents. `codeChallenge`: computed from the verifier. `redirectUri`: `null` if it is not sent. */
+export type PresentedCode = {
+  digest: Buffer;
+  clientId: ClientId;
+  codeChallenge: string;
+  redirectUri: string | null;
+};
+
+/** A code that was redeemed before, and the session that it started. */
+export type RedeemedCode = { userId: UserId; sessionId: SessionId };
+
+/** Each method may throw the problem `database-unavailable`. */
+export type CodeStore = {
+  /**
+   * Redeems a code and starts its session. One of several concurrent calls succeeds.
+   * @returns `undefined` if the code is not valid: it is unknown, of another client, was redeemed, has expired or was ended with the
+   * user's tokens, or the verifier or the redirect URI is wrong
+   */
+  redeem(
+    code: PresentedCode,
+    session: ClientSessionValues,
+  ): Promise<(StartedClientSession & { nonce: string | null }) | undefined>;
+  /** @returns the session of a code that was redeemed before, if everything else that is presented is right */
+  findRedeemed(code: PresentedCode): Promise<RedeemedCode | undefined>;
+};

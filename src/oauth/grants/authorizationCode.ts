@@ -1,0 +1,63 @@
+/** A client redeems an authorization code (RFC 6749, section 4.1.3; OAuth 2.1, section 4.1.3; PKCE: RFC 7636, section 4.6). */
+import { createHash } from "node:crypto";
+import type { Audit } from "../../audit/audit.ts";
+import type { ClientId, SessionId, UserId } from "../../identifiers.ts";
+import type { Revocation } from "../../revocations/revocations.ts";
+import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
+import { digestOfCode } from "../authorization/codes.ts";
+import type { CodeStore, RedeemedCode } from "../codes/storeTypes.ts";
+import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
+import type { IssueUserTokens } from "./userTokens.ts";
+
+type Parts = {
+  store: CodeStore;
+  sessions: ClientSessions;
+  issueUserTokens: IssueUserTokens;
+  /** Ends the session of a code that is used again, with its tokens. */
+  endReplayedSession(userId: UserId, sessionId: SessionId): Promise<Revocation | undefined>;
+  /** Applies a revocation on this instance at once. */
+  enforce(revocation: Revocation): void;
+  audit: Audit;
+};
+
+export function authorizationCode({
+  store,
+  sessions,
+  issueUserTokens,
+  endReplayedSession,
+  enforce,
+  audit,
+}: Parts): GrantHandler {
+  async function endReplayed({ userId, sessionId }: RedeemedCode, clientId: ClientId): Promise<void> {
+    const ended = await endReplayedSession(userId, sessionId);
+    if (!ended) return;
+    enforce(ended);
+    audit("authorization-code-reused", { userId, sessionId, clientId });
+  }
+
+  return async (client, parameters) => {
+    const presented = {
+      digest: digestOfCode(requireParameter(parameters, "code")),
+      clientId: client.id,
+      // A database compares it, not in constant time: nobody can choose a verifier by the beginning of its digest.
+      codeChallenge: challengeOf(requireParameter(parameters, "code_verifier")),
+      // OAuth 2.1 leaves it out, because the verifier binds the code to the request. If it is sent, it must be the same.
+      redirectUri: parameters.redirect_uri ?? null,
+    };
+    const prepared = sessions.prepare(client);
+    const redeemed = await store.redeem(presented, prepared.values);
+    if (!redeemed) {
+      // Only whoever could have redeemed the code: otherwise a stranger who sees it could end the session.
+      const replayed = await store.findRedeemed(presented);
+      const reason = replayed ? "redeemed" : "invalid";
+      audit("authorization-code-refused", { userId: replayed?.userId, clientId: client.id, reason });
+      if (replayed) await endReplayed(replayed, client.id);
+      throw invalidGrant();
+    }
+    const { nonce, ...session } = redeemed;
+    sessions.report(prepared, session);
+    return issueUserTokens({ client, prepared, session, nonce: nonce ?? undefined });
+  };
+}
+
+const challengeOf = (verifier: string): string => createHash("sha256").update(verifier, "ascii").digest("base64url");

@@ -1,0 +1,46 @@
+/** ID tokens that come back to this service as hints (OpenID Connect Core, section 3.1.2.1; RP-Initiated Logout, section 2). */
+import { compactVerify } from "jose";
+import { z } from "zod";
+import { type ClientId, clientId, type SessionId, sessionId, type UserId, userId } from "../identifiers.ts";
+import { isCanonicalJws } from "../lib/compactJws.ts";
+import type { SigningKeys } from "../tokens/signingKeys.ts";
+
+export type IdTokenHint = { clientId: ClientId; userId: UserId; sessionId: SessionId };
+
+/**
+ * Verifies a hint. It may have expired: it says who the user was, and proves nothing about now.
+ * @returns `undefined` if it is no ID token of this service, or its key is revoked or no longer published
+ * @throws {Problem} `database-unavailable`
+ */
+export type ReadIdTokenHint = (text: string) => Promise<IdTokenHint | undefined>;
+
+const header = z.object({ typ: z.literal("JWT"), kid: z.string().regex(/^[\w-]{43}$/) });
+
+export function createIdTokenHints({ keys, issuer }: { keys: Pick<SigningKeys, "find">; issuer: string }) {
+  const claims = z.object({
+    iss: z.literal(issuer),
+    aud: z.string().transform(clientId),
+    sub: z.uuid().transform(userId),
+    sid: z.uuid().transform(sessionId),
+  });
+
+  const readIdTokenHint: ReadIdTokenHint = async (text) => {
+    const [encodedHeader = ""] = text.split(".", 1);
+    const found = isCanonicalJws(text) ? header.safeParse(parsed(encodedHeader)).data : undefined;
+    const key = found && (await keys.find(found.kid));
+    if (!key || key.isRevoked) return undefined;
+    const verified = await compactVerify(text, key.key, { algorithms: [key.algorithm] }).catch(() => undefined);
+    const payload = verified && claims.safeParse(parsed(verified.payload)).data;
+    return payload && { clientId: payload.aud, userId: payload.sub, sessionId: payload.sid };
+  };
+  return readIdTokenHint;
+}
+
+/** @param part of a JWS: base64url text, or its bytes */
+function parsed(part: string | Uint8Array): unknown {
+  try {
+    return JSON.parse((typeof part === "string" ? Buffer.from(part, "base64url") : Buffer.from(part)).toString());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,42 @@
+/** The device flow, with its limits. */
+import { createDeviceCodes, type DeviceCodes } from "../oauth/devices/deviceCodes.ts";
+import { deviceCodeStore } from "../oauth/devices/store.ts";
+import { userCodeHmacs } from "../oauth/devices/userCodes.ts";
+import type { FindRequestedAccess } from "../oauth/requestedAccess.ts";
+import { createActionLimit, noActionLimit } from "../throttling/actionLimit.ts";
+import { throttleKeys } from "../throttling/keys.ts";
+import { attemptStore } from "../throttling/store.ts";
+import type { StartContext } from "./context.ts";
+import type { Keys } from "./keys.ts";
+import type { Observability } from "./observability.ts";
+import type { Storage } from "./storage.ts";
+
+type EarlierParts = {
+  observability: Observability;
+  storage: Storage;
+  keys: Keys;
+  findRequestedAccess: FindRequestedAccess;
+};
+
+export function openDeviceCodes(
+  { config }: StartContext,
+  { observability: { audit }, storage: { database, clock }, keys: { secretKeys }, findRequestedAccess }: EarlierParts,
+): DeviceCodes {
+  const parts = {
+    // A user has few reasons to mistype more often than a password.
+    quotas: { network: config.throttleAddress, user: config.throttleAccount },
+    store: attemptStore(database),
+    keys: throttleKeys(secretKeys.counting),
+    clock,
+    audit,
+  };
+  const limitOf = (limit: "user-codes" | "device-codes") =>
+    config.throttle ? createActionLimit({ ...parts, limit }) : noActionLimit;
+  return createDeviceCodes({
+    store: deviceCodeStore(database),
+    hmacs: userCodeHmacs(secretKeys.counting),
+    findRequestedAccess,
+    lifetimeSeconds: config.deviceCodeSeconds,
+    limits: { deviceCodes: limitOf("device-codes"), userCodes: limitOf("user-codes") },
+  });
+}
