@@ -784,6 +784,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register this program as a client
+         * @description Dynamic registration (RFC 7591), if `CLIENT_REGISTRATION` is on. Otherwise it returns a 404. Unknown members are ignored. Such a client never acts without a user, and users are asked for their consent. Scopes and grant types that it cannot have are left out. Without `token_endpoint_auth_method`, the client gets a secret. Only this response contains it.
+         */
+        post: operations["registerClient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/revoke": {
         parameters: {
             query?: never;
@@ -1712,6 +1732,52 @@ export interface components {
              */
             updated_at: string;
         };
+        /** @description What a program says about itself (RFC 7591, section 2). Other members are ignored. */
+        ClientMetadata: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            client_name?: string;
+            redirect_uris?: components["schemas"]["RedirectUris"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client that registered itself (RFC 7591, section 3.2.1). What it does not have is absent. */
+        ClientRegistration: {
+            client_id: components["schemas"]["ClientId"];
+            /**
+             * @description When the client was registered. Seconds since 1970.
+             * @example 1795426200
+             */
+            client_id_issued_at: number;
+            client_secret?: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The secret does not expire.
+             * @example 0
+             * @constant
+             */
+            client_secret_expires_at?: 0;
+            client_name: components["schemas"]["ClientName"];
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description What the authorization endpoint may return.
+             * @example [
+             *       "code"
+             *     ]
+             */
+            response_types: "code"[];
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            scope: components["schemas"]["ScopeList"];
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
         /**
          * @description The secret of a client, `lks_` and 49 characters. Its last six are a checksum, so that secret scanners recognize it.
          * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
@@ -2191,6 +2257,23 @@ export interface components {
             issuer: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/authorize`.
+             * @example https://auth.example/oauth/authorize
+             */
+            authorization_endpoint: string;
+            /**
+             * @description Authorization responses contain `iss` (RFC 9207).
+             * @example true
+             */
+            authorization_response_iss_parameter_supported: boolean;
+            /** @description The methods of PKCE (RFC 7636). */
+            code_challenge_methods_supported: string[];
+            /** @description How authorization responses are returned. */
+            response_modes_supported: string[];
+            /** @description The values of `prompt`. */
+            prompt_values_supported: string[];
+            /**
+             * Format: uri
              * @description The URL of `GET /.well-known/jwks.json`.
              * @example https://auth.example/.well-known/jwks.json
              */
@@ -2213,7 +2296,7 @@ export interface components {
             revocation_endpoint_auth_methods_supported: string[];
             /** @description The scopes of this service. Those of registered APIs are not listed. */
             scopes_supported: string[];
-            /** @description Empty, because there is no authorization endpoint. */
+            /** @description What `GET /oauth/authorize` returns. */
             response_types_supported: string[];
             /** @description The grant types of the token endpoint. */
             grant_types_supported: string[];
@@ -2266,6 +2349,17 @@ export interface components {
              * @example false
              */
             request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/register`. Absent if `CLIENT_REGISTRATION` is off.
+             * @example https://auth.example/oauth/register
+             */
+            registration_endpoint?: string;
+            /**
+             * @description Whether a client id can be the URL of a document. Absent if `CLIENT_ID_METADATA` is off.
+             * @example true
+             */
+            client_id_metadata_document_supported?: boolean;
             /**
              * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
@@ -3095,7 +3189,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3937,6 +4031,37 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed, or a client with this metadata cannot be registered (RFC 7591, section 3.2.2). */
+        OAuthInvalidClientMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri";
+                };
+            };
+        };
+        /** @description The operation is turned off. */
+        OAuthNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-found";
+                };
+            };
+        };
         /** @description The credentials of the caller are missing or not accepted. */
         OAuthUnauthorized: {
             headers: {
@@ -4096,7 +4221,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        /** @description Too many wrong passwords or client credentials, or too many new clients. Nothing was checked. */
         OAuthTooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -6350,6 +6475,42 @@ export interface operations {
             400: components["responses"]["OAuthInvalidRequest"];
             401: components["responses"]["OAuthUnauthorized"];
             403: components["responses"]["OAuthForbidden"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
+    registerClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientMetadata"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientRegistration"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidClientMetadata"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            404: components["responses"]["OAuthNotFound"];
             406: components["responses"]["OAuthNotAcceptable"];
             408: components["responses"]["OAuthRequestTimeout"];
             413: components["responses"]["OAuthPayloadTooLarge"];

@@ -57,6 +57,7 @@ export const security = {
   getUserinfo: [{"bearerAuth":["openid"]}],
   postUserinfo: [{"bearerAuth":["openid"]}],
   introspectToken: [{"basicAuth":["tokens:introspect"]},{"bearerAuth":["tokens:introspect"]},{"apiKeyAuth":["tokens:introspect"]},{"clientAuth":["tokens:introspect"]}],
+  registerClient: [],
   revokeOAuthToken: [],
   authorize: [],
   submitAuthorizationRequest: [],

@@ -41,6 +41,8 @@ import {
   updateClient,
 } from "./clients/administration/handlers.ts";
 import type { AuthenticateClient } from "./clients/authentication.ts";
+import { registerClient } from "./clients/handlers.ts";
+import type { RegisterClient } from "./clients/registration.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
@@ -120,6 +122,11 @@ export type HandlerDependencies = PageParts & {
   roles: Roles;
   apis: Apis;
   clientAdministration: ClientAdministration;
+  registerClient: RegisterClient;
+  /** Whether the id of a client can be the URL of a document. */
+  hasClientDocuments: boolean;
+  /** Whether programs can register themselves. */
+  hasClientRegistration: boolean;
   forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
@@ -233,6 +240,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   deleteClient: deleteClient(dependencies.clientAdministration),
   createClientSecret: createClientSecret(dependencies.clientAdministration),
   deleteClientSecret: deleteClientSecret(dependencies.clientAdministration),
+  registerClient: registerClient(dependencies.registerClient),
 
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
@@ -252,9 +260,17 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, tokenEndpoint, documentation }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({
+  issuer,
+  keys,
+  tokenEndpoint,
+  documentation,
+  ...clients
+}: HandlerDependencies): MetadataParts => ({
   issuer,
   keys,
   grantTypes: tokenEndpoint.grantTypes,
+  hasClientDocuments: clients.hasClientDocuments,
+  hasClientRegistration: clients.hasClientRegistration,
   hasDocumentation: documentation !== undefined,
 });

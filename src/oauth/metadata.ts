@@ -3,11 +3,14 @@ import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { assertionAlgorithms } from "../clients/assertions.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
+import { promptValues } from "./authorization/request.ts";
 import { idTokenClaims } from "./idTokens.ts";
 
 export type MetadataParts = {
   issuer: string;
   keys: Pick<SigningKeys, "jwks">;
+  hasClientDocuments: boolean;
+  hasClientRegistration: boolean;
   /** Those of the token endpoint. */
   grantTypes: readonly string[];
   /** Whether the service has documentation. */
@@ -19,6 +22,11 @@ const confidentialMethods = ["client_secret_basic", "client_secret_post", "priva
 /** Lists only what is true: clients configure themselves by it. */
 export const serverMetadata = (parts: MetadataParts): components["schemas"]["ServerMetadata"] => ({
   issuer: parts.issuer,
+  authorization_endpoint: `${parts.issuer}/oauth/authorize`,
+  authorization_response_iss_parameter_supported: true,
+  code_challenge_methods_supported: ["S256"],
+  response_modes_supported: ["query"],
+  prompt_values_supported: [...promptValues],
   jwks_uri: `${parts.issuer}/.well-known/jwks.json`,
   introspection_endpoint: `${parts.issuer}/oauth/introspect`,
   introspection_endpoint_auth_methods_supported: [...confidentialMethods, "Bearer"],
@@ -28,7 +36,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   end_session_endpoint: `${parts.issuer}/oauth/sign-out`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
-  response_types_supported: [],
+  response_types_supported: ["code"],
   grant_types_supported: [...parts.grantTypes],
   token_endpoint: `${parts.issuer}/oauth/token`,
   token_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
@@ -41,5 +49,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   request_parameter_supported: false,
   // The default is true (OpenID Connect Discovery, section 3).
   request_uri_parameter_supported: false,
+  ...(parts.hasClientRegistration && { registration_endpoint: `${parts.issuer}/oauth/register` }),
+  ...(parts.hasClientDocuments && { client_id_metadata_document_supported: true }),
   ...(parts.hasDocumentation && { service_documentation: `${parts.issuer}/docs` }),
 });

@@ -155,6 +155,7 @@ const limitsOf = (config: Config): Limits => ({
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
   clients: config.throttleAddress,
+  "client-registrations": config.throttleRegistrations,
 });
 
 export const sessionTimesOf = (config: Config): SessionTimes => ({

@@ -55,6 +55,8 @@ export type Throttle = {
    * @throws {Throttled} and the problem `overloaded`, after which the registration does not count
    */
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
+  /** Counts a client of OAuth that no administrator has registered. @throws {Throttled} */
+  newClient(networks: Networks): Promise<void>;
   /** Counts a refused client of OAuth. When the limit is reached, no query is made. @throws {Throttled} */
   refusedClient(networks: Networks): Promise<void>;
 };
@@ -70,6 +72,7 @@ export const noThrottle = (
       return { account, result: await check(account, deadline), currentEpoch: account?.tokenEpoch };
     }),
   registration: (_client, register) => register(),
+  newClient: async () => {},
   refusedClient: async () => {},
 });
 
@@ -187,7 +190,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
   const release = (reserved: string[]) => store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
 
   /** Counts in all networks of a client, or in none of them. */
-  function reservationIn(limit: "registrations" | "clients", networks: Networks) {
+  function reservationIn(limit: "registrations" | "clients" | "client-registrations", networks: Networks) {
     const window = windowAt(clock());
     const counters = networks.map((network, width) => ({
       key: `${keys.network(network)}.${limit}.${window.number}`,
@@ -237,6 +240,10 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
         if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});
         throw error;
       });
+    },
+
+    async newClient(networks) {
+      await reservationIn("client-registrations", networks).reserve();
     },
 
     async refusedClient(networks) {

@@ -16,6 +16,11 @@ describeOperation("getServerMetadata", {
           expect(answer.status, target).toBe(200);
           expect(await answer.json()).toEqual({
             issuer: "https://auth.example/login",
+            authorization_endpoint: "https://auth.example/login/oauth/authorize",
+            authorization_response_iss_parameter_supported: true,
+            code_challenge_methods_supported: ["S256"],
+            response_modes_supported: ["query"],
+            prompt_values_supported: ["none", "login", "consent", "select_account"],
             jwks_uri: "https://auth.example/login/.well-known/jwks.json",
             introspection_endpoint: "https://auth.example/login/oauth/introspect",
             introspection_endpoint_auth_methods_supported: [
@@ -32,7 +37,7 @@ describeOperation("getServerMetadata", {
               "none",
             ],
             scopes_supported: expect.arrayContaining(["account:read", "tokens:introspect"]),
-            response_types_supported: [],
+            response_types_supported: ["code"],
             grant_types_supported: ["client_credentials", "authorization_code", "refresh_token"],
             token_endpoint: "https://auth.example/login/oauth/token",
             token_endpoint_auth_methods_supported: [

@@ -1,5 +1,5 @@
 /** Who may change a client of OAuth, and what concurrent changes leave behind. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { registerClient } from "../support/oauthClients.ts";
 import { password, startTestService } from "../support/service.ts";
 
@@ -91,6 +91,27 @@ test("nobody changes a client with a scope that they do not have, nor gets its s
     json: { name: "Mine", grant_types: ["client_credentials"], scopes: ["roles:read"] },
   });
   expect(own.status).toBe(201);
+});
+
+test("a deleted secret gets no token on any instance within a second, and the last use of each is recorded", async () => {
+  const { client_id, client_secret } = await registerClient(service, admin);
+  const added = (await asAdmin("POST", `/api/clients/${client_id}/secrets`)).json;
+  const third = await startTestService({}, service.databaseUrl);
+  const tokenOf = (secret: string, instance = third) =>
+    instance.send("POST", "/oauth/token", {
+      form: { grant_type: "client_credentials", client_id, client_secret: secret },
+    });
+  await vi.waitFor(async () => expect((await tokenOf(added.client_secret)).status).toBe(200), 5_000);
+  expect((await tokenOf(client_secret)).status).toBe(200);
+  const [, first] = await secretsOf(client_id);
+  await asAdmin("DELETE", `/api/clients/${client_id}/secrets/${first.id}`);
+  expect(await tokenOf(client_secret, service)).toMatchObject({ status: 401, json: { error: "invalid_client" } });
+  await vi.waitFor(async () => expect((await tokenOf(client_secret)).status).toBe(401), 5_000);
+  expect((await tokenOf(added.client_secret)).status).toBe(200);
+  await third.close();
+  const [{ last_used_at, last_used_network }] = await secretsOf(client_id);
+  expect(Date.now() - Date.parse(last_used_at)).toBeLessThan(120_000);
+  expect(last_used_network).toBe("127.0.0.1");
 });
 
 test("every change is in the audit log, and no secret is", async () => {

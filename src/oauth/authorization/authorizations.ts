@@ -2,10 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { type Access, heldScopes } from "../../access/rights.ts";
+import { insufficientScope } from "../../access/scopes.ts";
 import type { Audit } from "../../audit/audit.ts";
 import type { Clients } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
-import { grantId } from "../../identifiers.ts";
+import { grantId, type SessionId } from "../../identifiers.ts";
 import { oauthError } from "../../problems/oauthErrors.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
@@ -55,6 +56,8 @@ export type Authorizations = {
    * @throws {Problem} `invalid-request` if the client has changed or the request was decided
    */
   proceed(request: AuthorizationRequest, user: SignedInUser | undefined): Promise<Next>;
+  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  authenticationTime(id: SessionId): Promise<Date | undefined>;
   /**
    * Shows the request to a user at the page of a team. The first one who sees it is the only one who may decide.
    * @returns `undefined` for any other user
@@ -64,7 +67,8 @@ export type Authorizations = {
   /**
    * Decides about what the user has seen. The same decision may be repeated until the client has used the code.
    * @returns where the browser goes next
-   * @throws {Problem} `invalid-request` if the request was decided, seen by another user or not at all, or if the client has changed
+   * @throws {Problem} `invalid-request` if the request was decided, seen by another user or not at all, or if the client has changed;
+   * `login-required`; `insufficient-scope` if the user's credential may not allow it
    */
   decide(request: AuthorizationRequest, user: SignedInUser, decision: Decision): Promise<string>;
 };
@@ -185,6 +189,8 @@ export function createAuthorizations(parts: Parts): Authorizations {
 
   async function decide(request: AuthorizationRequest, user: SignedInUser, decision: Decision): Promise<string> {
     const { id, code } = request;
+    if (mustSignInAgain(request, user)) throw new Problem("login-required");
+    if (decision === "allow" && user.limits) await requireWithin(user.limits, request, user);
     const isDecided =
       decision === "allow"
         ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
@@ -196,6 +202,19 @@ export function createAuthorizations(parts: Parts): Authorizations {
         clientId: request.clientId,
       });
     return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
+  }
+
+  /**
+   * Explains the refusal. The statement that allows the request decides.
+   * @throws {Problem} `insufficient-scope`
+   */
+  async function requireWithin(limits: ReadonlySet<string>, request: AuthorizationRequest, user: SignedInUser) {
+    const question = await questionFor(request, user);
+    const missing = "error" in question ? [] : question.access.scopes.filter((scope) => !limits.has(scope));
+    if (missing.length === 0) return;
+    const problem = insufficientScope(missing);
+    audit("scope-refused", { userId: user.userId, scope: problem.scope });
+    throw problem;
   }
 
   /**
@@ -211,6 +230,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     proceed,
     ask,
     decide,
+    authenticationTime: store.findAuthenticationTime,
     async seal(request, holder) {
       const text = await sealed.seal(request, holder);
       if (text === undefined) throw invalidAuthorization("is too long");

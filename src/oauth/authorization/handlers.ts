@@ -1,10 +1,12 @@
 import type { components } from "../../../generated/openapi.ts";
+import { openIdScopes } from "../../access/scopes.ts";
 import type { Handler, NavigationHandler } from "../../openapi/binding.ts";
 import type { PasswordPrincipal, TokenPrincipal } from "../../principal.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { BrowserSessions } from "../../sessions/browser/browserSessions.ts";
 import { browserCookie, browserSecret, sessionCookieName } from "../../sessions/browser/cookies.ts";
 import type { BrowserSession } from "../../sessions/browser/storeTypes.ts";
+import { directClientId } from "../../tokens/claims.ts";
 import type { Authorizations, Question } from "./authorizations.ts";
 import { asQuery } from "./parameters.ts";
 import { addToQuery, formTarget } from "./redirectUri.ts";
@@ -64,19 +66,20 @@ const maxQueryLength = 12_288;
 type ApiParts = { authorizations: Authorizations; clock: () => Date };
 
 export const getAuthorization =
-  ({ authorizations, clock }: ApiParts): Handler<"getAuthorization"> =>
+  (parts: ApiParts): Handler<"getAuthorization"> =>
   async ({ principal, path }) => {
-    const request = await openForApi(authorizations, path.id);
-    const question = await authorizations.ask(request, decidingUser(principal, clock()));
+    const request = await openForApi(parts.authorizations, path.id);
+    const question = await parts.authorizations.ask(request, await decidingUser(parts, principal));
     if (!question) throw new Problem("not-found");
     return { status: 200, body: represent(request, question) };
   };
 
 export const decideAuthorization =
-  ({ authorizations, clock }: ApiParts): Handler<"decideAuthorization"> =>
+  (parts: ApiParts): Handler<"decideAuthorization"> =>
   async ({ principal, path, body }) => {
-    const request = await openForApi(authorizations, path.id);
-    const redirectUri = await authorizations.decide(request, decidingUser(principal, clock()), body.decision);
+    const request = await openForApi(parts.authorizations, path.id);
+    const user = await decidingUser(parts, principal);
+    const redirectUri = await parts.authorizations.decide(request, user, body.decision);
     return { status: 200, body: { redirect_uri: redirectUri } };
   };
 
@@ -97,13 +100,24 @@ export const signedInUser = ({ id, userId, epoch, authenticatedAt }: BrowserSess
   browserSessionId: id,
 });
 
-/** A token was issued after its user proved who they are. The time of that is not known, so its own time counts. */
-const decidingUser = (principal: PasswordPrincipal | TokenPrincipal, now: Date): SignedInUser => ({
-  userId: principal.userId,
-  epoch: principal.epoch,
-  authenticatedAt: principal.proof === "password" ? now : principal.issuedAt,
-  browserSessionId: undefined,
-});
+/**
+ * The user of an API request. A client that acts for the user must not allow itself or another client more.
+ * @throws {Problem} `login-required` for a token of a client; `token-revoked`
+ */
+async function decidingUser(
+  { authorizations, clock }: ApiParts,
+  principal: PasswordPrincipal | TokenPrincipal,
+): Promise<SignedInUser> {
+  const { userId, epoch } = principal;
+  if (principal.proof === "password") return { userId, epoch, authenticatedAt: clock(), browserSessionId: undefined };
+  if (principal.clientId !== directClientId) throw new Problem("login-required");
+  const { sessionId, issuedAt } = principal;
+  // A refreshed token is newer than the sign-in.
+  const authenticatedAt = sessionId === undefined ? issuedAt : await authorizations.authenticationTime(sessionId);
+  if (!authenticatedAt) throw new Problem("token-revoked");
+  const limits = principal.scopes && new Set([...principal.scopes, ...openIdScopes]);
+  return { userId, epoch, authenticatedAt, browserSessionId: undefined, limits };
+}
 
 const represent = (
   { redirectUri, loginHint, beganAtMs }: AuthorizationRequest,

@@ -8,8 +8,8 @@ import { type ClientId, clientId } from "../../identifiers.ts";
 import { type Parameters, parseParameters } from "./parameters.ts";
 import { isRegistered } from "./redirectUri.ts";
 
-const prompts = ["none", "login", "consent", "select_account"] as const;
-export type Prompt = (typeof prompts)[number];
+export const promptValues = ["none", "login", "consent", "select_account"] as const;
+export type Prompt = (typeof promptValues)[number];
 
 /** A valid request. */
 export type AuthorizationRequest = {
@@ -186,8 +186,8 @@ const promptsOf = ({ get }: Parameters): string[] => get("prompt")?.split(" ") ?
 
 function requirePrompt(parameters: Parameters): RequestFault | undefined {
   const given = promptsOf(parameters);
-  if (!given.every((one) => (prompts as readonly string[]).includes(one))) {
-    return invalid(`prompt can contain ${prompts.join(", ")}.`);
+  if (!given.every((one) => (promptValues as readonly string[]).includes(one))) {
+    return invalid(`prompt can contain ${promptValues.join(", ")}.`);
   }
   return given.includes("none") && given.length > 1 ? invalid("prompt=none excludes other values.") : undefined;
 }

@@ -52,12 +52,16 @@ export const owner = `SELECT id FROM users
 export const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
 
 /** The decision of a user about what they have seen, unless the client has changed since. */
-const decide = (decision: "allowed" | "denied") => `owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
+const decide = (
+  decision: "allowed" | "denied",
+  condition = "true",
+) => `owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (
     SELECT clients.id FROM clients JOIN authorizations AS seen ON client_id = clients.id AND client_version = version
     WHERE seen.id = :id FOR KEY SHARE OF clients
   ), decided AS (
     UPDATE authorizations SET decision = '${decision}' FROM owner, client
     WHERE authorizations.id = :id AND user_id = owner.id AND client_id = client.id AND decision IS NULL AND expires_at > now()
+      AND ${condition}
     RETURNING authorizations.*
   )`;
 
@@ -102,8 +106,8 @@ const issueCode = `granted AS (
 
 const allow = statement({
   name: "allow-authorization",
-  sql: `WITH ${decide("allowed")}, ${issueCode}`,
-  parameters: { id: uuid, ...ownerParameters, ...codeParameters },
+  sql: `WITH ${decide("allowed", "(:limits IS NULL OR authorizations.scopes <@ :limits)")}, ${issueCode}`,
+  parameters: { id: uuid, ...ownerParameters, limits: nullable(arrayOf(text)), ...codeParameters },
 });
 
 const allowUnseen = statement({
@@ -125,6 +129,13 @@ const deny = statement({
     )
     SELECT FROM decided`,
   parameters: { id: uuid, ...ownerParameters, audit: auditParameter },
+});
+
+const findAuthenticationTime = statement({
+  name: "find-authentication-time",
+  sql: `SELECT coalesce(authenticated_at, created_at) AS "authenticatedAt" FROM sessions WHERE id = :id`,
+  parameters: { id: sessionId },
+  columns: { authenticatedAt: timestamptz },
 });
 
 const findDecision = statement({
@@ -166,7 +177,8 @@ export function authorizationStore(database: Database): AuthorizationStore {
       (await database.write((knex) => see.count(knex, { ...seenValues(seen), mayChangeUser }))) > 0,
 
     async allow(id, user, grantId, code) {
-      const values = { id, grantId, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
+      const limits = user.limits ? [...user.limits] : null;
+      const values = { id, grantId, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
       return (await database.write((knex) => allow.count(knex, values))) > 0;
     },
 
@@ -179,6 +191,11 @@ export function authorizationStore(database: Database): AuthorizationStore {
     async deny(id, user) {
       const values = { id, ...ownerValues(user), audit: auditContext() };
       return (await database.write((knex) => deny.count(knex, values))) > 0;
+    },
+
+    async findAuthenticationTime(id) {
+      const row = await database.read((knex) => findAuthenticationTime.first(knex, { id }));
+      return row?.authenticatedAt;
     },
 
     async hasDecided(id, userId, decision, digest) {

@@ -13,6 +13,8 @@ export type SignedInUser = {
   authenticatedAt: Date;
   /** The session of the browser; `undefined` at the page of a team. */
   browserSessionId: SessionId | undefined;
+  /** The scopes that the user's credential is limited to, and which it may allow. `undefined` without a limit. */
+  limits?: ReadonlySet<string> | undefined;
 };
 
 /** A request, and what its user sees. */
@@ -59,6 +61,8 @@ export type AuthorizationStore = {
   ): Promise<boolean>;
   /** @returns as `allow` */
   deny(id: string, user: SignedInUser): Promise<boolean>;
+  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  findAuthenticationTime(id: SessionId): Promise<Date | undefined>;
   /** Whether the user has made this decision before, and the code can still be redeemed. */
   hasDecided(id: string, userId: UserId, decision: Decision, digest: Buffer): Promise<boolean>;
 };

@@ -27,10 +27,19 @@ const listGrants = statement({
   },
 });
 
-/** Whoever begins a session with a code of the grant locks the grant first. The next statement sees that session. */
+/**
+ * Locks the user, the client and the grant, in the order in which all statements lock them: whoever redeems a code of the grant locks
+ * the user, and whoever allows more locks the grant. The next statement of the transaction sees what they have committed.
+ */
 const lockGrant = statement({
   name: "lock-grant",
-  sql: "SELECT FROM grants WHERE id = :id AND user_id = :userId FOR UPDATE",
+  sql: `WITH owner AS MATERIALIZED (
+      SELECT id FROM users WHERE id = :userId FOR NO KEY UPDATE
+    ), client AS MATERIALIZED (
+      SELECT clients.id FROM owner, grants, clients
+      WHERE grants.id = :id AND grants.user_id = owner.id AND clients.id = grants.client_id FOR KEY SHARE OF clients
+    )
+    SELECT FROM client, grants WHERE grants.id = :id AND user_id = :userId AND client_id = client.id FOR UPDATE OF grants`,
   parameters: { id: grantId, userId },
 });
 

@@ -4,6 +4,7 @@ import { access } from "./access.ts";
 import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { client } from "./client.ts";
+import { clients } from "./clients.ts";
 import { contract } from "./contract.ts";
 import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
@@ -27,6 +28,7 @@ import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
+  ...clients,
   ...access,
   ...rights,
   ...forwardAuth,
