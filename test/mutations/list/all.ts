@@ -14,6 +14,7 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { openid } from "./openid.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -48,6 +49,7 @@ export const mutations: readonly Mutation[] = [
   ...settings,
   ...program,
   ...oauth,
+  ...openid,
   ...probe,
   ...client,
   ...verify,
