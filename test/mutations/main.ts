@@ -26,6 +26,9 @@ Options:
 type Outcome = { mutation: Mutation; problem: string | undefined; seconds: number };
 type Group = [Mutation, ...Mutation[]];
 
+/** Bounds the memory of a process, which keeps a part of what each run has loaded. */
+const maxRunsOfProcess = 40;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -100,11 +103,11 @@ async function applyAll(): Promise<boolean> {
       (error: Error) => error.message,
     );
   };
-  const attemptAll = async (lane: Lane, group: Group): Promise<Outcome[]> => {
+  const attemptAll = async (lane: Lane, group: Group, isFresh: boolean): Promise<Outcome[]> => {
     const found: Outcome[] = [];
-    for (const mutation of group) found.push(await attempt(lane, mutation, found.length === 0));
+    for (const mutation of group) found.push(await attempt(lane, mutation, isFresh && found.length === 0));
     if (group.length === 1 && values["skip-baseline"]) return found;
-    // A fault may have changed the process, so that later tests failed because of it.
+    // A fault of this group or an earlier one may have changed the process, so that later tests failed because of it.
     if ((await failureWithoutFault(lane, group, false)) === "") return found;
     const failure = values["skip-baseline"] ? "" : await failureWithoutFault(lane, group, true);
     if (failure !== "") return group.map((mutation) => report(mutation, 0, `tests fail without the fault: ${failure}`));
@@ -116,7 +119,13 @@ async function applyAll(): Promise<boolean> {
   const work = async (): Promise<void> => {
     const lane = await openLane();
     try {
-      for (let group = queue.shift(); group; group = queue.shift()) outcomes.push(...(await attemptAll(lane, group)));
+      let runs = Infinity;
+      for (let group = queue.shift(); group; group = queue.shift()) {
+        // A group of one is not followed by a run without the fault.
+        const isFresh = group.length === 1 || runs + group.length > maxRunsOfProcess;
+        runs = group.length + (isFresh ? 0 : runs);
+        outcomes.push(...(await attemptAll(lane, group, isFresh)));
+      }
     } finally {
       await lane.close();
     }
