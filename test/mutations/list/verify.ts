@@ -181,6 +181,22 @@ export const verify: readonly Mutation[] = [
     only: "after a gap",
   },
   {
+    name: "the verifier does not say for which API it looks a key up",
+    file: `${folder}/apiKeys.ts`,
+    find: "      audience,\n      ...(after",
+    replace: "      ...(after",
+    test: "test/promises/verifierService.test.ts",
+    only: "until that changes",
+  },
+  {
+    name: "an answer about an API key is for every API",
+    file: `${folder}/apiKeys.ts`,
+    find: "  aud === audience || (Array",
+    replace: "  aud === undefined || aud === audience || (Array",
+    test: "test/promises/verifierApiKeys.test.ts",
+    only: "no audience",
+  },
+  {
     name: "any number of API keys is looked up at the same time",
     file: `${folder}/apiKeys.ts`,
     find: "if (lookups.size >= maxLookups)",

@@ -1487,6 +1487,11 @@ export interface components {
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
              */
             revocations_after?: string;
+            /**
+             * @description The API for which the token is verified, or this service. The response is `{"active": false}` for a token of another audience, for an API key without any scope of the API, and if the API is not registered. An API key is described by its scopes of this API only. Without this parameter, a service must compare `aud` and `scope` itself.
+             * @example https://orders.example/v1
+             */
+            audience?: string;
         } & {
             [key: string]: unknown;
         };
@@ -1553,7 +1558,7 @@ export interface components {
              */
             sub: string;
             /**
-             * @description The API that the token is for, or this service. Absent for an API key, which is valid for every API that has one of its scopes.
+             * @description The API that the token is for, or this service. An API key is valid for this service and for every API that has one of its scopes: for a key, this is the `audience` of the request, and absent without it.
              * @example https://orders.example/v1
              */
             aud?: string;
