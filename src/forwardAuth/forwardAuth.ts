@@ -2,7 +2,12 @@
  * Decides for a proxy whether a request may pass, and whose it is. Without an audience, the request needs a credential for this
  * service. With one, it needs what the API demands: the scopes that the proxy names, and the `security` of its contract.
  */
-import type { Operation as ContractOperation } from "../../packages/verify/src/contract/contract.ts";
+import {
+  type Alternatives,
+  type Operation as ContractOperation,
+  fewestMissing,
+  missingScopes,
+} from "../../packages/verify/src/contract/contract.ts";
 import { type Access, credentialScopes, missingRights } from "../access/rights.ts";
 import { allOwnScopes, isOwnScope, parseScope, unknownScope } from "../access/scopes.ts";
 import type { UserId } from "../identifiers.ts";
@@ -61,16 +66,13 @@ type Parts = {
   isTrustedProxy(peer: string): boolean;
 };
 
-/** Sets of scopes. All scopes of one set are needed. */
-type Alternatives = readonly (readonly string[])[];
-
-/** What a request needs. */
+/** What a request needs: all scopes of one alternative for its kind of credential. */
 type Rule = {
   /** Whether credentials are ignored. */
   isOpen: boolean;
-  /** What a password needs. Without a set, it is not accepted. */
+  /** What a password needs. Without an alternative, it is not accepted. */
   password: Alternatives;
-  /** What a token or an API key needs. Without a set, it is not accepted. */
+  /** What a token or an API key needs. Without an alternative, it is not accepted. */
   bearer: Alternatives;
   /** Whether a request without valid credentials, or without the scopes, may pass. */
   isOptional: boolean;
@@ -146,18 +148,10 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
   }
 
-  /** @returns those of the alternative that misses the fewest, of the ones for the kind of credential */
   async function missingOf(principal: AnyPrincipal, { password, bearer }: Rule): Promise<readonly string[]> {
-    let fewest: readonly string[] | undefined;
-    for (const scopes of principal.proof === "password" ? password : bearer) {
-      const missing =
-        principal.proof === "api-token"
-          ? scopes.filter((name) => !principal.scopes.has(name))
-          : await access.missingScopes(principal, scopes);
-      if (missing.length === 0) return missing;
-      if (fewest === undefined || missing.length < fewest.length) fewest = missing;
-    }
-    return fewest ?? [];
+    if (principal.proof === "api-token") return missingScopes(bearer, (name) => principal.scopes.has(name));
+    const alternatives = principal.proof === "password" ? password : bearer;
+    return fewestMissing(await Promise.all(alternatives.map((scopes) => access.missingScopes(principal, scopes))));
   }
 
   async function identify(principal: AnyPrincipal, api: ProtectedApi | undefined): Promise<Identity> {
