@@ -4,6 +4,7 @@
  */
 import {
   type Alternatives,
+  type Contract,
   type Operation as ContractOperation,
   fewestMissing,
   missingScopes,
@@ -47,7 +48,7 @@ export type Identity = {
 /**
  * @returns `undefined` for an operation that needs no credentials
  * @throws {Problem} `invalid-request`, `invalid-target`, `invalid-scope`, a 401, `insufficient-scope`, `undeclared-operation`,
- * `too-many-requests`, `revocations-stale`, `database-unavailable`, `overloaded`
+ * `too-many-requests`, `revocations-stale`, `database-unavailable`, `overloaded`, `contract-unusable`
  */
 export type ForwardAuth = (question: Question) => Promise<Identity | undefined>;
 
@@ -120,23 +121,24 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     const named = scope === undefined || scope === "" ? [] : parseScope(scope);
     const unknown = named.find((name) => !(api ? api.scopes.has(name) : isOwnScope(name)));
     if (unknown !== undefined) throw unknownScope(unknown);
-    const rule = api?.contract ? ruleOfContract(api, headers) : anyCredential;
+    const rule = api?.contract ? ruleOfContract(api.contract, headers) : anyCredential;
     return named.length === 0 ? rule : withScopes(rule, named);
   }
 
   /** The headers of other peers are those of the client itself, who could name an operation that needs less. */
-  function ruleOfContract({ contract, scopes }: ProtectedApi, headers: ForwardedHeaders): Rule {
+  function ruleOfContract(contract: Contract | "unusable", headers: ForwardedHeaders): Rule {
+    if (contract === "unusable") throw new Problem("contract-unusable");
     const { peer } = requestContext();
     const { method, target } = forwardedRequest(peer !== undefined && isTrustedProxy(peer) ? headers : {});
-    const operation = contract?.match(method, target);
+    const operation = contract.match(method, target);
     if (!operation) {
-      const declared = contract?.allow(target) ?? [];
+      const declared = contract.allow(target);
       const others = declared.length > 0 ? `It declares ${declared.join(", ")}.` : "It does not declare the path.";
       throw new Problem("undeclared-operation", {
         detail: `The contract of the API does not declare ${method} for this path. ${others}`,
       });
     }
-    return ruleOf(operation, scopes);
+    return ruleOf(operation);
   }
 
   function authenticateBy(schemes: Scheme[], authorization: string | undefined, api: ProtectedApi | undefined) {
@@ -202,21 +204,12 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
   return principal;
 }
 
-/**
- * @param apiScopes the scopes of the API
- * @throws {Error} for a scope that the API no longer has
- */
-function ruleOf(operation: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
-  const { alternatives, allowsAnonymous, basicAlternatives, bearerAlternatives } = operation;
-  const unknown = alternatives.flat().find((name) => !apiScopes.has(name));
-  if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
-  return {
-    isOpen: alternatives.length === 0,
-    password: basicAlternatives,
-    bearer: bearerAlternatives,
-    isOptional: allowsAnonymous,
-  };
-}
+const ruleOf = (operation: ContractOperation): Rule => ({
+  isOpen: operation.alternatives.length === 0,
+  password: operation.basicAlternatives,
+  bearer: operation.bearerAlternatives,
+  isOptional: operation.allowsAnonymous,
+});
 
 /** Scopes that the proxy names are needed in any case, so that credentials are, too. */
 function withScopes(rule: Rule, scopes: readonly string[]): Rule {
