@@ -115,6 +115,17 @@ describe("a verifier that does not know the list", () => {
     expect(verifier.errors).toHaveLength(1);
   });
 
+  test("refuses after the bound, also if the last response said that the list would be complete in the future", async () => {
+    const { latchkey, verifier, token, answers, until, polls } = await verifierWithFeed({ maxStalenessSeconds: 1 });
+    await verifier.ready();
+    answers(() => page([], "9", 3_600_000));
+    latchkey.revoke("wake");
+    await latchkey.untilRequested(path, polls().length + 3);
+    expect(verifier.counters().stalenessSeconds).toBeGreaterThanOrEqual(0);
+    answers(raw(500));
+    await until(token(), "revocations-stale");
+  });
+
   test("accepts what is not revoked, if it was told so", async () => {
     const { latchkey, verifier, token, answers, until } = await verifierWithFeed({
       maxStalenessSeconds: 1,

@@ -51,6 +51,14 @@ export const revocationFeed: readonly Mutation[] = [
     only: "410 for a cursor that is of another server",
   },
   {
+    name: "the entries between the last page and now are skipped",
+    file: "src/revocations/feed.ts",
+    find: "const position = cursor?.page ? cursor : recent.head();",
+    replace: "const position = recent.head();",
+    test: "test/promises/revocationFeed.test.ts",
+    only: "commits behind it",
+  },
+  {
     name: "a follower whose credential has ended gets the entries",
     file: "src/revocations/feed.ts",
     find: "if (hasWaited && after !== undefined && concerns(found.entries, principal)) {",
