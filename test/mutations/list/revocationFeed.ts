@@ -51,6 +51,22 @@ export const revocationFeed: readonly Mutation[] = [
     only: "410 for a cursor that is of another server",
   },
   {
+    name: "followers that lack the same get entries as of the first of them",
+    file: "src/revocations/recentEntries.ts",
+    find: "    append({ entries, target, isLast }, atMs) {\n      lacking.clear();\n",
+    replace: "    append({ entries, target, isLast }, atMs) {\n",
+    test: "test/promises/revocationCursors.test.ts",
+    only: "are one list for all clients",
+  },
+  {
+    name: "each follower gets a list of its own",
+    file: "src/revocations/recentEntries.ts",
+    find: "if (entries.length > 0) lacking.set(step, found);",
+    replace: "",
+    test: "test/promises/revocationCursors.test.ts",
+    only: "are one list for all clients",
+  },
+  {
     name: "the entries between the last page and now are skipped",
     file: "src/revocations/feed.ts",
     find: "const position = cursor?.page ? cursor : recent.head();",
