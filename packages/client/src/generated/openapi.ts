@@ -1126,7 +1126,7 @@ export interface components {
          */
         TokenLifetime: number | null;
         /**
-         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, [forward-auth](#forwardAuth) enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed. Text must be parsed within five seconds, and one at a time: meanwhile, other texts get a 503.
+         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, `GET /api/forward-auth` enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed. Text must be parsed within five seconds, and one at a time: meanwhile, other texts get a 503.
          * @example openapi: 3.1.0
          *     paths:
          *       /orders: { get: { security: [{ token: ['orders:read'] }] } }
