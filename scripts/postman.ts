@@ -142,6 +142,12 @@ function formParameter({ operation: { operationId, requestBody } }: Step, parame
   return required.includes(key) ? parameter : { ...parameter, disabled: true };
 }
 
+/** A form may have other parameters, for which the converter sometimes invents one. */
+function declaredIn({ operation: { requestBody } }: Step, parameters: FormParameter[]): FormParameter[] {
+  const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema.properties ?? {});
+  return parameters.filter(({ key }) => schemas.some((properties) => Object.hasOwn(properties, key)));
+}
+
 /** Whether a PUT creates what its path names. */
 const isCreation = (method: string, { responses }: Operation) => method.toUpperCase() === "PUT" && "201" in responses;
 
@@ -284,7 +290,13 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,
-      originalRequest: { ...originalRequest, url: complete(originalRequest.url) },
+      originalRequest: {
+        ...originalRequest,
+        ...(originalRequest.body?.urlencoded && {
+          body: { ...originalRequest.body, urlencoded: declaredIn(step, originalRequest.body.urlencoded) },
+        }),
+        url: complete(originalRequest.url),
+      },
     })),
   };
 }
