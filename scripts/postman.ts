@@ -285,7 +285,7 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
         },
       }),
       ...(body?.urlencoded && {
-        body: { ...body, urlencoded: body.urlencoded.map((one) => formParameter(step, one)) },
+        body: { ...body, urlencoded: declaredIn(step, body.urlencoded).map((one) => formParameter(step, one)) },
       }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
