@@ -15,6 +15,7 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { pages } from "./pages.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -33,6 +34,7 @@ export const mutations: readonly Mutation[] = [
   ...access,
   ...rights,
   ...forwardAuth,
+  ...pages,
   ...administration,
   ...requests,
   ...documentation,
