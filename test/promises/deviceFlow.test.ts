@@ -83,6 +83,7 @@ describe("the device", () => {
 
   test("gets nothing for the code of another client, which keeps it", async () => {
     const { device_code, user_code } = await start();
+    expect(await poll(device_code, other.id)).toMatchObject({ status: 400, json: { error: "invalid_grant" } });
     await decide(user_code, "allow");
     for (const code of [device_code, "x".repeat(43), user_code]) {
       expect(await poll(code, other.id)).toMatchObject({ status: 400, json: { error: "invalid_grant" } });
