@@ -784,6 +784,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register this program as a client
+         * @description Dynamic registration (RFC 7591), if `CLIENT_REGISTRATION` is on. Otherwise it returns a 404. Unknown members are ignored. Such a client never acts without a user, and users are asked for their consent. Scopes and grant types that it cannot have are left out. Without `token_endpoint_auth_method`, the client gets a secret. Only this response contains it.
+         */
+        post: operations["registerClient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/revoke": {
         parameters: {
             query?: never;
@@ -964,6 +984,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the page for device codes
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         */
+        get: operations["getDevicePage"];
+        put?: never;
+        /**
+         * Look up, allow or deny a device
+         * @description Without `decision`, shows what the device asks for. With it, allows or denies that, once, as the user of the browser's session. A wrong code returns the form again, with a 400. Wrong codes are limited for each network (`THROTTLE_ADDRESS`) and each user (`THROTTLE_ACCOUNT`). Redirects to the sign-in page without a session.
+         */
+        post: operations["decideDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/sign-out": {
         parameters: {
             query?: never;
@@ -973,7 +1017,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description Asks whether to end the session of the browser (OpenID Connect RP-Initiated Logout, section 2), because any site can link to this page. Without a session, it says that the user is signed out.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -1688,6 +1732,52 @@ export interface components {
              */
             updated_at: string;
         };
+        /** @description What a program says about itself (RFC 7591, section 2). Other members are ignored. */
+        ClientMetadata: {
+            /**
+             * @description A name for people.
+             * @example Orders
+             */
+            client_name?: string;
+            redirect_uris?: components["schemas"]["RedirectUris"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A client that registered itself (RFC 7591, section 3.2.1). What it does not have is absent. */
+        ClientRegistration: {
+            client_id: components["schemas"]["ClientId"];
+            /**
+             * @description When the client was registered. Seconds since 1970.
+             * @example 1795426200
+             */
+            client_id_issued_at: number;
+            client_secret?: components["schemas"]["ClientSecretText"];
+            /**
+             * @description The secret does not expire.
+             * @example 0
+             * @constant
+             */
+            client_secret_expires_at?: 0;
+            client_name: components["schemas"]["ClientName"];
+            redirect_uris: components["schemas"]["RedirectUris"];
+            post_logout_redirect_uris: components["schemas"]["PostLogoutRedirectUris"];
+            grant_types: components["schemas"]["GrantTypes"];
+            /**
+             * @description What the authorization endpoint may return.
+             * @example [
+             *       "code"
+             *     ]
+             */
+            response_types: "code"[];
+            token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
+            scope: components["schemas"]["ScopeList"];
+            jwks?: components["schemas"]["ClientKeys"];
+            jwks_uri?: components["schemas"]["ClientKeysUri"];
+            logo_uri?: components["schemas"]["ClientLink"];
+            client_uri?: components["schemas"]["ClientLink"];
+            policy_uri?: components["schemas"]["ClientLink"];
+            tos_uri?: components["schemas"]["ClientLink"];
+        };
         /**
          * @description The secret of a client, `lks_` and 49 characters. Its last six are a checksum, so that secret scanners recognize it.
          * @example lks_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2uwvvG
@@ -1848,7 +1938,7 @@ export interface components {
          */
         TokenLifetime: number | null;
         /**
-         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, [forward-auth](#forwardAuth) enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed. Text must be parsed within five seconds, and one at a time: meanwhile, other texts get a 503.
+         * @description The API's own OpenAPI document, version 3.0 or 3.1, as an object or as text in YAML or JSON. With it, `GET /api/forward-auth` enforces the `security` of its operations. Each operation needs a `security`, its own or that of the document, whose scopes are scopes of this API. References to other files are not followed. Text must be parsed within five seconds, and one at a time: meanwhile, other texts get a 503.
          * @example openapi: 3.1.0
          *     paths:
          *       /orders: { get: { security: [{ token: ['orders:read'] }] } }
@@ -2228,6 +2318,12 @@ export interface components {
             device_authorization_endpoint: string;
             /**
              * Format: uri
+             * @description The URL of `GET /oauth/sign-out`.
+             * @example https://auth.example/oauth/sign-out
+             */
+            end_session_endpoint: string;
+            /**
+             * Format: uri
              * @description The URL of `GET /oauth/userinfo`.
              * @example https://auth.example/oauth/userinfo
              */
@@ -2253,6 +2349,17 @@ export interface components {
              * @example false
              */
             request_uri_parameter_supported: boolean;
+            /**
+             * Format: uri
+             * @description The URL of `POST /oauth/register`. Absent if `CLIENT_REGISTRATION` is off.
+             * @example https://auth.example/oauth/register
+             */
+            registration_endpoint?: string;
+            /**
+             * @description Whether a client id can be the URL of a document. Absent if `CLIENT_ID_METADATA` is off.
+             * @example true
+             */
+            client_id_metadata_document_supported?: boolean;
             /**
              * Format: uri
              * @description The URL of the documentation. Absent if `DOCUMENTATION` is off.
@@ -2914,6 +3021,34 @@ export interface components {
         /** @description The form of the sign-out page. */
         SignOutForm: {
             token: components["schemas"]["FormToken"];
+            client_id?: components["schemas"]["PresentedClientId"];
+            post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+            state?: components["schemas"]["ReturnedState"];
+        };
+        /**
+         * @description Where the user returns to after the sign-out.
+         * @example https://app.example/signed-out
+         */
+        PostLogoutRedirectUri: string;
+        /**
+         * @description A value that the client gets back.
+         * @example af0ifjsldkj
+         */
+        ReturnedState: string;
+        /** @description The forms of the page for device codes. */
+        DeviceForm: {
+            token: components["schemas"]["FormToken"];
+            /**
+             * @description The code that a device shows.
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /**
+             * @description The button that the user has pressed.
+             * @example allow
+             * @enum {string}
+             */
+            decision?: "allow" | "deny";
         };
         /** @description An OpenAPI 3.1 document. */
         OpenApiDocument: {
@@ -3054,7 +3189,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3896,6 +4031,37 @@ export interface components {
                 };
             };
         };
+        /** @description The request is malformed, or a client with this metadata cannot be registered (RFC 7591, section 3.2.2). */
+        OAuthInvalidClientMetadata: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    error?: unknown;
+                    /** @enum {unknown} */
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri";
+                };
+            };
+        };
+        /** @description The operation is turned off. */
+        OAuthNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["NoStore"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"] & {
+                    /** @constant */
+                    error?: "invalid_request";
+                    /** @constant */
+                    error_uri?: "/problems/not-found";
+                };
+            };
+        };
         /** @description The credentials of the caller are missing or not accepted. */
         OAuthUnauthorized: {
             headers: {
@@ -4055,7 +4221,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords for this account or from this network. The password was not checked. */
+        /** @description Too many wrong passwords or client credentials, or too many new clients. Nothing was checked. */
         OAuthTooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -6318,6 +6484,42 @@ export interface operations {
             503: components["responses"]["OAuthUnavailable"];
         };
     };
+    registerClient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClientMetadata"];
+            };
+        };
+        responses: {
+            /** @description The client was registered. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientRegistration"];
+                };
+            };
+            400: components["responses"]["OAuthInvalidClientMetadata"];
+            403: components["responses"]["OAuthCrossSiteRequest"];
+            404: components["responses"]["OAuthNotFound"];
+            406: components["responses"]["OAuthNotAcceptable"];
+            408: components["responses"]["OAuthRequestTimeout"];
+            413: components["responses"]["OAuthPayloadTooLarge"];
+            415: components["responses"]["OAuthUnsupportedMediaType"];
+            429: components["responses"]["OAuthTooManyRequests"];
+            500: components["responses"]["OAuthServerError"];
+            503: components["responses"]["OAuthUnavailable"];
+        };
+    };
     revokeOAuthToken: {
         parameters: {
             query?: never;
@@ -6839,9 +7041,15 @@ export interface operations {
             503: components["responses"]["UnavailablePage"];
         };
     };
-    getSignOutPage: {
+    getDevicePage: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @example WDJB-MJHT
+                 */
+                user_code?: components["parameters"]["UserCode"];
+            };
             header?: never;
             path?: never;
             cookie?: {
@@ -6860,6 +7068,93 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    decideDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DeviceForm"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            403: components["responses"]["CrossSitePage"];
+            406: components["responses"]["UnacceptablePage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
+            429: components["responses"]["ThrottledPage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    getSignOutPage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description An ID token of the client. It may have expired.
+                 * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+                 */
+                id_token_hint?: string;
+                /**
+                 * @description The client's id, if there is no `id_token_hint`.
+                 * @example lkc_01932f6e8f8a7c3a9d6c0d0f5b1c2a3b
+                 */
+                client_id?: components["schemas"]["PresentedClientId"];
+                /**
+                 * @description Where the user returns to. One of the client's registered URIs.
+                 * @example https://app.example/signed-out
+                 */
+                post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+                /**
+                 * @description Added to `post_logout_redirect_uri`.
+                 * @example af0ifjsldkj
+                 */
+                state?: components["schemas"]["ReturnedState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: {
+                /**
+                 * @description The session of the browser. A value of another form is ignored.
+                 * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b.9vZkq3mXnR0cT1bY5sHfW2uJ8dLpA6eGoiKxQzN4wVE
+                 */
+                "__Host-latchkey"?: components["parameters"]["SessionCookie"];
+                /**
+                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
+                 */
+                "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
+            };
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Page"];
+            303: components["responses"]["SeeOther"];
             400: components["responses"]["BadPage"];
             406: components["responses"]["UnacceptablePage"];
             500: components["responses"]["FailurePage"];

@@ -41,12 +41,15 @@ import {
   updateClient,
 } from "./clients/administration/handlers.ts";
 import type { AuthenticateClient } from "./clients/authentication.ts";
+import { registerClient } from "./clients/handlers.ts";
+import type { RegisterClient } from "./clients/registration.ts";
 import type { Documentation } from "./documentation/documentation.ts";
 import { getDocs, getIndex, getOpenapiJson, getOpenapiYaml, getProblem } from "./documentation/handlers.ts";
 import type { ForwardAuth } from "./forwardAuth/forwardAuth.ts";
 import { forwardAuth } from "./forwardAuth/handlers.ts";
 import { getLiveness, getReadiness } from "./health/handlers.ts";
 import type { Authorizations } from "./oauth/authorization/authorizations.ts";
+import type { DescribeAccess } from "./oauth/authorization/describedScopes.ts";
 import {
   authorize,
   decideAuthorization,
@@ -71,6 +74,7 @@ import type { TokenEndpoint } from "./oauth/token.ts";
 import { deleteGrant, listGrants } from "./oauth/userGrants/handlers.ts";
 import type { UserGrants } from "./oauth/userGrants/userGrants.ts";
 import type { Handlers, OperationId } from "./openapi/binding.ts";
+import { decideDevice, getDevicePage } from "./pages/deviceHandlers.ts";
 import {
   decideConsent,
   getConsentPage,
@@ -118,6 +122,11 @@ export type HandlerDependencies = PageParts & {
   roles: Roles;
   apis: Apis;
   clientAdministration: ClientAdministration;
+  registerClient: RegisterClient;
+  /** Whether the id of a client can be the URL of a document. */
+  hasClientDocuments: boolean;
+  /** Whether programs can register themselves. */
+  hasClientRegistration: boolean;
   forwardAuth: ForwardAuth;
   grants: Grants;
   tokens: AccessTokens;
@@ -127,6 +136,7 @@ export type HandlerDependencies = PageParts & {
   revokeAccessToken(principal: AnyTokenPrincipal): Promise<void>;
   authenticateClient: AuthenticateClient;
   deviceCodes: DeviceCodes;
+  describeAccess: DescribeAccess;
   tokenEndpoint: TokenEndpoint;
   /** Authenticates and authorizes a caller of `introspectToken` that is no client. */
   authorizeIntrospection(authorization: string | undefined): unknown;
@@ -190,6 +200,8 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   signIn: signIn(dependencies),
   getSignUpPage: getSignUpPage(dependencies),
   signUp: signUp(dependencies),
+  getDevicePage: getDevicePage(dependencies),
+  decideDevice: decideDevice(dependencies),
   getConsentPage: getConsentPage(dependencies),
   decideConsent: decideConsent(dependencies),
   getSignOutPage: getSignOutPage(dependencies),
@@ -228,6 +240,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   deleteClient: deleteClient(dependencies.clientAdministration),
   createClientSecret: createClientSecret(dependencies.clientAdministration),
   deleteClientSecret: deleteClientSecret(dependencies.clientAdministration),
+  registerClient: registerClient(dependencies.registerClient),
 
   listAuditEvents: listAuditEvents(dependencies.auditEvents),
   forwardAuth: forwardAuth(dependencies.forwardAuth),
@@ -247,9 +260,17 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getProblem: getProblem(dependencies.documentation),
 });
 
-const metadataParts = ({ issuer, keys, tokenEndpoint, documentation }: HandlerDependencies): MetadataParts => ({
+const metadataParts = ({
+  issuer,
+  keys,
+  tokenEndpoint,
+  documentation,
+  ...clients
+}: HandlerDependencies): MetadataParts => ({
   issuer,
   keys,
   grantTypes: tokenEndpoint.grantTypes,
+  hasClientDocuments: clients.hasClientDocuments,
+  hasClientRegistration: clients.hasClientRegistration,
   hasDocumentation: documentation !== undefined,
 });

@@ -66,7 +66,12 @@ export const auditEvents = {
   "api-key-revoked": "Someone reported a leaked API key, and it was deleted. `userId` is its owner.",
   "api-key-refused":
     "An API key was rejected, or the report of a leaked one. `reason`: `malformed`, `unknown` (also deleted, and the keys of a blocked user), `expired`, or `rotated` (the overlap after a rotation has ended).",
-  "client-created": "A client of OAuth was registered. `scope` contains its scopes.",
+  "client-created":
+    "A client of OAuth was registered. `scope` contains its scopes. `reason`: `dynamic` if it registered itself.",
+  "client-document-read":
+    "The document at the URL that is the id of a client was fetched. `scope` contains the scopes of the client.",
+  "client-document-refused":
+    "There is no client at a URL, because its document could not be fetched or is not valid. `reason` says why.",
   "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
   "client-deleted": "A client of OAuth was deleted.",
   "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
@@ -130,6 +135,7 @@ export const storedWithChange: ReadonlySet<AuditEvent> = new Set([
 export const onlyLogged: ReadonlySet<AuditEvent> = new Set([
   "session-refreshed",
   "refresh-token-repeated",
+  "client-document-read",
   "client-token-issued",
 ]);
 
@@ -143,6 +149,7 @@ export const refusals: ReadonlySet<AuditEvent> = new Set([
   "authorization-code-refused",
   "api-key-refused",
   "client-refused",
+  "client-document-refused",
 ]);
 
 /**

@@ -1,8 +1,9 @@
 /** Verifies the assertions of clients with keys: `private_key_jwt` (RFC 7523, section 3; OpenID Connect Core, section 9). */
-import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
+import { errors, jwtVerify } from "jose";
 import { z } from "zod";
 import { isCanonicalJws } from "../lib/compactJws.ts";
 import type { UsedProofs } from "../oauth/usedProofs.ts";
+import type { ClientKeySets, KeySet } from "./keySets.ts";
 import type { Client } from "./storeTypes.ts";
 
 /** @returns whether the assertion is valid, and was not used before */
@@ -18,6 +19,7 @@ const clockSkewSeconds = 30;
 type Parts = {
   /** The issuer of this service and its token endpoint: the audiences of assertions. */
   audiences: readonly string[];
+  keySets: ClientKeySets;
   usedProofs: UsedProofs;
   /** The time of the database. */
   clock: () => Date;
@@ -30,34 +32,32 @@ const claims = z.object({
   jti: z.string().min(1).max(256),
 });
 
-type KeySet = ReturnType<typeof createLocalJWKSet>;
-
-export function createAssertions({ audiences, usedProofs, clock }: Parts): VerifyAssertion {
-  /** The imported keys of a client that is in memory. */
-  const keySets = new WeakMap<Client, KeySet>();
-
-  function keysOf(client: Client): KeySet {
-    const keys = keySets.get(client) ?? createLocalJWKSet((client.jwks as JSONWebKeySet | null) ?? { keys: [] });
-    keySets.set(client, keys);
-    return keys;
+export function createAssertions({ audiences, keySets, usedProofs, clock }: Parts): VerifyAssertion {
+  /** @returns `undefined` if the assertion is not valid */
+  async function verify(client: Client, assertion: string, isFresh = false): Promise<unknown> {
+    const keySet: KeySet | undefined = await keySets.of(client, isFresh);
+    if (!keySet) return undefined;
+    try {
+      const { payload } = await jwtVerify(assertion, keySet, {
+        algorithms: [...assertionAlgorithms],
+        issuer: client.id,
+        subject: client.id,
+        currentDate: clock(),
+        clockTolerance: clockSkewSeconds,
+      });
+      return payload;
+    } catch (error) {
+      // The client may have published another key since.
+      const isKeyMissing = error instanceof errors.JWKSNoMatchingKey && client.jwksUri !== null;
+      return isKeyMissing && !isFresh ? verify(client, assertion, true) : undefined;
+    }
   }
 
   return async (client, assertion) => {
     if (!isCanonicalJws(assertion)) return false;
-    const now = clock();
-    const payload = await jwtVerify(assertion, keysOf(client), {
-      algorithms: [...assertionAlgorithms],
-      issuer: client.id,
-      subject: client.id,
-      currentDate: now,
-      clockTolerance: clockSkewSeconds,
-    }).then(
-      ({ payload }) => claims.safeParse(payload).data,
-      () => undefined,
-    );
+    const { data: payload } = claims.safeParse(await verify(client, assertion));
     if (!payload || !audiences.includes(payload.aud)) return false;
-    const latest = now.getTime() / 1000 + maxLifetimeSeconds + clockSkewSeconds;
-    if (payload.exp > latest) return false;
+    if (payload.exp > clock().getTime() / 1000 + maxLifetimeSeconds + clockSkewSeconds) return false;
     const expiresAt = new Date((payload.exp + clockSkewSeconds) * 1000);
     return usedProofs.use({ kind: "client-assertion", owner: client.id, id: payload.jti, expiresAt });
   };

@@ -3,6 +3,7 @@ import { clientId } from "../identifiers.ts";
 import { Problem } from "../problems/problems.ts";
 import { revocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
+import type { ClientDocuments } from "./documents.ts";
 import type { Client, ClientStore } from "./storeTypes.ts";
 
 /** The subject of entries in the revocation list about a client. Its tokens contain the client's version as an epoch. */
@@ -11,13 +12,15 @@ export const clientSubject = (id: string) => `client:${id}` as const;
 export type Clients = {
   /**
    * @returns `undefined` if there is no such client. Without a query if it is in memory
-   * @throws {Problem} `database-unavailable`, `revocations-stale`
+   * @throws {Problem} `database-unavailable`, `revocations-stale`; for a URL also `too-many-requests`, `overloaded`
    */
   find(id: string): Promise<Client | undefined>;
 };
 
 type Parts = {
   store: Pick<ClientStore, "find">;
+  /** `undefined` if the id of a client cannot be a URL. */
+  documents?: ClientDocuments | undefined;
   revocations: Pick<Revocations, "onEntry" | "requireCurrent">;
 };
 
@@ -27,7 +30,7 @@ const registeredId = /^lkc_[0-9a-f]{32}$/;
 /** The cache keeps at least this number of clients. */
 const maxClients = 1_000;
 
-export function createClients({ store, revocations }: Parts): Clients {
+export function createClients({ store, documents, revocations }: Parts): Clients {
   const clients = revocableCache<Client>({
     revocations,
     async load(id) {
@@ -40,16 +43,22 @@ export function createClients({ store, revocations }: Parts): Clients {
     maxSize: maxClients,
   });
 
+  async function lookUp(id: string): Promise<Client | undefined> {
+    try {
+      return await clients.get(id);
+    } catch (error) {
+      if (error instanceof Problem && error.slug === "not-found") return undefined;
+      throw error;
+    }
+  }
+
   return {
     async find(id) {
-      if (!registeredId.test(id)) return undefined;
       revocations.requireCurrent();
-      try {
-        return await clients.get(id);
-      } catch (error) {
-        if (error instanceof Problem && error.slug === "not-found") return undefined;
-        throw error;
-      }
+      if (registeredId.test(id)) return lookUp(id);
+      if (!documents?.isDocumentUrl(id)) return undefined;
+      const known = await lookUp(id);
+      return known && !documents.isExpired(known) ? known : documents.fetch(id);
     },
   };
 }

@@ -1,10 +1,72 @@
 import { clientId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { type RowOf, statement } from "../database/sql.ts";
-import { arrayOf, bytea, nullable, text, timestamptz } from "../database/sqlTypes.ts";
+import {
+  arrayOf,
+  boolean,
+  bytea,
+  integer,
+  jsonb,
+  narrowed,
+  nullable,
+  text,
+  timestamptz,
+} from "../database/sqlTypes.ts";
 import { digestBytes, storedDigest } from "../lib/secretText.ts";
-import { clientColumns, selectedClient } from "./columns.ts";
-import type { Client, ClientStore } from "./storeTypes.ts";
+import { revocationColumns, revoke } from "../revocations/revoke.ts";
+import type { DocumentStore } from "./documents.ts";
+import type { Client, ClientAuthenticationMethod, ClientDefinition, ClientStore, GrantType } from "./storeTypes.ts";
+
+export const selectedClient = `name, grant_types AS "grantTypes", redirect_uris AS "redirectUris",
+  post_logout_redirect_uris AS "postLogoutRedirectUris", scopes, audiences, is_first_party AS "isFirstParty",
+  jwks_uri AS "jwksUri", logo_uri AS "logoUri", client_uri AS "clientUri", policy_uri AS "policyUri", tos_uri AS "tosUri",
+  id, registration, authentication, jwks,
+  document_expires_at AS "documentExpiresAt", version, created_at AS "createdAt", updated_at AS "updatedAt"`;
+
+/** What can be changed. */
+export const changeableColumns = {
+  name: text,
+  grantTypes: arrayOf(narrowed<GrantType>(text)),
+  redirectUris: arrayOf(text),
+  postLogoutRedirectUris: arrayOf(text),
+  scopes: arrayOf(text),
+  audiences: arrayOf(text),
+  isFirstParty: boolean,
+  jwksUri: nullable(text),
+  logoUri: nullable(text),
+  clientUri: nullable(text),
+  policyUri: nullable(text),
+  tosUri: nullable(text),
+};
+
+export const clientColumns = {
+  ...changeableColumns,
+  id: clientId,
+  registration: narrowed<Client["registration"]>(text),
+  authentication: narrowed<ClientAuthenticationMethod>(text),
+  jwks: nullable(jsonb<NonNullable<Client["jwks"]>>()),
+  documentExpiresAt: nullable(timestamptz),
+  version: integer,
+  createdAt: timestamptz,
+  updatedAt: timestamptz,
+};
+
+/** The values of `changeableColumns`, and the keys as JSON. */
+export const valuesOf = ({ jwks, ...client }: ClientDefinition) => ({
+  name: client.name,
+  grantTypes: client.grantTypes,
+  redirectUris: client.redirectUris,
+  postLogoutRedirectUris: client.postLogoutRedirectUris,
+  scopes: client.scopes,
+  audiences: client.audiences,
+  isFirstParty: client.isFirstParty,
+  jwks: jwks && JSON.stringify(jwks),
+  jwksUri: client.jwksUri,
+  logoUri: client.logoUri,
+  clientUri: client.clientUri,
+  policyUri: client.policyUri,
+  tosUri: client.tosUri,
+});
 
 const findClient = statement({
   name: "find-client",
@@ -26,6 +88,56 @@ const recordUses = statement({
     ) AS uses
     WHERE secret.digest = uses.digest`,
   parameters: { digests: arrayOf(bytea), times: arrayOf(timestamptz), networks: arrayOf(nullable(text)) },
+});
+
+/** An administrator decides whether the client is first-party. A client that loses rights loses its tokens. */
+const putDocument = statement({
+  name: "put-client-document",
+  sql: `WITH previous AS MATERIALIZED (
+      SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id
+    ), stored AS (
+      INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes,
+        audiences, is_first_party, jwks, jwks_uri, logo_uri, client_uri, policy_uri, tos_uri, document_expires_at)
+      VALUES (:id, 'metadata-document', :authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes,
+        :audiences, :isFirstParty, :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri, :expiresAt)
+      ON CONFLICT (id) DO UPDATE
+      SET authentication = excluded.authentication, name = excluded.name, grant_types = excluded.grant_types,
+        redirect_uris = excluded.redirect_uris, post_logout_redirect_uris = excluded.post_logout_redirect_uris,
+        scopes = excluded.scopes, audiences = excluded.audiences, jwks = excluded.jwks, jwks_uri = excluded.jwks_uri,
+        logo_uri = excluded.logo_uri, client_uri = excluded.client_uri, policy_uri = excluded.policy_uri,
+        tos_uri = excluded.tos_uri, document_expires_at = excluded.document_expires_at, version = DEFAULT, updated_at = now()
+      RETURNING *
+    ), revoked AS (
+      ${revoke({
+        from: "stored",
+        subject: "'client:' || id",
+        minimumEpoch: `CASE WHEN EXISTS (
+            SELECT FROM previous WHERE NOT (scopes <@ :scopes AND audiences <@ :audiences AND grant_types <@ :grantTypes
+              AND authentication = :authentication)
+          ) THEN version ELSE 0 END`,
+      })}
+    )
+    SELECT ${selectedClient}, revoked.* FROM stored, revoked`,
+  parameters: {
+    ...changeableColumns,
+    id: clientId,
+    authentication: narrowed<ClientAuthenticationMethod>(text),
+    jwks: nullable(text),
+    expiresAt: timestamptz,
+  },
+  columns: { ...clientColumns, ...revocationColumns },
+});
+
+export const documentStore = (database: Database): DocumentStore => ({
+  async put(id, definition, expiresAt) {
+    const values = { ...valuesOf(definition), id, authentication: definition.authentication, expiresAt };
+    const row: RowOf<typeof putDocument> = await database.write((knex) => putDocument.one(knex, values));
+    const { subject, minimumEpoch, expiresAt: revokedUntil, ...client } = row;
+    return {
+      client: { ...client, secretDigests: [] },
+      changed: { subject, minimumEpoch, expiresAt: revokedUntil },
+    };
+  },
 });
 
 export const clientStore = (database: Database): ClientStore => ({

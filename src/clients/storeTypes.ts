@@ -40,6 +40,8 @@ export type Registration = "administrator" | "dynamic" | "metadata-document";
 type StoredClient = ClientDefinition & {
   id: ClientId;
   registration: Registration;
+  /** When the document at the URL that is the id has to be fetched again; null for other clients. */
+  documentExpiresAt: Date | null;
   /** Drawn anew by each change. */
   version: number;
   createdAt: Date;

@@ -196,6 +196,32 @@ export const settings = {
       }
     }),
   },
+  CLIENT_REGISTRATION: {
+    fallback: "off",
+    critical: true,
+    ...onOrOff,
+    help: "Let programs register themselves as clients of OAuth (POST /oauth/register, RFC 7591).",
+  },
+  CLIENT_ID_METADATA: {
+    fallback: "off",
+    critical: true,
+    ...onOrOff,
+    help: "Accept the URL of a document about a client as its client_id. The service fetches the document.",
+  },
+  CLIENT_REGISTRATION_SCOPES: {
+    fallback: "openid,profile,offline_access",
+    critical: true,
+    allowed: "scopes separated by commas",
+    help: "Scopes of clients that no administrator has registered (CLIENT_REGISTRATION, CLIENT_ID_METADATA), separated by commas.",
+    schema: commaSeparated((item) => /^[!#-[\]-~]{1,64}$/.test(item)),
+  },
+  CLIENT_REGISTRATION_AUDIENCES: {
+    fallback: undefined,
+    critical: true,
+    allowed: "audiences of registered APIs separated by commas",
+    help: "APIs for which such clients may get tokens, by their audiences, separated by commas. By default none.",
+    schema: commaSeparated((item) => item !== "" && item.length <= 255),
+  },
   CORS_ORIGINS: {
     fallback: undefined,
     critical: true,

@@ -132,6 +132,7 @@ CREATE TABLE clients (
   client_uri text,
   policy_uri text,
   tos_uri text,
+  document_expires_at timestamp with time zone,
   version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),

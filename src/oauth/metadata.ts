@@ -9,6 +9,8 @@ import { idTokenClaims } from "./idTokens.ts";
 export type MetadataParts = {
   issuer: string;
   keys: Pick<SigningKeys, "jwks">;
+  hasClientDocuments: boolean;
+  hasClientRegistration: boolean;
   /** Those of the token endpoint. */
   grantTypes: readonly string[];
   /** Whether the service has documentation. */
@@ -31,6 +33,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   revocation_endpoint: `${parts.issuer}/oauth/revoke`,
   revocation_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   device_authorization_endpoint: `${parts.issuer}/oauth/device-authorization`,
+  end_session_endpoint: `${parts.issuer}/oauth/sign-out`,
   userinfo_endpoint: `${parts.issuer}/oauth/userinfo`,
   scopes_supported: [...allOwnScopes, ...openIdScopes],
   response_types_supported: ["code"],
@@ -46,5 +49,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   request_parameter_supported: false,
   // The default is true (OpenID Connect Discovery, section 3).
   request_uri_parameter_supported: false,
+  ...(parts.hasClientRegistration && { registration_endpoint: `${parts.issuer}/oauth/register` }),
+  ...(parts.hasClientDocuments && { client_id_metadata_document_supported: true }),
   ...(parts.hasDocumentation && { service_documentation: `${parts.issuer}/docs` }),
 });

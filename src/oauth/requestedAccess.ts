@@ -46,7 +46,7 @@ export const createRequestedAccess =
  * @throws {Problem} `invalid-scope`, `invalid-target`
  */
 export function requestedAccess(parties: Parties, { scope, resource }: AccessRequest): RequestedAccess {
-  const asked = scope === undefined ? undefined : parseScope(scope);
+  const asked = scope === undefined ? undefined : knownScopes(scope, parties.client.scopes);
   const refused = asked?.find((name) => !isAllowed(parties.client, name));
   if (refused !== undefined) {
     throw new Problem("invalid-scope", { detail: `The client may not ask for the scope ${refused}.` });
@@ -67,7 +67,7 @@ export function narrowedAccess(granted: RequestedAccess, { scope, resource }: Ac
   if (resource !== undefined && resource !== audience) {
     throw new Problem("invalid-target", { detail: `The grant is for ${audience}.` });
   }
-  const scopes = scope === undefined ? granted.scopes : parseScope(scope);
+  const scopes = scope === undefined ? granted.scopes : knownScopes(scope, granted.scopes);
   const excess = scopes.find((name) => !granted.scopes.includes(name));
   if (excess !== undefined) {
     throw new Problem("invalid-scope", { detail: `The scope ${excess} was not granted.` });
@@ -86,6 +86,15 @@ export function withinClient(
   if (audience !== issuer && !client.audiences.includes(audience)) throw new Problem("invalid-target");
   return { audience, scopes: scopes.filter((scope) => isAllowed(client, scope)) };
 }
+
+/**
+ * Without the scopes that ask for claims which the service does not have. Many clients ask for them by default, and they are to be
+ * ignored (OpenID Connect Core, section 3.1.2.1).
+ */
+const knownScopes = (scope: string, known: readonly string[]): string[] =>
+  parseScope(scope).filter((name) => known.includes(name) || !absentClaims.has(name));
+
+const absentClaims: ReadonlySet<string> = new Set(["email", "address", "phone"]);
 
 /** Every client that acts for users may use OpenID Connect. */
 const isAllowed = ({ scopes, grantTypes }: AskingClient, scope: string): boolean =>

@@ -63,7 +63,7 @@ export function problemWriter(parts: Parts): ProblemWriter {
     return {
       status: problem.status,
       headers: joinHeaders(fixedHeaders, common, own),
-      body: JSON.stringify(isOAuth ? oauthError(problem, body) : body),
+      body: JSON.stringify(isOAuth ? oauthError(problem, body, isForTokens(operation)) : body),
     };
   };
 
@@ -127,3 +127,6 @@ function challengesFor(problem: Problem, operation: Operation | undefined, reque
   const schemes = requestContext().acceptedSchemes ?? operation.schemes;
   return challenges(schemes, problem, request.headers["sec-fetch-dest"] as string | undefined);
 }
+
+const isForTokens = (operation: Operation | undefined): boolean =>
+  operation?.schemes.every((scheme) => scheme === "bearerAuth") === true && operation.schemes.length > 0;

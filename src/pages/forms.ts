@@ -12,6 +12,8 @@ export type Continuation = {
 };
 
 export type FormState = Continuation & {
+  /** Other parameters that return with the form. */
+  hidden?: Readonly<Record<string, string | undefined>> | undefined;
   /** Proves that this browser has got the form (`formToken`), if there is no authorization request, which proves it as well. */
   token?: string | undefined;
 };
@@ -25,7 +27,12 @@ type Action = "sign-in" | "sign-up" | "consent" | "device" | "sign-out";
 
 export function form(action: Action, state: FormState, fields: Html, error?: FormError): Html {
   const { authorization, userCode, token } = state;
-  const hidden = Object.entries({ authorization, token, ...(action !== "device" && { user_code: userCode }) });
+  const hidden = Object.entries({
+    authorization,
+    token,
+    ...(action !== "device" && { user_code: userCode }),
+    ...state.hidden,
+  });
   const inputs = hidden.flatMap(([name, value]) =>
     value === undefined ? [] : [html`<input type="hidden" name="${name}" value="${value}">\n`],
   );

@@ -2,6 +2,7 @@ import type { Authorizations, Question } from "../oauth/authorization/authorizat
 import { signedInUser } from "../oauth/authorization/handlers.ts";
 import { formTarget } from "../oauth/authorization/redirectUri.ts";
 import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
+import type { ReadSignOutRequest } from "../oauth/signOut.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
 import { clientNetworks } from "../requestContext.ts";
@@ -34,6 +35,7 @@ export type PageParts = FormParts & {
   browserSessions: BrowserSessions;
   users: Pick<Users, "register">;
   authorizations: Pick<Authorizations, "proceed" | "decide">;
+  readSignOutRequest: ReadSignOutRequest;
   /** Whether people can register on the page. */
   isPageRegistrationOpen: boolean;
 };
@@ -105,24 +107,33 @@ export const decideConsent =
   };
 
 export const getSignOutPage =
-  ({ pages, browserSessions }: PageParts): Handler<"getSignOutPage"> =>
-  async ({ cookie }) => {
+  ({ pages, browserSessions, readSignOutRequest }: PageParts): Handler<"getSignOutPage"> =>
+  async ({ query, cookie }) => {
+    const { client, returnTo } = await readSignOutRequest(query ?? {});
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    if (!session && returnTo !== undefined) return seeOther(returnTo);
     if (!session) {
       const { doneTitle: title, done: text } = texts.signOut;
       return { status: 200, ...pages.messagePage({ title, text }) };
     }
     const secret = browserSecret(cookie);
-    const page = pages.signOutPage({ state: { token: formToken(secret) }, username: session.username });
+    const { post_logout_redirect_uri, state } = query ?? {};
+    const hidden = returnTo === undefined ? undefined : { client_id: client?.id, post_logout_redirect_uri, state };
+    const page = pages.signOutPage({
+      state: { token: formToken(secret), hidden },
+      username: session.username,
+      formTarget: returnTo === undefined ? undefined : formTarget(returnTo),
+    });
     return { status: 200, ...withCookie(page, browserCookie(secret)) };
   };
 
 export const signOut =
-  ({ browserSessions }: PageParts): Handler<"signOut"> =>
-  async ({ body: { token }, cookie }) => {
-    requireToken(token, cookie);
+  ({ browserSessions, readSignOutRequest }: PageParts): Handler<"signOut"> =>
+  async ({ body, cookie }) => {
+    requireToken(body.token, cookie);
+    const { returnTo } = await readSignOutRequest(body);
     await browserSessions.end(cookie?.[sessionCookieName]);
-    return seeOther(locationOf("sign-out", {}), endedSessionCookie);
+    return seeOther(returnTo ?? locationOf("sign-out", {}), endedSessionCookie);
   };
 
 /** What the consent page shows. */
@@ -133,12 +144,12 @@ function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName 
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */
-const seeOther = (location: string, cookie?: string) => ({
+export const seeOther = (location: string, cookie?: string) => ({
   status: 303 as const,
   headers: { Location: location, ...(cookie !== undefined && { "Set-Cookie": cookie }) },
 });
 
-const withCookie = ({ headers, body }: Page, cookie: string) => ({
+export const withCookie = ({ headers, body }: Page, cookie: string) => ({
   headers: { ...headers, "Set-Cookie": cookie },
   body,
 });

@@ -90,7 +90,7 @@ export const texts = {
       text: "It was sent by a page of another site. Nothing has changed.",
     },
     "not-found": { title: "There is no such page", text: "Check the address." },
-    "too-many-requests": { title: "Too many attempts", text: "Your password was not checked." },
+    "too-many-requests": { title: "Too many attempts", text: "What you have entered was not checked." },
     "not-acceptable": { title: "The page cannot be shown", text: "Your program does not accept HTML." },
     "request-timeout": { title: "The form did not arrive in time", text: "Send it again." },
     "payload-too-large": { title: "The form is too large", text: "Send a shorter one." },

@@ -22,6 +22,8 @@ const codes: Partial<Record<ProblemSlug, string>> = {
   "authentication-required": "invalid_client",
   "invalid-credentials": "invalid_client",
   "invalid-client": "invalid_client",
+  "invalid-client-metadata": "invalid_client_metadata",
+  "invalid-redirect-uri": "invalid_redirect_uri",
   "invalid-token": "invalid_token",
   "token-expired": "invalid_token",
   "token-revoked": "invalid_token",
@@ -30,18 +32,23 @@ const codes: Partial<Record<ProblemSlug, string>> = {
   "too-many-requests": "temporarily_unavailable",
 };
 
-const codeOf = ({ slug, status }: Problem): string =>
-  codes[slug] ?? (status === 503 ? "temporarily_unavailable" : status >= 500 ? "server_error" : "invalid_request");
+const codeOf = ({ slug, status }: Problem, isForTokens: boolean): string =>
+  (isForTokens && slug === "authentication-required" ? "invalid_token" : codes[slug]) ??
+  (status === 503 ? "temporarily_unavailable" : status >= 500 ? "server_error" : "invalid_request");
 
 /** As long as the contract allows. */
 const maxDescriptionLength = 512;
 
-/** @param body of the same problem */
-export function oauthError(problem: Problem, { type, title, detail, errors = [] }: ProblemBody): OAuthError {
+/**
+ * @param body of the same problem
+ * @param isForTokens whether the operation accepts only access tokens, and no credentials of a client
+ */
+export function oauthError(problem: Problem, body: ProblemBody, isForTokens = false): OAuthError {
+  const { type, title, detail, errors = [] } = body;
   const faults = errors.map((error) => `${partOf(error)} ${error.detail}`).join("; ");
   const description = `${detail ?? title}${faults && `: ${faults}`}`;
   return {
-    error: codeOf(problem),
+    error: codeOf(problem, isForTokens),
     // The characters that RFC 6749 allows.
     error_description: description.slice(0, maxDescriptionLength).replace(/[^ !#-[\]-~]/g, "?"),
     error_uri: type,

@@ -14,6 +14,19 @@ export const oauthProblems = {
       "No API with this audience is registered, the client may not get tokens for it, or the session is limited to another one.",
     remedy: "Use the audience exactly as it is registered, or start a session for this API.",
   },
+  "invalid-client-metadata": {
+    status: 400,
+    title: "The client cannot be registered like this",
+    meaning:
+      "A member of the client's metadata has a value that the service does not support, or two members contradict.",
+    remedy: "Correct the member that detail names (RFC 7591, section 2).",
+  },
+  "invalid-redirect-uri": {
+    status: 400,
+    title: "A redirect URI cannot be registered",
+    meaning: "A redirect URI of the client is not safe, or it is not written in the form in which browsers send it.",
+    remedy: "Use https, http for a loopback address, or a private-use scheme with a dot (RFC 8252, section 7.1).",
+  },
   "invalid-client": {
     status: 401,
     title: "The client could not be authenticated",

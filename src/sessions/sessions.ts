@@ -17,16 +17,15 @@ import type {
   NewSession,
   Session,
   SessionConstants,
+  SessionGrant,
   SessionState,
   SessionStore,
   SessionTimes,
-  StartedSession,
 } from "./storeTypes.ts";
 
 /** The tokens that a client receives. */
-export type SessionTokens = {
+export type SessionTokens = Pick<SessionGrant, "userId" | "username" | "authenticatedAt"> & {
   id: SessionId;
-  userId: UserId;
   accessToken: string;
   refreshToken: string;
   refreshExpiresInSeconds: number;
@@ -103,7 +102,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
    * Stores a session, and ends the user's oldest sessions beyond the limit.
    * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
    */
-  async function insert(principal: PasswordPrincipal, device: Device, session: NewSession): Promise<StartedSession> {
+  async function insert(principal: PasswordPrincipal, device: Device, session: NewSession): Promise<SessionGrant> {
     const inserted = await withCurrentPassword(principal, ({ userId, epoch }) =>
       store.insert({ ...session, ...device, userId, epoch }, times, tokens.ttlSeconds),
     );
@@ -162,14 +161,17 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     // No token outlives its session.
     const ttlSeconds = tokenGrant?.seconds ?? tokens.ttlSeconds;
     const expiresInSeconds = Math.max(1, Math.min(ttlSeconds, grant.refreshExpiresInSeconds));
+    const { userId, username, authenticatedAt } = grant;
     return {
       id,
-      userId: grant.userId,
+      userId,
+      username,
+      authenticatedAt,
       accessToken: issue(grant, {
         sessionId: id,
         grant: tokenGrant,
         seconds: expiresInSeconds,
-        client: client ?? undefined,
+        client: client ? { ...client, authenticatedAt } : undefined,
       }),
       expiresInSeconds,
       scopes: tokenGrant?.scopes,

@@ -29,8 +29,15 @@ const second = "floor(extract(epoch FROM now()))::bigint";
 const refreshable = `NOT is_browser AND ${ofUser}`;
 
 const selectedGrant = `user_id AS "userId", username, token_epoch AS epoch,
+  coalesce(sessions.authenticated_at, sessions.created_at) AS "authenticatedAt",
   floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds"`;
-const grantColumns = { userId, username, epoch: integer, refreshExpiresInSeconds: integer };
+const grantColumns = {
+  userId,
+  username,
+  epoch: integer,
+  authenticatedAt: timestamptz,
+  refreshExpiresInSeconds: integer,
+};
 const limitColumns = { audience: nullable(text), scopes: nullable(arrayOf(text)) };
 
 const tooManyDetails = "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')";
@@ -61,7 +68,7 @@ const createSession = statement({
     ), audited_ended AS (
       ${recordEvent({ event: "session-ended", from: "ended", subject: ":userId", details: tooManyDetails })}
     )
-    SELECT ${selectedGrant}, sessions.created_at AS "startedAt", (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+    SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
     FROM sessions JOIN owner ON owner.id = user_id`,
   parameters: {
     userId,
@@ -81,7 +88,6 @@ const createSession = statement({
   },
   columns: {
     ...grantColumns,
-    startedAt: timestamptz,
     ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
   },
 });

@@ -47,7 +47,11 @@ export type SessionState = TokenLimits & {
 };
 
 /** The user of a session, and how long it can be refreshed. */
-export type SessionGrant = Caller & { refreshExpiresInSeconds: number };
+export type SessionGrant = Caller & {
+  /** When the user proved who they are. */
+  authenticatedAt: Date;
+  refreshExpiresInSeconds: number;
+};
 
 export type SessionTimes = {
   idleSeconds: number;
@@ -63,8 +67,6 @@ export type Device = { address: string | undefined; userAgent: string | undefine
 /** `isBrowser`: the digest is that of a cookie, and there is no refresh token. */
 export type NewSession = TokenLimits & { id: SessionId; seed: Buffer; digest: Buffer; isBrowser?: boolean };
 
-export type StartedSession = SessionGrant & { startedAt: Date };
-
 /** The expected refresh token of a session. */
 type Position = { id: SessionId; generation: number; digest: Buffer };
 
@@ -79,7 +81,7 @@ export type SessionStore = {
     session: NewSession & Device & Pick<Caller, "userId" | "epoch">,
     times: SessionTimes,
     tokenSeconds: number,
-  ): Promise<{ grant: StartedSession; ended: Revocation[] } | undefined>;
+  ): Promise<{ grant: SessionGrant; ended: Revocation[] } | undefined>;
   /**
    * Moves a live session from the given generation to the next. One of several concurrent calls succeeds.
    * @returns the grant and the address of the previous rotation; `undefined` if the session is not live, or expects another

@@ -6,9 +6,13 @@ import { clientAdministrationStore } from "../clients/administration/store.ts";
 import { createAssertions } from "../clients/assertions.ts";
 import { type AuthenticateClient, createClientAuthentication } from "../clients/authentication.ts";
 import { type Clients, createClients } from "../clients/clients.ts";
-import { clientStore } from "../clients/store.ts";
+import { createClientDocuments } from "../clients/documents.ts";
+import { createClientKeySets } from "../clients/keySets.ts";
+import { createClientRegistration, type RegisterClient } from "../clients/registration.ts";
+import { clientStore, documentStore } from "../clients/store.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import { createFetchJson } from "../http/fetchJson.ts";
 import { collectLastUses } from "../lib/lastUses.ts";
 import { usedProofStore } from "../oauth/store.ts";
 import { createUsedProofs, type UsedProofs } from "../oauth/usedProofs.ts";
@@ -24,6 +28,7 @@ export type OpenClients = {
   authenticateClient: AuthenticateClient;
   usedProofs: UsedProofs;
   clientAdministration: ClientAdministration;
+  registerClient: RegisterClient;
 };
 
 type EarlierParts = { observability: Observability; storage: Storage; keys: Keys; access: Access; throttle: Throttle };
@@ -34,7 +39,22 @@ export function openClients(
 ): OpenClients {
   const issuer = config.publicUrl ?? defaultIssuer;
   const forCaches = clientStore(outsideRequests(database));
-  const clients = createClients({ store: forCaches, revocations });
+  const fetchJson = createFetchJson();
+  const allowed = { scopes: config.clientRegistrationScopes, audiences: config.clientRegistrationAudiences ?? [] };
+  const documents = createClientDocuments({
+    fetchJson,
+    store: documentStore(database),
+    allowed,
+    throttle,
+    enforce: revocations.apply,
+    clock,
+    audit,
+  });
+  const clients = createClients({
+    store: forCaches,
+    documents: config.clientIdMetadata ? documents : undefined,
+    revocations,
+  });
   const usedProofs = createUsedProofs(usedProofStore(database));
   const lastUses = collectLastUses({
     store: forCaches,
@@ -51,9 +71,20 @@ export function openClients(
       enforce: revocations.apply,
       audit,
     }),
+    registerClient: createClientRegistration({
+      store: clientAdministrationStore(database),
+      allowed: config.clientRegistration ? allowed : undefined,
+      throttle,
+      audit,
+    }),
     authenticateClient: createClientAuthentication({
       clients,
-      verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], usedProofs, clock }),
+      verifyAssertion: createAssertions({
+        audiences: [issuer, `${issuer}/oauth/token`],
+        keySets: createClientKeySets(fetchJson),
+        usedProofs,
+        clock,
+      }),
       throttle,
       lastUses,
       clock,

@@ -11,6 +11,7 @@ import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import { createServerCheck } from "../database/serverCheck.ts";
 import { type ProtectedApi, protectedApis } from "../forwardAuth/protectedApis.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -132,6 +133,7 @@ function createUserAccounts(
     ...parts,
     store,
     throttle,
+    confirmServer: createServerCheck(storage),
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     clock: storage.clock,
   });
@@ -155,6 +157,7 @@ const limitsOf = (config: Config): Limits => ({
   registrations: config.throttleRegistrations,
   consecutive: config.throttleConsecutive,
   clients: config.throttleAddress,
+  "client-registrations": config.throttleRegistrations,
 });
 
 export const sessionTimesOf = (config: Config): SessionTimes => ({

@@ -114,6 +114,9 @@ async function collectServices(
     roles: domain.roles,
     apis: domain.apis,
     clientAdministration: domain.clientAdministration,
+    registerClient: domain.registerClient,
+    hasClientDocuments: config.clientIdMetadata,
+    hasClientRegistration: config.clientRegistration,
     forwardAuth: createForwardAuth({
       authenticator,
       access: domain.access,

@@ -1,7 +1,11 @@
 /** The endpoints of OAuth. */
+import { apiStore } from "../access/store.ts";
+import { createDescriptions } from "../oauth/authorization/describedScopes.ts";
+import { createIdTokenHints } from "../oauth/idTokenHints.ts";
 import { createIntrospection } from "../oauth/introspection.ts";
 import { createRequestedAccess } from "../oauth/requestedAccess.ts";
 import { createRevocation } from "../oauth/revocation.ts";
+import { createSignOutRequests } from "../oauth/signOut.ts";
 import type { HandlerDependencies } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { createTokenRevocation } from "../tokens/revocation.ts";
@@ -20,7 +24,14 @@ export function openOAuth(
   earlier: EarlierStages,
 ): Pick<
   HandlerDependencies,
-  "introspect" | "revokePresented" | "revokeAccessToken" | "authenticateClient" | "deviceCodes" | "tokenEndpoint"
+  | "introspect"
+  | "revokePresented"
+  | "revokeAccessToken"
+  | "authenticateClient"
+  | "deviceCodes"
+  | "tokenEndpoint"
+  | "describeAccess"
+  | "readSignOutRequest"
 > {
   const { tokens, revocations, revocationFeed: feed } = earlier.keys;
   const { sessions, access, apiKeys, apiKeyVerification, grants, authenticateClient } = earlier.domain;
@@ -34,6 +45,11 @@ export function openOAuth(
     revokeAccessToken,
     authenticateClient,
     tokenEndpoint: openTokenEndpoint(context, { ...earlier, findRequestedAccess }),
+    describeAccess: createDescriptions({ findApi: apiStore(earlier.storage.database).find, issuer }),
+    readSignOutRequest: createSignOutRequests({
+      clients: earlier.domain.clients,
+      readIdTokenHint: createIdTokenHints({ keys: earlier.keys.signingKeys, issuer }),
+    }),
     deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess }),
   };
 }

@@ -7,7 +7,7 @@ import type { Domain } from "./domain.ts";
 export function openPages(
   { config }: StartContext,
   { users, browserSessions, clients }: Domain,
-): Omit<PageParts, "authorizations"> {
+): Omit<PageParts, "authorizations" | "readSignOutRequest"> {
   const isRegistrationOpen = config.pagesRegistration;
   return {
     pages: createPages({

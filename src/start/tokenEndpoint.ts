@@ -43,11 +43,8 @@ export function openTokenEndpoint(
     enforce,
     audit,
   });
-  const issueUserTokens = createUserTokens({
-    grants,
-    issueIdToken: createIdTokens({ keys: signingKeys, issuer, clock }),
-    issuer,
-  });
+  const issueIdToken = createIdTokens({ keys: signingKeys, issuer, clock });
+  const issueUserTokens = createUserTokens({ grants, issueIdToken, issuer });
   return createTokenEndpoint({
     client_credentials: clientCredentials({ findRequestedAccess, grants, revocations, tokens, issuer, audit }),
     authorization_code: authorizationCode({
@@ -58,7 +55,7 @@ export function openTokenEndpoint(
       enforce,
       audit,
     }),
-    refresh_token: refreshToken({ sessions, grants, issuer }),
+    refresh_token: refreshToken({ sessions, grants, issueIdToken, issuer }),
     [deviceCodeGrant]: deviceCode({
       store: deviceCodeStore(database),
       sessions: clientSessions,

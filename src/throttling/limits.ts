@@ -8,7 +8,14 @@ export const failuresExpireSeconds = 30 * 86_400;
 export const maxKnownNetworks = 10;
 
 /** The limits that are settings. */
-type ConfiguredLimit = "account-address" | "account" | "address" | "registrations" | "consecutive" | "clients";
+type ConfiguredLimit =
+  | "account-address"
+  | "account"
+  | "address"
+  | "registrations"
+  | "consecutive"
+  | "clients"
+  | "client-registrations";
 export type Limit = ConfiguredLimit | "user-codes" | "device-codes";
 /** Attempts in a window; for `consecutive`, wrong passwords in a row. */
 export type Limits = Record<ConfiguredLimit, number>;
@@ -17,6 +24,7 @@ export type Limits = Record<ConfiguredLimit, number>;
 const counted: Partial<Record<Limit, string>> = {
   registrations: "registrations",
   clients: "wrong client credentials",
+  "client-registrations": "new clients",
   "user-codes": "wrong codes",
   "device-codes": "device authorizations",
 };

@@ -39,6 +39,8 @@ export type CheckedPassword<Result> = {
   result: Result | undefined;
   /** The token epoch after the check. `undefined` if the password was wrong or replaced, or the user was deleted. */
   currentEpoch: number | undefined;
+  /** The start time of the server that the account was read from; `undefined` if it is unknown. */
+  server?: string;
 };
 
 export type Throttle = {
@@ -55,6 +57,8 @@ export type Throttle = {
    * @throws {Throttled} and the problem `overloaded`, after which the registration does not count
    */
   registration<Result>(client: Client, register: () => Promise<Result>): Promise<Result>;
+  /** Counts a client of OAuth that no administrator has registered. @throws {Throttled} */
+  newClient(networks: Networks): Promise<void>;
   /** Counts a refused client of OAuth. When the limit is reached, no query is made. @throws {Throttled} */
   refusedClient(networks: Networks): Promise<void>;
 };
@@ -70,6 +74,7 @@ export const noThrottle = (
       return { account, result: await check(account, deadline), currentEpoch: account?.tokenEpoch };
     }),
   registration: (_client, register) => register(),
+  newClient: async () => {},
   refusedClient: async () => {},
 });
 
@@ -157,7 +162,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     check: () => Promise<Result | undefined>,
   ): Promise<CheckedPassword<Result>> {
     const { account: accountKey, failureKeys, knownNetworkKeys } = clientKeys;
-    const { account, blockedId, isRecentlyUsedNetwork, reserved } = started;
+    const { account, blockedId, isRecentlyUsedNetwork, reserved, server } = started;
     let result: Result | undefined;
     try {
       result = await check();
@@ -172,7 +177,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     }
     if (result === undefined || !account) {
       await store.release({ counters: reserved, failureKeys, outcome: "wrong" });
-      return { account, blockedId, result: undefined, currentEpoch: undefined };
+      return { account, blockedId, result: undefined, currentEpoch: undefined, server };
     }
     const { id: userId, tokenEpoch: epoch } = account;
     const currentEpoch = await store.succeed({ counters: reserved, failureKeys, userId, epoch });
@@ -181,13 +186,13 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       // A network that cannot be remembered does not fail the sign-in.
       await store.rememberNetwork({ userId, epoch, network: attempt.networks[0], key }).catch(() => {});
     }
-    return { account, result, currentEpoch };
+    return { account, result, currentEpoch, server };
   }
 
   const release = (reserved: string[]) => store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });
 
   /** Counts in all networks of a client, or in none of them. */
-  function reservationIn(limit: "registrations" | "clients", networks: Networks) {
+  function reservationIn(limit: "registrations" | "clients" | "client-registrations", networks: Networks) {
     const window = windowAt(clock());
     const counters = networks.map((network, width) => ({
       key: `${keys.network(network)}.${limit}.${window.number}`,
@@ -237,6 +242,10 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
         if (error instanceof Problem && error.slug === "overloaded") await release(reserved).catch(() => {});
         throw error;
       });
+    },
+
+    async newClient(networks) {
+      await reservationIn("client-registrations", networks).reserve();
     },
 
     async refusedClient(networks) {

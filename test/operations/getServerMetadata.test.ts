@@ -48,6 +48,7 @@ describeOperation("getServerMetadata", {
             ],
             token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256", "PS256"],
             device_authorization_endpoint: "https://auth.example/login/oauth/device-authorization",
+            end_session_endpoint: "https://auth.example/login/oauth/sign-out",
             userinfo_endpoint: "https://auth.example/login/oauth/userinfo",
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: ["ES256"],

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import { describeOperation } from "../support/describeOperation.ts";
+import { insertClient } from "../support/clientRows.ts";
+import { describeOperation, each } from "../support/describeOperation.ts";
 import { createPageBrowser, storeClient } from "../support/pageBrowser.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -7,6 +8,9 @@ const service = await startTestService();
 const { username } = await service.register();
 const browser = createPageBrowser(service);
 await browser.signIn(await browser.begin(await storeClient(service)), username);
+
+const uri = "https://app.example/signed-out";
+const clientWithUri = () => insertClient(service, { postLogoutRedirectUris: [uri] });
 
 describeOperation("getSignOutPage", {
   service,
@@ -26,5 +30,34 @@ describeOperation("getSignOutPage", {
         expect(answer.text).not.toContain("<form");
       },
     },
+    303: {
+      "to the client without a session, with its state": async () => {
+        const { id } = await clientWithUri();
+        const query = new URLSearchParams({ client_id: id, post_logout_redirect_uri: uri, state: "a state" });
+        const answer = await service.send("GET", `/oauth/sign-out?${query}`);
+        expect(answer.status).toBe(303);
+        expect(answer.header("location")).toBe(`${uri}?state=a%20state`);
+      },
+    },
+    400: each(
+      "and no redirect for %s",
+      [
+        ["a URI that is not registered", { post_logout_redirect_uri: `${uri}/` }],
+        ["a registered URI with more behind it", { post_logout_redirect_uri: `${uri}?x=1` }],
+        ["an unknown client", { client_id: `lkc_${"0".repeat(32)}`, post_logout_redirect_uri: uri }],
+        ["a URI without a client", { client_id: "", post_logout_redirect_uri: uri }],
+        ["a hint that is no ID token", { id_token_hint: "x.y.z", post_logout_redirect_uri: uri }],
+        ["an access token as the hint", { id_token_hint: await service.token(username) }],
+      ],
+      async (_label, parameters) => {
+        const { id } = await clientWithUri();
+        const answer = await service.send(
+          "GET",
+          `/oauth/sign-out?${new URLSearchParams({ client_id: id, ...parameters })}`,
+        );
+        expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+        expect(answer.header("location")).toBeUndefined();
+      },
+    ),
   },
 });

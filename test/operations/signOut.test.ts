@@ -27,6 +27,19 @@ describeOperation("signOut", {
   },
   cases: {
     303: {
+      "to the client, with its state": async () => {
+        const { browser, token } = await asked();
+        const uri = "https://app.example/signed-out?from=latchkey";
+        await service.sql("UPDATE clients SET post_logout_redirect_uris = ARRAY[$2] WHERE id = $1", [client, uri]);
+        const other = await startTestService({}, service.databaseUrl); // has not read the client yet
+        const answer = await other.send("POST", "/oauth/sign-out", {
+          form: { token, client_id: client, post_logout_redirect_uri: uri, state: "x&y" },
+          headers: { cookie: browser.cookieHeader() },
+        });
+        expect(answer.status).toBe(303);
+        expect(answer.header("location")).toBe(`${uri}&state=x%26y`);
+        await other.close();
+      },
       "to the page that says so, without the session and its cookie": async () => {
         const { browser, token } = await asked();
         const before = await sessions();
@@ -41,6 +54,13 @@ describeOperation("signOut", {
       },
     },
     400: {
+      "for a URI that is not registered, and ends nothing": async () => {
+        const { browser, token } = await asked();
+        const before = await sessions();
+        const form = { token, client_id: client, post_logout_redirect_uri: "https://evil.example" };
+        expect((await browser.submit("/oauth/sign-out", form)).status).toBe(400);
+        expect(await sessions()).toBe(before);
+      },
       "for the token of another browser": async () => {
         const [{ token }, { browser }] = [await asked(), await asked()];
         const before = await sessions();

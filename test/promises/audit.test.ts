@@ -12,7 +12,8 @@ import { createLogDestination } from "../../src/observability/logDestination.ts"
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
 import { createClient, type Received } from "../support/client.ts";
-import { ownAudience } from "../support/oauthCodes.ts";
+import { registerClient } from "../support/oauthClients.ts";
+import { issueCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
@@ -31,6 +32,29 @@ const expectEvents = (answer: Received, ...expected: object[]): void => {
     expect(time).toBeGreaterThan(0);
   }
 };
+
+test("what clients do is logged with the client", async () => {
+  const basic = await service.administrator("registrar");
+  const { client_id: clientId, ...machine } = await registerClient(service, basic, { scopes: ["users:read"] });
+  const credentials = { client_id: clientId, client_secret: machine.client_secret };
+  const ask = (form: Record<string, string>) => service.send("POST", "/oauth/token", { form });
+  const own = await ask({ grant_type: "client_credentials", ...credentials });
+  expectEvents(own, { event: "client-token-issued", clientId, scope: "users:read" });
+  const refused = await service.send("GET", "/api/roles", { bearer: own.json.access_token });
+  expectEvents(refused, { event: "scope-refused", clientId, scope: "roles:read" });
+
+  const { id: userId } = await service.register("code-owner");
+  const members = { grant_types: ["authorization_code"], redirect_uris: [redirectUri] };
+  const app = await registerClient(service, basic, { ...members, public: true });
+  const code = await issueCode(service, { clientId: app.client_id, userId });
+  const redeem = () => ask({ ...code, client_id: app.client_id });
+  expectEvents(await redeem(), { event: "session-created", userId, clientId: app.client_id });
+  expectEvents(
+    await redeem(),
+    { event: "authorization-code-refused", userId, clientId: app.client_id, reason: "redeemed" },
+    { event: "authorization-code-reused", userId, clientId: app.client_id },
+  );
+});
 
 test("each event is logged with its request, user and reason", async () => {
   const registered = await service.send("POST", "/api/users", { json: { username: "auditor", password } });

@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
 import type { Received } from "../support/client.ts";
+import { registerClient } from "../support/oauthClients.ts";
+import { issueCode, redirectUri } from "../support/oauthCodes.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService({ REFRESH_GRACE_SECONDS: "0", SESSIONS_PER_USER: "1" });
@@ -30,6 +32,18 @@ async function expectStored(
     seen.add(row["event"] as AuditEvent);
   }
 }
+
+test("the session of a code that is used again ends with its event", async () => {
+  const owner = await service.register("code-owner");
+  const basic = await service.administrator("registrar");
+  const members = { public: true, grant_types: ["authorization_code"], redirect_uris: [redirectUri] };
+  const { client_id } = await registerClient(service, basic, members);
+  const code = await issueCode(service, { clientId: client_id, userId: owner.id });
+  const redeem = () => service.send("POST", "/oauth/token", { form: { ...code, client_id } });
+  const subject = { id: owner.id, name: owner.username };
+  await expectStored(await redeem(), subject, null, { client_id });
+  await expectStored(await redeem(), subject, null);
+});
 
 test("the event of a change is stored with the change", async () => {
   const registered = await service.send("POST", "/api/users", { json: { username: "miguel", password } });

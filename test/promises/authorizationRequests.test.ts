@@ -25,6 +25,7 @@ const client: Client = {
   clientUri: null,
   policyUri: null,
   tosUri: null,
+  documentExpiresAt: null,
   secretDigests: [],
   version: 1,
   createdAt: new Date(),

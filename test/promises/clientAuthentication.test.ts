@@ -7,10 +7,12 @@ import { clientAdministrationStore } from "../../src/clients/administration/stor
 import { createAssertions } from "../../src/clients/assertions.ts";
 import { type ClientParameters, createClientAuthentication } from "../../src/clients/authentication.ts";
 import { createClients } from "../../src/clients/clients.ts";
+import { createClientKeySets } from "../../src/clients/keySets.ts";
 import { newClientSecret } from "../../src/clients/secrets.ts";
 import { clientStore } from "../../src/clients/store.ts";
 import type { ClientDefinition } from "../../src/clients/storeTypes.ts";
 import { openDatabase } from "../../src/database/database.ts";
+import { createFetchJson } from "../../src/http/fetchJson.ts";
 import type { LastUse } from "../../src/lib/lastUses.ts";
 import { usedProofStore } from "../../src/oauth/store.ts";
 import { createUsedProofs } from "../../src/oauth/usedProofs.ts";
@@ -41,7 +43,15 @@ const administration = createClientAdministration({
   ...parts,
 });
 const throttle = createThrottle({
-  limits: { "account-address": 9, account: 9, address: 9, registrations: 9, consecutive: 9, clients: 3 },
+  limits: {
+    "account-address": 9,
+    account: 9,
+    address: 9,
+    registrations: 9,
+    consecutive: 9,
+    clients: 3,
+    "client-registrations": 9,
+  },
   store: attemptStore(database),
   keys: throttleKeys([secretKey]),
   schedule: (_turn, task) => task(Number.POSITIVE_INFINITY),
@@ -49,13 +59,14 @@ const throttle = createThrottle({
 });
 const uses: LastUse[] = [];
 const usedProofs = createUsedProofs(usedProofStore(database));
+const keySets = createClientKeySets(createFetchJson());
 const newInstance = () =>
   createClientAuthentication({
     clients: createClients({
       store: clientStore(database),
       revocations: { onEntry: () => {}, requireCurrent: () => {} },
     }),
-    verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], usedProofs, clock }),
+    verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], keySets, usedProofs, clock }),
     throttle,
     lastUses: { record: (digest, network, at) => void uses.push({ digest, network, at }) },
     clock,

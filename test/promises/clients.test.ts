@@ -1,7 +1,7 @@
 /** Who may change a client of OAuth, and what concurrent changes leave behind. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { registerClient } from "../support/oauthClients.ts";
-import { password, startTestService } from "../support/service.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const other = await startTestService({}, service.databaseUrl);
@@ -17,11 +17,16 @@ const minimumEpochOf = async (id: string) =>
 test("of 50 secrets that are added at once on two instances, one is accepted, so that the client has two", async () => {
   const { client_id } = await registerClient(service, admin);
   const bearer = await service.token(admin[0]);
-  const answers = await Promise.all(
+  // The first of them wait for each other after they have counted the secrets.
+  const lock = await holdLocks(service, "SELECT FROM clients WHERE id = $1 FOR UPDATE", [client_id]);
+  const sent = Promise.all(
     Array.from({ length: 50 }, (_, number) =>
       (number % 2 ? service : other).send("POST", `/api/clients/${client_id}/secrets`, { bearer }),
     ),
   );
+  await lock.untilWaiting(3);
+  await lock.commit();
+  const answers = await sent;
   const added = answers.filter(({ status }) => status === 201);
   expect(added).toHaveLength(1);
   expect(answers.filter(({ status }) => status === 409)).toHaveLength(49);
@@ -91,6 +96,27 @@ test("nobody changes a client with a scope that they do not have, nor gets its s
     json: { name: "Mine", grant_types: ["client_credentials"], scopes: ["roles:read"] },
   });
   expect(own.status).toBe(201);
+});
+
+test("a deleted secret gets no token on any instance within a second, and the last use of each is recorded", async () => {
+  const { client_id, client_secret } = await registerClient(service, admin);
+  const added = (await asAdmin("POST", `/api/clients/${client_id}/secrets`)).json;
+  const third = await startTestService({}, service.databaseUrl);
+  const tokenOf = (secret: string, instance = third) =>
+    instance.send("POST", "/oauth/token", {
+      form: { grant_type: "client_credentials", client_id, client_secret: secret },
+    });
+  await vi.waitFor(async () => expect((await tokenOf(added.client_secret)).status).toBe(200), 5_000);
+  expect((await tokenOf(client_secret)).status).toBe(200);
+  const [, first] = await secretsOf(client_id);
+  await asAdmin("DELETE", `/api/clients/${client_id}/secrets/${first.id}`);
+  expect(await tokenOf(client_secret, service)).toMatchObject({ status: 401, json: { error: "invalid_client" } });
+  await vi.waitFor(async () => expect((await tokenOf(client_secret)).status).toBe(401), 5_000);
+  expect((await tokenOf(added.client_secret)).status).toBe(200);
+  await third.close();
+  const [{ last_used_at, last_used_network }] = await secretsOf(client_id);
+  expect(Date.now() - Date.parse(last_used_at)).toBeLessThan(120_000);
+  expect(last_used_network).toBe("127.0.0.1");
 });
 
 test("every change is in the audit log, and no secret is", async () => {

@@ -26,7 +26,15 @@ afterTest(() => database.close());
 
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
 const keys = throttleKeys([secretKey]);
-const limits = { "account-address": 5, account: 50, address: 1_000, registrations: 1_000, consecutive: 50, clients: 9 };
+const limits = {
+  "account-address": 5,
+  account: 50,
+  address: 1_000,
+  registrations: 1_000,
+  consecutive: 50,
+  clients: 9,
+  "client-registrations": 9,
+};
 const store = userStore(database);
 const clock = () => new Date(1_800_000_000_000);
 let audited: [AuditEvent, AuditDetails][] = [];
@@ -45,6 +53,7 @@ const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
       },
     },
     enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+    confirmServer: async () => {},
     throttle: createThrottle({
       limits,
       store: attemptStore(database),

@@ -28,12 +28,21 @@ const database = openDatabase(await createDatabase(), 2, {
 afterTest(() => database.close());
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
-const limits = { "account-address": 5, account: 10, address: 1_000, registrations: 10, consecutive: 30, clients: 9 };
+const limits = {
+  "account-address": 5,
+  account: 10,
+  address: 1_000,
+  registrations: 10,
+  consecutive: 30,
+  clients: 9,
+  "client-registrations": 9,
+};
 let now = new Date(1_800_000_000_000);
 const users = createUsers({
   store: userStore(database),
   hasher,
   enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+  confirmServer: async () => {},
   throttle: createThrottle({
     limits,
     store: attemptStore(database),

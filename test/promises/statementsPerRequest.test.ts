@@ -37,12 +37,21 @@ async function statementsOf(request: () => Promise<unknown>): Promise<string[]> 
 const parts = { enforce: () => {}, audit: () => {} };
 const keys = throttleKeys([secretKey]);
 const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
-const limits = { "account-address": 3, account: 50, address: 1_000, registrations: 10, consecutive: 30, clients: 9 };
+const limits = {
+  "account-address": 3,
+  account: 50,
+  address: 1_000,
+  registrations: 10,
+  consecutive: 30,
+  clients: 9,
+  "client-registrations": 9,
+};
 const attempts = { store: attemptStore(database), keys, schedule: hasher.schedule };
 const users = createUsers({
   store: userStore(database),
   hasher,
   enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+  confirmServer: async () => {},
   throttle: createThrottle({ ...attempts, limits, clock: () => new Date(1_800_000_000_000) }),
   networkKey: (username, network) => keys.knownNetworks(username, network)[0],
   clock: () => new Date(1_800_000_000_000),

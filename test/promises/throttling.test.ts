@@ -495,7 +495,16 @@ describe("an attempt rejected as overloaded", () => {
   afterAll(() => database.close());
   const throttleOf = (limits: Partial<Limits>) =>
     createThrottle({
-      limits: { "account-address": 9, account: 9, address: 9, registrations: 9, consecutive: 9, clients: 9, ...limits },
+      limits: {
+        "account-address": 9,
+        account: 9,
+        address: 9,
+        registrations: 9,
+        consecutive: 9,
+        clients: 9,
+        "client-registrations": 9,
+        ...limits,
+      },
       store: attemptStore(database),
       keys: throttleKeys([secretKey]),
       schedule: (_turn, task) => task(Infinity),

@@ -1,7 +1,7 @@
 /** What the users of the verifier package write tests with, and what the package says about wrong options. */
 import { describe, expect, test, vi } from "vitest";
 import { createVerifier, requireScopes, type VerifierOptions } from "../../packages/verify/src/index.ts";
-import { createTestIssuer, issueTestToken, testVerifier } from "../../packages/verify/src/testing.ts";
+import { createTestIssuer, issueTestToken, type TestToken, testVerifier } from "../../packages/verify/src/testing.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { outcome, slugOf } from "../support/verifiers.ts";
 
@@ -41,6 +41,24 @@ describe("a test issuer", () => {
     expect(await ask(token)).toMatchObject({ kind: "user" });
     await issuer.revoke(token);
     expect(await ask(token)).toBe("token-revoked");
+  });
+
+  test("issues tokens of clients that act for themselves", async () => {
+    const token = issuer.issueTestToken({ clientId: "lkc_1", scopes: ["orders:read"] });
+    const principal = await ask(token, ["orders:read"]);
+    expect(principal).toMatchObject({ kind: "client", clientId: "lkc_1", roles: [], tokenId: expect.any(String) });
+    expect(principal).not.toHaveProperty("userId");
+    await issuer.revoke(token);
+    expect(await ask(token)).toBe("token-revoked");
+  });
+
+  test.each<[string, TestToken]>([
+    ["a client", { clientId: "lkc_1", claims: { epochs: {} } }],
+    ["a user, through a registered client", { claims: { client_id: "lkc_1" } }],
+  ])("refuses a token of %s that no change of the client could revoke", async (_case, token) => {
+    expect(await ask(issuer.issueTestToken(token))).toBe("invalid-token");
+    const claims = { ...token.claims, epochs: { "client:lkc_1": 1 } };
+    expect(await ask(issuer.issueTestToken({ ...token, claims }))).toMatchObject({ clientId: "lkc_1" });
   });
 
   test("issues API keys, and revokes them", async () => {

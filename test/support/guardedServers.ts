@@ -47,7 +47,7 @@ export type Reached = { route: string; user?: string; value?: string };
 
 const reached = (route: string, principal: Principal | undefined, parameters: object): Reached => ({
   route,
-  ...(principal && { user: principal.username }),
+  ...(principal && { user: principal.username ?? principal.clientId }),
   value: Object.values(parameters).join(),
 });
 

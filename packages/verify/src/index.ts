@@ -3,6 +3,6 @@ export { ContractError } from "./contract/contract.ts";
 export { type ContractGuardOptions, contractGuard } from "./contractGuard.ts";
 export { type Guard, type GuardedRequest, requireScopes } from "./guard.ts";
 export type { Counters, Verifier, VerifierOptions, VerifyOptions } from "./options.ts";
-export type { Principal } from "./principal.ts";
+export type { ClientPrincipal, Principal, UserPrincipal } from "./principal.ts";
 export { type CreateRefusal, type ProblemDetails, Refusal, type RefusalMembers, type RefusalSlug } from "./refusal.ts";
 export { createVerifier } from "./verifier.ts";

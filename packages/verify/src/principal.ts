@@ -1,5 +1,7 @@
 /** The caller of a request, as its credential shows. Frozen, because all requests with the credential share it. */
-export type Principal = {
+export type Principal = UserPrincipal | ClientPrincipal;
+
+export type UserPrincipal = {
   kind: "user";
   /** Store your own data by this id: a username can be registered again after its user was deleted. */
   userId: string;
@@ -21,4 +23,19 @@ export type Principal = {
   apiKeyId?: string;
   /** When the credential expires. Absent for an API key without an expiry. */
   expiresAt?: Date;
+};
+
+/** A client that acts for itself: a token that it got with its own credentials (RFC 6749, section 4.4). */
+export type ClientPrincipal = {
+  kind: "client";
+  clientId: string;
+  scopes: ReadonlySet<string>;
+  /** Empty: only users have roles. */
+  roles: readonly string[];
+  tokenId: string;
+  expiresAt: Date;
+  userId?: undefined;
+  username?: undefined;
+  sessionId?: undefined;
+  apiKeyId?: undefined;
 };

@@ -25,6 +25,8 @@ export type TestCredential = {
 };
 
 export type TestToken = TestCredential & {
+  /** The id of a client that acts for itself. Then the token has no user. */
+  clientId?: string;
   sessionId?: string;
   /** Replaces claims, or adds some. A claim that is `undefined` is left out. */
   claims?: Readonly<Record<string, unknown>>;
@@ -45,7 +47,7 @@ export type TestIssuer = {
 };
 
 const userId = "00000000-0000-4000-8000-000000000001";
-const clientId = "latchkey";
+const directClient = "latchkey";
 
 /** Makes an issuer with a key of its own. */
 export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
@@ -58,20 +60,24 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
 
   const issueTestToken = (token: TestToken = {}): string => {
     const issuedAt = Math.floor(Date.now() / 1000);
+    const user = {
+      sub: token.userId ?? userId,
+      client_id: directClient,
+      username: token.username ?? "miguel",
+      sid: token.sessionId,
+      roles: token.roles ?? [],
+      epochs: {},
+    };
+    const client = { sub: token.clientId, client_id: token.clientId, epochs: { [`client:${token.clientId}`]: 1 } };
     const claims = {
       iss: issuer,
       aud: audience,
-      sub: token.userId ?? userId,
-      client_id: clientId,
-      username: token.username ?? "miguel",
+      ...(token.clientId === undefined ? user : client),
       iat: Math.min(issuedAt, issuedAt + (token.lifetimeSeconds ?? 0)),
       exp: issuedAt + (token.lifetimeSeconds ?? 600),
       jti: randomUUID(),
-      sid: token.sessionId,
       epoch: 0,
       scope: (token.scopes ?? []).join(" "),
-      roles: token.roles ?? [],
-      epochs: {},
       ...token.claims,
     };
     const input = `${encode({ alg: "ES256", typ: "at+jwt", kid })}.${encode(claims)}`;
@@ -89,7 +95,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       iss: issuer,
       aud: audience,
       sub: key.userId ?? userId,
-      client_id: clientId,
+      client_id: directClient,
       username: key.username ?? "miguel",
       scope: (key.scopes ?? []).join(" "),
       roles: key.roles ?? [],

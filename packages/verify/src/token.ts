@@ -1,6 +1,6 @@
 /** Access tokens (RFC 9068): parsing, the checks that depend on nothing but the token, and the principal. */
 import { isEpoch, isObject, isText, maxEpoch, parseJson } from "./json.ts";
-import type { Principal } from "./principal.ts";
+import type { ClientPrincipal, Principal, UserPrincipal } from "./principal.ts";
 import { decodeBriefly, isBase64url, isKeyId, maxTokenLength } from "./signature.ts";
 
 /** A token whose signature is not verified yet. */
@@ -81,28 +81,24 @@ type Expected = Header & Pick<ParsedToken, "signedInput" | "signature"> & { issu
 
 function parseClaims(claims: Readonly<Record<string, unknown>>, expected: Expected): ParsedToken | undefined {
   const { issuer, audience, kid, alg, signedInput, signature } = expected;
-  const { iss, aud, sub, client_id: clientId, username, iat, nbf = 0, exp, jti, sid, epoch } = claims;
+  const { iss, aud, client_id: clientId, iat, nbf = 0, exp, jti, epoch } = claims;
   const isExpected = iss === issuer && aud === audience;
-  if (!isExpected || !isName(sub) || !isName(clientId) || !isName(username) || !isName(jti)) return undefined;
+  if (!isExpected || !isName(clientId) || !isName(jti)) return undefined;
   if (!isTime(iat) || !isTime(nbf) || !isTime(exp) || !isTokenEpoch(epoch)) return undefined;
-  if (sid !== undefined && !isName(sid)) return undefined;
+  const subjects = [jti, kid, everybody];
+  const versions = [epoch, epoch, epoch];
+  const common = { clientId, tokenId: jti, expiresAt: new Date(exp * 1000) };
   // A token for Latchkey itself has no limits, and nothing that the limits depend on.
   const isOwn = audience === issuer;
-  const scopes = parseScopes(claims["scope"] ?? (isOwn ? "" : undefined));
-  const roles = parseRoles(claims["roles"] ?? (isOwn ? [] : undefined));
-  const subjects = [jti, sub, kid, everybody];
-  const versions = [epoch, epoch, epoch, epoch];
-  if (sid !== undefined) {
-    subjects.push(sid);
-    versions.push(epoch);
-  }
-  if (!scopes || !roles || !addEpochs(claims["epochs"] ?? (isOwn ? {} : undefined), subjects, versions))
-    return undefined;
-  const expiresAt = new Date(exp * 1000);
-  const principal: Principal =
-    sid === undefined
-      ? { kind: "user", userId: sub, username, clientId, scopes, roles, tokenId: jti, expiresAt }
-      : { kind: "user", userId: sub, username, clientId, scopes, roles, sessionId: sid, tokenId: jti, expiresAt };
+  const principal =
+    claims["sub"] === clientId
+      ? parseClient(claims, common)
+      : parseUser(claims, common, { isOwn, epoch, subjects, versions });
+  const isDirect = clientId === directClient && principal?.kind === "user";
+  const epochs = claims["epochs"] ?? (isOwn && isDirect ? {} : undefined);
+  if (!principal || !addEpochs(epochs, subjects, versions)) return undefined;
+  // A change of a registered client must be able to revoke the token.
+  if (!isDirect && !subjects.includes(`client:${clientId}`)) return undefined;
   return {
     kid,
     alg,
@@ -116,6 +112,40 @@ function parseClaims(claims: Readonly<Record<string, unknown>>, expected: Expect
     versions,
   };
 }
+
+/** The client of tokens that users get without a registered one. */
+const directClient = "latchkey";
+
+type CommonClaims = { clientId: string; tokenId: string; expiresAt: Date };
+type UserToken = { isOwn: boolean; epoch: number; subjects: string[]; versions: number[] };
+
+/** Adds what can revoke the token of a user. */
+function parseUser(
+  claims: Readonly<Record<string, unknown>>,
+  common: CommonClaims,
+  { isOwn, epoch, subjects, versions }: UserToken,
+): UserPrincipal | undefined {
+  const { sub, username, sid } = claims;
+  if (!isName(sub) || !isName(username) || (sid !== undefined && !isName(sid))) return undefined;
+  const scopes = parseScopes(claims["scope"] ?? (isOwn ? "" : undefined));
+  const roles = parseRoles(claims["roles"] ?? (isOwn ? [] : undefined));
+  if (!scopes || !roles) return undefined;
+  subjects.push(sub);
+  versions.push(epoch);
+  if (sid !== undefined) {
+    subjects.push(sid);
+    versions.push(epoch);
+  }
+  const user = { kind: "user" as const, userId: sub, username, scopes, roles, ...common };
+  return sid === undefined ? user : { ...user, sessionId: sid };
+}
+
+function parseClient(claims: Readonly<Record<string, unknown>>, common: CommonClaims): ClientPrincipal | undefined {
+  const scopes = parseScopes(claims["scope"]);
+  return scopes && { kind: "client", scopes, roles: noRoles, ...common };
+}
+
+const noRoles: readonly string[] = Object.freeze([]);
 
 const isName = (value: unknown): value is string => isText(value, maxTextLength);
 

@@ -19,9 +19,9 @@ import type { ClientSecretId } from "../../identifiers.ts";
 import { digestBytes } from "../../lib/secretText.ts";
 import { clockMarginSeconds } from "../../revocations/revocations.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
-import { changeableColumns, clientColumns, selectedClient } from "../columns.ts";
 import { maxSecrets } from "../secrets.ts";
-import type { ClientAuthenticationMethod, ClientDefinition, RegisteredClient, Registration } from "../storeTypes.ts";
+import { changeableColumns, clientColumns, selectedClient, valuesOf } from "../store.ts";
+import type { ClientAuthenticationMethod, RegisteredClient, Registration } from "../storeTypes.ts";
 import type { ClientAdministrationStore } from "./storeTypes.ts";
 
 type StoredSecret = {
@@ -186,7 +186,7 @@ export function clientAdministrationStore(database: Database): ClientAdministrat
       };
       const { version, createdAt } = await database.write((knex) => insertClient.one(knex, values));
       const secrets = secret ? [unused(secret, createdAt)] : [];
-      return { ...client, version, createdAt, updatedAt: createdAt, secrets };
+      return { ...client, documentExpiresAt: null, version, createdAt, updatedAt: createdAt, secrets };
     },
 
     replace: ({ id, version }, next, revokesTokens) =>
@@ -217,22 +217,6 @@ export function clientAdministrationStore(database: Database): ClientAdministrat
       (await database.read((knex) => findAudiences.rows(knex, { audiences }))).map(({ audience }) => audience),
   };
 }
-
-const valuesOf = ({ jwks, ...client }: ClientDefinition) => ({
-  name: client.name,
-  grantTypes: client.grantTypes,
-  redirectUris: client.redirectUris,
-  postLogoutRedirectUris: client.postLogoutRedirectUris,
-  scopes: client.scopes,
-  audiences: client.audiences,
-  isFirstParty: client.isFirstParty,
-  jwks: jwks && JSON.stringify(jwks),
-  jwksUri: client.jwksUri,
-  logoUri: client.logoUri,
-  clientUri: client.clientUri,
-  policyUri: client.policyUri,
-  tosUri: client.tosUri,
-});
 
 const unused = ({ id, lastFour }: { id: ClientSecretId; lastFour: string }, createdAt: Date) => ({
   id,

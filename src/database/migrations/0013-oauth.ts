@@ -25,6 +25,8 @@ export async function up(knex: Knex): Promise<void> {
       client_uri text,
       policy_uri text,
       tos_uri text,
+      -- When the document of a client whose id is its URL has to be fetched again.
+      document_expires_at timestamptz,
       -- As in roles. Tokens of the client itself contain it.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),

@@ -10,6 +10,9 @@ export type PresentedCode = {
   redirectUri: string | null;
 };
 
+/** A code that was redeemed before, and the session that it started. */
+export type RedeemedCode = { userId: UserId; sessionId: SessionId };
+
 /** Each method may throw the problem `database-unavailable`. */
 export type CodeStore = {
   /**
@@ -22,5 +25,5 @@ export type CodeStore = {
     session: ClientSessionValues,
   ): Promise<(StartedClientSession & { nonce: string | null }) | undefined>;
   /** @returns the session of a code that was redeemed before, if everything else that is presented is right */
-  findRedeemed(code: PresentedCode): Promise<{ userId: UserId; sessionId: SessionId } | undefined>;
+  findRedeemed(code: PresentedCode): Promise<RedeemedCode | undefined>;
 };

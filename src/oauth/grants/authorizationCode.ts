@@ -1,11 +1,11 @@
 /** A client redeems an authorization code (RFC 6749, section 4.1.3; OAuth 2.1, section 4.1.3; PKCE: RFC 7636, section 4.6). */
 import { createHash } from "node:crypto";
 import type { Audit } from "../../audit/audit.ts";
-import type { SessionId, UserId } from "../../identifiers.ts";
+import type { ClientId, SessionId, UserId } from "../../identifiers.ts";
 import type { Revocation } from "../../revocations/revocations.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../authorization/codes.ts";
-import type { CodeStore } from "../codes/storeTypes.ts";
+import type { CodeStore, RedeemedCode } from "../codes/storeTypes.ts";
 import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
@@ -20,9 +20,22 @@ type Parts = {
   audit: Audit;
 };
 
-export const authorizationCode =
-  ({ store, sessions, issueUserTokens, endReplayedSession, enforce, audit }: Parts): GrantHandler =>
-  async (client, parameters) => {
+export function authorizationCode({
+  store,
+  sessions,
+  issueUserTokens,
+  endReplayedSession,
+  enforce,
+  audit,
+}: Parts): GrantHandler {
+  async function endReplayed({ userId, sessionId }: RedeemedCode, clientId: ClientId): Promise<void> {
+    const ended = await endReplayedSession(userId, sessionId);
+    if (!ended) return;
+    enforce(ended);
+    audit("authorization-code-reused", { userId, sessionId, clientId });
+  }
+
+  return async (client, parameters) => {
     const presented = {
       digest: digestOfCode(requireParameter(parameters, "code")),
       clientId: client.id,
@@ -38,13 +51,13 @@ export const authorizationCode =
       const replayed = await store.findRedeemed(presented);
       const reason = replayed ? "redeemed" : "invalid";
       audit("authorization-code-refused", { userId: replayed?.userId, clientId: client.id, reason });
-      const ended = replayed && (await endReplayedSession(replayed.userId, replayed.sessionId));
-      if (ended) enforce(ended);
+      if (replayed) await endReplayed(replayed, client.id);
       throw invalidGrant();
     }
     const { nonce, ...session } = redeemed;
     sessions.report(prepared, session);
     return issueUserTokens({ client, prepared, session, nonce: nonce ?? undefined });
   };
+}
 
 const challengeOf = (verifier: string): string => createHash("sha256").update(verifier, "ascii").digest("base64url");

@@ -4,17 +4,19 @@ import { Problem } from "../../problems/problems.ts";
 import { requestContext } from "../../requestContext.ts";
 import { tokenClientOf } from "../../sessions/clients/clientSessions.ts";
 import type { Sessions } from "../../sessions/sessions.ts";
+import type { IssueIdToken } from "../idTokens.ts";
 import { narrowedAccess, withinClient } from "../requestedAccess.ts";
 import { type GrantHandler, invalidGrant, requireParameter, scopesOfResponse } from "./grant.ts";
 
 type Parts = {
   sessions: Pick<Sessions, "refreshFor">;
   grants: Pick<Grants, "grant">;
+  issueIdToken: IssueIdToken;
   issuer: string;
 };
 
 export const refreshToken =
-  ({ sessions, grants, issuer }: Parts): GrantHandler =>
+  ({ sessions, grants, issueIdToken, issuer }: Parts): GrantHandler =>
   async (client, parameters) => {
     const text = requireParameter(parameters, "refresh_token");
     let granted: readonly string[] = [];
@@ -33,5 +35,17 @@ export const refreshToken =
       expiresInSeconds: tokens.expiresInSeconds,
       scopes: scopesOfResponse(granted, tokens.scopes ?? []),
       refreshToken: tokens.refreshToken,
+      // Without a nonce: it belongs to the authorization request (OpenID Connect Core, section 12.2).
+      idToken: issueIdToken({
+        clientId: client.id,
+        userId: tokens.userId,
+        username: tokens.username,
+        scopes: granted,
+        authenticatedAt: tokens.authenticatedAt,
+        nonce: undefined,
+        sessionId: tokens.id,
+        accessToken: tokens.accessToken,
+        seconds: tokens.expiresInSeconds,
+      }),
     };
   };

@@ -48,8 +48,8 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
       scopes: null,
     });
     await end(previous);
-    const { userId, username, epoch, startedAt } = grant;
-    return { cookie: `${id}.${secret}`, session: { id, userId, username, epoch, authenticatedAt: startedAt } };
+    const { userId, username, epoch, authenticatedAt } = grant;
+    return { cookie: `${id}.${secret}`, session: { id, userId, username, epoch, authenticatedAt } };
   }
 
   /**

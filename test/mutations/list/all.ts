@@ -5,6 +5,7 @@ import { administration } from "./administration.ts";
 import { apiKeys } from "./apiKeys.ts";
 import { authorization } from "./authorization.ts";
 import { client } from "./client.ts";
+import { clients } from "./clients.ts";
 import { contract } from "./contract.ts";
 import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
@@ -14,6 +15,7 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { openid } from "./openid.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -28,6 +30,7 @@ import { verify } from "./verify.ts";
 
 export const mutations: readonly Mutation[] = [
   ...contract,
+  ...clients,
   ...access,
   ...rights,
   ...forwardAuth,
@@ -48,6 +51,7 @@ export const mutations: readonly Mutation[] = [
   ...program,
   ...oauth,
   ...authorization,
+  ...openid,
   ...probe,
   ...client,
   ...verify,

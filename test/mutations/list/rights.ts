@@ -5,8 +5,8 @@ export const rights: readonly Mutation[] = [
   {
     name: "a token that is limited to scopes allows all that its user may do",
     file: "src/tokens/claims.ts",
-    find: "...userOf(kid, common), scopes: scope }",
-    replace: "...userOf(kid, common), scopes: undefined }",
+    find: "...userOf(kid, user), scopes: scope, epochs }",
+    replace: "...userOf(kid, user), scopes: undefined, epochs }",
     test: "test/promises/tokensForApis.test.ts",
     only: "allows no more than these",
   },

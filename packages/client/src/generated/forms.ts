@@ -9,5 +9,6 @@ export const formOperations: readonly string[] = [
   "POST /oauth/sign-in",
   "POST /oauth/sign-up",
   "POST /oauth/consent",
+  "POST /oauth/device",
   "POST /oauth/sign-out",
 ];

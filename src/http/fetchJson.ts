@@ -1,0 +1,115 @@
+/**
+ * Fetches JSON from a URL that a stranger has chosen. Such a request must not reach a service of the own network (server-side request
+ * forgery): it goes to public addresses only, and to the very address that was checked, so that a name cannot resolve to another
+ * one in between.
+ */
+import { lookup as lookupName } from "node:dns/promises";
+import { request as sendRequest } from "node:https";
+import { isIP, type LookupFunction } from "node:net";
+import { isPublicAddress } from "./publicAddress.ts";
+
+export type FetchedJson = {
+  body: unknown;
+  /** How long the response may be kept (RFC 9111): `undefined` if it does not say. */
+  maxAgeSeconds: number | undefined;
+};
+
+/** Why a document could not be used. The message is for the operator. */
+export class FetchError extends Error {}
+
+/** @throws {FetchError} */
+export type FetchJson = (url: string, limits: { maxBytes: number; timeoutMs: number }) => Promise<FetchedJson>;
+
+type Parts = {
+  resolve?: (host: string) => Promise<readonly string[]>;
+  isAllowed?: (address: string) => boolean;
+  /** A certificate that is trusted. By default those of Node. For tests. */
+  ca?: string;
+};
+
+const resolveName = async (host: string): Promise<string[]> =>
+  (await lookupName(host, { all: true })).map(({ address }) => address);
+
+/** @param parts replaces what tests cannot have: public addresses */
+export function createFetchJson({ resolve = resolveName, isAllowed = isPublicAddress, ca }: Parts = {}): FetchJson {
+  /** @returns an address of the host. If one of several is not public, none is used: the name is not that of an Internet host. */
+  async function addressOf(host: string): Promise<string> {
+    const literal = host.replace(/^\[(.*)\]$/, "$1");
+    const addresses = isIP(literal) ? [literal] : await resolve(host);
+    const [address] = addresses;
+    if (address === undefined || !addresses.every(isAllowed)) throw new FetchError("the host has no public address");
+    return address;
+  }
+
+  return async (text, { maxBytes, timeoutMs }) => {
+    const url = new URL(text);
+    if (url.protocol !== "https:") throw new FetchError("it is not an https URL");
+    const signal = AbortSignal.timeout(timeoutMs);
+    try {
+      const address = await before(signal, addressOf(url.hostname));
+      return await get(url, { address, maxBytes, signal, ca });
+    } catch (cause) {
+      if (cause instanceof FetchError) throw cause;
+      throw new FetchError(signal.aborted ? "it took too long" : "it could not be fetched", { cause });
+    }
+  };
+}
+
+/** A name server that does not respond must not hold the request. */
+function before<T>(signal: AbortSignal, wait: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    wait.then(resolve, reject);
+  });
+}
+
+type Get = { address: string; maxBytes: number; signal: AbortSignal; ca: string | undefined };
+
+function get(url: URL, { address, maxBytes, signal, ca }: Get): Promise<FetchedJson> {
+  const family = isIP(address);
+  const lookup: LookupFunction = (_host, options, callback) =>
+    options.all ? callback(null, [{ address, family }]) : callback(null, address, family);
+  const headers = { accept: "application/json", "accept-encoding": "identity", "user-agent": "latchkey" };
+  return new Promise((resolve, reject) => {
+    const sent = sendRequest(
+      url,
+      { agent: false, headers, lookup, signal, ...(ca !== undefined && { ca }) },
+      (response) => {
+        const { statusCode, headers } = response;
+        const type = headers["content-type"] ?? "";
+        const refuse = (why: string) => {
+          sent.destroy();
+          reject(new FetchError(why));
+        };
+        // Redirects are not followed: each could lead to another host.
+        if (statusCode !== 200) return refuse(`its status is ${statusCode}`);
+        if (!/^application\/([\w.-]+\+)?json *(;|$)/i.test(type)) return refuse("it is not application/json");
+        if (headers["content-encoding"]) return refuse("it is compressed");
+        const chunks: Buffer[] = [];
+        let length = 0;
+        response.on("data", (chunk: Buffer) => {
+          chunks.push(chunk);
+          length += chunk.length;
+          if (length > maxBytes) refuse(`it is larger than ${maxBytes} bytes`);
+        });
+        response.on("error", reject);
+        response.on("end", () => {
+          try {
+            const body: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
+            resolve({ body, maxAgeSeconds: maxAgeOf(headers["cache-control"]) });
+          } catch {
+            reject(new FetchError("it is not JSON"));
+          }
+        });
+      },
+    );
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+function maxAgeOf(cacheControl = ""): number | undefined {
+  if (/(^|,)\s*(no-store|no-cache)\s*(,|$)/i.test(cacheControl)) return 0;
+  const [, seconds] = /(?:^|,)\s*max-age="?(\d{1,9})"?\s*(?:,|$)/i.exec(cacheControl) ?? [];
+  return seconds === undefined ? undefined : Number(seconds);
+}
