@@ -16,6 +16,7 @@ import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
 import { openid } from "./openid.ts";
+import { pages } from "./pages.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -34,6 +35,7 @@ export const mutations: readonly Mutation[] = [
   ...access,
   ...rights,
   ...forwardAuth,
+  ...pages,
   ...administration,
   ...requests,
   ...documentation,
