@@ -74,7 +74,8 @@ test("every operation is answered as declared, in repeated runs, within the defa
   timeout: 60_000,
 }, async () => {
   const limits = describeSettings().filter(({ name }) => name.startsWith("THROTTLE_"));
-  const service = await startTestService(Object.fromEntries(limits.map(({ name, fallback }) => [name, fallback])));
+  const defaults = Object.fromEntries(limits.map(({ name, fallback }) => [name, fallback]));
+  const service = await startTestService({ ...defaults, CLIENT_REGISTRATION: "on" });
   const administrator = await service.administrator();
   const collection = await readFile(file, "utf8");
   const { answered, passed, failed } = await run(collection, service.url, { iterationCount: 2, administrator });
@@ -94,7 +95,7 @@ test("every operation is answered as declared, in repeated runs, within the defa
 test("without an administrator, the requests that need one are skipped, and the others succeed", {
   timeout: 60_000,
 }, async () => {
-  const service = await startTestService();
+  const service = await startTestService({ CLIENT_REGISTRATION: "on" });
   const { answered, failed } = await run(await readFile(file, "utf8"), service.url);
   expect(failed).toEqual([]);
   const needsAdministrator = readApi("openapi.yaml").operations.filter(needsRights);
@@ -104,7 +105,7 @@ test("without an administrator, the requests that need one are skipped, and the 
 });
 
 test("an undeclared response fails its own test only", { timeout: 60_000 }, async () => {
-  const service = await startTestService();
+  const service = await startTestService({ CLIENT_REGISTRATION: "on" });
   const contract = changed([
     ["'200':\n          description: The public keys.", "'202':\n          description: The public keys."],
     [
