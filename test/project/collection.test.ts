@@ -25,8 +25,17 @@ type Request = { auth: { type: string }; body?: { raw?: string }; url: Address }
 type Address = { raw: string; host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
 type Parameter = { key: string; value: string; disabled?: boolean };
 
+type Responses = Record<string, { $ref?: string }>;
+type Paths = { paths: Record<string, Record<string, { operationId: string; responses: Responses }>> };
+
+/** The operations of a collection: not the pages for browsers, nor what needs the decision of a user on a page. */
 const operationsOf = (contract: string): string[] =>
-  [...contract.matchAll(/^ {6}operationId: (\w+)$/gm)].map(([, id = ""]) => id).sort();
+  Object.values((parse(contract) as Paths).paths)
+    .flatMap((item) => Object.values(item))
+    .filter(({ responses }) => responses["400"]?.$ref !== "#/components/responses/BadPage")
+    .map(({ operationId }) => operationId)
+    .filter((id) => !["getAuthorization", "decideAuthorization", "deleteGrant"].includes(id))
+    .sort();
 const itemsOf = ({ item }: Collection): Item[] => item.flatMap((folder) => folder.item);
 
 /** Returns the requests that were answered, and the tests that failed. */
