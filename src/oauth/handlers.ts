@@ -12,7 +12,7 @@ type ActiveToken = components["schemas"]["ActiveToken"];
 export const introspectToken =
   (introspect: Introspect, issuer: string): Handler<"introspectToken"> =>
   ({ body }) =>
-    follow(introspect(body.token, body.revocations_after), (found) => ({
+    follow(introspect(body.token, { after: body.revocations_after, audience: body.audience }), (found) => ({
       status: 200,
       body: found ? represent(found, issuer) : { active: false },
     }));
@@ -61,6 +61,7 @@ function represent(found: Introspected, issuer: string): ActiveToken {
     return {
       ...common("api_key", principal, issuer),
       ...rights,
+      ...(found.audience !== undefined && { aud: found.audience }),
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };

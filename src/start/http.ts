@@ -96,6 +96,7 @@ async function collectServices(
   parts: { contract: Contract; authenticator: ServiceAuthenticator; isStopping: () => boolean },
 ): Promise<HandlerDependencies> {
   const { contract, authenticator, isStopping } = parts;
+  const issuer = config.publicUrl ?? defaultIssuer;
   return {
     access: domain.access,
     users: domain.users,
@@ -115,8 +116,8 @@ async function collectServices(
     tokens: keys.tokens,
     keys: keys.signingKeys,
     revocationFeed: keys.revocationFeed,
-    ...openOAuth(keys, domain, observability.audit),
-    issuer: config.publicUrl ?? defaultIssuer,
+    ...openOAuth({ keys, domain, audit: observability.audit, issuer }),
+    issuer,
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isRegistrationOpen: config.registration === "open",

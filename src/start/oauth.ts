@@ -7,14 +7,28 @@ import { createTokenRevocation } from "../tokens/revocation.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
 
-export function openOAuth(
-  { tokens, revocations, revocationFeed: feed }: Keys,
-  { sessions, access, apiKeys, apiKeyVerification }: Domain,
-  audit: Audit,
-): Pick<HandlerDependencies, "introspect" | "revokePresented" | "revokeAccessToken"> {
+type Parts = { keys: Keys; domain: Domain; audit: Audit; issuer: string };
+
+export function openOAuth({
+  keys,
+  domain,
+  audit,
+  issuer,
+}: Parts): Pick<HandlerDependencies, "introspect" | "revokePresented" | "revokeAccessToken"> {
+  const { tokens, revocations, revocationFeed: feed } = keys;
+  const { sessions, access, apiKeys, apiKeyVerification, protectedApis: apis } = domain;
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });
   return {
-    introspect: createIntrospection({ tokens, revocations, access, apiKeys: apiKeyVerification, sessions, feed }),
+    introspect: createIntrospection({
+      tokens,
+      revocations,
+      access,
+      apiKeys: apiKeyVerification,
+      sessions,
+      feed,
+      apis,
+      issuer,
+    }),
     revokePresented: createRevocation({ tokens, revocations, revokeAccessToken, apiKeys, sessions }),
     revokeAccessToken,
   };
