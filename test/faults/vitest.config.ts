@@ -8,6 +8,7 @@ const waiting = [
   "embedded",
   "fuzzer",
   "logLost",
+  "oauthInOtherLanguages",
   "operatorEndings",
   "pythonApi",
   "release",
