@@ -9,6 +9,7 @@ export default () => ({
       "answers-are-declared": answersAreDeclared,
       "errors-have-one-format": errorsHaveOneFormat,
       "values-are-bounded": valuesAreBounded,
+      "links-are-absolute": linksAreAbsolute,
     },
   },
 });
@@ -221,6 +222,22 @@ function valuesAreBounded() {
       for (const type of types) {
         const found = bounds[type]?.(schema) ?? true;
         if (found !== true) report({ message: `A value of type ${type} ${found}.`, location });
+      }
+    },
+  };
+}
+
+/**
+ * Every link in a description leads to an address outside the document. Each program that renders the contract gives fragments of
+ * its own to operations and schemas, so a link such as `[…](#createUser)` leads nowhere.
+ */
+function linksAreAbsolute() {
+  return {
+    any(node, { location, report }) {
+      if (typeof node?.description !== "string") return;
+      for (const [, target] of node.description.matchAll(/\]\(([^)]*)\)/g)) {
+        if (/^https:\/\//.test(target)) continue;
+        report({ message: `The link to ${target} is not absolute.`, location: location.child("description") });
       }
     },
   };

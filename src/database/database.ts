@@ -75,7 +75,7 @@ export const outsideRequests = (database: Database): Database => ({
  * Waits for a query until the request's deadline. The query itself has other time limits. Every query passes here, so it makes
  * few promises: with an AsyncLocalStorage, each costs Node 20 a microsecond.
  */
-function untilDeadline<T>(query: () => PromiseLike<T>): PromiseLike<T> {
+export function untilDeadline<T>(query: () => PromiseLike<T>): PromiseLike<T> {
   const leftMs = (currentRequest()?.deadline ?? Infinity) - performance.now();
   if (leftMs === Infinity) return query();
   if (leftMs <= 0) throw new Error(queryTimedOut);

@@ -44,7 +44,7 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
         ? authorizeClient(authorization, body)
         : authorizeIntrospection(authorization);
       return follow(authorized, () =>
-        follow(introspect(body.token, body.revocations_after), (found) => ({
+        follow(introspect(body.token, { after: body.revocations_after, audience: body.audience }), (found) => ({
           status: 200 as const,
           body: found ? represent(found, issuer) : { active: false as const },
         })),
@@ -139,6 +139,7 @@ function represent(found: Introspected, issuer: string): ActiveToken {
     return {
       ...common("api_key", found.principal, issuer),
       ...rights,
+      ...(found.audience !== undefined && { aud: found.audience }),
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };

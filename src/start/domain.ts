@@ -11,6 +11,7 @@ import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
+import { createServerCheck } from "../database/serverCheck.ts";
 import { type ProtectedApi, protectedApis } from "../forwardAuth/protectedApis.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -76,7 +77,10 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 
-function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
+function createAccessControl(
+  { config, log }: StartContext,
+  { observability, storage, keys }: EarlierStages,
+): AccessControl {
   const { audit } = observability;
   const { revocations } = keys;
   const { database } = storage;
@@ -90,7 +94,11 @@ function createAccessControl({ config }: StartContext, { observability, storage,
     access,
     grants: createGrants({ store: apiStore(forCaches), access, revocations, issuer, ttlSeconds }),
     roles: createRoles({ store: roleStore(database), access, ...changes }),
-    protectedApis: protectedApis({ store: apiStore(forCaches), revocations }),
+    protectedApis: protectedApis({
+      store: apiStore(forCaches),
+      revocations,
+      onUnusable: (audience, err) => log.error({ audience, err }, "could not read the contract of an API"),
+    }),
     apis: createApis({ store: apiStore(database), ownAudiences: ownAudiences(issuer), ...changes }),
   };
 }
@@ -132,6 +140,7 @@ function createUserAccounts(
     ...parts,
     store,
     throttle,
+    confirmServer: createServerCheck(storage),
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     clock: storage.clock,
   });

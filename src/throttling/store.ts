@@ -79,7 +79,7 @@ const beginSignIn = statement({
            (SELECT json_object_agg(key, json_build_object('points', points, 'inProgress', pending)) FROM counters)
          END AS counts,
          failures, 1000 * extract(epoch FROM expires_at)::float8 AS "failuresExpireAtMs",
-         ${commitLater} AS commit
+         pg_postmaster_start_time()::text AS server, ${commitLater} AS commit
   FROM known CROSS JOIN previous CROSS JOIN decision LEFT JOIN account ON true`,
   parameters: {
     networkKeys: arrayOf(text),
@@ -108,6 +108,7 @@ const beginSignIn = statement({
     counts: nullable(json<Record<string, Count>>()),
     failures: integer,
     failuresExpireAtMs: nullable(double),
+    server: text,
     commit: text,
   },
 });

@@ -50,6 +50,8 @@ export type StartedAttempt = {
   /** Consecutive wrong passwords before this attempt, and when they expire. */
   failures: number;
   failuresExpireAtMs: number;
+  /** The start time of the server. */
+  server: string;
 };
 
 /** `wrong`: the attempt stays counted. `unchecked`: it no longer counts. */

@@ -39,6 +39,8 @@ export type CheckedPassword<Result> = {
   result: Result | undefined;
   /** The token epoch after the check. `undefined` if the password was wrong or replaced, or the user was deleted. */
   currentEpoch: number | undefined;
+  /** The start time of the server that the account was read from; `undefined` if it is unknown. */
+  server?: string;
 };
 
 export type Throttle = {
@@ -160,7 +162,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     check: () => Promise<Result | undefined>,
   ): Promise<CheckedPassword<Result>> {
     const { account: accountKey, failureKeys, knownNetworkKeys } = clientKeys;
-    const { account, blockedId, isRecentlyUsedNetwork, reserved } = started;
+    const { account, blockedId, isRecentlyUsedNetwork, reserved, server } = started;
     let result: Result | undefined;
     try {
       result = await check();
@@ -175,7 +177,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
     }
     if (result === undefined || !account) {
       await store.release({ counters: reserved, failureKeys, outcome: "wrong" });
-      return { account, blockedId, result: undefined, currentEpoch: undefined };
+      return { account, blockedId, result: undefined, currentEpoch: undefined, server };
     }
     const { id: userId, tokenEpoch: epoch } = account;
     const currentEpoch = await store.succeed({ counters: reserved, failureKeys, userId, epoch });
@@ -184,7 +186,7 @@ export function createThrottle({ limits, store, keys, schedule, clock }: Throttl
       // A network that cannot be remembered does not fail the sign-in.
       await store.rememberNetwork({ userId, epoch, network: attempt.networks[0], key }).catch(() => {});
     }
-    return { account, result, currentEpoch };
+    return { account, result, currentEpoch, server };
   }
 
   const release = (reserved: string[]) => store.release({ counters: reserved, failureKeys: [], outcome: "unchecked" });

@@ -14,18 +14,28 @@ import type { UserStore } from "./storeTypes.ts";
 /** `name`: attempts are counted by it, whether or not there is such a user. */
 type Guess = { name: string; reference: AccountReference; password: string; networks: Networks };
 
-export type SignInParts = { store: UserStore; hasher: PasswordHasher; throttle: Throttle; audit: Audit };
+export type SignInParts = {
+  store: UserStore;
+  hasher: PasswordHasher;
+  throttle: Throttle;
+  /**
+   * Confirms that the server was still the primary when the account was read (src/database/serverCheck.ts).
+   * @throws {Problem} `database-unavailable`
+   */
+  confirmServer(server: string | undefined): Promise<void>;
+  audit: Audit;
+};
 
-export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
+export function createSignIn({ store, hasher, throttle, confirmServer, audit }: SignInParts) {
   /**
    * Verifies a password, with the same work whether or not the user exists.
    * @returns `undefined` if the password is wrong, or there is no such user
-   * @throws {Problem} `too-many-requests`, `overloaded`
+   * @throws {Problem} `too-many-requests`, `overloaded`, `database-unavailable`
    */
   async function verify(guess: Guess): Promise<PasswordPrincipal | undefined> {
     const { name, reference, password, networks } = guess;
     const startedAt = performance.now();
-    const { account, blockedId, result, currentEpoch } = await throttle
+    const { account, blockedId, result, currentEpoch, server } = await throttle
       .checkPassword({ account: name, networks, reference }, async (account, deadline) => {
         const verification = await hasher.verify(account?.passwordHash, password, deadline);
         return verification.matches ? verification : undefined;
@@ -38,6 +48,8 @@ export function createSignIn({ store, hasher, throttle, audit }: SignInParts) {
         ? await verifyReplaced(account, guess)
         : principalOf(account, guess, { epoch: currentEpoch, startedAt }));
     if (!principal) {
+      // A primary that was replaced does not have the newest users and passwords.
+      await confirmServer(server);
       const reason = account ? "wrong-password" : blockedId ? "blocked" : "unknown-user";
       audit("password-refused", { userId: account?.id ?? blockedId, reason });
       return undefined;

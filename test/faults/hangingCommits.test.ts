@@ -9,7 +9,7 @@ const poolMax = 5;
 /** Four background connections, and one that finds abandoned queries. */
 const ownConnections = 5;
 
-test("readiness fails, revocations become stale, and hanging commits count as connections", async () => {
+test("readiness fails, revocations become stale, no password is called wrong, and hanging commits count as connections", async () => {
   const postgres = await startBreakablePostgres();
   const asAdministrator = (text: string) => query(postgres.administrator, text);
   const settings = { REVOCATION_STALENESS_SECONDS: String(stalenessSeconds), DATABASE_POOL_MAX: String(poolMax) };
@@ -39,6 +39,14 @@ test("readiness fails, revocations become stale, and hanging commits count as co
   for (let round = 0; round < 2; round += 1) {
     const answers = await Promise.all(Array.from({ length: 2 * poolMax }, signIn));
     for (const { status } of answers) expect(status).toBe(503);
+  }
+  // Such a primary may have been replaced: it may not know the newest passwords and users.
+  for (const unknown of [
+    ["miguel", "a wrong password"],
+    ["susan", password],
+  ] as [string, string][]) {
+    const answer = await service.send("GET", "/api/token", { basic: unknown });
+    expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
   }
   expect(await ready()).toMatchObject({ status: 503, problem: "database-unavailable" });
   await vi.waitUntil(async () => (await checkToken()).problem === "revocations-stale", (stalenessSeconds + 2) * 1000);

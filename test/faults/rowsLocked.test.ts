@@ -1,11 +1,11 @@
 /** Another transaction locks rows that requests need, until the whole pool waits for it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { createClient } from "../support/client.ts";
 import { createLedger } from "../support/ledger.ts";
-import { expectRecovery, recording, startLoad, watch } from "../support/load.ts";
+import { expectNone, expectRecovery, recording, startLoad, watch } from "../support/load.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase } from "../support/service.ts";
 
@@ -42,6 +42,6 @@ test.each([
   await sleep(heldMs);
   await other.query("ROLLBACK");
   await expectRecovery(outcomes, stop);
-  expect(outcomes.filter(({ request, status }) => request === "GET /api/resource" && status !== 200)).toEqual([]);
+  expectNone(outcomes.filter(({ request, status }) => request === "GET /api/resource" && status !== 200));
   await ledger.expectKept(client, databaseUrl);
 });

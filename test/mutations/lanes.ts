@@ -11,10 +11,10 @@ import { edit, type Mutation } from "./mutation.ts";
 
 export type Lane = {
   /**
-   * Runs the tests of a mutation, with or without its edit.
+   * Runs the tests of a mutation, with or without its edit, in a new process or in that of the previous run.
    * @throws {Error} if the search text does not occur exactly once, or the tests time out
    */
-  run(mutation: Mutation, isEdited: boolean): Promise<RunResult>;
+  run(mutation: Mutation, options: { isEdited: boolean; isFresh: boolean }): Promise<RunResult>;
   close(): Promise<void>;
 };
 
@@ -48,15 +48,15 @@ export async function openLane(): Promise<Lane> {
     }
   };
   return {
-    async run(mutation, isEdited) {
+    async run(mutation, { isEdited, isFresh }) {
       const { file, test, only } = mutation;
-      if (!isEdited) return ask({ changed: editedBefore.splice(0), test, only });
+      if (!isEdited) return ask({ changed: editedBefore.splice(0), test, only, isFresh });
       const original = await readFile(file, "utf8");
       await write(file, edit(mutation, original));
       const changed = [...editedBefore, file];
       editedBefore = [file];
       try {
-        return await ask({ changed, test, only });
+        return await ask({ changed, test, only, isFresh });
       } finally {
         await write(file, original);
       }

@@ -16,7 +16,7 @@ Fails if a fault is not detected. NAME is a part of a fault's name, or a file. D
 Options:
   --check          Only check that each search text occurs exactly once in its file.
   --list           List the names.
-  --skip-baseline  Do not check that the tests pass without the fault.
+  --skip-baseline  Only check that the tests pass without the faults if several faults have run in one process.
   --verbose        Show the failed assertions.
   --lanes=NUMBER   Number of faults to test at the same time (default: 2).
   --report=FILE    Write the results as JSON, like Vitest's reporter.
@@ -24,6 +24,10 @@ Options:
 `;
 
 type Outcome = { mutation: Mutation; problem: string | undefined; seconds: number };
+type Group = [Mutation, ...Mutation[]];
+
+/** Bounds the memory of a process, which keeps a part of what each run has loaded. */
+const maxRunsOfProcess = 40;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -67,24 +71,22 @@ async function applyAll(): Promise<boolean> {
   if (chosen.length === 0) throw new Error("No fault has this name. See --list.");
   if (!existsSync("dist/docs.html")) throw new Error("Run `npm run build` first.");
   const compile = openCompiler();
-  const baselines = new Map<string, Promise<string | undefined>>();
   const outcomes: Outcome[] = [];
-  const queue = [...chosen];
+  // Faults with the same test file run in one process, one after the other. The largest groups come first, so that all lanes end
+  // at about the same time.
+  const queue = [...new Set(chosen.map(({ test }) => test))]
+    .map((file): Group => chosen.filter(({ test }) => test === file) as Group)
+    .sort((a, b) => b.length - a.length);
 
-  /** @returns why the tests prove nothing: they fail without the fault, or do not exist */
-  const baselineProblem = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
-    const { failed, passed, errors } = await lane.run(mutation, false);
-    if (errors.length + failed.length > 0) return `tests fail without the fault: ${[...failed, ...errors].join("; ")}`;
-    return passed === 0 ? `no test in ${mutation.test} matches /${mutation.only}/` : undefined;
+  const attempt = async (lane: Lane, mutation: Mutation, isFresh: boolean): Promise<Outcome> => {
+    const began = performance.now();
+    const problem = await apply(lane, mutation, isFresh).catch((error: Error) => error.message);
+    return report(mutation, (performance.now() - began) / 1000, problem);
   };
-  const attempt = async (lane: Lane, mutation: Mutation): Promise<string | undefined> => {
+  const apply = async (lane: Lane, mutation: Mutation, isFresh: boolean): Promise<string | undefined> => {
     const compilerError = compile(mutation);
     if (compilerError) return `does not compile: ${compilerError}`;
-    const tests = `${mutation.test} ${mutation.only}`;
-    if (!values["skip-baseline"] && !baselines.has(tests)) baselines.set(tests, baselineProblem(lane, mutation));
-    const unusable = await baselines.get(tests);
-    if (unusable) return unusable;
-    const { failed, errors, reasons } = await lane.run(mutation, true);
+    const { failed, errors, reasons } = await lane.run(mutation, { isEdited: true, isFresh });
     if (reasons.some((reason) => /^(SyntaxError|ReferenceError)/.test(reason))) return `broken: ${reasons.join("; ")}`;
     if (values.verbose) console.log([...failed, ...reasons].join("\n"));
     if (failed.length > 0) return undefined;
@@ -92,17 +94,37 @@ async function applyAll(): Promise<boolean> {
       ? `no test failed, but there were errors: ${errors.join("; ")}`
       : `survived /${mutation.only}/ in ${mutation.test}`;
   };
+  /** Runs all tests of a group without a fault. @returns why they prove nothing */
+  const failureWithoutFault = async (lane: Lane, [first, ...others]: Group, isFresh: boolean): Promise<string> => {
+    const only = [first, ...others].map((mutation) => `(?:${mutation.only})`).join("|");
+    const run = lane.run({ ...first, only }, { isEdited: false, isFresh });
+    return run.then(
+      ({ failed, errors }) => [...failed, ...errors].join("; "),
+      (error: Error) => error.message,
+    );
+  };
+  const attemptAll = async (lane: Lane, group: Group, isFresh: boolean): Promise<Outcome[]> => {
+    const found: Outcome[] = [];
+    for (const mutation of group) found.push(await attempt(lane, mutation, isFresh && found.length === 0));
+    if (group.length === 1 && values["skip-baseline"]) return found;
+    // A fault of this group or an earlier one may have changed the process, so that later tests failed because of it.
+    if ((await failureWithoutFault(lane, group, false)) === "") return found;
+    const failure = values["skip-baseline"] ? "" : await failureWithoutFault(lane, group, true);
+    if (failure !== "") return group.map((mutation) => report(mutation, 0, `tests fail without the fault: ${failure}`));
+    console.log(`once more, each in a process of its own: ${group[0].test}`);
+    const repeated: Outcome[] = [];
+    for (const mutation of group) repeated.push(await attempt(lane, mutation, true));
+    return repeated;
+  };
   const work = async (): Promise<void> => {
     const lane = await openLane();
     try {
-      for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
-        const began = performance.now();
-        const problem = await attempt(lane, mutation).catch((error: Error) => error.message);
-        const seconds = (performance.now() - began) / 1000;
-        outcomes.push({ mutation, problem, seconds });
-        console.log(
-          `${problem ? "FAILED" : "killed"} ${seconds.toFixed(1)} s  ${mutation.name}${problem ? `: ${problem}` : ""}`,
-        );
+      let runs = Infinity;
+      for (let group = queue.shift(); group; group = queue.shift()) {
+        // A group of one is not followed by a run without the fault.
+        const isFresh = group.length === 1 || runs + group.length > maxRunsOfProcess;
+        runs = group.length + (isFresh ? 0 : runs);
+        outcomes.push(...(await attemptAll(lane, group, isFresh)));
       }
     } finally {
       await lane.close();
@@ -116,6 +138,13 @@ async function applyAll(): Promise<boolean> {
   if (values.report) await writeReport(values.report, outcomes);
   console.log(`${outcomes.length - failed} killed, ${failed} failed`);
   return failed === 0 && outcomes.length === chosen.length;
+}
+
+function report(mutation: Mutation, seconds: number, problem: string | undefined): Outcome {
+  console.log(
+    `${problem ? "FAILED" : "killed"} ${seconds.toFixed(1)} s  ${mutation.name}${problem ? `: ${problem}` : ""}`,
+  );
+  return { mutation, problem, seconds };
 }
 
 async function writeReport(file: string, outcomes: Outcome[]): Promise<void> {

@@ -19,7 +19,7 @@ const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
     return { id: operation.operationId, label, source, statuses };
   }),
 );
-const service = await startTestService();
+const service = await startTestService({ CLIENT_REGISTRATION: "on" });
 // The user of a sample may delete itself, which the last administrator may not.
 await service.administrator();
 const folder = await temporaryFolder();

@@ -68,6 +68,8 @@ const rejected: [rule: string, edit: Edit][] = [
   ["latchkey/everything-is-used", set(["components", "parameters", "Moon"], { name: "moon", in: "query" })],
   ["latchkey/everything-is-used", set(["components", "securitySchemes", "moonAuth"], { type: "http", scheme: "moon" })],
   ["latchkey/everything-is-used", add(["tags"], { name: "Moon", description: "Not made of cheese." })],
+  ["latchkey/links-are-absolute", set([...createUser, "description"], "See [the user](#getUser).")],
+  ["latchkey/links-are-absolute", set(member("User", "id", "description"), "As in [the guide](docs/credentials.md).")],
   ["latchkey/schemas-are-described", remove(...schema("User", "description"))],
   ["latchkey/schemas-are-described", remove(...member("User", "id", "description"))],
   ["latchkey/schemas-are-described", remove(...schema("NewPassword", "description"))],
@@ -172,6 +174,10 @@ async function lint(files: string[], ...options: string[]): Promise<Lint[]> {
 describe("the contract", () => {
   test("is accepted without a warning", async () => {
     expect(await lint(["openapi.yaml"])).toMatchObject([{ totals: { errors: 0, warnings: 0 }, problems: [] }]);
+    // So is the part that is edited below: its edits are all that is wrong.
+    const part = join(await temporaryFolder(), "part.yaml");
+    await writeFile(part, edited().toString());
+    expect(await lint([part])).toMatchObject([{ totals: { errors: 0, warnings: 0 }, problems: [] }]);
   });
 
   describe("is rejected by", () => {

@@ -1,7 +1,7 @@
 /** Who may change a client of OAuth, and what concurrent changes leave behind. */
 import { expect, test, vi } from "vitest";
 import { registerClient } from "../support/oauthClients.ts";
-import { password, startTestService } from "../support/service.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const other = await startTestService({}, service.databaseUrl);
@@ -17,14 +17,20 @@ const minimumEpochOf = async (id: string) =>
 test("of 50 secrets that are added at once on two instances, one is accepted, so that the client has two", async () => {
   const { client_id } = await registerClient(service, admin);
   const bearer = await service.token(admin[0]);
-  const answers = await Promise.all(
+  // The first of them wait for each other after they have counted the secrets.
+  const lock = await holdLocks(service, "SELECT FROM clients WHERE id = $1 FOR UPDATE", [client_id]);
+  const sent = Promise.all(
     Array.from({ length: 50 }, (_, number) =>
       (number % 2 ? service : other).send("POST", `/api/clients/${client_id}/secrets`, { bearer }),
     ),
   );
+  await lock.untilWaiting(3);
+  await lock.commit();
+  const answers = await sent;
   const added = answers.filter(({ status }) => status === 201);
   expect(added).toHaveLength(1);
-  expect(answers.filter(({ status }) => status === 409)).toHaveLength(49);
+  // On a busy machine, some wait for the lock until their deadline.
+  for (const { status } of answers) expect([201, 409, 503]).toContain(status);
   expect(await secretsOf(client_id)).toHaveLength(2);
 });
 

@@ -42,7 +42,7 @@ await asAdministrator(
   [name],
 );
 
-/** Sets the database's clock, and waits until the service has read it. */
+/** Sets the database's clock, and waits until the service has read it, and then the revocation list. */
 async function setDatabaseClock(seconds: number): Promise<void> {
   await asAdministrator("UPDATE public.clock_offset SET seconds = $1", [seconds]);
   await vi.waitUntil(
@@ -50,7 +50,7 @@ async function setDatabaseClock(seconds: number): Promise<void> {
       const { status, json } = await service.send("GET", "/api/token", { basic: [username, password] });
       if (status === 503) return false; // the lifetime of tokens is being recorded again
       const { iat } = JSON.parse(Buffer.from(json.token.split(".")[1], "base64url").toString());
-      return Math.abs(iat - (Date.now() / 1000 + seconds)) < 30;
+      return Math.abs(iat - (Date.now() / 1000 + seconds)) < 30 && (await statusOf(json.token)) === 200;
     },
     { timeout: 15_000 },
   );

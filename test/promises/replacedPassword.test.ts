@@ -53,6 +53,7 @@ const usersWith = (meanwhile: () => Promise<unknown> = async () => {}) => {
       },
     },
     enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+    confirmServer: async () => {},
     throttle: createThrottle({
       limits,
       store: attemptStore(database),

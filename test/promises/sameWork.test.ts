@@ -42,6 +42,7 @@ const users = createUsers({
   store: userStore(database),
   hasher,
   enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+  confirmServer: async () => {},
   throttle: createThrottle({
     limits,
     store: attemptStore(database),

@@ -1,4 +1,4 @@
-/** Every response has its security headers, each once. */
+/** Every response has its security headers, each once, and no error may be cached. */
 import { describe, expect, test } from "vitest";
 import { password, startTestService } from "../support/service.ts";
 
@@ -65,6 +65,7 @@ function expectProtected(answer: { status: number; headers: Record<string, strin
   }
   expect(answer.headers["strict-transport-security"]).toBeUndefined(); // RFC 6797, section 7.2
   expect(answer.headers["x-request-id"]).toHaveLength(1);
+  if (status >= 400) expect(answer.headers["cache-control"]).toEqual(["no-store"]);
   for (const [name, values] of Object.entries(answer.headers)) {
     if (name !== "www-authenticate") expect(values, name).toHaveLength(1);
   }

@@ -51,6 +51,7 @@ const users = createUsers({
   store: userStore(database),
   hasher,
   enforcePolicy: policyEnforcer({ minimumLength: 8, blocklist: false, contextWords: [] }),
+  confirmServer: async () => {},
   throttle: createThrottle({ ...attempts, limits, clock: () => new Date(1_800_000_000_000) }),
   networkKey: (username, network) => keys.knownNetworks(username, network)[0],
   clock: () => new Date(1_800_000_000_000),

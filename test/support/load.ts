@@ -82,7 +82,12 @@ export function expectWithinBounds(outcomes: Outcome[], faultEndedMs = Infinity)
     const isRefused = outcome.status === 503 && Number(outcome.retryAfter) > 0;
     return !(succeeded(outcome) || (mayFail && isRefused)) || outcome.tookMs > responseWithinMs;
   });
-  expect(outOfBounds).toEqual([]);
+  expectNone(outOfBounds);
+}
+
+/** Expects no outcomes. The failure names all of them by kind: Vitest prints a long array only in part. */
+export function expectNone(outcomes: Outcome[]): void {
+  expect(outcomes.length, summaryOf(outcomes).join("\n")).toBe(0);
 }
 
 /**
@@ -118,14 +123,22 @@ export function during(outcomes: Outcome[], request: string, fromMs: number, toM
   return found;
 }
 
+/** Each kind of outcome, with its number and its slowest response. */
+function summaryOf(outcomes: Outcome[]): string[] {
+  const kinds = new Map<string, number[]>();
+  for (const { request, status, problem, error, tookMs } of outcomes) {
+    const result = problem ?? status ?? error?.replace(/:\d+$/, "");
+    const kind = `${request.replace(/[0-9a-f-]{36}/, "{id}")}: ${result}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), tookMs]);
+  }
+  return [...kinds]
+    .sort()
+    .map(([kind, tookMs]) => `${kind} (${tookMs.length}, up to ${Math.max(...tookMs).toFixed()} ms)`);
+}
+
 /** Prints the outcomes. */
 export function report(outcomes: Outcome[], faultEndedMs?: number): void {
-  const counts = new Map<string, number>();
-  for (const { request, status, problem, error } of outcomes) {
-    const kind = `${request.replace(/[0-9a-f-]{36}/, "{id}")}: ${problem ?? status ?? error?.replace(/:\d+$/, "")}`;
-    counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  }
-  for (const [kind, count] of [...counts].sort()) console.info(`${kind} (${count})`);
+  for (const line of summaryOf(outcomes)) console.info(line);
   console.info(`slowest response: ${Math.max(...outcomes.map(({ tookMs }) => tookMs)).toFixed()} ms`);
   if (faultEndedMs === undefined) return;
   const refused = outcomes.filter((outcome) => !succeeded(outcome)).map(({ beganMs }) => beganMs - faultEndedMs);

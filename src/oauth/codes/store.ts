@@ -29,7 +29,7 @@ const findRedeemedCode = statement({
   sql: `SELECT user_id AS "userId", session_id AS "sessionId" FROM authorization_codes
     WHERE ${presented} AND redeemed_at IS NOT NULL`,
   parameters: presentedParameters,
-  columns: { userId, sessionId },
+  columns: { userId, sessionId: nullable(sessionId) },
 });
 
 export const codeStore = (database: Database): CodeStore => ({
@@ -39,5 +39,8 @@ export const codeStore = (database: Database): CodeStore => ({
     return row && toStarted(row);
   },
 
-  findRedeemed: (code) => database.read((knex) => findRedeemedCode.first(knex, code)),
+  async findRedeemed(code) {
+    const { userId, sessionId } = (await database.read((knex) => findRedeemedCode.first(knex, code))) ?? {};
+    return userId !== undefined && sessionId ? { userId, sessionId } : undefined;
+  },
 });

@@ -51,8 +51,8 @@ export const startSession = (from: string, selected = ""): string => `ended AS M
       details: "jsonb_build_object('session_id', ended.id, 'reason', 'too-many')",
     })}
   )
-  SELECT sessions.user_id AS "userId", username, sessions.user_epoch AS epoch, sessions.audience, sessions.scopes,
-    sessions.authenticated_at AS "authenticatedAt",
+  SELECT sessions.user_id AS "userId", username, sessions.user_epoch AS epoch, ${from}.audience, ${from}.scopes,
+    coalesce(${from}.authenticated_at, now()) AS "authenticatedAt",
     floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds",
     (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended ${selected}
   FROM sessions, owner, ${from}`;

@@ -15,6 +15,8 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { openid } from "./openid.ts";
+import { pages } from "./pages.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -33,6 +35,7 @@ export const mutations: readonly Mutation[] = [
   ...access,
   ...rights,
   ...forwardAuth,
+  ...pages,
   ...administration,
   ...requests,
   ...documentation,
@@ -50,6 +53,7 @@ export const mutations: readonly Mutation[] = [
   ...program,
   ...oauth,
   ...authorization,
+  ...openid,
   ...probe,
   ...client,
   ...verify,

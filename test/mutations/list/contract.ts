@@ -48,7 +48,7 @@ export const contract: readonly Mutation[] = [
     find: '"Cache-Control",\n  "no-store",',
     replace: "",
     test: "test/promises/securityHeaders.test.ts",
-    only: "a problem of an operation",
+    only: "a path that is not there",
   },
   {
     name: "a 405 has no Allow header",

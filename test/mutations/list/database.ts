@@ -267,4 +267,28 @@ export const database: readonly Mutation[] = [
     test: "test/promises/databaseSettings.test.ts",
     only: "environment variables of pg change nothing",
   },
+  {
+    name: "a primary that was replaced rejects the newest passwords",
+    file: "src/users/signIn.ts",
+    find: "await confirmServer(server);",
+    replace: "",
+    test: "test/faults/hangingCommits.test.ts",
+    only: "no password is called wrong",
+  },
+  {
+    name: "a server that was replaced is confirmed by a commit of the new one",
+    file: "src/database/serverCheck.ts",
+    find: "server === undefined || current === server",
+    replace: "server === undefined || current",
+    test: "test/promises/serverCheck.test.ts",
+    only: "another server",
+  },
+  {
+    name: "each wrong password makes a test commit of its own",
+    file: "src/database/serverCheck.ts",
+    find: "upcoming ??= running",
+    replace: "upcoming = running",
+    test: "test/promises/serverCheck.test.ts",
+    only: "a hundred concurrent calls",
+  },
 ];
