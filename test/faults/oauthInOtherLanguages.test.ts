@@ -30,12 +30,12 @@ async function startService(algorithm: string) {
   return { issuer, service, client, user: await service.register("miguel") };
 }
 
+/** Not with EdDSA: this Authlib can verify the signature, but no `at_hash`. */
 const authlib = ["/usr/bin/python3", "withAuthlib.py"] as const;
 const requestsOauthlib = ["/usr/bin/python3", "withRequestsOauthlib.py"] as const;
 const goOidc = ["/usr/bin/go", "run", "withGoOidc.go"] as const;
 
 test.each([
-  ["EdDSA", "Authlib", authlib],
   ["ES256", "Authlib", authlib],
   ["RS256", "Authlib", authlib],
   ["EdDSA", "requests-oauthlib", requestsOauthlib],
