@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
+import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
 import type { Received } from "../support/client.ts";
 import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
 import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
@@ -108,6 +109,39 @@ test("the event of a change of a role or an API is stored with the change", asyn
   const clerk = { role: "clerk", scope: "apis:read roles:read" };
   await expectChange(clerk, "PUT", "/api/roles/clerk", { scopes: ["roles:read", "apis:read"] });
   await expectChange({ role: "clerk" }, "DELETE", "/api/roles/clerk");
+});
+
+test("the event of a change of a client is stored with the change", async () => {
+  const basic = await service.administrator("custodian");
+  const { id } = (await service.send("GET", "/api/users/me", { basic })).json;
+  const change = async (method: string, target: string, json?: object) => {
+    const answer = await service.send(method, target, { basic, ...(json && { json }) });
+    const client_id = answer.json?.client_id ?? target.split("/")[3];
+    await expectStored(answer, { id: null, name: null }, id, { client_id });
+    return answer.json;
+  };
+  const members = { name: "Report", grant_types: ["client_credentials"], scopes: [] };
+  const path = `/api/clients/${(await change("POST", "/api/clients", members)).client_id}`;
+  await change("PATCH", path, { scopes: ["users:read"] });
+  const secret = await change("POST", `${path}/secrets`);
+  await change("DELETE", `${path}/secrets/${secret.id}`);
+  await change("DELETE", path);
+});
+
+test("the event of a decision about a client, and of its withdrawal, is stored with it", async () => {
+  const registrar = await service.administrator("decisions");
+  const owner = await service.register("deciding");
+  const subject = { id: owner.id, name: owner.username };
+  const app = await registerApp(service, registrar);
+  const details = { client_id: app.client_id };
+  const browser = await signedInBrowser(service, owner.username, app);
+  for (const decision of ["deny", "allow"] as const) {
+    const authorization = await openConsent(browser, requestOf(app).query);
+    await expectStored(await browser.decide(authorization, decision), subject, null, details);
+  }
+  const basic: [string, string] = [owner.username, password];
+  const [grant] = (await service.send("GET", "/api/grants", { basic })).json.grants;
+  await expectStored(await service.send("DELETE", `/api/grants/${grant.id}`, { basic }), subject, owner.id, details);
 });
 
 test("the event of a change of an API key is stored with the change", async () => {
