@@ -1,4 +1,5 @@
 /** The device flow, with its limits. */
+import type { Access } from "../access/rights.ts";
 import { createDeviceCodes, type DeviceCodes } from "../oauth/devices/deviceCodes.ts";
 import { deviceCodeStore } from "../oauth/devices/store.ts";
 import { userCodeHmacs } from "../oauth/devices/userCodes.ts";
@@ -16,11 +17,18 @@ type EarlierParts = {
   storage: Storage;
   keys: Keys;
   findRequestedAccess: FindRequestedAccess;
+  access: Pick<Access, "rightsOf">;
 };
 
 export function openDeviceCodes(
   { config }: StartContext,
-  { observability: { audit }, storage: { database, clock }, keys: { secretKeys }, findRequestedAccess }: EarlierParts,
+  {
+    observability: { audit },
+    storage: { database, clock },
+    keys: { secretKeys },
+    findRequestedAccess,
+    access,
+  }: EarlierParts,
 ): DeviceCodes {
   const parts = {
     // A user has few reasons to mistype more often than a password.
@@ -36,6 +44,7 @@ export function openDeviceCodes(
     store: deviceCodeStore(database),
     hmacs: userCodeHmacs(secretKeys.counting),
     findRequestedAccess,
+    access,
     lifetimeSeconds: config.deviceCodeSeconds,
     audit,
     limits: { deviceCodes: limitOf("device-codes"), userCodes: limitOf("user-codes") },

@@ -67,6 +67,6 @@ export function openOAuth(
       clients: earlier.domain.clients,
       readIdTokenHint: createIdTokenHints({ keys: earlier.keys.signingKeys, issuer }),
     }),
-    deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess }),
+    deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess, access }),
   };
 }

@@ -176,6 +176,19 @@ describe("the user", () => {
     expect((await poll(device_code)).status).toBe(200);
   });
 
+  test("allows what the page has shown, and nothing that a role adds later", async () => {
+    const { id, username } = await service.register();
+    const asking = await insertClient(service, { authentication: "none", scopes: ["account:read", "users:read"] });
+    const { device_code, user_code } = await start(asking.id, "account:read users:read");
+    await decide(user_code, "allow", await signedInBrowser(username));
+    const { refresh_token } = (await poll(device_code, asking.id)).json;
+    await service.sql("INSERT INTO user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
+    const form = { grant_type: "refresh_token", client_id: asking.id, refresh_token };
+    expect((await service.send("POST", "/oauth/token", { form })).json.scope).toBe("account:read");
+    const [grant] = await service.sql("SELECT scopes FROM grants WHERE client_id = $1", [asking.id]);
+    expect(grant).toEqual({ scopes: ["account:read"] });
+  });
+
   test("decides once: another user finds the code used", async () => {
     const { user_code, device_code } = await start();
     const { username } = await service.register();

@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
+import { type Access, heldScopes } from "../../access/rights.ts";
 import type { Audit } from "../../audit/audit.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { grantId } from "../../identifiers.ts";
@@ -32,25 +33,27 @@ type Parts = {
   store: DeviceCodeStore;
   hmacs: (userCode: string) => UserCodeHmacs;
   findRequestedAccess: FindRequestedAccess;
+  access: Pick<Access, "rightsOf">;
   lifetimeSeconds: number;
   limits: { deviceCodes: ActionLimit; userCodes: ActionLimit };
   audit: Audit;
 };
 
-export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeSeconds, limits, audit }: Parts) {
+export function createDeviceCodes(parts: Parts) {
+  const { store, hmacs, findRequestedAccess, access, lifetimeSeconds, limits, audit } = parts;
   /**
    * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
    * `too-many-requests`
    */
   async function start(client: Client, request: AccessRequest): Promise<StartedDeviceCode> {
     if (!client.grantTypes.includes(deviceCodeGrant)) throw new Problem("unauthorized-client");
-    const access = await findRequestedAccess(client, request);
+    const requested = await findRequestedAccess(client, request);
     await limits.deviceCodes();
     const deviceCode = randomBytes(32).toString("base64url");
     for (let tries = 0; tries < maxTries; tries += 1) {
       const userCode = newUserCode();
       const [userCodeHmac] = hmacs(userCode);
-      const code = { digest: deviceCodeDigest(deviceCode), userCodeHmac, clientId: client.id, ...access };
+      const code = { digest: deviceCodeDigest(deviceCode), userCodeHmac, clientId: client.id, ...requested };
       if (await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds })) {
         return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
       }
@@ -84,7 +87,10 @@ export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeS
     const release = await limits.userCodes(user.userId);
     const userCode = parseUserCode(text);
     if (userCode === undefined) return undefined;
-    const decided = await store.decide(hmacs(userCode), { ...user, decision, grantId: grantId(uuidv7()) });
+    const request = await store.findPending(hmacs(userCode));
+    if (!request) return undefined;
+    const held = heldScopes(await access.rightsOf(user.userId), request.scopes);
+    const decided = await store.decide(hmacs(userCode), { ...user, decision, held, grantId: grantId(uuidv7()) });
     if (!decided) return undefined;
     const { clientId, audience, scopes } = decided;
     audit("device-decided", { userId: user.userId, clientId, audience, scope: scopes.join(" "), reason: decision });

@@ -58,13 +58,14 @@ const decideDeviceCode = statement({
       SELECT device_codes.* FROM client, device_codes WHERE client_id = client.id AND ${pending}
       FOR NO KEY UPDATE OF device_codes
     ), allowed AS (
-      SELECT * FROM request WHERE :decision = 'allowed'
+      SELECT client_id, audience, ARRAY(SELECT scope FROM unnest(scopes) AS scope WHERE scope = ANY(:held)) AS scopes
+      FROM request WHERE :decision = 'allowed'
     ), granted AS (
       ${addToGrant("allowed", ":userId")}
     ), decided AS (
       UPDATE device_codes
       SET decision = :decision, user_id = :userId, user_epoch = :epoch, authenticated_at = :authenticatedAt,
-          grant_id = (SELECT id FROM granted)
+          grant_id = (SELECT id FROM granted), scopes = coalesce((SELECT scopes FROM allowed), device_codes.scopes)
       FROM request WHERE device_codes.digest = request.digest
       RETURNING device_codes.client_id, device_codes.audience, device_codes.scopes
     ), audited AS (
@@ -76,6 +77,7 @@ const decideDeviceCode = statement({
     userCodes: arrayOf(bytea),
     grantId,
     decision: narrowed<DeviceDecision["decision"]>(text),
+    held: arrayOf(text),
     authenticatedAt: timestamptz,
     audit: auditParameter,
   },
@@ -129,6 +131,7 @@ export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
     database.write((knex) =>
       decideDeviceCode.first(knex, {
         ...decision,
+        held: [...decision.held],
         browserSessionId: decision.browserSessionId ?? null,
         userCodes,
         audit: auditContext(),

@@ -189,6 +189,14 @@ export const oauth: readonly Mutation[] = [
     only: "whose tokens were ended",
   },
   {
+    name: "a device gets what its user is allowed later",
+    file: "src/oauth/devices/store.ts",
+    find: "ARRAY(SELECT scope FROM unnest(scopes) AS scope WHERE scope = ANY(:held))",
+    replace: "ARRAY(SELECT scope FROM unnest(scopes) AS scope WHERE scope = ANY(:held) OR true)",
+    test: "test/promises/deviceFlow.test.ts",
+    only: "nothing that a role adds later",
+  },
+  {
     name: "a device code is redeemed after the user's tokens were ended",
     file: "src/oauth/devices/store.ts",
     find: "AND user_id = owner.id AND user_epoch = token_epoch",
