@@ -2,7 +2,7 @@
 import { type Bench, type NodeVersion, startLoad } from "./context.ts";
 import { type Candidate, measure } from "./measure.ts";
 import { pgbenchRefreshes } from "./pgbench.ts";
-import { type Server, startServer, treeOf, type Worker } from "./processes.ts";
+import { isInstalled, type Server, startServer, treeOf, type Worker } from "./processes.ts";
 import { type Program, programs, type Workload } from "./programs.ts";
 import type { Comparison } from "./report.ts";
 import { prepare, register } from "./workloads.ts";
@@ -26,6 +26,10 @@ export async function compare(
     for (const [index, program] of programs.entries()) {
       if (!program.workloads.some((workload) => workloads.includes(workload))) continue;
       bench.progress.detail(program.name);
+      if (program.needsNginx && !isInstalled("nginx")) {
+        console.log(`${program.name} is left out: nginx is not installed.\n`);
+        continue;
+      }
       const server = await start(bench, node, program, `program${index}_${node.major}`);
       if (program.needsWorkers && treeOf(server.pid).length < 3) {
         console.log(`${program.name} is left out: this build does not support WORKERS.\n`);

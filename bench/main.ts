@@ -28,6 +28,7 @@ const workloads: Workload[] = [
   "registration",
   "guarded-route",
   "introspection",
+  "forward-auth",
 ];
 const parts = ["startup", ...workloads, "verifier", "data-volume"] as const;
 type Part = (typeof parts)[number];

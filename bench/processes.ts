@@ -1,8 +1,9 @@
 /** Starts programs, and reads the CPU time and memory of process trees from Linux' /proc. */
 import { type ChildProcess, type ForkOptions, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadResult, LoadSpec } from "./load/protocol.ts";
 
@@ -117,6 +118,10 @@ export async function runProgram(file: string, args: string[], timeoutSeconds: n
   if (code !== 0) throw new Error(`${file} ended with ${code}: ${errors.slice(-2_000)}`);
   return output;
 }
+
+/** Whether a program of the system is installed. Debian has some of them in /usr/sbin. */
+export const isInstalled = (name: string): boolean =>
+  [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin"].some((folder) => existsSync(join(folder, name)));
 
 /** CPU time in seconds: of a process tree including ended children, and of each running process. */
 export type Usage = { seconds: number; byProcess: Map<number, number> };

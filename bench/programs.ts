@@ -13,7 +13,8 @@ export type Workload =
   | "refresh"
   | "registration"
   | "guarded-route"
-  | "introspection";
+  | "introspection"
+  | "forward-auth";
 
 export type Program = {
   name: string;
@@ -25,6 +26,8 @@ export type Program = {
   isLatchkey?: true;
   /** Whether its database has API keys before it starts (apiKeys.ts). */
   needsApiKeys?: true;
+  /** Whether it is left out if nginx is not installed. */
+  needsNginx?: true;
   /** Whether it is left out if it starts no second process. */
   needsWorkers?: true;
   register?(username: string): HttpRequest;
@@ -108,6 +111,15 @@ const fastify: Program = {
   expectedBody: /Hello/,
 };
 
+const nginx: Program = {
+  name: "nginx",
+  script: compiled("programs/nginx"),
+  workloads: ["forward-auth"],
+  needsNginx: true,
+  check: () => get("/page.json"),
+  expectedBody: /Hello/,
+};
+
 export const programs: Program[] = [
   {
     name: "node:http",
@@ -167,6 +179,14 @@ export const programs: Program[] = [
     check: (authorization) =>
       form("/oauth/introspect", { token: authorization.slice("Bearer ".length) }, authorization),
     expectedBody: /"active":true/,
+  },
+  nginx,
+  {
+    ...latchkey,
+    ...nginx,
+    name: "nginx, Latchkey",
+    settings: { ...latchkey.settings, FORWARD_AUTH: latchkey.script },
+    check: (authorization) => get("/page.json", { authorization }),
   },
   betterAuth,
   { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },

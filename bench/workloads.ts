@@ -16,6 +16,7 @@ const connections: Record<Workload, number> = {
   registration: 8,
   "guarded-route": 16,
   introspection: 16,
+  "forward-auth": 16,
 };
 
 export const connectionsOf = (workload: Workload): number => connections[workload];
@@ -30,6 +31,7 @@ export const titles: Record<Workload, string> = {
   registration: "Registration",
   "guarded-route": "Route of a service with 200 operations",
   introspection: "Introspection of a token",
+  "forward-auth": "File of 4 KiB behind nginx",
 };
 
 /** Registers users, so that they can sign in. */
@@ -57,6 +59,7 @@ export async function prepare(
       case "check":
       case "guarded-route":
       case "introspection":
+      case "forward-auth":
         return { requests: await accepted((await credentials()).map(program.check)) };
       case "check-basic": {
         const tokens = (await credentials()).map((bearer) => bearer.slice("Bearer ".length));

@@ -1527,7 +1527,7 @@ export interface components {
             /** @description The keys. `kid` is required if several keys have the same algorithm. */
             keys: components["schemas"]["ClientKey"][];
         } | null;
-        /** @description A public key for `ES256`, `EdDSA`, `RS256` or `PS256`. A private key is rejected. */
+        /** @description A public key for `ES256`, `Ed25519`, `RS256` or `PS256`. A private key is rejected. */
         ClientKey: {
             /**
              * @description Key type.
@@ -1536,11 +1536,11 @@ export interface components {
              */
             kty: "EC" | "OKP" | "RSA";
             /**
-             * @description The signature algorithm. By default that of the key type; RS256 and PS256 for RSA.
+             * @description The signature algorithm. By default those of the key type. `EdDSA` is the older name of `Ed25519` (RFC 9864).
              * @example ES256
              * @enum {string}
              */
-            alg?: "ES256" | "EdDSA" | "RS256" | "PS256";
+            alg?: "ES256" | "Ed25519" | "EdDSA" | "RS256" | "PS256";
             /**
              * @description The use of the key.
              * @example sig
@@ -2546,6 +2546,11 @@ export interface components {
              * @example MTsyMDI2LTExLTIzIDA4OjAwOjAwLjEyMzQ1NiswMDsxNzk1NDI2MjAwMDAwOzc1MTI6NzUxMjo
              */
             revocations_after?: string;
+            /**
+             * @description The API for which the token is verified, or this service. The response is `{"active": false}` for a token of another audience, for an API key without any scope of the API, and if the API is not registered. An API key is described by its scopes of this API only. Without this parameter, a service must compare `aud` and `scope` itself.
+             * @example https://orders.example/v1
+             */
+            audience?: string;
         } & {
             [key: string]: unknown;
         };
@@ -2615,7 +2620,7 @@ export interface components {
              */
             sub: string;
             /**
-             * @description The API that the token is for, or this service. Absent for an API key, which is valid for every API that has one of its scopes.
+             * @description The API that the token is for, or this service. An API key is valid for this service and for every API that has one of its scopes: for a key, this is the `audience` of the request, and absent without it.
              * @example https://orders.example/v1
              */
             aud?: string;
@@ -3203,7 +3208,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/invalid-dpop-proof" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/invalid-dpop-proof" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/contract-unusable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -6230,7 +6235,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The database is unavailable, the revocation list is out of date, or the service is overloaded. Retry after the number of seconds in `Retry-After`. */
+            /** @description The database is unavailable, the revocation list is out of date, the service is overloaded, or the stored contract of the API cannot be enforced. Retry after the number of seconds in `Retry-After`. */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -6246,7 +6251,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale";
+                        type?: "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/contract-unusable";
                         /** @constant */
                         status?: 503;
                     };

@@ -17,6 +17,7 @@ type Operation = {
   tags: string[];
   security: Record<string, string[]>[];
   parameters?: { name: string; in: string; required?: boolean; example?: unknown }[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<string, Answer>;
 };
 type Answer = {
@@ -24,13 +25,20 @@ type Answer = {
   headers: Record<string, { required?: boolean; schema: Schema }>;
   content?: Record<string, { schema: Schema }>;
 };
-type Schema = { type?: string | string[]; format?: string; properties?: Record<string, Schema>; allOf?: Schema[] };
+type Schema = {
+  type?: string | string[];
+  format?: string;
+  required?: string[];
+  properties?: Record<string, Schema>;
+  allOf?: Schema[];
+};
 
 /** The part of Postman's format that this script uses. */
 type Item = { name: string; request: Request; response: { id?: string; originalRequest: Request }[] };
 type Request = { name?: string; method: string; url: Address; header?: Parameter[]; body?: Body };
 /** A form keeps the values of its example. */
-type Body = { raw?: string; urlencoded?: { key: string; value: string; disabled?: boolean; description?: unknown }[] };
+type Body = { raw?: string; urlencoded?: FormParameter[] };
+type FormParameter = { key: string; value: string; disabled?: boolean; description?: unknown };
 type Address = { host: string[]; path: string[]; query: Parameter[]; variable: Parameter[] };
 type Parameter = { key: string; value: string; disabled?: boolean };
 
@@ -49,7 +57,7 @@ const initial: Record<string, string> = {
   adminPassword: "",
 };
 
-const description = `Every operation once, except the pages for browsers. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
+const description = `Every operation once, except the pages for browsers and what belongs to them. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
 
 Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped.`;
 
@@ -97,7 +105,8 @@ async function readSteps(contract: Contract): Promise<Step[]> {
       const [, { content }] = success(operation);
       const given = Object.values(content ?? {}).flatMap(({ schema }) => membersOf(schema));
       const ofPath = item.request.url.variable.map(({ key }) => pathVariable(path, key));
-      const takes = [...ofPath, ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? [])];
+      const ofClient = ofClients.has(operation.operationId) ? clientCredentials : [];
+      const takes = [...ofClient, ...ofPath, ...Object.keys(bodyOf(item)).flatMap((name) => bodyVariable(name) ?? [])];
       // The response repeats the parameters of the path: it does not set them.
       const gives = given
         .map((name) => givenVariable(path, name))
@@ -115,11 +124,29 @@ async function readSteps(contract: Contract): Promise<Step[]> {
   }));
 }
 
-/** They need what a user has decided on a page. */
-const followsPage = new Set(["getAuthorization", "decideAuthorization", "deleteGrant"]);
+/** They need what a user has decided on a page, or a client whose users decide on one. */
+const followsPage = new Set(["startDeviceAuthorization", "getAuthorization", "decideAuthorization", "deleteGrant"]);
 
 /** Whether an operation is for browsers: its errors are pages. */
 const isPage = ({ responses }: Operation) => "text/html" in (responses["400"]?.content ?? {});
+
+/** They authenticate the client that the collection registers. */
+const ofClients = new Set(["issueOAuthTokens"]);
+const clientCredentials = ["client_id", "client_secret"];
+
+/** Only the required parameters of a form are sent, and the credentials of a client where they are needed. */
+function formParameter({ operation: { operationId, requestBody } }: Step, parameter: FormParameter): FormParameter {
+  const { key } = parameter;
+  if (ofClients.has(operationId) && clientCredentials.includes(key)) return { ...parameter, value: `{{${key}}}` };
+  const required = Object.values(requestBody?.content ?? {}).flatMap(({ schema }) => schema.required ?? []);
+  return required.includes(key) ? parameter : { ...parameter, disabled: true };
+}
+
+/** A form may have other parameters, for which the converter sometimes invents one. */
+function declaredIn({ operation: { requestBody } }: Step, parameters: FormParameter[]): FormParameter[] {
+  const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema.properties ?? {});
+  return parameters.filter(({ key }) => schemas.some((properties) => Object.hasOwn(properties, key)));
+}
 
 /** Whether a PUT creates what its path names. */
 const isCreation = (method: string, { responses }: Operation) => method.toUpperCase() === "PUT" && "201" in responses;
@@ -206,7 +233,7 @@ const isAdministrative = ({ operation: { security } }: Step): boolean =>
   security
     .flatMap(Object.values)
     .flat()
-    .some((scope) => !scope.startsWith("account:"));
+    .some((scope) => !scope.startsWith("account:") && scope !== "openid");
 
 function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
   const { path, operation, item, takes, gives } = step;
@@ -257,11 +284,19 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
           raw: isObject(body.raw) ? JSON.stringify(Object.fromEntries(members), undefined, 2) : body.raw,
         },
       }),
-      ...(body?.urlencoded && { body }),
+      ...(body?.urlencoded && {
+        body: { ...body, urlencoded: declaredIn(step, body.urlencoded).map((one) => formParameter(step, one)) },
+      }),
     },
     response: item.response.map(({ id: _, originalRequest, ...example }) => ({
       ...example,
-      originalRequest: { ...originalRequest, url: complete(originalRequest.url) },
+      originalRequest: {
+        ...originalRequest,
+        ...(originalRequest.body?.urlencoded && {
+          body: { ...originalRequest.body, urlencoded: declaredIn(step, originalRequest.body.urlencoded) },
+        }),
+        url: complete(originalRequest.url),
+      },
     })),
   };
 }
@@ -283,7 +318,7 @@ function scriptBefore(step: Step, created: Map<string, Created>): string {
   const target = created.get(deletedVariable(step) ?? "");
   const isNeeded = target && (target.isDeleted || target.step.gives.includes("username"));
   const creation = isNeeded ? sendAgain(deletedVariable(step) ?? "", target) : "";
-  if (!isAdministrative(step)) return creation;
+  if (!isAdministrative(step) && !ofClients.has(step.operation.operationId)) return creation;
   const skip = 'if (!pm.variables.get("adminUsername")) pm.execution.skipRequest();';
   return creation === "" ? skip : `${skip}\nelse {\n${creation.replace(/^/gm, "  ")}\n}`;
 }

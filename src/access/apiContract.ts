@@ -1,5 +1,5 @@
 /** The contract of a registered API: its own OpenAPI document, whose `security` forward-auth enforces. */
-import { ContractError, parseContract } from "../../packages/verify/src/contract/contract.ts";
+import { type Contract, ContractError, parseContract } from "../../packages/verify/src/contract/contract.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import { toJson } from "./contractJson.ts";
 import { parseContractText } from "./contractText.ts";
@@ -23,25 +23,54 @@ export async function readApiContract(given: GivenContract, scopes: readonly str
     requireScopes(parseContract(JSON.parse(json)).scopes, scopes, pointer);
     return json;
   } catch (error) {
-    if (!(error instanceof ContractError)) throw error;
-    throw invalid(error.problems.map((detail) => ({ pointer, detail })));
+    throw asInvalid(error, pointer);
   }
 }
 
 /**
  * @param contract as `readApiContract` returns it
- * @throws {Problem} `invalid-request` if it requires a scope that the API would not have
+ * @throws {Problem} `invalid-request` if it requires a scope that the API would not have, or this version cannot enforce it
  */
-export const requireScopesOfContract = (contract: string, scopes: readonly string[]): void =>
-  requireScopes(parseContract(JSON.parse(contract)).scopes, scopes, "#/scopes");
+export function requireScopesOfContract(contract: string, scopes: readonly string[]): void {
+  try {
+    requireScopes(parseStored(contract).scopes, scopes, "#/scopes");
+  } catch (error) {
+    throw asInvalid(error, pointer);
+  }
+}
+
+/**
+ * Parses a stored contract, which an earlier version may have accepted, or a concurrent change may have taken scopes from.
+ * @throws {ContractError} if it cannot be enforced
+ */
+export function parseStoredContract(contract: string, scopes: ReadonlySet<string>): Contract {
+  const parsed = parseStored(contract);
+  const missing = parsed.scopes.filter((name) => !scopes.has(name));
+  if (missing.length > 0) throw new ContractError(missing.map(notAScope));
+  return parsed;
+}
+
+function parseStored(contract: string): Contract {
+  let document: unknown;
+  try {
+    document = JSON.parse(contract);
+  } catch {
+    throw new ContractError(["The stored document is not JSON."]);
+  }
+  return parseContract(document);
+}
 
 function requireScopes(required: readonly string[], scopes: readonly string[], pointer: string): void {
   const missing = required.filter((name) => !scopes.includes(name));
   if (missing.length === 0) return;
-  throw invalid(
-    missing.map((name) => ({ pointer, detail: `the contract requires ${name}, which is not a scope of the API` })),
-  );
+  throw invalid(missing.map((name) => ({ pointer, detail: notAScope(name) })));
 }
+
+const notAScope = (name: string) => `the contract requires ${name}, which is not a scope of the API`;
+
+/** @returns a problem for a contract that cannot be enforced; every other error as it is */
+const asInvalid = (error: unknown, pointer: string): unknown =>
+  error instanceof ContractError ? invalid(error.problems.map((detail) => ({ pointer, detail }))) : error;
 
 function invalid(found: { pointer: string; detail: string }[]): Problem {
   const [first = { pointer, detail: "cannot be enforced" }, ...others] = found

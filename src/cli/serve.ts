@@ -3,7 +3,7 @@ import { isatty } from "node:tty";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import { exitStatus } from "../errors.ts";
-import { letNewSpaceGrow } from "../process/newSpace.ts";
+import { letHeapGrow } from "../process/newSpace.ts";
 import { createShutdown, type Service, stopOnSignals, stopWithNpm } from "../process/shutdown.ts";
 import type { ProgramContext, Run } from "./arguments.ts";
 import { load } from "./loading.ts";
@@ -34,7 +34,7 @@ export const serve = (): Run => async (config, log, program) => {
 
   shutdown.serviceStarted(service);
   announce(service, { config, log, program });
-  letNewSpaceGrow();
+  letHeapGrow();
   if (config.workers === 1) loadDictionaries(config);
   void service.failed.then((reason) => {
     process.exitCode = exitStatus.unavailable;

@@ -1,7 +1,7 @@
 /** `latchkey worker NUMBER`: serves as one of WORKERS. Only the primary starts workers, stops them, and handles signals. */
 import cluster from "node:cluster";
 import { exitStatus } from "../errors.ts";
-import { letNewSpaceGrow } from "../process/newSpace.ts";
+import { letHeapGrow } from "../process/newSpace.ts";
 import { createShutdown } from "../process/shutdown.ts";
 import { joinPrimary, serveForPrimary } from "../process/worker.ts";
 import { startService } from "../start.ts";
@@ -27,7 +27,7 @@ export const worker: ServiceCommand = ([number]) => {
     if (!service) return;
     shutdown.serviceStarted(service);
     serveForPrimary(service, shutdown);
-    letNewSpaceGrow();
+    letHeapGrow();
     loadDictionaries(config);
   };
 };

@@ -82,8 +82,8 @@ export function createClientAuthentication(parts: Parts): AuthenticateClient {
 
   return async (request) => {
     const credentials = readCredentials(request);
-    // RFC 6749, section 5.2: the challenge has the scheme that the client used.
-    if (request.authorization !== undefined) requestContext().acceptedSchemes = ["basicAuth"];
+    // RFC 6749, section 5.2, and RFC 9110, section 15.5.2: Basic is the only scheme that works here.
+    requestContext().acceptedSchemes = ["basicAuth"];
     const client = credentials && (await clients.find(credentials.id));
     if (!credentials || !client || !(await verify(credentials, client))) return refuse(client);
     return client;

@@ -2,7 +2,13 @@
  * Decides for a proxy whether a request may pass, and whose it is. Without an audience, the request needs a credential for this
  * service. With one, it needs what the API demands: the scopes that the proxy names, and the `security` of its contract.
  */
-import type { Operation as ContractOperation } from "../../packages/verify/src/contract/contract.ts";
+import {
+  type Alternatives,
+  type Contract,
+  type Operation as ContractOperation,
+  fewestMissing,
+  missingScopes,
+} from "../../packages/verify/src/contract/contract.ts";
 import { type Access, credentialScopes, missingRights } from "../access/rights.ts";
 import { allOwnScopes, isOwnScope, parseScope, unknownScope } from "../access/scopes.ts";
 import type { UserId } from "../identifiers.ts";
@@ -50,7 +56,7 @@ export type Identity = {
 /**
  * @returns `undefined` for an operation that needs no credentials
  * @throws {Problem} `invalid-request`, `invalid-target`, `invalid-scope`, a 401, `insufficient-scope`, `undeclared-operation`,
- * `too-many-requests`, `revocations-stale`, `database-unavailable`, `overloaded`
+ * `too-many-requests`, `revocations-stale`, `database-unavailable`, `overloaded`, `contract-unusable`
  */
 export type ForwardAuth = (question: Question) => Promise<Identity | undefined>;
 
@@ -69,16 +75,13 @@ type Parts = {
   isTrustedProxy(peer: string): boolean;
 };
 
-/** Sets of scopes. All scopes of one set are needed. */
-type Alternatives = readonly (readonly string[])[];
-
-/** What a request needs. */
+/** What a request needs: all scopes of one alternative for its kind of credential. */
 type Rule = {
   /** Whether credentials are ignored. */
   isOpen: boolean;
-  /** What a password needs. Without a set, it is not accepted. */
+  /** What a password needs. Without an alternative, it is not accepted. */
   password: Alternatives;
-  /** What a token or an API key needs. Without a set, it is not accepted. */
+  /** What a token or an API key needs. Without an alternative, it is not accepted. */
   bearer: Alternatives;
   /** Whether a request without valid credentials, or without the scopes, may pass. */
   isOptional: boolean;
@@ -128,23 +131,24 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     const named = scope === undefined || scope === "" ? [] : parseScope(scope);
     const unknown = named.find((name) => !(api ? api.scopes.has(name) : isOwnScope(name)));
     if (unknown !== undefined) throw unknownScope(unknown);
-    const rule = api?.contract ? ruleOfContract(api, headers) : anyCredential;
+    const rule = api?.contract ? ruleOfContract(api.contract, headers) : anyCredential;
     return named.length === 0 ? rule : withScopes(rule, named);
   }
 
   /** The headers of other peers are those of the client itself, who could name an operation that needs less. */
-  function ruleOfContract({ contract, scopes }: ProtectedApi, headers: ForwardedHeaders): Rule {
+  function ruleOfContract(contract: Contract | "unusable", headers: ForwardedHeaders): Rule {
+    if (contract === "unusable") throw new Problem("contract-unusable");
     const { peer } = requestContext();
     const { method, target } = forwardedRequest(peer !== undefined && isTrustedProxy(peer) ? headers : {});
-    const operation = contract?.match(method, target);
+    const operation = contract.match(method, target);
     if (!operation) {
-      const declared = contract?.allow(target) ?? [];
+      const declared = contract.allow(target);
       const others = declared.length > 0 ? `It declares ${declared.join(", ")}.` : "It does not declare the path.";
       throw new Problem("undeclared-operation", {
         detail: `The contract of the API does not declare ${method} for this path. ${others}`,
       });
     }
-    return ruleOf(operation, scopes);
+    return ruleOf(operation);
   }
 
   function authenticateBy(schemes: Scheme[], authorization: string | undefined, api: ProtectedApi | undefined) {
@@ -156,18 +160,12 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
   }
 
-  /** @returns those of the alternative that misses the fewest, of the ones for the kind of credential */
   async function missingOf(principal: AnyPrincipal, { password, bearer }: Rule): Promise<readonly string[]> {
-    let fewest: readonly string[] | undefined;
-    for (const scopes of principal.proof === "password" ? password : bearer) {
-      const missing =
-        principal.proof === "api-token" || principal.proof === "client-token"
-          ? scopes.filter((name) => !principal.scopes.has(name))
-          : await access.missingScopes(principal, scopes);
-      if (missing.length === 0) return missing;
-      if (fewest === undefined || missing.length < fewest.length) fewest = missing;
+    if (principal.proof === "api-token" || principal.proof === "client-token") {
+      return missingScopes(bearer, (name) => principal.scopes.has(name));
     }
-    return fewest ?? [];
+    const alternatives = principal.proof === "password" ? password : bearer;
+    return fewestMissing(await Promise.all(alternatives.map((scopes) => access.missingScopes(principal, scopes))));
   }
 
   async function identify(principal: AnyPrincipal, api: ProtectedApi | undefined): Promise<Identity> {
@@ -223,21 +221,12 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
   return principal;
 }
 
-/**
- * @param apiScopes the scopes of the API
- * @throws {Error} for a scope that the API no longer has
- */
-function ruleOf(operation: ContractOperation, apiScopes: ReadonlySet<string>): Rule {
-  const { alternatives, allowsAnonymous, basicAlternatives, bearerAlternatives } = operation;
-  const unknown = alternatives.flat().find((name) => !apiScopes.has(name));
-  if (unknown !== undefined) throw new Error(`the contract requires ${unknown}, which is not a scope of the API`);
-  return {
-    isOpen: alternatives.length === 0,
-    password: basicAlternatives,
-    bearer: bearerAlternatives,
-    isOptional: allowsAnonymous,
-  };
-}
+const ruleOf = (operation: ContractOperation): Rule => ({
+  isOpen: operation.alternatives.length === 0,
+  password: operation.basicAlternatives,
+  bearer: operation.bearerAlternatives,
+  isOptional: operation.allowsAnonymous,
+});
 
 /** Scopes that the proxy names are needed in any case, so that credentials are, too. */
 function withScopes(rule: Rule, scopes: readonly string[]): Rule {

@@ -39,12 +39,14 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
   }
 
   return {
+    guardInvalid: (authorization, body) =>
+      authenticatesClient(authorization, isObject(body) ? body : {}) || authorizeIntrospection(authorization),
     guardAndHandle({ body }, authorization) {
       const authorized = authenticatesClient(authorization, body)
         ? authorizeClient(authorization, body)
         : authorizeIntrospection(authorization);
       return follow(authorized, () =>
-        follow(introspect(body.token, body.revocations_after), (found) => ({
+        follow(introspect(body.token, { after: body.revocations_after, audience: body.audience }), (found) => ({
           status: 200 as const,
           body: found ? represent(found, issuer) : { active: false as const },
         })),
@@ -54,6 +56,8 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
 }
 
 const introspectionScope = "tokens:introspect";
+
+const isObject = (value: unknown): value is Record<string, string> => typeof value === "object" && value !== null;
 
 type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
 
@@ -139,6 +143,7 @@ function represent(found: Introspected, issuer: string): ActiveToken {
     return {
       ...common("api_key", found.principal, issuer),
       ...rights,
+      ...(found.audience !== undefined && { aud: found.audience }),
       ...(found.expiresAt && { exp: secondsOf(found.expiresAt) }),
       api_key_id: found.principal.apiKeyId,
     };

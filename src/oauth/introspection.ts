@@ -2,8 +2,9 @@
  * Tells other services what a token allows now (RFC 7662). For a token that was verified before, this takes no query and, like the
  * check of a request, no promise.
  */
+import { apiSubject } from "../access/apis.ts";
 import { type Access, defaultRole, heldScopes, type Rights, rightsSubject, roleSubject } from "../access/rights.ts";
-import { allOwnScopes } from "../access/scopes.ts";
+import { allOwnScopes, isOwnScope } from "../access/scopes.ts";
 import type { ApiKeyVerification, InspectedKey } from "../apiKeys/verification/verification.ts";
 import type { UserId } from "../identifiers.ts";
 import { follow } from "../lib/follow.ts";
@@ -24,7 +25,14 @@ import { kindOf } from "./kinds.ts";
 /** A valid token. */
 export type Introspected =
   | { kind: "access-token"; principal: AnyTokenPrincipal; allowed: Allowed }
-  | { kind: "api-key"; principal: ApiKeyPrincipal; expiresAt: Date | undefined; allowed: Allowed }
+  | {
+      kind: "api-key";
+      principal: ApiKeyPrincipal;
+      expiresAt: Date | undefined;
+      /** The service for which the key was looked up. `undefined` if none was named. */
+      audience: string | undefined;
+      allowed: Allowed;
+    }
   | { kind: "refresh-token"; session: RefreshableSession };
 
 /** What a credential allows now. */
@@ -43,22 +51,44 @@ type Parts = {
   apiKeys: Pick<ApiKeyVerification, "inspect">;
   sessions: Pick<Sessions, "inspect">;
   feed: Pick<RevocationFeed, "atLeast">;
+  apis: {
+    /** @throws {Problem} `invalid-target` for an audience that is not registered, `database-unavailable` */
+    get(audience: string): ApiScopes | Promise<ApiScopes>;
+  };
+  /** The audience of this service itself. */
+  issuer: string;
+};
+
+type ApiScopes = { scopes: ReadonlySet<string> };
+
+type Question = {
+  /** A cursor of the revocation feed: the result is at least as recent. */
+  after?: string | undefined;
+  /** The service that wants to accept the text. It learns nothing of a token that is not for it. */
+  audience?: string | undefined;
 };
 
 type Found = Introspected | undefined;
 
 /**
- * @param after a cursor of the revocation feed: the result is at least as recent
- * @returns `undefined` for a text that is not a valid token
+ * @returns `undefined` for a text that is not a valid token, or not valid for the audience
  * @throws {Problem} `invalid-request` for what is no cursor; `revocations-stale`, `database-unavailable`
  */
-export type Introspect = (text: string, after?: string) => Found | Promise<Found>;
+export type Introspect = (text: string, question?: Question) => Found | Promise<Found>;
 
-export function createIntrospection({ tokens, revocations, access, apiKeys, sessions, feed }: Parts): Introspect {
-  const accessToken = (text: string): Found | Promise<Found> =>
+export function createIntrospection(parts: Parts): Introspect {
+  const { tokens, revocations, access, apiKeys, sessions, feed, apis, issuer } = parts;
+  const isForLatchkey = (audience: string | undefined) => audience === undefined || audience === issuer;
+
+  const accessToken = (text: string, audience?: string): Found | Promise<Found> =>
     unlessRefused(() =>
       follow(tokens.verifyAny(text), (principal): Found | Promise<Found> => {
         revocations.check(principal);
+        const isForAudience =
+          principal.proof === "token"
+            ? isForLatchkey(audience)
+            : (audience ?? principal.audience) === principal.audience;
+        if (!isForAudience) return undefined;
         if (principal.proof !== "token") return { kind: "access-token", principal, allowed: byClaims(principal) };
         return follow(access.rightsOf(principal.userId), (rights) => {
           const allowed = allowedBy(rights, principal, principal.scopes ?? allOwnScopes, subjectsOf(principal));
@@ -67,32 +97,49 @@ export function createIntrospection({ tokens, revocations, access, apiKeys, sess
       }),
     );
 
-  const apiKey = (text: string): Found | Promise<Found> =>
+  const apiKey = (text: string, audience?: string): Found | Promise<Found> =>
     follow(apiKeys.inspect(text), (found: InspectedKey | undefined): Found | Promise<Found> => {
       if (!found) return undefined;
-      const { principal } = found;
-      return follow(access.rightsOf(principal.userId), (rights) => {
-        const allowed = allowedBy(rights, principal, principal.scopes, [principal.apiKeyId]);
-        return { kind: "api-key", ...found, allowed };
-      });
+      const scopes = [...found.principal.scopes];
+      const subjects = [found.principal.apiKeyId];
+      if (audience === undefined) return describeKey(found, { audience, scopes, subjects });
+      if (isForLatchkey(audience)) return describeKey(found, { audience, scopes: scopes.filter(isOwnScope), subjects });
+      return unlessRefused(() =>
+        follow(apis.get(audience), (api): Found | Promise<Found> => {
+          const atApi = scopes.filter((name) => api.scopes.has(name));
+          // A key was made for an API if it has one of its scopes, also if its user has lost the scope.
+          if (atApi.length === 0) return undefined;
+          return describeKey(found, { audience, scopes: atApi, subjects: [...subjects, apiSubject(audience)] });
+        }),
+      );
     });
 
-  const refreshToken = async (text: string): Promise<Found> => {
+  type KeyUse = { audience: string | undefined; scopes: readonly string[]; subjects: readonly string[] };
+  const describeKey = (found: InspectedKey, { audience, scopes, subjects }: KeyUse): Found | Promise<Found> =>
+    follow(access.rightsOf(found.principal.userId), (rights) => {
+      const allowed = allowedBy(rights, found.principal, scopes, subjects);
+      return { kind: "api-key", ...found, audience, allowed };
+    });
+
+  const refreshToken = async (text: string, audience?: string): Promise<Found> => {
+    if (!isForLatchkey(audience)) return undefined;
     const session = await sessions.inspect(text);
     return session && { kind: "refresh-token", session };
   };
 
   const byKind = { "access-token": accessToken, "api-key": apiKey, "refresh-token": refreshToken };
-  return (text, after) =>
-    follow(after === undefined ? undefined : feed.atLeast(after, notACursor), () => byKind[kindOf(text)](text));
+  return (text, { after, audience } = {}) =>
+    follow(after === undefined ? undefined : feed.atLeast(after, notACursor), () =>
+      byKind[kindOf(text)](text, audience),
+    );
 }
 
 const notACursor: RequestError = { parameter: "revocations_after", detail: "is not a cursor of the revocation list" };
 
-/** @returns `undefined` if a token is refused */
+/** @returns `undefined` if a token is refused, or there is no such API */
 function unlessRefused(verify: () => Found | Promise<Found>): Found | Promise<Found> {
   const refused = (error: unknown): undefined => {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
+    if (!(error instanceof Problem) || (error.status !== 401 && error.slug !== "invalid-target")) throw error;
   };
   try {
     const found = verify();

@@ -176,7 +176,7 @@ export function challenges(schemes: readonly Scheme[], { slug }: Problem, destin
 }
 
 /** The algorithms of DPoP proofs. `Ed25519` is the name in RFC 9864 of what others call `EdDSA`. */
-export const dpopAlgorithms = ["ES256", "EdDSA", "Ed25519", "RS256", "PS256"] as const;
+export const dpopAlgorithms = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"] as const;
 
 /** The challenge of a 403 for missing scopes (RFC 6750, section 3.1). */
 export const scopeChallenge = (scope: string): string =>

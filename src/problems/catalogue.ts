@@ -233,6 +233,13 @@ export const problems = {
       "Another service that verifies Latchkey's credentials cannot reach Latchkey, which it needs to verify these: they are an API key that it has not seen, or a token with a signing key that it does not know.",
     remedy: "Retry after the number of seconds in Retry-After.",
   },
+  "contract-unusable": {
+    status: 503,
+    title: "The contract of the API cannot be enforced",
+    meaning:
+      "A proxy asked whether a request may pass to an API. This version of the service cannot enforce the contract that is stored for the API, so it lets no request pass. The log says why.",
+    remedy: "Register a contract that can be enforced: latchkey apis update, or PATCH /api/apis.",
+  },
   "schema-mismatch": {
     status: 503,
     title: "The database schema is out of date",

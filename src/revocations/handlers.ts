@@ -1,19 +1,23 @@
+import type { components } from "../../generated/openapi.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { requestContext } from "../requestContext.ts";
 import type { RevocationFeed } from "./feed.ts";
+import type { Revocation } from "./storeTypes.ts";
 
-export const listRevocations =
-  (feed: RevocationFeed): Handler<"listRevocations"> =>
-  async ({ principal, query }) => {
+type Entry = components["schemas"]["RevocationEntry"];
+
+export function listRevocations(feed: RevocationFeed): Handler<"listRevocations"> {
+  /** Of lists that many followers get at the same time. */
+  const represented = new WeakMap<readonly Revocation[], Entry[]>();
+
+  return async ({ principal, query }) => {
     const page = await feed.read({ after: query?.after, waitMs: 1000 * (query?.wait ?? 0), principal });
+    const entries = represented.get(page.entries) ?? page.entries.map(represent);
+    represented.set(page.entries, entries);
     return {
       status: 200,
       body: {
-        entries: page.entries.map(({ subject, minimumEpoch, expiresAt }) => ({
-          subject,
-          minimum_epoch: minimumEpoch,
-          expires_at: expiresAt.toISOString(),
-        })),
+        entries,
         next: page.next,
         has_more: page.hasMore,
         // Rounded down, because it is a lower bound.
@@ -21,3 +25,10 @@ export const listRevocations =
       },
     };
   };
+}
+
+const represent = ({ subject, minimumEpoch, expiresAt }: Revocation): Entry => ({
+  subject,
+  minimum_epoch: minimumEpoch,
+  expires_at: expiresAt.toISOString(),
+});

@@ -45,6 +45,8 @@ export function createRecentEntries(): RecentEntries {
   let steps: Step[] = [];
   let head: Cursor = { position: { server: "", snapshot: "" }, atMs: 0 };
   let kept = 0;
+  /** What a client that has a step lacks. A thousand of them wait at the same step, and share one list of the next entries. */
+  const lacking = new Map<Step, FoundEntries>();
 
   const push = (step: Step): void => {
     steps.push(step);
@@ -74,9 +76,11 @@ export function createRecentEntries(): RecentEntries {
       head = { position, atMs };
       steps = [{ entries: [], end: head, reached: position.snapshot }];
       kept = 0;
+      lacking.clear();
     },
 
     append({ entries, target, isLast }, atMs) {
+      lacking.clear();
       const end: Cursor = { position: target, atMs };
       for (let start = 0; start < entries.length; start += pageSize) {
         const part = entries.slice(start, start + pageSize);
@@ -100,7 +104,10 @@ export function createRecentEntries(): RecentEntries {
     since(cursor) {
       if (cursor.position.server !== head.position.server) return undefined;
       const index = indexOf(cursor);
-      if (index < 0) return undefined;
+      const step = steps[index];
+      if (!step) return undefined;
+      const known = lacking.get(step);
+      if (known) return known;
       const entries: Revocation[] = [];
       let next = index + 1;
       for (let step = steps[next]; step && entries.length + step.entries.length <= pageSize; step = steps[next]) {
@@ -110,7 +117,9 @@ export function createRecentEntries(): RecentEntries {
       const end = steps[next - 1]?.end ?? cursor;
       // Another instance may have read further than this one.
       const isAhead = next === index + 1 && !cursor.page && !isAtLeast(end.position.snapshot, cursor.position.snapshot);
-      return { entries, next: isAhead ? cursor : end, hasMore: next < steps.length };
+      const found = { entries, next: isAhead ? cursor : end, hasMore: next < steps.length };
+      if (entries.length > 0) lacking.set(step, found);
+      return found;
     },
 
     head: () => head,

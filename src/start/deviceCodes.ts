@@ -37,6 +37,7 @@ export function openDeviceCodes(
     hmacs: userCodeHmacs(secretKeys.counting),
     findRequestedAccess,
     lifetimeSeconds: config.deviceCodeSeconds,
+    audit,
     limits: { deviceCodes: limitOf("device-codes"), userCodes: limitOf("user-codes") },
   });
 }

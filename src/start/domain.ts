@@ -77,7 +77,10 @@ export function openDomain(context: StartContext, earlier: EarlierStages): Domai
   return { ...accessControl, hasher, users, administration, sessions, browserSessions, ...keys, ...clients };
 }
 
-function createAccessControl({ config }: StartContext, { observability, storage, keys }: EarlierStages): AccessControl {
+function createAccessControl(
+  { config, log }: StartContext,
+  { observability, storage, keys }: EarlierStages,
+): AccessControl {
   const { audit } = observability;
   const { revocations } = keys;
   const { database } = storage;
@@ -91,7 +94,11 @@ function createAccessControl({ config }: StartContext, { observability, storage,
     access,
     grants: createGrants({ store: apiStore(forCaches), access, revocations, issuer, ttlSeconds }),
     roles: createRoles({ store: roleStore(database), access, ...changes }),
-    protectedApis: protectedApis({ store: apiStore(forCaches), revocations }),
+    protectedApis: protectedApis({
+      store: apiStore(forCaches),
+      revocations,
+      onUnusable: (audience, err) => log.error({ audience, err }, "could not read the contract of an API"),
+    }),
     apis: createApis({ store: apiStore(database), ownAudiences: ownAudiences(issuer), ...changes }),
   };
 }

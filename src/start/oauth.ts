@@ -34,13 +34,30 @@ export function openOAuth(
   | "readSignOutRequest"
 > {
   const { tokens, revocations, revocationFeed: feed } = earlier.keys;
-  const { sessions, access, apiKeys, apiKeyVerification, grants, authenticateClient } = earlier.domain;
+  const {
+    sessions,
+    access,
+    apiKeys,
+    apiKeyVerification,
+    grants,
+    authenticateClient,
+    protectedApis: apis,
+  } = earlier.domain;
   const { audit } = earlier.observability;
   const issuer = context.config.publicUrl ?? defaultIssuer;
   const findRequestedAccess = createRequestedAccess({ grants, issuer });
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });
   return {
-    introspect: createIntrospection({ tokens, revocations, access, apiKeys: apiKeyVerification, sessions, feed }),
+    introspect: createIntrospection({
+      tokens,
+      revocations,
+      access,
+      apiKeys: apiKeyVerification,
+      sessions,
+      feed,
+      apis,
+      issuer,
+    }),
     revokePresented: createRevocation({ tokens, revocations, revokeAccessToken, apiKeys, sessions }),
     revokeAccessToken,
     authenticateClient,

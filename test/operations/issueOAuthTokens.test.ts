@@ -96,7 +96,7 @@ describeOperation("issueOAuthTokens", {
       },
     ),
     401: {
-      "for a wrong secret, with a challenge if the header was used": async () => {
+      "for a wrong secret, with the challenge of Basic": async () => {
         const grant = { grant_type: "client_credentials" };
         const wrong = `${machine.client_secret.slice(0, -1)}x`;
         const header = await ask(grant, [machine.client_id, wrong]);
@@ -104,6 +104,9 @@ describeOperation("issueOAuthTokens", {
         expect(header.header("www-authenticate")).toContain("Basic");
         const body = await ask({ ...grant, client_id: machine.client_id, client_secret: wrong });
         expect(body).toMatchObject({ status: 401, problem: "invalid-client" });
+        expect(body.header("www-authenticate")).toMatch(/^Basic realm="[^"]*", charset="UTF-8"$/);
+        const unreadable = await ask({ ...grant, client_id: machine.client_id, client_secret: "two words" });
+        expect(unreadable).toMatchObject({ status: 401, problem: "invalid-client" });
       },
       "without a client": async () => {
         expect(await ask({ grant_type: "client_credentials" })).toMatchObject({

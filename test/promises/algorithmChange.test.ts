@@ -5,7 +5,7 @@ import { readConfig } from "../../src/config/config.ts";
 import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import type { SigningAlgorithm } from "../../src/tokens/algorithms.ts";
-import { adoptAlgorithm, keyStates } from "../../src/tokens/keyRotation.ts";
+import { adoptAlgorithm, keyStates, prepareNextKey } from "../../src/tokens/keyRotation.ts";
 import { createSeal, makeKey } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
 import { signingKeyStore } from "../../src/tokens/store.ts";
@@ -199,6 +199,32 @@ describe("the algorithm of the signing keys", { timeout: 60_000 }, () => {
     const former = await startTestService({ SIGNING_ALG: "EdDSA" });
     await Promise.all([1, 2, 3, 4].map(() => restart(former.databaseUrl, "ES256")));
     expect((await storedKeys(former)).map(({ algorithm }) => algorithm)).toEqual(["ES256", "ES256", "EdDSA", "EdDSA"]);
+  });
+
+  test("is changed by the first of two processes that noticed the difference, and the key of the other is not stored", async () => {
+    const database = openDatabase(await createDatabase(), 1);
+    afterTest(() => database.close());
+    const store = signingKeyStore(database);
+    const seal = createSeal([secretKey]);
+    await prepareNextKey({ store, seal, rotationSeconds: 1e6, algorithm: "EdDSA" });
+    const [first, second] = [await makeKey("ES256", seal), await makeKey("ES256", seal)];
+    expect((await store.changeAlgorithm(first))?.kid).toBe(first.kid);
+    expect(await store.changeAlgorithm(second)).toBeUndefined();
+    const [last, ...others] = await store.findAll();
+    expect(last?.kid).toBe(first.kid);
+    expect(others.map(({ algorithm }) => algorithm)).toEqual(["EdDSA", "EdDSA"]);
+  });
+
+  test("is that of the existing keys for a process without the setting, and for one with another", async () => {
+    for (const algorithm of [undefined, "RS256"] as const) {
+      const database = openDatabase(await createDatabase(), 1);
+      afterTest(() => database.close());
+      const store = signingKeyStore(database);
+      const seal = createSeal([secretKey]);
+      await store.append(await makeKey("EdDSA", seal), 1e6);
+      expect(await prepareNextKey({ store, seal, rotationSeconds: 1e6, algorithm })).toBe(true);
+      expect((await store.findAll()).map((key) => key.algorithm)).toEqual(["EdDSA", "EdDSA"]);
+    }
   });
 
   test("changes again before a change is complete: a key that is about to sign stays, and the former next key comes first", async () => {

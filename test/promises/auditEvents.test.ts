@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
 import type { Received } from "../support/client.ts";
+import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
+import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
 import { registerClient } from "../support/oauthClients.ts";
 import { issueCode, redirectUri } from "../support/oauthCodes.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -43,6 +45,23 @@ test("the session of a code that is used again ends with its event", async () =>
   const subject = { id: owner.id, name: owner.username };
   await expectStored(await redeem(), subject, null, { client_id });
   await expectStored(await redeem(), subject, null);
+});
+
+test("the decision about a device, and the end of its session when the code is used again", async () => {
+  const owner = await service.register("device-owner");
+  const subject = { id: owner.id, name: owner.username };
+  const { id } = await insertClient(service, { authentication: "none" });
+  const start = { client_id: id, scope: "openid" };
+  const { device_code, user_code } = (await service.send("POST", "/oauth/device-authorization", { form: start })).json;
+  const browser = openBrowser(service);
+  await browser.signIn(await browser.go("GET", "/oauth/device"), owner.username);
+  const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
+  const decided = pageOf(await browser.submit(confirm, { decision: "allow" })).page;
+  await expectStored(decided, subject, null, { client_id: id, reason: "allowed", scope: "openid" });
+  const form = { grant_type: deviceCodeGrant, device_code, client_id: id };
+  await service.send("POST", "/oauth/token", { form });
+  await service.sql("UPDATE device_codes SET redeemed_at = now() - interval '1 minute'");
+  await expectStored(await service.send("POST", "/oauth/token", { form }), subject, null);
 });
 
 test("the event of a change is stored with the change", async () => {

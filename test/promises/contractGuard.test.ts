@@ -103,6 +103,34 @@ test("one of several alternatives is enough, and a 403 names what the nearest on
   expect(refused).toMatchObject({ problem: { scope: "orders:write" } });
 });
 
+test("a token needs the scopes of an alternative for tokens, and no credential is enough where only a password is", async () => {
+  const password = [{ login: [] }];
+  const guard = await guardWith({
+    contract: {
+      openapi: "3.1.0",
+      paths: {
+        "/either": { get: { security: [...password, { bearer: ["orders:write"] }] } },
+        "/password": { get: { security: password } },
+        "/greeting": { get: { security: [{}, ...password] } },
+      },
+      components: {
+        securitySchemes: { ...contract.components.securitySchemes, login: { type: "http", scheme: "basic" } },
+      },
+    },
+  });
+  expect(await ask(guard, "GET /either", reader)).toBe("403 insufficient-scope");
+  expect(await ask(guard, "GET /either", writer)).toBe("writer");
+  for (const sent of [
+    writer,
+    key,
+    `Basic ${btoa(`${writer.slice("Bearer ".length)}:unused`)}`,
+    `Basic ${btoa("a:b")}`,
+  ]) {
+    expect(await ask(guard, "GET /password", sent)).toBe("401 authentication-required");
+    expect(await ask(guard, "GET /greeting", sent)).toBe("open");
+  }
+});
+
 test("a path beyond the contract is a 404 unless it is allowed, another method a 405 in any case", async () => {
   const [strict, lax] = await Promise.all([guardWith(), guardWith({ undeclared: "allow" })]);
   for (const url of ["/", "/logo.svg", "/v1/pages/7?x"]) {

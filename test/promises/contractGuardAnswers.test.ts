@@ -98,6 +98,7 @@ const cases: Record<string, Case> = {
   },
   "no credentials for Basic only": { request: "GET /api/token" },
   "no credentials for Basic only, from a script": { request: "GET /api/token", headers: { "Sec-Fetch-Dest": "empty" } },
+  "a token for Basic only": { request: "GET /api/token", ...valid },
   "an unknown scheme": { request: "GET /api/users", ...same("Digest username=miguel") },
   "a malformed token": { request: "GET /api/users", ...same("Bearer garbage") },
   "a malformed token, from a script": {

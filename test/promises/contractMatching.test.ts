@@ -337,6 +337,13 @@ const rejected: Record<string, [unknown, RegExp]> = {
     }),
     /tls is mutual TLS/,
   ],
+  "a password and a token in combination": [
+    documentWith([], {
+      paths: { "/a": { get: { security: [{ login: [], bearerAuth: [] }] } } },
+      components: { securitySchemes: { ...bearer, login: { type: "http", scheme: "basic" } } },
+    }),
+    /^GET \/a: .*login and bearerAuth together need two of them/,
+  ],
   "scopes of a bearer scheme in 3.0": [
     documentWith(["GET /a"], { openapi: "3.0.3" }),
     /OpenAPI 3.0 allows scopes for oauth2/,

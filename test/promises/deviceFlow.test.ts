@@ -3,7 +3,7 @@ import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
 import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
 import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
-import { startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
+import { holdLocks, startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService();
 const miguel = await service.register("miguel");
@@ -83,6 +83,7 @@ describe("the device", () => {
 
   test("gets nothing for the code of another client, which keeps it", async () => {
     const { device_code, user_code } = await start();
+    expect(await poll(device_code, other.id)).toMatchObject({ status: 400, json: { error: "invalid_grant" } });
     await decide(user_code, "allow");
     for (const code of [device_code, "x".repeat(43), user_code]) {
       expect(await poll(code, other.id)).toMatchObject({ status: 400, json: { error: "invalid_grant" } });
@@ -101,7 +102,13 @@ describe("the device", () => {
   test("gets one session from 50 polls at once", async () => {
     const { device_code, user_code } = await start();
     await decide(user_code, "allow");
-    const answers = await Promise.all(Array.from({ length: 50 }, () => poll(device_code)));
+    // The lock lets several polls find the code allowed before one of them redeems it.
+    const lock = await holdLocks(service, "SELECT FROM users WHERE id = $1 FOR UPDATE", [miguel.id]);
+    const first = Array.from({ length: 5 }, () => poll(device_code));
+    await lock.untilWaiting(5);
+    const others = Array.from({ length: 45 }, () => poll(device_code));
+    await lock.commit();
+    const answers = await Promise.all([...first, ...others]);
     const winners = answers.filter(({ status }) => status === 200);
     expect(winners).toHaveLength(1);
     expect(answers.filter(({ json }) => json.error === "invalid_grant")).toHaveLength(49);

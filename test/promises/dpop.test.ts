@@ -56,7 +56,7 @@ const codeFor = async (clientId: string, dpopJkt?: string): Promise<Form> => ({
 
 const invalidProof = { status: 400, problem: "invalid-dpop-proof", json: { error: "invalid_dpop_proof" } };
 const refusedProof = { status: 401, problem: "dpop-proof-refused" };
-const challenge = 'DPoP realm="latchkey", error="invalid_dpop_proof", algs="ES256 EdDSA Ed25519 RS256 PS256"';
+const challenge = 'DPoP realm="latchkey", error="invalid_dpop_proof", algs="ES256 Ed25519 EdDSA RS256 PS256"';
 
 beforeAll(async () => {
   const scopes = [{ name: "orders:read", description: "See orders." }];
@@ -130,7 +130,7 @@ describe("the token endpoint", () => {
     expect((await ask(forMachine(), proof)).status).toBe(200);
   });
 
-  test.each(["ES256", "EdDSA", "Ed25519", "RS256", "PS256"])("binds a token to a key for %s", async (alg) => {
+  test.each(["ES256", "Ed25519", "EdDSA", "RS256", "PS256"])("binds a token to a key for %s", async (alg) => {
     const own = await newProofKey(alg);
     const claims = decodeJwt(await boundToken(own));
     expect(claims["cnf"]).toEqual({ jkt: own.thumbprint });
@@ -170,7 +170,7 @@ describe("the token endpoint", () => {
 
   test("lists the algorithms in the metadata", async () => {
     const { json } = await service.send("GET", "/.well-known/oauth-authorization-server");
-    expect(json.dpop_signing_alg_values_supported).toEqual(["ES256", "EdDSA", "Ed25519", "RS256", "PS256"]);
+    expect(json.dpop_signing_alg_values_supported).toEqual(["ES256", "Ed25519", "EdDSA", "RS256", "PS256"]);
   });
 });
 

@@ -1,6 +1,7 @@
 /** Attacks on forward-auth: requests that a proxy and the API could read differently, and proxies that nobody trusts. */
 import { describe, expect, test } from "vitest";
 import { createForwardAuth } from "../../src/forwardAuth/forwardAuth.ts";
+import { protectedApis } from "../../src/forwardAuth/protectedApis.ts";
 import { storedUsername, userId } from "../../src/identifiers.ts";
 import type { PasswordPrincipal } from "../../src/principal.ts";
 import { Problem } from "../../src/problems/problems.ts";
@@ -34,6 +35,7 @@ components:
       type: oauth2
       flows: { clientCredentials: { tokenUrl: /token, scopes: { shop:buy: Buy, shop:pay: Pay, shop:admin: Administer } } }
 `;
+const document = { openapi: "3.1.0", paths: { "/": { get: { security: [] } } } };
 const scopes = ["shop:buy", "shop:pay", "shop:admin"].map((name) => ({ name, description: "" }));
 const registered = await asAdmin("POST", "/api/apis", { audience: "shop", name: "Shop", scopes, contract });
 await asAdmin("PUT", "/api/roles/buyer", { scopes: ["shop:buy", "shop:pay"] });
@@ -130,14 +132,63 @@ describe("the contract of an API is enforced", () => {
     await expect.poll(() => admins(other), { timeout: 5_000 }).toBe("invalid-target");
   });
 
-  test("and a stored contract that requires a scope which the API has lost lets nobody pass", async () => {
-    await service.sql(`UPDATE apis SET scopes = '[]' WHERE audience = 'shop'`);
-    const late = await startTestService({ TRUST_PROXY: "127.0.0.1" }, service.databaseUrl);
+  test("and a stored contract that this version cannot enforce lets nobody pass, and is logged once", async () => {
+    const json = (document: object) => JSON.stringify(document);
+    const stored = "UPDATE apis SET contract = $1, scopes = $2 WHERE audience = 'shop'";
+    const [before] = await service.sql("SELECT contract FROM apis WHERE audience = 'shop'");
+    const valid = String(before?.["contract"]);
+    const named = json(scopes);
+    const states = {
+      "it requires a scope that the API has lost": [valid, "[]"],
+      "it is written for another version": [json({ openapi: "2.0", paths: {} }), named],
+      "it is no JSON": ["openapi: 3.1.0", named],
+    };
     try {
-      expect(outcome(await ask(forwarded("/v1/admin"), { bearer: await tokenOf(admin) }, late))).toBe("internal-error");
+      for (const [state, values] of Object.entries(states)) {
+        await service.sql(stored, values);
+        const late = await startTestService({ TRUST_PROXY: "127.0.0.1" }, service.databaseUrl);
+        const reports = () => late.log.filter((line) => line.includes("could not read the contract of an API"));
+        expect(reports(), state).toHaveLength(0);
+        for (const sent of [{}, { basic: admin }, { bearer }]) {
+          const answer = await ask(forwarded("/v1/public/logo.png"), sent, late);
+          expect(answer, state).toMatchObject({ status: 503, problem: "contract-unusable" });
+        }
+        expect((await late.send("GET", "/readyz")).status).toBe(200);
+        expect(reports(), state).toHaveLength(1);
+        await late.close();
+      }
+      const rename = { scopes: [...scopes, { name: "shop:new", description: "" }] };
+      expect(await asAdmin("PATCH", "/api/apis/shop", rename)).toMatchObject({
+        status: 400,
+        problem: "invalid-request",
+      });
+      expect((await asAdmin("PATCH", "/api/apis/shop", { contract })).status).toBe(200);
+      expect(outcome(await ask(forwarded("/v1/public/logo.png")))).toBe(204);
     } finally {
-      await service.sql(`UPDATE apis SET scopes = $1 WHERE audience = 'shop'`, [JSON.stringify(scopes)]);
-      await late.close();
+      await service.sql(stored, [valid, named]);
+    }
+  });
+
+  test("and one that cannot be enforced is reported again only after it could be", async () => {
+    const states = [
+      "garbage",
+      "garbage",
+      JSON.stringify({ ...document, paths: {} }),
+      JSON.stringify(document),
+      "garbage",
+    ];
+    const reports: string[] = [];
+    const changes: ((subject: string) => void)[] = [];
+    const apis = protectedApis({
+      store: { findContract: async () => ({ scopes: [], contract: states.shift() ?? null }) },
+      revocations: { onEntry: (listener) => void changes.push(listener) },
+      onUnusable: (audience) => reports.push(audience),
+    });
+    for (const expected of [1, 1, 1, 1, 2]) {
+      for (const change of changes) change("api:shop");
+      const [one, again] = [await apis.get("shop"), await apis.get("shop")];
+      expect(one).toBe(again);
+      expect(reports).toHaveLength(expected);
     }
   });
 });

@@ -38,6 +38,10 @@ const introspect = async (token: string, at = service, form = {}) => {
 };
 const scopeOf = async (token: string) => String((await introspect(token)).scope).split(" ");
 const inactive = { active: false };
+const issuer = "http://127.0.0.1:8080";
+/** As the service with this audience asks. */
+const introspectFor = async (audience: string, token: string) =>
+  (await service.send("POST", "/oauth/introspect", { basic: admin, form: { token, audience } })).json;
 const soonInactive = (token: string) =>
   vi.waitFor(async () => expect(await introspect(token, other)).toEqual(inactive), 1_000);
 
@@ -88,6 +92,20 @@ describe("a token for an API", () => {
   });
 });
 
+test("a token is inactive for every audience but its own", async () => {
+  const forOrders = await clerk.token(`audience=${orders}`);
+  const { refresh_token } = await clerk.begin();
+  for (const [token, aud] of [
+    [forOrders, orders],
+    [await clerk.token(), issuer],
+    [refresh_token, issuer],
+  ] as const) {
+    for (const audience of [orders, issuer, "unregistered"]) {
+      expect(await introspectFor(audience, token)).toMatchObject(audience === aud ? { active: true, aud } : inactive);
+    }
+  }
+});
+
 describe("a token for Latchkey", () => {
   test("without limits has the scopes that its user has now", async () => {
     const porter = await user();
@@ -130,6 +148,20 @@ describe("an API key", () => {
     });
     await asAdmin("PATCH", `/api/users/${owner.id}`, { roles: [] });
     expect(await introspect(key)).toMatchObject({ active: true, scope: "", roles: [] });
+  });
+
+  test("is described for the API that asks, by its scopes of it, and is inactive if it has none", async () => {
+    const owner = await user("clerk");
+    const { id, key } = await keyOf(owner, ["orders:read", "users:read"]);
+    expect(await introspectFor(orders, key)).toMatchObject({ active: true, aud: orders, scope: "orders:read" });
+    const { revocation_subjects } = await introspectFor(orders, key);
+    expect(revocation_subjects).toEqual(expect.arrayContaining([id, `rights:${owner.id}`, `api:${orders}`]));
+    expect(await introspectFor(issuer, key)).toMatchObject({ aud: issuer, scope: "users:read" });
+    const own = (await keyOf(owner, ["users:read"])).key;
+    for (const audience of [orders, "unregistered"]) expect(await introspectFor(audience, own)).toEqual(inactive);
+    expect(await introspectFor(issuer, (await keyOf(owner, [])).key)).toMatchObject({ active: true, scope: "" });
+    await asAdmin("PATCH", `/api/users/${owner.id}`, { roles: [] });
+    expect(await introspectFor(orders, key)).toMatchObject({ active: true, scope: "" });
   });
 
   test("that is narrowed, expired, rotated or deleted, or whose user is blocked, is described as such", async () => {

@@ -172,6 +172,21 @@ describe("the entries that an instance keeps", () => {
     expect(recent.head()).toEqual(at(300));
   });
 
+  test("are one list for all clients that lack the same, until there are more", () => {
+    const recent = createRecentEntries();
+    recent.restart(position(100), 0);
+    recent.append({ entries: entriesOf(100, 2), target: position(102), isLast: true }, 0);
+    recent.append({ entries: entriesOf(102, 1), target: position(103), isLast: true }, 0);
+    const found = recent.since(at(100));
+    expect(found?.entries).toHaveLength(3);
+    expect(recent.since(at(101))?.entries).toBe(found?.entries);
+    expect(recent.since(at(102))?.entries).toHaveLength(1);
+    recent.append({ entries: entriesOf(103, 1), target: position(104), isLast: true }, 0);
+    expect(recent.since(at(100))?.entries).toHaveLength(4);
+    recent.restart(position(100), 0);
+    expect(recent.since(at(100))?.entries).toEqual([]);
+  });
+
   test("are bounded: a client that lacks older ones is sent to the database", () => {
     const recent = createRecentEntries();
     recent.restart(position(100), 0);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import { isApiKey } from "../../packages/verify/src/apiKeys.ts";
 import { formatKey, parseKey } from "../../src/apiKeys/format.ts";
-import { type FakeAnswer, raw, signingKey, silence, startFakeLatchkey } from "../support/fakeLatchkey.ts";
+import { audience, type FakeAnswer, raw, signingKey, silence, startFakeLatchkey } from "../support/fakeLatchkey.ts";
 import { outcome, startVerifier } from "../support/verifiers.ts";
 
 const path = "/oauth/introspect";
@@ -17,6 +17,7 @@ const active = (changes: object = {}) => ({
   username: "miguel",
   sub: "a-user",
   iss: "https://latchkey.example",
+  aud: audience,
   scope: "orders:read",
   roles: ["clerk"],
   api_key_id: "a-key",
@@ -165,6 +166,7 @@ const unusable: [string, FakeAnswer, string][] = [
   ["no user", () => active({ sub: undefined }), "verification-unavailable"],
   ["an expiry that is no number", () => active({ exp: "never" }), "verification-unavailable"],
   ["a refresh token", () => active({ token_type: "refresh_token" }), "invalid-token"],
+  ["no audience", () => active({ aud: undefined }), "invalid-token"],
   ["another audience", () => active({ aud: "https://elsewhere.example" }), "invalid-token"],
   ["other audiences", () => active({ aud: ["https://elsewhere.example"] }), "invalid-token"],
   ["an expiry in the past", () => active({ exp: 1 }), "token-expired"],

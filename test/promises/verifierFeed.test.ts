@@ -115,6 +115,17 @@ describe("a verifier that does not know the list", () => {
     expect(verifier.errors).toHaveLength(1);
   });
 
+  test("refuses after the bound, also if the last response said that the list would be complete in the future", async () => {
+    const { latchkey, verifier, token, answers, until, polls } = await verifierWithFeed({ maxStalenessSeconds: 1 });
+    await verifier.ready();
+    answers(() => page([], "9", 3_600_000));
+    latchkey.revoke("wake");
+    await latchkey.untilRequested(path, polls().length + 3);
+    expect(verifier.counters().stalenessSeconds).toBeGreaterThanOrEqual(0);
+    answers(raw(500));
+    await until(token(), "revocations-stale");
+  });
+
   test("accepts what is not revoked, if it was told so", async () => {
     const { latchkey, verifier, token, answers, until } = await verifierWithFeed({
       maxStalenessSeconds: 1,
@@ -249,6 +260,42 @@ describe("no token is revived, and nothing but refusals is thrown, by a feed tha
     await until(good, accepted);
     expect(await verifier.ask(revoked)).toBe("token-revoked");
     expect(latchkey.requests.map((request) => request.path)).not.toContain("/elsewhere");
+  });
+
+  test.each(["refuse", "accept"] as const)(
+    "lists more revocations than are kept: nothing is accepted (onStale: %s) until there is room again",
+    async (onStale) => {
+      const { latchkey, verifier, token, until } = await verifierWithFeed({ maxRevocations: 10, onStale });
+      await verifier.ready();
+      const sent = token();
+      const soon = new Date(Date.now() + 1_000).toISOString();
+      for (let index = 0; index < 10; index += 1) latchkey.revoke(`subject ${index}`, 1, soon);
+      await latchkey.untilRead();
+      expect(await verifier.ask(sent)).toEqual(accepted);
+      latchkey.revoke("one too many");
+      await until(sent, "revocations-stale");
+      expect(await verifier.ask(token())).toBe("revocations-stale");
+      expect(verifier.counters()).toMatchObject({ revocations: 10, rejectedRevocations: expect.any(Number) });
+      expect(verifier.counters().rejectedRevocations).toBeGreaterThan(0);
+      expect(verifier.errors.join()).toContain("more entries than maxRevocations allows");
+      const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 120_000);
+      await until(token({ jti: "one too many" }), "token-revoked");
+      expect(await verifier.ask(sent)).toEqual(accepted);
+      clock.mockRestore();
+    },
+  );
+
+  test("lists revocations of long subjects: they take no more memory than usual ones", async () => {
+    const { latchkey, verifier, token, until } = await verifierWithFeed({ maxRevocations: 10 });
+    await verifier.ready();
+    latchkey.revoke("x".repeat(640), 1, new Date(Date.now() + 1_000).toISOString());
+    await latchkey.untilRead();
+    expect(await verifier.ask(token())).toEqual(accepted);
+    latchkey.revoke("y");
+    await until(token(), "revocations-stale");
+    const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 120_000);
+    await until(token(), accepted);
+    clock.mockRestore();
   });
 
   test("sends more than fits into memory", async () => {

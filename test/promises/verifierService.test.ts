@@ -157,6 +157,27 @@ describe("within a second, in a service beside either instance, an API key is re
   });
 });
 
+test("a key is valid for the APIs that it has a scope of, also where no scope is required, until that changes", async () => {
+  const clerk = await user();
+  const described = [{ name: "stock:read", description: "" }];
+  await asAdmin("POST", "/api/apis", { audience: "stock", name: "Stock", scopes: described });
+  await asAdmin("PUT", "/api/roles/keeper", { scopes: ["stock:read"] });
+  await asAdmin("PATCH", `/api/users/${clerk.id}`, { roles: ["clerk", "keeper"] });
+  const both = await key(clerk, ["orders:read", "stock:read", "account:read"]);
+  const elsewhereOnly = await key(clerk, ["stock:read"]);
+  const [stock, own] = [start({ audience: "stock" }), start({ audience: issuer })];
+  expect(await verifier.ask(both.key)).toMatchObject({ scopes: new Set(["orders:read"]) });
+  expect(await stock.ask(both.key)).toMatchObject({ scopes: new Set(["stock:read"]) });
+  expect(await own.ask(both.key)).toMatchObject({ scopes: new Set(["account:read"]) });
+  expect(await own.ask((await key(clerk, [])).key)).toMatchObject({ scopes: new Set() });
+  expect(await verifier.ask(elsewhereOnly.key)).toBe("invalid-token");
+  expect(await verifier.ask((await key(clerk, [])).key)).toBe("invalid-token");
+  expect(await start({ audience: "unregistered" }).ask(both.key)).toBe("invalid-token");
+  await asAdmin("PATCH", "/api/apis/stock", { scopes: [{ name: "stock:write", description: "" }] });
+  await expect.poll(() => stock.ask(both.key), { timeout: 1_000 }).toBe("invalid-token");
+  expect(await verifier.ask(both.key)).toMatchObject({ kind: "user" });
+});
+
 test("a key has the scopes that its user has, and its answers come from memory until something changes", async () => {
   const reader = await user();
   const created = await key(reader, ["orders:read"]);

@@ -110,6 +110,7 @@ const wrong: [string, object][] = [
   ["maxStalenessSeconds", { maxStalenessSeconds: Number.NaN }],
   ["maxStalenessSeconds", { maxStalenessSeconds: Infinity }],
   ["maxRemembered", { maxRemembered: 0 }],
+  ["maxRevocations", { maxRevocations: 0 }],
   ["onStale", { onStale: "ignore" }],
 ];
 test.each(wrong)("a wrong %s is a TypeError that names it (%o)", (name, options) => {

@@ -58,7 +58,12 @@ export function createApiKeys(options: ApiKeyOptions): ApiKeys {
   const introspect = async (key: string): Promise<Answer | undefined> => {
     introspections += 1;
     const after = cursor();
-    const form = { token: key, token_type_hint: "api_key", ...(after !== undefined && { revocations_after: after }) };
+    const form = {
+      token: key,
+      token_type_hint: "api_key",
+      audience,
+      ...(after !== undefined && { revocations_after: after }),
+    };
     const request = () =>
       fetchJson(fetch, url, {
         method: "POST",
@@ -163,9 +168,9 @@ function parseAnswer(answer: unknown, key: string, audience: string): Answer | u
 
 const isName = (value: unknown): value is string => isText(value, 1_024);
 
-/** An answer without an audience is for every API. */
+/** An answer without an audience does not say whether the key is for this API. */
 const isFor = (aud: unknown, audience: string): boolean =>
-  aud === undefined || aud === audience || (Array.isArray(aud) && aud.includes(audience));
+  aud === audience || (Array.isArray(aud) && aud.includes(audience));
 
 const malformed = () => new Error("Latchkey's introspection response is malformed.");
 

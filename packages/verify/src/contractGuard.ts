@@ -46,7 +46,7 @@ export async function contractGuard(options: ContractGuardOptions): Promise<Guar
     if (operation.alternatives.length === 0) return undefined;
     if (operation.allowsAnonymous) return authorizeIfPossible(operation, authorization);
     return settle(
-      () => verifier.verify(authorization),
+      () => verify(operation, authorization),
       (principal) => withScopes(operation, principal),
       (error) => {
         throw withChallenges(error, operation, fetchDestination);
@@ -54,11 +54,17 @@ export async function contractGuard(options: ContractGuardOptions): Promise<Guar
     );
   };
 
+  /** If an operation accepts nothing but a password, no credential is enough: a verifier cannot check passwords. */
+  const verify = ({ bearerAlternatives }: Operation, authorization: string | null | undefined) => {
+    if (bearerAlternatives.length === 0) throw verifier.refusal("authentication-required");
+    return verifier.verify(authorization);
+  };
+
   /** As in Latchkey, credentials that are not valid or not sufficient are like none. */
   const authorizeIfPossible = (operation: Operation, authorization: string | null | undefined): Authorized => {
     if (authorization === undefined || authorization === null) return undefined;
     return settle(
-      () => verifier.verify(authorization),
+      () => verify(operation, authorization),
       (principal) => (missingFor(operation, principal).length === 0 ? principal : undefined),
       (error) => {
         if (error instanceof Refusal && error.status === 401) return undefined;
@@ -85,8 +91,8 @@ export async function contractGuard(options: ContractGuardOptions): Promise<Guar
 
 type Authorized = Principal | undefined | Promise<Principal | undefined>;
 
-const missingFor = (operation: Operation, { scopes }: Principal): readonly string[] =>
-  missingScopes(operation, (scope) => scopes.has(scope));
+const missingFor = ({ bearerAlternatives }: Operation, { scopes }: Principal): readonly string[] =>
+  missingScopes(bearerAlternatives, (scope) => scopes.has(scope));
 
 async function readContract(contract: string | URL | object): Promise<unknown> {
   if (typeof contract === "object" && !(contract instanceof URL)) return contract;

@@ -21,6 +21,8 @@ export type VerifierOptions = {
   onStale?: "refuse" | "accept";
   /** The number of credentials that are remembered, by default 20,000. Each takes about 2 KB. */
   maxRemembered?: number;
+  /** The number of revocations that are kept, by default 1,000,000. Each takes about 200 bytes. With more, everything is refused. */
+  maxRevocations?: number;
   /** Called when requests to Latchkey begin to fail. By default, a line is written to standard error. */
   onError?: (error: Error) => void;
   /** Replaces the global `fetch`. */
@@ -60,7 +62,7 @@ export type Verifier = {
   close(): Promise<void>;
 };
 
-/** For metrics. The first five only grow. */
+/** For metrics. The first six only grow. */
 export type Counters = {
   accepted: number;
   acceptedFromMemory: number;
@@ -70,6 +72,8 @@ export type Counters = {
   introspections: number;
   /** Requests to Latchkey that failed. */
   failedRequests: number;
+  /** Entries of the revocation list that `maxRevocations` left no room for. */
+  rejectedRevocations: number;
   /** Credentials in memory. */
   remembered: number;
   /** Entries of the revocation list in memory. */
@@ -86,19 +90,22 @@ type CheckedOptions = {
   maxStalenessMs: number;
   mustBeCurrent: boolean;
   maxRemembered: number;
+  maxRevocations: number;
   onError: (error: Error) => void;
   fetch: Fetch;
 };
 
 /** @throws {TypeError} for a wrong option */
 export function checkOptions(options: VerifierOptions): CheckedOptions {
-  const { audience, credential, maxStalenessSeconds = 10, onStale = "refuse", maxRemembered = 20_000 } = options;
+  const { audience, credential, maxStalenessSeconds = 10, onStale = "refuse" } = options;
+  const { maxRemembered = 20_000, maxRevocations = 1_000_000 } = options;
   const issuer = addressOf("issuer", options.issuer);
   if (typeof audience !== "string" || audience === "")
     throw new TypeError("audience must be the audience of your API.");
   if (credential !== undefined && !/^[!-~]+$/.test(credential)) throw new TypeError("credential must be an API key.");
   requireNumber("maxStalenessSeconds", maxStalenessSeconds, 86_400);
   requireNumber("maxRemembered", maxRemembered, 10_000_000);
+  requireNumber("maxRevocations", maxRevocations, 10_000_000);
   if (onStale !== "refuse" && onStale !== "accept") throw new TypeError('onStale must be "refuse" or "accept".');
   return {
     issuer,
@@ -108,6 +115,7 @@ export function checkOptions(options: VerifierOptions): CheckedOptions {
     maxStalenessMs: maxStalenessSeconds * 1000,
     mustBeCurrent: onStale === "refuse",
     maxRemembered,
+    maxRevocations,
     onError: options.onError ?? ((error) => console.error(`@latchkey/verify: ${error.message}`)),
     fetch: options.fetch ?? ((input, init) => fetch(input, init)),
   };

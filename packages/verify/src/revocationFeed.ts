@@ -26,7 +26,8 @@ type RevocationFeedOptions = {
   authorization: string;
   fetch: Fetch;
   maxStalenessMs: number;
-  onEntries: (entries: readonly RevocationEntry[]) => void;
+  /** Returns whether all of them could be kept. If not, they are asked for again. */
+  onEntries: (entries: readonly RevocationEntry[]) => boolean;
   /** Called if entries may have been missed: those that were added and expired meanwhile. */
   onGap: () => void;
   /** Called with each failure, and with `undefined` after a success. */
@@ -90,8 +91,7 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
     return { ...parsePage(body), sentAtMs, receivedAtMs: performance.now() };
   };
 
-  const accept = ({ entries, next, hasMore, completeAtOffsetMs, sentAtMs, receivedAtMs }: Answer): void => {
-    onEntries(entries);
+  const accept = ({ next, hasMore, completeAtOffsetMs, sentAtMs, receivedAtMs }: Answer): void => {
     after = next;
     lastCursor = next;
     if (hasMore) return;
@@ -193,6 +193,12 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
       wasWoken = false;
       if (readReloads !== reloads) {
         isFollowing = false;
+        continue;
+      }
+      if (!onEntries(answer.entries)) {
+        onOutcome(new Error("there are more entries than maxRevocations allows"));
+        isFollowing = false;
+        await pause(attemptIntervalMs);
         continue;
       }
       accept(answer);

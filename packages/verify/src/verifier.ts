@@ -20,9 +20,9 @@ const startTimeoutMs = 2_000;
 
 /** Makes a verifier, which begins to request the keys and the revocations. @throws {TypeError} for a wrong option */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuer, audience, credential, url, maxStalenessMs, mustBeCurrent, maxRemembered, onError, fetch } =
-    checkOptions(options);
-  const counts = { accepted: 0, acceptedFromMemory: 0, failedRequests: 0 };
+  const { issuer, audience, credential, url, fetch, onError, ...limits } = checkOptions(options);
+  const { maxStalenessMs, mustBeCurrent, maxRemembered, maxRevocations } = limits;
+  const counts = { accepted: 0, acceptedFromMemory: 0, failedRequests: 0, rejectedRevocations: 0 };
   const refused = new Map<RefusalSlug, number>();
   const createRefusal = refusals(issuer);
   const refusal: CreateRefusal = (slug, members) => {
@@ -32,7 +32,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   const parseToken = createTokenParser(issuer, audience);
   const remembered = createRemembered(maxRemembered);
-  const list = createRevocationList();
+  const list = createRevocationList(maxRevocations);
   const reports = reportOutcomes({
     failed() {
       counts.failedRequests += 1;
@@ -47,6 +47,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   });
 
   let feed: RevocationFeed | undefined;
+  /** Whether there are revocations that the list has no room for. */
+  let isIncomplete = false;
   let apiKeys: ApiKeys | undefined;
   if (credential !== undefined) {
     const authorization = `Bearer ${credential}`;
@@ -58,10 +60,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
       cursor: () => feed?.cursor(),
       remember: remembered.add,
     });
-    const apply = (entry: RevocationEntry): void => {
-      list.add(entry);
+    const apply = (entry: RevocationEntry): boolean => {
       remembered.apply(entry);
       lookups.apply(entry);
+      return list.add(entry);
     };
     feed = followRevocations({
       url: `${url}/api/revocations`,
@@ -69,8 +71,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
       fetch,
       maxStalenessMs,
       onEntries(entries) {
-        entries.forEach(apply);
+        const rejected = entries.filter((entry) => !apply(entry)).length;
+        counts.rejectedRevocations += rejected;
+        isIncomplete = rejected > 0;
         list.removeExpired(Date.now());
+        return !isIncomplete;
       },
       onGap() {
         lookups.applyAll();
@@ -110,7 +115,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       list.beginReload();
       feed.reload();
     }
-    if (!mustBeCurrent || feed.stalenessMs(nowMs) <= maxStalenessMs) return;
+    if (!isIncomplete && (!mustBeCurrent || feed.stalenessMs(nowMs) <= maxStalenessMs)) return;
     feed.wake();
     throw refusal("revocations-stale");
   };

@@ -63,5 +63,6 @@ export async function checkCredentials(targets: readonly Target[], parts: Parts)
   await use("expired-token", { token });
 }
 
-/** Whether an operation has no alternative without scopes. */
-const needsScope = ({ alternatives }: Operation): boolean => alternatives.every((scopes) => scopes.length > 0);
+/** Whether an operation accepts tokens, and none without scopes. */
+const needsScope = ({ bearerAlternatives }: Operation): boolean =>
+  bearerAlternatives.length > 0 && bearerAlternatives.every((scopes) => scopes.length > 0);

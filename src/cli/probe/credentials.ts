@@ -67,7 +67,9 @@ export async function openCredentials(account: Account, { scopes }: Contract): P
     },
     otherAudience: await tokenOfAnotherApi(),
     async withoutScopeOf(operation) {
-      const scope = scopes.find((one) => missingScopes(operation, (held) => held === one).length > 0);
+      const scope = scopes.find(
+        (one) => missingScopes(operation.bearerAlternatives, (held) => held === one).length > 0,
+      );
       if (scope === undefined) return { skipped: "The contract has no other scope to limit a token to." };
       const known = limited.get(scope) ?? limitedTo(scope);
       limited.set(scope, known);

@@ -10,7 +10,7 @@ import { retryOnConflict } from "../../lib/retryOnConflict.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { Revocation } from "../../revocations/revocations.ts";
 import { requireUsable } from "../definition.ts";
-import { newClientSecret } from "../secrets.ts";
+import { maxSecrets, newClientSecret } from "../secrets.ts";
 import type { ClientDefinition, ClientSecret, RegisteredClient } from "../storeTypes.ts";
 import type { ClientAdministrationStore } from "./storeTypes.ts";
 
@@ -113,10 +113,11 @@ export function createClientAdministration({ store, access, findApiScopes, enfor
       await requireHeld(editor, client.scopes);
       if (client.authentication !== "client_secret")
         throw new Problem("too-many-client-secrets", { detail: "The client authenticates without a secret." });
+      // Without the lock of the insertion, so that many requests beyond the limit do not wait for each other.
+      if (client.secrets.length >= maxSecrets) throw tooManySecrets();
       const secret = newSecret();
       const inserted = await store.insertSecret(client, secret);
-      if (inserted === "too-many")
-        throw new Problem("too-many-client-secrets", { detail: "The client has two secrets. Delete one of them." });
+      if (inserted === "too-many") throw tooManySecrets();
       return inserted && { ...inserted, text: secret.text };
     });
     enforce(added.changed);
@@ -163,6 +164,9 @@ export function createClientAdministration({ store, access, findApiScopes, enfor
 
   return { list, find, create, update, remove, addSecret, removeSecret };
 }
+
+const tooManySecrets = () =>
+  new Problem("too-many-client-secrets", { detail: "The client has two secrets. Delete one of them." });
 
 const newSecret = () => ({ ...newClientSecret(), id: clientSecretId(uuidv7()) });
 

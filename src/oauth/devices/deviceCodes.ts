@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
+import type { Audit } from "../../audit/audit.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { grantId } from "../../identifiers.ts";
 import type { Caller } from "../../principal.ts";
@@ -33,9 +34,10 @@ type Parts = {
   findRequestedAccess: FindRequestedAccess;
   lifetimeSeconds: number;
   limits: { deviceCodes: ActionLimit; userCodes: ActionLimit };
+  audit: Audit;
 };
 
-export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeSeconds, limits }: Parts) {
+export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeSeconds, limits, audit }: Parts) {
   /**
    * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
    * `too-many-requests`
@@ -83,7 +85,10 @@ export function createDeviceCodes({ store, hmacs, findRequestedAccess, lifetimeS
     const userCode = parseUserCode(text);
     if (userCode === undefined) return undefined;
     const decided = await store.decide(hmacs(userCode), { ...user, decision, grantId: grantId(uuidv7()) });
-    if (decided) await release();
+    if (!decided) return undefined;
+    const { clientId, audience, scopes } = decided;
+    audit("device-decided", { userId: user.userId, clientId, audience, scope: scopes.join(" "), reason: decision });
+    await release();
     return decided;
   }
 

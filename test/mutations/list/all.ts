@@ -16,7 +16,9 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { oauthLibraries } from "./oauthLibraries.ts";
 import { openid } from "./openid.ts";
+import { pages } from "./pages.ts";
 import { probe } from "./probe.ts";
 import { program } from "./program.ts";
 import { requests } from "./requests.ts";
@@ -35,6 +37,7 @@ export const mutations: readonly Mutation[] = [
   ...access,
   ...rights,
   ...forwardAuth,
+  ...pages,
   ...administration,
   ...requests,
   ...documentation,
@@ -54,6 +57,7 @@ export const mutations: readonly Mutation[] = [
   ...authorization,
   ...openid,
   ...dpop,
+  ...oauthLibraries,
   ...probe,
   ...client,
   ...verify,

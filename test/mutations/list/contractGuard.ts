@@ -5,8 +5,8 @@ export const contractGuard: readonly Mutation[] = [
   {
     name: "a contract guard does not require scopes",
     file: "packages/verify/src/contract/security.ts",
-    find: "const missing = scopes.filter((scope) => !hasScope(scope));",
-    replace: "const missing = scopes.filter((scope) => !hasScope(scope)).slice(1);",
+    find: "scopes.filter((scope) => !hasScope(scope))",
+    replace: "scopes.filter((scope) => !hasScope(scope)).slice(1)",
     test: "test/promises/contractGuard.test.ts",
     only: "its own scopes",
   },
@@ -41,6 +41,31 @@ export const contractGuard: readonly Mutation[] = [
     replace: "alternatives",
     test: "test/promises/contractMatching.test.ts",
     only: "alternatives, combinations",
+  },
+  {
+    name: "a token is enough where a contract requires a password",
+    file: "packages/verify/src/contractGuard.ts",
+    find: 'if (bearerAlternatives.length === 0) throw verifier.refusal("authentication-required");',
+    replace: "if (bearerAlternatives.length === 0) return verifier.verify(authorization);",
+    test: "test/promises/contractGuard.test.ts",
+    only: "no credential is enough",
+  },
+  {
+    name: "a token needs no more scopes than the contract requires with a password",
+    file: "packages/verify/src/contractGuard.ts",
+    find: "const missingFor = ({ bearerAlternatives }: Operation, { scopes }: Principal): readonly string[] =>\n  missingScopes(bearerAlternatives,",
+    replace:
+      "const missingFor = ({ alternatives }: Operation, { scopes }: Principal): readonly string[] =>\n  missingScopes(alternatives,",
+    test: "test/promises/contractGuard.test.ts",
+    only: "no credential is enough",
+  },
+  {
+    name: "a token alone meets a combination with a password",
+    file: "packages/verify/src/contract/security.ts",
+    find: 'if (kinds.includes("basic") && kinds.includes("bearer")) {',
+    replace: "if (kinds.length < 0) {",
+    test: "test/promises/contractMatching.test.ts",
+    only: "a password and a token in combination",
   },
   {
     name: "undeclared paths that a router takes for a declared one are allowed",

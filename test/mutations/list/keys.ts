@@ -180,6 +180,22 @@ export const keys: readonly Mutation[] = [
     only: "changes again before",
   },
   {
+    name: "instances that start at the same time each change the algorithm",
+    file: "src/tokens/store.ts",
+    find: "if (last?.algorithm === key.algorithm) return undefined; // another process was faster",
+    replace: "if (!last) return undefined;",
+    test: "test/promises/algorithmChange.test.ts",
+    only: "the first of two processes",
+  },
+  {
+    name: "an existing database gets the default algorithm",
+    file: "src/tokens/keyRotation.ts",
+    find: "makeKey(next.algorithm ?? algorithm ?? defaultAlgorithm, seal)",
+    replace: "makeKey(algorithm ?? defaultAlgorithm, seal)",
+    test: "test/promises/algorithmChange.test.ts",
+    only: "for a process without the setting",
+  },
+  {
     name: "a key of the former algorithm is added after a change",
     file: "src/tokens/store.ts",
     find: "AND coalesce(${lastAlgorithm} = :algorithm, true)`",

@@ -111,14 +111,6 @@ export const openid: readonly Mutation[] = [
     only: "SHA-512",
   },
   {
-    name: "an access token is accepted as a hint",
-    file: "src/oauth/idTokenHints.ts",
-    find: 'typ: z.literal("JWT")',
-    replace: "typ: z.string()",
-    test: idTokens,
-    only: "that is an access token",
-  },
-  {
     name: "sign-out redirects to any URI",
     file: "src/oauth/signOut.ts",
     find: "!client.postLogoutRedirectUris.includes(uri)",

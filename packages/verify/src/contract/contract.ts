@@ -8,7 +8,7 @@ import { both, type Security, securityReader } from "./security.ts";
 import { basePathsOf } from "./servers.ts";
 
 export { ContractError, parseDocument } from "./document.ts";
-export { missingScopes, type Security } from "./security.ts";
+export { type Alternatives, fewestMissing, missingScopes, type Security } from "./security.ts";
 
 /** A method and a path of the contract, with what it requires. */
 export type Operation = Security & {

@@ -1,18 +1,15 @@
 /** The `security` of operations: which credentials and scopes a request needs. */
 import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
 
-type Alternatives = readonly (readonly string[])[];
+export type Alternatives = readonly (readonly string[])[];
 
 /** What a `security` means for a credential in the Authorization header. */
 export type Security = {
-  /**
-   * The scopes of each alternative. A credential is sufficient if it has all scopes of one of them. Empty if the operation is open:
-   * its credentials are ignored.
-   */
+  /** The scopes of each alternative. Empty if the operation is open: its credentials are ignored. */
   alternatives: Alternatives;
-  /** Of these, the ones with a scheme of the type `http` with `basic`. */
+  /** Of these, the ones for a password: with a scheme of the type `http` with `basic`. */
   basicAlternatives: Alternatives;
-  /** Those with another scheme. */
+  /** Those for a token or an API key: with another scheme. */
   bearerAlternatives: Alternatives;
   /** Whether the operation also serves requests without sufficient credentials: `[]`, or `{}` as one of the alternatives. */
   allowsAnonymous: boolean;
@@ -71,13 +68,18 @@ export function securityReader(document: Members): (value: unknown, where: strin
         ]);
       }
     }
+    const kinds = named.map(({ kind }) => kind);
+    const unsupported = named
+      .filter(({ kind }) => kind === "unsupported")
+      .map(({ name, description }) => `${name} is ${description}`);
+    if (kinds.includes("basic") && kinds.includes("bearer")) {
+      unsupported.push(`${named.map(({ name }) => name).join(" and ")} together need two of them`);
+    }
     return {
       isAnonymous: named.length === 0,
       scopes: unique(named.flatMap(({ scopes }) => scopes as string[])),
-      kinds: named.map(({ kind }) => kind),
-      unsupported: named
-        .filter(({ kind }) => kind === "unsupported")
-        .map(({ name, description }) => `${name} is ${description}`),
+      kinds,
+      unsupported,
     };
   }
 
@@ -137,21 +139,16 @@ const unsupportedReason = (alternatives: readonly { unsupported: readonly string
 };
 
 /**
- * Compares the scopes of a credential with a `security`.
+ * Compares the scopes of a credential with a `security`. It is sufficient if it has all scopes of one alternative.
+ * @param alternatives those for the kind of the credential, at least one
  * @returns the scopes that are missing for the alternative that lacks the fewest; empty if the credential is sufficient
  */
-export function missingScopes(
-  { alternatives }: Pick<Security, "alternatives">,
-  hasScope: (scope: string) => boolean,
-): readonly string[] {
-  let fewest: readonly string[] | undefined;
-  for (const scopes of alternatives) {
-    const missing = scopes.filter((scope) => !hasScope(scope));
-    if (missing.length === 0) return missing;
-    if (fewest === undefined || missing.length < fewest.length) fewest = missing;
-  }
-  return fewest ?? [];
-}
+export const missingScopes = (alternatives: Alternatives, hasScope: (scope: string) => boolean): readonly string[] =>
+  fewestMissing(alternatives.map((scopes) => scopes.filter((scope) => !hasScope(scope))));
+
+/** @param missing the scopes that each alternative lacks */
+export const fewestMissing = (missing: Alternatives): readonly string[] =>
+  missing.reduce((fewest, other) => (other.length < fewest.length ? other : fewest));
 
 /** What a request needs that two operations match: the rights of both. */
 export function both(one: Security, other: Security): Security {

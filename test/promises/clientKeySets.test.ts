@@ -1,0 +1,82 @@
+/** The keys of a client at its jwks_uri: fetched when they are needed, and again for a key that is missing. */
+import { generateKeyPairSync } from "node:crypto";
+import { SignJWT } from "jose";
+import { expect, test } from "vitest";
+import { createAssertions } from "../../src/clients/assertions.ts";
+import { createClientKeySets } from "../../src/clients/keySets.ts";
+import type { Client } from "../../src/clients/storeTypes.ts";
+import { FetchError } from "../../src/http/fetchJson.ts";
+import { clientId } from "../../src/identifiers.ts";
+
+const issuer = "https://latchkey.example";
+const client: Client = {
+  id: clientId(`lkc_${"0".repeat(32)}`),
+  name: "A client",
+  registration: "administrator",
+  authentication: "private_key_jwt",
+  grantTypes: ["client_credentials"],
+  redirectUris: [],
+  postLogoutRedirectUris: [],
+  scopes: [],
+  audiences: [],
+  isFirstParty: false,
+  jwks: null,
+  jwksUri: "https://app.example/keys",
+  logoUri: null,
+  clientUri: null,
+  policyUri: null,
+  tosUri: null,
+  documentExpiresAt: null,
+  version: 1,
+  createdAt: new Date(),
+  updatedAt: new Date(),
+  secretDigests: [],
+};
+const newKey = (kid: string) => {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return { kid, privateKey, jwk: { ...publicKey.export({ format: "jwk" }), kid } };
+};
+const [first, second] = [newKey("first"), newKey("second")];
+
+test("keys are fetched once, again for a missing key at most once a minute, and again when they have expired", async () => {
+  let nowMs = 0;
+  let fetches = 0;
+  let published: unknown = { keys: [first.jwk] };
+  const keySets = createClientKeySets(
+    async (url) => {
+      expect(url).toBe(client.jwksUri);
+      fetches += 1;
+      if (published === undefined) throw new FetchError("it took too long");
+      return { body: published, maxAgeSeconds: undefined };
+    },
+    () => nowMs,
+  );
+  const verify = createAssertions({
+    audiences: [issuer],
+    keySets,
+    usedProofs: { use: async () => true },
+    clock: () => new Date(),
+  });
+  const check = async ({ kid, privateKey }: typeof first) =>
+    verify(
+      client,
+      await new SignJWT({ jti: "1" })
+        .setProtectedHeader({ alg: "ES256", kid })
+        .setIssuer(client.id)
+        .setSubject(client.id)
+        .setAudience(issuer)
+        .setExpirationTime("1m")
+        .sign(privateKey),
+    );
+  expect([await check(first), await check(first), fetches]).toEqual([true, true, 1]);
+  published = { keys: [first.jwk, second.jwk] };
+  expect([await check(second), await check(second), fetches]).toEqual([false, false, 1]);
+  nowMs += 61_000;
+  expect([await check(second), await check(first), fetches]).toEqual([true, true, 2]);
+  nowMs += 301_000;
+  published = { keys: [second.jwk] };
+  expect([await check(first), await check(second), fetches]).toEqual([false, true, 3]);
+  nowMs += 301_000;
+  published = undefined;
+  expect([await check(second), fetches]).toEqual([false, 4]);
+});
