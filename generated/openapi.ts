@@ -711,7 +711,7 @@ export interface paths {
         put?: never;
         /**
          * Get tokens as a client
-         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked.
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked. With a proof in the header `DPoP`, the access token is bound to the key of the proof, and so is the refresh token of a public client (RFC 9449).
          */
         post: operations["issueOAuthTokens"];
         delete?: never;
@@ -2310,6 +2310,8 @@ export interface components {
             token_endpoint_auth_methods_supported: string[];
             /** @description The algorithms of client assertions. */
             token_endpoint_auth_signing_alg_values_supported: string[];
+            /** @description The algorithms of DPoP proofs (RFC 9449, section 5.1). */
+            dpop_signing_alg_values_supported: string[];
             /**
              * Format: uri
              * @description The URL of `POST /oauth/device-authorization`.
@@ -2427,11 +2429,10 @@ export interface components {
              */
             access_token: string;
             /**
-             * @description Always `Bearer`.
+             * @description How the access token is sent.
              * @example Bearer
-             * @constant
              */
-            token_type: "Bearer";
+            token_type: "Bearer" | "DPoP";
             /**
              * @description The lifetime of the access token, in seconds.
              * @example 600
@@ -2597,7 +2598,7 @@ export interface components {
              * @description The kind of token. A service must not accept a refresh token as an access token.
              * @example access_token
              */
-            token_type: "access_token" | "api_key" | "refresh_token";
+            token_type: "access_token" | "DPoP" | "api_key" | "refresh_token";
             /**
              * @description What the token allows now, separated by spaces: the scopes of the credential that the user has. Empty if it allows nothing. For a token for this service, these are scopes of this service, also if the token is not limited. Absent for a refresh token, which allows nothing at any service.
              * @example orders:read
@@ -2638,6 +2639,19 @@ export interface components {
              * @example 1795686000
              */
             exp?: number;
+            /**
+             * @description The key that the token is bound to. Whoever accepts the token has to verify a proof of it (RFC 9449, section 6).
+             * @example {
+             *       "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+             *     }
+             */
+            cnf?: {
+                /**
+                 * @description The thumbprint of the key (RFC 7638) with SHA-256.
+                 * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+                 */
+                jkt: string;
+            };
             /**
              * Format: uuid
              * @description The id of an access token.
@@ -3194,7 +3208,7 @@ export interface components {
              * @example /problems/token-expired
              * @enum {string}
              */
-            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/contract-unusable" | "/problems/schema-mismatch" | "/problems/shutting-down";
+            type: "/problems/invalid-request" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/invalid-grant" | "/problems/invalid-dpop-proof" | "/problems/unsupported-grant-type" | "/problems/unauthorized-client" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied" | "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-client-metadata" | "/problems/invalid-redirect-uri" | "/problems/invalid-client" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused" | "/problems/token-reused" | "/problems/cross-site-request" | "/problems/insufficient-scope" | "/problems/login-required" | "/problems/undeclared-operation" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/not-acceptable" | "/problems/request-timeout" | "/problems/username-taken" | "/problems/last-administrator" | "/problems/cursor-expired" | "/problems/precondition-failed" | "/problems/too-many-api-keys" | "/problems/too-many-client-secrets" | "/problems/audience-taken" | "/problems/built-in-role" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/password-refused" | "/problems/too-many-requests" | "/problems/internal-error" | "/problems/overloaded" | "/problems/database-unavailable" | "/problems/revocations-stale" | "/problems/verification-unavailable" | "/problems/contract-unusable" | "/problems/schema-mismatch" | "/problems/shutting-down";
             /**
              * @description A short summary, the same for every problem of this type.
              * @example The token has expired
@@ -3438,7 +3452,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    type?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    type?: "/problems/authentication-required" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused";
                     /** @constant */
                     status?: 401;
                 };
@@ -3472,7 +3486,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    type?: "/problems/authentication-required" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    type?: "/problems/authentication-required" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused";
                     /** @constant */
                     status?: 401;
                 };
@@ -4079,7 +4093,7 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked";
+                    error_uri?: "/problems/authentication-required" | "/problems/invalid-client" | "/problems/invalid-credentials" | "/problems/invalid-token" | "/problems/token-expired" | "/problems/token-revoked" | "/problems/dpop-proof-refused";
                 };
             };
         };
@@ -4094,7 +4108,7 @@ export interface components {
                 "application/json": components["schemas"]["OAuthError"] & {
                     error?: unknown;
                     /** @enum {unknown} */
-                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
+                    error_uri?: "/problems/invalid-request" | "/problems/invalid-grant" | "/problems/invalid-dpop-proof" | "/problems/invalid-scope" | "/problems/invalid-target" | "/problems/unauthorized-client" | "/problems/unsupported-grant-type" | "/problems/authorization-pending" | "/problems/slow-down" | "/problems/device-code-expired" | "/problems/access-denied";
                 };
             };
         };
@@ -4403,7 +4417,7 @@ export interface components {
          * @example br
          */
         "Content-Encoding": "br" | "gzip";
-        /** @description The authentication schemes of the operation, one challenge per header line (RFC 9110, section 11.6.1). If a token was rejected, the Bearer challenge contains `error="invalid_token"` (RFC 6750, section 3). If `Sec-Fetch-Dest` shows that a script on a web page made the request, the Basic challenge is omitted, because the browser would open its login dialog. If it was the only challenge, `Password` replaces it. Browsers ignore this scheme; clients still send the username and password with `Basic`. */
+        /** @description The authentication schemes of the operation, one challenge per header line (RFC 9110, section 11.6.1). If a token was rejected, the Bearer challenge contains `error="invalid_token"` (RFC 6750, section 3). If `Sec-Fetch-Dest` shows that a script on a web page made the request, the Basic challenge is omitted, because the browser would open its login dialog. If it was the only challenge, `Password` replaces it. Browsers ignore this scheme; clients still send the username and password with `Basic`. If a DPoP proof was rejected, the only challenge is `DPoP`, with `error="invalid_dpop_proof"` and the algorithms of proofs (RFC 9449, section 7.1). */
         "WWW-Authenticate": string;
         /**
          * @description The scopes that the operation requires (RFC 6750, section 3.1). Present if one of them is missing.

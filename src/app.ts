@@ -19,7 +19,7 @@ import type { Authenticator } from "./openapi/guard.ts";
 import { type ErrorPage, problemWriter, type TransportHeaders } from "./openapi/problemWriter.ts";
 import type { ResponseCheck } from "./openapi/responseCheck.ts";
 import type { RequestValidator } from "./openapi/validation.ts";
-import { createRequestContext, requestContext, runInRequest } from "./requestContext.ts";
+import { createRequestContext, type PresentedProof, requestContext, runInRequest } from "./requestContext.ts";
 
 type ApiParts = {
   contract: Contract;
@@ -131,11 +131,17 @@ function beginRequest(trustProxy: Config["trustProxy"], log: Logger): RequestHan
     const { remoteAddress } = request.socket;
     const address = trustProxy === undefined ? remoteAddress : clientAddress(request);
     const onClose = (listener: () => void) => void (response.closed ? listener() : response.once("close", listener));
-    const context = createRequestContext(address, userAgentOf(request), { peer: remoteAddress, onClose });
+    const proof = presentedProof(request);
+    const context = createRequestContext(address, userAgentOf(request), { peer: remoteAddress, proof, onClose });
     logRequest(context, request, response);
     warnAboutProxy(request, address);
     runInRequest(context, next);
   };
+}
+
+function presentedProof({ headers, method, url }: Request): PresentedProof | undefined {
+  const { dpop } = headers;
+  return dpop === undefined ? undefined : { text: String(dpop), method, path: url };
 }
 
 /** Warns once if all clients seem to have one address: they would share the rate limits, and lock each other out. */

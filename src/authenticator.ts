@@ -5,12 +5,13 @@
 import type { Access } from "./access/rights.ts";
 import type { VerifyApiKey } from "./apiKeys/verification/verification.ts";
 import type { Audit } from "./audit/audit.ts";
+import type { VerifyDpopProof } from "./oauth/dpop.ts";
 import type { Authenticator } from "./openapi/guard.ts";
 import { type AnyTokenPrincipal, identityOf } from "./principal.ts";
 import { Problem } from "./problems/problems.ts";
-import { clientNetworks } from "./requestContext.ts";
+import { clientNetworks, requestContext } from "./requestContext.ts";
 import type { Revocations } from "./revocations/revocations.ts";
-import type { AccessTokens, TokenForApi } from "./tokens/accessTokens.ts";
+import type { AccessTokens, OwnToken, TokenForApi } from "./tokens/accessTokens.ts";
 import type { Users } from "./users/users.ts";
 
 type Parts = {
@@ -19,6 +20,7 @@ type Parts = {
   tokens: Pick<AccessTokens, "verify" | "verifyForApi">;
   verifyApiKey: VerifyApiKey;
   revocations: Pick<Revocations, "check">;
+  verifyDpopProof: VerifyDpopProof;
   audit: Audit;
 };
 
@@ -28,15 +30,16 @@ export type ServiceAuthenticator = Authenticator & {
 };
 
 export function createAuthenticator(parts: Parts): ServiceAuthenticator {
-  const { access, users, tokens, verifyApiKey, revocations, audit } = parts;
+  const { access, users, tokens, verifyApiKey, revocations, verifyDpopProof, audit } = parts;
   const auditRefusal = (error: unknown, principal?: AnyTokenPrincipal): never => {
     if (error instanceof Problem && error.status === 401) {
       audit("token-refused", { ...(principal && identityOf(principal)), reason: error.slug });
     }
     throw error;
   };
-  const requireUnrevoked = <Principal extends AnyTokenPrincipal>(principal: Principal): Principal => {
+  const requireUsable = <Principal extends AnyTokenPrincipal>(principal: Principal): Principal => {
     try {
+      if (principal.boundTo !== undefined) throw new Problem("invalid-token", { detail: needsProof });
       revocations.check(principal);
       return principal;
     } catch (error) {
@@ -53,16 +56,36 @@ export function createAuthenticator(parts: Parts): ServiceAuthenticator {
       return auditRefusal(error);
     }
     return verified instanceof Promise
-      ? verified.then(requireUnrevoked, (error: unknown) => auditRefusal(error))
-      : requireUnrevoked(verified);
+      ? verified.then(requireUsable, (error: unknown) => auditRefusal(error))
+      : requireUsable(verified);
+  };
+
+  const verifyBound = async (token: string): Promise<OwnToken> => {
+    let principal: OwnToken | undefined;
+    try {
+      principal = await tokens.verify(token);
+      const { boundTo } = principal;
+      if (boundTo === undefined) throw new Problem("invalid-token", { detail: isBearer });
+      revocations.check(principal);
+      const { proof } = requestContext();
+      const key = proof && (await verifyDpopProof(proof, { accessToken: token, thumbprint: boundTo }));
+      if (key === undefined) throw new Problem("dpop-proof-refused");
+      return principal;
+    } catch (error) {
+      return auditRefusal(error, principal);
+    }
   };
 
   return {
     password: (username, password) => users.signIn(username, password, clientNetworks()),
     token: (token) => check(() => tokens.verify(token)),
+    boundToken: verifyBound,
     apiToken: (token, audience) => check(() => tokens.verifyForApi(token, audience)),
     apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
     refuse: access.refuse,
   };
 }
+
+const needsProof = "The token is bound to a key. Send it with the scheme DPoP, and with a proof in the header DPoP.";
+const isBearer = "The token is not bound to a key. Send it with the scheme Bearer.";

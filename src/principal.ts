@@ -36,6 +36,8 @@ type Token = {
   tokenId: TokenId;
   issuedAt: Date;
   expiresAt: Date;
+  /** The thumbprint of the key that the token is bound to (RFC 9449, section 6). `undefined` for a bearer token. */
+  boundTo: string | undefined;
 };
 
 /** The versions of what a token depends on, by the subjects of their revocation entries. A newer version revokes the token. */

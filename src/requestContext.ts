@@ -10,6 +10,15 @@ import type { AnyTokenPrincipal, Principal } from "./principal.ts";
 import type { ProblemSlug } from "./problems/catalogue.ts";
 import type { Problem } from "./problems/problems.ts";
 
+/** A DPoP proof (RFC 9449), and the request that has it. */
+export type PresentedProof = {
+  /** The header `DPoP`. If there are several, they are joined with commas. */
+  text: string;
+  method: string;
+  /** Below the base path, with the query. */
+  path: string;
+};
+
 export type RequestContext = {
   /** A UUID. The client gets it in `X-Request-Id` and as the `instance` of a problem. */
   readonly id: string;
@@ -18,6 +27,7 @@ export type RequestContext = {
   readonly userAgent: string | undefined;
   /** IP address of the other end of the connection: a proxy, or the client itself. */
   readonly peer: string | undefined;
+  readonly proof: PresentedProof | undefined;
   /** When the request arrived, on the clock of `performance.now()`. */
   readonly startedAt: number;
   /** When the last database query must have ended, on the same clock. */
@@ -52,7 +62,7 @@ const storage = new AsyncLocalStorage<RequestContext>();
 export function createRequestContext(
   address: string | undefined,
   userAgent: string | undefined,
-  { peer = address, onClose = () => {} }: Partial<Pick<RequestContext, "peer" | "onClose">> = {},
+  { peer = address, proof, onClose = () => {} }: Partial<Pick<RequestContext, "peer" | "proof" | "onClose">> = {},
 ): RequestContext {
   const startedAt = performance.now();
   return {
@@ -60,6 +70,7 @@ export function createRequestContext(
     address,
     userAgent,
     peer,
+    proof,
     startedAt,
     deadline: startedAt + databaseTimeoutMs,
     heldMs: 0,

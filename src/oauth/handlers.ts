@@ -73,7 +73,7 @@ export const issueOAuthTokens = ({
       status: 200,
       body: {
         access_token: issued.accessToken,
-        token_type: "Bearer",
+        token_type: issued.isBound ? "DPoP" : "Bearer",
         expires_in: issued.expiresInSeconds,
         scope: issued.scopes.join(" "),
         ...(refreshToken !== undefined && { refresh_token: refreshToken }),
@@ -148,7 +148,8 @@ function represent(found: Introspected, issuer: string): ActiveToken {
       api_key_id: found.principal.apiKeyId,
     };
   }
-  const { tokenId, issuedAt, expiresAt, epoch, epochs } = found.principal;
+  const { tokenId, issuedAt, expiresAt, epoch, epochs, boundTo } = found.principal;
+  const kind = boundTo === undefined ? "access_token" : "DPoP";
   const token = {
     ...rights,
     iat: secondsOf(issuedAt),
@@ -156,14 +157,15 @@ function represent(found: Introspected, issuer: string): ActiveToken {
     jti: tokenId,
     epoch,
     ...(epochs && { epochs: { ...epochs } }),
+    ...(boundTo !== undefined && { cnf: { jkt: boundTo } }),
   };
   if (found.principal.proof === "client-token") {
     const { clientId, audience = issuer } = found.principal;
-    return { ...common("access_token", { clientId, userId: clientId }, issuer), ...token, aud: audience };
+    return { ...common(kind, { clientId, userId: clientId }, issuer), ...token, aud: audience };
   }
   const { sessionId } = found.principal;
   return {
-    ...common("access_token", found.principal, issuer),
+    ...common(kind, found.principal, issuer),
     ...token,
     aud: found.principal.proof === "token" ? issuer : found.principal.audience,
     ...(sessionId && { sid: sessionId }),

@@ -2,6 +2,7 @@
 import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { assertionAlgorithms } from "../clients/assertions.ts";
+import { dpopAlgorithms } from "../openapi/guard.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
 import { promptValues } from "./authorization/request.ts";
 import { idTokenClaims } from "./idTokens.ts";
@@ -41,6 +42,7 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   token_endpoint: `${parts.issuer}/oauth/token`,
   token_endpoint_auth_methods_supported: [...confidentialMethods, "none"],
   token_endpoint_auth_signing_alg_values_supported: [...assertionAlgorithms],
+  dpop_signing_alg_values_supported: [...dpopAlgorithms],
   subject_types_supported: ["public"],
   // While the algorithm changes, the keys of both are published.
   id_token_signing_alg_values_supported: [...new Set(parts.keys.jwks().keys.map(({ alg }) => alg))],

@@ -1,15 +1,20 @@
 /** The token endpoint (RFC 6749, section 3.2). */
 import type { Client, GrantType } from "../clients/storeTypes.ts";
 import { Problem } from "../problems/problems.ts";
+import { requestContext } from "../requestContext.ts";
+import type { VerifyDpopProof } from "./dpop.ts";
 import type { GrantHandler, IssuedTokens, TokenParameters } from "./grants/grant.ts";
 
 export type GrantHandlers = Readonly<Partial<Record<GrantType, GrantHandler>>>;
 
 /**
  * @param client authenticated
- * @throws {Problem} `unsupported-grant-type`, `unauthorized-client`, and what the grant throws
+ * @throws {Problem} `unsupported-grant-type`, `unauthorized-client`, `invalid-dpop-proof`, and what the grant throws
  */
-export type IssueGrantedTokens = (client: Client, parameters: TokenParameters) => Promise<IssuedTokens>;
+export type IssueGrantedTokens = (client: Client, parameters: TokenParameters) => Promise<EndpointTokens>;
+
+/** `isBound`: the access token is bound to the key of the request's proof (RFC 9449, section 5). */
+export type EndpointTokens = IssuedTokens & { isBound: boolean };
 
 export type TokenEndpoint = {
   issue: IssueGrantedTokens;
@@ -17,13 +22,16 @@ export type TokenEndpoint = {
   grantTypes: readonly string[];
 };
 
-export function createTokenEndpoint(grants: GrantHandlers): TokenEndpoint {
+export function createTokenEndpoint(grants: GrantHandlers, verifyDpopProof: VerifyDpopProof): TokenEndpoint {
   const handlers = new Map<string, GrantHandler>(Object.entries(grants));
   const issue: IssueGrantedTokens = async (client, parameters) => {
     const handle = handlers.get(parameters.grant_type);
     if (!handle) throw new Problem("unsupported-grant-type");
     if (!client.grantTypes.some((type) => type === parameters.grant_type)) throw new Problem("unauthorized-client");
-    return handle(client, parameters);
+    const { proof } = requestContext();
+    const proofKey = proof && (await verifyDpopProof(proof));
+    if (proof && proofKey === undefined) throw new Problem("invalid-dpop-proof");
+    return { ...(await handle(client, parameters, proofKey)), isBound: proofKey !== undefined };
   };
   return { issue, grantTypes: [...handlers.keys()] };
 }

@@ -1,11 +1,11 @@
 /** Parses the Authorization header strictly. */
 import { invalidRequest } from "../problems/problems.ts";
 
-export type Credentials = BasicCredentials | { scheme: "bearer"; token: string };
+export type Credentials = BasicCredentials | { scheme: "bearer" | "dpop"; token: string };
 type BasicCredentials = { scheme: "basic"; username: string; password: string };
 
 /**
- * Parses the credentials of a request (RFC 7617 with UTF-8, RFC 6750).
+ * Parses the credentials of a request (RFC 7617 with UTF-8, RFC 6750, RFC 9449).
  * @returns `undefined` without credentials, and for another scheme
  * @throws {Problem} `invalid-request` for malformed Basic credentials. A malformed Bearer token is an `invalid-token`, and not
  * rejected here
@@ -18,6 +18,8 @@ export function parseAuthorization(header: string | undefined): Credentials | un
   switch (scheme.toLowerCase()) {
     case "basic":
       return { scheme: "basic", ...parseBasic(value) };
+    case "dpop":
+      return { scheme: "dpop", token: value };
     case "bearer":
       return { scheme: "bearer", token: value };
     default:

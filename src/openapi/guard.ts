@@ -16,6 +16,11 @@ export type CredentialVerifiers<Token> = {
   password(username: string, password: string): Promise<PasswordPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
   token(token: string): Token | ClientPrincipal | Promise<Token | ClientPrincipal>;
+  /**
+   * Verifies a token that is bound to a key, with the DPoP proof of the request. If it is absent, the scheme `DPoP` is not accepted.
+   * @throws {Problem} as `token`, `dpop-proof-refused`
+   */
+  boundToken?(token: string): Promise<Token | ClientPrincipal>;
   /** @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
   apiKey(key: string): ApiKeyPrincipal | Promise<ApiKeyPrincipal>;
 };
@@ -99,6 +104,9 @@ export function authenticate<Token extends { proof: string }>(
   if (credentials?.scheme === "bearer" && acceptsBearer(schemes)) {
     return verifyBearer(schemes, credentials.token, verifiers);
   }
+  if (credentials?.scheme === "dpop" && acceptsToken(schemes) && verifiers.boundToken) {
+    return verifiers.boundToken(credentials.token).then((principal) => requireKind(schemes, principal));
+  }
   if (credentials?.scheme === "basic") {
     const bearer = bearerIn(credentials, schemes.includes("apiKeyAuth"));
     if (bearer !== undefined) return verifyBearer(schemes, bearer, verifiers);
@@ -124,12 +132,13 @@ function verifyBearer<Token extends { proof: string }>(
     return schemes.includes("apiKeyAuth") ? verifiers.apiKey(credential) : refuseKind(schemes, "apiKey");
   }
   if (!acceptsToken(schemes)) return refuseKind(schemes, "token");
-  return follow(verifiers.token(credential), (principal) => {
-    const scheme = principal.proof === "client-token" ? "clientAuth" : "bearerAuth";
-    return schemes.includes(scheme)
-      ? principal
-      : refuseKind(schemes, scheme === "clientAuth" ? "clientToken" : "token");
-  });
+  return follow(verifiers.token(credential), (principal) => requireKind(schemes, principal));
+}
+
+/** A token of a user, or of a client that acts for itself. */
+function requireKind<Token extends { proof: string }>(schemes: readonly Scheme[], principal: Token): Token {
+  const scheme = principal.proof === "client-token" ? "clientAuth" : "bearerAuth";
+  return schemes.includes(scheme) ? principal : refuseKind(schemes, scheme === "clientAuth" ? "clientToken" : "token");
 }
 
 function refuseKind(schemes: readonly Scheme[], kind: keyof typeof refusals): never {
@@ -152,6 +161,9 @@ const refusals = {
  * @param destination `Sec-Fetch-Dest` of the request (W3C Fetch Metadata); `undefined` from curl and from old browsers
  */
 export function challenges(schemes: readonly Scheme[], { slug }: Problem, destination: string | undefined): string[] {
+  if (slug === "dpop-proof-refused") {
+    return [`DPoP realm="latchkey", error="invalid_dpop_proof", algs="${dpopAlgorithms.join(" ")}"`];
+  }
   const description = tokenProblems[slug as keyof typeof tokenProblems];
   const offersBasic = schemes.includes("basicAuth");
   // An operation without security can reject a token in the body, as a refresh does.
@@ -162,6 +174,9 @@ export function challenges(schemes: readonly Scheme[], { slug }: Problem, destin
   }
   return [offersBearer ? bearer : 'Password realm="latchkey"'];
 }
+
+/** The algorithms of DPoP proofs. `Ed25519` is the name in RFC 9864 of what others call `EdDSA`. */
+export const dpopAlgorithms = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"] as const;
 
 /** The challenge of a 403 for missing scopes (RFC 6750, section 3.1). */
 export const scopeChallenge = (scope: string): string =>

@@ -6,13 +6,15 @@ import type { Problem, ProblemBody, RequestError } from "./problems.ts";
 type OAuthError = components["schemas"]["OAuthError"];
 
 /**
- * The codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1), RFC 8628 (section 3.5) and RFC 8707. Others depend on the
+ * The codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1), RFC 8628 (section 3.5), RFC 8707 and RFC 9449. Others depend on the
  * status.
  */
 const codes: Partial<Record<ProblemSlug, string>> = {
   "invalid-scope": "invalid_scope",
   "invalid-target": "invalid_target",
   "invalid-grant": "invalid_grant",
+  "invalid-dpop-proof": "invalid_dpop_proof",
+  "dpop-proof-refused": "invalid_dpop_proof",
   "unsupported-grant-type": "unsupported_grant_type",
   "unauthorized-client": "unauthorized_client",
   "authorization-pending": "authorization_pending",

@@ -42,6 +42,21 @@ export const oauthProblems = {
       "The authorization code or refresh token is unknown, expired, revoked, was used before, or was issued to another client, or the code verifier or redirect URI does not belong to the code.",
     remedy: "Let the user sign in again. Use each code and each refresh token once.",
   },
+  "invalid-dpop-proof": {
+    status: 400,
+    title: "The DPoP proof is not valid",
+    meaning:
+      "The header DPoP is not one signed proof for this request, its iat differs from the time of the service by more than a minute, or the proof was sent before.",
+    remedy:
+      "Make a new proof for each request, with the method, the URL below PUBLIC_URL and the current time. Its header has the public key alone.",
+  },
+  "dpop-proof-refused": {
+    status: 401,
+    title: "The DPoP proof is missing or not valid",
+    meaning:
+      "The access token is bound to a key. The request has no proof of this key, or the proof is for another request or another token, is more than a minute old, or was sent before.",
+    remedy: "Make a new proof for each request, with the digest of the token in ath (RFC 9449, section 4.2).",
+  },
   "unsupported-grant-type": {
     status: 400,
     title: "The grant type is not supported",

@@ -22,6 +22,8 @@ export type GrantOf = (session: SessionConstants) => Promise<TokenGrant | undefi
 export type RefreshRequest = {
   /** Who presents it. `null`: the user's own program. */
   clientId: ClientId | null;
+  /** The key of its DPoP proof. */
+  proofKey: string | undefined;
   address: string | undefined;
   grantOf: GrantOf;
 };
@@ -53,14 +55,14 @@ const maxCommitSeconds = 300;
 export function createRefresh({ store, secrets, constants, times, tokenSeconds, ...parts }: Parts) {
   async function exchange(
     token: PresentedToken | undefined,
-    { clientId, address, grantOf }: RefreshRequest,
+    { address, grantOf, ...presenter }: RefreshRequest,
   ): Promise<Refreshed> {
     if (!token) throw new Problem("invalid-token");
     const session = constants.get(token.sessionId);
     // The digest is not enough: with a retired key and the seed, others can derive the token as well.
     if (session && !secrets.isGenuine(token, session.seed)) throw new Problem("invalid-token");
     if (session) {
-      requireClient(session, clientId);
+      requirePresenter(session, presenter);
       const tokenGrant = await grantOf(session);
       const exchanged = await rotate(token, session.seed, address);
       if (exchanged) return { ...exchanged, tokenGrant };
@@ -68,10 +70,10 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
     const { sessionId, generation } = token;
     const state = await store.find(sessionId, generation);
     if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
-    requireClient(state, clientId);
-    const { userId, audience, scopes } = state;
+    requirePresenter(state, presenter);
+    const { userId, clientId, refreshKey, audience, scopes } = state;
     // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
-    const found = { userId, clientId, audience, scopes, seed: Uint8Array.from(state.seed) };
+    const found = { userId, clientId, refreshKey, audience, scopes, seed: Uint8Array.from(state.seed) };
     constants.set(sessionId, found);
     requireLive(state);
     const tokenGrant = await grantOf(found);
@@ -192,9 +194,13 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
   return exchange;
 }
 
-/** The token of another client is like none, and is not used up. @throws {Problem} `invalid-token` */
-function requireClient(session: Pick<SessionConstants, "clientId">, clientId: ClientId | null): void {
-  if (session.clientId !== clientId) throw new Problem("invalid-token");
+/** The token of another client, or of another key, is like none, and is not used up. @throws {Problem} `invalid-token` */
+function requirePresenter(
+  session: Pick<SessionConstants, "clientId" | "refreshKey">,
+  { clientId, proofKey }: Pick<RefreshRequest, "clientId" | "proofKey">,
+): void {
+  const isKeyMissing = session.refreshKey !== null && session.refreshKey !== proofKey;
+  if (session.clientId !== clientId || isKeyMissing) throw new Problem("invalid-token");
 }
 
 /** @throws {Problem} `token-revoked`, `token-expired` */

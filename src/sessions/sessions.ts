@@ -93,7 +93,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const secret = secrets.derive(id, seed, 0);
     const grant = await insert(principal, device, { id, seed, digest: digestOf(secret), ...limits });
     const { userId } = grant;
-    constants.set(id, { userId, clientId: null, seed, ...limits });
+    constants.set(id, { userId, clientId: null, refreshKey: null, seed, ...limits });
     const tokenGrant = await grants.grant(userId, limits);
     return issueTokens({ id, secret, grant, tokenGrant }, issue);
   }
@@ -131,8 +131,8 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
   }
 
   /**
-   * Refreshes the session of a registered client, or with `null` that of the user's own program. A token that another one has got
-   * is an `invalid-token`.
+   * Refreshes the session of a registered client, or with `null` that of the user's own program. A token that another one has got,
+   * or that is bound to another key, is an `invalid-token`.
    * @throws {Problem} as `refresh`, or what `grantOf` throws
    */
   async function refreshFor(
@@ -143,8 +143,9 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
   ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);
+    const presented = { clientId: client?.id ?? null, proofKey: client?.boundTo, address, grantOf };
     try {
-      return issueTokens(await exchange(token, { clientId: client?.id ?? null, address, grantOf }), issue, client);
+      return issueTokens(await exchange(token, presented), issue, client);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });

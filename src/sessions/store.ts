@@ -157,7 +157,7 @@ const extendSession = statement({
 
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", seed, generation, refresh_digest AS digest, address, audience, scopes,
+  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", dpop_jkt AS "refreshKey", seed, generation, refresh_digest AS digest, address, audience, scopes,
            ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
@@ -172,6 +172,7 @@ const findSession = statement({
     userId,
     username,
     clientId: nullable(clientId),
+    refreshKey: nullable(text),
     seed: bytea,
     generation: integer,
     digest: bytea,

@@ -22,6 +22,8 @@ export type SessionConstants = TokenLimits & {
   userId: UserId;
   /** The client that the session was started for. `null`: the user's own program. */
   clientId: ClientId | null;
+  /** The thumbprint of the key that its refresh tokens are bound to. `null`: they are bound to none. */
+  refreshKey: string | null;
   seed: Uint8Array;
 };
 
@@ -29,6 +31,7 @@ export type SessionConstants = TokenLimits & {
 export type SessionState = TokenLimits & {
   userId: UserId;
   clientId: ClientId | null;
+  refreshKey: string | null;
   username: CanonicalUsername;
   seed: Buffer;
   generation: number;

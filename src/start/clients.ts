@@ -14,8 +14,9 @@ import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
 import { createFetchJson } from "../http/fetchJson.ts";
 import { collectLastUses } from "../lib/lastUses.ts";
+import { createDpop, type VerifyDpopProof } from "../oauth/dpop.ts";
 import { usedProofStore } from "../oauth/store.ts";
-import { createUsedProofs, type UsedProofs } from "../oauth/usedProofs.ts";
+import { createUsedProofs } from "../oauth/usedProofs.ts";
 import type { Throttle } from "../throttling/throttling.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
@@ -26,7 +27,7 @@ import type { Storage } from "./storage.ts";
 export type OpenClients = {
   clients: Clients;
   authenticateClient: AuthenticateClient;
-  usedProofs: UsedProofs;
+  verifyDpopProof: VerifyDpopProof;
   clientAdministration: ClientAdministration;
   registerClient: RegisterClient;
 };
@@ -63,7 +64,7 @@ export function openClients(
   lifecycle.add("background", "client secrets", lastUses.close);
   return {
     clients,
-    usedProofs,
+    verifyDpopProof: createDpop({ issuer, usedProofs, clock }),
     clientAdministration: createClientAdministration({
       store: clientAdministrationStore(database),
       access,

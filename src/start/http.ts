@@ -92,9 +92,17 @@ export async function openHttp(
 const openAuthenticator = ({
   observability: { audit },
   keys: { tokens, revocations },
-  domain: { users, access, apiKeyVerification },
+  domain: { users, access, apiKeyVerification, verifyDpopProof },
 }: EarlierStages): ServiceAuthenticator =>
-  createAuthenticator({ access, users, tokens, verifyApiKey: apiKeyVerification.verify, revocations, audit });
+  createAuthenticator({
+    access,
+    users,
+    tokens,
+    verifyApiKey: apiKeyVerification.verify,
+    revocations,
+    verifyDpopProof,
+    audit,
+  });
 
 async function collectServices(
   context: StartContext,

@@ -33,7 +33,7 @@ export function openTokenEndpoint(
   { observability: { audit }, storage: { database, clock }, keys, domain, findRequestedAccess }: EarlierParts,
 ): TokenEndpoint {
   const { tokens, revocations, signingKeys, secretKeys } = keys;
-  const { grants, sessions } = domain;
+  const { grants, sessions, verifyDpopProof } = domain;
   const issuer = config.publicUrl ?? defaultIssuer;
   const enforce = revocations.apply;
   const clientSessions = createClientSessions({
@@ -45,7 +45,7 @@ export function openTokenEndpoint(
   });
   const issueIdToken = createIdTokens({ keys: signingKeys, issuer, clock });
   const issueUserTokens = createUserTokens({ grants, issueIdToken, issuer });
-  return createTokenEndpoint({
+  const handlers = {
     client_credentials: clientCredentials({ findRequestedAccess, grants, revocations, tokens, issuer, audit }),
     authorization_code: authorizationCode({
       store: codeStore(database),
@@ -64,5 +64,6 @@ export function openTokenEndpoint(
       enforce,
       audit,
     }),
-  });
+  };
+  return createTokenEndpoint(handlers, verifyDpopProof);
 }

@@ -39,6 +39,8 @@ export type TokenClient = {
   epochs: Readonly<Record<string, number>>;
   /** When the user proved who they are. */
   authenticatedAt?: Date | undefined;
+  /** The thumbprint of the key that the token is bound to, if any (RFC 9449). */
+  boundTo?: string | undefined;
 };
 
 /** Issues a prepared token of a client itself. */
@@ -152,6 +154,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
             aud: grant?.audience ?? issuer,
             sub: userId,
             auth_time: client?.authenticatedAt && secondsOf(client.authenticatedAt),
+            cnf: confirmationOf(client),
             ...(grant && { scope: grant.scopes.join(" "), ...grant.rights }),
             ...(client && { epochs: { ...grant?.rights?.epochs, ...client.epochs } }),
           },
@@ -161,8 +164,10 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
 
     prepareForClient(epochsReadAfterMs) {
       const sign = prepareSigning(epochsReadAfterMs);
-      return ({ id, epoch, epochs, audience, scopes }, seconds) =>
-        sign({ client_id: id, epoch, aud: audience, sub: id, scope: scopes.join(" "), epochs }, seconds);
+      return ({ id, epoch, epochs, audience, scopes, boundTo }, seconds) => {
+        const cnf = confirmationOf({ boundTo });
+        return sign({ client_id: id, epoch, aud: audience, sub: id, scope: scopes.join(" "), epochs, cnf }, seconds);
+      };
     },
 
     verify(token) {
@@ -214,6 +219,10 @@ function requireUsable<Principal>(key: VerificationKey | undefined, principal: P
   if (key.isRevoked) throw new Problem("token-revoked");
   return principal;
 }
+
+/** The claim `cnf` (RFC 9449, section 6.1). */
+const confirmationOf = (client: Pick<TokenClient, "boundTo"> | undefined): { jkt: string } | undefined =>
+  client?.boundTo === undefined ? undefined : { jkt: client.boundTo };
 
 const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);
 

@@ -3,7 +3,6 @@ import { z } from "zod";
 import {
   type KeyId,
   storedUsername,
-  type TokenId,
   clientId as toClientId,
   tokenId,
   sessionId as toSessionId,
@@ -32,6 +31,8 @@ const common = z.object({
   iat: numericDate,
   exp: numericDate,
   epoch,
+  /** The key that the token is bound to (RFC 9449, section 6.1). A token with another kind of binding is refused. */
+  cnf: z.strictObject({ jkt: z.string() }).optional(),
 });
 
 const userClaims = common.extend({
@@ -97,9 +98,12 @@ const userOf = (kid: KeyId, { sid, sub, client_id, username, epoch, ...token }: 
   epoch,
 });
 
-const tokenOf = (kid: KeyId, { jti, iat, exp }: { jti: TokenId; iat: number; exp: number }) => ({
+type TokenClaims = Pick<z.infer<typeof common>, "jti" | "iat" | "exp" | "cnf">;
+
+const tokenOf = (kid: KeyId, { jti, iat, exp, cnf }: TokenClaims) => ({
   tokenId: jti,
   keyId: kid,
   issuedAt: new Date(iat * 1000),
   expiresAt: new Date(exp * 1000),
+  boundTo: cnf?.jkt,
 });

@@ -306,6 +306,7 @@ describe("rights", () => {
       userId: userId("01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b"),
       username: storedUsername("miguel"),
       epoch: 0,
+      boundTo: undefined,
       keyId: keyId("key"),
       tokenId: tokenId("token"),
       clientId: "latchkey",

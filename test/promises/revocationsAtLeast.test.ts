@@ -23,6 +23,7 @@ const principal = {
   sessionId: undefined,
   issuedAt: new Date(),
   expiresAt: new Date(),
+  boundTo: undefined,
   scopes: undefined,
 } as const;
 const refusal = { pointer: "#/revocations_after", detail: "is not a cursor" };

@@ -7,10 +7,16 @@ import { bytea, nullable, text } from "../../database/sqlTypes.ts";
 import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
 import type { CodeStore } from "./storeTypes.ts";
 
-/** All that is presented is right. A code that is bound to a DPoP key needs a proof. */
+/** All that is presented is right. A code that is bound to a key needs a proof of it (RFC 9449, section 10). */
 const presented = `digest = :digest AND authorization_codes.client_id = :clientId AND code_challenge = :codeChallenge
-  AND (:redirectUri IS NULL OR redirect_uri = :redirectUri) AND dpop_jkt IS NULL`;
-const presentedParameters = { digest: bytea, clientId, codeChallenge: text, redirectUri: nullable(text) };
+  AND (:redirectUri IS NULL OR redirect_uri = :redirectUri) AND (dpop_jkt IS NULL OR dpop_jkt = :proofKey)`;
+const presentedParameters = {
+  digest: bytea,
+  clientId,
+  codeChallenge: text,
+  redirectUri: nullable(text),
+  proofKey: nullable(text),
+};
 
 /** What has ended the user's tokens since, has ended the code as well. */
 const redeemCode = statement({

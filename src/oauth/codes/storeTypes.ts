@@ -2,12 +2,13 @@
 import type { ClientId, SessionId, UserId } from "../../identifiers.ts";
 import type { ClientSessionValues, StartedClientSession } from "../../sessions/clients/clientSessions.ts";
 
-/** What a client presents. `codeChallenge`: computed from the verifier. `redirectUri`: `null` if it is not sent. */
+/** What a client presents. `codeChallenge`: computed from the verifier. `redirectUri`: `null` if it is not sent. `proofKey`: of the DPoP proof, if any. */
 export type PresentedCode = {
   digest: Buffer;
   clientId: ClientId;
   codeChallenge: string;
   redirectUri: string | null;
+  proofKey: string | null;
 };
 
 /** A code that was redeemed before, and the session that it started. */
@@ -18,7 +19,7 @@ export type CodeStore = {
   /**
    * Redeems a code and starts its session. One of several concurrent calls succeeds.
    * @returns `undefined` if the code is not valid: it is unknown, of another client, was redeemed, has expired or was ended with the
-   * user's tokens, or the verifier or the redirect URI is wrong
+   * user's tokens, or the verifier, the redirect URI or the key is wrong
    */
   redeem(
     code: PresentedCode,

@@ -35,7 +35,7 @@ export function authorizationCode({
     audit("authorization-code-reused", { userId, sessionId, clientId });
   }
 
-  return async (client, parameters) => {
+  return async (client, parameters, proofKey) => {
     const presented = {
       digest: digestOfCode(requireParameter(parameters, "code")),
       clientId: client.id,
@@ -43,8 +43,9 @@ export function authorizationCode({
       codeChallenge: challengeOf(requireParameter(parameters, "code_verifier")),
       // OAuth 2.1 leaves it out, because the verifier binds the code to the request. If it is sent, it must be the same.
       redirectUri: parameters.redirect_uri ?? null,
+      proofKey: proofKey ?? null,
     };
-    const prepared = sessions.prepare(client);
+    const prepared = sessions.prepare(client, proofKey);
     const redeemed = await store.redeem(presented, prepared.values);
     if (!redeemed) {
       // Only whoever could have redeemed the code: otherwise a stranger who sees it could end the session.
@@ -56,7 +57,7 @@ export function authorizationCode({
     }
     const { nonce, ...session } = redeemed;
     sessions.report(prepared, session);
-    return issueUserTokens({ client, prepared, session, nonce: nonce ?? undefined });
+    return issueUserTokens({ client, prepared, session, proofKey, nonce: nonce ?? undefined });
   };
 }
 

@@ -21,7 +21,7 @@ type Parts = {
 
 export const clientCredentials =
   ({ findRequestedAccess, grants, revocations, tokens, issuer, audit }: Parts): GrantHandler =>
-  async (client, request) => {
+  async (client, request, proofKey) => {
     // Anyone can claim to be a public client.
     if (client.authentication === "none") throw new Problem("unauthorized-client");
     const issue = tokens.prepareForClient(performance.now());
@@ -39,6 +39,7 @@ export const clientCredentials =
         epochs: api ? { ...epochs, [apiSubject(audience)]: api.version } : epochs,
         audience,
         scopes,
+        boundTo: proofKey,
       },
       seconds,
     );

@@ -30,7 +30,7 @@ const refusals: Partial<Record<DeviceCodeState, () => Problem>> = {
 
 export const deviceCode =
   ({ store, sessions, issueUserTokens, endReplayedSession, enforce, audit }: Parts): GrantHandler =>
-  async (client, parameters) => {
+  async (client, parameters, proofKey) => {
     const digest = deviceCodeDigest(requireParameter(parameters, "device_code"));
     const polled = await store.poll(digest, client.id);
     if (polled?.state === "replayed" && polled.userId && polled.sessionId) {
@@ -41,9 +41,9 @@ export const deviceCode =
       }
     }
     if (polled?.state !== "allowed") throw polled ? (refusals[polled.state]?.() ?? invalidGrant()) : invalidGrant();
-    const prepared = sessions.prepare(client);
+    const prepared = sessions.prepare(client, proofKey);
     const session = await store.redeem(digest, prepared.values);
     if (!session) throw invalidGrant();
     sessions.report(prepared, session);
-    return issueUserTokens({ client, prepared, session });
+    return issueUserTokens({ client, prepared, session, proofKey });
   };

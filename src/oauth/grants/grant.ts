@@ -18,9 +18,14 @@ export type IssuedTokens = {
 
 /**
  * @param client authenticated, and registered for the grant
+ * @param proofKey the thumbprint of the key that the client has proved to have, to which the tokens are bound (RFC 9449)
  * @throws {Problem} a 400
  */
-export type GrantHandler = (client: Client, parameters: TokenParameters) => Promise<IssuedTokens>;
+export type GrantHandler = (
+  client: Client,
+  parameters: TokenParameters,
+  proofKey: string | undefined,
+) => Promise<IssuedTokens>;
 
 /** @throws {Problem} `invalid-request` if a parameter is absent */
 export function requireParameter(

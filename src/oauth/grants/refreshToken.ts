@@ -17,16 +17,21 @@ type Parts = {
 
 export const refreshToken =
   ({ sessions, grants, issueIdToken, issuer }: Parts): GrantHandler =>
-  async (client, parameters) => {
+  async (client, parameters, proofKey) => {
     const text = requireParameter(parameters, "refresh_token");
     let granted: readonly string[] = [];
     const tokens = await sessions
-      .refreshFor(tokenClientOf(client), text, requestContext().address, async ({ userId, audience, scopes }) => {
-        const whole = { audience: audience ?? issuer, scopes: scopes ?? [] };
-        const access = withinClient({ client, issuer }, narrowedAccess(whole, parameters));
-        granted = access.scopes;
-        return grants.grant(userId, access);
-      })
+      .refreshFor(
+        { ...tokenClientOf(client), boundTo: proofKey },
+        text,
+        requestContext().address,
+        async ({ userId, audience, scopes }) => {
+          const whole = { audience: audience ?? issuer, scopes: scopes ?? [] };
+          const access = withinClient({ client, issuer }, narrowedAccess(whole, parameters));
+          granted = access.scopes;
+          return grants.grant(userId, access);
+        },
+      )
       .catch((error: unknown) => {
         throw error instanceof Problem && error.status === 401 ? invalidGrant(error) : error;
       });

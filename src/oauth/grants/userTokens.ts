@@ -16,14 +16,20 @@ type Parts = {
   issuer: string;
 };
 
-type Started = { client: Client; prepared: PreparedSession; session: StartedClientSession; nonce?: string | undefined };
+type Started = {
+  client: Client;
+  prepared: PreparedSession;
+  session: StartedClientSession;
+  proofKey: string | undefined;
+  nonce?: string | undefined;
+};
 
 /** @throws {Problem} `invalid-target` if the API was deleted; `revocations-stale`, `database-unavailable` */
 export type IssueUserTokens = (started: Started) => Promise<IssuedTokens>;
 
 export const createUserTokens =
   ({ grants, issueIdToken, issuer }: Parts): IssueUserTokens =>
-  async ({ client, prepared, session, nonce }) => {
+  async ({ client, prepared, session, proofKey, nonce }) => {
     const { userId, username, authenticatedAt } = session;
     const sessionId = prepared.values.sessionId;
     const granted = withinClient({ client, issuer }, session);
@@ -34,7 +40,7 @@ export const createUserTokens =
       sessionId,
       grant,
       seconds,
-      client: { ...tokenClientOf(client), authenticatedAt },
+      client: { ...tokenClientOf(client), authenticatedAt, boundTo: proofKey },
     });
     const { scopes } = granted;
     const contents = { clientId: client.id, userId, username, scopes, authenticatedAt, nonce, sessionId };

@@ -22,6 +22,8 @@ export type ClientSessionValues = {
   refreshDigest: Buffer;
   idle: number;
   lifetime: number;
+  /** The thumbprint of the key that the refresh token is bound to. */
+  refreshKey: string | null;
   tokens: number;
   userAgent: string | null;
   address: string | null;
@@ -58,9 +60,11 @@ type Parts = {
 export function createClientSessions({ tokens, secrets, times, enforce, audit }: Parts) {
   /**
    * Call it before the store decides: the lifetime of the access token begins now.
+   * @param proofKey of the DPoP proof. It binds the refresh token of a public client: nothing else proves who sends it (RFC 9449,
+   * section 5)
    * @throws {Problem} `database-unavailable`
    */
-  function prepare(client: Client): PreparedSession {
+  function prepare(client: Client, proofKey: string | undefined): PreparedSession {
     const issue = tokens.prepare(performance.now());
     const id = sessionId(uuidv7());
     const seed = secrets.newSeed();
@@ -75,6 +79,7 @@ export function createClientSessions({ tokens, secrets, times, enforce, audit }:
       refreshDigest: digestOf(secret),
       idle: canRefresh ? times.idleSeconds : tokens.ttlSeconds,
       lifetime: canRefresh ? times.lifetimeSeconds : tokens.ttlSeconds,
+      refreshKey: client.authentication === "none" && proofKey !== undefined ? proofKey : null,
       tokens: tokens.ttlSeconds + clockMarginSeconds,
       userAgent,
       address,

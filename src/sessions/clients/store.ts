@@ -30,10 +30,11 @@ export const startSession = (from: string, selected = ""): string => `ended AS M
   ), sessions AS (
     INSERT INTO sessions (id, user_id, user_epoch, seed, refresh_digest, idle_expires_at, expires_at, listed_used_at,
                           listed_idle_expires_at, tokens_expire_at, user_agent, address, audience, scopes, client_id, grant_id,
-                          authenticated_at)
+                          authenticated_at, dpop_jkt)
     SELECT :sessionId, user_id, user_epoch, :seed, :refreshDigest, now() + make_interval(secs => :idle),
            now() + make_interval(secs => :lifetime), now(), now() + make_interval(secs => :idle),
-           now() + make_interval(secs => :tokens), :userAgent, :address, audience, scopes, client_id, grant_id, authenticated_at
+           now() + make_interval(secs => :tokens), :userAgent, :address, audience, scopes, client_id, grant_id, authenticated_at,
+           :refreshKey
     FROM ${from} WHERE (SELECT count(*) FROM ended) >= 0
     RETURNING *
   ), audited AS (
@@ -68,6 +69,7 @@ export const startParameters = {
   tokens: integer,
   userAgent: nullable(text),
   address: nullable(text),
+  refreshKey: nullable(text),
 };
 
 export const startedColumns = {

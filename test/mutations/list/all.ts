@@ -10,6 +10,7 @@ import { contract } from "./contract.ts";
 import { contractGuard } from "./contractGuard.ts";
 import { database } from "./database.ts";
 import { documentation } from "./documentation.ts";
+import { dpop } from "./dpop.ts";
 import { forwardAuth } from "./forwardAuth.ts";
 import { http } from "./http.ts";
 import { imports } from "./imports.ts";
@@ -55,6 +56,7 @@ export const mutations: readonly Mutation[] = [
   ...oauth,
   ...authorization,
   ...openid,
+  ...dpop,
   ...oauthLibraries,
   ...probe,
   ...client,

@@ -231,7 +231,7 @@ export const oauth: readonly Mutation[] = [
   {
     name: "a client refreshes the session of another",
     file: "src/sessions/refresh.ts",
-    find: 'if (session.clientId !== clientId) throw new Problem("invalid-token");',
+    find: 'if (session.clientId !== clientId || isKeyMissing) throw new Problem("invalid-token");',
     replace: "",
     test: "test/promises/oauthTokens.test.ts",
     only: "by another client",

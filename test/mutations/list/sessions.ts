@@ -109,7 +109,7 @@ export const sessions: readonly Mutation[] = [
   {
     name: "the first refresh of a session queries the session again",
     file: "src/sessions/sessions.ts",
-    find: "    constants.set(id, { userId, clientId: null, seed, ...limits });\n",
+    find: "    constants.set(id, { userId, clientId: null, refreshKey: null, seed, ...limits });\n",
     replace: "",
     test: "test/promises/statementsPerRequest.test.ts",
     only: "a refresh takes one",

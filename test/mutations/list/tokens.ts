@@ -38,8 +38,8 @@ export const tokens: readonly Mutation[] = [
   {
     name: "a revoked token is accepted",
     file: "src/authenticator.ts",
-    find: "revocations.check(principal);",
-    replace: "",
+    find: "{ detail: needsProof });\n      revocations.check(principal);",
+    replace: "{ detail: needsProof });",
     test: "test/operations/revokeToken.test.ts",
     only: "and that token is rejected",
   },
