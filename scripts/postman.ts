@@ -57,7 +57,7 @@ const initial: Record<string, string> = {
   adminPassword: "",
 };
 
-const description = `Every operation once, except the pages for browsers. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
+const description = `Every operation once, except the pages for browsers and what belongs to them. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
 
 Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped.`;
 
@@ -124,8 +124,8 @@ async function readSteps(contract: Contract): Promise<Step[]> {
   }));
 }
 
-/** They need what a user has decided on a page. */
-const followsPage = new Set(["getAuthorization", "decideAuthorization", "deleteGrant"]);
+/** They need what a user has decided on a page, or a client whose users decide on one. */
+const followsPage = new Set(["startDeviceAuthorization", "getAuthorization", "decideAuthorization", "deleteGrant"]);
 
 /** Whether an operation is for browsers: its errors are pages. */
 const isPage = ({ responses }: Operation) => "text/html" in (responses["400"]?.content ?? {});
@@ -233,7 +233,7 @@ const isAdministrative = ({ operation: { security } }: Step): boolean =>
   security
     .flatMap(Object.values)
     .flat()
-    .some((scope) => !scope.startsWith("account:"));
+    .some((scope) => !scope.startsWith("account:") && scope !== "openid");
 
 function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
   const { path, operation, item, takes, gives } = step;

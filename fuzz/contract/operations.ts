@@ -201,8 +201,9 @@ export function readApi(file: string): Api {
   };
 }
 
-/** Whether only some users have the scopes of an operation. Every user has those for the own account. */
-export const needsRights = ({ scopes }: Operation): boolean => scopes.some((scope) => !scope.startsWith("account:"));
+/** Whether only some users have the scopes of an operation. Every user has those for the own account and identity. */
+export const needsRights = ({ scopes }: Operation): boolean =>
+  scopes.some((scope) => !scope.startsWith("account:") && scope !== "openid");
 
 /**
  * Returns the operation that creates what a path parameter refers to: a POST to the collection or a PUT to the item, or the

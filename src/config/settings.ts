@@ -138,7 +138,6 @@ export const settings = {
     schema: secretKey,
   },
   ...credentialSettings,
-  ...pageSettings,
   CONTRACT_CHECK: {
     fallback: "report",
     allowed: "report, enforce or off",
@@ -179,23 +178,6 @@ export const settings = {
     secret: true, // some vendors require a key in the path
     schema: z.string().refine((value) => httpUrl(value) && !/[?#@\s]/.test(value)),
   },
-  TRUST_PROXY: {
-    fallback: undefined,
-    critical: true,
-    allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",
-    help: "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted: a number of hops, or addresses and networks separated by commas, such as loopback,10.0.0.0/8. By default none is trusted.",
-    schema: z.string().transform((value, context) => {
-      if (/^\d{1,2}$/.test(value)) return Number(value);
-      const networks = value.split(",").map((item) => item.trim());
-      try {
-        proxyAddr.compile(networks);
-        return networks;
-      } catch {
-        context.addIssue("not a network");
-        return z.NEVER;
-      }
-    }),
-  },
   CLIENT_REGISTRATION: {
     fallback: "off",
     critical: true,
@@ -221,6 +203,24 @@ export const settings = {
     allowed: "audiences of registered APIs separated by commas",
     help: "APIs for which such clients may get tokens, by their audiences, separated by commas. By default none.",
     schema: commaSeparated((item) => item !== "" && item.length <= 255),
+  },
+  ...pageSettings,
+  TRUST_PROXY: {
+    fallback: undefined,
+    critical: true,
+    allowed: "a number of proxies, or addresses and networks separated by commas, such as loopback,10.0.0.0/8",
+    help: "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted: a number of hops, or addresses and networks separated by commas, such as loopback,10.0.0.0/8. By default none is trusted.",
+    schema: z.string().transform((value, context) => {
+      if (/^\d{1,2}$/.test(value)) return Number(value);
+      const networks = value.split(",").map((item) => item.trim());
+      try {
+        proxyAddr.compile(networks);
+        return networks;
+      } catch {
+        context.addIssue("not a network");
+        return z.NEVER;
+      }
+    }),
   },
   CORS_ORIGINS: {
     fallback: undefined,

@@ -46,6 +46,7 @@ export function openDeviceCodes(
     findRequestedAccess,
     access,
     lifetimeSeconds: config.deviceCodeSeconds,
+    audit,
     limits: { deviceCodes: limitOf("device-codes"), userCodes: limitOf("user-codes") },
   });
 }

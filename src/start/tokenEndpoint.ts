@@ -62,6 +62,7 @@ export function openTokenEndpoint(
       issueUserTokens,
       endReplayedSession: endings(database).endReplayedDevice,
       enforce,
+      audit,
     }),
   });
 }

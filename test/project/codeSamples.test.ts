@@ -6,22 +6,30 @@ import { promisify } from "node:util";
 import { beforeEach, describe, expect, test } from "vitest";
 import { creatorOf, kindOf, type Operation, readApi } from "../../fuzz/contract/operations.ts";
 import { codeSamples } from "../../scripts/docs/codeSamples.ts";
-import { operationsOf, readContract } from "../../scripts/docs/contract.ts";
+import { isPage, operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
+import { createBrowser, registerApp, requestOf, resultOf } from "../support/authorizations.ts";
+import { deviceCodeGrant } from "../support/clientRows.ts";
+import { registerClient } from "../support/oauthClients.ts";
 import { password, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const contract = await readContract();
 const api = readApi("openapi.yaml");
-const samples = operationsOf(contract).flatMap(({ method, path, operation }) =>
+// Pages for browsers have no samples.
+const operations = operationsOf(contract).filter(({ operation }) => !isPage(contract, operation));
+const samples = operations.flatMap(({ method, path, operation }) =>
   codeSamples(contract, method, path, operation).map(({ label, source }) => {
     const statuses = Object.keys(operation.responses).filter((one) => one.startsWith("2"));
     return { id: operation.operationId, label, source, statuses };
   }),
 );
-const service = await startTestService({ CLIENT_REGISTRATION: "on" });
+const service = await startTestService({
+  CLIENT_REGISTRATION: "on",
+  AUTHORIZATION_PAGE_URL: "https://app.example/authorize",
+});
 // The user of a sample may delete itself, which the last administrator may not.
-await service.administrator();
+const administrator = await service.administrator();
 const folder = await temporaryFolder();
 // curl prints the status only if it is told to.
 await writeFile(join(folder, ".curlrc"), 'silent\nwrite-out = "\\n%{http_code}"\n');
@@ -48,7 +56,7 @@ const languages = [
 const isHere = (tool: string, version: string) => spawnSync(tool, version.split(" ")).status === 0;
 
 test("every operation has a sample in every language", () => {
-  expect(samples.length).toBe(operationsOf(contract).length * languages.length);
+  expect(samples.length).toBe(operations.length * languages.length);
 });
 
 for (const { label, tool, version, run, status } of languages) {
@@ -66,6 +74,7 @@ for (const { label, tool, version, run, status } of languages) {
       await service.sql(
         `DELETE FROM users WHERE username <> 'administrator';
         DELETE FROM roles WHERE name NOT IN ('administrator', 'default');
+        DELETE FROM clients;
         DELETE FROM apis`,
       );
     });
@@ -75,7 +84,8 @@ for (const { label, tool, version, run, status } of languages) {
       async (...[, , sample]) => {
         const operation = api.operations.find(({ id }) => id === sample.id) as Operation;
         const known = operation === api.registration ? undefined : await signedIn();
-        const source = (await withThings(sample.source, operation, known)).replaceAll(sampleOrigin, service.url);
+        const complete = await withClient(await withThings(sample.source, operation, known), operation);
+        const source = complete.replaceAll(sampleOrigin, service.url);
         await writeFile(join(folder, "sample.go"), source);
         const { stdout } = await promisify(execFile)(tool, run(source), {
           cwd: folder,
@@ -112,20 +122,71 @@ async function signedIn(): Promise<Known> {
 /** Replaces the examples in the path of a sample with names of resources, which are created first. */
 async function withThings(source: string, operation: Operation, known: Known | undefined): Promise<string> {
   let text = source;
+  const created: Record<string, string> = {};
   for (const { name, examples } of operation.parameters.filter((one) => one.in === "path" && known)) {
-    const creator = creatorOf(api, operation, name);
-    if (!creator || creator === operation) continue;
-    text = text.replace(`/${encodeURIComponent(String(examples[0]))}`, `/${await createdBy(creator, name)}`);
+    const value = await createdFor(operation, name, created);
+    if (value === undefined) continue;
+    created[name] = value;
+    text = text.replace(`/${encodeURIComponent(String(examples[0]))}`, `/${value}`);
   }
   return text;
 }
 
+/** Creates what a parameter of a path names. @returns its name, `undefined` if the example is a name of something */
+async function createdFor(
+  operation: Operation,
+  name: string,
+  created: Record<string, string>,
+): Promise<string | undefined> {
+  if (operation.path === "/api/authorizations/{id}") return (await authorization()).id;
+  if (operation.path === "/api/grants/{id}") return allowedGrant();
+  const creator = creatorOf(api, operation, name);
+  return creator && creator !== operation ? createdBy(creator, name, created) : undefined;
+}
+
+const miguel: [string, string] = ["miguel", password];
+
+/** Opens a client's request, for which the page of the team asks the user. */
+async function authorization(): Promise<{ id: string }> {
+  const app = await registerApp(service, administrator);
+  const answer = await createBrowser(service).authorize(requestOf(app).query);
+  return { id: encodeURIComponent(resultOf(answer)["authorization_id"] ?? "") };
+}
+
+/** Allows a client's request. @returns the id of the grant */
+async function allowedGrant(): Promise<string> {
+  const path = `/api/authorizations/${(await authorization()).id}`;
+  await service.send("GET", path, { basic: miguel });
+  await service.send("POST", path, { basic: miguel, json: { decision: "allow" } });
+  return (await service.send("GET", "/api/grants", { basic: miguel })).json.grants[0].id;
+}
+
+/** Replaces the credentials in the form of a sample with those of a client that may send it. */
+async function withClient(source: string, { body }: Operation): Promise<string> {
+  const { client_id, client_secret } = (body?.examples[0] ?? {}) as Record<string, string>;
+  if (client_id === undefined) return source;
+  const { json: orders } = await service.send("POST", "/api/apis", {
+    basic: administrator,
+    json: api.operations.find(({ id }) => id === "createApi")?.body?.examples[0],
+  });
+  const client = await registerClient(
+    service,
+    administrator,
+    client_secret === undefined
+      ? { public: true, grant_types: [deviceCodeGrant], scopes: ["orders:read"], audiences: [orders.audience] }
+      : { scopes: ["users:read"] },
+  );
+  const known = source.replace(client_id, client.client_id);
+  return client_secret === undefined ? known : known.replace(client_secret, client.client_secret);
+}
+
 /** Calls an operation with its examples. Returns the name that it gives to what it creates. */
-async function createdBy(creator: Operation, name: string): Promise<string> {
-  const basic: [string, string] = ["miguel", password];
+async function createdBy(creator: Operation, name: string, created: Record<string, string>): Promise<string> {
+  const basic = miguel;
   if (creator === api.registration) return (await service.send("GET", "/api/users/me", { basic })).json.id;
-  const path = creator.path.replace(/\{(\w+)\}/g, (_, own) =>
-    String(creator.parameters.find((one) => one.name === own)?.examples[0]),
+  const path = creator.path.replace(
+    /\{(\w+)\}/g,
+    (_, own) => created[own] ?? String(creator.parameters.find((one) => one.name === own)?.examples[0]),
   );
   const { json, text } = await service.send(creator.method, path, { basic, json: creator.body?.examples[0] });
   const value = json[name] ?? json[kindOf(name)];

@@ -64,7 +64,7 @@ test("every workflow runs to its end, and leaves no data behind", { timeout: 60_
     }
   }
   expect(await service.sql("SELECT username FROM users")).toEqual([{ username: "administrator" }]);
-  for (const table of ["apis", "api_keys"]) expect(await service.sql(`SELECT * FROM ${table}`)).toEqual([]);
+  for (const table of ["apis", "api_keys", "clients"]) expect(await service.sql(`SELECT * FROM ${table}`)).toEqual([]);
   const builtIn = ["administrator", "default"].map((name) => ({ name }));
   expect(await service.sql("SELECT name FROM roles ORDER BY name")).toEqual(builtIn);
 });

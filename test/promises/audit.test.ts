@@ -7,11 +7,16 @@ import { promisify } from "node:util";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { auditEvents, recordable } from "../../src/audit/audit.ts";
+import { createClientDocuments } from "../../src/clients/documents.ts";
+import { documentStore } from "../../src/clients/store.ts";
+import { openDatabase } from "../../src/database/database.ts";
 import { auditLog } from "../../src/observability/log.ts";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
 import { createClient, type Received } from "../support/client.ts";
+import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
+import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
 import { registerClient } from "../support/oauthClients.ts";
 import { issueCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
 import { runProgram } from "../support/process.ts";
@@ -275,6 +280,72 @@ test("each decision about a client, and its withdrawal, is logged with the clien
     { event: "authorization-allowed", details: { ...storedDetails, client_id: firstParty.client_id } },
     { event: "grant-deleted", details: { ...storedDetails, scope } },
   ]);
+});
+
+test("what administrators do with clients is logged, and a client that cannot be authenticated", async () => {
+  const basic = await service.administrator("custodian");
+  const change = async (expected: object, method: string, target: string, json?: object) => {
+    const answer = await service.send(method, target, { basic, ...(json && { json }) });
+    expectEvents(answer, { event: "password-accepted" }, expected);
+    return answer.json;
+  };
+  const members = { name: "Report", grant_types: ["client_credentials"], scopes: ["users:read"] };
+  const created = await change({ event: "client-created", scope: "users:read" }, "POST", "/api/clients", members);
+  const { client_id: clientId, client_secret } = created;
+  const path = `/api/clients/${clientId}`;
+  await change({ event: "client-changed", clientId, scope: "" }, "PATCH", path, { scopes: [] });
+  const secret = await change({ event: "client-secret-created", clientId }, "POST", `${path}/secrets`);
+  const deleted = { event: "client-secret-deleted", clientId, clientSecretId: secret.id };
+  await change(deleted, "DELETE", `${path}/secrets/${secret.id}`);
+  const ask = (client_id: string) =>
+    service.send("POST", "/oauth/token", { form: { grant_type: "client_credentials", client_id, client_secret: "x" } });
+  expectEvents(await ask(clientId), { event: "client-refused", clientId, reason: "wrong-credentials" });
+  await change({ event: "client-deleted", clientId }, "DELETE", path);
+  expectEvents(await ask(clientId), { event: "client-refused", reason: "unknown" });
+  for (const text of [client_secret, secret.client_secret]) expect(service.log.join("")).not.toContain(text);
+});
+
+test("the documents of clients are logged, whether they are valid or not", async () => {
+  const lines: string[] = [];
+  const database = openDatabase(service.databaseUrl, 1);
+  onTestFinished(() => database.close());
+  const id = "https://app.example/client.json";
+  const bodies: unknown[] = [{ client_id: id, redirect_uris: [redirectUri] }, {}];
+  const documents = createClientDocuments({
+    fetchJson: async () => ({ body: bodies.shift(), maxAgeSeconds: undefined }),
+    store: documentStore(database),
+    allowed: { scopes: ["openid"], audiences: [] },
+    throttle: { newClient: async () => {} },
+    enforce: () => {},
+    clock: () => new Date(),
+    audit: auditLog(pino({}, { write: (line) => void lines.push(line) })),
+  });
+  for (const url of [id, `${id}?wrong`]) {
+    await runInRequest(createRequestContext("192.0.2.7", undefined), () => documents.fetch(url));
+  }
+  const events = lines.map((line) => JSON.parse(line));
+  expect(events).toMatchObject([
+    { event: "client-document-read", clientId: id },
+    { event: "client-document-refused", clientId: `${id}?wrong`, reason: expect.any(String) },
+  ]);
+  for (const { event } of events) seen.add(event);
+});
+
+test("a decision about a device is logged, and the second use of its code", async () => {
+  const { id: userId, username } = await service.register("device-owner");
+  const { id: clientId } = await insertClient(service, { authentication: "none" });
+  const start = { client_id: clientId, scope: "openid" };
+  const { device_code, user_code } = (await service.send("POST", "/oauth/device-authorization", { form: start })).json;
+  const browser = openBrowser(service);
+  await browser.signIn(await browser.go("GET", "/oauth/device"), username);
+  const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
+  const { page } = pageOf(await browser.allow(confirm));
+  expectEvents(page, { event: "device-decided", userId, clientId, reason: "allowed" });
+  const form = { grant_type: deviceCodeGrant, device_code, client_id: clientId };
+  const poll = () => service.send("POST", "/oauth/token", { form });
+  expectEvents(await poll(), { event: "session-created", userId, clientId });
+  await service.sql("UPDATE device_codes SET redeemed_at = now() - interval '1 minute'");
+  expectEvents(await poll(), { event: "device-code-reused", userId });
 });
 
 test("refresh events: refreshed, repeated, reused, ahead", async () => {

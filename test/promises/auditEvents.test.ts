@@ -3,7 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type AuditEvent, storedWithChange } from "../../src/audit/audit.ts";
 import { startAuditWriter } from "../../src/audit/writer.ts";
+import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
 import type { Received } from "../support/client.ts";
+import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
+import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
 import { registerClient } from "../support/oauthClients.ts";
 import { issueCode, redirectUri } from "../support/oauthCodes.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -43,6 +46,23 @@ test("the session of a code that is used again ends with its event", async () =>
   const subject = { id: owner.id, name: owner.username };
   await expectStored(await redeem(), subject, null, { client_id });
   await expectStored(await redeem(), subject, null);
+});
+
+test("the decision about a device, and the end of its session when the code is used again", async () => {
+  const owner = await service.register("device-owner");
+  const subject = { id: owner.id, name: owner.username };
+  const { id } = await insertClient(service, { authentication: "none" });
+  const start = { client_id: id, scope: "openid" };
+  const { device_code, user_code } = (await service.send("POST", "/oauth/device-authorization", { form: start })).json;
+  const browser = openBrowser(service);
+  await browser.signIn(await browser.go("GET", "/oauth/device"), owner.username);
+  const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
+  const decided = pageOf(await browser.submit(confirm, { decision: "allow" })).page;
+  await expectStored(decided, subject, null, { client_id: id, reason: "allowed", scope: "openid" });
+  const form = { grant_type: deviceCodeGrant, device_code, client_id: id };
+  await service.send("POST", "/oauth/token", { form });
+  await service.sql("UPDATE device_codes SET redeemed_at = now() - interval '1 minute'");
+  await expectStored(await service.send("POST", "/oauth/token", { form }), subject, null);
 });
 
 test("the event of a change is stored with the change", async () => {
@@ -89,6 +109,39 @@ test("the event of a change of a role or an API is stored with the change", asyn
   const clerk = { role: "clerk", scope: "apis:read roles:read" };
   await expectChange(clerk, "PUT", "/api/roles/clerk", { scopes: ["roles:read", "apis:read"] });
   await expectChange({ role: "clerk" }, "DELETE", "/api/roles/clerk");
+});
+
+test("the event of a change of a client is stored with the change", async () => {
+  const basic = await service.administrator("custodian");
+  const { id } = (await service.send("GET", "/api/users/me", { basic })).json;
+  const change = async (method: string, target: string, json?: object) => {
+    const answer = await service.send(method, target, { basic, ...(json && { json }) });
+    const client_id = answer.json?.client_id ?? target.split("/")[3];
+    await expectStored(answer, { id: null, name: null }, id, { client_id });
+    return answer.json;
+  };
+  const members = { name: "Report", grant_types: ["client_credentials"], scopes: [] };
+  const path = `/api/clients/${(await change("POST", "/api/clients", members)).client_id}`;
+  await change("PATCH", path, { scopes: ["users:read"] });
+  const secret = await change("POST", `${path}/secrets`);
+  await change("DELETE", `${path}/secrets/${secret.id}`);
+  await change("DELETE", path);
+});
+
+test("the event of a decision about a client, and of its withdrawal, is stored with it", async () => {
+  const registrar = await service.administrator("decisions");
+  const owner = await service.register("deciding");
+  const subject = { id: owner.id, name: owner.username };
+  const app = await registerApp(service, registrar);
+  const details = { client_id: app.client_id };
+  const browser = await signedInBrowser(service, owner.username, app);
+  for (const decision of ["deny", "allow"] as const) {
+    const authorization = await openConsent(browser, requestOf(app).query);
+    await expectStored(await browser.decide(authorization, decision), subject, null, details);
+  }
+  const basic: [string, string] = [owner.username, password];
+  const [grant] = (await service.send("GET", "/api/grants", { basic })).json.grants;
+  await expectStored(await service.send("DELETE", `/api/grants/${grant.id}`, { basic }), subject, owner.id, details);
 });
 
 test("the event of a change of an API key is stored with the change", async () => {

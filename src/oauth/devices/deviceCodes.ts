@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { type Access, heldScopes } from "../../access/rights.ts";
+import type { Audit } from "../../audit/audit.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { grantId } from "../../identifiers.ts";
 import type { Caller } from "../../principal.ts";
@@ -35,9 +36,12 @@ type Parts = {
   access: Pick<Access, "rightsOf">;
   lifetimeSeconds: number;
   limits: { deviceCodes: ActionLimit; userCodes: ActionLimit };
+  audit: Audit;
 };
 
-export function createDeviceCodes({ store, hmacs, findRequestedAccess, access, lifetimeSeconds, limits }: Parts) {
+export function createDeviceCodes(parts: Parts) {
+  const { store, hmacs, findRequestedAccess, access, lifetimeSeconds, limits, audit } = parts;
+
   /**
    * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
    * `too-many-requests`
@@ -88,7 +92,10 @@ export function createDeviceCodes({ store, hmacs, findRequestedAccess, access, l
     if (!request) return undefined;
     const held = heldScopes(await access.rightsOf(user.userId), request.scopes);
     const decided = await store.decide(hmacs(userCode), { ...user, decision, held, grantId: grantId(uuidv7()) });
-    if (decided) await release();
+    if (!decided) return undefined;
+    const { clientId, audience, scopes } = decided;
+    audit("device-decided", { userId: user.userId, clientId, audience, scope: scopes.join(" "), reason: decision });
+    await release();
     return decided;
   }
 

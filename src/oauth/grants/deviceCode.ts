@@ -1,4 +1,5 @@
 /** A device polls for the decision of its user, and redeems the device code (RFC 8628, sections 3.4 and 3.5). */
+import type { Audit } from "../../audit/audit.ts";
 import type { SessionId, UserId } from "../../identifiers.ts";
 import { Problem } from "../../problems/problems.ts";
 import type { Revocation } from "../../revocations/revocations.ts";
@@ -16,6 +17,7 @@ type Parts = {
   endReplayedSession(userId: UserId, sessionId: SessionId): Promise<Revocation | undefined>;
   /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
+  audit: Audit;
 };
 
 /** What the device is told before the user has allowed it, or after. */
@@ -27,13 +29,16 @@ const refusals: Partial<Record<DeviceCodeState, () => Problem>> = {
 };
 
 export const deviceCode =
-  ({ store, sessions, issueUserTokens, endReplayedSession, enforce }: Parts): GrantHandler =>
+  ({ store, sessions, issueUserTokens, endReplayedSession, enforce, audit }: Parts): GrantHandler =>
   async (client, parameters) => {
     const digest = deviceCodeDigest(requireParameter(parameters, "device_code"));
     const polled = await store.poll(digest, client.id);
     if (polled?.state === "replayed" && polled.userId && polled.sessionId) {
       const ended = await endReplayedSession(polled.userId, polled.sessionId);
-      if (ended) enforce(ended);
+      if (ended) {
+        audit("device-code-reused", { userId: polled.userId, sessionId: polled.sessionId });
+        enforce(ended);
+      }
     }
     if (polled?.state !== "allowed") throw polled ? (refusals[polled.state]?.() ?? invalidGrant()) : invalidGrant();
     const prepared = sessions.prepare(client);
