@@ -78,7 +78,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
   /** @throws {Problem} `not-found` */
   async function find(audience: string): Promise<Api> {
     const api = await store.find(audience);
-    if (!api) throw new Problem("not-found");
+    if (!api) throw unknownApi();
     return api;
   }
 
@@ -99,7 +99,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
     if (change.name !== undefined) requireDisplayable(change.name, "#/name");
     if (change.scopes) requireUsableNames(change.scopes);
     const updated = await store.update(audience, await withReadContract(audience, change));
-    if (!updated) throw new Problem("not-found");
+    if (!updated) throw unknownApi();
     enforce(updated.changed);
     audit("api-changed", { audience, scope: namesOf(updated.api.scopes).join(" ") });
     return updated.api;
@@ -108,7 +108,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
   /** @throws {Problem} `not-found` */
   async function remove(audience: string): Promise<void> {
     const changed = await store.delete(audience);
-    if (!changed) throw new Problem("not-found");
+    if (!changed) throw unknownApi();
     enforce(changed);
     audit("api-deleted", { audience });
   }
@@ -121,7 +121,7 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
     if (given === null) return { ...change, contract: null };
     if (given === undefined && change.scopes === undefined) return change;
     const current = await store.findContract(audience);
-    if (!current) throw new Problem("not-found");
+    if (!current) throw unknownApi();
     const scopes = namesOf(change.scopes ?? current.scopes);
     if (given !== undefined) return { ...change, contract: await readApiContract(given, scopes) };
     if (current.contract !== null) requireScopesOfContract(current.contract, scopes);
@@ -130,6 +130,8 @@ export function createApis({ store, ownAudiences, enforce, audit }: Parts) {
 
   return { list, find, create, update, remove };
 }
+
+const unknownApi = () => new Problem("not-found", { detail: "No API with this audience is registered." });
 
 const namesOf = (scopes: readonly ApiScope[]): string[] => scopes.map(({ name }) => name);
 

@@ -65,7 +65,7 @@ export function createRoles({ store, access, enforce, audit }: Parts) {
   /** @throws {Problem} `not-found` */
   async function find(name: string): Promise<Role> {
     const role = await store.find(name);
-    if (!role) throw new Problem("not-found");
+    if (!role) throw new Problem("not-found", { detail: `There is no role ${name}.` });
     return role;
   }
 

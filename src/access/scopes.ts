@@ -21,7 +21,10 @@ export const allOwnScopes: readonly string[] = Object.keys(ownScopes).filter((sc
 export function parseScope(text: string): string[] {
   const names = text.split(" ");
   if (!names.every((name) => scopeName.test(name))) {
-    throw new Problem("invalid-scope", { detail: "Separate scopes by single spaces." });
+    throw new Problem("invalid-scope", {
+      detail:
+        "Separate scopes by single spaces. A scope has 1 to 64 printable characters without quotes and backslashes.",
+    });
   }
   const repeated = names.find((name, index) => names.indexOf(name) < index);
   if (repeated !== undefined) throw new Problem("invalid-scope", { detail: `${nameOf(repeated)} occurs twice.` });

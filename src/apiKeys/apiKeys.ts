@@ -72,7 +72,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   /** @throws {Problem} `not-found` */
   async function find(userId: UserId, id: ApiKeyId): Promise<ApiKey> {
     const key = await store.find(userId, id);
-    if (!key) throw new Problem("not-found");
+    if (!key) throw unknownKey();
     return key;
   }
 
@@ -119,7 +119,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
   /** @throws {Problem} `not-found` */
   async function remove(userId: UserId, id: ApiKeyId): Promise<void> {
     const revocation = await store.delete(userId, id);
-    if (!revocation) throw new Problem("not-found");
+    if (!revocation) throw unknownKey();
     enforce(revocation);
     audit("api-key-deleted", { userId, apiKeyId: id });
   }
@@ -189,6 +189,8 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 
   return { create, list, find, update, rotate, remove, listOfUser, removeOfUser, revoke };
 }
+
+const unknownKey = () => new Problem("not-found", { detail: "The user has no API key with this id." });
 
 const expiresLater = (key: ApiKey, { expiresAt }: ApiKeyChange): boolean =>
   expiresAt !== undefined && key.expiresAt !== null && (expiresAt === null || expiresAt > key.expiresAt);

@@ -7,8 +7,8 @@ export const listAuditEvents =
   (store: Pick<AuditStore, "list">): Handler<"listAuditEvents"> =>
   async ({ query: { subject_id, actor_id, event, request_id, limit = 50, after } }) => {
     const filter = {
-      subjectId: subject_id ?? null,
-      actorId: actor_id ?? null,
+      subjectId: subject_id?.toLowerCase() ?? null,
+      actorId: actor_id?.toLowerCase() ?? null,
       event: event ?? null,
       requestId: request_id ?? null,
     };

@@ -12,10 +12,10 @@ import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { requireValid } from "./input.ts";
 import { collect, optionTexts, parseId, parseLimit, parseSeconds, parseTime } from "./options.ts";
-import { printLine, printMessage } from "./output.ts";
+import { printMessage } from "./output.ts";
 import { pages } from "./paging.ts";
 import { readSecrets } from "./prompt.ts";
-import { printObject, printRows } from "./results.ts";
+import { printDone, printObject, printRows } from "./results.ts";
 import { findUser } from "./users/accounts.ts";
 
 type ApiKey = components["schemas"]["ApiKey"];
@@ -43,6 +43,7 @@ const lastUse = [
       .at(-1),
 ] as const;
 const columns = ["id", "name", "scopes", "expires_at", lastUse, secrets] as const;
+const optional = ["secrets", "last used at", "expires_at"];
 const lines = ["id", "name", "scopes", "created_at", "expires_at", lastUse, secrets] as const;
 const created = ["key", "id", "name", "scopes", "created_at", "expires_at"] as const;
 
@@ -68,7 +69,7 @@ export const defineApiKeys: Define = (apiKeys, execute) => {
           return { items: items.map(representApiKey), next };
         };
         const none = `${user.username} has no API keys.`;
-        await printRows(pages(read, { limit, after }), { columns, json, none });
+        await printRows(pages(read, { limit, after }), { columns, optional, json, none });
       }),
     );
 
@@ -138,6 +139,7 @@ export const defineApiKeys: Define = (apiKeys, execute) => {
     .argument("[id]", "the id of the key", parseId)
     .option("--user <name>", optionTexts.name)
     .option("--key-stdin", "read the text of the key from the first line of standard input")
+    .option("--json", optionTexts.json)
     .addHelpText(
       "after",
       examples(
@@ -145,7 +147,7 @@ export const defineApiKeys: Define = (apiKeys, execute) => {
         "api-keys revoke --key-stdin < found-key.txt",
       ),
     )
-    .action(async (id, { user: name, keyStdin = false }) => {
+    .action(async (id, { user: name, keyStdin = false, json }) => {
       if (keyStdin && id === undefined && name === undefined)
         return execute(
           withDatabase(async (tools) => {
@@ -156,8 +158,9 @@ export const defineApiKeys: Define = (apiKeys, execute) => {
       if (keyStdin || id === undefined || name === undefined)
         throw wrongUsage("api-keys revoke", "Which key? latchkey api-keys revoke ID --user NAME, or --key-stdin.");
       await withUser(execute, name, async (open, user) => {
-        await open.remove(user.id, apiKeyId(id));
-        printLine("Revoked the API key.");
+        const key = await open.find(user.id, apiKeyId(id));
+        await open.remove(user.id, key.id);
+        await printDone("Revoked the API key.", representApiKey(key), json);
       });
     });
 };

@@ -11,10 +11,9 @@ import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { readText, requireValid } from "./input.ts";
 import { optionTexts, parseLimit, parseSeconds } from "./options.ts";
-import { printLine } from "./output.ts";
 import { pages } from "./paging.ts";
 import { confirm, requireConfirmation } from "./prompt.ts";
-import { printObject, printRows } from "./results.ts";
+import { printDone, printObject, printRows } from "./results.ts";
 import type { Column } from "./table.ts";
 
 type Api = components["schemas"]["Api"];
@@ -152,16 +151,17 @@ export const defineApis: Define = (apis, execute) => {
     )
     .argument("<audience>", texts.audience)
     .option("--yes", optionTexts.yes)
+    .option("--json", optionTexts.json)
     .addHelpText("after", examples("apis delete https://orders.example.com"))
-    .action(async (audience, { yes }) => {
+    .action(async (audience, { yes, json }) => {
       requireConfirmation("apis delete", yes);
       await execute(
         withDatabase(async (tools) => {
           const open = openApis(tools);
-          const { name } = await open.find(audience);
-          if (!yes) await confirm(`Delete the API ${name} (${audience})?`);
+          const api = await open.find(audience);
+          if (!yes) await confirm(`Delete the API ${api.name} (${audience})?`);
           await open.remove(audience);
-          printLine(`Deleted the API ${audience}.`);
+          await printDone(`Deleted the API ${audience}.`, representApi(api), json);
         }),
       );
     });

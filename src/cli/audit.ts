@@ -24,7 +24,13 @@ const columns = [
   ["subject", ({ subject }: Event) => subject.name ?? subject.id],
   ["actor", ({ actor }: Event) => actor.name ?? actor.id],
   "address",
-  ["details", ({ details }: Event) => Object.entries(details).map(([name, value]) => `${name}=${value}`)],
+  [
+    "details",
+    ({ details }: Event) =>
+      Object.entries(details)
+        .map(([name, value]) => `${name}: ${value}`)
+        .join(", "),
+  ],
 ] as const;
 
 export const defineAudit: Define = (audit, execute) => {
@@ -84,7 +90,12 @@ async function list(tools: Tools, { user, actor, event, requestId, since, limit,
     const recent = items.filter(({ occurredAt }) => since === undefined || occurredAt >= since);
     return { items: recent.map(representEvent), next: recent.length < items.length ? undefined : next };
   };
-  await printRows(pages(read, { limit, after }), { columns, json, none: "There are no such events." });
+  await printRows(pages(read, { limit, after }), {
+    columns,
+    optional: ["address"],
+    json,
+    none: "There are no such events.",
+  });
 }
 
 /** The events of a deleted user are found by id. @throws {StartError} if there is no user with this name */

@@ -4,11 +4,13 @@ import { createInterface } from "node:readline";
 import { z } from "zod";
 import { InputError } from "../errors.ts";
 
-/** The changes to users, by user id. */
+/** The changes to users, by user id, and to clients. */
 export type AuditHistory = {
   deleted: Set<string>;
   /** The epoch of the last password change in the log: see `users.password_epoch`. */
   passwordEpochs: Map<string, number>;
+  /** The ids of clients. */
+  deletedClients: Set<string>;
   /** Whether the user was blocked or unblocked last. */
   blocked: Map<string, boolean>;
   /** The roles after the last change, without those that were deleted since. */
@@ -23,6 +25,7 @@ export type AuditHistory = {
 const latest = 2_147_483_647;
 
 const auditLine = z.object({ event: z.string(), msg: z.literal("audit") });
+const clientEvent = z.object({ clientId: z.string() });
 const droppedLines = z.object({ dropped: z.int().positive() });
 const userEvent = z.object({ userId: z.uuid(), passwordEpoch: z.int().positive().max(latest).default(latest) });
 /** The last of these events counts. `time` orders the events of several instances and files. */
@@ -39,6 +42,7 @@ export async function readAuditLog(files: string[]): Promise<AuditHistory> {
   const history: AuditHistory = {
     deleted: new Set(),
     passwordEpochs: new Map(),
+    deletedClients: new Set(),
     blocked: new Map(),
     roles: new Map(),
     highestEpoch: 0,
@@ -78,6 +82,7 @@ async function readFile(file: string, history: AuditHistory, changes: AccessEven
       if (event === undefined) continue;
       events += 1;
       if (accessEvents.includes(event)) changes.push(accessEvent.parse(parsed));
+      if (event === "client-deleted") history.deletedClients.add(clientEvent.parse(parsed).clientId);
       if (event !== "user-deleted" && event !== "password-changed") continue;
       const { userId, passwordEpoch } = userEvent.parse(parsed);
       if (event === "user-deleted") deleted.add(userId);

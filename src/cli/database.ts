@@ -67,7 +67,8 @@ async function openAndClose({ config, log, migrates }: Opening, use: (tools: Too
     const actor = commandActor();
     actAsCommand(actor);
     const writer = startAuditWriter({ store: auditStore(database), clock: () => new Date(), onError: () => {} });
-    const logEvent = auditLog(log.child({ actor }));
+    // A person at a terminal does not read JSON. The database has every event.
+    const logEvent: Audit = process.stderr.isTTY ? () => {} : auditLog(log.child({ actor }));
     const audit: Audit = (event, details) => {
       logEvent(event, details);
       writer.store(event, details);

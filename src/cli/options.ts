@@ -1,5 +1,6 @@
 /** Options that many commands have. */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { isDateTime } from "../lib/dateTime.ts";
 import { isUuid } from "./account.ts";
 
 /** The value of `--limit`. */
@@ -34,7 +35,7 @@ export function parseSeconds(text: string): number {
 
 /** A date stands for its beginning in UTC. */
 export function parseTime(text: string): Date {
-  const time = new Date(/^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? text : "");
-  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError("It must be a date, or a time with its zone.");
-  return time;
+  const time = text.includes("T") ? text : `${text}T00:00:00Z`;
+  if (!isDateTime(time)) throw new InvalidArgumentError("It must be a date, or a time with its zone.");
+  return new Date(time);
 }

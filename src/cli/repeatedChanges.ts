@@ -1,4 +1,4 @@
-/** What `latchkey restore` repeats: the changes of users that the log contains, and the backup does not. */
+/** What `latchkey restore` repeats: the changes of users and clients that the log contains, and the backup does not. */
 import type { Knex } from "knex";
 import type { Audit } from "../audit/audit.ts";
 import { auditContext } from "../audit/auditRow.ts";
@@ -17,6 +17,7 @@ export type Repeated = {
   disabled: User[];
   blocked: User[];
   unblocked: User[];
+  deletedClients: { id: string; name: string }[];
   /** The users whose roles were changed or are incomplete. */
   roles: (User & { roles: string[]; unknown: string[]; isChanged: boolean })[];
   /** Whether the last administrator was deleted or blocked, or lost the role. */
@@ -46,13 +47,15 @@ export async function repeatChanges(transaction: Knex.Transaction, history: Audi
     }),
     blocked: await blockUsersAgain.rows(transaction, { ids: usersWith(true), audit }),
     unblocked: await unblockUsersAgain.rows(transaction, { ids: usersWith(false), audit }),
+    deletedClients: await deleteClientsAgain.rows(transaction, { ids: [...history.deletedClients], audit }),
   };
   const lostAdministrators = hadAdministrators && (await countAdministrators.one(transaction)).count === 0;
   return { ...repeated, lostAdministrators };
 }
 
 /** Writes an audit event for each change. */
-export function logRepeated({ deleted, disabled, blocked, unblocked, roles }: Repeated, audit: Audit): void {
+export function logRepeated(repeated: Repeated, audit: Audit): void {
+  const { deleted, disabled, blocked, unblocked, roles, deletedClients } = repeated;
   for (const { id } of deleted) audit("user-deleted", { userId: id, reason });
   for (const { id } of disabled) audit("password-disabled", { userId: id });
   for (const user of roles) {
@@ -60,6 +63,7 @@ export function logRepeated({ deleted, disabled, blocked, unblocked, roles }: Re
   }
   for (const { id } of blocked) audit("user-blocked", { userId: id, reason });
   for (const { id } of unblocked) audit("user-unblocked", { userId: id, reason });
+  for (const { id } of deletedClients) audit("client-deleted", { clientId: id, reason });
 }
 
 export function printRepeated({ deleted, disabled, roles, ...repeated }: Repeated): void {
@@ -72,6 +76,8 @@ export function printRepeated({ deleted, disabled, roles, ...repeated }: Repeate
   printUsers(repeated.blocked);
   printLine(`${counted(repeated.unblocked.length, "unblocked user")}: unblocked again.`);
   printUsers(repeated.unblocked);
+  printLine(`${counted(repeated.deletedClients.length, "deleted client")}: deleted again.`);
+  for (const { id, name } of repeated.deletedClients) printLine(`  ${name}  ${id}`);
   const changed = roles.filter(({ isChanged }) => isChanged);
   printLine(`Roles of ${counted(changed.length, "user")}: as in the log.`);
   for (const user of changed) printLine(`  ${user.username}  ${user.roles.join(", ") || "none"}`);
@@ -103,6 +109,23 @@ const deleteUsersAgain = statement({
     SELECT id, username FROM deleted`,
   parameters: { ids: arrayOf(uuid), audit: auditParameter },
   columns: { id: uuid, username: text },
+});
+
+const deleteClientsAgain = statement({
+  name: "delete-clients-again",
+  sql: `WITH deleted AS (
+      DELETE FROM clients WHERE id = ANY(:ids) RETURNING id, name
+    ), audited AS (
+      ${recordEvent({
+        event: "client-deleted",
+        from: "deleted",
+        subject: "NULL::uuid",
+        details: "jsonb_build_object('client_id', deleted.id)",
+      })}
+    )
+    SELECT id, name FROM deleted`,
+  parameters: { ids: arrayOf(text), audit: auditParameter },
+  columns: { id: text, name: text },
 });
 
 /**

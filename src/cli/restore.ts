@@ -13,13 +13,14 @@ import { assumeLongestLifetime, type Ended, endEverything, replaceKeys } from ".
 import { type Tools, withDatabase } from "./database.ts";
 import { counted, printLine } from "./output.ts";
 import { logRepeated, printRepeated, type Repeated, repeatChanges } from "./repeatedChanges.ts";
+import { type EndedForClients, endForClients, printEndedForClients } from "./restoredClients.ts";
 
 const explanation = `Choose what happens to passwords that were changed since the backup: the old ones are valid again, and the restored
 database does not know which passwords these are.
 
-  latchkey restore --audit-log FILE    disables the passwords that were changed since, and repeats deletions of users, blocks
-                                       and changes of their roles, according to the log of the service. Repeat it for
-                                       each file.
+  latchkey restore --audit-log FILE    disables the passwords that were changed since, and repeats deletions of users and
+                                       clients, blocks and changes of roles, according to the log of the service. Repeat it
+                                       for each file.
   latchkey restore --end-passwords     disables every password
   latchkey restore --keep-passwords    keeps the old passwords valid
 
@@ -65,6 +66,7 @@ async function restoreWith(
     ended: await endEverything(transaction, history?.highestEpoch),
     networks: await forgetFamiliarNetworks.count(transaction),
     keySecrets: await endKeySecrets.count(transaction),
+    clients: await endForClients(transaction),
     repeated: history && (await repeatChanges(transaction, history)),
     allDisabled: choice.reason === "end-passwords" ? await disableAllPasswords.count(transaction) : 0,
   }));
@@ -81,6 +83,7 @@ type Result = {
   ended: Ended;
   networks: number;
   keySecrets: number;
+  clients: EndedForClients;
   repeated: Repeated | undefined;
   allDisabled: number;
   droppedLines: number;
@@ -93,6 +96,7 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
   printLine(`${counted(ended.sessions, "session")} of ${counted(ended.users, "user")}: ended, with every token.`);
   printLine(`${counted(result.networks, "familiar network")}: forgotten.`);
   printLine(`${counted(result.keySecrets, "secret")} of API keys: ended. A rotation gives a key a new one.`);
+  printEndedForClients(result.clients);
   if (result.droppedLines > 0) {
     printLine(
       `The log lacks ${counted(result.droppedLines, "line")} that could not be written. They may have contained`,
@@ -108,7 +112,7 @@ function printResult({ reason }: PasswordChoice, result: Result): void {
     printLine("Passwords that were changed since the backup: valid again, as requested.");
   if (!result.repeated)
     printLine(
-      "Users who were deleted or blocked since, and roles that were taken away: as in the backup, without the log.",
+      "Users and clients that were deleted since, blocks, and roles that were taken away: as in the backup, without the log.",
     );
 }
 

@@ -1,10 +1,12 @@
 /** Prints what a command lists or shows: a table on a terminal, JSON elsewhere and with `--json`. */
-import { escapeControls, printMessage, printText } from "./output.ts";
+import { escapeControls, printLine, printMessage, printText } from "./output.ts";
 import type { Column } from "./table.ts";
 
 type Options<Row> = {
   /** The columns of a table, or the lines of an object. JSON has all members. */
   columns: readonly Column<Row>[];
+  /** The titles of columns that a narrow terminal does not show. The first one is left out first. */
+  optional?: readonly string[];
   json: true | undefined;
 };
 
@@ -19,14 +21,14 @@ const isTable = (json: true | undefined): boolean => process.stdout.isTTY && !js
  */
 export async function printRows<Row extends object>(
   pages: Pages<Row>,
-  { columns, json, none }: Options<Row> & { none: string },
+  { none, ...options }: Options<Row> & { none: string },
 ): Promise<void> {
   let count = 0;
   for await (const rows of pages) {
-    if (rows.length > 0 && !(await printPage(rows, { columns, json }))) return;
+    if (rows.length > 0 && !(await printPage(rows, options))) return;
     count += rows.length;
   }
-  if (count === 0 && isTable(json)) printMessage(none);
+  if (count === 0 && isTable(options.json)) printMessage(none);
 }
 
 /** Prints one object as in the API: on a terminal, a line for each column, which are the members by default. */
@@ -40,11 +42,20 @@ export async function printObject<Row extends object>(
   await printText(formatObject(row, columns));
 }
 
+/** Prints what a command has done: a sentence, or with `--json` the object that it changed or deleted. */
+export async function printDone(sentence: string, row: object, json: true | undefined): Promise<void> {
+  if (json) await printText(toJson(row));
+  else printLine(sentence);
+}
+
 /** @returns whether something still reads */
-async function printPage<Row extends object>(rows: readonly Row[], { columns, json }: Options<Row>): Promise<boolean> {
+async function printPage<Row extends object>(
+  rows: readonly Row[],
+  { json, ...options }: Options<Row>,
+): Promise<boolean> {
   if (!isTable(json)) return printText(rows.map(toJson).join(""));
   const { formatTable } = await import("./table.ts");
-  return printText(formatTable(rows, { columns, width: process.stdout.columns || 80 }));
+  return printText(formatTable(rows, { ...options, width: process.stdout.columns || 80 }));
 }
 
 /** JSON may contain every character that is unsafe on a terminal as an escape. */

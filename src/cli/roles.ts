@@ -7,10 +7,9 @@ import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
 import { requireValid } from "./input.ts";
 import { optionTexts, parseLimit } from "./options.ts";
-import { printLine } from "./output.ts";
 import { pages } from "./paging.ts";
 import { confirm, requireConfirmation } from "./prompt.ts";
-import { printObject, printRows } from "./results.ts";
+import { printDone, printObject, printRows } from "./results.ts";
 
 const openRoles = ({ database, audit }: Tools): Roles =>
   createRoles({
@@ -53,7 +52,7 @@ export const defineRoles: Define = (roles, execute) => {
 
   roles
     .command("set")
-    .description("Create a role, or replace its scopes. Tokens and API keys lose the others within a second.")
+    .description("Create a role, or replace its scopes. Tokens and API keys lose the removed scopes within a second.")
     .argument("<name>", "the role")
     .argument("[scopes...]", "all scopes that the role has from now on")
     .option("--none", "a role without scopes")
@@ -84,16 +83,17 @@ export const defineRoles: Define = (roles, execute) => {
     .description("Delete a role, and take it from all users.")
     .argument("<name>", "the role")
     .option("--yes", optionTexts.yes)
+    .option("--json", optionTexts.json)
     .addHelpText("after", examples("roles delete support", "roles delete support --yes"))
-    .action(async (name, { yes }) => {
+    .action(async (name, { yes, json }) => {
       requireConfirmation("roles delete", yes);
       await execute(
         withDatabase(async (tools) => {
           const open = openRoles(tools);
-          await open.find(name);
+          const role = await open.find(name);
           if (!yes) await confirm(`Delete the role ${name}, and take it from all users?`);
           await open.remove("operator", name);
-          printLine(`Deleted the role ${name}.`);
+          await printDone(`Deleted the role ${name}.`, representRole(role), json);
         }),
       );
     });

@@ -11,19 +11,35 @@ const gap = 2;
 /** A column with text is not narrower than this, in terminal columns. */
 const narrowest = 12;
 
+type TableOptions<Row> = {
+  columns: readonly Column<Row>[];
+  /** The titles of columns that a narrow terminal does not show. The first one is left out first. */
+  optional?: readonly string[] | undefined;
+  /** In terminal columns. */
+  width: number;
+};
+
 /**
  * A line for each row, below a line with the names of the columns. If a line does not fit the width, long texts are wrapped at
- * spaces. Ids and times are not cut: if even they do not fit, each row becomes a block of lines.
+ * spaces, then optional columns are left out. Ids and times are not cut: if even they do not fit, each row becomes a block of lines.
  */
-export function formatTable<Row>(
-  rows: readonly Row[],
-  { columns, width }: { columns: readonly Column<Row>[]; width: number },
-): string {
+export function formatTable<Row>(rows: readonly Row[], { columns, optional = [], width }: TableOptions<Row>): string {
+  for (let left = 0; left <= optional.length; left += 1) {
+    const leftOut = optional.slice(0, left);
+    const shown = columns.filter((column) => !leftOut.includes(typeof column === "string" ? column : column[0]));
+    const text = formatLines(rows, shown, width);
+    if (text !== undefined) return text;
+  }
+  return rows.map((row) => formatObject(row, columns)).join("\n");
+}
+
+/** @returns `undefined` if the columns do not fit */
+function formatLines<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width: number): string | undefined {
   const cells = [columns.map(title), ...rows.map((row) => columns.map((column) => cell(row, column)))];
   const natural = columns.map((_, index) => Math.max(...cells.map((line) => stringWidth(line[index] ?? ""))));
   const minimum = columns.map((_, index) => Math.max(...cells.map((line) => longestWord(line[index] ?? ""))));
   const widths = fit(natural, minimum, width);
-  return widths ? draw(cells, widths) : rows.map((row) => formatObject(row, columns)).join("\n");
+  return widths && draw(cells, widths);
 }
 
 /** A line for each column. */

@@ -9,8 +9,8 @@ import type { Client } from "./storeTypes.ts";
 /** @returns whether the assertion is valid, and was not used before */
 export type VerifyAssertion = (client: Client, assertion: string) => Promise<boolean>;
 
-/** The algorithms of assertions, by the type of the key. */
-export const assertionAlgorithms = ["ES256", "EdDSA", "RS256", "PS256"] as const;
+/** The algorithms of assertions, by the type of the key. `Ed25519` is the newer name of `EdDSA` (RFC 9864). */
+export const assertionAlgorithms = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"] as const;
 
 /** The longest lifetime of an assertion, and how much the clocks of the client and the service may differ. */
 const maxLifetimeSeconds = 300;

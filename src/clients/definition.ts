@@ -65,7 +65,7 @@ const linkFaultOf = (uri: string | null): string | undefined => (uri === null ? 
 /** The algorithms of each type of key. A key without `alg` is for all of its type. */
 const keyAlgorithms: Record<string, readonly string[]> = {
   "ec prime256v1": ["ES256"],
-  ed25519: ["EdDSA"],
+  ed25519: ["Ed25519", "EdDSA"],
   rsa: ["RS256", "PS256"],
 };
 
@@ -75,7 +75,7 @@ function requireKey(key: Record<string, unknown>, pointer: string): void {
   if ("d" in key || "k" in key) throw invalid(pointer, "is not a public key");
   const { type, curve, bits } = readKey(key) ?? {};
   const algorithms = keyAlgorithms[[type, curve].filter(Boolean).join(" ")];
-  if (!algorithms) throw invalid(pointer, "is not a public key for ES256, EdDSA, RS256 or PS256");
+  if (!algorithms) throw invalid(pointer, "is not a public key for ES256, Ed25519, RS256 or PS256");
   if (bits !== undefined && bits < minModulusBits) throw invalid(pointer, "is shorter than 2048 bits");
   if (key["alg"] !== undefined && !algorithms.includes(String(key["alg"])))
     throw invalid(`${pointer}/alg`, "does not fit the key");

@@ -39,6 +39,8 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
   }
 
   return {
+    guardInvalid: (authorization, body) =>
+      authenticatesClient(authorization, isObject(body) ? body : {}) || authorizeIntrospection(authorization),
     guardAndHandle({ body }, authorization) {
       const authorized = authenticatesClient(authorization, body)
         ? authorizeClient(authorization, body)
@@ -54,6 +56,8 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
 }
 
 const introspectionScope = "tokens:introspect";
+
+const isObject = (value: unknown): value is Record<string, string> => typeof value === "object" && value !== null;
 
 type TokenParts = { authenticateClient: AuthenticateClient; tokenEndpoint: Pick<TokenEndpoint, "issue"> };
 

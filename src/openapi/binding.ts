@@ -43,6 +43,11 @@ export type Handler<Id extends OperationId> = (call: Call<Id>) => Reply<Id> | Pr
 export type GuardingHandler<Id extends OperationId> = {
   /** @param authorization the header of the request, which is not validated */
   guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
+  /**
+   * Called if the request is not valid. It throws the problem of a caller who may not learn what is wrong.
+   * @param body what was read of it, which is not validated
+   */
+  guardInvalid?(authorization: string | undefined, body: unknown): unknown;
 };
 /**
  * The handler of an operation to which other sites send browsers. It validates the parameters itself, because they decide where an

@@ -75,9 +75,8 @@ function operationServer(parts: DispatchParts): Serve {
       if (operation.method !== "get") requireSameSite(request, proofOf(operation));
       const { authorization } = request.headers;
       if (typeof handler !== "function") {
-        return follow(validInput(), (input) =>
-          follow(handler.guardAndHandle(input, authorization), selectRepresentation),
-        );
+        const input = handler.guardInvalid ? validInputOr(handler.guardInvalid, authorization) : validInput();
+        return follow(input, (valid) => follow(handler.guardAndHandle(valid, authorization), selectRepresentation));
       }
       return follow(authorize(operation, authorization, authenticator), (principal) => {
         context.principal = principal;
@@ -97,6 +96,14 @@ function operationServer(parts: DispatchParts): Serve {
         const header = operation.headers.length > 0 ? headersOf(operation, request) : {};
         return { body: request.body, path: request.params, query, header, cookie: cookiesOf(operation, request) };
       });
+    };
+    const validInputOr = async (guardInvalid: GuardInvalid, authorization: string | undefined) => {
+      try {
+        return await validInput();
+      } catch (fault) {
+        await guardInvalid(authorization, request.body);
+        throw fault;
+      }
     };
     const selectRepresentation = (reply: HandlerReply) => {
       const declared = operation.responses.get(reply.status) as DeclaredResponse;
@@ -175,8 +182,10 @@ const fixedFirst = (a: string, b: string) => Number(a.includes("{")) - Number(b.
  */
 type AnyHandlers = { [Id in keyof Handlers]: AnyHandler["handle"] | AnyGuardingHandler | AnyNavigationHandler };
 type AnyHandler = { handle(call: AnyInput & { principal: unknown }): HandlerReply | Promise<HandlerReply> };
+type GuardInvalid = (authorization: string | undefined, body: unknown) => unknown;
 type AnyGuardingHandler = {
   guardAndHandle(input: AnyInput, authorization: string | undefined): HandlerReply | Promise<HandlerReply>;
+  guardInvalid?: GuardInvalid;
 };
 type AnyNavigationHandler = {
   navigate(text: string, cookie: unknown): HandlerReply | Promise<HandlerReply>;

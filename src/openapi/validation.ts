@@ -7,6 +7,7 @@ import express, { type Request, type RequestHandler, type Response } from "expre
 import * as OpenApiValidator from "express-openapi-validator";
 import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
+import { isDateTime } from "../lib/dateTime.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
@@ -22,18 +23,6 @@ const maxErrors = 20;
 Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const dateTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
-
-/**
- * A date-time of RFC 3339 that `Date` and Postgres can represent: no 30 February, which `Date` takes for March, no leap second,
- * and no year beyond 9999 in UTC.
- */
-function isDateTime(value: string): boolean {
-  const [, day = ""] = dateTime.exec(value) ?? [];
-  const [time, midnight] = [new Date(value), new Date(`${day}T00:00:00Z`)];
-  if (Number.isNaN(time.getTime()) || Number.isNaN(midnight.getTime())) return false;
-  return midnight.toISOString().startsWith(day) && /^\d{4}-/.test(time.toISOString());
-}
 
 /**
  * Reads and validates the request of an operation. The validated body is in `request.body`, the parameters are in

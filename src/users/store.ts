@@ -165,6 +165,10 @@ const deleteUser = statement({
   columns: revocationColumns,
 });
 
+/** The trigger `require_administrator` has rejected a change. */
+export const lastAdministrator = () =>
+  new Problem("last-administrator", { detail: "Give the role administrator to another user first." });
+
 export function userStore(database: Database): UserStore {
   return {
     async insert(user) {
@@ -206,7 +210,7 @@ export function userStore(database: Database): UserStore {
       try {
         return await database.write((knex) => deleteUser.first(knex, { id, epoch, audit: auditContext() }));
       } catch (error) {
-        throw violates(error, "last_administrator") ? new Problem("last-administrator") : error;
+        throw violates(error, "last_administrator") ? lastAdministrator() : error;
       }
     },
   };

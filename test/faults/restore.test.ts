@@ -5,6 +5,8 @@ import pg from "pg";
 import { expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { type Client, createClient } from "../support/client.ts";
+import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
+import { issueCode } from "../support/oauthCodes.ts";
 import { type Program, runProgram, serveOn } from "../support/process.ts";
 import { createDatabase, password, query, secretKey, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
@@ -233,6 +235,79 @@ test("--end-passwords disables all, --keep-passwords none; both end everything e
   expect(await end.exit).toBe(0);
   expect(end.stdout.join("\n")).toContain("4 passwords: disabled.");
   for (const username of ["changer", "early", "quiet"]) expect(await signIn(send, username, password)).toBe(401);
+});
+
+test("clients have no secrets, keys, grants, codes and sessions of before, and are deleted again", {
+  timeout: 60_000,
+}, async () => {
+  const service = await startTestService();
+  const { id: userId } = await service.register("miguel");
+  const [kept, gone, withKeys] = [
+    await insertClient(service, {
+      grantTypes: ["authorization_code", "refresh_token", "client_credentials", deviceCodeGrant],
+    }),
+    await insertClient(service, { name: "Withdrawn", authentication: "none" }),
+    await insertClient(service, { authentication: "private_key_jwt" }),
+  ];
+  await service.sql("UPDATE clients SET jwks = '{\"keys\":[]}' WHERE id = $1", [withKeys.id]);
+  const document = "https://app.example/client.json";
+  await service.sql(
+    `INSERT INTO clients (id, registration, name, authentication, grant_types, document_expires_at)
+     VALUES ($1, 'metadata-document', 'A document', 'none', '{}', now() + interval '1 day')`,
+    [document],
+  );
+  const secretOf = ({ id, secret }: { id: string; secret: string }) => ({ client_id: id, client_secret: secret });
+  const token = (send: Client, form: Record<string, string>) => send("POST", "/oauth/token", { form });
+  const code = await issueCode(service, { clientId: kept.id, userId });
+  const started = await service.send("POST", "/oauth/device-authorization", { form: secretOf(kept) });
+  const { device_code } = started.json;
+  const used = await issueCode(service, { clientId: kept.id, userId });
+  const { access_token, refresh_token } = (await token(service.send, { ...used, ...secretOf(kept) })).json;
+  const ofClient = (await token(service.send, { grant_type: "client_credentials", ...secretOf(kept) })).json;
+  expect([typeof access_token, typeof refresh_token, typeof device_code, typeof ofClient.access_token]).toEqual(
+    Array(4).fill("string"),
+  );
+
+  const log = join(await temporaryFolder(), "service.log");
+  await writeFile(log, JSON.stringify({ event: "client-deleted", msg: "audit", clientId: gone.id }));
+  const program = restore(service.databaseUrl, ["--audit-log", log]);
+  expect(await program.exit, program.stderr.join("\n")).toBe(0);
+  const printed = program.stdout.join("\n");
+  expect(printed).toContain("1 secret of clients: ended.");
+  expect(printed).toContain("The keys of 1 client: ended.");
+  expect(printed).toContain("1 grant of clients: ended.");
+  expect(printed).toContain("1 device code: ended.");
+  expect(printed).toContain(`1 deleted client: deleted again.\n  Withdrawn  ${gone.id}`);
+  const rows = await service.sql(
+    "SELECT id, jwks, document_expires_at <= now() AS is_expired FROM clients ORDER BY id",
+  );
+  expect(rows).toEqual(
+    [
+      { id: kept.id, jwks: null, is_expired: null },
+      { id: withKeys.id, jwks: null, is_expired: null },
+      { id: document, jwks: null, is_expired: true },
+    ].sort((a, b) => (a.id < b.id ? -1 : 1)),
+  );
+  const [event] = await service.sql("SELECT details FROM audit_events WHERE event = 'client-deleted'");
+  expect(event).toEqual({ details: { client_id: gone.id, reason: "restored" } });
+
+  const send = createClient(await serveOn(service.databaseUrl).url);
+  expect((await token(send, { grant_type: "client_credentials", ...secretOf(kept) })).json.error).toBe(
+    "invalid_client",
+  );
+  // Even a client that authenticates without what was ended gets nothing for what it has.
+  await service.sql("UPDATE clients SET authentication = 'none' WHERE id = $1", [kept.id]);
+  const again = createClient(await serveOn(service.databaseUrl).url);
+  const client_id = kept.id;
+  for (const form of [
+    { ...code, client_id },
+    { grant_type: "refresh_token", refresh_token, client_id },
+    { grant_type: deviceCodeGrant, device_code, client_id },
+  ]) {
+    expect((await token(again, form)).json.error).toBe("invalid_grant");
+  }
+  for (const bearer of [access_token, ofClient.access_token])
+    expect((await again("GET", "/api/users/me", { bearer })).status).toBe(401);
 });
 
 test.each(["--end-passwords", "--audit-log"])(

@@ -9,6 +9,7 @@ const waiting = [
   "embedded",
   "fuzzer",
   "logLost",
+  "oauthInOtherLanguages",
   "operatorEndings",
   "publicPath",
   "pythonApi",

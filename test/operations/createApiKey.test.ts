@@ -54,6 +54,11 @@ describeOperation("createApiKey", {
           ["a scope twice", { name: "a", scopes: ["account:read", "account:read"] }, "#/scopes"],
           ["an expiry in the past", { name: "a", scopes: [], expires_at: "2020-01-01T00:00:00Z" }, "#/expires_at"],
           ["a date that does not exist", { name: "a", scopes: [], expires_at: "2060-02-30T00:00:00Z" }, "#/expires_at"],
+          [
+            "an hour that does not exist",
+            { name: "a", scopes: [], expires_at: "2060-01-31T24:00:00Z" },
+            "#/expires_at",
+          ],
           ["a year beyond 9999", { name: "a", scopes: [], expires_at: "9999-12-31T23:59:59-23:00" }, "#/expires_at"],
           ["another member", { name: "a", scopes: [], key: "lk_mine" }, "#/key"],
         ],

@@ -174,6 +174,10 @@ async function lint(files: string[], ...options: string[]): Promise<Lint[]> {
 describe("the contract", () => {
   test("is accepted without a warning", async () => {
     expect(await lint(["openapi.yaml"])).toMatchObject([{ totals: { errors: 0, warnings: 0 }, problems: [] }]);
+    // So is the part that is edited below: its edits are all that is wrong.
+    const part = join(await temporaryFolder(), "part.yaml");
+    await writeFile(part, edited().toString());
+    expect(await lint([part])).toMatchObject([{ totals: { errors: 0, warnings: 0 }, problems: [] }]);
   });
 
   describe("is rejected by", () => {

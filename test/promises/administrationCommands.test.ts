@@ -55,6 +55,7 @@ describe("users", { timeout: 60_000 }, () => {
     const { id: userId } = created;
     const { stdout, stderr } = await run(["users", "delete", "erin", "--yes"]);
     expect(stdout).toEqual(["Deleted the user erin."]);
+    expect(await object(["users", "delete", "eric", "--yes", "--json"])).toMatchObject({ username: "eric" });
     expect(JSON.parse(stderr)).toMatchObject({ event: "user-deleted", userId, reason: "operator" });
     expect((await run(["users", "show", "erin"])).status).toBe(69);
     expect((await send("GET", "/api/users/me", { basic: ["erin", password] })).status).toBe(401);
@@ -93,7 +94,10 @@ describe("users", { timeout: 60_000 }, () => {
       ["block", username],
       ["delete", username, "--yes"],
     ])
-      expect((await run(["users", ...args])).status).toBe(65);
+      expect(await run(["users", ...args])).toMatchObject({
+        status: 65,
+        stderr: "latchkey: The last administrator: Give the role administrator to another user first.",
+      });
     expect((await events()).status).toBe(200);
     await object(["users", "create", "heir", "--role", "administrator", "--password-stdin"], password);
     expect(await object(["users", "set-roles", username, "--none"])).toMatchObject({ roles: [] });
@@ -195,7 +199,10 @@ test("api-keys: create, list, show, rotate, revoke by id and by text", { timeout
   await soon(() => resource(key), 401);
   expect(await run(["api-keys", "revoke", id, ...of])).toMatchObject({ status: 0, stdout: ["Revoked the API key."] });
   await soon(() => resource(rotated["key"]), 401);
-  expect((await run(["api-keys", "revoke", id, ...of])).status).toBe(69);
+  expect(await run(["api-keys", "revoke", id, ...of])).toMatchObject({
+    status: 69,
+    stderr: "latchkey: Not found: The user has no API key with this id.",
+  });
 
   const lost = await object(["api-keys", "create", ...of, "--name", "lost", "--expires-at", "2099-01-31"]);
   expect(lost["expires_at"]).toBe("2099-01-31T00:00:00.000Z");
@@ -229,7 +236,10 @@ test("roles: set, list, show, delete, beside a running service", { timeout: 60_0
     stderr: expect.stringContaining("Use --yes."),
   });
   expect(await run(["roles", "delete", "auditor", "--yes"])).toMatchObject({ stdout: ["Deleted the role auditor."] });
-  expect((await run(["roles", "show", "auditor"])).status).toBe(69);
+  expect(await run(["roles", "show", "auditor"])).toMatchObject({
+    status: 69,
+    stderr: "latchkey: Not found: There is no role auditor.",
+  });
 });
 
 test("apis: create, list, show, update, delete, beside a running service", { timeout: 60_000 }, async () => {

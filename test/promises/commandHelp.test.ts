@@ -38,6 +38,11 @@ describe("latchkey COMMAND --help", () => {
     expect(helpOf(command)).toContain("\nExamples:\n  $ latchkey ");
   });
 
+  const administration = all.filter(([name]) => /^(users|sessions|roles|apis|api-keys) |^audit$/.test(name));
+  test.each(administration.filter(([name]) => name !== "users export"))("%s: has --json", (_name, command) => {
+    expect(command.options.map(({ long }) => long)).toContain("--json");
+  });
+
   test.each(all)("%s: the examples are valid", async (_name, command) => {
     // Some commands require a terminal or an option.
     Object.defineProperty(process.stdin, "isTTY", { value: true, configurable: true });
@@ -69,6 +74,8 @@ describe("without a terminal", () => {
     [["api-keys", "create", "--user", "x", "--name", "x".repeat(65)], InputError, "name: must NOT have more than"],
     [["api-keys", "create", "--user", "x", "--name", "x", "--scope", "a b"], InputError, "scopes 0: must match"],
     [["api-keys", "create", "--user", "x", "--name", "x", "--expires-at", "soon"], UsageError, "It must be a date"],
+    [["api-keys", "create", "--user", "x", "--name", "x", "--expires-at", "2027-02-30"], UsageError, "must be a date"],
+    [["audit", "--since", "2027-01-01T24:00:00Z"], UsageError, "must be a date"],
     [["api-keys", "revoke", "0199f3a2-7c1b-7aa0-9b3e-2f6d1c5e8a90"], UsageError, "--user NAME, or --key-stdin"],
     [["audit", "--event", "everything"], UsageError, "There is no event"],
   ])("%j is rejected before anything runs", async (args, kind, said) => {

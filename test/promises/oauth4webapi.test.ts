@@ -122,7 +122,7 @@ test("a client with a key of its own signs a user in, refreshes and revokes, and
   await expect(refresh(refresh_token)).rejects.toMatchObject({ error: "invalid_grant", status: 400 });
 });
 
-test.each(["ES256", "RS256", "PS256"])("a machine gets a token with a key for %s", async (algorithm) => {
+test.each(["ES256", "Ed25519", "RS256", "PS256"])("a machine gets a token with a key for %s", async (algorithm) => {
   const { client, authentication } = await registerWithKey(algorithm, {});
   const parameters = { resource: orders, scope: "orders:read" };
   const response = await oauth.clientCredentialsGrantRequest(server, client, authentication, parameters, options);

@@ -54,6 +54,7 @@ describe("a password", { timeout: 30_000 }, () => {
     expect(await terminal.exit).toBe(0);
     expect(terminal.screen()).toContain("The password is set.");
     expect(terminal.screen()).not.toContain("sentence");
+    expect(terminal.screen()).not.toContain('"event"'); // audit events are for programs
     expect(await statusOf("miguel", next)).toBe(200);
   });
 
@@ -98,6 +99,22 @@ describe("a table", () => {
     const text = formatTable([row], { columns, width: 200 });
     expect(text).toContain("\\u001b[2Jmi\\u202eguel\\n\\u009b1m");
     expect(text.split("\n")).toHaveLength(3);
+  });
+
+  test("leaves optional columns out before it becomes blocks of lines, the first one first", () => {
+    const row = { id, name: "miguel", created_at: "2026-11-26T11:06:01.650Z", roles: ["administrator"] };
+    const headOf = (width: number) => {
+      const options = {
+        columns: ["id", "name", "created_at", "roles"] as const,
+        optional: ["created_at", "name"],
+        width,
+      };
+      return formatTable([row], options).split("\n")[0]?.trimEnd().split(/ {2,}/);
+    };
+    expect(headOf(90)).toEqual(["ID", "NAME", "CREATED AT", "ROLES"]);
+    expect(headOf(80)).toEqual(["ID", "NAME", "ROLES"]);
+    expect(headOf(52)).toEqual(["ID", "ROLES"]);
+    expect(headOf(48)).toEqual(["ID", id]);
   });
 
   test.each([60, 70, 80, 100, 200])("fits %i columns, also with wide characters, and cuts no id", (width) => {

@@ -27,17 +27,31 @@ async function newDatabase() {
   const sql = (text: string, values: unknown[] = []) => query(url, text, values);
   await sql("INSERT INTO roles (name) VALUES ('editor')");
   const store = transferStore(database);
-  /** Imports a text, in chunks of any size. After `maxEntries`, the file cannot be read any more. */
-  const load = async (text: string | Buffer, format: Format = "ndjson", maxEntries = Infinity) => {
+  /** Reads a text in chunks of any size. After `maxEntries`, the file cannot be read any more. */
+  const open = (text: string | Buffer, format: Format, maxEntries: number) => {
     const refused: [line: number, refusal: string][] = [];
-    const entries = unplugAfter(maxEntries, (format === "csv" ? readCsv : readNdjson)(inChunks(Buffer.from(text))));
     const parts = {
       store,
       known,
       onRefused: ({ line }: { line: number }, refusal: string) => void refused.push([line, refusal]),
       onProgress: () => {},
     };
-    return { counts: await importUsers(entries, parts), refused };
+    const entries = (format === "csv" ? readCsv : readNdjson)(inChunks(Buffer.from(text)));
+    return { entries: unplugAfter(maxEntries, entries), parts, refused };
+  };
+  const byLine = (refused: [line: number, refusal: string][]) => refused.toSorted(([one], [other]) => one - other);
+  /** Imports a text, after a rehearsal, which says the same of each line. */
+  const load = async (text: string | Buffer, format: Format = "ndjson", maxEntries = Infinity) => {
+    const rehearsal = open(text, format, maxEntries);
+    const rehearsed = rehearseImport(rehearsal.entries, rehearsal.parts, new Set());
+    const expected = await (maxEntries < Infinity ? rehearsed.catch(() => undefined) : rehearsed);
+    const { entries, parts, refused } = open(text, format, maxEntries);
+    const counts = await importUsers(entries, parts);
+    expect({ counts, refused: byLine(refused) }).toEqual({
+      counts: expected?.counts,
+      refused: byLine(rehearsal.refused),
+    });
+    return { counts, refused };
   };
   const dump = async (format: Format = "ndjson") => {
     let text = "";

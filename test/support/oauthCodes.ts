@@ -18,7 +18,10 @@ export const ownAudience = "http://127.0.0.1:8080";
 export const challengeOf = (verifier: string): string => createHash("sha256").update(verifier).digest("base64url");
 
 /** Stores a code that expires in a minute. @returns the parameters that redeem it, without those of the client */
-export async function issueCode(service: TestService, options: CodeOptions): Promise<Record<string, string>> {
+export async function issueCode(
+  service: Pick<TestService, "sql">,
+  options: CodeOptions,
+): Promise<Record<string, string>> {
   const { clientId, userId, audience = ownAudience, scopes = ["account:read"], nonce, dpopJkt } = options;
   const code = randomBytes(32).toString("base64url");
   const verifier = randomBytes(32).toString("base64url");

@@ -42,7 +42,9 @@ export const defineUnblock: Define = (users, execute) => {
 export const defineSetRoles: Define = (users, execute) => {
   users
     .command("set-roles")
-    .description("Replace all roles of a user. Tokens and API keys lose the scopes of the others within a second.")
+    .description(
+      "Replace all roles of a user. Tokens and API keys lose the scopes of the removed roles within a second.",
+    )
     .argument("<name>", optionTexts.name)
     .argument("[roles...]", "the roles that the user has from now on")
     .option("--none", "take all roles from the user")

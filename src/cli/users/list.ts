@@ -33,6 +33,7 @@ export const defineList: Define = (users, execute) => {
           };
           await printRows(pages(read, { limit, after }), {
             columns: userColumns,
+            optional: ["created_at"],
             json,
             none: "There are no such users.",
           });

@@ -10,6 +10,7 @@ export const defineSignOut: Define = (users, execute) => {
     .command("sign-out")
     .description("End every session and every token of a user. The password stays valid.")
     .argument("<name>", optionTexts.name)
+    .option("--json", optionTexts.json)
     .addHelpText("after", examples("users sign-out miguel"))
-    .action((name) => execute(withDatabase((tools) => endOf(tools, name))));
+    .action((name, { json }) => execute(withDatabase((tools) => endOf(tools, name, json))));
 };

@@ -9,7 +9,7 @@ import { arrayOf, boolean, integer, json, nullable, text, timestamptz } from "..
 import type { UserId } from "../../identifiers.ts";
 import { Problem } from "../../problems/problems.ts";
 import { revocationColumns, revoke } from "../../revocations/revoke.ts";
-import { deleteKeysOf, forgetOtherNetworks, replacePassword } from "../store.ts";
+import { deleteKeysOf, forgetOtherNetworks, lastAdministrator, replacePassword } from "../store.ts";
 import {
   type AdministeredUser,
   type AdministrationStore,
@@ -190,7 +190,7 @@ export function administrationStore(database: Database): AdministrationStore {
         }),
       );
     } catch (error) {
-      throw violates(error, "last_administrator") ? new Problem("last-administrator") : unknownRole(error);
+      throw violates(error, "last_administrator") ? lastAdministrator() : unknownRole(error);
     }
   };
 

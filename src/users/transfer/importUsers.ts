@@ -17,7 +17,8 @@ export type ImportParts = {
   onProgress: (counts: ImportCounts) => void;
 };
 
-type Read = { entry: Entry; row: UserRow };
+/** A line that could be read as a user. */
+export type ReadEntry = { entry: Entry; row: UserRow };
 
 /** A statement with this number of rows takes about 20 ms. */
 const batchSize = 500;
@@ -36,7 +37,7 @@ export async function importUsers(
     counts.refused += 1;
     onRefused(entry, refusal);
   };
-  const insertBatch = async (batch: readonly Read[]) => {
+  const insertBatch = async (batch: readonly ReadEntry[]) => {
     const rows = batch.map(({ row }) => ({ ...row, id: row.id ?? userId(uuidv7()) }));
     const inserted = new Set((await store.insert(rows)).map(({ id }) => id));
     counts.imported += inserted.size;
@@ -50,7 +51,7 @@ export async function importUsers(
     onProgress(counts);
   };
 
-  let batch: Read[] = [];
+  let batch: ReadEntry[] = [];
   for await (const entry of entries) {
     const read = readEntry(entry, known);
     if ("refusal" in read) refuse(entry, read.refusal);
@@ -69,21 +70,35 @@ export const readEntry = (entry: Entry, known: KnownValues): UserRow | Refusal =
 
 /** @returns why a row was not inserted; `undefined` if the user exists */
 async function explainConflicts(
-  rows: readonly Read[],
+  rows: readonly ReadEntry[],
   store: TransferStore,
   firstId: string,
 ): Promise<{ entry: Entry; refusal: string | undefined }[]> {
   const found = await store.findAny(rows.map(({ row }) => row));
-  const byName = new Map(found.map((user) => [user.username, user]));
+  const idsByName = new Map(found.map(({ username, id }) => [username, id]));
   const ids = new Set(found.map(({ id }) => id));
-  const explain = ({ id, username }: UserRow): string | undefined => {
-    const namesake = byName.get(username);
-    if (namesake && id === undefined)
-      return namesake.id < firstId ? undefined : "has a username that occurred before, or was registered meanwhile";
-    if (namesake) return namesake.id === id ? undefined : "has a username that belongs to a user with another id";
-    return id !== undefined && ids.has(id)
-      ? "has an id that belongs to a user with another username"
-      : "has the id of a user who was deleted within the last day: without an id, the user gets a new one";
-  };
-  return rows.map(({ entry, row }) => ({ entry, refusal: explain(row) }));
+  return rows.map(({ entry, row }) => ({ entry, refusal: explainConflict(row, { idsByName, ids, firstId }) }));
+}
+
+/** The users who have the names and the ids of rows. */
+export type TakenNames = {
+  idsByName: ReadonlyMap<string, string>;
+  ids: ReadonlySet<string>;
+  /** Lower than the id of each user whom this import has created without one in the file. */
+  firstId: string;
+};
+
+/** @returns why a row that conflicts with a user is refused; `undefined` if it is this user */
+export function explainConflict(
+  { id, username }: UserRow,
+  { idsByName, ids, firstId }: TakenNames,
+): string | undefined {
+  const namesake = idsByName.get(username);
+  if (namesake !== undefined && id === undefined)
+    return namesake < firstId ? undefined : "has a username that occurred before, or was registered meanwhile";
+  if (namesake !== undefined)
+    return namesake === id ? undefined : "has a username that belongs to a user with another id";
+  return id !== undefined && ids.has(id)
+    ? "has an id that belongs to a user with another username"
+    : "has the id of a user who was deleted within the last day: without an id, the user gets a new one";
 }

@@ -1,9 +1,10 @@
 /** What an import would do, without writing anything. */
+
+import { v7 as uuidv7 } from "uuid";
 import type { ForeignHash } from "../../passwords/foreign/foreignHash.ts";
 import type { ImportedHash } from "../../passwords/foreign/importedHash.ts";
 import type { Entry } from "./entry.ts";
-import { type ImportCounts, type ImportParts, readEntry } from "./importUsers.ts";
-import type { UserRow } from "./userRow.ts";
+import { explainConflict, type ImportCounts, type ImportParts, type ReadEntry, readEntry } from "./importUsers.ts";
 
 export type FormSummary = {
   form: string;
@@ -25,7 +26,10 @@ export type Rehearsal = {
 
 const batchSize = 500;
 
-/** @param watched the canonical names of users whose hashes are returned */
+/**
+ * Refuses the lines that an import would refuse now. Keeps the names of the file in memory, about 200 bytes for each user.
+ * @param watched the canonical names of users whose hashes are returned
+ */
 export async function rehearseImport(
   entries: AsyncIterable<Entry>,
   { store, known, onRefused, onProgress }: ImportParts,
@@ -34,30 +38,46 @@ export async function rehearseImport(
   const counts: ImportCounts = { imported: 0, existing: 0, refused: 0 };
   const forms = new Map<string, FormSummary>();
   const hashes = new Map<string, string>();
-  const countBatch = async (batch: readonly UserRow[]) => {
-    const names = new Set((await store.findAny(batch)).map(({ username }) => username));
-    const existing = batch.filter(({ username }) => names.has(username)).length;
-    counts.existing += existing;
-    counts.imported += batch.length - existing;
+  /** With the users whom the import would have created before. */
+  const taken = { idsByName: new Map<string, string>(), ids: new Set<string>(), firstId: uuidv7() };
+  const refuse = (entry: Entry, refusal: string) => {
+    counts.refused += 1;
+    onRefused(entry, refusal);
+  };
+  const rehearseBatch = async (batch: readonly ReadEntry[]) => {
+    const rows = batch.map(({ row }) => row);
+    const [found, endedIds] = [await store.findAny(rows), new Set<string>(await store.findEndedIds(rows))];
+    for (const { username, id } of found) {
+      taken.idsByName.set(username, id);
+      taken.ids.add(id);
+    }
+    for (const { entry, row } of batch) {
+      const { id = "", username, hash } = row;
+      const isNew = !taken.idsByName.has(username) && !taken.ids.has(id) && !endedIds.has(id);
+      const refusal = isNew ? undefined : explainConflict(row, taken);
+      if (refusal !== undefined) {
+        refuse(entry, refusal);
+        continue;
+      }
+      counts[isNew ? "imported" : "existing"] += 1;
+      summarize(forms, hash);
+      if (watched.has(username)) hashes.set(username, hash.stored);
+      taken.idsByName.set(username, taken.idsByName.get(username) ?? (id || taken.firstId));
+      if (id) taken.ids.add(id);
+    }
     onProgress(counts);
   };
 
-  let batch: UserRow[] = [];
+  let batch: ReadEntry[] = [];
   for await (const entry of entries) {
     const row = readEntry(entry, known);
-    if ("refusal" in row) {
-      counts.refused += 1;
-      onRefused(entry, row.refusal);
-      continue;
-    }
-    summarize(forms, row.hash);
-    if (watched.has(row.username)) hashes.set(row.username, row.hash.stored);
-    batch.push(row);
+    if ("refusal" in row) refuse(entry, row.refusal);
+    else batch.push({ entry, row });
     if (batch.length < batchSize) continue;
-    await countBatch(batch);
+    await rehearseBatch(batch);
     batch = [];
   }
-  await countBatch(batch);
+  await rehearseBatch(batch);
   return { counts, forms: [...forms.values()].toSorted((one, other) => other.users - one.users), hashes };
 }
 

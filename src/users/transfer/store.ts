@@ -55,6 +55,14 @@ const findUsers = statement({
   columns: identified,
 });
 
+const findEndedIds = statement({
+  name: "find-ended-user-ids",
+  sql: `SELECT subject FROM revocations
+    WHERE is_unique AND subject = ANY(:ids) AND minimum_epoch = :maxEpoch AND expires_at > now()`,
+  parameters: { ids: arrayOf(text), maxEpoch: integer },
+  columns: { subject: text },
+});
+
 /** With microseconds, so that no time changes. */
 const readUsers = statement({
   name: "read-users-to-export",
@@ -98,5 +106,10 @@ export const transferStore = (database: Database): TransferStore => ({
         ids: rows.flatMap(({ id }) => id ?? []),
       }),
     ),
+  async findEndedIds(rows) {
+    const ids = rows.flatMap(({ id }) => id ?? []);
+    const ended = await database.read((knex) => findEndedIds.rows(knex, { ids, maxEpoch }));
+    return ended.map(({ subject }) => subject);
+  },
   readPage: (after = beforeAllIds) => database.read((knex) => readUsers.rows(knex, { after })),
 });

@@ -25,6 +25,8 @@ export type TransferStore = {
   insert(rows: readonly (UserRow & { id: UserId })[]): Promise<IdentifiedUser[]>;
   /** Finds the users that have one of the names or one of the ids. */
   findAny(rows: readonly { id: UserId | undefined; username: CanonicalUsername }[]): Promise<IdentifiedUser[]>;
+  /** @returns those ids of deleted users that `insert` does not bring back */
+  findEndedIds(rows: readonly { id: UserId | undefined }[]): Promise<string[]>;
   /** Reads a page of users, in the order of their ids. @param after the last id of the previous page */
   readPage(after: UserId | undefined): Promise<ExportedUser[]>;
 };

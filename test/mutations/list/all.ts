@@ -15,6 +15,7 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { oauthLibraries } from "./oauthLibraries.ts";
 import { openid } from "./openid.ts";
 import { pages } from "./pages.ts";
 import { probe } from "./probe.ts";
@@ -54,6 +55,7 @@ export const mutations: readonly Mutation[] = [
   ...oauth,
   ...authorization,
   ...openid,
+  ...oauthLibraries,
   ...probe,
   ...client,
   ...verify,

@@ -164,7 +164,7 @@ export const apiKeys: readonly Mutation[] = [
   },
   {
     name: "a date that does not exist is taken for another",
-    file: "src/openapi/validation.ts",
+    file: "src/lib/dateTime.ts",
     find: "midnight.toISOString().startsWith(day) && ",
     replace: "",
     test: "test/operations/createApiKey.test.ts",
@@ -172,11 +172,19 @@ export const apiKeys: readonly Mutation[] = [
   },
   {
     name: "a time in the year 10000 is an internal error",
-    file: "src/openapi/validation.ts",
+    file: "src/lib/dateTime.ts",
     find: " && /^\\d{4}-/.test(time.toISOString())",
     replace: "",
     test: "test/operations/createApiKey.test.ts",
     only: "a year beyond 9999",
+  },
+  {
+    name: "the hour 24 is taken for the next day",
+    file: "src/lib/dateTime.ts",
+    find: "T(?:[01]\\d|2[0-3]):",
+    replace: "T\\d\\d:",
+    test: "test/operations/createApiKey.test.ts",
+    only: "an hour that does not exist",
   },
   {
     name: "unknown keys wait for their queries in the line of everybody",

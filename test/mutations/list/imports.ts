@@ -3,6 +3,22 @@ import type { Mutation } from "../mutation.ts";
 /** The hashes of other programs, and the import and export of users. */
 export const imports: readonly Mutation[] = [
   {
+    name: "a dry run does not know the users whom the file contains before",
+    file: "src/users/transfer/rehearsal.ts",
+    find: "taken.idsByName.set(username, taken.idsByName.get(username) ?? (id || taken.firstId));",
+    replace: "",
+    test: "test/promises/userTransfer.test.ts",
+    only: "the second is refused",
+  },
+  {
+    name: "a dry run does not know the ids of deleted users",
+    file: "src/users/transfer/rehearsal.ts",
+    find: " && !endedIds.has(id)",
+    replace: "",
+    test: "test/promises/userTransfer.test.ts",
+    only: "is not brought back",
+  },
+  {
     name: "a foreign hash is checked without a hash of ours",
     file: "src/passwords/hashing.ts",
     find: "const ours = await queued(() => compute(password ?? impossible, cost), deadline);",

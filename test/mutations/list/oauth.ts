@@ -189,6 +189,22 @@ export const oauth: readonly Mutation[] = [
     only: "whose tokens were ended",
   },
   {
+    name: "a device code is redeemed after the user's tokens were ended",
+    file: "src/oauth/devices/store.ts",
+    find: "AND user_id = owner.id AND user_epoch = token_epoch",
+    replace: "AND user_id = owner.id",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "the end of all sessions ends codes",
+  },
+  {
+    name: "the withdrawal of a grant does not wait for the redemption of its code",
+    file: "src/oauth/userGrants/store.ts",
+    find: "SELECT id FROM users WHERE id = :userId FOR NO KEY UPDATE",
+    replace: "SELECT id FROM users WHERE id = :userId",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "the withdrawal of the grant leaves nothing behind of a concurrent code that comes first",
+  },
+  {
     name: "a code is redeemed several times",
     file: "src/oauth/codes/store.ts",
     find: "AND redeemed_at IS NULL AND expires_at",

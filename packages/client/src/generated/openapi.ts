@@ -1527,7 +1527,7 @@ export interface components {
             /** @description The keys. `kid` is required if several keys have the same algorithm. */
             keys: components["schemas"]["ClientKey"][];
         } | null;
-        /** @description A public key for `ES256`, `EdDSA`, `RS256` or `PS256`. A private key is rejected. */
+        /** @description A public key for `ES256`, `Ed25519`, `RS256` or `PS256`. A private key is rejected. */
         ClientKey: {
             /**
              * @description Key type.
@@ -1536,11 +1536,11 @@ export interface components {
              */
             kty: "EC" | "OKP" | "RSA";
             /**
-             * @description The signature algorithm. By default that of the key type; RS256 and PS256 for RSA.
+             * @description The signature algorithm. By default those of the key type. `EdDSA` is the older name of `Ed25519` (RFC 9864).
              * @example ES256
              * @enum {string}
              */
-            alg?: "ES256" | "EdDSA" | "RS256" | "PS256";
+            alg?: "ES256" | "Ed25519" | "EdDSA" | "RS256" | "PS256";
             /**
              * @description The use of the key.
              * @example sig

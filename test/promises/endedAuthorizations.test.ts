@@ -1,0 +1,176 @@
+/** What ends the tokens of a user or of a client ends what could still become tokens: codes, device codes, forms, refresh tokens. */
+import { createHash, randomBytes } from "node:crypto";
+import pg from "pg";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
+import { deviceCodeGrant } from "../support/clientRows.ts";
+import { issueCode, ownAudience } from "../support/oauthCodes.ts";
+import { password, startTestService } from "../support/service.ts";
+
+const service = await startTestService();
+const administrator = await service.administrator();
+
+type Form = Record<string, string>;
+
+/** A device code that its user has allowed. @returns the parameters that redeem it */
+async function issueDeviceCode(clientId: string, userId: string): Promise<Form> {
+  const code = randomBytes(32).toString("base64url");
+  const grant = await issueCode(service, { clientId, userId }).then(() => grantOf(clientId, userId));
+  await service.sql(
+    `INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds, user_id,
+       user_epoch, grant_id, decision, authenticated_at)
+     SELECT $1, $2, $3, $4, '{account:read}', now() + interval '5 minutes', 5, id, token_epoch, $6, 'allowed', now()
+     FROM users WHERE id = $5`,
+    [createHash("sha256").update(code).digest(), randomBytes(32), clientId, ownAudience, userId, grant],
+  );
+  return { grant_type: deviceCodeGrant, device_code: code };
+}
+
+async function grantOf(clientId: string, userId: string): Promise<string> {
+  const rows = await service.sql("SELECT id FROM grants WHERE client_id = $1 AND user_id = $2", [clientId, userId]);
+  return String(rows[0]?.["id"]);
+}
+
+const request = (clientId: string, form: Form) =>
+  service.send("POST", "/oauth/token", { form: { grant_type: "", client_id: clientId, ...form } });
+
+/** A user, and a client that the user allows. */
+async function prepare() {
+  const { username } = await service.register();
+  const [row] = await service.sql("SELECT id FROM users WHERE username = $1", [username]);
+  const userId = String(row?.["id"]);
+  const app = await registerApp(service, administrator, {
+    grant_types: ["authorization_code", "refresh_token", deviceCodeGrant],
+  });
+  const { client_id: clientId } = app;
+  const code = () => issueCode(service, { clientId, userId });
+  const refreshToken = async (): Promise<Form> => {
+    const { json } = await request(clientId, await code());
+    return { grant_type: "refresh_token", refresh_token: json.refresh_token };
+  };
+  return {
+    app,
+    clientId,
+    userId,
+    username,
+    ways: { code, deviceCode: () => issueDeviceCode(clientId, userId), refreshToken },
+  };
+}
+
+type Prepared = Awaited<ReturnType<typeof prepare>>;
+
+async function etagOf(path: string): Promise<Record<string, string>> {
+  return { "if-match": (await service.send("GET", path, { basic: administrator })).header("etag") ?? "" };
+}
+
+const endings: Record<string, (prepared: Prepared) => Promise<{ status: number }>> = {
+  "the withdrawal of the grant": async ({ clientId, userId, username }) =>
+    service.send("DELETE", `/api/grants/${await grantOf(clientId, userId)}`, { basic: [username, password] }),
+  "the deletion of the client": async ({ clientId }) => {
+    const path = `/api/clients/${clientId}`;
+    return service.send("DELETE", path, { basic: administrator, headers: await etagOf(path) });
+  },
+  "the end of all sessions": ({ username }) => service.send("DELETE", "/api/sessions", { basic: [username, password] }),
+  "a change of the password": ({ username }) =>
+    service.send("PUT", "/api/users/me/password", {
+      basic: [username, password],
+      json: { current_password: password, new_password: "another sentence of words" },
+    }),
+  "a block": ({ userId }) =>
+    service.send("PATCH", `/api/users/${userId}`, { basic: administrator, json: { blocked: true } }),
+  "the deletion of the user": ({ username }) =>
+    service.send("DELETE", "/api/users/me", { basic: [username, password] }),
+};
+const names = Object.keys(endings);
+const end = async (name: string, prepared: Prepared) => {
+  const { status } = (await endings[name]?.(prepared)) ?? {};
+  expect(status, name).toBeLessThan(300);
+};
+
+const isAccepted = async (bearer: string) => (await service.send("GET", "/api/sessions", { bearer })).status === 200;
+const liveSessions = ({ clientId, userId }: Prepared) =>
+  service.sql(
+    `SELECT sessions.id FROM sessions JOIN users ON users.id = user_id
+     WHERE client_id = $1 AND user_id = $2 AND ended_at IS NULL AND user_epoch = token_epoch AND blocked_at IS NULL`,
+    [clientId, userId],
+  );
+
+test.each(names)("%s ends codes, device codes and refresh tokens of before", async (name) => {
+  const prepared = await prepare();
+  const { ways, clientId } = prepared;
+  const forms = [await ways.code(), await ways.deviceCode(), await ways.refreshToken()];
+  await end(name, prepared);
+  for (const form of forms) {
+    const { status, json } = await request(clientId, form);
+    expect([400, 401], form["grant_type"]).toContain(status);
+    expect(json.access_token).toBeUndefined();
+  }
+  expect(await liveSessions(prepared)).toEqual([]);
+});
+
+test.each(names.filter((name) => !/grant|deletion/.test(name)))("%s ends forms of before", async (name) => {
+  const prepared = await prepare();
+  const browser = await signedInBrowser(service, prepared.username, prepared.app);
+  const authorization = await openConsent(browser, requestOf(prepared.app).query);
+  await end(name, prepared);
+  expect((await browser.decide(authorization, "allow")).header("location")).toMatch(/^sign-in/);
+});
+
+/** Runs what waits for a row while another transaction has locked it. */
+async function behindTheRow(table: "users" | "clients" | "sessions", id: string, starts: (() => Promise<unknown>)[]) {
+  const holder = new pg.Client(service.databaseUrl);
+  await holder.connect();
+  onTestFinished(() => holder.end());
+  await holder.query("BEGIN");
+  await holder.query(`SELECT FROM ${table} WHERE id = $1 FOR UPDATE`, [id]);
+  const running: Promise<unknown>[] = [];
+  for (const start of starts) {
+    running.push(start());
+    const waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ((await service.sql(waiting)).length < running.length);
+  }
+  await holder.query("COMMIT");
+  return Promise.all(running);
+}
+
+describe.each(names)("%s", (name) => {
+  test.each([
+    ["code", "first"],
+    ["code", "second"],
+    ["deviceCode", "first"],
+    ["deviceCode", "second"],
+    ["refreshToken", "first"],
+    ["refreshToken", "second"],
+  ] as const)("leaves nothing behind of a concurrent %s that comes %s", async (way, place) => {
+    const prepared = await prepare();
+    const { clientId, userId, ways } = prepared;
+    const form = await ways[way]();
+    const [session] = await liveSessions(prepared);
+    const redeem = async () => tokens.push((await request(clientId, form)).json.access_token);
+    const tokens: (string | undefined)[] = [];
+    const both = [redeem, () => end(name, prepared)];
+    const isOfClient = name.includes("client");
+    const isRefresh = way === "refreshToken";
+    // Endings of a user do not lock sessions: then nothing of both waits for the session.
+    const touchesSessions = /grant|client|of the user$/.test(name);
+    if (isRefresh && !touchesSessions) await Promise.all(both.map((start) => start()));
+    else {
+      const row = isRefresh
+        ? ["sessions", String(session?.["id"])]
+        : isOfClient
+          ? ["clients", clientId]
+          : ["users", userId];
+      const [table, id] = row as ["users" | "clients" | "sessions", string];
+      await behindTheRow(table, id, place === "first" ? both : both.toReversed());
+    }
+    expect(await liveSessions(prepared)).toEqual([]);
+    for (const token of tokens) if (token !== undefined) expect(await isAccepted(token)).toBe(false);
+  });
+});
+
+test("a device code is of no use to another client", async () => {
+  const [one, other] = [await prepare(), await prepare()];
+  const form = await one.ways.deviceCode();
+  expect((await request(other.clientId, form)).json.error).toBe("invalid_grant");
+  expect((await request(one.clientId, form)).status).toBe(200);
+});
