@@ -138,7 +138,7 @@ async function createdFor(
   name: string,
   created: Record<string, string>,
 ): Promise<string | undefined> {
-  if (operation.path === "/api/authorizations/{id}") return (await authorization()).id;
+  if (operation.path === "/api/authorizations/{id}") return authorization();
   if (operation.path === "/api/grants/{id}") return allowedGrant();
   const creator = creatorOf(api, operation, name);
   return creator && creator !== operation ? createdBy(creator, name, created) : undefined;
@@ -146,18 +146,22 @@ async function createdFor(
 
 const miguel: [string, string] = ["miguel", password];
 
-/** Opens a client's request, for which the page of the team asks the user. */
-async function authorization(): Promise<{ id: string }> {
+/** Opens a client's request, for which the page of the team asks the user. @returns its id, as it is in a path */
+async function authorization(): Promise<string> {
   const app = await registerApp(service, administrator);
   const answer = await createBrowser(service).authorize(requestOf(app).query);
-  return { id: encodeURIComponent(resultOf(answer)["authorization_id"] ?? "") };
+  const id = encodeURIComponent(resultOf(answer)["authorization_id"] ?? "");
+  // Only the user who saw the request may decide.
+  await service.send("GET", `/api/authorizations/${id}`, { basic: miguel });
+  return id;
 }
 
 /** Allows a client's request. @returns the id of the grant */
 async function allowedGrant(): Promise<string> {
-  const path = `/api/authorizations/${(await authorization()).id}`;
-  await service.send("GET", path, { basic: miguel });
-  await service.send("POST", path, { basic: miguel, json: { decision: "allow" } });
+  await service.send("POST", `/api/authorizations/${await authorization()}`, {
+    basic: miguel,
+    json: { decision: "allow" },
+  });
   return (await service.send("GET", "/api/grants", { basic: miguel })).json.grants[0].id;
 }
 
