@@ -10,6 +10,7 @@ import { retryOnConflict } from "../lib/retryOnConflict.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
+import { directClientId } from "../tokens/claims.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { newSecret, parseKey } from "./format.ts";
 import type { ApiKey, ApiKeyChange, ApiKeyStore, Owner } from "./storeTypes.ts";
@@ -173,7 +174,10 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
     retryOnConflict(async () => change(await find(userId, id)));
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
-    if (manager.proof !== "operator") await access.requireScopes(manager, scopes);
+    if (manager.proof === "operator") return;
+    if (manager.proof === "token" && manager.clientId !== directClientId)
+      throw new Problem("insufficient-scope", refusal);
+    await access.requireScopes(manager, scopes);
   }
 
   async function requireKeyScopes(scopes: readonly string[]): Promise<void> {
@@ -200,3 +204,6 @@ function requireName(name: string): void {
   requireDisplayable(name, pointer);
   if (name.trim() !== name) throw invalidRequest({ pointer, detail: "has a space at an end" });
 }
+
+/** A key would outlive what the user allows the client. */
+const refusal = { scope: "account:write", detail: "A client cannot create, extend or rotate an API key of its user." };

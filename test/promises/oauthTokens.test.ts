@@ -353,6 +353,23 @@ describe("a client that introspects and revokes", () => {
   });
 });
 
+test("a client cannot leave an API key of its user behind", async () => {
+  const members = { grant_types: ["authorization_code"], redirect_uris: [redirectUri], scopes: ["account:write"] };
+  const client = await registerClient(service, basic, { ...members, public: true });
+  const { id: userId, username } = await service.register();
+  const code = await issueCode(service, { clientId: client.client_id, userId, scopes: ["account:write"] });
+  const { json } = await ask(code, client);
+  const key = { name: "left behind", scopes: ["account:read"] };
+  const refused = { status: 403, problem: "insufficient-scope" };
+  expect(await service.send("POST", "/api/api-keys", { bearer: json.access_token, json: key })).toMatchObject(refused);
+  const own = await service.send("POST", "/api/api-keys", { basic: [username, password], json: key });
+  for (const [method, target, body] of [
+    ["POST", `/api/api-keys/${own.json.id}/rotations`, { overlap_seconds: 0 }],
+    ["PATCH", `/api/api-keys/${own.json.id}`, { scopes: ["account:write"] }],
+  ] as const)
+    expect(await service.send(method, target, { bearer: json.access_token, json: body })).toMatchObject(refused);
+});
+
 // The last one: afterwards, no token of an earlier user is valid.
 test("the token of a client itself is revoked with all tokens", async () => {
   const client = await registerClient(service, basic, { scopes: ["users:read"] });

@@ -291,7 +291,7 @@ export interface paths {
         put?: never;
         /**
          * Create an API key
-         * @description Creates a key for a program, such as a cron job. The key works like a token of the current user that is limited to its scopes, until it expires or is deleted. It cannot change the password, delete the user, or manage API keys. Each scope must be one that the user and the credential of this request have. A user has at most `API_KEYS_PER_USER` keys. This response is the only one that contains the key: the service stores a digest.
+         * @description Creates a key for a program, such as a cron job. The key works like a token of the current user that is limited to its scopes, until it expires or is deleted. It cannot change the password, delete the user, or manage API keys. Each scope must be one that the user and the credential of this request have. An OAuth client cannot create a key for its user. A user has at most `API_KEYS_PER_USER` keys. This response is the only one that contains the key: the service stores a digest.
          */
         post: operations["createApiKey"];
         delete?: never;
