@@ -700,6 +700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/oauth-protected-resource": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the metadata of an API
+         * @description Returns the protected resource metadata (RFC 9728) of a registered API: where clients get a token for it, and its scopes. Clients request this document at the API itself, which passes the request on or publishes the same document. Without `resource`, it is about this service.
+         */
+        get: operations["getResourceMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/token": {
         parameters: {
             query?: never;
@@ -2247,6 +2267,20 @@ export interface components {
          * @example cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s
          */
         KeyId: string;
+        /** @description Protected resource metadata (RFC 9728, section 2). */
+        ResourceMetadata: {
+            /**
+             * @description The audience of tokens for the API.
+             * @example https://orders.example/v1
+             */
+            resource: string;
+            /** @description This service. */
+            authorization_servers: string[];
+            /** @description The scopes of the API. */
+            scopes_supported: string[];
+            /** @description How a token is sent (RFC 6750). */
+            bearer_methods_supported: string[];
+        };
         /** @description Authorization server metadata (RFC 8414, section 2). */
         ServerMetadata: {
             /**
@@ -6337,6 +6371,39 @@ export interface operations {
             200: components["responses"]["ServerMetadata"];
             400: components["responses"]["InvalidRequest"];
             406: components["responses"]["NotAcceptable"];
+        };
+    };
+    getResourceMetadata: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The audience of the API. By default, this service.
+                 * @example https://orders.example/v1
+                 */
+                resource?: components["schemas"]["Audience"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metadata. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["PublicFiveMinutes"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResourceMetadata"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     issueOAuthTokens: {

@@ -52,6 +52,7 @@ export const security = {
   getJwks: [],
   getServerMetadata: [],
   getOpenidConfiguration: [],
+  getResourceMetadata: [],
   issueOAuthTokens: [],
   startDeviceAuthorization: [],
   getUserinfo: [{"bearerAuth":["openid"]}],

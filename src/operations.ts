@@ -60,6 +60,7 @@ import type { DeviceCodes } from "./oauth/devices/deviceCodes.ts";
 import { startDeviceAuthorization } from "./oauth/devices/handlers.ts";
 import {
   getOpenidConfiguration,
+  getResourceMetadata,
   getServerMetadata,
   getUserinfo,
   introspectToken,
@@ -191,6 +192,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
 
   getServerMetadata: getServerMetadata(metadataParts(dependencies)),
   getOpenidConfiguration: getOpenidConfiguration(metadataParts(dependencies)),
+  getResourceMetadata: getResourceMetadata(dependencies),
   issueOAuthTokens: issueOAuthTokens(dependencies),
   startDeviceAuthorization: startDeviceAuthorization(dependencies),
   getUserinfo: getUserinfo(dependencies.users),

@@ -1,5 +1,6 @@
 import type { components } from "../../generated/openapi.ts";
-import { insufficientScope } from "../access/scopes.ts";
+import type { Apis } from "../access/apis.ts";
+import { allOwnScopes, insufficientScope, openIdScopes } from "../access/scopes.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
@@ -10,7 +11,7 @@ import { directClientId } from "../tokens/claims.ts";
 import type { Users } from "../users/users.ts";
 import { authenticatesClient } from "./callers.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
-import { type MetadataParts, serverMetadata } from "./metadata.ts";
+import { type MetadataParts, resourceMetadata, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
 import type { TokenEndpoint } from "./token.ts";
 
@@ -104,6 +105,17 @@ export const getServerMetadata =
 export const getOpenidConfiguration =
   (parts: MetadataParts): Handler<"getOpenidConfiguration"> =>
   () => ({ status: 200, body: serverMetadata(parts) });
+
+export const getResourceMetadata =
+  ({ apis, issuer }: { apis: Pick<Apis, "find">; issuer: string }): Handler<"getResourceMetadata"> =>
+  async ({ query }) => {
+    const resource = query?.resource ?? issuer;
+    const scopes =
+      resource === issuer
+        ? [...allOwnScopes, ...openIdScopes]
+        : (await apis.find(resource)).scopes.map(({ name }) => name);
+    return { status: 200, body: resourceMetadata(issuer, resource, scopes) };
+  };
 
 export const getUserinfo =
   (users: Pick<Users, "readSelf">): Handler<"getUserinfo"> =>

@@ -1,4 +1,7 @@
-/** The metadata of the authorization server (RFC 8414), with the members of OpenID Connect Discovery. */
+/**
+ * The metadata of the authorization server (RFC 8414), with the members of OpenID Connect Discovery, and of the APIs that it issues
+ * tokens for (RFC 9728).
+ */
 import type { components } from "../../generated/openapi.ts";
 import { allOwnScopes, openIdScopes } from "../access/scopes.ts";
 import { assertionAlgorithms } from "../clients/assertions.ts";
@@ -54,4 +57,16 @@ export const serverMetadata = (parts: MetadataParts): components["schemas"]["Ser
   ...(parts.hasClientRegistration && { registration_endpoint: `${parts.issuer}/oauth/register` }),
   ...(parts.hasClientDocuments && { client_id_metadata_document_supported: true }),
   ...(parts.hasDocumentation && { service_documentation: `${parts.issuer}/docs` }),
+});
+
+/** @param resource the audience of the API */
+export const resourceMetadata = (
+  issuer: string,
+  resource: string,
+  scopes: string[],
+): components["schemas"]["ResourceMetadata"] => ({
+  resource,
+  authorization_servers: [issuer],
+  scopes_supported: scopes,
+  bearer_methods_supported: ["header"],
 });

@@ -8,7 +8,7 @@ import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import type { OAuthClientInformationMixed, OAuthTokens } from "@modelcontextprotocol/sdk/shared/auth.js";
 import { expect, test } from "vitest";
-import type { Principal } from "../../packages/verify/src/index.ts";
+import { type Principal, Refusal } from "../../packages/verify/src/index.ts";
 import { type Arrival, openBrowser, urlOf } from "../support/cookieBrowser.ts";
 import { registerClient } from "../support/oauthClients.ts";
 import { freePort, listen } from "../support/ports.ts";
@@ -22,7 +22,6 @@ const toolOrigin = `http://127.0.0.1:${await listen(toolServer)}`;
 const tools = `${toolOrigin}/mcp`;
 /** RFC 9728. */
 const metadataPath = "/.well-known/oauth-protected-resource/mcp";
-const metadata = { resource: tools, authorization_servers: [issuer], scopes_supported: ["tools:call"] };
 const service = await startTestService({
   PORT: String(port),
   PUBLIC_URL: issuer,
@@ -37,18 +36,18 @@ const scopes = [{ name: "tools:call", description: "Call tools." }];
 await service.send("POST", "/api/apis", { basic, json: { audience: tools, name: "Tools", scopes } });
 await service.sql("UPDATE roles SET scopes = '{tools:call}' WHERE name = 'default'");
 
-const verifier = startVerifier({ issuer, audience: tools });
+const verifier = startVerifier({ issuer, audience: tools, metadataUrl: toolOrigin + metadataPath });
 
 /** A server with one tool, which names its caller. */
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.url === metadataPath) {
+    const metadata = await verifier.metadata();
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(metadata));
     return;
   }
-  const caller = await outcome(verifier, request.headers.authorization, metadata.scopes_supported);
-  if (caller instanceof Error) {
-    const challenge = `Bearer resource_metadata="${toolOrigin}${metadataPath}", scope="tools:call"`;
-    response.writeHead(401, { "www-authenticate": challenge }).end();
+  const caller = await outcome(verifier, request.headers.authorization, ["tools:call"]);
+  if (caller instanceof Refusal) {
+    response.writeHead(caller.status, caller.headers).end(JSON.stringify(caller.problem));
     return;
   }
   const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true });

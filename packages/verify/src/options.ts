@@ -15,6 +15,11 @@ export type VerifierOptions = {
   credential?: string;
   /** The address at which this service reaches Latchkey, if it is not the issuer. */
   url?: string;
+  /**
+   * The URL of the metadata of your API (RFC 9728), for the challenge of each 401 and 403. From it, clients learn where to get a token,
+   * as those of the Model Context Protocol do. `metadata()` returns the document.
+   */
+  metadataUrl?: string;
   /** How long credentials are still accepted while new revocations may be unknown, at least 1. By default 10 seconds. */
   maxStalenessSeconds?: number;
   /** After this time, refuses every credential with a 503 (the default), or accepts those that were not revoked until then. */
@@ -55,6 +60,11 @@ export type Verifier = {
    * @throws {Error} if Latchkey does not respond, or does not know the audience
    */
   registeredScopes(): Promise<ReadonlySet<string> | undefined>;
+  /**
+   * The metadata of your API (RFC 9728), as Latchkey has it, to be published at `metadataUrl`.
+   * @throws {Error} as `registeredScopes`
+   */
+  metadata(): Promise<Readonly<Record<string, unknown>>>;
   /** A refusal like those of Latchkey, for checks of your own. */
   refusal: CreateRefusal;
   counters(): Counters;
@@ -87,6 +97,7 @@ type CheckedOptions = {
   audience: string;
   credential: string | undefined;
   url: string;
+  metadataUrl: string | undefined;
   maxStalenessMs: number;
   mustBeCurrent: boolean;
   maxRemembered: number;
@@ -112,6 +123,7 @@ export function checkOptions(options: VerifierOptions): CheckedOptions {
     audience,
     credential,
     url: options.url === undefined ? issuer : addressOf("url", options.url),
+    metadataUrl: options.metadataUrl === undefined ? undefined : addressOf("metadataUrl", options.metadataUrl),
     maxStalenessMs: maxStalenessSeconds * 1000,
     mustBeCurrent: onStale === "refuse",
     maxRemembered,

@@ -70,8 +70,12 @@ const unavailableSeconds = 2;
 /** Bounds the challenge of the response. */
 const maxScopeLength = 400;
 
-/** @param baseUrl the address of Latchkey, which has a page for each problem */
-export function refusals(baseUrl: string): CreateRefusal {
+/**
+ * @param baseUrl the address of Latchkey, which has a page for each problem
+ * @param metadataUrl of the API's metadata (RFC 9728, section 5.1)
+ */
+export function refusals(baseUrl: string, metadataUrl?: string): CreateRefusal {
+  const suffix = metadataUrl === undefined ? "" : `, resource_metadata="${metadataUrl}"`;
   return (slug, { detail, missingScopes = [], allow, errors, cause } = {}) => {
     const { status, title } = catalogue[slug];
     const scope = asManyAsFit(missingScopes);
@@ -88,7 +92,7 @@ export function refusals(baseUrl: string): CreateRefusal {
     const headers: Record<string, string> = {
       "Content-Type": "application/problem+json; charset=utf-8",
       "Cache-Control": "no-store",
-      ...(challenge !== undefined && { "WWW-Authenticate": challenge }),
+      ...(challenge !== undefined && { "WWW-Authenticate": challenge + suffix }),
       ...(status === 503 && { "Retry-After": String(unavailableSeconds) }),
       ...(allow && { Allow: allow.join(", ") }),
     };

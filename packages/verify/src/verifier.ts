@@ -20,11 +20,11 @@ const startTimeoutMs = 2_000;
 
 /** Makes a verifier, which begins to request the keys and the revocations. @throws {TypeError} for a wrong option */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuer, audience, credential, url, fetch, onError, ...limits } = checkOptions(options);
+  const { issuer, audience, credential, url, metadataUrl, fetch, onError, ...limits } = checkOptions(options);
   const { maxStalenessMs, mustBeCurrent, maxRemembered, maxRevocations } = limits;
   const counts = { accepted: 0, acceptedFromMemory: 0, failedRequests: 0, rejectedRevocations: 0 };
   const refused = new Map<RefusalSlug, number>();
-  const createRefusal = refusals(issuer);
+  const createRefusal = refusals(issuer, metadataUrl);
   const refusal: CreateRefusal = (slug, members) => {
     refused.set(slug, (refused.get(slug) ?? 0) + 1);
     return createRefusal(slug, members);
@@ -212,6 +212,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
     throw error instanceof Refusal ? error : refusal("verification-unavailable", { cause: error });
   };
 
+  /** A short document of Latchkey. */
+  const ask = (path: string, headers: Record<string, string> = {}): Promise<unknown> =>
+    fetchJson(fetch, url + path, { headers, idleTimeoutMs: 5_000, timeoutMs: 10_000, maxBytes: 1_048_576 });
+
   return {
     issuer,
     audience,
@@ -239,15 +243,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     async registeredScopes() {
       if (credential === undefined) return undefined;
-      const api = await fetchJson(fetch, `${url}/api/apis/${encodeURIComponent(audience)}`, {
-        headers: { Authorization: `Bearer ${credential}` },
-        idleTimeoutMs: 5_000,
-        timeoutMs: 10_000,
-        maxBytes: 1_048_576,
-      });
+      const headers = { Authorization: `Bearer ${credential}` };
+      const api = await ask(`/api/apis/${encodeURIComponent(audience)}`, headers);
       if (!isObject(api) || !Array.isArray(api["scopes"])) throw new Error("Latchkey did not respond with an API.");
       const names = api["scopes"].map((scope: unknown) => (isObject(scope) ? scope["name"] : undefined));
       return new Set(names.filter((name) => typeof name === "string"));
+    },
+    async metadata() {
+      const metadata = await ask(`/.well-known/oauth-protected-resource?resource=${encodeURIComponent(audience)}`);
+      if (!isObject(metadata)) throw new Error("Latchkey did not respond with the metadata of an API.");
+      return metadata;
     },
     counters: (): Counters => ({
       ...counts,
