@@ -19,6 +19,7 @@ Options:
   --skip-baseline  Only check that the tests pass without the faults if several faults have run in one process.
   --verbose        Show the failed assertions.
   --lanes=NUMBER   Number of faults to test at the same time (default: 2).
+  --minutes=NUMBER Begin with no other test file after this time. The order is random then, so that each run tries others.
   --report=FILE    Write the results as JSON, like Vitest's reporter.
   --help           Show this text.
 `;
@@ -37,6 +38,7 @@ const { values, positionals } = parseArgs({
     "skip-baseline": { type: "boolean" },
     verbose: { type: "boolean" },
     lanes: { type: "string", default: "2" },
+    minutes: { type: "string" },
     report: { type: "string" },
     help: { type: "boolean" },
   },
@@ -77,6 +79,8 @@ async function applyAll(): Promise<boolean> {
   const queue = [...new Set(chosen.map(({ test }) => test))]
     .map((file): Group => chosen.filter(({ test }) => test === file) as Group)
     .sort((a, b) => b.length - a.length);
+  const deadline = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
+  if (deadline !== Infinity) shuffle(queue);
 
   const attempt = async (lane: Lane, mutation: Mutation, isFresh: boolean): Promise<Outcome> => {
     const began = performance.now();
@@ -125,6 +129,7 @@ async function applyAll(): Promise<boolean> {
         const isFresh = group.length === 1 || runs + group.length > maxRunsOfProcess;
         runs = group.length + (isFresh ? 0 : runs);
         outcomes.push(...(await attemptAll(lane, group, isFresh)));
+        if (performance.now() > deadline) return;
       }
     } finally {
       await lane.close();
@@ -136,8 +141,17 @@ async function applyAll(): Promise<boolean> {
 
   const failed = outcomes.filter(({ problem }) => problem !== undefined).length;
   if (values.report) await writeReport(values.report, outcomes);
-  console.log(`${outcomes.length - failed} killed, ${failed} failed`);
-  return failed === 0 && outcomes.length === chosen.length;
+  const notTried = chosen.length - outcomes.length;
+  console.log(`${outcomes.length - failed} killed, ${failed} failed${notTried > 0 ? `, ${notTried} not tried` : ""}`);
+  return failed === 0 && (notTried === 0 || deadline !== Infinity);
+}
+
+/** Fisher-Yates. */
+function shuffle(items: unknown[]): void {
+  for (let last = items.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [items[last], items[other]] = [items[other], items[last]];
+  }
 }
 
 function report(mutation: Mutation, seconds: number, problem: string | undefined): Outcome {
