@@ -62,7 +62,7 @@ export function openPool(address: DatabaseAddress, options: PoolOptions): Pool {
   });
   // Knex has no options for these. Its dialects override the same methods.
   Object.assign(instance.client, {
-    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, maxMs: 1_000 })),
+    acquireRawConnection: withBackOff(open, backOff({ firstMs: 20, maxMs: 750 })),
     validateConnection: (connection: pg.Client) => usable.has(connection),
     destroyRawConnection: closeConnection,
   });

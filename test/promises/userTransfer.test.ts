@@ -40,7 +40,7 @@ async function newDatabase() {
     return { entries: unplugAfter(maxEntries, entries), parts, refused };
   };
   const byLine = (refused: [line: number, refusal: string][]) => refused.toSorted(([one], [other]) => one - other);
-  /** Imports a text, after a rehearsal, which says the same of each line. */
+  /** Imports a text after a dry run, which must report the same for each line. */
   const load = async (text: string | Buffer, format: Format = "ndjson", maxEntries = Infinity) => {
     const rehearsal = open(text, format, maxEntries);
     const rehearsed = rehearseImport(rehearsal.entries, rehearsal.parts, new Set());
