@@ -33,8 +33,9 @@ const alone = [
 ];
 
 /**
- * The tests of `npm test`, in groups one after the other. Tests that measure run one file at a time; the others keep two cores
- * busy. Most files share the modules that their worker has loaded: they have no state in common but that of their databases. The configurations of the slower kinds of tests are in their folders.
+ * The tests of `npm test` and `npm run test:project`, in groups one after the other. Tests that measure run one file at a time; the
+ * others keep two cores busy. Most files share the modules that their worker has loaded: they have no state in common but that of
+ * their databases. The configurations of the other kinds of tests are in their folders.
  */
 export default defineConfig({
   plugins: [progress()],
