@@ -9,7 +9,9 @@ const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement
  * Tests that read the time, but need not run alone. They mostly wait for programs that they start, and the times that they
  * allow are several times what those need.
  */
-const patient = ["commandLine", "keyRotation", "tls", "tracing"].map((name) => `test/promises/${name}.test.ts`);
+const patient = ["algorithmChange", "commandLine", "keyRotation", "shutdown", "tls", "tracing", "verifierKeySet"].map(
+  (name) => `test/promises/${name}.test.ts`,
+);
 
 /**
  * Tests that run alone, because others at the same time would change what they measure: those that read the time, memory or CPU
