@@ -332,7 +332,7 @@ describe("requests of other sites", () => {
     const forms: [string, Record<string, string>][] = [
       ["/oauth/sign-in", { authorization, username, password }],
       ["/oauth/consent", { authorization, decision: "allow" }],
-      ["/oauth/sign-out", { token }],
+      ["/oauth/sign-out-confirmation", { token }],
     ];
     for (const service of [here, open]) {
       for (const [target, form] of forms) {

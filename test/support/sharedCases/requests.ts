@@ -1,5 +1,6 @@
 /** Requests that no operation accepts, HEAD, and methods that a path does not declare. */
 import { expect } from "vitest";
+import { navigations } from "../../../fuzz/contract/operations.ts";
 import { allowedMethods } from "../answers.ts";
 import {
   type Cases,
@@ -11,9 +12,6 @@ import {
 } from "../cases.ts";
 import type { Sent } from "../client.ts";
 
-/** Other sites send browsers there, with parameters that only some servers know (RFC 6749, section 3.1). */
-const ignoringUnknownParameters: readonly string[] = ["authorize", "submitAuthorizationRequest"];
-
 /** 400: undeclared query parameters, and requests that can be read in two ways. */
 export function invalidRequestCases({
   service,
@@ -23,7 +21,7 @@ export function invalidRequestCases({
 }: OperationUnderTest): CasesByStatus {
   return {
     400: {
-      ...(!ignoringUnknownParameters.includes(id) &&
+      ...(!navigations.includes(id) &&
         each(
           "for an undeclared query parameter %s",
           [
