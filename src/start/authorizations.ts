@@ -4,6 +4,7 @@ import { type Authorizations, createAuthorizations } from "../oauth/authorizatio
 import { createDescriptions } from "../oauth/authorization/describedScopes.ts";
 import { createSealedRequests } from "../oauth/authorization/sealed.ts";
 import { authorizationStore } from "../oauth/authorization/store.ts";
+import { createIdTokenHints } from "../oauth/idTokenHints.ts";
 import { createRequestedAccess } from "../oauth/requestedAccess.ts";
 import { userGrantStore } from "../oauth/userGrants/store.ts";
 import { createUserGrants, type UserGrants } from "../oauth/userGrants/userGrants.ts";
@@ -24,6 +25,7 @@ export function openAuthorizations(
   return {
     authorizations: createAuthorizations({
       clients: domain.clients,
+      readIdTokenHint: createIdTokenHints({ keys: keys.signingKeys, issuer }),
       requestedAccess: createRequestedAccess({ grants: domain.grants, issuer }),
       describe: createDescriptions({ findApi: apiStore(database).find, issuer }),
       access: domain.access,
