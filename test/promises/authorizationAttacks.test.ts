@@ -204,6 +204,30 @@ describe("a sealed request", () => {
     expect(resultOf(await shared.decide(authorization, "allow"))).toHaveProperty("code");
   });
 
+  test("that one user has seen is allowed at once for another one who has allowed the same before", async () => {
+    const { query } = requestOf(app);
+    await ofSusan.decide(await openConsent(ofSusan, { ...query, prompt: "consent" }), "allow");
+    await service.register("ada");
+    const shared = await signedInBrowser(service, "ada", app);
+    const authorization = await openConsent(shared, query);
+    await shared.signIn("susan", authorization);
+    const answer = await shared.get(`/oauth/consent?authorization=${authorization}`);
+    expect(resultOf(answer)).toHaveProperty("code");
+    expect(await shared.decide(authorization, "deny")).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
+  test("that one user has denied is not allowed at once for another one who has allowed the same before", async () => {
+    const { query } = requestOf(app);
+    await ofSusan.decide(await openConsent(ofSusan, { ...query, prompt: "consent" }), "allow");
+    await service.register("grace");
+    const shared = await signedInBrowser(service, "grace", app);
+    const authorization = await openConsent(shared, query);
+    expect(resultOf(await shared.decide(authorization, "deny"))).toMatchObject({ error: "access_denied" });
+    await shared.signIn("susan", authorization);
+    const answer = await shared.get(`/oauth/consent?authorization=${authorization}`);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
   test("is decided once (replay)", async () => {
     const { authorization, verifier } = await ask();
     const { code } = resultOf(await browser.decide(authorization, "allow"));

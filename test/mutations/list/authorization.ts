@@ -179,6 +179,22 @@ export const authorization: readonly Mutation[] = [
     only: "a native client is always asked",
   },
   {
+    name: "a request that another user has seen cannot be allowed at once",
+    file: "src/oauth/authorization/store.ts",
+    find: "decision = excluded.decision WHERE authorizations.decision IS NULL",
+    replace: "decision = excluded.decision WHERE authorizations.user_id = excluded.user_id",
+    test: attacks,
+    only: "that one user has seen is allowed at once",
+  },
+  {
+    name: "a request that was denied is allowed at once",
+    file: "src/oauth/authorization/store.ts",
+    find: "decision = excluded.decision WHERE authorizations.decision IS NULL",
+    replace: "decision = excluded.decision",
+    test: attacks,
+    only: "that one user has denied is not allowed",
+  },
+  {
     name: "another user than that of the ID token gets a code",
     file: "src/oauth/authorization/authorizations.ts",
     find: "if (expectedUser !== undefined && user.userId !== expectedUser) return true;",
