@@ -18,6 +18,7 @@ export const texts = {
     title: "Sign in",
     /** `client`: the name of the application that the user came from. */
     to: (client: string) => `to continue to ${client}`,
+    sameAccount: "Use the account that you have used there before.",
     submit: "Sign in",
     toSignUp: "Create an account",
     wrong: "The username or password is wrong.",

@@ -10,6 +10,7 @@ import { grantId, type SessionId } from "../../identifiers.ts";
 import { oauthError } from "../../problems/oauthErrors.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import { digestOfCode, newCode } from "../codes/codes.ts";
+import type { ReadIdTokenHint } from "../idTokenHints.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
 import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
 import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
@@ -75,6 +76,7 @@ export type Authorizations = {
 
 type Parts = {
   clients: Pick<Clients, "find">;
+  readIdTokenHint: ReadIdTokenHint;
   findRequestedAccess: FindRequestedAccess;
   describeAccess: DescribeAccess;
   access: Pick<Access, "rightsOf">;
@@ -86,7 +88,8 @@ type Parts = {
 };
 
 export function createAuthorizations(parts: Parts): Authorizations {
-  const { clients, findRequestedAccess, describeAccess, access, sealed, store, issuer, clock, audit } = parts;
+  const { clients, readIdTokenHint, findRequestedAccess, describeAccess, access, sealed, store, issuer, clock, audit } =
+    parts;
 
   const redirect = ({ redirectUri, state }: ReturnAddress, result: Record<string, string>): Redirect => ({
     kind: "redirect",
@@ -97,7 +100,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     redirect(to, { error, error_description: description });
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
-    const read = await readRequest(text, clients.find);
+    const read = await readRequest(text, { findClient: clients.find, readIdTokenHint });
     if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
     if (read.kind === "fault") return redirectFault(read, read.fault);
     const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
@@ -250,7 +253,11 @@ const decided = (): Problem =>
   invalidAuthorization("was decided, is shown to another user, or its client was changed since");
 
 /** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
-function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest, user: SignedInUser): boolean {
+function mustSignInAgain(
+  { expectedUser, prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest,
+  user: SignedInUser,
+): boolean {
+  if (expectedUser !== undefined && user.userId !== expectedUser) return true;
   const authenticatedAtMs = user.authenticatedAt.getTime();
   if (authenticatedAtMs >= beganAtMs) return false;
   const isAsked = prompts.includes("login") || prompts.includes("select_account");
