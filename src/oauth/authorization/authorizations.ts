@@ -247,7 +247,7 @@ const accessDenied: RequestFault = { error: "access_denied", description: "The u
 const invalidAuthorization = (detail: string): Problem => invalidRequest({ parameter: "authorization", detail });
 const clientChanged = (): Problem => invalidAuthorization("is of a client that was changed or deleted meanwhile");
 const decided = (): Problem =>
-  invalidAuthorization("was decided, is shown to another user, or its client was changed meanwhile");
+  invalidAuthorization("was decided, is shown to another user, or its client or its grant was changed meanwhile");
 
 /** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
 function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest, user: SignedInUser): boolean {
