@@ -171,6 +171,8 @@ test("a refresh token of a client has one successor, and ends the session when i
     [refresh_token = ""] = successors;
     access_token = answers[0]?.json.access_token;
   }
+  const generation = "SELECT generation FROM sessions WHERE id = $1";
+  expect(await one.sql(generation, [refresh_token.slice(0, 36)])).toEqual([{ generation: rounds }]);
   expect(await isAccepted(access_token, strict)).toBe(true);
   expect((await refreshWith(used, strict)).json.error).toBe("invalid_grant");
   expect(await isAccepted(access_token, strict)).toBe(false);

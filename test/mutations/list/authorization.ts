@@ -5,6 +5,7 @@ const requests = "test/promises/authorizationRequests.test.ts";
 const uris = "test/promises/redirectUris.test.ts";
 const decision = "test/operations/decideAuthorization.test.ts";
 const deletion = "test/operations/deleteGrant.test.ts";
+const grants = "test/promises/endedGrants.test.ts";
 
 /** Authorization requests, decisions, codes and grants. */
 export const authorization: readonly Mutation[] = [
@@ -183,5 +184,45 @@ export const authorization: readonly Mutation[] = [
     replace: "authorization_codes.user_id = :userId AND grant_id IS NULL",
     test: deletion,
     only: "which ends the client's sessions",
+  },
+  {
+    name: "a request is allowed because of a grant that was withdrawn meanwhile",
+    file: "src/oauth/authorization/store.ts",
+    find: "(:isFirstParty OR EXISTS (SELECT FROM allowed_before))",
+    replace: "(:isFirstParty OR NOT :isFirstParty)",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "during a request that needs no consent",
+  },
+  {
+    name: "a request that was denied is allowed because of another one",
+    file: "src/oauth/authorization/store.ts",
+    find: "        WHERE authorizations.decision IS NULL\n      RETURNING *",
+    replace: "      RETURNING *",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "has denied",
+  },
+  {
+    name: "a consent page that is loaded again cannot continue",
+    file: "src/oauth/authorization/store.ts",
+    find: "decision = excluded.decision\n",
+    replace: "decision = NULL\n",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "in another tab meanwhile",
+  },
+  {
+    name: "the withdrawal of a grant takes effect later on the instance that made it",
+    file: "src/oauth/userGrants/userGrants.ts",
+    find: "    for (const revocation of revocations) enforce(revocation);\n",
+    replace: "    void revocations;\n",
+    test: grants,
+    only: "withdraws the grants",
+  },
+  {
+    name: "the withdrawal of a grant does not revoke the tokens on other instances",
+    file: "src/oauth/userGrants/store.ts",
+    find: 'revoke({ from: "ended", expiresAt: "tokens_expire_at" })',
+    replace: 'revoke({ from: "ended", expiresAt: "now()" })',
+    test: grants,
+    only: "withdraws the grants",
   },
 ];
