@@ -203,11 +203,14 @@ describe("the user", () => {
     const { user_code, device_code } = await start();
     const form = await miguelsBrowser.go("GET", "/oauth/device");
     const confirm = await miguelsBrowser.submit(form, { user_code });
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, index) =>
-        miguelsBrowser.submit(confirm, { decision: index % 2 === 0 ? "allow" : "deny" }),
-      ),
+    // The lock lets several of them find the request pending before one of them decides.
+    const lock = await holdLocks(service, "SELECT FROM users WHERE id = $1 FOR UPDATE", [miguel.id]);
+    const sent = Array.from({ length: 20 }, (_, index) =>
+      miguelsBrowser.submit(confirm, { decision: index % 2 === 0 ? "allow" : "deny" }),
     );
+    await lock.untilWaiting(4);
+    await lock.commit();
+    const answers = await Promise.all(sent);
     expect(answers.filter((answer) => pageOf(answer).page.status === 200)).toHaveLength(1);
     const winner = answers.findIndex((answer) => pageOf(answer).page.status === 200);
     const { status, json } = await poll(device_code);

@@ -204,18 +204,11 @@ export const authorization: readonly Mutation[] = [
   {
     name: "a consent page that is loaded again cannot continue",
     file: "src/oauth/authorization/store.ts",
-    find: "decision = excluded.decision\n",
-    replace: "decision = NULL\n",
+    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision
+        WHERE authorizations.decision IS NULL`,
+    replace: "ON CONFLICT DO NOTHING",
     test: "test/operations/getConsentPage.test.ts",
     only: "in another tab meanwhile",
-  },
-  {
-    name: "the withdrawal of a grant takes effect later on the instance that made it",
-    file: "src/oauth/userGrants/userGrants.ts",
-    find: "    for (const revocation of revocations) enforce(revocation);\n",
-    replace: "    void revocations;\n",
-    test: grants,
-    only: "withdraws the grants",
   },
   {
     name: "the withdrawal of a grant does not revoke the tokens on other instances",
