@@ -96,7 +96,7 @@ test("a request of a device is decided once", async () => {
     const { json } = await one.send("POST", "/oauth/device-authorization", { form });
     const decisions: Decision[] = [];
     const answers = await decideAtOnce(async (service, decision) => {
-      const sent = { token, user_code: json.user_code, decision };
+      const sent = { token, user_code: json.user_code, scope: "account:read", decision };
       const answer = await browserAt(browser.cookies, service).post("/oauth/device", sent);
       if (answer.status === 200) decisions.push(decision);
       return answer;

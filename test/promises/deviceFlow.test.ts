@@ -180,9 +180,11 @@ describe("the user", () => {
     const { id, username } = await service.register();
     const asking = await insertClient(service, { authentication: "none", scopes: ["account:read", "users:read"] });
     const { device_code, user_code } = await start(asking.id, "account:read users:read");
-    await decide(user_code, "allow", await signedInBrowser(username));
-    const { refresh_token } = (await poll(device_code, asking.id)).json;
+    const browser = await signedInBrowser(username);
+    const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
     await service.sql("INSERT INTO user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
+    await browser.submit(confirm, { decision: "allow" });
+    const { refresh_token } = (await poll(device_code, asking.id)).json;
     const form = { grant_type: "refresh_token", client_id: asking.id, refresh_token };
     expect((await service.send("POST", "/oauth/token", { form })).json.scope).toBe("account:read");
     const [grant] = await service.sql("SELECT scopes FROM grants WHERE client_id = $1", [asking.id]);

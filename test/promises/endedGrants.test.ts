@@ -1,6 +1,6 @@
 /**
- * What a client has got ends with the grant of its user, or with the client: on the instance that ends it at once, and within a second
- * on others and in the services that accept its tokens.
+ * What a client has got ends with the grant of its user, or with the client: on the instance that ends it at once, and on others and
+ * in the services that accept its tokens within a second.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";

@@ -117,8 +117,8 @@ const allow = statement({
 });
 
 /**
- * Whoever withdraws the grant waits for its lock, or was first: then the user has to be asked. The grant is locked after the user and
- * the client, as everywhere.
+ * Whoever withdraws the grant waits for its lock, or was first: then the user has to be asked. The grant is locked after the user
+ * and the client, as everywhere.
  */
 const allowUnseen = statement({
   name: "allow-unseen-authorization",

@@ -76,20 +76,22 @@ export function createDeviceCodes(parts: Parts) {
 
   /**
    * Allows or denies what a device asks for, once.
+   * @param shownScopes those that the user has seen. A role may have added others since
    * @returns the request; `undefined` as for `find`, and if the user's credentials are no longer valid
    * @throws {Problem} `too-many-requests`
    */
   async function decide(
     user: SignedInUser,
     text: string,
-    decision: DeviceDecision["decision"],
+    { decision, shownScopes }: { decision: DeviceDecision["decision"]; shownScopes: readonly string[] },
   ): Promise<DeviceRequest | undefined> {
     const release = await limits.userCodes(user.userId);
     const userCode = parseUserCode(text);
     if (userCode === undefined) return undefined;
     const request = await store.findPending(hmacs(userCode));
     if (!request) return undefined;
-    const held = heldScopes(await access.rightsOf(user.userId), request.scopes);
+    const shown = request.scopes.filter((scope) => shownScopes.includes(scope));
+    const held = heldScopes(await access.rightsOf(user.userId), shown);
     const decided = await store.decide(hmacs(userCode), { ...user, decision, held, grantId: grantId(uuidv7()) });
     if (!decided) return undefined;
     const { clientId, audience, scopes } = decided;

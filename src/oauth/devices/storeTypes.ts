@@ -19,7 +19,7 @@ export type DeviceRequest = { clientId: ClientId; audience: string; scopes: read
 
 export type DeviceDecision = SignedInUser & {
   decision: "allowed" | "denied";
-  /** Of the requested scopes, those that the user has. Others are not allowed, also if the user gets them later. */
+  /** Of the requested scopes, those that the user has seen and has. No others are allowed, even if the user gets them later. */
   held: readonly string[];
   /** The id of the grant, if the user has not allowed this client anything before. */
   grantId: GrantId;
