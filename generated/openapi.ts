@@ -3135,6 +3135,11 @@ export interface components {
              */
             user_code?: string;
             /**
+             * @description The scopes that the page has shown, separated by spaces. Nothing else is allowed.
+             * @example openid account:read
+             */
+            scope?: string;
+            /**
              * @description The button that the user has pressed.
              * @example allow
              * @enum {string}

@@ -7,6 +7,7 @@ const decision = "test/operations/decideAuthorization.test.ts";
 const deletion = "test/operations/deleteGrant.test.ts";
 const ended = "test/promises/endedAuthorizations.test.ts";
 const hints = "test/promises/idTokenHints.test.ts";
+const grants = "test/promises/endedGrants.test.ts";
 
 /** Authorization requests, decisions, codes and grants. */
 export const authorization: readonly Mutation[] = [
@@ -257,5 +258,38 @@ export const authorization: readonly Mutation[] = [
     replace: "authorization_codes.user_id = :userId AND grant_id IS NULL",
     test: deletion,
     only: "which ends the client's sessions",
+  },
+  {
+    name: "a request is allowed because of a grant that was withdrawn meanwhile",
+    file: "src/oauth/authorization/store.ts",
+    find: "(:isFirstParty OR EXISTS (SELECT FROM allowed_before))",
+    replace: "(:isFirstParty OR NOT :isFirstParty)",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "during a request that needs no consent",
+  },
+  {
+    name: "a request that was denied is allowed because of another one",
+    file: "src/oauth/authorization/store.ts",
+    find: "        WHERE authorizations.decision IS NULL\n      RETURNING *",
+    replace: "      RETURNING *",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "has denied",
+  },
+  {
+    name: "a consent page that is loaded again cannot continue",
+    file: "src/oauth/authorization/store.ts",
+    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision
+        WHERE authorizations.decision IS NULL`,
+    replace: "ON CONFLICT DO NOTHING",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "in another tab meanwhile",
+  },
+  {
+    name: "the withdrawal of a grant does not revoke the tokens on other instances",
+    file: "src/oauth/userGrants/store.ts",
+    find: 'revoke({ from: "ended", expiresAt: "tokens_expire_at" })',
+    replace: 'revoke({ from: "ended", expiresAt: "now()" })',
+    test: grants,
+    only: "withdraws the grants",
   },
 ];

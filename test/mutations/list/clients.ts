@@ -64,6 +64,30 @@ export const clients: readonly Mutation[] = [
     only: "50 secrets",
   },
   {
+    name: "a deleted client keeps its tokens",
+    file: "src/clients/administration/store.ts",
+    find: 'subject: clientChanged, minimumEpoch: "version + 1" })',
+    replace: 'subject: clientChanged, minimumEpoch: "version" })',
+    test: "test/promises/endedGrants.test.ts",
+    only: "the client is deleted",
+  },
+  {
+    name: "other instances accept a deleted secret",
+    file: "src/clients/administration/store.ts",
+    find: 'revoke({ from: "deleted", ...readAgain })',
+    replace: 'revoke({ from: "deleted", ...readAgain, subject: "\'client:\'" })',
+    test: rights,
+    only: "a deleted secret",
+  },
+  {
+    name: "a client keeps the rights that another instance has read meanwhile",
+    file: "src/clients/store.ts",
+    find: "WHERE id = :id FOR NO KEY UPDATE\n",
+    replace: "WHERE id = :id\n",
+    test: documents,
+    only: "another instance has read meanwhile",
+  },
+  {
     name: "whoever may write clients gets the secret of any client",
     file: "src/clients/administration/administration.ts",
     find: `      await requireHeld(editor, client.scopes);

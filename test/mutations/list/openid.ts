@@ -31,6 +31,22 @@ export const openid: readonly Mutation[] = [
     only: "decides once",
   },
   {
+    name: "two decisions about a device at once are both made",
+    file: store,
+    find: "      FOR NO KEY UPDATE OF device_codes\n",
+    replace: "",
+    test: deviceFlow,
+    only: "20 who decide at once",
+  },
+  {
+    name: "a device of a client that was just deleted is an internal error",
+    file: "src/oauth/devices/deviceCodes.ts",
+    find: '      if (isInserted === undefined) throw new Problem("invalid-client");\n',
+    replace: "",
+    test: "test/operations/startDeviceAuthorization.test.ts",
+    only: "has just deleted",
+  },
+  {
     name: "a user who has signed out everywhere has still allowed a device",
     file: store,
     find: "user_id = owner.id AND user_epoch = token_epoch",
