@@ -73,7 +73,8 @@ export const auditEvents = {
   "client-document-refused":
     "There is no client at a URL, because its document could not be fetched or is not valid. `reason` says why.",
   "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
-  "client-deleted": "A client of OAuth was deleted. `reason`: `restored` if `latchkey restore` did it again.",
+  "client-deleted":
+    "A client of OAuth was deleted. `reason`: `unused` if the cleanup did it, `restored` if `latchkey restore` did it again.",
   "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
   "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":

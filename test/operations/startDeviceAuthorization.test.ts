@@ -80,6 +80,15 @@ describeOperation("startDeviceAuthorization", {
           expect(answer).toMatchObject({ status: 401, json: { error: "invalid_client" } });
         },
       ),
+      "for a client that was deleted meanwhile": async () => {
+        const deleted = await insertClient(service, { authentication: "none" });
+        expect((await start({ client_id: deleted.id })).status).toBe(200);
+        await service.sql("DELETE FROM clients WHERE id = $1", [deleted.id]); // it is still in memory
+        expect(await start({ client_id: deleted.id })).toMatchObject({
+          status: 401,
+          json: { error: "invalid_client" },
+        });
+      },
       "for a wrong secret in the header, with a Basic challenge": async () => {
         const answer = await service.send("POST", path, {
           basic: [confidential.id, "lks_x"],

@@ -42,8 +42,8 @@ type Parts = {
 export function createDeviceCodes(parts: Parts) {
   const { store, hmacs, findRequestedAccess, access, lifetimeSeconds, limits, audit } = parts;
   /**
-   * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
-   * `too-many-requests`
+   * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-client` if it was deleted meanwhile;
+   * `invalid-scope`, `invalid-target`, `too-many-requests`
    */
   async function start(client: Client, request: AccessRequest): Promise<StartedDeviceCode> {
     if (!client.grantTypes.includes(deviceCodeGrant)) throw new Problem("unauthorized-client");
@@ -54,9 +54,9 @@ export function createDeviceCodes(parts: Parts) {
       const userCode = newUserCode();
       const [userCodeHmac] = hmacs(userCode);
       const code = { digest: deviceCodeDigest(deviceCode), userCodeHmac, clientId: client.id, ...requested };
-      if (await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds })) {
-        return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
-      }
+      const isStored = await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds });
+      if (isStored === undefined) throw new Problem("invalid-client");
+      if (isStored) return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
     }
     throw new Error("no unused user code was found");
   }

@@ -41,8 +41,8 @@ export type PolledDeviceCode = {
 
 /** Each method may throw the problem `database-unavailable`. */
 export type DeviceCodeStore = {
-  /** @returns whether it was stored; `false` if the user code is in use */
-  insert(code: NewDeviceCode): Promise<boolean>;
+  /** @returns whether it was stored; `false` if the user code is in use, `undefined` if the client was deleted */
+  insert(code: NewDeviceCode): Promise<boolean | undefined>;
   /** @returns the request with this user code; `undefined` if there is none, it has expired or was decided */
   findPending(userCodes: UserCodeHmacs): Promise<DeviceRequest | undefined>;
   /**
