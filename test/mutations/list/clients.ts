@@ -154,10 +154,10 @@ export const clients: readonly Mutation[] = [
     only: "fetched once",
   },
   {
-    name: "the client of an administrator is deleted because nobody uses it",
+    name: "a client that an administrator has changed is deleted because nobody uses it",
     file: "src/clients/unused/store.ts",
-    find: "THEN NOT is_first_party ELSE false END",
-    replace: "THEN NOT is_first_party ELSE true END",
+    find: "THEN updated_at = created_at",
+    replace: "THEN true",
     test: unused,
     only: "an administrator has registered or changed",
   },

@@ -298,6 +298,6 @@ export const oauth: readonly Mutation[] = [
     find: "challenge + suffix",
     replace: "challenge",
     test: "test/promises/mcpClient.test.ts",
-    only: "",
+    only: "the challenge of the server names",
   },
 ];
