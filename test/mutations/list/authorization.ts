@@ -268,18 +268,9 @@ export const authorization: readonly Mutation[] = [
     only: "during a request that needs no consent",
   },
   {
-    name: "a request that was denied is allowed because of another one",
-    file: "src/oauth/authorization/store.ts",
-    find: "        WHERE authorizations.decision IS NULL\n      RETURNING *",
-    replace: "      RETURNING *",
-    test: "test/operations/getConsentPage.test.ts",
-    only: "has denied",
-  },
-  {
     name: "a consent page that is loaded again cannot continue",
     file: "src/oauth/authorization/store.ts",
-    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision
-        WHERE authorizations.decision IS NULL`,
+    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL`,
     replace: "ON CONFLICT DO NOTHING",
     test: "test/operations/getConsentPage.test.ts",
     only: "in another tab meanwhile",
