@@ -3,6 +3,7 @@ import { userId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
 import { clientNetworks, requestContext } from "../requestContext.ts";
+import { isDelegated } from "../tokens/claims.ts";
 import { actorOf } from "./administration/actor.ts";
 import type { Administration } from "./administration/administration.ts";
 import { representUser, userReply } from "./representUser.ts";
@@ -52,10 +53,14 @@ export const getCurrentUser =
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
   async ({ principal, body }) => {
+    if (isDelegated(principal)) throw new Problem("insufficient-scope", refusal);
     const { current_password: current, new_password: next, keep_api_keys: keepApiKeys = false } = body;
     await users.changePassword(principal, { current, next, keepApiKeys, networks: clientNetworks() });
     return { status: 204 };
   };
+
+/** With the new password, the client could do more than the user allows it. */
+const refusal = { scope: "account:write", detail: "A client cannot change the password of its user." };
 
 export const deleteUser =
   (users: Users): Handler<"deleteUser"> =>
