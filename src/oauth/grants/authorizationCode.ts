@@ -6,7 +6,8 @@ import type { Revocation } from "../../revocations/revocations.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../authorization/codes.ts";
 import type { CodeStore, RedeemedCode } from "../codes/storeTypes.ts";
-import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
+import { narrowedAccess } from "../requestedAccess.ts";
+import { type GrantHandler, invalidGrant, requireParameter, type TokenParameters } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
 type Parts = {
@@ -35,6 +36,12 @@ export function authorizationCode({
     audit("authorization-code-reused", { userId, sessionId, clientId });
   }
 
+  /** Before the code is used up. @throws {Problem} `invalid-target` if the client asks for another audience than the user allowed */
+  async function requireResource({ resource }: TokenParameters, digest: Buffer, clientId: ClientId): Promise<void> {
+    const audience = resource === undefined ? undefined : await store.findAudience(digest, clientId);
+    if (audience !== undefined) narrowedAccess({ audience, scopes: [] }, { resource });
+  }
+
   return async (client, parameters, proofKey) => {
     const presented = {
       digest: digestOfCode(requireParameter(parameters, "code")),
@@ -45,6 +52,7 @@ export function authorizationCode({
       redirectUri: parameters.redirect_uri ?? null,
       proofKey: proofKey ?? null,
     };
+    await requireResource(parameters, presented.digest, client.id);
     const prepared = sessions.prepare(client, proofKey);
     const redeemed = await store.redeem(presented, prepared.values);
     if (!redeemed) {

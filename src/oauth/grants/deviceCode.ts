@@ -6,6 +6,7 @@ import type { Revocation } from "../../revocations/revocations.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { deviceCodeDigest } from "../devices/deviceCodes.ts";
 import type { DeviceCodeState, DeviceCodeStore } from "../devices/storeTypes.ts";
+import { narrowedAccess } from "../requestedAccess.ts";
 import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
@@ -41,6 +42,8 @@ export const deviceCode =
       }
     }
     if (polled?.state !== "allowed") throw polled ? (refusals[polled.state]?.() ?? invalidGrant()) : invalidGrant();
+    // Before the code is used up.
+    narrowedAccess({ audience: polled.audience, scopes: [] }, { resource: parameters.resource });
     const prepared = sessions.prepare(client, proofKey);
     const session = await store.redeem(digest, prepared.values);
     if (!session) throw invalidGrant();
