@@ -1,6 +1,6 @@
 import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
 import { signedInUser } from "../oauth/authorization/handlers.ts";
-import { formTarget } from "../oauth/authorization/redirectUri.ts";
+import { formTarget, isTrusted, placeOf } from "../oauth/authorization/redirectUri.ts";
 import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
 import type { ReadSignOutRequest } from "../oauth/signOut.ts";
 import type { Handler } from "../openapi/binding.ts";
@@ -111,7 +111,7 @@ export const getSignOutPage =
   async ({ query, cookie }) => {
     const { client, returnTo } = await readSignOutRequest(query ?? {});
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
-    if (!session && returnTo !== undefined) return seeOther(returnTo);
+    if (!session && client && returnTo !== undefined && isTrusted(client, returnTo)) return seeOther(returnTo);
     if (!session) {
       const { doneTitle: title, done: text } = texts.signOut;
       return { status: 200, ...pages.messagePage({ title, text }) };
@@ -138,9 +138,7 @@ export const signOut =
 
 /** What the consent page shows. */
 function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
-  // A native application has no host: then its scheme is shown.
-  const { host, protocol } = new URL(redirectUri);
-  return { client, scopes, api: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
+  return { client, scopes, api: apiName, host: placeOf(redirectUri), formTarget: formTarget(redirectUri) };
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */

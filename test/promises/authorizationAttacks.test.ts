@@ -309,9 +309,13 @@ test("requests of strangers add no rows", async () => {
 test("a native client is always asked, because another program can have its redirect URI", async () => {
   const native = await registerApp(service, administrator, {
     first_party: true,
-    redirect_uris: ["http://127.0.0.1/callback", "com.example.app:/callback"],
+    redirect_uris: ["http://127.0.0.1/callback", "http://localhost:3000/callback", "com.example.app:/callback"],
   });
-  for (const uri of ["http://127.0.0.1:51004/callback", "com.example.app:/callback"]) {
+  for (const uri of [
+    "http://127.0.0.1:51004/callback",
+    "http://localhost:3000/callback",
+    "com.example.app:/callback",
+  ]) {
     const { query } = requestOf(native, { redirect_uri: uri });
     const { authorization } = { authorization: await openConsent(browser, query) };
     expect((await browser.decide(authorization, "allow")).header("location")).toContain(`${uri}?code=`);

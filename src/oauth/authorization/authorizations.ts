@@ -12,7 +12,7 @@ import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
 import { digestOfCode, newCode } from "./codes.ts";
 import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
-import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
+import { addToQuery, isInterceptable, isRegistered, isTrusted } from "./redirectUri.ts";
 import { type AuthorizationRequest, type RequestFault, type ReturnAddress, readRequest } from "./request.ts";
 import { authorizationSeconds, type Holder, type SealedRequests } from "./sealed.ts";
 import type { AuthorizationStore, Decision, SeenAuthorization, SignedInUser } from "./storeTypes.ts";
@@ -95,19 +95,24 @@ export function createAuthorizations(parts: Parts): Authorizations {
   });
   const redirectFault = (to: ReturnAddress, { error, description }: RequestFault): Redirect =>
     redirect(to, { error, error_description: description });
+  /** For errors before the user has decided. @throws {Problem} `invalid-request`, which is a page, if the client is not trusted */
+  function refuse(client: Client, to: ReturnAddress, fault: RequestFault): Redirect {
+    if (isTrusted(client, to.redirectUri)) return redirectFault(to, fault);
+    throw new Problem("invalid-request", { detail: `${fault.error}: ${fault.description}` });
+  }
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
     const read = await readRequest(text, clients.find);
     if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
-    if (read.kind === "fault") return redirectFault(read, read.fault);
+    if (read.kind === "fault") return refuse(read.client, read, read.fault);
     const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
     const asked = await accessOf(read.client, request);
-    if ("error" in asked) return redirectFault(request, asked);
+    if ("error" in asked) return refuse(read.client, request, asked);
     // The page of a team has sessions of its own, which this service does not know.
-    if (holder === "api" && request.prompts.includes("none")) return redirectFault(request, loginRequired);
+    if (holder === "api" && request.prompts.includes("none")) return refuse(read.client, request, loginRequired);
     const authorization = await sealed.seal(request, holder);
     return authorization === undefined
-      ? redirectFault(request, { error: "invalid_request", description: "The request is too long." })
+      ? refuse(read.client, request, { error: "invalid_request", description: "The request is too long." })
       : { kind: "interaction", authorization, request };
   }
 
@@ -158,13 +163,13 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const isSilent = request.prompts.includes("none");
     if (!user || mustSignInAgain(request, user)) {
       // The question is not asked, but the client may have changed.
-      await currentClient(request);
-      return isSilent ? redirectFault(request, loginRequired) : { kind: "sign-in" };
+      const client = await currentClient(request);
+      return isSilent ? refuse(client, request, loginRequired) : { kind: "sign-in" };
     }
     const question = await questionFor(request, user);
     if ("error" in question) return redirectFault(request, question);
     if (!question.needsConsent) return allowUnseen(request, user, question);
-    if (isSilent) return redirectFault(request, consentRequired);
+    if (isSilent) return refuse(question.client, request, consentRequired);
     // In the same browser, another user may continue: the form of the first one decides nothing any more.
     if (!(await store.see(seenBy(request, user, question), true))) throw decided();
     return { kind: "consent", question };

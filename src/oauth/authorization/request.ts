@@ -44,7 +44,7 @@ export type ReturnAddress = Pick<AuthorizationRequest, "redirectUri" | "state">;
 export type ReadRequest =
   /** The redirect URI is not known to be right, so that the user is told on a page. `parameter`: the one that is wrong. */
   | { kind: "untrusted"; parameter: string; detail: string }
-  | ({ kind: "fault"; fault: RequestFault } & ReturnAddress)
+  | ({ kind: "fault"; client: Client; fault: RequestFault } & ReturnAddress)
   | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
 
 /**
@@ -69,7 +69,7 @@ export async function readRequest(
 
   const state = returnedState(parameters);
   const fault = findFault(parameters, client);
-  if (fault) return { kind: "fault", fault, redirectUri, state };
+  if (fault) return { kind: "fault", client, fault, redirectUri, state };
   const maxAge = parameters.get("max_age");
   const request = {
     clientId: client.id,
