@@ -138,7 +138,9 @@ export const signOut =
 
 /** What the consent page shows. */
 function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
-  return { client, scopes, api: apiName, host: placeOf(redirectUri), formTarget: formTarget(redirectUri) };
+  // Who publishes the document says more than a loopback address, to which every such client may return.
+  const host = placeOf(client.registration === "metadata-document" ? client.id : redirectUri);
+  return { client, scopes, api: apiName, host, formTarget: formTarget(redirectUri) };
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */

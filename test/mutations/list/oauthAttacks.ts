@@ -31,6 +31,14 @@ export const oauthAttacks: readonly Mutation[] = [
     only: "does not change the password",
   },
   {
+    name: "a client that may know the id of its user sees the name and the roles",
+    file: "src/users/handlers.ts",
+    find: '    if (!maySeeProfile(principal)) throw insufficientScope(["profile"]);\n',
+    replace: "",
+    test: "test/operations/getCurrentUser.test.ts",
+    only: "only know the user's id",
+  },
+  {
     name: "a client is shown with the host of another one",
     file: "src/oauth/authorization/redirectUri.ts",
     find: "return /^https?:$/.test(protocol) ? host : protocol;",

@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Get the current user
-         * @description Returns the user to whom the credentials belong.
+         * @description Returns the user to whom the credentials belong. The token of an OAuth client needs the scope `profile` or `account:read`, because a user who allows `openid` alone does not expect that the client learns more than the user's id.
          */
         get: operations["getCurrentUser"];
         put?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * Get a user by id
-         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id.
+         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id. The token of an OAuth client needs the scope `profile` or `account:read` for the user's own id.
          */
         get: operations["getUser"];
         put?: never;
@@ -4623,6 +4623,7 @@ export interface operations {
             200: components["responses"]["User"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
