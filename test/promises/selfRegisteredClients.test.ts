@@ -12,7 +12,11 @@ import {
 } from "../support/authorizations.ts";
 import { startTestService } from "../support/service.ts";
 
-const service = await startTestService({ CLIENT_REGISTRATION: "on" });
+const service = await startTestService({
+  CLIENT_REGISTRATION: "on",
+  CLIENT_ID_METADATA: "on",
+  CLIENT_REGISTRATION_SCOPES: "openid,tokens:introspect",
+});
 const admin = await service.administrator();
 await service.register("miguel");
 const browser = await signedInBrowser(service, "miguel", await registerApp(service, admin));
@@ -77,6 +81,27 @@ test("the consent page does not show what follows a private scheme as the host o
   const { text } = await browser.get(`/oauth/consent?authorization=${authorization}`);
   expect(text).toContain("Bank at com.evil.app: asks for access");
   expect(text).not.toContain("bank.example");
+});
+
+test("the consent page shows the host of a client's document, and not the loopback address that others have as well", async () => {
+  const id = "https://tools.example/client.json";
+  const uri = "http://127.0.0.1:4000/callback";
+  await service.sql(
+    `INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, scopes, document_expires_at)
+     VALUES ($1, 'metadata-document', 'none', 'Editor', '{authorization_code}', $2, '{openid}', now() + interval '1 hour')`,
+    [id, [uri]],
+  );
+  const { query } = requestOf({ client_id: id, client_secret: "" }, { redirect_uri: uri, scope: "openid" });
+  const { text } = await browser.get(`/oauth/consent?authorization=${await openConsent(browser, query)}`);
+  expect(text).toContain("Editor at tools.example asks for access");
+});
+
+test("such a client does not introspect tokens by itself, although users may allow it", async () => {
+  const { json } = await register({ redirect_uris: ["https://app.example/callback"] });
+  expect(json.scope).toContain("tokens:introspect");
+  const { client_id, client_secret } = json;
+  const answer = await service.send("POST", "/oauth/introspect", { form: { token: "any", client_id, client_secret } });
+  expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope" });
 });
 
 describe("keys", () => {

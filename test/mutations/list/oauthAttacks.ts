@@ -71,6 +71,22 @@ export const oauthAttacks: readonly Mutation[] = [
     only: "by a sign-out",
   },
   {
+    name: "a client is shown with a loopback address, and not with the host of its document",
+    file: "src/pages/handlers.ts",
+    find: 'client.registration === "metadata-document" ? client.id : redirectUri',
+    replace: "redirectUri",
+    test: selfRegistered,
+    only: "host of a client's document",
+  },
+  {
+    name: "a client that registered itself introspects every token",
+    file: "src/oauth/handlers.ts",
+    find: 'client.registration === "administrator" && client.scopes',
+    replace: "client.scopes",
+    test: selfRegistered,
+    only: "introspect tokens by itself",
+  },
+  {
     name: "a client registers a key with its secret part",
     file: "src/lib/jwk.ts",
     find: "secretMembers.some((name) => name in jwk)",
