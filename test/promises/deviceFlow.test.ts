@@ -91,6 +91,14 @@ describe("the device", () => {
     expect((await poll(device_code)).status).toBe(200);
   });
 
+  test("gets nothing for another API than the user has allowed, and keeps its code", async () => {
+    const { device_code, user_code } = await start();
+    await decide(user_code, "allow");
+    const form = { grant_type: deviceCodeGrant, device_code, client_id: client.id, resource: "https://evil.example" };
+    expect((await service.send("POST", "/oauth/token", { form })).json.error).toBe("invalid_target");
+    expect((await poll(device_code)).status).toBe(200);
+  });
+
   test("gets nothing if the user has signed out everywhere since", async () => {
     const { username } = await service.register();
     const { device_code, user_code } = await start();

@@ -99,7 +99,7 @@ const pollDeviceCode = statement({
           WHEN expires_at <= now() THEN 'expired'
           WHEN decision IS NOT NULL THEN decision
           WHEN last_polled_at > now() - make_interval(secs => interval_seconds - ${earlySeconds}) THEN 'early'
-          ELSE 'pending' END AS state, user_id, session_id
+          ELSE 'pending' END AS state, audience, user_id, session_id
       FROM device_codes WHERE digest = :digest AND client_id = :clientId FOR NO KEY UPDATE
     ), polled AS (
       UPDATE device_codes
@@ -107,9 +107,14 @@ const pollDeviceCode = statement({
           interval_seconds = interval_seconds + CASE state WHEN 'early' THEN ${slowDownSeconds} ELSE 0 END
       FROM code WHERE device_codes.digest = code.digest AND state IN ('early', 'pending')
     )
-    SELECT state, user_id AS "userId", session_id AS "sessionId" FROM code`,
+    SELECT state, audience, user_id AS "userId", session_id AS "sessionId" FROM code`,
   parameters: { digest: bytea, clientId },
-  columns: { state: narrowed<DeviceCodeState>(text), userId: nullable(userId), sessionId: nullable(sessionId) },
+  columns: {
+    state: narrowed<DeviceCodeState>(text),
+    audience: text,
+    userId: nullable(userId),
+    sessionId: nullable(sessionId),
+  },
 });
 
 /** What has ended the user's tokens since the decision has ended the code as well. */

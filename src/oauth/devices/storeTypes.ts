@@ -33,6 +33,7 @@ export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allo
 
 export type PolledDeviceCode = {
   state: DeviceCodeState;
+  audience: string;
   /** Once it is decided. */
   userId: UserId | null;
   /** Once it is redeemed. */

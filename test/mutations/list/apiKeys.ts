@@ -205,8 +205,8 @@ export const apiKeys: readonly Mutation[] = [
   {
     name: "a deleted client leaves an API key of its user behind",
     file: "src/apiKeys/apiKeys.ts",
-    find: 'manager.proof === "token" && manager.clientId !== directClientId',
-    replace: 'manager.proof === "token" && manager.clientId === ""',
+    find: 'if (isDelegated(manager)) throw new Problem("insufficient-scope", refusal);',
+    replace: "",
     test: "test/promises/oauthTokens.test.ts",
     only: "cannot leave an API key",
   },

@@ -142,7 +142,7 @@ export const authorization: readonly Mutation[] = [
   {
     name: "a client's token decides about what clients may do",
     file: "src/oauth/authorization/handlers.ts",
-    find: '  if (principal.clientId !== directClientId) throw new Problem("login-required");\n',
+    find: '  if (isDelegated(principal)) throw new Problem("login-required");\n',
     replace: "",
     test: decision,
     only: "for a token that a client has got",

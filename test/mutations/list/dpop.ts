@@ -16,7 +16,7 @@ export const dpop: readonly Mutation[] = [
   {
     name: "a proof may contain parts of a private key",
     file,
-    find: "!claims || secretMembers.some((name) => name in jwk)",
+    find: "!claims || hasSecretPart(jwk)",
     replace: "!claims",
     test: promises,
     only: "refuses a proof with a part of a private key",
