@@ -1,7 +1,7 @@
 /**
- * Fetches JSON from a URL that a stranger has chosen. Such a request must not reach a service of the own network (server-side request
- * forgery): it goes to public addresses only, and to the very address that was checked, so that a name cannot resolve to another
- * one in between.
+ * Fetches JSON from a URL that a client has chosen. The request must not reach an internal service (server-side request forgery, SSRF):
+ * it goes to public addresses only, and to the address that was checked, so that the name cannot resolve to another one after the
+ * check (DNS rebinding).
  */
 import { Resolver } from "node:dns/promises";
 import { request as sendRequest } from "node:https";
@@ -26,8 +26,8 @@ export type FetchJson = (url: string, limits: { maxBytes: number; timeoutMs: num
 const maxConcurrent = 16;
 const maxWaiting = 32;
 /**
- * Requests in a minute to an address (for IPv6, to a /64), however many names and URLs lead to it. So strangers cannot use the service
- * to flood a host.
+ * Requests in a minute to an address (for IPv6, to a /64), however many names and URLs lead to it. So clients cannot make the service
+ * flood a host.
  */
 const maxToNetwork = 30;
 /** To all networks together, which limits how many are counted. */
@@ -44,8 +44,8 @@ type Parts = {
 };
 
 /**
- * By DNS. The resolver of the system works in the threads that hash passwords, where the slow name server of a stranger would keep
- * them.
+ * Asks name servers directly. The system's resolver (getaddrinfo) uses the thread pool that hashes passwords, and a slow name server
+ * would block its threads.
  * @param servers by default those of the system. For tests
  */
 export async function resolveName(host: string, servers?: string[]): Promise<string[]> {
@@ -65,7 +65,7 @@ export function createFetchJson({
   const limit = pLimit(maxConcurrent);
   const countRequest = createRequestCount(clock);
 
-  /** @returns an address of the host. If one of several is not public, none is used: the name is not that of an Internet host. */
+  /** @returns an address of the host. If one of several is not public, none is used. @throws {FetchError} */
   async function addressOf(host: string): Promise<string> {
     const literal = host.replace(/^\[(.*)\]$/, "$1");
     const addresses = isIP(literal) ? [literal] : await resolve(host);
@@ -111,7 +111,7 @@ function createRequestCount(clock: () => number): (address: string) => void {
   };
 }
 
-/** A name server that does not respond must not hold the request. */
+/** Stops waiting when the signal is aborted, for example if a name server does not respond. */
 function before<T>(signal: AbortSignal, wait: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

@@ -31,7 +31,7 @@ export async function up(knex: Knex): Promise<void> {
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
       updated_at timestamptz NOT NULL DEFAULT now(),
-      -- When the cleanup last found that users use a client that no administrator has registered. NULL: never.
+      -- When the cleanup last found that the client is in use. NULL: never, or registered by an administrator.
       last_used_at timestamptz
     );
     CREATE INDEX clients_unused_idx ON clients (coalesce(last_used_at, created_at)) WHERE registration <> 'administrator';
@@ -146,7 +146,7 @@ export async function up(knex: Knex): Promise<void> {
       ADD COLUMN IF NOT EXISTS grant_id uuid,
       -- A session of a browser at the pages of this service. It has a cookie instead of a refresh token.
       ADD COLUMN IF NOT EXISTS is_browser boolean NOT NULL DEFAULT false,
-      -- When the user proved who they are. NULL: when the session began.
+      -- When the user authenticated. NULL: when the session began.
       ADD COLUMN IF NOT EXISTS authenticated_at timestamptz,
       -- The key that the refresh token of a public client is bound to (RFC 9449).
       ADD COLUMN IF NOT EXISTS dpop_jkt text;

@@ -26,8 +26,11 @@ const seenParameters = {
   expiresAt: timestamptz,
 };
 
-/** Locked, so that it is not deleted before the rows are inserted that refer to it. Unchanged since it was checked. */
+/** Locks the client until the rows that refer to it are inserted. Its version shows that it is unchanged since it was checked. */
 const checkedClient = "SELECT id, version FROM clients WHERE id = :clientId AND version = :clientVersion FOR KEY SHARE";
+
+const setSeen = `SET user_id = excluded.user_id, client_version = excluded.client_version, audience = excluded.audience,
+      scopes = excluded.scopes`;
 
 const see = statement({
   name: "see-authorization",
@@ -36,9 +39,7 @@ const see = statement({
     INSERT INTO authorizations (id, user_id, client_id, client_version, audience, scopes, expires_at)
     SELECT :id, viewer.id, client.id, client.version, :audience, :scopes, :expiresAt
     FROM viewer, client WHERE :expiresAt > now()
-    ON CONFLICT (id) DO UPDATE
-      SET user_id = excluded.user_id, client_version = excluded.client_version, audience = excluded.audience,
-          scopes = excluded.scopes
+    ON CONFLICT (id) DO UPDATE ${setSeen}
       WHERE authorizations.decision IS NULL AND (:mayChangeUser OR authorizations.user_id = excluded.user_id)`,
   parameters: { ...seenParameters, mayChangeUser: boolean },
 });
@@ -114,13 +115,14 @@ const allow = statement({
   columns: accessColumns,
 });
 
+/** Another user may have seen it before, in the same browser. */
 const allowUnseen = statement({
   name: "allow-unseen-authorization",
   sql: `WITH owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (${checkedClient}), decided AS (
       INSERT INTO authorizations (id, user_id, client_id, client_version, audience, scopes, decision, expires_at)
       SELECT :id, owner.id, client.id, client.version, :audience, :scopes, 'allowed', :expiresAt
       FROM owner, client WHERE :expiresAt > now()
-      ON CONFLICT DO NOTHING
+      ON CONFLICT (id) DO UPDATE ${setSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL
       RETURNING *
     ), ${issueCode}`,
   parameters: { ...seenParameters, ...ownerParameters, ...codeParameters },
