@@ -119,6 +119,7 @@ test.each([
   ["https://app.example:8443/callback", false, "https://app.example:8443"],
   ["http://127.0.0.1:4000/callback", true, "http://127.0.0.1:4000"],
   ["http://[::1]/callback", true, "http://[::1]"],
+  ["http://localhost:3000/callback", true, "http://localhost:3000"],
   ["com.example.app:/callback", true, "com.example.app:"],
 ])("%s is interceptable: %s; its target for forms is %s", (uri, interceptable, target) => {
   expect(isInterceptable(uri)).toBe(interceptable);

@@ -188,7 +188,7 @@ export async function holdLocks(
 
 /** Every operation needs one of these tables. */
 const renameTables = (from: string, to: string): string =>
-  ["users", "api_key_secrets", "apis", "device_codes"]
+  ["users", "api_key_secrets", "apis", "device_codes", "clients"]
     .map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`)
     .join(";");
 

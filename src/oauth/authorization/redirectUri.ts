@@ -22,9 +22,10 @@ const withoutPort = (uri: string): string => uri.replace(loopback, "http://$1");
 
 /**
  * Whether another program on the user's device can receive what is sent to a redirect URI: it has a scheme that any program can
- * claim, or a loopback address. Then the identity of a public client is not certain (RFC 8252, section 8.6).
+ * claim, or is `http`, which is registered for a loopback address or `localhost` only. Then the identity of a public client is not
+ * certain (RFC 8252, section 8.6).
  */
-export const isInterceptable = (uri: string): boolean => !/^https?:/i.test(uri) || loopback.test(uri);
+export const isInterceptable = (uri: string): boolean => !/^https:/i.test(uri);
 
 /** What `form-action` of a Content-Security-Policy must allow for a form that redirects to this URI. */
 export const formTarget = (uri: string): string =>
@@ -38,6 +39,7 @@ export function addToQuery(uri: string, parameters: Readonly<Record<string, stri
   const added = Object.entries(parameters)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
     .join("&");
+  if (added === "") return uri;
   const separator = !uri.includes("?") ? "?" : /[?&]$/.test(uri) ? "" : "&";
   return `${uri}${separator}${added}`;
 }

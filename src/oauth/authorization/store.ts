@@ -26,7 +26,7 @@ const seenParameters = {
   expiresAt: timestamptz,
 };
 
-/** Locked, so that it is not deleted before the rows are inserted that refer to it. Unchanged since it was checked. */
+/** Locks the client until the rows that refer to it are inserted. Its version shows that it is unchanged since it was checked. */
 const checkedClient = "SELECT id, version FROM clients WHERE id = :clientId AND version = :clientVersion FOR KEY SHARE";
 
 /** For a row that was inserted when the request was seen before. */
@@ -117,8 +117,8 @@ const allow = statement({
 });
 
 /**
- * Whoever withdraws the grant waits for its lock, or was first: then the user has to be asked. The grant is locked after the user
- * and the client, as everywhere.
+ * Another user may have seen it before, in the same browser. A concurrent withdrawal of the grant waits for this lock, or comes first:
+ * then the user has to be asked. The grant is locked after the user and the client, as everywhere.
  */
 const allowUnseen = statement({
   name: "allow-unseen-authorization",
@@ -130,8 +130,7 @@ const allowUnseen = statement({
       INSERT INTO authorizations (id, user_id, client_id, client_version, audience, scopes, decision, expires_at)
       SELECT :id, owner.id, client.id, client.version, :audience, :scopes, 'allowed', :expiresAt
       FROM owner, client WHERE :expiresAt > now() AND (:isFirstParty OR EXISTS (SELECT FROM allowed_before))
-      ON CONFLICT (id) DO UPDATE SET ${replaceSeen}, decision = excluded.decision
-        WHERE authorizations.decision IS NULL
+      ON CONFLICT (id) DO UPDATE SET ${replaceSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL
       RETURNING *
     ), ${issueCode}`,
   parameters: { ...seenParameters, ...ownerParameters, isFirstParty: boolean, ...codeParameters },

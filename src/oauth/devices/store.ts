@@ -15,6 +15,7 @@ const earlySeconds = 1;
 /** A device that has lost the response to a poll polls again after its interval. */
 const retrySeconds = 30;
 
+/** The client may have been deleted since it was authenticated. */
 const insertDeviceCode = statement({
   name: "insert-device-code",
   sql: `WITH client AS MATERIALIZED (SELECT id FROM clients WHERE id = :clientId FOR KEY SHARE), inserted AS (
@@ -36,7 +37,7 @@ const insertDeviceCode = statement({
   columns: { isInserted: boolean },
 });
 
-/** Nobody has decided about it, and it has not expired. */
+/** Neither decided nor expired. */
 const pending = "user_code_hmac = ANY(:userCodes) AND decision IS NULL AND expires_at > now()";
 const requestColumns = { clientId, audience: text, scopes: arrayOf(text) };
 
