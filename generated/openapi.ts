@@ -1013,7 +1013,7 @@ export interface paths {
         };
         /**
          * Get the page for device codes
-         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is only filled in, because an attacker may have sent the link. Redirects to the sign-in page without a session.
          */
         get: operations["getDevicePage"];
         put?: never;
@@ -1689,7 +1689,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -1737,7 +1737,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -2694,7 +2694,7 @@ export interface components {
              */
             exp?: number;
             /**
-             * @description The key that the token is bound to. Whoever accepts the token has to verify a proof of it (RFC 9449, section 6).
+             * @description The key that the token is bound to. A service that accepts the token must verify a proof of it (RFC 9449, section 6).
              * @example {
              *       "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
              *     }
@@ -2874,7 +2874,7 @@ export interface components {
              */
             expires_at: string;
         };
-        /** @description What a user is told about a client. Only an administrator's clients have links that somebody has checked. */
+        /** @description What is shown to the user about a client. Only clients that an administrator registered have checked links. */
         AskingClient: {
             /**
              * @description The client's id.

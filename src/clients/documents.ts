@@ -1,5 +1,5 @@
 /**
- * Clients whose id is the URL of a document about them (draft-ietf-oauth-client-id-metadata-document). Nobody registers them: the
+ * Clients whose id is the URL of a document about them (draft-ietf-oauth-client-id-metadata-document). They are not registered: the
  * document is fetched when the client is used, and again when it has expired. If it cannot be fetched, there is no such client.
  */
 import pLimit from "p-limit";
@@ -37,7 +37,7 @@ type Parts = {
   store: DocumentStore;
   allowed: SelfRegistration;
   throttle: {
-    /** Counts a client that nobody has registered, in the networks of the request. @throws {Throttled} */
+    /** Counts a client that no administrator has registered, in the networks of the request. @throws {Throttled} */
     newClient(networks: Networks): Promise<void>;
   };
   /** Applies a revocation on this instance at once. */
@@ -48,7 +48,7 @@ type Parts = {
 };
 
 const fetchLimits = { maxBytes: 5_120, timeoutMs: 2_000 };
-/** How long a document is used, whatever its headers say. */
+/** Bounds of the time for which a document is used, and the default without `Cache-Control`. */
 const minAgeSeconds = 60;
 const defaultAgeSeconds = 3_600;
 const maxAgeSeconds = 86_400;

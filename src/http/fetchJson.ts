@@ -1,7 +1,7 @@
 /**
- * Fetches JSON from a URL that a stranger has chosen. Such a request must not reach a service of the own network (server-side request
- * forgery): it goes to public addresses only, and to the very address that was checked, so that a name cannot resolve to another
- * one in between.
+ * Fetches JSON from a URL that a client has chosen. The request must not reach an internal service (server-side request forgery, SSRF):
+ * it goes to public addresses only, and to the address that was checked, so that the name cannot resolve to another one after the
+ * check (DNS rebinding).
  */
 import { lookup as lookupName } from "node:dns/promises";
 import { request as sendRequest } from "node:https";
@@ -32,7 +32,7 @@ const resolveName = async (host: string): Promise<string[]> =>
 
 /** @param parts replaces what tests cannot have: public addresses */
 export function createFetchJson({ resolve = resolveName, isAllowed = isPublicAddress, ca }: Parts = {}): FetchJson {
-  /** @returns an address of the host. If one of several is not public, none is used: the name is not that of an Internet host. */
+  /** @returns an address of the host. If one of several is not public, none is used. @throws {FetchError} */
   async function addressOf(host: string): Promise<string> {
     const literal = host.replace(/^\[(.*)\]$/, "$1");
     const addresses = isIP(literal) ? [literal] : await resolve(host);
@@ -55,7 +55,7 @@ export function createFetchJson({ resolve = resolveName, isAllowed = isPublicAdd
   };
 }
 
-/** A name server that does not respond must not hold the request. */
+/** Stops waiting when the signal is aborted, for example if a name server does not respond. */
 function before<T>(signal: AbortSignal, wait: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

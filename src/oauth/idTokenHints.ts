@@ -14,7 +14,7 @@ export type IdTokenHint = {
 };
 
 /**
- * Verifies a hint. It may have expired: it says who the user was, and proves nothing about now.
+ * Verifies a hint. It may have expired: it identifies the user of an earlier sign-in, and does not authenticate.
  * @returns `undefined` if it is no ID token of this service, or its key is revoked or no longer published
  * @throws {Problem} `database-unavailable`
  */

@@ -1,4 +1,4 @@
-/** The forms for sign-in and registration: what they continue with, and the session that they begin. */
+/** The forms for sign-in and registration. */
 import type { Clients } from "../clients/clients.ts";
 import type { Authorizations } from "../oauth/authorization/authorizations.ts";
 import { formTarget } from "../oauth/authorization/redirectUri.ts";
@@ -75,8 +75,7 @@ export async function beginSession(
   try {
     const principal = await users.signIn(username, password, clientNetworks());
     const previous = cookies?.[sessionCookieName];
-    const { cookie } = await browserSessions.create(principal, { address, userAgent }, previous);
-    return sessionCookie(cookie);
+    return sessionCookie(await browserSessions.create(principal, { address, userAgent }, previous));
   } catch (error) {
     if (error instanceof Problem && error.slug === "invalid-credentials") return undefined;
     throw error;

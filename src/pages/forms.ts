@@ -3,7 +3,7 @@ import type { ProblemSlug } from "../problems/catalogue.ts";
 import { type Html, html } from "./html.ts";
 import { texts } from "./texts.ts";
 
-/** What the user came for. It returns with the form, and links to other forms contain it. */
+/** What the user continues with. It returns with the form, and links to other forms contain it. */
 export type Continuation = {
   /** A sealed authorization request. */
   authorization?: string | undefined;

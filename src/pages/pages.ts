@@ -102,7 +102,7 @@ ${signedIn(username, state)}`,
     });
   }
 
-  /** Asks a user to compare the code, because somebody else may have sent the link (RFC 8628, section 5.4). */
+  /** Asks a user to compare the code, because an attacker may have sent the link (RFC 8628, section 5.4). */
   function deviceConfirmPage(request: AccessRequest & { state: FormState & { userCode: string } }): Page {
     const { client, state, username } = request;
     return layout({
@@ -115,7 +115,7 @@ ${clientLinks(client)}${signedIn(username, state)}`,
     });
   }
 
-  /** Asks a user whether to sign out, because another site may have sent the link. */
+  /** Asks a user whether to sign out, because any site can link to the page. */
   function signOutPage(request: { state: FormState; username: string; formTarget?: string | undefined }): Page {
     const { state, username, formTarget } = request;
     return layout({
@@ -127,13 +127,9 @@ ${form("sign-out-confirmation", state, html`<button>${signOut.submit}</button>`)
     });
   }
 
-  /** A page without a form. `problem`: if it tells of an error. */
-  function messagePage({
-    title,
-    text,
-    problem,
-  }: { title: string; text: string } & Pick<Partial<FormError>, "problem">): Page {
-    return layout({ title, problem, main: html`<p>${text}</p>` });
+  /** A page without a form. */
+  function messagePage({ title, text }: { title: string; text: string }): Page {
+    return layout({ title, main: html`<p>${text}</p>` });
   }
 
   return {

@@ -260,7 +260,7 @@ describe("a sealed request", () => {
     }
   });
 
-  test("of a client that was changed or deleted meanwhile leads nowhere", async () => {
+  test("is rejected if its client was changed or deleted", async () => {
     for (const [method, change] of [["PATCH", { scopes: ["account:read"] }], ["DELETE"]] as const) {
       const client = await registerApp(service, administrator);
       const { authorization } = await ask(browser, {}, client);
@@ -348,7 +348,7 @@ test("a native client is always asked, because another program can have its redi
   }
 });
 
-test("max_age and prompt=login let nobody continue without a new sign-in", async () => {
+test("max_age and prompt=login require a new sign-in", async () => {
   for (const more of [{ max_age: "0" }, { prompt: "login" }, { prompt: "select_account" }]) {
     const answer = await browser.authorize(requestOf(app, more).query);
     expect(answer.header("location"), JSON.stringify(more)).toMatch(/^\/oauth\/sign-in\?/);

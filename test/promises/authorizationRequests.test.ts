@@ -5,32 +5,17 @@ import { clientId } from "../../src/identifiers.ts";
 import { type ReadRequest, readRequest } from "../../src/oauth/authorization/request.ts";
 import { createSealedRequests, maxSealedLength } from "../../src/oauth/authorization/sealed.ts";
 import { createIdTokenHints } from "../../src/oauth/idTokenHints.ts";
+import { blankClient } from "../support/blankClient.ts";
 
 const callback = "https://app.example/callback";
 const challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 const client: Client = {
+  ...blankClient,
   id: clientId("lkc_1"),
-  name: "Orders",
-  registration: "administrator",
   authentication: "none",
   grantTypes: ["authorization_code"],
   redirectUris: [callback],
-  postLogoutRedirectUris: [],
-  scopes: [],
-  audiences: [],
-  isFirstParty: false,
-  jwks: null,
-  jwksUri: null,
-  logoUri: null,
-  clientUri: null,
-  policyUri: null,
-  tosUri: null,
-  documentExpiresAt: null,
-  secretDigests: [],
-  version: 1,
-  createdAt: new Date(),
-  updatedAt: new Date(),
 };
 const clients: readonly Client[] = [
   client,

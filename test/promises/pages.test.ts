@@ -194,7 +194,7 @@ describe("cookies", () => {
     expect(await userThere(browser)).toBeUndefined();
   });
 
-  test("a cookie that an attacker has planted is worth nothing after the sign-in", async () => {
+  test("a cookie that an attacker has planted is not valid after the sign-in", async () => {
     const [attacker, victim] = [await here.register(), await here.register()];
     const planted = (await signedIn(attacker.username)).browser.cookies.get("__Host-latchkey") ?? "";
     const browser = createPageBrowser(here);
@@ -206,7 +206,7 @@ describe("cookies", () => {
     expect(await userThere(browser)).toBeUndefined();
   });
 
-  test("a cookie with another secret, of another form, or sent twice is like none", async () => {
+  test("a cookie with another secret, of another form, or sent twice is ignored", async () => {
     const { username } = await here.register();
     const { browser } = await signedIn(username);
     const cookie = browser.cookies.get("__Host-latchkey") ?? "";

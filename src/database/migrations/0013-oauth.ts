@@ -142,7 +142,7 @@ export async function up(knex: Knex): Promise<void> {
       ADD COLUMN IF NOT EXISTS grant_id uuid,
       -- A session of a browser at the pages of this service. It has a cookie instead of a refresh token.
       ADD COLUMN IF NOT EXISTS is_browser boolean NOT NULL DEFAULT false,
-      -- When the user proved who they are. NULL: when the session began.
+      -- When the user authenticated. NULL: when the session began.
       ADD COLUMN IF NOT EXISTS authenticated_at timestamptz,
       -- The key that the refresh token of a public client is bound to (RFC 9449).
       ADD COLUMN IF NOT EXISTS dpop_jkt text;

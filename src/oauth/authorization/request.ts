@@ -41,11 +41,11 @@ export type AuthorizationRequest = {
 /** An error for the client, in the query of its redirect URI (RFC 6749, section 4.1.2.1). `description`: printable ASCII. */
 export type RequestFault = { error: string; description: string };
 
-/** Where the browser returns to, whatever the result is. */
+/** Where the browser returns to, with a code or an error. */
 export type ReturnAddress = Pick<AuthorizationRequest, "redirectUri" | "state">;
 
 export type ReadRequest =
-  /** The redirect URI is not known to be right, so that the user is told on a page. `parameter`: the one that is wrong. */
+  /** The redirect URI is not verified, so the error is shown on a page. `parameter`: the one that is wrong. */
   | { kind: "untrusted"; parameter: string; detail: string }
   | ({ kind: "fault"; fault: RequestFault } & ReturnAddress)
   | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
@@ -173,7 +173,7 @@ function requireQueryMode({ get }: Parameters): RequestFault | undefined {
 /** The SHA-256 digest of a code verifier in base64url, without unused bits. */
 const digestText = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
-/** Without a challenge, or with `plain`, whoever sees the request or the code could redeem the code (RFC 9700, section 2.1.1). */
+/** Without a challenge, or with `plain`, an attacker who sees the request and the code could redeem it (RFC 9700, section 2.1.1). */
 function requireChallenge({ get }: Parameters): RequestFault | undefined {
   const challenge = get("code_challenge");
   if (challenge === undefined) return invalid("code_challenge is required (PKCE, RFC 7636).");

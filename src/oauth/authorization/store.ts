@@ -26,7 +26,7 @@ const seenParameters = {
   expiresAt: timestamptz,
 };
 
-/** Locked, so that it is not deleted before the rows are inserted that refer to it. Unchanged since it was checked. */
+/** Locks the client until the rows that refer to it are inserted. Its version shows that it is unchanged since it was checked. */
 const checkedClient = "SELECT id, version FROM clients WHERE id = :clientId AND version = :clientVersion FOR KEY SHARE";
 
 const setSeen = `SET user_id = excluded.user_id, client_version = excluded.client_version, audience = excluded.audience,

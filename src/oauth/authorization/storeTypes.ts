@@ -9,7 +9,7 @@ export type SignedInUser = {
   userId: UserId;
   /** The user's token epoch when they signed in. A higher one ends the codes that they allow. */
   epoch: number;
-  /** When the user proved who they are. */
+  /** When the user authenticated. */
   authenticatedAt: Date;
   /** The session in which they decide. Its end ends the codes that they allow. `undefined` with a password. */
   decidingSessionId: SessionId | undefined;
@@ -61,7 +61,7 @@ export type AuthorizationStore = {
   ): Promise<RequestedAccess | undefined>;
   /** @returns as `allow` */
   deny(id: string, user: SignedInUser): Promise<RequestedAccess | undefined>;
-  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  /** @returns when the user of a session authenticated; `undefined` if there is no such session */
   findAuthenticationTime(id: SessionId): Promise<Date | undefined>;
   /** Whether the user has made this decision before, and the code can still be redeemed. */
   hasDecided(id: string, userId: UserId, decision: Decision, digest: Buffer): Promise<boolean>;

@@ -2,26 +2,25 @@
  * The device flow (RFC 8628): a program without a browser shows a code, and the user enters it on another device. The device polls
  * the token endpoint meanwhile (grants/deviceCode.ts).
  */
-import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { type Access, heldScopes } from "../../access/rights.ts";
 import type { Audit } from "../../audit/audit.ts";
+import { deviceCodeGrant } from "../../clients/grantTypes.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { grantId } from "../../identifiers.ts";
 import type { Caller } from "../../principal.ts";
 import { Problem } from "../../problems/problems.ts";
 import type { ActionLimit } from "../../throttling/actionLimit.ts";
 import type { SignedInUser } from "../authorization/storeTypes.ts";
+import { digestOfCode, newCode } from "../codes/codes.ts";
 import type { AccessRequest, FindRequestedAccess } from "../requestedAccess.ts";
 import type { DeviceCodeStore, DeviceDecision, DeviceRequest } from "./storeTypes.ts";
 import { newUserCode, parseUserCode, type UserCodeHmacs } from "./userCodes.ts";
 
-export const deviceCodeGrant = "urn:ietf:params:oauth:grant-type:device_code";
-
 /** How long a device waits between two polls, at first. */
 export const pollIntervalSeconds = 5;
 
-/** The next code is in use once in 2.56 × 10¹⁰ / (pending codes) times. */
+/** A new code is already in use with a probability of (pending codes) / 2.56 × 10¹⁰. */
 const maxTries = 5;
 
 /** What the device receives. `userCode`: without its dash. */
@@ -49,11 +48,11 @@ export function createDeviceCodes(parts: Parts) {
     if (!client.grantTypes.includes(deviceCodeGrant)) throw new Problem("unauthorized-client");
     const requested = await findRequestedAccess(client, request);
     await limits.deviceCodes();
-    const deviceCode = randomBytes(32).toString("base64url");
+    const deviceCode = newCode();
     for (let tries = 0; tries < maxTries; tries += 1) {
       const userCode = newUserCode();
       const [userCodeHmac] = hmacs(userCode);
-      const code = { digest: deviceCodeDigest(deviceCode), userCodeHmac, clientId: client.id, ...requested };
+      const code = { digest: digestOfCode(deviceCode), userCodeHmac, clientId: client.id, ...requested };
       if (await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds })) {
         return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
       }
@@ -100,6 +99,3 @@ export function createDeviceCodes(parts: Parts) {
 
   return { start, find, decide };
 }
-
-/** The stored form of a device code, which has 256 random bits. */
-export const deviceCodeDigest = (code: string): Buffer => createHash("sha256").update(code).digest();

@@ -31,7 +31,7 @@ const insertDeviceCode = statement({
   },
 });
 
-/** Nobody has decided about it, and it has not expired. */
+/** Neither decided nor expired. */
 const pending = "user_code_hmac = ANY(:userCodes) AND decision IS NULL AND expires_at > now()";
 const requestColumns = { clientId, audience: text, scopes: arrayOf(text) };
 

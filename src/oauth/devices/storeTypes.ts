@@ -51,7 +51,7 @@ export type DeviceCodeStore = {
    */
   decide(userCodes: UserCodeHmacs, decision: DeviceDecision): Promise<DeviceRequest | undefined>;
   /**
-   * Records a poll. If a pending request is polled too early, its interval becomes longer for good (RFC 8628, section 3.5).
+   * Records a poll. If a pending request is polled too early, its interval is extended permanently (RFC 8628, section 3.5).
    * @returns `undefined` if the client has no such code
    */
   poll(digest: Buffer, clientId: ClientId): Promise<PolledDeviceCode | undefined>;

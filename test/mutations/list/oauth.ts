@@ -223,7 +223,7 @@ export const oauth: readonly Mutation[] = [
   {
     name: "a code that is used again ends no session",
     file: "src/oauth/grants/authorizationCode.ts",
-    find: "if (replayed) await endReplayed(replayed, client.id);",
+    find: 'if (replayed) await sessions.endReplayed("authorization-code-reused", { ...replayed, clientId: client.id });',
     replace: "",
     test: "test/promises/oauthTokens.test.ts",
     only: "code is used again",

@@ -74,7 +74,7 @@ export const pages: readonly Mutation[] = [
     find: "value !== undefined && others.length === 0 &&",
     replace: "value !== undefined && (others.length === 0 || others.length > 0) &&",
     test: promises,
-    only: "sent twice is like none",
+    only: "sent twice is ignored",
   },
   {
     name: "a browser's cookie works with any secret",
