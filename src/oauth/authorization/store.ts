@@ -48,10 +48,10 @@ const see = statement({
 /** The user, unless the credentials that they decide with were revoked. What ends the tokens of the user ends the code as well. */
 export const owner = `SELECT id FROM users
   WHERE id = :userId AND token_epoch = :epoch AND blocked_at IS NULL
-    AND (:browserSessionId IS NULL
-         OR EXISTS (SELECT FROM sessions WHERE sessions.id = :browserSessionId AND user_id = users.id AND ended_at IS NULL))
+    AND (:decidingSessionId IS NULL
+         OR EXISTS (SELECT FROM sessions WHERE sessions.id = :decidingSessionId AND user_id = users.id AND ended_at IS NULL))
   FOR KEY SHARE`;
-export const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
+export const ownerParameters = { userId, epoch: integer, decidingSessionId: nullable(sessionId) };
 
 /** The decision of a user about what they have seen, unless the client has changed since. */
 const decide = (
@@ -101,9 +101,9 @@ const issueCode = `granted AS (
     ${recordEvent({ event: "authorization-allowed", from: "decided", subject: "decided.user_id", details: decisionDetails })}
   )
   INSERT INTO authorization_codes (digest, client_id, user_id, user_epoch, grant_id, redirect_uri, code_challenge, nonce, audience,
-    scopes, authenticated_at, browser_session_id, dpop_jkt, expires_at)
+    scopes, authenticated_at, deciding_session_id, dpop_jkt, expires_at)
   SELECT :digest, client_id, user_id, :epoch, granted.id, :redirectUri, :codeChallenge, :nonce, audience,
-    scopes, :authenticatedAt, :browserSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
+    scopes, :authenticatedAt, :decidingSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
   FROM decided, granted
   RETURNING audience, scopes`;
 
@@ -165,10 +165,10 @@ const findDecision = statement({
 });
 
 export function authorizationStore(database: Database): AuthorizationStore {
-  const ownerValues = ({ userId, epoch, browserSessionId }: SignedInUser) => ({
+  const ownerValues = ({ userId, epoch, decidingSessionId }: SignedInUser) => ({
     userId,
     epoch,
-    browserSessionId: browserSessionId ?? null,
+    decidingSessionId: decidingSessionId ?? null,
   });
   const codeValues = ({ nonce, dpopJkt, ...code }: NewCode, { authenticatedAt }: SignedInUser) => ({
     ...code,

@@ -11,8 +11,8 @@ export type SignedInUser = {
   epoch: number;
   /** When the user authenticated. */
   authenticatedAt: Date;
-  /** The session of the browser; `undefined` at the page of a team. */
-  browserSessionId: SessionId | undefined;
+  /** The session in which they decide. Its end ends the codes that they allow. `undefined` with a password. */
+  decidingSessionId: SessionId | undefined;
   /** The scopes that the user's credential is limited to, and which it may allow. `undefined` without a limit. */
   limits?: ReadonlySet<string> | undefined;
 };
