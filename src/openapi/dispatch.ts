@@ -84,6 +84,7 @@ function operationServer(parts: DispatchParts): Serve {
       });
     };
     const navigate = async (handler: AnyNavigationHandler) => {
+      requireAcceptable(operation, request);
       const text = operation.form ? await readFormText(request, response) : queryOf(request.url);
       return selectRepresentation(await handler.navigate(text, cookiesOf(operation, request)));
     };

@@ -43,10 +43,12 @@ export async function openForm(
   const signedInAs = session?.username;
   if (authorization === undefined)
     return { form: { state: { userCode, token: formToken(secret) }, signedInAs }, secret };
-  const { clientId, redirectUri, loginHint } = await authorizations.open(authorization, { cookie: secret });
+  const { clientId, redirectUri, loginHint, expectedUser } = await authorizations.open(authorization, {
+    cookie: secret,
+  });
   const client = await clients.find(clientId);
-  const shown = { signedInAs, username: loginHint, client: client?.name, formTarget: formTarget(redirectUri) };
-  return { form: { state: { authorization }, ...shown }, secret };
+  const shown = { signedInAs, username: loginHint, client: client?.name, isKnown: expectedUser !== undefined };
+  return { form: { state: { authorization }, ...shown, formTarget: formTarget(redirectUri) }, secret };
 }
 
 /** Prepares a form that a browser has sent. @throws {Problem} `invalid-request` if this browser has not got the form */

@@ -22,6 +22,8 @@ export type CredentialsForm = {
   error?: FormError | undefined;
   /** The name of the application that the user came from. */
   client?: string | undefined;
+  /** Whether the application knows the user, and accepts nobody else. */
+  isKnown?: boolean | undefined;
   /** Who is signed in already. Another user may sign in, or the same one again. */
   signedInAs?: string | undefined;
   /** What the form may redirect to at last: the client. */
@@ -121,7 +123,7 @@ ${clientLinks(client)}${signedIn(username, state)}`,
       formTarget,
       main: html`<p>${signOut.question(username)}</p>
 <p class="faint">${signOut.elsewhere}</p>
-${form("sign-out", state, html`<button>${signOut.submit}</button>`)}`,
+${form("sign-out-confirmation", state, html`<button>${signOut.submit}</button>`)}`,
     });
   }
 
@@ -142,8 +144,12 @@ ${form("sign-out", state, html`<button>${signOut.submit}</button>`)}`,
   };
 }
 
-function purpose({ client, signedInAs }: Pick<CredentialsForm, "client" | "signedInAs">): Html {
-  const shown = [client && texts.signIn.to(client), signedInAs && texts.signedInAs(signedInAs)];
+function purpose({ client, signedInAs, isKnown }: Omit<CredentialsForm, "state">): Html {
+  const shown = [
+    client && texts.signIn.to(client),
+    signedInAs && texts.signedInAs(signedInAs),
+    isKnown && texts.signIn.sameAccount,
+  ];
   return html`${shown.flatMap((text) => (text ? [html`<p>${text}</p>\n`] : []))}`;
 }
 

@@ -3,6 +3,7 @@ import { type Authorizations, createAuthorizations } from "../oauth/authorizatio
 import type { DescribeAccess } from "../oauth/authorization/describedScopes.ts";
 import { createSealedRequests } from "../oauth/authorization/sealed.ts";
 import { authorizationStore } from "../oauth/authorization/store.ts";
+import { createIdTokenHints } from "../oauth/idTokenHints.ts";
 import type { FindRequestedAccess } from "../oauth/requestedAccess.ts";
 import { userGrantStore } from "../oauth/userGrants/store.ts";
 import { createUserGrants, type UserGrants } from "../oauth/userGrants/userGrants.ts";
@@ -33,15 +34,17 @@ export function openAuthorizations(
     describeAccess,
   }: EarlierParts,
 ): { authorizations: Authorizations; userGrants: UserGrants } {
+  const issuer = config.publicUrl ?? defaultIssuer;
   return {
     authorizations: createAuthorizations({
       clients: domain.clients,
+      readIdTokenHint: createIdTokenHints({ keys: keys.signingKeys, issuer }),
       findRequestedAccess,
       describeAccess,
       access: domain.access,
       sealed: createSealedRequests(keys.secretKeys.sealing, clock),
       store: authorizationStore(database),
-      issuer: config.publicUrl ?? defaultIssuer,
+      issuer,
       clock,
       audit,
     }),

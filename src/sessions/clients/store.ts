@@ -13,7 +13,7 @@ import type { StartedClientSession } from "./clientSessions.ts";
 export const lockOwner = (user: string): string => `owner AS MATERIALIZED (
     SELECT id, username, token_epoch FROM users WHERE id = ${user} AND blocked_at IS NULL FOR NO KEY UPDATE
   ), client AS MATERIALIZED (
-    SELECT clients.id FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
+    SELECT clients.id, redirect_uris FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
   )`;
 
 /**
