@@ -146,7 +146,7 @@ export const clients: readonly Mutation[] = [
     only: "fec0::1 is not public",
   },
   {
-    name: "strangers make the service flood a host",
+    name: "clients make the service flood a host",
     file: "src/http/fetchJson.ts",
     find: "      countRequest(address);\n",
     replace: "",
@@ -162,12 +162,12 @@ export const clients: readonly Mutation[] = [
     only: "sixteen requests",
   },
   {
-    name: "a client that nobody uses is kept",
+    name: "an unused client is kept",
     file: "src/clients/unused/store.ts",
     find: "coalesce(last_used_at, created_at) < now()",
     replace: "last_used_at < now()",
     test: unused,
-    only: "is deleted, everywhere",
+    only: "is deleted everywhere",
   },
   {
     name: "keys that could not be fetched are fetched for each assertion",
@@ -178,7 +178,7 @@ export const clients: readonly Mutation[] = [
     only: "fetched once",
   },
   {
-    name: "a client that an administrator has changed is deleted because nobody uses it",
+    name: "a client that an administrator has changed is deleted because it is unused",
     file: "src/clients/unused/store.ts",
     find: "THEN updated_at = created_at",
     replace: "THEN true",
@@ -202,7 +202,7 @@ export const clients: readonly Mutation[] = [
     only: "at this moment",
   },
   {
-    name: "anybody can fill the table of clients",
+    name: "anyone can fill the table of clients",
     file: "src/clients/unused/store.ts",
     find: "const maxNeverUsed = 10_000;",
     replace: "const maxNeverUsed = 10_000_000;",
