@@ -192,14 +192,14 @@ export function authorizationStore(database: Database): AuthorizationStore {
     see: async (seen, mayChangeUser) =>
       (await database.write((knex) => see.count(knex, { ...seenValues(seen), mayChangeUser }))) > 0,
 
-    async allow(id, user, grantId, code) {
+    async allow(id, user, code) {
       const limits = user.limits ? [...user.limits] : null;
-      const values = { id, grantId, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
+      const values = { id, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
       return await database.write((knex) => allow.first(knex, values));
     },
 
-    async allowUnseen({ reason, ...seen }, user, grantId, code) {
-      const decision = { ...seenValues(seen), ...ownerValues(user), grantId, ...codeValues(code, user) };
+    async allowUnseen({ reason, ...seen }, user, code) {
+      const decision = { ...seenValues(seen), ...ownerValues(user), ...codeValues(code, user) };
       const values = { ...decision, isFirstParty: reason === "first-party", audit: auditContext({ reason }) };
       return await database.write((knex) => allowUnseen.first(knex, values));
     },
@@ -214,8 +214,8 @@ export function authorizationStore(database: Database): AuthorizationStore {
       return row?.authenticatedAt;
     },
 
-    async hasDecided(id, userId, decision, digest) {
-      const values = { id, userId, decision: decision === "allow" ? "allowed" : "denied", digest };
+    async hasDecided({ decision, ...decided }) {
+      const values = { ...decided, decision: decision === "allow" ? "allowed" : "denied" };
       return (await database.read((knex) => findDecision.count(knex, values))) > 0;
     },
   };
