@@ -56,6 +56,7 @@ const read = (sent: Sent, more = ""): Promise<ReadRequest> => readRequest(queryO
 
 const fault = (error: string, { state }: { state?: string | undefined } = valid) => ({
   kind: "fault",
+  client: expect.objectContaining({ name: client.name }),
   fault: { error, description: expect.stringMatching(/^[ !#-[\]-~]+\.$/) },
   redirectUri: callback,
   state,
