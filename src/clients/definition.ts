@@ -1,8 +1,9 @@
-/** What a client may be registered as. */
+/** Validates the definition of a client. */
 import { createPublicKey } from "node:crypto";
 import { requireDisplayable } from "../access/displayText.ts";
 import { hasSecretPart } from "../lib/jwk.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
+import { canActForUsers } from "./grantTypes.ts";
 import { linkFault, redirectUriFault } from "./redirectUris.ts";
 import type { ClientDefinition } from "./storeTypes.ts";
 
@@ -35,8 +36,7 @@ function requireGrants({ authentication, grantTypes, redirectUris }: ClientDefin
     throw invalid(pointer, "has client_credentials, which a public client cannot use");
   if (grantTypes.includes("authorization_code") && redirectUris.length === 0)
     throw invalid("#/redirect_uris", "is required for authorization_code");
-  const actsForUsers = grantTypes.some((grant) => grant === "authorization_code" || grant.endsWith(":device_code"));
-  if (grantTypes.includes("refresh_token") && !actsForUsers)
+  if (grantTypes.includes("refresh_token") && !canActForUsers(grantTypes))
     throw invalid(pointer, "has refresh_token without authorization_code or the device code");
 }
 

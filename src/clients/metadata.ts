@@ -1,15 +1,16 @@
 /**
- * What programs say about themselves, in the names of RFC 7591 (section 2): with dynamic registration, and in the document at the URL
- * of a client. Unknown members are ignored. So are scopes and grants that such clients cannot have: the registration says what is left.
+ * Client metadata (RFC 7591, section 2), from a dynamic registration or from the document at the URL of a client. Unknown members are
+ * ignored. So are scopes and grants that such clients cannot have: the response of the registration says what is left.
  */
 import { z } from "zod";
 import { hasSecretPart } from "../lib/jwk.ts";
 import { Problem } from "../problems/problems.ts";
 import { requireUsable } from "./definition.ts";
+import { deviceCodeGrant } from "./grantTypes.ts";
 import { redirectUriFault } from "./redirectUris.ts";
 import type { ClientAuthenticationMethod, ClientDefinition, GrantType } from "./storeTypes.ts";
 
-/** What clients may have that no administrator has registered. */
+/** The scopes and APIs that clients can have without an administrator. */
 export type SelfRegistration = { scopes: readonly string[]; audiences: readonly string[] };
 
 const uri = z.string().max(2048).optional();
@@ -55,12 +56,8 @@ const metadata = z.object({
 
 export type ClientMetadata = z.infer<typeof metadata>;
 
-/** Never `client_credentials`: nobody decides about such a client, and it would act without a user. */
-const allowedGrants: readonly GrantType[] = [
-  "authorization_code",
-  "refresh_token",
-  "urn:ietf:params:oauth:grant-type:device_code",
-];
+/** Not `client_credentials`: such a client would act without the decision of a user or an administrator. */
+const allowedGrants: readonly GrantType[] = ["authorization_code", "refresh_token", deviceCodeGrant];
 
 /** @throws {Problem} `invalid-client-metadata` */
 export function readMetadata(body: unknown): ClientMetadata {

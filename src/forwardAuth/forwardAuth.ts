@@ -90,7 +90,7 @@ type Rule = {
 
 const anyCredential: Rule = { isOpen: false, password: [[]], bearer: [[]], isOptional: false };
 
-/** @param isForApi whether clients that act for themselves may pass. Without an API, whoever may pass is a user */
+/** @param isForApi whether clients that act for themselves may pass. Without an API, only users may pass */
 const schemesOf = ({ password, bearer }: Rule, isForApi: boolean): Scheme[] => [
   ...(password.length > 0 ? (["basicAuth"] as const) : []),
   ...(bearer.length > 0 ? (["bearerAuth", "apiKeyAuth"] as const) : []),

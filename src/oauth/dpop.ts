@@ -1,4 +1,4 @@
-/** Verifies DPoP proofs: that whoever sends a request has the private key to which a token is bound (RFC 9449, section 4). */
+/** Verifies DPoP proofs: the sender of a request has the private key to which a token is bound (RFC 9449, section 4). */
 import { createHash } from "node:crypto";
 import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyResult, jwtVerify } from "jose";
 import { z } from "zod";

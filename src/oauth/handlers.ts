@@ -4,6 +4,7 @@ import { allOwnScopes, insufficientScope, openIdScopes } from "../access/scopes.
 import type { Audit } from "../audit/audit.ts";
 import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
+import { secondsOf } from "../lib/seconds.ts";
 import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -196,5 +197,3 @@ const common = (kind: ActiveToken["token_type"], { userId, username, clientId }:
   sub: userId,
   iss: issuer,
 });
-
-const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);

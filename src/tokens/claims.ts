@@ -12,7 +12,7 @@ import type { ApiTokenPrincipal, ClientPrincipal, Principal, TokenPrincipal } fr
 import { maxEpoch } from "../revocations/revocations.ts";
 
 /**
- * The client of tokens that no registered client has got (RFC 9068, section 2.2). Any program can get a token with the user's
+ * The client of tokens that were issued without a registered client (RFC 9068, section 2.2). Any program can get a token with the user's
  * password. The service cannot tell these programs apart, and regards them as one client.
  */
 export const directClientId = "latchkey";
@@ -59,7 +59,7 @@ const apiClaims = userClaims.extend({ aud: z.string(), scope: scopes, roles: z.a
 /** Of a token of a client, which is its own subject (RFC 9068, section 2.2). */
 const clientClaims = common.extend({ aud: z.string(), sub: z.string().transform(toClientId), scope: scopes, epochs });
 
-/** Whether a token is of a client itself. No client has the id of a user. */
+/** Whether the subject of a token is its client. No client has the id of a user. */
 export const isOfClient = ({ sub, client_id }: { sub?: unknown; client_id?: unknown }): boolean => sub === client_id;
 
 /** @throws {ZodError} if a claim is missing or malformed */

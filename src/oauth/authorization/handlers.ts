@@ -8,7 +8,7 @@ import { browserCookie, browserSecret, sessionCookieName } from "../../sessions/
 import type { BrowserSession } from "../../sessions/browser/storeTypes.ts";
 import { isDelegated } from "../../tokens/claims.ts";
 import type { Authorizations, Question } from "./authorizations.ts";
-import { asQuery } from "./parameters.ts";
+import { asQuery, maxQueryLength } from "./parameters.ts";
 import { addToQuery, formTarget } from "./redirectUri.ts";
 import type { AuthorizationRequest } from "./request.ts";
 import { authorizationSeconds } from "./sealed.ts";
@@ -59,9 +59,6 @@ export const submitAuthorizationRequest = (
     return seeOther(`${publicUrl}/oauth/authorize?${query}`);
   },
 });
-
-/** Requests have 16 KiB for all headers and the URL. */
-const maxQueryLength = 12_288;
 
 type ApiParts = { authorizations: Authorizations; clock: () => Date };
 

@@ -23,19 +23,19 @@ const withoutPort = (uri: string): string => uri.replace(loopback, "http://$1");
 
 /**
  * Whether another program on the user's device can receive what is sent to a redirect URI: it has a scheme that any program can
- * claim, or a loopback address. Then the identity of a public client is not certain (RFC 8252, section 8.6). Only `https` and
- * loopback hosts, `localhost` among them, can be registered without a scheme of their own.
+ * claim, or is `http`, which is registered for a loopback address or `localhost` only. Then the identity of a public client is not
+ * certain (RFC 8252, section 8.6).
  */
 export const isInterceptable = (uri: string): boolean => !/^https:/i.test(uri);
 
 /**
- * Whether a browser may be sent to a redirect URI before its user has decided. Nobody vouches for a client that registered itself: its
- * page could be one for phishing, behind a link to this service (RFC 9700, section 4.11.2). A program on the device is no page.
+ * Whether a browser may be sent to a redirect URI before its user has decided. Nobody has verified a client that registered itself:
+ * its page could be one for phishing, behind a link to this service (RFC 9700, section 4.11.2). A program on the device is no page.
  */
 export const isTrusted = ({ registration, isFirstParty }: Client, uri: string): boolean =>
   registration === "administrator" || isFirstParty || isInterceptable(uri);
 
-/** Where a redirect URI leads, for people: a host, or the scheme of a native application. What follows such a scheme is no host. */
+/** What people see of a redirect URI: its host, or the scheme of a native application. What follows such a scheme is no host. */
 export function placeOf(uri: string): string {
   const { host, protocol } = new URL(uri);
   return /^https?:$/.test(protocol) ? host : protocol;
@@ -53,6 +53,7 @@ export function addToQuery(uri: string, parameters: Readonly<Record<string, stri
   const added = Object.entries(parameters)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
     .join("&");
+  if (added === "") return uri;
   const separator = !uri.includes("?") ? "?" : /[?&]$/.test(uri) ? "" : "&";
   return `${uri}${separator}${added}`;
 }

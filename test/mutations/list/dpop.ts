@@ -133,4 +133,20 @@ export const dpop: readonly Mutation[] = [
     test: promises,
     only: "refused by the verifier package",
   },
+  {
+    name: "a crash of Postgres makes used proofs usable again",
+    file: "src/database/migrations/0013-oauth.ts",
+    find: "CREATE TABLE used_proofs",
+    replace: "CREATE UNLOGGED TABLE used_proofs",
+    test: "test/faults/databaseCrashed.test.ts",
+    only: "used before a crash",
+  },
+  {
+    name: "the use of an assertion is lost in a crash",
+    file: "src/oauth/usedProofs.ts",
+    find: 'isDurable: kind === "client-assertion"',
+    replace: "isDurable: false",
+    test: "test/faults/databaseCrashed.test.ts",
+    only: "used before a crash",
+  },
 ];
