@@ -101,7 +101,8 @@ export function createAuthorizations(parts: Parts): Authorizations {
   /** For errors before the user has decided. @throws {Problem} `invalid-request`, which is a page, if the client is not trusted */
   function refuse(client: Client, to: ReturnAddress, fault: RequestFault): Redirect {
     if (isTrusted(client, to.redirectUri)) return redirectFault(to, fault);
-    throw new Problem("invalid-request", { detail: `${fault.error}: ${fault.description}` });
+    // The description may contain a text of the link, which must not look like a message of the service.
+    throw new Problem("invalid-request", { detail: `The error is ${fault.error}.` });
   }
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
