@@ -53,7 +53,7 @@ export type CodeFlow = {
   usernames: readonly string[];
   /** Of a browser before its user signs in. */
   cookies: Readonly<Record<string, string>>;
-  /** Its response, or that to a redirect, sets the cookies of a session. */
+  /** Its response sets the cookies of a session. For a GET, it may also be the response at the end of its redirects. */
   signIn(username: string): HttpRequest;
   /** The path of the authorization request. */
   authorize(username: string): string;

@@ -82,7 +82,7 @@ export async function prepare(
         return { requests };
       }
       case "code-flow":
-        return { codeFlows: program.codeFlow && (await signedInBrowsers(url, program.codeFlow)) };
+        return program.codeFlow ? { codeFlows: await signedInBrowsers(url, program.codeFlow) } : {};
       case "refresh": {
         const authorizations = Array.from({ length: sessions }, (_, n) =>
           basic(names[n % names.length] ?? "", password),
@@ -129,7 +129,7 @@ async function signedInBrowsers(url: string, { usernames, cookies, signIn, autho
 }
 
 /**
- * Sends a request as a browser does, and follows redirects within the service.
+ * Sends a request as a browser does, and follows the redirects of a GET within the service.
  * @param cookies of the browser
  * @returns its cookies afterwards
  */
@@ -143,7 +143,7 @@ async function browse(url: string, { path, ...sent }: HttpRequest, cookies: Map<
     cookies.set(name, value);
   }
   const next = new URL(String(response.headers.location ?? "about:blank"), url);
-  if (next.origin !== url) return cookies;
+  if (sent.method !== "GET" || next.origin !== url) return cookies;
   return browse(url, { method: "GET", path: next.pathname + next.search }, cookies);
 }
 

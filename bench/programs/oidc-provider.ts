@@ -8,7 +8,7 @@ import { oauthApi, oauthClient } from "../oauth.ts";
 
 const port = Number(process.env["PORT"]);
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const provider = new Provider(`http://127.0.0.1:${port}`, {
+const provider: Provider = new Provider(`http://127.0.0.1:${port}`, {
   clients: [
     {
       client_id: "bench",

@@ -68,7 +68,7 @@ const newInstance = () =>
     }),
     verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], keySets, usedProofs, clock }),
     throttle,
-    lastUses: { record: (digest, network, at) => void uses.push({ digest, network, at }) },
+    lastUses: { record: (digest, at, networkOfUse) => void uses.push({ digest, network: networkOfUse(), at }) },
     clock,
     audit: () => {},
   });

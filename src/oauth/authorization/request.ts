@@ -3,6 +3,7 @@
  * 3.1.2.1; RFC 7636; RFC 8707; RFC 9449, section 10).
  */
 
+import type { Clients } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { type ClientId, clientId } from "../../identifiers.ts";
 import { type Parameters, parseParameters } from "./parameters.ts";
@@ -51,10 +52,7 @@ export type ReadRequest =
  * Reads and validates a request, except its scope and resource.
  * @param text the query, or the form
  */
-export async function readRequest(
-  text: string,
-  findClient: (id: string) => Promise<Client | undefined>,
-): Promise<ReadRequest> {
+export async function readRequest(text: string, findClient: Clients["find"]): Promise<ReadRequest> {
   const parameters = parseParameters(text);
   if (!parameters) return untrusted("query", "is not percent-encoded UTF-8");
   const once = ["client_id", "redirect_uri"].find((name) => parameters.repeated.has(name));
