@@ -80,7 +80,7 @@ export function parseForm(bytes: Buffer, declared: ReadonlySet<string>): Form {
 
 /** Decodes a name or a value. Escapes that are not UTF-8 are malformed, too, such as those of a lone surrogate. */
 function decode(text: string): string {
-  if (!escape.test(text)) return text; // most names and values
+  if (!encoded.test(text)) return text; // most names and values
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
@@ -88,7 +88,7 @@ function decode(text: string): string {
   }
 }
 
-const escape = /[%+]/;
+const encoded = /[%+]/;
 
 const malformed = (detail: string): Problem => invalidRequest({ pointer: "#", detail });
 
