@@ -78,12 +78,15 @@ export function parseForm(bytes: Buffer, declared: ReadonlySet<string>): Form {
 
 /** Decodes a name or a value. Escapes that are not UTF-8 are malformed, too, such as those of a lone surrogate. */
 function decode(text: string): string {
+  if (!encoded.test(text)) return text; // most names and values
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
     throw malformed("has a malformed percent escape");
   }
 }
+
+const encoded = /[%+]/;
 
 const malformed = (detail: string): Problem => invalidRequest({ pointer: "#", detail });
 

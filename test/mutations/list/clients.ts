@@ -25,6 +25,14 @@ export const clients: readonly Mutation[] = [
     only: "the secret of another client",
   },
   {
+    name: "each token of a client takes a query",
+    file: "src/clients/clients.ts",
+    find: "const client = clients.get(id);",
+    replace: "const client = store.find(clientId(id));",
+    test: "test/promises/oauthTokens.test.ts",
+    only: "takes no query",
+  },
+  {
     name: "an assertion works twice",
     file: "src/clients/assertions.ts",
     find: "return usedProofs.use({",
