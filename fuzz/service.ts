@@ -26,6 +26,8 @@ const settings = {
   SECRET_KEY: secretKey,
   SESSIONS_PER_USER: String(details.sessionsPerUser),
   REFRESH_GRACE_SECONDS: String(details.refreshGraceSeconds),
+  CLIENT_REGISTRATION: "on",
+  PAGES_REGISTRATION: "on",
 };
 
 /**
@@ -47,11 +49,22 @@ export async function startFuzzedService(
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
+  // One instance has either its own pages or that of a team.
+  const pageOfTeam = "https://team.example/authorize";
+  let another: ReturnType<typeof program.startService> | undefined;
+  const beginAuthorization = async (query: string): Promise<string | undefined> => {
+    another ??= program.startService({ ...cheap, authorizationPageUrl: pageOfTeam }, pino({ level: "silent" }));
+    const { headers } = await fetch(`${(await another).url}/oauth/authorize?${query}`, { redirect: "manual" });
+    return new URL(headers.get("location") ?? pageOfTeam).searchParams.get("authorization_id") ?? undefined;
+  };
   return {
     url: service.url,
     expiredTokens: [expired],
-    details: { ...details, sign, administrator },
-    close: service.close,
+    details: { ...details, sign, administrator, beginAuthorization, issuer: defaultIssuer },
+    async close() {
+      await (await another)?.close();
+      await service.close();
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 /** What HTTP and the contract promise for every operation. */
+import { encodeBody, isForm } from "../contract/bodies.ts";
 import type { Api, Operation, Schema } from "../contract/operations.ts";
 import { basicHeader, type Probe, type Reply, type Sent, type TestUser } from "./probe.ts";
 
@@ -93,14 +94,14 @@ const longestTexts = (api: Api, schema: Schema): number[] =>
 export async function inputsAreValidated(probe: Probe): Promise<void> {
   const { call, assert, api } = probe;
   for await (const { operation, inputs } of succeedingRequests(probe)) {
-    // Pages of any origin may send it with any parameter (RFC 6749, section 3.1). Its redirect is what is validated.
-    if (operation.id === "submitAuthorizationRequest") continue;
     const refused = async (sent: Sent, status: number, how: string) => {
       if (!operation.statuses.includes(status)) return;
       const answer = await call(operation, { ...inputs, ...sent });
       assert(answer.status === status, `${where(operation)} ${how} is ${answer.status}, not ${status}`);
     };
-    await refused({ query: "surprise=1" }, 400, "with an undeclared parameter");
+    // Unknown parameters of an authorization request are ignored (RFC 6749, section 3.1).
+    const isAuthorization = [probe.roles.authorize, probe.roles.submitAuthorization].includes(operation);
+    if (!isAuthorization) await refused({ query: "surprise=1" }, 400, "with an undeclared parameter");
     await refused({ headers: [["Accept", "image/png"]] }, 406, "that accepts another type");
     if (operation.method !== "GET") {
       await refused({ headers: [["Sec-Fetch-Site", "cross-site"]] }, 403, "from a page of another site");
@@ -109,11 +110,14 @@ export async function inputsAreValidated(probe: Probe): Promise<void> {
     }
     const { body } = operation;
     if (!body) continue;
-    const whole = JSON.stringify(inputs.body);
+    const whole = encodeBody(operation, JSON.stringify(inputs.body));
+    // Half of a form may be a form. Half an escape is none.
+    const half = isForm(operation) ? `${whole}&x=%4` : whole.slice(0, -1);
     await refused({ headers: [["Content-Type", "text/plain"]] }, 415, "with a text");
     await refused({ headers: [["Content-Type", `${body.type}; charset=utf-16`]] }, 415, "in UTF-16");
-    // As a form, half a JSON text is a parameter with a strange name.
-    if (/json$/.test(body.type)) await refused({ bytes: Buffer.from(whole.slice(0, -1)) }, 400, "with half a body");
+    await refused({ bytes: Buffer.from(half) }, 400, "with half a body");
+    if (isForm(operation) && !isAuthorization)
+      await refused({ bytes: Buffer.from(`${whole}&${whole}`) }, 400, "with repeated parameters");
     await refused(
       { bytes: Buffer.concat([Buffer.from(whole), Buffer.from([0xff])]) },
       400,
