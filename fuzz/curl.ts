@@ -31,7 +31,8 @@ export function curlLines(url: string, sentRequests: SentRequest[]): string[] {
     const reads = needed.map((one) => {
       const name = `V${variables.size + 1}`;
       variables.set(one.value, name);
-      const expression = "accessor" in one ? `JSON.parse(${input})${one.accessor}` : `/${one.pattern}/.exec(${input})[1]`;
+      const expression =
+        "accessor" in one ? `JSON.parse(${input})${one.accessor}` : `/${one.pattern}/.exec(${input})[1]`;
       return `${name}=$(printf %s "$A${index}" | node -p '${expression}')`;
     });
     const withHead = needed.some((one) => "pattern" in one) ? line.replace("curl ", "curl -i ") : line;

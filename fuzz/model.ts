@@ -45,6 +45,7 @@ export type Token = {
 export type KnownValue = { name: string; value: string; origin: string; owner: User | undefined; isUnique: boolean };
 /** The owner of credentials. `isExact`: they are written in the only form that the service must accept. */
 type Proof = { user: User; token: Token | undefined; isClient?: boolean; isExact: boolean };
+type PresentedClient = { id: string; secret: string; isInBody: boolean };
 /** A request for an operation, and its response. */
 type Call = {
   operation: Operation;
@@ -146,8 +147,10 @@ export function createModel(api: Api, administrator?: [username: string, passwor
         const text = String(sent["token"]);
         const token = tokens.get(text);
         // A client revokes its own tokens only.
-        const client = presentedClient(request, sent)?.id;
-        if (client !== undefined && client !== token?.clientId) return;
+        const client = presentedClient(request, sent);
+        // Any other credentials in the header are ignored, and so is what the body then says.
+        const isIgnored = client?.isInBody && request.headers.some(([name]) => name === "Authorization");
+        if (client && !isIgnored && client.id !== token?.clientId) return;
         end(token?.session ?? refreshTokens.get(text) ?? (isIssued(text) ? sessionOfToken(text) : undefined));
         if (token) token.isValid = false;
       },
@@ -191,7 +194,8 @@ export function createModel(api: Api, administrator?: [username: string, passwor
       ({ json, proof }) => {
         const { sessions: listed = [] } = json as { sessions?: { id: string }[] };
         // Those of browsers and of clients appear here only.
-        for (const { id } of listed) if (proof && !sessions.has(id)) sessions.set(id, { owner: proof.user, hasEnded: false });
+        for (const { id } of listed)
+          if (proof && !sessions.has(id)) sessions.set(id, { owner: proof.user, hasEnded: false });
       },
     ],
     [
@@ -204,7 +208,11 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     [roles.tokenEndpoint, ({ sent }) => void redeemed.add(String(sent["code"] ?? ""))],
   );
   const requirements: [Operation | undefined, wrong: string, (call: Call) => boolean][] = [
-    [roles.tokenEndpoint, "a client without its secret got tokens", ({ request, sent }) => isClientProven(request, sent)],
+    [
+      roles.tokenEndpoint,
+      "a client without its secret got tokens",
+      ({ request, sent }) => isClientProven(request, sent),
+    ],
     [
       roles.tokenEndpoint,
       "an authorization code worked twice",
@@ -242,7 +250,9 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
     const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), decodeBody(operation, request.body)];
-    const inBody = operation?.acceptsClients ? clientOf(String(sent["client_id"]), String(sent["client_secret"])) : undefined;
+    const inBody = operation?.acceptsClients
+      ? clientOf(String(sent["client_id"]), String(sent["client_secret"]))
+      : undefined;
     const proof = ownerOf(request) ?? inBody;
     const call = operation && { operation, request, sent, answer, json, proof };
     const wrong =
@@ -347,7 +357,11 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   function learnClient({ json, request }: Call): void {
     const secret = json["client_secret"];
     const id = typeof json["client_id"] === "string" ? json["client_id"] : segmentAt(request, 3);
-    const { secrets = [], public: isPublic, token_endpoint_auth_method: method } = json as {
+    const {
+      secrets = [],
+      public: isPublic,
+      token_endpoint_auth_method: method,
+    } = json as {
       secrets?: { id: string }[];
       public?: boolean;
       token_endpoint_auth_method?: string;
@@ -374,13 +388,14 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   }
 
   /** Returns the id and the secret with which a request authenticates as a client, if it does. */
-  function presentedClient({ headers }: Request, sent: Json): { id: string; secret: string } | undefined {
+  function presentedClient({ headers }: Request, sent: Json): PresentedClient | undefined {
     const header = headers.find(([name]) => name === "Authorization")?.[1] ?? "";
     const [, basic = ""] = /^\s*basic\s+(.*?)\s*$/i.exec(header) ?? [];
     const [, name = "", password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, "base64").toString()) ?? [];
-    if (/^lkc(_|%5f)[0-9a-f]+$/i.test(name)) return { id: decodeURIComponent(name), secret: password };
+    if (/^lkc(_|%5f)[0-9a-f]+$/i.test(name)) return { id: decodeURIComponent(name), secret: password, isInBody: false };
     const { client_id: id, client_secret: secret = "" } = sent;
-    return typeof id === "string" && id !== "" ? { id, secret: String(secret) } : undefined;
+    const isId = typeof id === "string" && /^lkc_[0-9a-f]{32}$/.test(id);
+    return isId ? { id, secret: String(secret), isInBody: true } : undefined;
   }
 
   /** Whether the client of a request for tokens exists, and has proven who it is. */
@@ -520,7 +535,7 @@ export function createModel(api: Api, administrator?: [username: string, passwor
 }
 
 /** What several users see alike, although no request contains it. */
-const sharedNames = new Set(["client_id", "scope"]);
+const sharedNames = new Set(["client_id", "scope", "kid", "revocation_subjects"]);
 
 const isJson = ({ headers }: ReceivedResponse) => /json/.test(headers["content-type"]?.[0] ?? "");
 

@@ -233,14 +233,14 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
       }
       return `{${members.join()}}`;
     }
-    const found = await valueOf(value, operation);
+    const found = await filledIn(value, operation);
     const own = "json" in value && typeof found === "string" ? makeUnique(name, found) : found;
     // The token of a form is in the page that the response shows.
     if (typeof own === "string" && isSecret(name) && !(name === "token" && takesCookies(operation))) secrets.push(own);
     return JSON.stringify(own ?? null);
   }
 
-  async function valueOf(value: Value, operation: Operation): Promise<unknown> {
+  async function filledIn(value: Value, operation: Operation): Promise<unknown> {
     if ("returned" in value) return (await returned(value.returned, value.pick, operation)) ?? value.otherwise;
     if ("latest" in value)
       return value.latest === "authorization_id" ? await authorizationId() : (latest(value.latest) ?? "none");

@@ -11,7 +11,10 @@ const usedId = randomUUID();
  * @param url without query
  * @param token the access token of the request, if it has one
  */
-export function proofFor(proof: Proof, { method, url, token }: { method: string; url: string; token?: string }): string {
+export function proofFor(
+  proof: Proof,
+  { method, url, token }: { method: string; url: string; token?: string },
+): string {
   const { privateKey, publicKey } = (proof === "another key" ? another : own) as Key;
   const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const claims = {

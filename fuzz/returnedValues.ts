@@ -6,11 +6,13 @@ export type ReturnedValue = { name: string; value: string; pattern: string };
 
 export function formValuesOf({ text, headers }: ReceivedResponse): ReturnedValue[] {
   if (!/html/.test(headers["content-type"]?.[0] ?? "")) return [];
-  return [...text.matchAll(/<input type="hidden" name="(\w+)" value="([^"&]*)">/g)].map(([, name = "", value = ""]) => ({
-    name,
-    value,
-    pattern: `name="${name}" value="([^"]*)"`,
-  }));
+  return [...text.matchAll(/<input type="hidden" name="(\w+)" value="([^"&]*)">/g)].map(
+    ([, name = "", value = ""]) => ({
+      name,
+      value,
+      pattern: `name="${name}" value="([^"]*)"`,
+    }),
+  );
 }
 
 /** The parameters of the URL to which the browser is sent: by `Location`, or by the client's own page. */

@@ -95,8 +95,7 @@ type OpenApiOperation = {
 export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
 
 /** Whether a member should have a value of an earlier response, because it refers to something or authenticates. */
-export const isReference = (name: string): boolean =>
-  referenceKinds.includes(kindOf(name)) && !name.startsWith("new_");
+export const isReference = (name: string): boolean => referenceKinds.includes(kindOf(name)) && !name.startsWith("new_");
 const referenceKinds = "id token key cursor slug username password secret code authorization".split(" ");
 
 /** The examples of a schema itself. */

@@ -20,14 +20,31 @@ const hostileCookies = [
   "\u00ff=\u00ff",
 ];
 /** The end of a form: half an escape, bytes that are not UTF-8, and parameters that are sent twice. */
-const formEnds = ["&x=%", "&x=%4", "%", "&%ff=1", "&x=%ed%a0%80", "&=&&", "&client_id=x", "&scope=x", "&token=x", "&x=1&x=2"];
+const formEnds = [
+  "&x=%",
+  "&x=%4",
+  "%",
+  "&%ff=1",
+  "&x=%ed%a0%80",
+  "&=&&",
+  "&client_id=x",
+  "&scope=x",
+  "&token=x",
+  "&x=1&x=2",
+];
 const proofs: Proof[] = ["valid", "another method", "another path", "old", "used", "another key", "no signature"];
 const otherValues: Value[] = [
-  ..."client_id client_secret access_token refresh_token id_token code device_code user_code token authorization".split(" "),
+  ..."client_id client_secret access_token refresh_token id_token code device_code user_code token authorization".split(
+    " ",
+  ),
 ].map((latest) => ({ latest }));
 
 /** A value of another parameter, or a hostile one. */
-const otherText: Arbitrary<Value> = fc.oneof(fc.constantFrom(...otherValues), hostileText.map(json), fc.constant(json("")));
+const otherText: Arbitrary<Value> = fc.oneof(
+  fc.constantFrom(...otherValues),
+  hostileText.map(json),
+  fc.constant(json("")),
+);
 
 /** Changes one element, leaves it out, or repeats it. */
 function changedList<T>(list: T[], changed: (one: T) => Arbitrary<T>): Arbitrary<T[]> {
@@ -48,7 +65,9 @@ function changedStep(operation: Operation, step: Step): Arbitrary<Step> {
     fc.constantFrom(...hostileCookies, "").map((cookie) => ({ ...step, cookie })),
     fc.constantFrom(...proofs).map((proof) => ({ ...step, proof })),
     fc.constantFrom(...hostileHeaders).map((header) => ({ ...step, headers: [header] })),
-    fc.constantFrom("surprise=1", "client_id=x", "state=1&state=2", "%zz=1").map((raw) => ({ ...step, rawQuery: [raw] })),
+    fc
+      .constantFrom("surprise=1", "client_id=x", "state=1&state=2", "%zz=1")
+      .map((raw) => ({ ...step, rawQuery: [raw] })),
   ];
   if (query.length > 0) {
     const changed = ({ name }: Parameter) => otherText.map((value) => ({ name, value }));
@@ -81,8 +100,14 @@ export function flows(api: Api): Arbitrary<Step[]> {
     return oneOf<Step[]>(
       choice(10, fc.constant([step])),
       // The wrong one comes before the right one, so that the flow mostly goes on.
-      choice(3, changedStep(operation, step).map((changed) => [changed, step])),
-      choice(1, changedStep(operation, step).map((changed) => [changed])),
+      choice(
+        3,
+        changedStep(operation, step).map((changed) => [changed, step]),
+      ),
+      choice(
+        1,
+        changedStep(operation, step).map((changed) => [changed]),
+      ),
       choice(1, fc.constant([step, step])),
       choice(1, fc.constant([])),
     );

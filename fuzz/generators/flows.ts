@@ -61,7 +61,9 @@ function stepOf(operation: Operation, { credentials, path = {}, query = {}, body
     operation: operation.id,
     method: operation.method,
     credentials: credentials ?? { kind: "none" },
-    path: Object.fromEntries(Object.entries(path).map(([name, value]) => [name, { value, spelling: "plain" as const }])),
+    path: Object.fromEntries(
+      Object.entries(path).map(([name, value]) => [name, { value, spelling: "plain" as const }]),
+    ),
     query: Object.entries(query).map(([name, value]) => ({ name, value })),
     rawQuery: [],
     headers: [],
@@ -96,7 +98,10 @@ function byClient(authentication: Authentication, body: Record<string, Value>, p
 }
 
 function clientForItself(roles: Roles, authentication: Authentication): Planned[] {
-  const request = byClient(authentication, { grant_type: json("client_credentials"), scope: json("tokens:introspect") });
+  const request = byClient(authentication, {
+    grant_type: json("client_credentials"),
+    scope: json("tokens:introspect"),
+  });
   const introspection = { token: latest("access_token") };
   const client = { client_id: latest("client_id") };
   return [
