@@ -1,4 +1,5 @@
 /** Starts the service to be fuzzed in this process, with cheaper hashes than any setting allows, and without limits. */
+import { Agent } from "node:http";
 import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
 import pg from "pg";
 import { pino } from "pino";
@@ -8,6 +9,7 @@ import { startService } from "../src/start.ts";
 import { defaultIssuer } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
+import { type Request, sendRequest } from "./http.ts";
 import type { Json } from "./json.ts";
 import type { ServiceDetails } from "./promises/probe.ts";
 
@@ -71,8 +73,16 @@ export async function startFuzzedService(
 /** Registers the administrator, unless an earlier service on this database did. */
 async function createAdministrator(url: string, databaseUrl: string): Promise<void> {
   const [username, password] = administrator;
-  const body = JSON.stringify({ username, password });
-  await fetch(`${url}/api/users`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  const request: Request = {
+    method: "POST",
+    target: "/api/users",
+    headers: [["Content-Type", "application/json"]],
+    body: Buffer.from(JSON.stringify({ username, password })),
+  };
+  const agent = new Agent();
+  const { status, text } = await sendRequest(new URL(url), agent, request);
+  agent.destroy();
+  if (![201, 409].includes(status)) throw new Error(`The administrator was not registered: ${status} ${text}`);
   const client = new pg.Client(databaseUrl);
   await client.connect();
   await client
